@@ -1,0 +1,3925 @@
+/* scoresde.h 0.1.0: score-based generative modelling through stochastic differential equations. MIT or public domain.
+
+   Copy this file next to your sources. In ONE .c or .cpp file write
+
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde.h"
+
+   and include it plainly everywhere else. Compile with any C99 or C++11 compiler and link libm: cc -O2 program.c -lm
+
+   CONTENTS (search for the anchor)
+       >>configuration     macros, and which of them must be the same in every file
+       >>status            error codes
+       >>context           allocator, logger, SIMD tier, threads, last error
+       >>tensor            plain float buffers with shapes; arithmetic, .npy, IDX, CIFAR-10, image grids
+       >>random            Philox4x32-10, uniform and normal draws
+       >>model             the score-model interface, the one seam between networks and solvers
+       >>sde               VE, VP, sub-VP and any affine SDE
+       >>loss              denoising score matching on plain buffers
+       >>mixture           Gaussian mixtures, whose scores are known exactly
+       >>internals         shared by the three implementations: platform, vectors of each tier
+       >>implementation    the functions of this file
+       >>kernels           what runs once per SIMD tier; this file includes itself for each
+
+   QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
+
+       ssde_sde sde = ssde_vp(0.1, 20.0);
+       ssde_score_model model = ssde_mixture_model(mixture, &sde);
+       ssde_rng rng = ssde_rng_seed(42);
+       ssde_sampler_desc how = {0};
+       ssde_status status = ssde_sample(&sde, &model, &how, &rng, 1000, x);     (scoresde_solvers.h)
+
+   CONVENTIONS
+       Tensors are float, row-major; images are NHWC. Times, schedules and log-densities are double.
+       Time runs from 0 (data) to T = 1 (noise).
+       Every function that can fail returns ssde_status; the text of the last error is in context->error.
+       A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
+
+   DETERMINISM
+       Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler and
+       the optimisation level, on the same SIMD tier and libm. Random words, uniforms and normals are the same on every
+       tier. Contraction of a*b+c is switched off inside the implementation, and fast-math is refused. Targets that
+       compute in x87 registers (32-bit x86 without -msse2 -mfpmath=sse) round differently and are outside the promise.
+
+   THREADS
+       One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
+       CPU features, found once.
+*/
+#ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+
+#ifndef SCORESDE_H
+#define SCORESDE_H
+
+#define SCORESDE_VERSION_MAJOR 0
+#define SCORESDE_VERSION_MINOR 1
+#define SCORESDE_VERSION_PATCH 0
+
+/* >>configuration
+   SCORESDE_IMPLEMENTATION       this file gets the implementation of every scoresde header it includes
+   SCORESDE_CORE_IMPLEMENTATION  ... of scoresde.h only; likewise SCORESDE_NN_IMPLEMENTATION and
+                                 SCORESDE_SOLVERS_IMPLEMENTATION, for one file each
+   SCORESDE_NO_SIMD              portable C only; where the implementation is
+   SCORESDE_PARALLEL_FOR(count, function, argument)
+                                 calls function(argument, i) for every i < count, in any order, on any threads, and
+                                 returns when all are done; where the core implementation is. Default: OpenMP under
+                                 -fopenmp, else a loop. A context's parallel_for takes precedence. */
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "scoresde: compile without -ffast-math and -ffinite-math-only: they break NaN checks and determinism"
+#endif
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>status */
+
+/* name, text */
+#define SSDE_STATUS_LIST(X)                                                                                            \
+    X(SSDE_OK, "no error")                                                                                             \
+    X(SSDE_ERROR_ARGUMENT, "an argument is missing or out of its range")                                               \
+    X(SSDE_ERROR_SHAPE, "shapes do not fit each other")                                                                \
+    X(SSDE_ERROR_MEMORY, "the allocator returned no memory")                                                           \
+    X(SSDE_ERROR_FILE, "a file cannot be opened, read or written")                                                     \
+    X(SSDE_ERROR_FORMAT, "a file's content is not what its format allows")                                             \
+    X(SSDE_ERROR_NUMERIC, "a number is not finite")                                                                    \
+    X(SSDE_ERROR_LIMIT, "a limit on evaluations or step sizes was reached")                                            \
+    X(SSDE_ERROR_CANCELLED, "the progress callback asked to stop")                                                     \
+    X(SSDE_ERROR_UNSUPPORTED, "this combination is not supported")
+
+#define SSDEI_STATUS_NAME(name, text) name,
+typedef enum ssde_status { SSDE_STATUS_LIST(SSDEI_STATUS_NAME) SSDE_STATUS_COUNT } ssde_status;
+#undef SSDEI_STATUS_NAME
+
+/* The text of a status; never NULL. */
+const char *ssde_status_text(ssde_status status);
+
+/* >>context */
+
+/* Instruction sets, weakest first. The implementation picks the best one that the machine has and the cap allows. */
+typedef enum ssde_tier {
+    SSDE_TIER_BEST = 0, /* as a cap: no cap */
+    SSDE_TIER_SCALAR,
+    SSDE_TIER_NEON,  /* aarch64 */
+    SSDE_TIER_AVX2,  /* x86 with AVX2 and FMA */
+    SSDE_TIER_AVX512 /* x86 with AVX-512F */
+} ssde_tier;
+
+/* What every object and call may be given. All zero is valid and means the defaults. Objects keep the pointer: the
+   context outlives them. One thread at a time. */
+typedef struct ssde_context {
+    /* Both or neither. Alignment as malloc's; used for every allocation. */
+    void *(*allocate)(void *user, size_t size);
+    void (*release)(void *user, void *pointer);
+    /* Warnings and errors as they happen, one line without a newline; NULL is silence. */
+    void (*log)(void *user, const char *text);
+    /* Calls function(argument, i) for every i < count, on any threads in any order; returns when all are done. */
+    void (*parallel_for)(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument);
+    void *user;      /* first argument of the four functions above */
+    ssde_tier tier;  /* the best tier that may be used; SSDE_TIER_BEST is no limit */
+    int threads;     /* how many pieces work is cut into, each with its own workspace: 0 takes OpenMP's number of threads,
+                        or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
+    char error[256]; /* text of the last error */
+} ssde_context;
+
+/* Sets context->error by printf's rules, logs it and returns status, so that callbacks can report like the library. */
+ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...);
+
+/* The tier that work under this context uses, and its name ("scalar", "neon", "avx2", "avx512"). */
+ssde_tier ssde_tier_used(const ssde_context *context);
+const char *ssde_tier_name(ssde_tier tier);
+
+/* Called between steps of anything long. `done` of `total` steps (total 0: unknown). Return nonzero to stop: the call
+   then returns SSDE_ERROR_CANCELLED. */
+typedef int (*ssde_progress_function)(void *user, size_t done, size_t total);
+
+/* >>tensor */
+
+enum { SSDE_MAX_RANK = 4 };
+
+/* A shape over the caller's floats: row-major, contiguous; images are [n, height, width, channels]. Shapes broadcast as
+   in NumPy: aligned at the last axis, axes of size 1 repeat. */
+typedef struct ssde_tensor {
+    float *data;
+    int rank;                    /* 0 (a single number) to 4 */
+    size_t shape[SSDE_MAX_RANK]; /* the first `rank` entries count */
+} ssde_tensor;
+
+/* Views of existing memory. */
+ssde_tensor ssde_tensor_1d(float *data, size_t n);
+ssde_tensor ssde_tensor_2d(float *data, size_t rows, size_t columns);
+ssde_tensor ssde_tensor_4d(float *data, size_t n, size_t height, size_t width, size_t channels);
+size_t ssde_tensor_count(const ssde_tensor *tensor);
+
+/* Allocates zeroed data for the shape given; release with ssde_tensor_release, which also accepts all zeros. */
+ssde_status ssde_tensor_create(ssde_context *context, ssde_tensor *tensor, int rank, const size_t *shape);
+void ssde_tensor_release(ssde_context *context, ssde_tensor *tensor);
+
+typedef enum ssde_binary_op {
+    SSDE_ADD,
+    SSDE_SUBTRACT,
+    SSDE_MULTIPLY,
+    SSDE_DIVIDE,
+    SSDE_MINIMUM,
+    SSDE_MAXIMUM
+} ssde_binary_op;
+typedef enum ssde_unary_op {
+    SSDE_NEGATE,
+    SSDE_ABSOLUTE,
+    SSDE_SQUARE,
+    SSDE_SQUARE_ROOT,
+    SSDE_EXPONENTIAL,
+    SSDE_LOGARITHM,
+    SSDE_TANH,
+    SSDE_SIGMOID
+} ssde_unary_op;
+typedef enum ssde_reduce_op { SSDE_SUM, SSDE_MEAN, SSDE_MIN, SSDE_MAX } ssde_reduce_op;
+
+/* out = a (op) b. out->data is the caller's, its shape must be the broadcast shape of a and b; out may be a or b when it
+   has that operand's shape. */
+ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const ssde_tensor *a, const ssde_tensor *b,
+                               ssde_tensor *out);
+/* out = op(a), same shape; out may be a. */
+ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssde_tensor *a, ssde_tensor *out);
+/* Reduces the axes whose bit is set in axes (bit i = axis i); out has a's shape with those axes 1, or left out. NaNs
+   propagate. Sums run over fixed chunks in double. */
+ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const ssde_tensor *a, unsigned axes,
+                               ssde_tensor *out);
+/* out[m,n] = a[m,k] b[k,n], or of the transposes of what is stored. Rank 2. out may not overlap a or b. */
+ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
+                               int transpose_b, ssde_tensor *out);
+
+/* Files. Loading allocates tensor->data; every length is checked against the file before memory is taken. Saving writes
+   aside, flushes and renames, so that an old file is whole until the new one is.
+   .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved as <f4. */
+ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor);
+ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor);
+/* IDX (MNIST, Fashion-MNIST), unsigned bytes of 1 to 4 axes; images [n,h,w] become [n,h,w,1]. Values 0..255. */
+ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor);
+/* CIFAR-10's binary batches: records of a label byte and 3072 bytes. images [n,32,32,3], values 0..255; labels [n]
+   (may be NULL). */
+ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels);
+
+/* Lays images [n,h,w,c], c 1 or 3, out in a grid with `columns` per row and `gap` pixels between, as 8-bit pixels ready
+   for stbi_write_png: low becomes 0, high 255, clamped; NaN becomes 0; gaps are white. With pixels NULL only
+   width and height are set. pixels: width*height*c bytes. */
+ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, size_t columns, size_t gap, double low,
+                            double high, unsigned char *pixels, int *width, int *height);
+
+/* >>random
+   Philox4x32-10 (Salmon et al. 2011). key = seed; counter words = element / 4 (32 bits), step (32), sample (48 bits: low
+   32, then high 16 below), stream (16). Word element % 4 serves the element. No state: a draw is addressed, not taken. */
+
+typedef enum ssde_stream {
+    SSDE_STREAM_PRIOR,
+    SSDE_STREAM_PREDICTOR,
+    SSDE_STREAM_CORRECTOR,
+    SSDE_STREAM_PROBE,
+    SSDE_STREAM_TIME,
+    SSDE_STREAM_NOISE,
+    SSDE_STREAM_DEQUANTISATION,
+    SSDE_STREAM_DROPOUT,
+    SSDE_STREAM_FLIP,
+    SSDE_STREAM_CONDITION,
+    SSDE_STREAM_PARAMETERS,
+    SSDE_STREAM_SHUFFLE,
+    SSDE_STREAM_MIXTURE,
+    SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
+} ssde_stream;
+
+/* A seed and the number of the next sample: a call that draws n samples takes next_sample ... next_sample + n - 1 and
+   advances it, so that 4 + 4 samples equal 8, and a process takes its share of a job by setting it. */
+typedef struct ssde_rng {
+    uint64_t seed;
+    uint64_t next_sample; /* below 2^48 */
+} ssde_rng;
+ssde_rng ssde_rng_seed(uint64_t seed);
+
+/* One block of the generator. */
+void ssde_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
+
+/* out[rows, dim]: row r holds elements 0 ... dim-1 of sample[r] (of sample r where sample is NULL).
+   words: the generator's. uniform: (word >> 8) / 2^24, in [0, 1). normal: Box-Muller on each pair of words, at most 6.7 in
+   size. sign: +1 or -1. The same bits on every tier. Errors: dim above 2^32, a sample number of 2^48 or more. */
+ssde_status ssde_random_words(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                              size_t rows, size_t dim, uint32_t *out);
+ssde_status ssde_random_uniform(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                                size_t rows, size_t dim, float *out);
+ssde_status ssde_random_normal(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                               size_t rows, size_t dim, float *out);
+ssde_status ssde_random_sign(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                             size_t rows, size_t dim, float *out);
+/* One uniform in (0, 1) with 52 bits, from words 0 and 1 of block `element`. */
+double ssde_random_double(uint64_t seed, int stream, uint32_t step, uint64_t sample, uint32_t element);
+
+/* Draws the caller supplies instead: fills out[rows, dim] for the samples named. What a solver would have drawn from
+   (stream, step, sample) is asked for under the same address. fill NULL: the library's own generator. */
+typedef struct ssde_noise_source {
+    ssde_status (*fill)(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
+                        float *out);
+    void *user;
+} ssde_noise_source;
+
+/* Uniform dequantisation of integer data 0 ... levels-1: out = low + (high - low) (values + u) / levels, u in [0, 1) drawn
+   under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be the same. */
+ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
+                            const float *values, size_t rows, size_t dim, double levels, double low, double high,
+                            float *out);
+
+/* >>model
+   Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the batch,
+   so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp` differentiates
+   the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid and unchanged until
+   then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+typedef struct ssde_score_model {
+    size_t dim;      /* floats per sample */
+    size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
+    /* out[rows, dim] = grad_x log p_t(x) */
+    ssde_status (*score)(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                         int differentiate, float *out);
+    /* out[rows, dim] = v^T d score / d x; NULL where the model cannot */
+    ssde_status (*vjp)(void *user, const float *v, size_t rows, float *out);
+    void *user;
+} ssde_score_model;
+
+/* >>sde
+   Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper, section 3.4
+   and appendix B. */
+
+typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE } ssde_sde_kind;
+
+/* A plain value; check with ssde_sde_check, as every function that takes one does. */
+typedef struct ssde_sde {
+    ssde_sde_kind kind;
+    double beta_min, beta_max;   /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
+    double sigma_min, sigma_max; /* VE: std(t) = sigma_min (sigma_max / sigma_min)^t; 0 < sigma_min < sigma_max; note
+                                    std(0) = sigma_min, the paper's convention */
+    int N;                       /* number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
+    /* SSDE_AFFINE: drift a(t) and diffusion g(t) >= 0 for t in [0, 1]; m(t) and std(t) where known, else NULL: they are
+       then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
+       SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. */
+    double (*a)(void *user, double t);
+    double (*g)(void *user, double t);
+    double (*mean)(void *user, double t);
+    double (*std)(void *user, double t);
+    void *user;
+    double prior_std; /* standard deviation of the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+} ssde_sde;
+
+ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
+ssde_sde ssde_vp(double beta_min, double beta_max);   /* the paper: 0.1, 20 */
+ssde_sde ssde_subvp(double beta_min, double beta_max);
+ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
+ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde);
+
+/* What is known about an SDE at a time. */
+typedef struct ssde_coefficients {
+    double drift;     /* a(t) */
+    double diffusion; /* g(t) */
+    double mean;      /* m(t) */
+    double std;       /* std(t) */
+} ssde_coefficients;
+/* t in [0, 1]. */
+ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, double t, ssde_coefficients *out);
+
+/* x(t) = m(t) x0 + std(t) z for rows of length dim; t [rows] in [0, 1]. out may be x0 or z. A result that is not finite is
+   SSDE_ERROR_NUMERIC and names its row. */
+ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
+                         size_t rows, size_t dim, float *out);
+/* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13).
+   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others. */
+ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
+                               const double *t, size_t rows, size_t dim, int probability_flow, float *out);
+
+/* One forward step of a discrete-time form: x_i = x_{i-1} + drift x_{i-1} + diffusion z. */
+typedef struct ssde_step {
+    double drift, diffusion;
+} ssde_step;
+typedef enum ssde_discretisation {
+    /* VP: DDPM's x_i = sqrt(1 - beta_i) x + sqrt(beta_i) z. VE: SMLD's sqrt(sigma_i^2 - sigma_{i-1}^2) z. sub-VP:
+       sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance after i
+       steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine: Euler's. */
+    SSDE_DISCRETISE_OWN,
+    SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
+} ssde_discretisation;
+/* The step of index i = trunc(t (N - 1)), N = sde->N, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N - 1) gives i, so
+   that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max. */
+ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
+                            ssde_step *out);
+/* Marginal of the discrete-time forms at index 0 <= i < N: VP sqrt(abar_i), sqrt(1 - abar_i); VE 1, sigma_i; sub-VP
+   sqrt(abar_i), 1 - abar_i. Also beta_i (0 for VE). Each may be NULL. */
+ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std,
+                                   double *beta);
+
+/* The prior N(0, prior_std^2 I): its draws (stream SSDE_STREAM_PRIOR, step 0) and log-density in nats. */
+ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std);
+ssde_status ssde_prior_sample(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
+                              size_t rows, size_t dim, float *out);
+ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, const float *x, size_t rows, size_t dim,
+                                   double *out);
+
+/* >>loss
+   Denoising score matching (eq. 7) and its discrete forms, on buffers; no knowledge of networks. */
+
+/* What a model's output means: the score s, the noise z in x = m x0 + std z, or the denoised x0.
+   s = -z / std = (m x0 - x) / std^2. */
+typedef enum ssde_parameterisation { SSDE_PREDICT_SCORE, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA } ssde_parameterisation;
+typedef enum ssde_weighting {
+    SSDE_WEIGHT_STD2,      /* |std s + z|^2, the paper's (section 4.1) */
+    SSDE_WEIGHT_LIKELIHOOD /* g^2 |s + z / std|^2 (Song et al. 2021, arXiv 2101.09258) */
+} ssde_weighting;
+
+/* All zero: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
+typedef struct ssde_loss_desc {
+    ssde_parameterisation output;
+    ssde_weighting weighting;
+    int half_sum;          /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
+    int discrete;          /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
+                              SSDE_WEIGHT_STD2 only; not for affine SDEs */
+    int importance_times;  /* t with density proportional to g^2 / std^2, losses weighted back; continuous VE, VP, sub-VP */
+    double eps;            /* smallest t of the continuous losses; 0: 1e-5 */
+    ssde_context *context;
+} ssde_loss_desc;
+
+/* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so that
+   its expectation is that of uniform t (all 1 without importance_times). */
+ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
+                            const uint64_t *sample, size_t rows, double *t, double *weight);
+/* The mean and std of x given x0 at t under desc (continuous or discrete); either may be NULL. */
+ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, double t, double *mean, double *std);
+/* ssde_perturb with those: xt = mean x0 + std z. t in [eps, 1], or i / (N - 1). out may be x0 or z. */
+ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, const float *x0, const float *z,
+                              const double *t, size_t rows, size_t dim, float *out);
+/* losses[rows] (weighted; weight may be NULL) and, unless gradient is NULL, gradient[rows, dim] = scale * d losses[r] /
+   d output[r]. xt and z are what ssde_loss_perturb made and was given; x0 = (xt - std z) / m. A NaN or infinity anywhere is
+   SSDE_ERROR_NUMERIC and names its row. gradient may be output. */
+ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
+                      const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
+                      double *losses, float *gradient);
+/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0, m(t) > 0. out may
+   be in or x. NaNs and infinities pass through. */
+ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
+                                ssde_parameterisation to, const float *x, const double *t, const float *in,
+                                size_t rows, size_t dim, float *out);
+
+/* >>mixture
+   A mixture of Gaussians with diagonal covariances stays one under every SDE here, component k with mean m(t) mu_k and
+   variance m(t)^2 sigma_k^2 + std(t)^2: density, score and its derivative are exact at every t. Oracles for tests, and a
+   first toy. */
+typedef struct ssde_mixture ssde_mixture;
+
+/* weights [components] positive (normalised here); means and stds [components, dim], stds >= 0. The arrays are copied. */
+ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
+                                const double *weights, const double *means, const double *stds);
+/* One component with the same mean and std in every dimension: an isotropic Gaussian. */
+ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, size_t dim, double mean, double std);
+/* `components` equal modes on a circle in the plane: the usual toy. */
+ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size_t components, double radius,
+                             double std);
+void ssde_mixture_destroy(ssde_mixture *mixture);
+
+/* log p_t(x) in nats, [rows]; and, unless NULL, the score [rows, dim] in double. x in double, t in [0, 1]. Where a variance
+   is exactly zero, or x is not finite: SSDE_ERROR_NUMERIC. */
+ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, const double *x, const double *t,
+                                  size_t rows, double *log_density, double *score);
+/* Exact draws from p_0 [rows, dim] and the component each came from (may be NULL). Stream SSDE_STREAM_MIXTURE. */
+ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component);
+/* The mixture as a score model under a copy of *sde, with VJP; computed in double, t in [0, 1]. The mixture keeps that copy:
+   a second call rebinds models made before. A row that is not finite gives NaNs in its row only. An sde or mixture that is
+   not valid is refused by the model's first score. */
+ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SCORESDE_H */
+
+/* >>internals
+   What the three implementations share. Names begin with ssdei_ and are nobody else's business. */
+#if defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION) ||                                       \
+    defined(SCORESDE_NN_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)
+#ifndef SSDEI_INTERNALS
+#define SSDEI_INTERNALS
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level cannot
+   change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.) */
+#if defined(__clang__)
+#define SSDEI_BEGIN _Pragma("STDC FP_CONTRACT OFF")
+#define SSDEI_END
+#elif defined(__GNUC__)
+#define SSDEI_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
+#define SSDEI_END _Pragma("GCC pop_options")
+#elif defined(_MSC_VER)
+#define SSDEI_BEGIN __pragma(fp_contract(off))
+#define SSDEI_END
+#else
+#define SSDEI_BEGIN
+#define SSDEI_END
+#endif
+
+#if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) &&                      \
+    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
+#define SSDEI_X86 1
+#if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
+/* gcc 12's AVX-512 header warns about its own _mm512_undefined_ps when compiled as C++. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#elif !defined(SCORESDE_NO_SIMD) && (defined(__aarch64__) || defined(_M_ARM64))
+#define SSDEI_NEON 1
+#include <arm_neon.h>
+#endif
+
+/* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
+   SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SSDEI_TARGET(options) __attribute__((target(options)))
+#define SSDEI_INLINE static inline __attribute__((always_inline))
+#else
+#define SSDEI_TARGET(options)
+#define SSDEI_INLINE static __forceinline
+#endif
+#if defined(__clang__)
+#define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define SSDEI_UNROLL _Pragma("GCC unroll 32")
+#else
+#define SSDEI_UNROLL
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+SSDEI_BEGIN
+
+#define SSDEI_PI 3.14159265358979323846
+
+/* ---- memory, errors, threads; defined in >>implementation ---- */
+
+enum { SSDEI_ALIGNMENT = 64 };
+
+/* Zeroed memory for count * size bytes at a 64-byte boundary; NULL with the error set on overflow or failure. */
+void *ssdei_allocate(ssde_context *context, size_t count, size_t size);
+void ssdei_release(ssde_context *context, void *pointer);
+/* a * b; SIZE_MAX when that overflows, which no allocation grants. */
+size_t ssdei_multiply(size_t a, size_t b);
+
+void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
+                        void *argument);
+/* How many pieces, each with a workspace of its own, to cut work into. */
+size_t ssdei_task_count(const ssde_context *context);
+/* The rows that task `index` of `tasks` owns: [*begin, *end), multiples of `chunk` but for the last end. */
+void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end);
+
+/* Index of the first element that is not finite, or count. */
+size_t ssdei_first_nonfinite(const float *values, size_t count);
+
+/* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
+#define ssdei_try(call)                                                                                                \
+    do {                                                                                                               \
+        ssde_status ssdei_status_ = (call);                                                                            \
+        if (ssdei_status_ != SSDE_OK) return ssdei_status_;                                                            \
+    } while (0)
+
+/* ---- files ---- */
+
+/* The whole file, allocated from the context. */
+ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+/* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and renames,
+   or removes the partial file and reports the first failure. */
+typedef struct ssdei_writer {
+    ssde_context *context;
+    const char *path;
+    char *aside;
+    FILE *file;
+    ssde_status status;
+} ssdei_writer;
+ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path);
+void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size);
+ssde_status ssdei_writer_commit(ssdei_writer *writer);
+void ssdei_writer_abandon(ssdei_writer *writer);
+
+/* ---- kernels of one tier, filled in by >>kernels ---- */
+
+/* What a product does with its sums before it stores them: c = (sum + bias[column] + row_bias[row][column] +
+   residual[row][column]) * scale. Every pointer may be NULL. */
+typedef struct ssdei_epilogue {
+    const float *bias;
+    const float *residual; /* same leading dimension and origin as c */
+    float scale;
+} ssdei_epilogue;
+
+typedef struct ssdei_kernels {
+    ssde_tier tier;
+    size_t width;      /* floats per vector */
+    size_t tile_rows;  /* register tile of the products */
+    size_t tile_columns;
+    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][k] *
+       packed[(q * depth + k) * tile_columns + column]: the one product that convolutions, linear layers and attention are
+       made of. Rows of A are found through pointers, so that a 3x3 convolution needs no gathered copy; rows beyond `rows`
+       point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever the tile. */
+    void (*tile)(size_t taps, size_t depth, const float *const *a, const float *packed, float *c, size_t stride,
+                 size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
+    /* c[rows <= tile_rows, columns <= tile_columns] += sum over p < count of a[p][offset + r] * b[p * tile_columns +
+       column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
+    void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
+                  size_t rows, size_t columns);
+    void (*exponential)(const float *x, float *y, size_t count);
+    /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
+    void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
+                         uint32_t *out);
+    void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
+                          float *out);
+} ssdei_kernels;
+
+/* The kernels for a context's tier; never NULL. */
+const ssdei_kernels *ssdei_kernels_for(const ssde_context *context);
+/* The same, or the next narrower tier's where `columns` would leave half of each tile empty. */
+const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns);
+
+/* b[depth, columns], b[k][j] at b[k * row_stride + j * column_stride], as panels [ceil(columns / tile_columns)][depth]
+   [tile_columns], zero beyond the last column: ssdei_packed_size floats. */
+size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns);
+void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
+                       size_t columns, float *packed);
+/* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. */
+void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
+                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
+                   const ssdei_epilogue *epilogue);
+
+/* ---- vectors: the vocabulary that >>kernels are written in ----
+   ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
+   fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier. */
+
+#define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
+#define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
+#define SSDEI_T(name) SSDEI_PASTE(name, SSDEI_TIER) /* the name for the current tier */
+
+#define ssdei_v SSDEI_T(v)
+#define ssdei_u SSDEI_T(u)
+#define ssdei_load SSDEI_T(load)
+#define ssdei_store SSDEI_T(store)
+#define ssdei_load_first SSDEI_T(load_first)   /* the first n < width floats, zeros beyond */
+#define ssdei_store_first SSDEI_T(store_first) /* the first n < width floats only */
+#define ssdei_set SSDEI_T(set)
+#define ssdei_add SSDEI_T(add)
+#define ssdei_sub SSDEI_T(sub)
+#define ssdei_mul SSDEI_T(mul)
+#define ssdei_div SSDEI_T(div)
+#define ssdei_fma SSDEI_T(fma)
+#define ssdei_min SSDEI_T(min) /* a < b ? a : b */
+#define ssdei_max SSDEI_T(max) /* a > b ? a : b */
+#define ssdei_sqrt SSDEI_T(sqrt)
+#define ssdei_select_less SSDEI_T(select_less) /* a < b ? x : y */
+#define ssdei_sum SSDEI_T(sum)                 /* of the lanes, in a fixed order */
+#define ssdei_bits SSDEI_T(bits)               /* reinterpret */
+#define ssdei_float SSDEI_T(float)             /* reinterpret */
+#define ssdei_from_int SSDEI_T(from_int)       /* signed integers to floats */
+#define ssdei_to_int SSDEI_T(to_int)           /* floats to signed integers, nearest even */
+#define ssdei_uload SSDEI_T(uload)
+#define ssdei_ustore SSDEI_T(ustore)
+#define ssdei_uset SSDEI_T(uset)
+#define ssdei_uadd SSDEI_T(uadd)
+#define ssdei_usub SSDEI_T(usub)
+#define ssdei_uand SSDEI_T(uand)
+#define ssdei_uor SSDEI_T(uor)
+#define ssdei_uxor SSDEI_T(uxor)
+#define ssdei_ushl SSDEI_T(ushl) /* by a constant */
+#define ssdei_ushr SSDEI_T(ushr) /* logical, by a constant */
+#define ssdei_usar SSDEI_T(usar) /* arithmetic, by a constant */
+#define ssdei_umul SSDEI_T(umul) /* full product: high words returned, low words through the pointer */
+
+/* scalar: one lane, any machine */
+typedef float ssdei_v_scalar;
+typedef uint32_t ssdei_u_scalar;
+SSDEI_INLINE float ssdei_load_scalar(const float *p) { return *p; }
+SSDEI_INLINE void ssdei_store_scalar(float *p, float v) { *p = v; }
+SSDEI_INLINE float ssdei_load_first_scalar(const float *p, size_t n) { return n ? *p : 0.0f; }
+SSDEI_INLINE void ssdei_store_first_scalar(float *p, float v, size_t n) {
+    if (n) *p = v;
+}
+SSDEI_INLINE float ssdei_set_scalar(float x) { return x; }
+SSDEI_INLINE float ssdei_add_scalar(float a, float b) { return a + b; }
+SSDEI_INLINE float ssdei_sub_scalar(float a, float b) { return a - b; }
+SSDEI_INLINE float ssdei_mul_scalar(float a, float b) { return a * b; }
+SSDEI_INLINE float ssdei_div_scalar(float a, float b) { return a / b; }
+SSDEI_INLINE float ssdei_fma_scalar(float a, float b, float c) { return a * b + c; }
+SSDEI_INLINE float ssdei_min_scalar(float a, float b) { return a < b ? a : b; }
+SSDEI_INLINE float ssdei_max_scalar(float a, float b) { return a > b ? a : b; }
+SSDEI_INLINE float ssdei_sqrt_scalar(float a) { return sqrtf(a); }
+SSDEI_INLINE float ssdei_select_less_scalar(float a, float b, float x, float y) { return a < b ? x : y; }
+SSDEI_INLINE float ssdei_sum_scalar(float a) { return a; }
+SSDEI_INLINE uint32_t ssdei_bits_scalar(float a) {
+    uint32_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    return bits;
+}
+SSDEI_INLINE float ssdei_float_scalar(uint32_t bits) {
+    float a;
+    memcpy(&a, &bits, sizeof a);
+    return a;
+}
+SSDEI_INLINE float ssdei_from_int_scalar(uint32_t a) {
+    return a < 0x80000000u ? (float)(int32_t)a : -(float)(int32_t)(0u - a); /* -2^31 never occurs */
+}
+SSDEI_INLINE uint32_t ssdei_to_int_scalar(float a) { return (uint32_t)(int32_t)rintf(a); }
+SSDEI_INLINE uint32_t ssdei_uload_scalar(const uint32_t *p) { return *p; }
+SSDEI_INLINE void ssdei_ustore_scalar(uint32_t *p, uint32_t a) { *p = a; }
+SSDEI_INLINE uint32_t ssdei_uset_scalar(uint32_t a) { return a; }
+SSDEI_INLINE uint32_t ssdei_uadd_scalar(uint32_t a, uint32_t b) { return a + b; }
+SSDEI_INLINE uint32_t ssdei_usub_scalar(uint32_t a, uint32_t b) { return a - b; }
+SSDEI_INLINE uint32_t ssdei_uand_scalar(uint32_t a, uint32_t b) { return a & b; }
+SSDEI_INLINE uint32_t ssdei_uor_scalar(uint32_t a, uint32_t b) { return a | b; }
+SSDEI_INLINE uint32_t ssdei_uxor_scalar(uint32_t a, uint32_t b) { return a ^ b; }
+#define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
+#define ssdei_ushr_scalar(a, n) ((uint32_t)(a) >> (n))
+#define ssdei_usar_scalar(a, n) (((uint32_t)(a) >> (n)) | ((a) >> 31 ? ~(0xffffffffu >> (n)) : 0u))
+SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
+    uint64_t product = (uint64_t)a * b;
+    *low = (uint32_t)product;
+    return (uint32_t)(product >> 32);
+}
+
+#ifdef SSDEI_X86
+#define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
+typedef __m256 ssdei_v_avx2;
+typedef __m256i ssdei_u_avx2;
+SSDEI_AVX2 __m256i ssdei_mask_avx2(size_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+SSDEI_AVX2 __m256 ssdei_load_avx2(const float *p) { return _mm256_loadu_ps(p); }
+SSDEI_AVX2 void ssdei_store_avx2(float *p, __m256 v) { _mm256_storeu_ps(p, v); }
+SSDEI_AVX2 __m256 ssdei_load_first_avx2(const float *p, size_t n) { return _mm256_maskload_ps(p, ssdei_mask_avx2(n)); }
+SSDEI_AVX2 void ssdei_store_first_avx2(float *p, __m256 v, size_t n) { _mm256_maskstore_ps(p, ssdei_mask_avx2(n), v); }
+SSDEI_AVX2 __m256 ssdei_set_avx2(float x) { return _mm256_set1_ps(x); }
+SSDEI_AVX2 __m256 ssdei_add_avx2(__m256 a, __m256 b) { return _mm256_add_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_sub_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_mul_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_div_avx2(__m256 a, __m256 b) { return _mm256_div_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_fma_avx2(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
+SSDEI_AVX2 __m256 ssdei_min_avx2(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_max_avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_sqrt_avx2(__m256 a) { return _mm256_sqrt_ps(a); }
+SSDEI_AVX2 __m256 ssdei_select_less_avx2(__m256 a, __m256 b, __m256 x, __m256 y) {
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+SSDEI_AVX2 float ssdei_sum_avx2(__m256 a) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+SSDEI_AVX2 __m256i ssdei_bits_avx2(__m256 a) { return _mm256_castps_si256(a); }
+SSDEI_AVX2 __m256 ssdei_float_avx2(__m256i a) { return _mm256_castsi256_ps(a); }
+SSDEI_AVX2 __m256 ssdei_from_int_avx2(__m256i a) { return _mm256_cvtepi32_ps(a); }
+SSDEI_AVX2 __m256i ssdei_to_int_avx2(__m256 a) { return _mm256_cvtps_epi32(a); }
+SSDEI_AVX2 __m256i ssdei_uload_avx2(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+SSDEI_AVX2 void ssdei_ustore_avx2(uint32_t *p, __m256i a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+SSDEI_AVX2 __m256i ssdei_uset_avx2(uint32_t a) { return _mm256_set1_epi32((int)a); }
+SSDEI_AVX2 __m256i ssdei_uadd_avx2(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
+SSDEI_AVX2 __m256i ssdei_usub_avx2(__m256i a, __m256i b) { return _mm256_sub_epi32(a, b); }
+SSDEI_AVX2 __m256i ssdei_uand_avx2(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
+SSDEI_AVX2 __m256i ssdei_uor_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
+SSDEI_AVX2 __m256i ssdei_uxor_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+#define ssdei_ushl_avx2(a, n) _mm256_slli_epi32(a, n)
+#define ssdei_ushr_avx2(a, n) _mm256_srli_epi32(a, n)
+#define ssdei_usar_avx2(a, n) _mm256_srai_epi32(a, n)
+SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
+    __m256i even = _mm256_mul_epu32(a, b);
+    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+    *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+    return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+
+#define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
+typedef __m512 ssdei_v_avx512;
+typedef __m512i ssdei_u_avx512;
+SSDEI_AVX512 __mmask16 ssdei_mask_avx512(size_t n) { return (__mmask16)((1u << n) - 1u); }
+SSDEI_AVX512 __m512 ssdei_load_avx512(const float *p) { return _mm512_loadu_ps(p); }
+SSDEI_AVX512 void ssdei_store_avx512(float *p, __m512 v) { _mm512_storeu_ps(p, v); }
+SSDEI_AVX512 __m512 ssdei_load_first_avx512(const float *p, size_t n) {
+    return _mm512_maskz_loadu_ps(ssdei_mask_avx512(n), p);
+}
+SSDEI_AVX512 void ssdei_store_first_avx512(float *p, __m512 v, size_t n) {
+    _mm512_mask_storeu_ps(p, ssdei_mask_avx512(n), v);
+}
+SSDEI_AVX512 __m512 ssdei_set_avx512(float x) { return _mm512_set1_ps(x); }
+SSDEI_AVX512 __m512 ssdei_add_avx512(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_sub_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_mul_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_div_avx512(__m512 a, __m512 b) { return _mm512_div_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_fma_avx512(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
+SSDEI_AVX512 __m512 ssdei_min_avx512(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_max_avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_sqrt_avx512(__m512 a) { return _mm512_sqrt_ps(a); }
+SSDEI_AVX512 __m512 ssdei_select_less_avx512(__m512 a, __m512 b, __m512 x, __m512 y) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+SSDEI_AVX512 float ssdei_sum_avx512(__m512 a) {
+    __m256 low = _mm512_castps512_ps256(a);
+    __m256 high = _mm256_castsi256_ps(_mm512_extracti64x4_epi64(_mm512_castps_si512(a), 1));
+    __m256 eight = _mm256_add_ps(low, high);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+SSDEI_AVX512 __m512i ssdei_bits_avx512(__m512 a) { return _mm512_castps_si512(a); }
+SSDEI_AVX512 __m512 ssdei_float_avx512(__m512i a) { return _mm512_castsi512_ps(a); }
+SSDEI_AVX512 __m512 ssdei_from_int_avx512(__m512i a) { return _mm512_cvtepi32_ps(a); }
+SSDEI_AVX512 __m512i ssdei_to_int_avx512(__m512 a) { return _mm512_cvtps_epi32(a); }
+SSDEI_AVX512 __m512i ssdei_uload_avx512(const uint32_t *p) { return _mm512_loadu_si512((const void *)p); }
+SSDEI_AVX512 void ssdei_ustore_avx512(uint32_t *p, __m512i a) { _mm512_storeu_si512((void *)p, a); }
+SSDEI_AVX512 __m512i ssdei_uset_avx512(uint32_t a) { return _mm512_set1_epi32((int)a); }
+SSDEI_AVX512 __m512i ssdei_uadd_avx512(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
+SSDEI_AVX512 __m512i ssdei_usub_avx512(__m512i a, __m512i b) { return _mm512_sub_epi32(a, b); }
+SSDEI_AVX512 __m512i ssdei_uand_avx512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
+SSDEI_AVX512 __m512i ssdei_uor_avx512(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
+SSDEI_AVX512 __m512i ssdei_uxor_avx512(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
+#define ssdei_ushl_avx512(a, n) _mm512_slli_epi32(a, n)
+#define ssdei_ushr_avx512(a, n) _mm512_srli_epi32(a, n)
+#define ssdei_usar_avx512(a, n) _mm512_srai_epi32(a, n)
+SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
+    __m512i even = _mm512_mul_epu32(a, b);
+    __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
+    *low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+    return _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+}
+#endif /* SSDEI_X86 */
+
+#ifdef SSDEI_NEON
+typedef float32x4_t ssdei_v_neon;
+typedef uint32x4_t ssdei_u_neon;
+SSDEI_INLINE float32x4_t ssdei_load_neon(const float *p) { return vld1q_f32(p); }
+SSDEI_INLINE void ssdei_store_neon(float *p, float32x4_t v) { vst1q_f32(p, v); }
+SSDEI_INLINE float32x4_t ssdei_load_first_neon(const float *p, size_t n) {
+    float four[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    memcpy(four, p, n * sizeof *p);
+    return vld1q_f32(four);
+}
+SSDEI_INLINE void ssdei_store_first_neon(float *p, float32x4_t v, size_t n) {
+    float four[4];
+    vst1q_f32(four, v);
+    memcpy(p, four, n * sizeof *p);
+}
+SSDEI_INLINE float32x4_t ssdei_set_neon(float x) { return vdupq_n_f32(x); }
+SSDEI_INLINE float32x4_t ssdei_add_neon(float32x4_t a, float32x4_t b) { return vaddq_f32(a, b); }
+SSDEI_INLINE float32x4_t ssdei_sub_neon(float32x4_t a, float32x4_t b) { return vsubq_f32(a, b); }
+SSDEI_INLINE float32x4_t ssdei_mul_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
+SSDEI_INLINE float32x4_t ssdei_div_neon(float32x4_t a, float32x4_t b) { return vdivq_f32(a, b); }
+SSDEI_INLINE float32x4_t ssdei_fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
+SSDEI_INLINE float32x4_t ssdei_min_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+SSDEI_INLINE float32x4_t ssdei_max_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+SSDEI_INLINE float32x4_t ssdei_sqrt_neon(float32x4_t a) { return vsqrtq_f32(a); }
+SSDEI_INLINE float32x4_t ssdei_select_less_neon(float32x4_t a, float32x4_t b, float32x4_t x, float32x4_t y) {
+    return vbslq_f32(vcltq_f32(a, b), x, y);
+}
+SSDEI_INLINE float ssdei_sum_neon(float32x4_t a) {
+    float32x2_t two = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+    return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+SSDEI_INLINE uint32x4_t ssdei_bits_neon(float32x4_t a) { return vreinterpretq_u32_f32(a); }
+SSDEI_INLINE float32x4_t ssdei_float_neon(uint32x4_t a) { return vreinterpretq_f32_u32(a); }
+SSDEI_INLINE float32x4_t ssdei_from_int_neon(uint32x4_t a) { return vcvtq_f32_s32(vreinterpretq_s32_u32(a)); }
+SSDEI_INLINE uint32x4_t ssdei_to_int_neon(float32x4_t a) { return vreinterpretq_u32_s32(vcvtnq_s32_f32(a)); }
+SSDEI_INLINE uint32x4_t ssdei_uload_neon(const uint32_t *p) { return vld1q_u32(p); }
+SSDEI_INLINE void ssdei_ustore_neon(uint32_t *p, uint32x4_t a) { vst1q_u32(p, a); }
+SSDEI_INLINE uint32x4_t ssdei_uset_neon(uint32_t a) { return vdupq_n_u32(a); }
+SSDEI_INLINE uint32x4_t ssdei_uadd_neon(uint32x4_t a, uint32x4_t b) { return vaddq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_usub_neon(uint32x4_t a, uint32x4_t b) { return vsubq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_uand_neon(uint32x4_t a, uint32x4_t b) { return vandq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_uor_neon(uint32x4_t a, uint32x4_t b) { return vorrq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_uxor_neon(uint32x4_t a, uint32x4_t b) { return veorq_u32(a, b); }
+#define ssdei_ushl_neon(a, n) vshlq_n_u32(a, n)
+#define ssdei_ushr_neon(a, n) vshrq_n_u32(a, n)
+#define ssdei_usar_neon(a, n) vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
+SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *low) {
+    uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(b));
+    uint64x2_t second = vmull_high_u32(a, b);
+    *low = vuzp1q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
+    return vuzp2q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
+}
+#endif /* SSDEI_NEON */
+
+/* Per tier: vector width, register tile of the products, and what stands before a kernel. */
+#define ssdei_width SSDEI_T(width)
+#define ssdei_tile_rows SSDEI_T(tile_rows)
+#define ssdei_tile_vectors SSDEI_T(tile_vectors)
+#define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
+#define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
+#define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
+#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
+#define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
+#define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
+#define SSDEI_TARGET_scalar
+#define SSDEI_TARGET_neon
+#define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
+#define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
+/* Accumulators fill the register file but for two vectors of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32;
+   each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. */
+enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
+enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
+enum { ssdei_width_scalar = 1, ssdei_tile_rows_scalar = 4, ssdei_tile_vectors_scalar = 4 };
+enum { ssdei_width_neon = 4, ssdei_tile_rows_neon = 8, ssdei_tile_vectors_neon = 2 };
+enum { ssdei_width_avx2 = 8, ssdei_tile_rows_avx2 = 6, ssdei_tile_vectors_avx2 = 2 };
+enum { ssdei_width_avx512 = 16, ssdei_tile_rows_avx512 = 12, ssdei_tile_vectors_avx512 = 2 };
+enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32 };
+
+/* Vector functions of every tier: the first part of >>kernels. */
+#define ssdei_exp SSDEI_T(exp)
+#define ssdei_log_positive SSDEI_T(log_positive)
+#define ssdei_sigmoid SSDEI_T(sigmoid)
+#define SSDEI_CORE_KERNELS 1
+#define SSDEI_TIER scalar
+#include "scoresde.h"
+#undef SSDEI_TIER
+#ifdef SSDEI_X86
+#define SSDEI_TIER avx2
+#include "scoresde.h"
+#undef SSDEI_TIER
+#define SSDEI_TIER avx512
+#include "scoresde.h"
+#undef SSDEI_TIER
+#endif
+#ifdef SSDEI_NEON
+#define SSDEI_TIER neon
+#include "scoresde.h"
+#undef SSDEI_TIER
+#endif
+#undef SSDEI_CORE_KERNELS
+
+SSDEI_END
+#ifdef __cplusplus
+}
+#endif
+#endif /* SSDEI_INTERNALS */
+#endif
+
+/* >>implementation */
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION)) && !defined(SSDEI_CORE_IMPLEMENTED)
+#define SSDEI_CORE_IMPLEMENTED
+
+#if defined(_WIN32)
+#include <io.h>
+#elif defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#endif
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+SSDEI_BEGIN
+
+/* ---- status and errors ---- */
+
+const char *ssde_status_text(ssde_status status) {
+#define SSDEI_STATUS_TEXT(name, text) text,
+    static const char *const texts[] = {SSDE_STATUS_LIST(SSDEI_STATUS_TEXT)};
+#undef SSDEI_STATUS_TEXT
+    return (unsigned)status < SSDE_STATUS_COUNT ? texts[status] : "unknown status";
+}
+
+ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...) {
+    va_list arguments;
+    if (!context) return status;
+    va_start(arguments, format);
+    vsnprintf(context->error, sizeof context->error, format, arguments);
+    va_end(arguments);
+    if (context->log) context->log(context->user, context->error);
+    return status;
+}
+
+/* ---- memory ---- */
+
+/* The block the allocator returned is kept in the pointer-sized slot below the aligned one. */
+void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
+    size_t bytes = ssdei_multiply(count, size);
+    size_t padded = bytes + SSDEI_ALIGNMENT + sizeof(void *);
+    void *block = NULL;
+    if (padded > bytes)
+        block = context && context->allocate ? context->allocate(context->user, padded) : malloc(padded);
+    if (!block) {
+        ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)bytes);
+        return NULL;
+    }
+    {
+        uintptr_t start = (uintptr_t)block + sizeof(void *);
+        uintptr_t aligned = (start + SSDEI_ALIGNMENT - 1) & ~(uintptr_t)(SSDEI_ALIGNMENT - 1);
+        unsigned char *pointer = (unsigned char *)block + (aligned - (uintptr_t)block);
+        memcpy(pointer - sizeof(void *), &block, sizeof block);
+        memset(pointer, 0, bytes);
+        return pointer;
+    }
+}
+
+void ssdei_release(ssde_context *context, void *pointer) {
+    void *block;
+    if (!pointer) return;
+    memcpy(&block, (unsigned char *)pointer - sizeof(void *), sizeof block);
+    if (context && context->release)
+        context->release(context->user, block);
+    else
+        free(block);
+}
+
+size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+
+/* ---- threads ---- */
+
+#ifndef SCORESDE_PARALLEL_FOR
+static void ssdei_default_parallel_for(size_t count, void (*function)(void *argument, size_t index), void *argument) {
+#ifdef _OPENMP
+    long index;
+    _Pragma("omp parallel for schedule(static)") for (index = 0; index < (long)count; index++)
+        function(argument, (size_t)index);
+#else
+    size_t index;
+    for (index = 0; index < count; index++) function(argument, index);
+#endif
+}
+#endif
+
+void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
+                        void *argument) {
+    if (count == 1)
+        function(argument, 0);
+    else if (context && context->parallel_for)
+        context->parallel_for(context->user, count, function, argument);
+    else {
+#ifdef SCORESDE_PARALLEL_FOR
+        SCORESDE_PARALLEL_FOR(count, function, argument);
+#else
+        ssdei_default_parallel_for(count, function, argument);
+#endif
+    }
+}
+
+size_t ssdei_task_count(const ssde_context *context) {
+    if (context && context->threads > 0) return (size_t)context->threads;
+    if (context && context->parallel_for) return 16;
+#if defined(SCORESDE_PARALLEL_FOR)
+    return 16;
+#elif defined(_OPENMP)
+    return (size_t)omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
+    size_t chunks = (rows + chunk - 1) / chunk;
+    *begin = chunks * index / tasks * chunk;
+    *end = chunks * (index + 1) / tasks * chunk;
+    if (*begin > rows) *begin = rows;
+    if (*end > rows) *end = rows;
+}
+
+/* ---- SIMD tier ---- */
+
+#ifdef SSDEI_X86
+static void ssdei_cpuid(unsigned leaf, unsigned registers[4]) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    int values[4], i;
+    __cpuidex(values, (int)leaf, 0);
+    for (i = 0; i < 4; i++) registers[i] = (unsigned)values[i];
+#else
+    memset(registers, 0, 4 * sizeof registers[0]);
+    __get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
+#endif
+}
+
+/* The operating system must save the registers too, which only XGETBV tells. */
+static unsigned ssdei_saved_state(void) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (unsigned)_xgetbv(0);
+#else
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+#endif
+}
+
+static ssde_tier ssdei_detect_tier(void) {
+    unsigned first[4], seventh[4], saved;
+    ssdei_cpuid(1, first);
+    if (!(first[2] & (1u << 27)) || !(first[2] & (1u << 12))) return SSDE_TIER_SCALAR; /* OSXSAVE, FMA */
+    ssdei_cpuid(7, seventh);
+    saved = ssdei_saved_state();
+    if ((saved & 0x6u) != 0x6u || !(seventh[1] & (1u << 5))) return SSDE_TIER_SCALAR; /* XMM and YMM, AVX2 */
+    return (saved & 0xe0u) == 0xe0u && (seventh[1] & (1u << 16)) ? SSDE_TIER_AVX512 : SSDE_TIER_AVX2;
+}
+#elif defined(SSDEI_NEON)
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
+#else
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
+#endif
+
+ssde_tier ssde_tier_used(const ssde_context *context) {
+    static int cache;
+    ssde_tier best;
+#if defined(__GNUC__) || defined(__clang__)
+    best = (ssde_tier)__atomic_load_n(&cache, __ATOMIC_RELAXED);
+    if (best == SSDE_TIER_BEST) {
+        best = ssdei_detect_tier();
+        __atomic_store_n(&cache, (int)best, __ATOMIC_RELAXED);
+    }
+#else
+    best = (ssde_tier) * (volatile int *)&cache;
+    if (best == SSDE_TIER_BEST) *(volatile int *)&cache = (int)(best = ssdei_detect_tier());
+#endif
+    if (!context || context->tier == SSDE_TIER_BEST || context->tier >= best) return best;
+    /* A cap at the other architecture's tier leaves the scalar one. */
+    return context->tier == SSDE_TIER_NEON ? SSDE_TIER_SCALAR : context->tier;
+}
+
+const char *ssde_tier_name(ssde_tier tier) {
+    static const char *const names[] = {"best", "scalar", "neon", "avx2", "avx512"};
+    return (unsigned)tier < sizeof names / sizeof *names ? names[tier] : "unknown";
+}
+
+/* ---- checks and files ---- */
+
+size_t ssdei_first_nonfinite(const float *values, size_t count) {
+    size_t i;
+    for (i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        if ((bits & 0x7f800000u) == 0x7f800000u) break;
+    }
+    return i;
+}
+
+ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size) {
+    FILE *file;
+    long length = -1;
+    *bytes = NULL;
+    *size = 0;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL");
+    file = fopen(path, "rb");
+    if (!file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
+    if (!fseek(file, 0, SEEK_END)) length = ftell(file);
+    if (length < 0 || fseek(file, 0, SEEK_SET)) {
+        fclose(file);
+        return ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
+    }
+    *bytes = (unsigned char *)ssdei_allocate(context, (size_t)length + 1, 1);
+    if (!*bytes) {
+        fclose(file);
+        return SSDE_ERROR_MEMORY;
+    }
+    *size = fread(*bytes, 1, (size_t)length, file);
+    fclose(file);
+    if (*size != (size_t)length) {
+        ssdei_release(context, *bytes);
+        *bytes = NULL;
+        return ssde_fail(context, SSDE_ERROR_FILE, "read %lu of %ld bytes of '%.160s'", (unsigned long)*size, length,
+                         path);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
+    size_t length = path ? strlen(path) : 0;
+    memset(writer, 0, sizeof *writer);
+    writer->context = context;
+    writer->path = path;
+    if (!length) return writer->status = ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
+    writer->aside = (char *)ssdei_allocate(context, length + 5, 1);
+    if (!writer->aside) return writer->status = SSDE_ERROR_MEMORY;
+    memcpy(writer->aside, path, length);
+    memcpy(writer->aside + length, ".tmp", 5);
+    writer->file = fopen(writer->aside, "wb");
+    if (!writer->file) {
+        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for writing", writer->aside);
+        ssdei_release(context, writer->aside);
+        writer->aside = NULL;
+    }
+    return writer->status;
+}
+
+void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
+    if (writer->status != SSDE_OK || !size) return;
+    if (fwrite(bytes, 1, size, writer->file) != size)
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?",
+                                   writer->aside);
+}
+
+#if defined(_WIN32)
+/* <windows.h> would drag its macros into the user's file. */
+__declspec(dllimport) int __stdcall MoveFileExA(const char *from, const char *to, unsigned long flags);
+#elif defined(__unix__) || defined(__APPLE__)
+/* POSIX's, which strict C99 mode hides in <stdio.h>. */
+int fileno(FILE *file);
+#endif
+
+/* Flush to the disk, then replace the file in one move. */
+static int ssdei_flush_file(FILE *file) {
+    if (fflush(file)) return 0;
+#if defined(_WIN32)
+    return _commit(_fileno(file)) == 0;
+#elif defined(__unix__) || defined(__APPLE__)
+    return fsync(fileno(file)) == 0;
+#else
+    return 1;
+#endif
+}
+
+static int ssdei_replace_file(const char *from, const char *to) {
+#if defined(_WIN32)
+    return MoveFileExA(from, to, 0x1u | 0x8u) != 0; /* replace existing, write through */
+#else
+    return rename(from, to) == 0;
+#endif
+}
+
+ssde_status ssdei_writer_commit(ssdei_writer *writer) {
+    if (!writer->file) return writer->status;
+    if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?",
+                                   writer->aside);
+    if (fclose(writer->file) && writer->status == SSDE_OK)
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->aside);
+    if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->path))
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot replace '%.180s'", writer->path);
+    if (writer->status != SSDE_OK) remove(writer->aside);
+    ssdei_release(writer->context, writer->aside);
+    writer->aside = NULL;
+    writer->file = NULL;
+    return writer->status;
+}
+
+void ssdei_writer_abandon(ssdei_writer *writer) {
+    if (writer->status == SSDE_OK) writer->status = SSDE_ERROR_CANCELLED;
+    ssdei_writer_commit(writer);
+}
+
+/* ---- random ---- */
+
+/* The constants of Philox4x32 (Salmon et al. 2011, table 2). */
+#define SSDEI_PHILOX_M0 0xd2511f53u
+#define SSDEI_PHILOX_M1 0xcd9e8d57u
+#define SSDEI_PHILOX_W0 0x9e3779b9u
+#define SSDEI_PHILOX_W1 0xbb67ae85u
+
+enum {
+    SSDEI_RANDOM_SERIAL = 65536, /* elements up to which draws are not worth a thread */
+    SSDEI_RANDOM_CHUNK = 16384,  /* elements a task draws, or one row */
+    SSDEI_RANDOM_ROWS = 256      /* rows whose numbers are made up at a time where sample is NULL */
+};
+
+/* interleave(to, a, b, c, d): a[0] b[0] c[0] d[0] a[1] ..., 16 bytes per lane; `to` may hold floats or words. */
+#define ssdei_interleave SSDEI_T(interleave)
+
+SSDEI_INLINE void ssdei_interleave_scalar(unsigned char *to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    memcpy(to, &a, 4);
+    memcpy(to + 4, &b, 4);
+    memcpy(to + 8, &c, 4);
+    memcpy(to + 12, &d, 4);
+}
+
+#ifdef SSDEI_X86
+SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, __m256i c, __m256i d) {
+    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
+    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
+    __m256i lanes04 = _mm256_unpacklo_epi64(ab_low, cd_low), lanes15 = _mm256_unpackhi_epi64(ab_low, cd_low);
+    __m256i lanes26 = _mm256_unpacklo_epi64(ab_high, cd_high), lanes37 = _mm256_unpackhi_epi64(ab_high, cd_high);
+    __m256i *four = (__m256i *)(void *)to;
+    _mm256_storeu_si256(four, _mm256_permute2x128_si256(lanes04, lanes15, 0x20));
+    _mm256_storeu_si256(four + 1, _mm256_permute2x128_si256(lanes26, lanes37, 0x20));
+    _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
+    _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
+}
+
+SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i b, __m512i c, __m512i d) {
+    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    __m512i lanes0 = _mm512_unpacklo_epi64(ab_low, cd_low); /* lanes 0, 4, 8, 12 */
+    __m512i lanes1 = _mm512_unpackhi_epi64(ab_low, cd_low);
+    __m512i lanes2 = _mm512_unpacklo_epi64(ab_high, cd_high);
+    __m512i lanes3 = _mm512_unpackhi_epi64(ab_high, cd_high);
+    __m512i low01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0x44); /* lanes 0, 4, 1, 5 */
+    __m512i low23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0x44);
+    __m512i high01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0xee); /* lanes 8, 12, 9, 13 */
+    __m512i high23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0xee);
+    _mm512_storeu_si512((void *)to, _mm512_shuffle_i32x4(low01, low23, 0x88));
+    _mm512_storeu_si512((void *)(to + 64), _mm512_shuffle_i32x4(low01, low23, 0xdd));
+    _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
+    _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
+}
+#endif
+
+#ifdef SSDEI_NEON
+SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
+    uint32x4_t ac_low = vzip1q_u32(a, c), ac_high = vzip2q_u32(a, c);
+    uint32x4_t bd_low = vzip1q_u32(b, d), bd_high = vzip2q_u32(b, d);
+    vst1q_u8(to, vreinterpretq_u8_u32(vzip1q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 16, vreinterpretq_u8_u32(vzip2q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
+    vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
+}
+#endif
+
+ssde_rng ssde_rng_seed(uint64_t seed) {
+    ssde_rng rng;
+    rng.seed = seed;
+    rng.next_sample = 0;
+    return rng;
+}
+
+/* The plain form of what >>kernels do in vectors. */
+void ssde_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]) {
+    uint32_t a = counter[0], b = counter[1], c = counter[2], d = counter[3], key0 = key[0], key1 = key[1];
+    int round;
+    for (round = 0; round < 10; round++) {
+        uint64_t first = (uint64_t)SSDEI_PHILOX_M0 * a, second = (uint64_t)SSDEI_PHILOX_M1 * c;
+        a = (uint32_t)(second >> 32) ^ b ^ key0;
+        b = (uint32_t)second;
+        c = (uint32_t)(first >> 32) ^ d ^ key1;
+        d = (uint32_t)first;
+        key0 += SSDEI_PHILOX_W0;
+        key1 += SSDEI_PHILOX_W1;
+    }
+    words[0] = a, words[1] = b, words[2] = c, words[3] = d;
+}
+
+/* Block `block` of a row. */
+static void ssdei_random_block(uint64_t seed, int stream, uint32_t step, uint64_t sample, uint32_t block,
+                               uint32_t words[4]) {
+    uint32_t counter[4], key[2];
+    counter[0] = block;
+    counter[1] = step;
+    counter[2] = (uint32_t)sample;
+    counter[3] = ((uint32_t)(sample >> 32) & 0xffffu) | (uint32_t)stream << 16;
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    ssde_philox(counter, key, words);
+}
+
+double ssde_random_double(uint64_t seed, int stream, uint32_t step, uint64_t sample, uint32_t element) {
+    uint32_t words[4];
+    ssdei_random_block(seed, stream, step, sample, element, words);
+    return ((double)(words[0] >> 6) * 67108864.0 + (double)(words[1] >> 6) + 0.5) / 4503599627370496.0;
+}
+
+typedef enum ssdei_draw { SSDEI_DRAW_WORDS, SSDEI_DRAW_UNIFORM, SSDEI_DRAW_NORMAL, SSDEI_DRAW_SIGN } ssdei_draw;
+
+typedef struct ssdei_random_task {
+    const ssdei_kernels *kernels;
+    ssdei_draw draw;
+    uint64_t seed;
+    uint32_t stream, step;
+    const uint64_t *sample;
+    size_t rows, dim, rows_per_task;
+    unsigned char *out; /* floats or words, through memcpy and kernels that do not mind which */
+} ssdei_random_task;
+
+static void ssdei_random_rows(const ssdei_random_task *task, const uint64_t *sample, size_t rows, unsigned char *out) {
+    size_t count = rows * task->dim, i;
+    if (task->draw == SSDEI_DRAW_NORMAL) {
+        task->kernels->random_normal(task->seed, task->stream, task->step, sample, rows, task->dim,
+                                     (float *)(void *)out);
+        return;
+    }
+    task->kernels->random_words(task->seed, task->stream, task->step, sample, rows, task->dim, (uint32_t *)(void *)out);
+    if (task->draw == SSDEI_DRAW_WORDS) return;
+    for (i = 0; i < count; i++) {
+        uint32_t word;
+        float value;
+        memcpy(&word, out + 4 * i, 4);
+        if (task->draw == SSDEI_DRAW_SIGN)
+            value = word >> 31 ? -1.0f : 1.0f;
+        else
+            value = (float)(int32_t)(word >> 8) * 5.9604644775390625e-8f; /* 2^-24 */
+        memcpy(out + 4 * i, &value, 4);
+    }
+}
+
+static void ssdei_random_run(void *argument, size_t index) {
+    const ssdei_random_task *task = (const ssdei_random_task *)argument;
+    size_t begin = index * task->rows_per_task, rows, i;
+    size_t end = task->rows - begin < task->rows_per_task ? task->rows : begin + task->rows_per_task;
+    for (; begin < end; begin += rows) {
+        uint64_t numbers[SSDEI_RANDOM_ROWS];
+        rows = end - begin;
+        if (!task->sample) {
+            if (rows > SSDEI_RANDOM_ROWS) rows = SSDEI_RANDOM_ROWS;
+            for (i = 0; i < rows; i++) numbers[i] = begin + i;
+        }
+        ssdei_random_rows(task, task->sample ? task->sample + begin : numbers, rows, task->out + begin * task->dim * 4);
+    }
+}
+
+/* What every draw refuses; `name` is the function's. */
+static ssde_status ssdei_random_check(ssde_context *context, const char *name, int stream, const uint64_t *sample,
+                                      size_t rows, size_t dim, const void *out) {
+    size_t r;
+    if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
+    if (!rows || !dim) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows and dim must be at least 1", name);
+    if ((dim - 1) >> 31 > 1)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: dim = %lu, at most 2^32 is possible", name,
+                         (unsigned long)dim);
+    if (ssdei_multiply(ssdei_multiply(rows, dim), 4) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %lu rows of %lu elements exceed memory", name,
+                         (unsigned long)rows, (unsigned long)dim);
+    if (stream < 0 || stream > 0xffff)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream = %d, wanted 0 ... 65535", name, stream);
+    if (!sample && (uint64_t)(rows - 1) >> 48)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: more than 2^48 rows", name);
+    for (r = 0; sample && r < rows; r++) {
+        if (sample[r] >> 48)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] = %.0f, wanted below 2^48", name,
+                             (unsigned long)r, (double)sample[r]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_random(ssde_context *context, const char *name, ssdei_draw draw, uint64_t seed, int stream,
+                                uint32_t step, const uint64_t *sample, size_t rows, size_t dim, void *out) {
+    ssdei_random_task task;
+    ssdei_try(ssdei_random_check(context, name, stream, sample, rows, dim, out));
+    task.kernels = ssdei_kernels_for(context);
+    task.draw = draw;
+    task.seed = seed;
+    task.stream = (uint32_t)stream;
+    task.step = step;
+    task.sample = sample;
+    task.rows = rows;
+    task.dim = dim;
+    task.out = (unsigned char *)out;
+    task.rows_per_task = rows;
+    if (rows * dim > SSDEI_RANDOM_SERIAL) task.rows_per_task = dim < SSDEI_RANDOM_CHUNK ? SSDEI_RANDOM_CHUNK / dim : 1;
+    ssdei_parallel_for(context, (rows - 1) / task.rows_per_task + 1, ssdei_random_run, &task);
+    return SSDE_OK;
+}
+
+ssde_status ssde_random_words(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                              size_t rows, size_t dim, uint32_t *out) {
+    return ssdei_random(context, "ssde_random_words", SSDEI_DRAW_WORDS, seed, stream, step, sample, rows, dim, out);
+}
+
+ssde_status ssde_random_uniform(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                                size_t rows, size_t dim, float *out) {
+    return ssdei_random(context, "ssde_random_uniform", SSDEI_DRAW_UNIFORM, seed, stream, step, sample, rows, dim, out);
+}
+
+ssde_status ssde_random_normal(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                               size_t rows, size_t dim, float *out) {
+    return ssdei_random(context, "ssde_random_normal", SSDEI_DRAW_NORMAL, seed, stream, step, sample, rows, dim, out);
+}
+
+ssde_status ssde_random_sign(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
+                             size_t rows, size_t dim, float *out) {
+    return ssdei_random(context, "ssde_random_sign", SSDEI_DRAW_SIGN, seed, stream, step, sample, rows, dim, out);
+}
+
+ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
+                            const float *values, size_t rows, size_t dim, double levels, double low, double high,
+                            float *out) {
+    size_t r, i;
+    ssdei_try(ssdei_random_check(context, "ssde_dequantise", SSDE_STREAM_DEQUANTISATION, sample, rows, dim, out));
+    if (!values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: values is NULL");
+    if (!(levels >= 1.0 && levels <= 16777216.0) || levels != floor(levels))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: levels = %g, wanted a whole number up to 2^24",
+                         levels);
+    if (!(low < high && high - low <= DBL_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: low = %g, high = %g, wanted finite low < high",
+                         low, high);
+    for (i = 0; i < rows * dim; i++) {
+        double value = (double)values[i];
+        if (!(value >= 0.0 && value < levels) || value != floor(value))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "ssde_dequantise: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                             (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
+    }
+    for (r = 0; r < rows; r++) {
+        uint64_t number = sample ? sample[r] : r;
+        uint32_t words[4] = {0, 0, 0, 0};
+        for (i = 0; i < dim; i++) {
+            size_t at = r * dim + i;
+            double u;
+            if (i % 4 == 0)
+                ssdei_random_block(seed, SSDE_STREAM_DEQUANTISATION, step, number, (uint32_t)(i / 4), words);
+            u = (double)(words[i % 4] >> 8) / 16777216.0;
+            out[at] = (float)(low + (high - low) * (((double)values[at] + u) / levels));
+        }
+    }
+    return SSDE_OK;
+}
+
+/* ---- products of packed panels ---- */
+
+enum {
+    SSDEI_PRODUCT_DEPTH = 256, /* of B taken at a time: one panel of it stays in the first-level cache */
+    SSDEI_PRODUCT_TILES = 20 /* tiles of rows that pass over all panels together: that much of A stays in the second */
+};
+
+/* Floats that packed panels take; SIZE_MAX on overflow. */
+size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns) {
+    size_t panels = (columns - 1) / kernels->tile_columns + 1;
+    return ssdei_multiply(ssdei_multiply(panels, kernels->tile_columns), depth);
+}
+
+/* b[k * row_stride + j * column_stride] to packed[panel][k][tile_columns], zeros beyond the last column. */
+void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
+                size_t columns, float *packed) {
+    const size_t tile = kernels->tile_columns;
+    size_t first, k, j;
+    for (first = 0; first < columns; first += tile) {
+        size_t width = columns - first < tile ? columns - first : tile;
+        for (k = 0; k < depth; k++, packed += tile) {
+            const float *from = b + k * row_stride + first * column_stride;
+            if (column_stride == 1)
+                memcpy(packed, from, width * sizeof *packed);
+            else
+                for (j = 0; j < width; j++) packed[j] = from[j * column_stride];
+            for (j = width; j < tile; j++) packed[j] = 0.0f;
+        }
+    }
+}
+
+/* c[rows, columns] (+)= a[rows, depth] times packed panels, on the calling thread. Each element is one chain of sums
+   along depth, so rows and columns may be divided among calls as one likes. */
+void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
+                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
+                   const ssdei_epilogue *epilogue) {
+    const size_t tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns;
+    size_t first, row, column, k, r;
+    for (first = 0; first < rows; first += SSDEI_PRODUCT_TILES * tile_rows) {
+        size_t end = rows - first < SSDEI_PRODUCT_TILES * tile_rows ? rows : first + SSDEI_PRODUCT_TILES * tile_rows;
+        for (k = 0; k < depth; k += SSDEI_PRODUCT_DEPTH) {
+            size_t part = depth - k < SSDEI_PRODUCT_DEPTH ? depth - k : (size_t)SSDEI_PRODUCT_DEPTH;
+            int last = k + part == depth;
+            for (column = 0; column < columns; column += tile_columns) {
+                size_t tile_width = columns - column < tile_columns ? columns - column : tile_columns;
+                for (row = first; row < end; row += tile_rows) {
+                    size_t tile_height = end - row < tile_rows ? end - row : tile_rows;
+                    const float *pointers[SSDEI_MAX_TILE_ROWS];
+                    ssdei_epilogue here;
+                    for (r = 0; r < tile_rows; r++) pointers[r] = a + (row + (r < tile_height ? r : 0)) * a_stride + k;
+                    if (epilogue && last) {
+                        here = *epilogue;
+                        if (here.bias) here.bias += column;
+                        if (here.residual) here.residual += row * c_stride + column;
+                    }
+                    kernels->tile(1, part, pointers, packed + column * depth + k * tile_columns,
+                                  c + row * c_stride + column, c_stride, tile_height, tile_width, accumulate || k > 0,
+                                  epilogue && last ? &here : NULL);
+                }
+            }
+        }
+    }
+}
+
+/* ---- tensors ---- */
+
+ssde_tensor ssde_tensor_1d(float *data, size_t n) {
+    ssde_tensor tensor;
+    memset(&tensor, 0, sizeof tensor);
+    tensor.data = data;
+    tensor.rank = 1;
+    tensor.shape[0] = n;
+    return tensor;
+}
+
+ssde_tensor ssde_tensor_2d(float *data, size_t rows, size_t columns) {
+    ssde_tensor tensor = ssde_tensor_1d(data, rows);
+    tensor.rank = 2;
+    tensor.shape[1] = columns;
+    return tensor;
+}
+
+ssde_tensor ssde_tensor_4d(float *data, size_t n, size_t height, size_t width, size_t channels) {
+    ssde_tensor tensor = ssde_tensor_2d(data, n, height);
+    tensor.rank = 4;
+    tensor.shape[2] = width;
+    tensor.shape[3] = channels;
+    return tensor;
+}
+
+size_t ssde_tensor_count(const ssde_tensor *tensor) {
+    size_t count = 1;
+    int i;
+    if (!tensor || tensor->rank < 0 || tensor->rank > SSDE_MAX_RANK) return 0;
+    for (i = 0; i < SSDE_MAX_RANK; i++)
+        if (i < tensor->rank) count = ssdei_multiply(count, tensor->shape[i]);
+    return count;
+}
+
+enum { SSDEI_SHAPE_TEXT = 96 };
+
+/* Writes "[2, 3]", for errors, and returns text. */
+static const char *ssdei_shape(char text[SSDEI_SHAPE_TEXT], int rank, const size_t *shape) {
+    size_t length = 1;
+    int i;
+    text[0] = '[';
+    for (i = 0; i < rank; i++)
+        length += (size_t)snprintf(text + length, SSDEI_SHAPE_TEXT - length, i ? ", %.0f" : "%.0f", (double)shape[i]);
+    text[length] = ']';
+    text[length + 1] = 0;
+    return text;
+}
+
+/* A shape that can be held in memory; `name` is the caller's for the tensor. */
+static ssde_status ssdei_shape_check(ssde_context *context, const char *name, int rank, const size_t *shape) {
+    char text[SSDEI_SHAPE_TEXT];
+    size_t count = 1;
+    int i;
+    if (rank < 0 || rank > SSDE_MAX_RANK)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s has rank %d, wanted 0 to 4", name, rank);
+    for (i = 0; i < rank; i++) {
+        count = ssdei_multiply(count, shape[i]);
+        if (!shape[i])
+            return ssde_fail(context, SSDE_ERROR_SHAPE, "%s of shape %s is empty", name,
+                             ssdei_shape(text, rank, shape));
+    }
+    if (ssdei_multiply(count, sizeof(float)) > SIZE_MAX / 2)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "%s of shape %s exceeds memory", name,
+                         ssdei_shape(text, rank, shape));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_tensor_check(ssde_context *context, const char *name, const ssde_tensor *tensor) {
+    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    ssdei_try(ssdei_shape_check(context, name, tensor->rank, tensor->shape));
+    if (!tensor->data) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s->data is NULL", name);
+    return SSDE_OK;
+}
+
+ssde_status ssde_tensor_create(ssde_context *context, ssde_tensor *tensor, int rank, const size_t *shape) {
+    ssde_tensor made;
+    int i;
+    if (!tensor || (rank && !shape))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", tensor ? "shape" : "tensor");
+    memset(&made, 0, sizeof made);
+    ssdei_try(ssdei_shape_check(context, "tensor", rank, shape));
+    made.rank = rank;
+    for (i = 0; i < SSDE_MAX_RANK; i++) made.shape[i] = i < rank ? shape[i] : 0;
+    made.data = (float *)ssdei_allocate(context, ssde_tensor_count(&made), sizeof(float));
+    if (!made.data) return SSDE_ERROR_MEMORY;
+    *tensor = made;
+    return SSDE_OK;
+}
+
+void ssde_tensor_release(ssde_context *context, ssde_tensor *tensor) {
+    if (!tensor) return;
+    ssdei_release(context, tensor->data);
+    memset(tensor, 0, sizeof *tensor);
+}
+
+static int ssdei_same_shape(const ssde_tensor *a, const ssde_tensor *b) {
+    return a->rank == b->rank && (!a->rank || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]));
+}
+
+static int ssdei_overlap(const ssde_tensor *a, const ssde_tensor *b) {
+    uintptr_t first = (uintptr_t)a->data, second = (uintptr_t)b->data;
+    return first < second + ssde_tensor_count(b) * sizeof(float) &&
+           second < first + ssde_tensor_count(a) * sizeof(float);
+}
+
+/* out may be an operand it replaces element by element, but share memory with it in no other way. */
+static ssde_status ssdei_alias_check(ssde_context *context, const char *name, const ssde_tensor *operand,
+                                     const ssde_tensor *out) {
+    char text[2][SSDEI_SHAPE_TEXT];
+    int same = operand->data == out->data && ssde_tensor_count(operand) == ssde_tensor_count(out);
+    if (!same && ssdei_overlap(operand, out))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "out shares memory with %s, whose shape %s is not out's %s",
+                         name, ssdei_shape(text[0], operand->rank, operand->shape),
+                         ssdei_shape(text[1], out->rank, out->shape));
+    return SSDE_OK;
+}
+
+/* Two operands laid over an output of four axes: steps of 0 repeat. */
+typedef struct ssdei_broadcast {
+    size_t shape[SSDE_MAX_RANK], step_a[SSDE_MAX_RANK], step_b[SSDE_MAX_RANK];
+} ssdei_broadcast;
+
+/* Aligns a at the last axis of the output's shape. False where an axis is neither 1 nor the output's. */
+static int ssdei_broadcast_steps(const ssde_tensor *a, const size_t *shape, size_t *steps) {
+    size_t step = 1;
+    int i;
+    for (i = SSDE_MAX_RANK - 1; i >= 0; i--) {
+        int axis = i - SSDE_MAX_RANK + a->rank;
+        size_t size = axis >= 0 ? a->shape[axis] : 1;
+        if (size != 1 && size != shape[i]) return 0;
+        steps[i] = size == 1 ? 0 : step;
+        step *= size;
+    }
+    return 1;
+}
+
+/* Joins the last axes while both operands run through them without a jump, so that the inner loop is long. */
+static void ssdei_broadcast_join(ssdei_broadcast *over) {
+    int i, joined;
+    for (joined = 0; joined < SSDE_MAX_RANK - 1; joined++) {
+        size_t inner = over->shape[3];
+        size_t next_a = inner == 1 ? over->step_a[2] : inner * over->step_a[3];
+        size_t next_b = inner == 1 ? over->step_b[2] : inner * over->step_b[3];
+        if (over->shape[2] != 1 && (over->step_a[2] != next_a || over->step_b[2] != next_b)) return;
+        if (inner == 1) over->step_a[3] = over->step_a[2], over->step_b[3] = over->step_b[2];
+        over->shape[3] *= over->shape[2];
+        for (i = 2; i > 0; i--) {
+            over->shape[i] = over->shape[i - 1];
+            over->step_a[i] = over->step_a[i - 1];
+            over->step_b[i] = over->step_b[i - 1];
+        }
+        over->shape[0] = 1;
+        over->step_a[0] = over->step_b[0] = 0;
+    }
+}
+
+static void ssdei_binary_run(ssde_binary_op op, const float *a, size_t step_a, const float *b, size_t step_b,
+                             float *out, size_t count) {
+    size_t i;
+#define SSDEI_CASE(name, expression)                          \
+    case name:                                                \
+        for (i = 0; i < count; i++) {                         \
+            const float x = a[i * step_a], y = b[i * step_b]; \
+            out[i] = (expression);                            \
+        }                                                     \
+        break;
+    switch (op) {
+        SSDEI_CASE(SSDE_ADD, x + y)
+        SSDEI_CASE(SSDE_SUBTRACT, x - y)
+        SSDEI_CASE(SSDE_MULTIPLY, x * y)
+        SSDEI_CASE(SSDE_DIVIDE, x / y)
+        SSDEI_CASE(SSDE_MINIMUM, x < y || x != x ? x : y)
+        SSDEI_CASE(SSDE_MAXIMUM, x > y || x != x ? x : y)
+    }
+#undef SSDEI_CASE
+}
+
+ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const ssde_tensor *a, const ssde_tensor *b,
+                               ssde_tensor *out) {
+    char text[3][SSDEI_SHAPE_TEXT];
+    ssdei_broadcast over;
+    float *to;
+    size_t i, j, k;
+    int axis, fits, rank;
+    if ((unsigned)op > SSDE_MAXIMUM) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+    ssdei_try(ssdei_tensor_check(context, "a", a));
+    ssdei_try(ssdei_tensor_check(context, "b", b));
+    ssdei_try(ssdei_tensor_check(context, "out", out));
+    rank = a->rank > b->rank ? a->rank : b->rank;
+    fits = rank == out->rank;
+    for (axis = 0; axis < SSDE_MAX_RANK; axis++) {
+        int own = axis - SSDE_MAX_RANK + out->rank;
+        over.shape[axis] = own >= 0 ? out->shape[own] : 1;
+    }
+    fits =
+        fits && ssdei_broadcast_steps(a, over.shape, over.step_a) && ssdei_broadcast_steps(b, over.shape, over.step_b);
+    for (axis = 0; fits && axis < SSDE_MAX_RANK; axis++)
+        if (over.shape[axis] > 1 && !over.step_a[axis] && !over.step_b[axis]) fits = 0; /* nothing fills it */
+    if (!fits)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "shapes %s and %s do not broadcast to out's %s",
+                         ssdei_shape(text[0], a->rank, a->shape), ssdei_shape(text[1], b->rank, b->shape),
+                         ssdei_shape(text[2], out->rank, out->shape));
+    ssdei_try(ssdei_alias_check(context, "a", a, out));
+    ssdei_try(ssdei_alias_check(context, "b", b, out));
+    ssdei_broadcast_join(&over);
+    to = out->data;
+    for (i = 0; i < over.shape[0]; i++) {
+        for (j = 0; j < over.shape[1]; j++) {
+            for (k = 0; k < over.shape[2]; k++, to += over.shape[3])
+                ssdei_binary_run(op, a->data + i * over.step_a[0] + j * over.step_a[1] + k * over.step_a[2],
+                                 over.step_a[3], b->data + i * over.step_b[0] + j * over.step_b[1] + k * over.step_b[2],
+                                 over.step_b[3], to, over.shape[3]);
+        }
+    }
+    return SSDE_OK;
+}
+
+/* 1 / (1 + e^-x), by the vector exponential in pieces that stay in the cache. */
+static void ssdei_sigmoid_run(const ssdei_kernels *kernels, const float *x, float *out, size_t count) {
+    float piece[256];
+    size_t done, i;
+    for (done = 0; done < count; done += i) {
+        size_t n = count - done < 256 ? count - done : 256;
+        for (i = 0; i < n; i++) piece[i] = -x[done + i];
+        kernels->exponential(piece, piece, n);
+        for (i = 0; i < n; i++) out[done + i] = 1.0f / (1.0f + piece[i]);
+    }
+}
+
+ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssde_tensor *a, ssde_tensor *out) {
+    char text[2][SSDEI_SHAPE_TEXT];
+    const ssdei_kernels *kernels = ssdei_kernels_for(context);
+    size_t i, count;
+    const float *x;
+    float *y;
+    ssdei_try(ssdei_tensor_check(context, "a", a));
+    ssdei_try(ssdei_tensor_check(context, "out", out));
+    if (!ssdei_same_shape(a, out))
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "a has shape %s, out %s", ssdei_shape(text[0], a->rank, a->shape),
+                         ssdei_shape(text[1], out->rank, out->shape));
+    ssdei_try(ssdei_alias_check(context, "a", a, out));
+    count = ssde_tensor_count(a);
+    x = a->data;
+    y = out->data;
+    switch (op) {
+        case SSDE_NEGATE:
+            for (i = 0; i < count; i++) y[i] = -x[i];
+            return SSDE_OK;
+        case SSDE_ABSOLUTE:
+            for (i = 0; i < count; i++) y[i] = fabsf(x[i]);
+            return SSDE_OK;
+        case SSDE_SQUARE:
+            for (i = 0; i < count; i++) y[i] = x[i] * x[i];
+            return SSDE_OK;
+        case SSDE_SQUARE_ROOT:
+            for (i = 0; i < count; i++) y[i] = sqrtf(x[i]);
+            return SSDE_OK;
+        case SSDE_EXPONENTIAL: kernels->exponential(x, y, count); return SSDE_OK;
+        case SSDE_LOGARITHM:
+            for (i = 0; i < count; i++) y[i] = logf(x[i]);
+            return SSDE_OK;
+        case SSDE_TANH:
+            for (i = 0; i < count; i++) y[i] = tanhf(x[i]);
+            return SSDE_OK;
+        case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+}
+
+/* a (op) b of partial results; a NaN on either side stays. */
+static double ssdei_fold(ssde_reduce_op op, double a, double b) {
+    if (op == SSDE_MIN) return a < b || a != a ? a : b;
+    if (op == SSDE_MAX) return a > b || a != a ? a : b;
+    return a + b;
+}
+
+/* Eight partial results side by side, then folded in pairs: an order that depends on count alone. */
+static double ssdei_reduce_run(ssde_reduce_op op, const float *a, size_t count, double start) {
+    double part[8];
+    size_t i, j;
+    for (j = 0; j < 8; j++) part[j] = start;
+    if (op == SSDE_SUM || op == SSDE_MEAN) {
+        for (i = 0; i + 8 <= count; i += 8)
+            for (j = 0; j < 8; j++) part[j] += (double)a[i + j];
+    } else {
+        for (i = 0; i + 8 <= count; i += 8)
+            for (j = 0; j < 8; j++) part[j] = ssdei_fold(op, part[j], (double)a[i + j]);
+    }
+    for (j = 0; i < count; i++, j++) part[j] = ssdei_fold(op, part[j], (double)a[i]);
+    for (j = 4; j > 0; j /= 2)
+        for (i = 0; i < j; i++) part[i] = ssdei_fold(op, part[i], part[i + j]);
+    return part[0];
+}
+
+enum { SSDEI_REDUCE_BLOCK = 64 }; /* outputs along a kept last axis that are accumulated together */
+
+/* One reduction: four axes, each either kept (its count in kept, 1 in gone) or reduced (the other way round). */
+typedef struct ssdei_reduction {
+    ssde_reduce_op op;
+    size_t kept[SSDE_MAX_RANK], gone[SSDE_MAX_RANK], step[SSDE_MAX_RANK];
+    double start, scale;
+} ssdei_reduction;
+
+/* `width` outputs that lie side by side from `a` on. */
+static void ssdei_reduce_block(const ssdei_reduction *by, const float *a, size_t width, float *out) {
+    double sum[SSDEI_REDUCE_BLOCK];
+    size_t i, j, k, c;
+    for (c = 0; c < width; c++) sum[c] = by->start;
+    for (i = 0; i < by->gone[0]; i++) {
+        for (j = 0; j < by->gone[1]; j++) {
+            for (k = 0; k < by->gone[2]; k++) {
+                const float *from = a + i * by->step[0] + j * by->step[1] + k * by->step[2];
+                if (by->gone[3] > 1)
+                    sum[0] = ssdei_fold(by->op, sum[0], ssdei_reduce_run(by->op, from, by->gone[3], by->start));
+                else
+                    for (c = 0; c < width; c++) sum[c] = ssdei_fold(by->op, sum[c], (double)from[c]);
+            }
+        }
+    }
+    for (c = 0; c < width; c++) out[c] = (float)(sum[c] * by->scale);
+}
+
+/* True where out has a's shape with the axes reduced 1, or left out. */
+static int ssdei_reduced_shape(const ssde_tensor *a, unsigned axes, const ssde_tensor *out) {
+    int i, kept = 0, ones = out->rank == a->rank, left_out = 1;
+    for (i = 0; i < a->rank; i++) {
+        int reduced = (int)(axes >> i & 1u);
+        if (ones && out->shape[i] != (reduced ? 1 : a->shape[i])) ones = 0;
+        if (!reduced && (kept >= out->rank || out->shape[kept++] != a->shape[i])) left_out = 0;
+    }
+    return ones || (left_out && kept == out->rank);
+}
+
+ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const ssde_tensor *a, unsigned axes,
+                               ssde_tensor *out) {
+    char text[2][SSDEI_SHAPE_TEXT];
+    ssdei_reduction by;
+    size_t i, j, k, c, width, step = 1, reduced = 1;
+    float *to;
+    int axis;
+    if ((unsigned)op > SSDE_MAX) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+    ssdei_try(ssdei_tensor_check(context, "a", a));
+    ssdei_try(ssdei_tensor_check(context, "out", out));
+    if (axes >> a->rank)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "axes = 0x%x names an axis beyond a's rank %d", axes, a->rank);
+    if (!ssdei_reduced_shape(a, axes, out))
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "a of shape %s, reduced along axes 0x%x, does not fit out's %s",
+                         ssdei_shape(text[0], a->rank, a->shape), axes, ssdei_shape(text[1], out->rank, out->shape));
+    if (ssdei_overlap(a, out)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "out shares memory with a");
+    by.op = op;
+    for (axis = SSDE_MAX_RANK - 1; axis >= 0; axis--) {
+        int own = axis - SSDE_MAX_RANK + a->rank;
+        size_t size = own >= 0 ? a->shape[own] : 1;
+        int gone = own >= 0 && (axes >> own & 1u);
+        by.kept[axis] = gone ? 1 : size;
+        by.gone[axis] = gone ? size : 1;
+        by.step[axis] = step;
+        step *= size;
+        reduced *= by.gone[axis];
+    }
+    by.start = op == SSDE_MIN ? HUGE_VAL : op == SSDE_MAX ? -HUGE_VAL : 0.0;
+    by.scale = op == SSDE_MEAN ? 1.0 / (double)reduced : 1.0;
+    to = out->data;
+    for (i = 0; i < by.kept[0]; i++) {
+        for (j = 0; j < by.kept[1]; j++) {
+            for (k = 0; k < by.kept[2]; k++) {
+                const float *from = a->data + i * by.step[0] + j * by.step[1] + k * by.step[2];
+                for (c = 0; c < by.kept[3]; c += width, to += width) {
+                    width = by.kept[3] - c < SSDEI_REDUCE_BLOCK ? by.kept[3] - c : (size_t)SSDEI_REDUCE_BLOCK;
+                    ssdei_reduce_block(&by, from + c, width, to);
+                }
+            }
+        }
+    }
+    return SSDE_OK;
+}
+
+/* One product cut into blocks of rows and groups of panels. */
+typedef struct ssdei_matmul_task {
+    const ssdei_kernels *kernels;
+    const float *a, *packed;
+    float *c;
+    size_t rows, depth, columns, rows_per_task, columns_per_task, column_tasks;
+} ssdei_matmul_task;
+
+static void ssdei_matmul_run(void *argument, size_t index) {
+    const ssdei_matmul_task *task = (const ssdei_matmul_task *)argument;
+    size_t row = index / task->column_tasks * task->rows_per_task;
+    size_t column = index % task->column_tasks * task->columns_per_task;
+    size_t rows = task->rows - row < task->rows_per_task ? task->rows - row : task->rows_per_task;
+    size_t columns = task->columns - column < task->columns_per_task ? task->columns - column : task->columns_per_task;
+    ssdei_product(task->kernels, task->a + row * task->depth, task->depth, task->packed + column * task->depth, rows,
+                  task->depth, columns, task->c + row * task->columns + column, task->columns, 0, NULL);
+}
+
+/* from[rows, columns] to to[columns, rows], sixteen columns at a time: a cache line of each row. */
+static void ssdei_transpose(const float *from, size_t rows, size_t columns, float *to) {
+    size_t first, row, column;
+    for (first = 0; first < columns; first += 16) {
+        size_t end = columns - first < 16 ? columns : first + 16;
+        for (row = 0; row < rows; row++)
+            for (column = first; column < end; column++) to[column * rows + row] = from[row * columns + column];
+    }
+}
+
+ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
+                               int transpose_b, ssde_tensor *out) {
+    char text[3][SSDEI_SHAPE_TEXT];
+    ssdei_matmul_task task;
+    float *packed, *transposed = NULL;
+    size_t row_tasks;
+    ssdei_try(ssdei_tensor_check(context, "a", a));
+    ssdei_try(ssdei_tensor_check(context, "b", b));
+    ssdei_try(ssdei_tensor_check(context, "out", out));
+    if (a->rank != 2 || b->rank != 2 || out->rank != 2)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "a, b and out have ranks %d, %d and %d, wanted 2", a->rank, b->rank,
+                         out->rank);
+    task.rows = a->shape[transpose_a ? 1 : 0];
+    task.depth = a->shape[transpose_a ? 0 : 1];
+    task.columns = b->shape[transpose_b ? 0 : 1];
+    if (task.depth != b->shape[transpose_b ? 1 : 0] || out->shape[0] != task.rows || out->shape[1] != task.columns)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "a %s%s times b %s%s does not give out's %s",
+                         ssdei_shape(text[0], 2, a->shape), transpose_a ? " transposed" : "",
+                         ssdei_shape(text[1], 2, b->shape), transpose_b ? " transposed" : "",
+                         ssdei_shape(text[2], 2, out->shape));
+    if (ssdei_overlap(a, out) || ssdei_overlap(b, out))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "out shares memory with %s", ssdei_overlap(a, out) ? "a" : "b");
+    task.kernels = ssdei_kernels_narrow(ssdei_kernels_for(context), task.columns);
+    packed = (float *)ssdei_allocate(context, ssdei_packed_size(task.kernels, task.depth, task.columns), sizeof(float));
+    if (!packed) return SSDE_ERROR_MEMORY;
+    if (transpose_a) {
+        transposed = (float *)ssdei_allocate(context, task.rows * task.depth, sizeof(float));
+        if (!transposed) {
+            ssdei_release(context, packed);
+            return SSDE_ERROR_MEMORY;
+        }
+        ssdei_transpose(a->data, task.depth, task.rows, transposed);
+    }
+    ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
+               task.columns, packed);
+    task.a = transposed ? transposed : a->data;
+    task.packed = packed;
+    task.c = out->data;
+    task.rows_per_task = SSDEI_PRODUCT_TILES * task.kernels->tile_rows;
+    task.columns_per_task = 16 * task.kernels->tile_columns;
+    row_tasks = (task.rows - 1) / task.rows_per_task + 1;
+    task.column_tasks = (task.columns - 1) / task.columns_per_task + 1;
+    ssdei_parallel_for(context, row_tasks * task.column_tasks, ssdei_matmul_run, &task);
+    ssdei_release(context, transposed);
+    ssdei_release(context, packed);
+    return SSDE_OK;
+}
+
+/* ---- .npy ---- */
+
+/* A header being read, and what it said. */
+typedef struct ssdei_npy {
+    ssde_context *context;
+    const char *path;
+    const unsigned char *at, *end;
+    int rank, big_endian;
+    char kind;     /* f, i, u or b */
+    unsigned size; /* bytes of an element */
+    size_t shape[SSDE_MAX_RANK];
+} ssdei_npy;
+
+static ssde_status ssdei_npy_malformed(const ssdei_npy *npy, const char *wanted) {
+    return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s': malformed .npy header, wanted %s", npy->path, wanted);
+}
+
+static void ssdei_npy_skip(ssdei_npy *npy) {
+    while (npy->at < npy->end && (*npy->at == ' ' || (*npy->at >= '\t' && *npy->at <= '\r'))) npy->at++;
+}
+
+/* Takes one character, after any blanks, if it is next. */
+static int ssdei_npy_take(ssdei_npy *npy, char wanted) {
+    ssdei_npy_skip(npy);
+    if (npy->at == npy->end || *npy->at != (unsigned char)wanted) return 0;
+    npy->at++;
+    return 1;
+}
+
+/* A quoted string without escapes, of 15 characters at most, which is more than any known one. */
+static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
+    size_t length = 0;
+    char quote;
+    if (ssdei_npy_take(npy, '\''))
+        quote = '\'';
+    else if (ssdei_npy_take(npy, '"'))
+        quote = '"';
+    else
+        return 0;
+    while (npy->at < npy->end && *npy->at != (unsigned char)quote && length < 15) text[length++] = (char)*npy->at++;
+    text[length] = 0;
+    if (npy->at == npy->end || *npy->at != (unsigned char)quote) return 0;
+    npy->at++;
+    return 1;
+}
+
+static ssde_status ssdei_npy_type(ssdei_npy *npy) {
+    static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"};
+    char text[16];
+    size_t i;
+    if (ssdei_npy_take(npy, '['))
+        return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': structured arrays are not supported",
+                         npy->path);
+    if (!ssdei_npy_string(npy, text)) return ssdei_npy_malformed(npy, "a type such as '<f4'");
+    for (i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(text + (text[0] != 0), known[i])) continue;
+        npy->kind = known[i][0];
+        npy->size = (unsigned)(known[i][1] - '0');
+        npy->big_endian = text[0] == '>';
+        if (text[0] == '<' || text[0] == '>' || (text[0] == '|' && npy->size == 1)) return SSDE_OK;
+    }
+    for (i = 0; text[i]; i++)
+        if (text[i] < ' ' || text[i] > '~') text[i] = '?';
+    return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED,
+                     "'%.100s': type '%s' is not supported, only f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1 with < or >",
+                     npy->path, text);
+}
+
+static ssde_status ssdei_npy_order(ssdei_npy *npy) {
+    ssdei_npy_skip(npy);
+    if (npy->end - npy->at >= 5 && !memcmp(npy->at, "False", 5)) {
+        npy->at += 5;
+        return SSDE_OK;
+    }
+    if (npy->end - npy->at >= 4 && !memcmp(npy->at, "True", 4))
+        return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.120s' is in Fortran order; save numpy.ascontiguousarray(x) instead", npy->path);
+    return ssdei_npy_malformed(npy, "True or False for fortran_order");
+}
+
+/* (), (3,), (3, 4), with Python 2's L after a number or not */
+static ssde_status ssdei_npy_shape(ssdei_npy *npy) {
+    int comma = 1;
+    npy->rank = 0;
+    if (!ssdei_npy_take(npy, '(')) return ssdei_npy_malformed(npy, "( of the shape");
+    while (!ssdei_npy_take(npy, ')')) {
+        size_t size = 0;
+        if (!comma || npy->at == npy->end || *npy->at < '0' || *npy->at > '9')
+            return ssdei_npy_malformed(npy, "a shape of whole numbers");
+        for (; npy->at < npy->end && *npy->at >= '0' && *npy->at <= '9'; npy->at++) {
+            size_t digit = (size_t)(*npy->at - '0');
+            if (size > (SIZE_MAX - digit) / 10) return ssdei_npy_malformed(npy, "sizes that fit into memory");
+            size = size * 10 + digit;
+        }
+        if (npy->at < npy->end && *npy->at == 'L') npy->at++;
+        if (npy->rank == SSDE_MAX_RANK)
+            return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s' has more than 4 axes", npy->path);
+        npy->shape[npy->rank++] = size;
+        comma = ssdei_npy_take(npy, ',');
+    }
+    if (npy->rank == 1 && !comma) return ssdei_npy_malformed(npy, "a comma after a single size");
+    return SSDE_OK;
+}
+
+/* {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }, keys in any order */
+static ssde_status ssdei_npy_dictionary(ssdei_npy *npy) {
+    unsigned seen = 0, key;
+    if (!ssdei_npy_take(npy, '{')) return ssdei_npy_malformed(npy, "{");
+    while (!ssdei_npy_take(npy, '}')) {
+        char name[16];
+        if (!ssdei_npy_string(npy, name)) return ssdei_npy_malformed(npy, "a quoted key");
+        key = !strcmp(name, "descr") ? 1 : !strcmp(name, "fortran_order") ? 2 : !strcmp(name, "shape") ? 4 : 0;
+        if (!key || (seen & key)) return ssdei_npy_malformed(npy, "descr, fortran_order and shape, each once");
+        seen |= key;
+        if (!ssdei_npy_take(npy, ':')) return ssdei_npy_malformed(npy, "a colon after a key");
+        ssdei_try(key == 1 ? ssdei_npy_type(npy) : key == 2 ? ssdei_npy_order(npy) : ssdei_npy_shape(npy));
+        if (ssdei_npy_take(npy, ',')) continue;
+        if (!ssdei_npy_take(npy, '}')) return ssdei_npy_malformed(npy, "a comma or }");
+        break;
+    }
+    ssdei_npy_skip(npy);
+    if (npy->at != npy->end) return ssdei_npy_malformed(npy, "only blanks after }");
+    return seen == 7 ? SSDE_OK : ssdei_npy_malformed(npy, "descr, fortran_order and shape, each once");
+}
+
+/* Reads the header in bytes[size]; npy->at is left at the data, npy->end at the end of the file. */
+static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, size_t size) {
+    size_t start, length;
+    if (size < 10 || memcmp(bytes, "\x93NUMPY", 6))
+        return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s' is not a .npy file", npy->path);
+    if (bytes[6] < 1 || bytes[6] > 3 || bytes[7])
+        return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': .npy version %d.%d, wanted 1.0 to 3.0",
+                         npy->path, bytes[6], bytes[7]);
+    start = bytes[6] == 1 ? 10 : 12;
+    length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
+    if (start == 12 && size >= start) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    if (size < start || length > size - start)
+        return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s': the header of %lu bytes is cut off", npy->path,
+                         (unsigned long)length);
+    npy->at = bytes + start;
+    npy->end = npy->at + length;
+    ssdei_try(ssdei_npy_dictionary(npy));
+    npy->end = bytes + size;
+    return SSDE_OK;
+}
+
+/* IEEE half precision */
+static float ssdei_from_half(uint32_t half) {
+    uint32_t exponent = half >> 10 & 31u, mantissa = half & 0x3ffu, bits;
+    float value;
+    if (!exponent) {
+        value = (float)(int)mantissa * 5.9604644775390625e-8f; /* 2^-24 */
+        return half >> 15 ? -value : value;
+    }
+    bits = (half & 0x8000u) << 16 | (exponent == 31 ? 0xffu : exponent + 112) << 23 | mantissa << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* One element from its bytes as a number, low byte first. False where a finite double exceeds a float. */
+static int ssdei_npy_value(char kind, unsigned size, uint64_t bits, float *value) {
+    if (kind == 'b') {
+        *value = bits ? 1.0f : 0.0f;
+    } else if (kind == 'u') {
+        *value = (float)bits;
+    } else if (kind == 'i') {
+        uint64_t sign = (uint64_t)1 << (8 * size - 1), negative = 2 * sign - bits; /* of size 8, 2 * sign is 0: wraps */
+        *value = bits & sign ? -(float)negative : (float)bits;
+    } else if (size == 2) {
+        *value = ssdei_from_half((uint32_t)bits);
+    } else if (size == 4) {
+        uint32_t word = (uint32_t)bits;
+        memcpy(value, &word, sizeof word);
+    } else {
+        double wide;
+        memcpy(&wide, &bits, sizeof wide);
+        if (fabs(wide) > (double)FLT_MAX && fabs(wide) <= DBL_MAX) return 0;
+        *value = (float)wide;
+    }
+    return 1;
+}
+
+static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
+    const unsigned char *byte = npy->at;
+    size_t i;
+    unsigned j;
+    for (i = 0; i < count; i++, byte += npy->size) {
+        uint64_t bits = 0;
+        for (j = 0; j < npy->size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? npy->size - 1 - j : j);
+        if (!ssdei_npy_value(npy->kind, npy->size, bits, &values[i]))
+            return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu does not fit a float", npy->path,
+                             (unsigned long)i);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, size_t size, ssde_tensor *tensor) {
+    char text[SSDEI_SHAPE_TEXT];
+    ssde_status status;
+    size_t count = 1, held;
+    int i;
+    ssdei_try(ssdei_npy_header(npy, bytes, size));
+    for (i = 0; i < npy->rank; i++) count = ssdei_multiply(count, npy->shape[i]);
+    if (!count) return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", npy->path);
+    held = (size_t)(npy->end - npy->at);
+    if (ssdei_multiply(count, npy->size) != held)
+        return ssde_fail(npy->context, SSDE_ERROR_FORMAT,
+                         "'%.100s' holds %lu bytes of data, its shape %s of %c%u needs %s", npy->path,
+                         (unsigned long)held, ssdei_shape(text, npy->rank, npy->shape), npy->kind, npy->size,
+                         ssdei_multiply(count, npy->size) > held ? "more" : "fewer");
+    ssdei_try(ssde_tensor_create(npy->context, tensor, npy->rank, npy->shape));
+    status = ssdei_npy_values(npy, count, tensor->data);
+    if (status != SSDE_OK) ssde_tensor_release(npy->context, tensor);
+    return status;
+}
+
+ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
+    ssdei_npy npy;
+    unsigned char *bytes;
+    size_t size;
+    ssde_status status;
+    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
+    memset(tensor, 0, sizeof *tensor);
+    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
+    memset(&npy, 0, sizeof npy);
+    npy.context = context;
+    npy.path = path;
+    status = ssdei_npy_decode(&npy, bytes, size, tensor);
+    ssdei_release(context, bytes);
+    return status;
+}
+
+ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor) {
+    char header[192];
+    unsigned char bytes[4096];
+    ssdei_writer writer;
+    size_t count, done, i, n, length;
+    int axis;
+    ssdei_try(ssdei_tensor_check(context, "tensor", tensor));
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    length =
+        10 + (size_t)snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    for (axis = 0; axis < tensor->rank; axis++)
+        length += (size_t)snprintf(header + length, sizeof header - length,
+                                   axis + 1 < tensor->rank ? "%.0f, "
+                                   : axis                  ? "%.0f"
+                                                           : "%.0f,",
+                                   (double)tensor->shape[axis]);
+    length += (size_t)snprintf(header + length, sizeof header - length, "), }");
+    while (length % 64 != 63) header[length++] = ' '; /* the data begins at a multiple of 64 */
+    header[length++] = '\n';
+    header[8] = (char)(length - 10);
+    header[9] = 0;
+    ssdei_try(ssdei_writer_open(&writer, context, path));
+    ssdei_writer_put(&writer, header, length);
+    count = ssde_tensor_count(tensor);
+    for (done = 0; done < count; done += n) {
+        n = count - done < sizeof bytes / 4 ? count - done : sizeof bytes / 4;
+        for (i = 0; i < n; i++) {
+            uint32_t word;
+            memcpy(&word, &tensor->data[done + i], 4);
+            bytes[4 * i] = (unsigned char)(word & 255u);
+            bytes[4 * i + 1] = (unsigned char)(word >> 8 & 255u);
+            bytes[4 * i + 2] = (unsigned char)(word >> 16 & 255u);
+            bytes[4 * i + 3] = (unsigned char)(word >> 24);
+        }
+        ssdei_writer_put(&writer, bytes, 4 * n);
+    }
+    return ssdei_writer_commit(&writer);
+}
+
+/* ---- IDX and CIFAR-10 ---- */
+
+static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
+                                    ssde_tensor *tensor) {
+    char text[SSDEI_SHAPE_TEXT];
+    size_t shape[SSDE_MAX_RANK] = {0, 0, 0, 0}, count = 1, start, i;
+    int rank;
+    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is compressed: run gunzip on it first", path);
+    if (size < 4 || bytes[0] || bytes[1] || !bytes[3])
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not an IDX file", path);
+    if (bytes[2] != 0x08 || bytes[3] > SSDE_MAX_RANK)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.120s': IDX type 0x%02x with %d axes, wanted 0x08 (unsigned bytes) with 1 to 4", path,
+                         bytes[2], bytes[3]);
+    rank = bytes[3];
+    start = 4 + 4 * (size_t)rank;
+    if (size < start) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s': the header is cut off", path);
+    for (i = 0; i < (size_t)rank; i++) {
+        const unsigned char *b = bytes + 4 + 4 * i;
+        shape[i] = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | (size_t)b[3];
+        count = ssdei_multiply(count, shape[i]);
+    }
+    if (!count) return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", path);
+    if (count != size - start)
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' holds %lu bytes of data, its shape %s needs %s", path,
+                         (unsigned long)(size - start), ssdei_shape(text, rank, shape),
+                         count > size - start ? "more" : "fewer");
+    if (rank == 3) shape[rank++] = 1;
+    ssdei_try(ssde_tensor_create(context, tensor, rank, shape));
+    for (i = 0; i < count; i++) tensor->data[i] = (float)bytes[start + i];
+    return SSDE_OK;
+}
+
+ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
+    unsigned char *bytes;
+    size_t size;
+    ssde_status status;
+    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
+    memset(tensor, 0, sizeof *tensor);
+    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
+    status = ssdei_idx_decode(context, path, bytes, size, tensor);
+    ssdei_release(context, bytes);
+    return status;
+}
+
+enum { SSDEI_CIFAR_PLANE = 32 * 32, SSDEI_CIFAR_RECORD = 1 + 3 * SSDEI_CIFAR_PLANE };
+
+static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path, const unsigned char *bytes,
+                                        size_t size, ssde_tensor *images, ssde_tensor *labels) {
+    const size_t count = size / SSDEI_CIFAR_RECORD;
+    size_t shape[SSDE_MAX_RANK], i, pixel, channel;
+    ssde_status status;
+    if (!count || size % SSDEI_CIFAR_RECORD)
+        return ssde_fail(context, SSDE_ERROR_FORMAT,
+                         size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b
+                             ? "'%.120s' is compressed: run gunzip and tar on it first"
+                             : "'%.120s' holds %lu bytes, wanted whole records of 3073 (CIFAR-10, binary version)",
+                         path, (unsigned long)size);
+    for (i = 0; i < count; i++) {
+        if (bytes[i * SSDEI_CIFAR_RECORD] > 9)
+            return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s': record %lu has label %d, wanted 0 to 9", path,
+                             (unsigned long)i, bytes[i * SSDEI_CIFAR_RECORD]);
+    }
+    shape[0] = count;
+    shape[1] = shape[2] = 32;
+    shape[3] = 3;
+    ssdei_try(ssde_tensor_create(context, images, 4, shape));
+    status = labels ? ssde_tensor_create(context, labels, 1, shape) : SSDE_OK;
+    if (status != SSDE_OK) {
+        ssde_tensor_release(context, images);
+        return status;
+    }
+    for (i = 0; i < count; i++, bytes += SSDEI_CIFAR_RECORD) {
+        float *to = images->data + i * 3 * SSDEI_CIFAR_PLANE;
+        if (labels) labels->data[i] = (float)bytes[0];
+        for (pixel = 0; pixel < SSDEI_CIFAR_PLANE; pixel++)
+            for (channel = 0; channel < 3; channel++)
+                to[3 * pixel + channel] = (float)bytes[1 + channel * SSDEI_CIFAR_PLANE + pixel];
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
+    unsigned char *bytes;
+    size_t size;
+    ssde_status status;
+    if (!images) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "images is NULL");
+    memset(images, 0, sizeof *images);
+    if (labels) memset(labels, 0, sizeof *labels);
+    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
+    status = ssdei_cifar10_decode(context, path, bytes, size, images, labels);
+    ssdei_release(context, bytes);
+    return status;
+}
+
+/* ---- pictures ---- */
+
+/* cells * size + (cells - 1) * gap pixels, or 0 where that is no positive int. */
+static size_t ssdei_grid_extent(size_t cells, size_t size, size_t gap) {
+    size_t images = ssdei_multiply(cells, size), gaps = ssdei_multiply(cells - 1, gap);
+    return images <= INT_MAX && gaps <= INT_MAX - images ? images + gaps : 0;
+}
+
+static unsigned char ssdei_pixel(double value, double low, double high) {
+    double scaled = (value - low) / (high - low) * 255.0 + 0.5;
+    if (!(scaled >= 1.0)) return 0; /* NaN as well */
+    return (unsigned char)(scaled < 255.0 ? scaled : 255.0);
+}
+
+ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, size_t columns, size_t gap, double low,
+                            double high, unsigned char *pixels, int *width, int *height) {
+    char text[SSDEI_SHAPE_TEXT];
+    size_t n, h, w, c, grid_width, grid_height, i, y, x;
+    if (!images) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "images is NULL");
+    ssdei_try(ssdei_shape_check(context, "images", images->rank, images->shape));
+    if (pixels && !images->data) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "images->data is NULL");
+    if (images->rank != 4 || (images->shape[3] != 1 && images->shape[3] != 3))
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "images has shape %s, wanted [n, height, width, 1 or 3]",
+                         ssdei_shape(text, images->rank, images->shape));
+    if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns = 0, wanted at least 1");
+    if (!(low < high && high - low <= DBL_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "low = %g, high = %g, wanted finite low < high", low, high);
+    n = images->shape[0], h = images->shape[1], w = images->shape[2], c = images->shape[3];
+    grid_width = ssdei_grid_extent(columns, w, gap);
+    grid_height = ssdei_grid_extent((n - 1) / columns + 1, h, gap);
+    if (!grid_width || !grid_height || ssdei_multiply(ssdei_multiply(grid_width, grid_height), c) > SIZE_MAX / 2)
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "images of shape %s, %.0f in a row, %.0f apart, make too large a grid",
+                         ssdei_shape(text, 4, images->shape), (double)columns, (double)gap);
+    if (width) *width = (int)grid_width;
+    if (height) *height = (int)grid_height;
+    if (!pixels) return SSDE_OK;
+    memset(pixels, 255, grid_width * grid_height * c);
+    for (i = 0; i < n; i++) {
+        size_t left = i % columns * (w + gap), top = i / columns * (h + gap);
+        for (y = 0; y < h; y++) {
+            const float *from = images->data + (i * h + y) * w * c;
+            unsigned char *to = pixels + ((top + y) * grid_width + left) * c;
+            for (x = 0; x < w * c; x++) to[x] = ssdei_pixel((double)from[x], low, high);
+        }
+    }
+    return SSDE_OK;
+}
+
+/* ---- SDEs ---- */
+
+static int ssdei_is_finite(double x) { return x - x == 0.0; }
+
+static ssde_sde ssdei_sde(ssde_sde_kind kind) {
+    ssde_sde sde;
+    memset(&sde, 0, sizeof sde);
+    sde.kind = kind;
+    sde.N = 1000;
+    return sde;
+}
+
+ssde_sde ssde_ve(double sigma_min, double sigma_max) {
+    ssde_sde sde = ssdei_sde(SSDE_VE);
+    sde.sigma_min = sigma_min;
+    sde.sigma_max = sigma_max;
+    return sde;
+}
+
+ssde_sde ssde_vp(double beta_min, double beta_max) {
+    ssde_sde sde = ssdei_sde(SSDE_VP);
+    sde.beta_min = beta_min;
+    sde.beta_max = beta_max;
+    return sde;
+}
+
+ssde_sde ssde_subvp(double beta_min, double beta_max) {
+    ssde_sde sde = ssde_vp(beta_min, beta_max);
+    sde.kind = SSDE_SUBVP;
+    return sde;
+}
+
+ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
+    ssde_sde sde = ssdei_sde(SSDE_AFFINE);
+    sde.a = a;
+    sde.g = g;
+    sde.user = user;
+    return sde;
+}
+
+/* The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
+ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    switch (sde->kind) {
+        case SSDE_VE:
+            if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
+                return ssde_fail(
+                    context, SSDE_ERROR_ARGUMENT,
+                    "sde: sigma_min = %g, sigma_max = %g, wanted 0 < sigma_min < sigma_max (1e-30 to 1e30)",
+                    sde->sigma_min, sde->sigma_max);
+            break;
+        case SSDE_VP:
+        case SSDE_SUBVP:
+            if (!(sde->beta_min >= 0.0 && sde->beta_min <= sde->beta_max && sde->beta_max >= 1e-30 &&
+                  sde->beta_max <= 1e30))
+                return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                                 "sde: beta_min = %g, beta_max = %g, wanted 0 <= beta_min <= beta_max (1e-30 to 1e30)",
+                                 sde->beta_min, sde->beta_max);
+            break;
+        case SSDE_AFFINE:
+            if (!sde->a || !sde->g)
+                return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: %s is NULL, an affine SDE needs a and g",
+                                 sde->a ? "g" : "a");
+            break;
+        default:
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind = %d, wanted one of ssde_sde_kind",
+                             (int)sde->kind);
+    }
+    if (sde->N < 1) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: N = %d, wanted at least 1", sde->N);
+    if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %g, wanted 0 (the default) or 0 to 1e30",
+                         sde->prior_std);
+    return SSDE_OK;
+}
+
+/* Whatever takes rows of floats refuses this. */
+static ssde_status ssdei_check_rows(ssde_context *context, const char *name, size_t rows, size_t dim) {
+    if (!rows || !dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %lu, dim = %lu, wanted at least 1", name,
+                         (unsigned long)rows, (unsigned long)dim);
+    if (ssdei_multiply(ssdei_multiply(rows, dim), sizeof(double)) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %lu rows of %lu elements exceed memory", name,
+                         (unsigned long)rows, (unsigned long)dim);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_missing(ssde_context *context, const char *name, const char *argument) {
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, argument);
+}
+
+/* ---- marginals of a custom affine SDE by quadrature ----
+   Over an interval [from, to]: L = int a(s) ds, and V = int g(s)^2 exp(2 int_s^to a) ds, the variance that is gathered
+   on the way. Neighbours compose: L = L1 + L2, V = V1 exp(2 L2) + V2. Then m(t) = exp(L) and std(t)^2 = V over [0, t].
+ */
+
+enum { SSDEI_NODES = 8, SSDEI_MAX_INTERVALS = 512 };
+/* Relative, on m and on V. Where a or g is singular the error is underestimated by up to a power of ten. */
+#define SSDEI_QUADRATURE_TOLERANCE 1e-10
+
+typedef struct ssdei_interval {
+    double from, to;
+    double growth, variance; /* L, V */
+    double growth_error, variance_error;
+    double share; /* of the error of V over [0, t] */
+} ssdei_interval;
+
+/* One interval by Gauss-Legendre's rule. The inner integrals are those of the polynomial through a at the same nodes,
+   by its Legendre coefficients: int_x^1 P_l = (P_{l-1}(x) - P_{l+1}(x)) / (2l + 1). *doubt is 0, or a bound of V where
+   exp(2 int_s^to a) varies more over the interval than the nodes can see, as before t where a is stiff. */
+static void ssdei_gauss(const ssde_sde *sde, double from, double to, int with_variance, double *growth,
+                        double *variance, double *doubt) {
+    static const double nodes[4] = {0.18343464249564980494, 0.52553240991632898582, 0.79666647741362673959,
+                                    0.96028985649753623168};
+    static const double weights[4] = {0.36268378337836198297, 0.31370664587788728734, 0.22238103445337447054,
+                                      0.10122853629037625915};
+    double half = 0.5 * (to - from), middle = from + half;
+    double x[SSDEI_NODES], w[SSDEI_NODES], a[SSDEI_NODES], p[SSDEI_NODES + 1][SSDEI_NODES], c[SSDEI_NODES];
+    double lowest, highest, squares = 0.0;
+    int i, l;
+    for (i = 0; i < SSDEI_NODES; i++) {
+        x[i] = i < 4 ? -nodes[3 - i] : nodes[i - 4];
+        w[i] = i < 4 ? weights[3 - i] : weights[i - 4];
+        a[i] = half * sde->a(sde->user, middle + half * x[i]);
+        p[0][i] = 1.0;
+        p[1][i] = x[i];
+        for (l = 1; l < SSDEI_NODES; l++) p[l + 1][i] = ((2 * l + 1) * x[i] * p[l][i] - l * p[l - 1][i]) / (l + 1);
+    }
+    for (l = 0; l < SSDEI_NODES; l++) {
+        c[l] = 0.0;
+        for (i = 0; i < SSDEI_NODES; i++) c[l] += 0.5 * (2 * l + 1) * w[i] * p[l][i] * a[i];
+    }
+    *growth = 2.0 * c[0];
+    *variance = 0.0;
+    lowest = *growth < 0.0 ? *growth : 0.0;
+    highest = *growth > 0.0 ? *growth : 0.0;
+    for (i = 0; with_variance && i < SSDEI_NODES; i++) {
+        double g = sde->g(sde->user, middle + half * x[i]), rest = c[0] * (1.0 - x[i]);
+        for (l = 1; l < SSDEI_NODES; l++) rest += c[l] * (p[l - 1][i] - p[l + 1][i]) / (2 * l + 1);
+        *variance += half * w[i] * g * g * exp(2.0 * rest);
+        squares += half * w[i] * g * g;
+        if (rest < lowest) lowest = rest;
+        if (rest > highest) highest = rest;
+    }
+    *doubt = highest - lowest > 4.0 ? squares * exp(2.0 * highest) : 0.0;
+}
+
+/* The interval by its two halves; the error is how far they are from the interval in one piece. */
+static void ssdei_measure(const ssde_sde *sde, double from, double to, int with_variance, ssdei_interval *interval) {
+    double middle = from + 0.5 * (to - from), growth[3], variance[3], doubt[3];
+    ssdei_gauss(sde, from, to, with_variance, &growth[0], &variance[0], &doubt[0]);
+    ssdei_gauss(sde, from, middle, with_variance, &growth[1], &variance[1], &doubt[1]);
+    ssdei_gauss(sde, middle, to, with_variance, &growth[2], &variance[2], &doubt[2]);
+    interval->from = from;
+    interval->to = to;
+    interval->growth = growth[1] + growth[2];
+    interval->variance = variance[1] * exp(2.0 * growth[2]) + variance[2];
+    interval->growth_error = fabs(interval->growth - growth[0]);
+    interval->variance_error = fabs(interval->variance - variance[0]) + doubt[0];
+}
+
+/* The interval that adds most to an error still above its tolerance, or `count` when both are within. *growth and
+   *variance are the sums over all intervals, which are in order. */
+static size_t ssdei_worst_interval(ssdei_interval *intervals, size_t count, double *growth, double *variance) {
+    double growth_error = 0.0, variance_error = 0.0, growth_tolerance, variance_tolerance, worst_share = 0.0;
+    size_t i, worst = 0;
+    *growth = *variance = 0.0;
+    for (i = count; i-- > 0;) {
+        double later = exp(2.0 * *growth); /* what the later intervals make of this one's variance */
+        intervals[i].share = intervals[i].variance_error * later;
+        *variance += intervals[i].variance * later;
+        *growth += intervals[i].growth;
+        variance_error += intervals[i].share;
+        growth_error += intervals[i].growth_error;
+    }
+    growth_tolerance = SSDEI_QUADRATURE_TOLERANCE + 8.0 * DBL_EPSILON * fabs(*growth);
+    variance_tolerance = SSDEI_QUADRATURE_TOLERANCE * *variance;
+    if (growth_error <= growth_tolerance && variance_error <= variance_tolerance) return count;
+    for (i = 0; i < count; i++) {
+        double share = intervals[i].growth_error / growth_tolerance;
+        if (intervals[i].share > share * variance_tolerance) share = intervals[i].share / variance_tolerance;
+        if (share > worst_share) worst_share = share, worst = i;
+    }
+    return worst;
+}
+
+/* *growth = int_0^t a and, with_variance, *variance = std(t)^2. */
+static ssde_status ssdei_integrate(ssde_context *context, const ssde_sde *sde, double t, int with_variance,
+                                   double *growth, double *variance) {
+    ssdei_interval intervals[SSDEI_MAX_INTERVALS];
+    size_t count = 1, worst;
+    ssdei_measure(sde, 0.0, t, with_variance, &intervals[0]);
+    for (;;) {
+        double from, to, middle;
+        worst = ssdei_worst_interval(intervals, count, growth, variance);
+        if (!ssdei_is_finite(*growth) || !ssdei_is_finite(*variance))
+            return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                             "sde: the integrals of a and g from 0 to t = %g are not finite (%g, %g)", t, *growth,
+                             *variance);
+        if (worst == count) return SSDE_OK;
+        from = intervals[worst].from;
+        to = intervals[worst].to;
+        middle = from + 0.5 * (to - from);
+        if (count == SSDEI_MAX_INTERVALS || !(from < middle && middle < to))
+            return ssde_fail(
+                context, SSDE_ERROR_NUMERIC,
+                "sde: the integrals of a and g from 0 to t = %g do not converge near %g; give mean and std", t, from);
+        memmove(&intervals[worst + 1], &intervals[worst], (count - worst) * sizeof intervals[0]);
+        ssdei_measure(sde, from, middle, with_variance, &intervals[worst]);
+        ssdei_measure(sde, middle, to, with_variance, &intervals[worst + 1]);
+        count++;
+    }
+}
+
+/* ---- coefficients ---- */
+
+/* B(t) = int_0^t beta of VP and sub-VP. */
+static double ssdei_beta_integral(const ssde_sde *sde, double t) {
+    return t * (sde->beta_min + 0.5 * t * (sde->beta_max - sde->beta_min));
+}
+
+/* VE's std(t), and with t = i / (N - 1) SMLD's sigma_i, ascending. */
+static double ssdei_sigma(const ssde_sde *sde, double t) {
+    return sde->sigma_min * pow(sde->sigma_max / sde->sigma_min, t);
+}
+
+/* Drift and diffusion; sde is checked, t in [0, 1]. */
+static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    double beta = sde->beta_min + t * (sde->beta_max - sde->beta_min);
+    switch (sde->kind) {
+        case SSDE_VE:
+            *drift = 0.0;
+            *diffusion = ssdei_sigma(sde, t) * sqrt(2.0 * log(sde->sigma_max / sde->sigma_min));
+            return SSDE_OK;
+        case SSDE_VP:
+            *drift = -0.5 * beta;
+            *diffusion = sqrt(beta);
+            return SSDE_OK;
+        case SSDE_SUBVP:
+            *drift = -0.5 * beta;
+            *diffusion = sqrt(beta * -expm1(-2.0 * ssdei_beta_integral(sde, t)));
+            return SSDE_OK;
+        default:
+            *drift = sde->a(sde->user, t);
+            *diffusion = sde->g(sde->user, t);
+            if (!ssdei_is_finite(*drift) || !ssdei_is_finite(*diffusion) || *diffusion < 0.0)
+                return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                                 "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0", *drift,
+                                 *diffusion, t);
+            return SSDE_OK;
+    }
+}
+
+/* Mean coefficient and standard deviation; sde is checked, t in [0, 1]. */
+static ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
+    double integral = ssdei_beta_integral(sde, t), growth = 0.0, variance = 0.0;
+    switch (sde->kind) {
+        case SSDE_VE:
+            *mean = 1.0;
+            *std = ssdei_sigma(sde, t);
+            return SSDE_OK;
+        case SSDE_VP:
+            *mean = exp(-0.5 * integral);
+            *std = sqrt(-expm1(-integral));
+            return SSDE_OK;
+        case SSDE_SUBVP:
+            *mean = exp(-0.5 * integral);
+            *std = -expm1(-integral);
+            return SSDE_OK;
+        default:
+            if ((!sde->mean || !sde->std) && t > 0.0)
+                ssdei_try(ssdei_integrate(context, sde, t, !sde->std, &growth, &variance));
+            *mean = sde->mean ? sde->mean(sde->user, t) : exp(growth);
+            *std = sde->std ? sde->std(sde->user, t) : sqrt(variance);
+            if (!ssdei_is_finite(*mean) || !ssdei_is_finite(*std) || *mean < 0.0 || *std < 0.0)
+                return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                                 "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std,
+                                 t);
+            return SSDE_OK;
+    }
+}
+
+ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, double t, ssde_coefficients *out) {
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!out) return ssdei_missing(context, "ssde_coefficients_at", "out");
+    if (!(t >= 0.0 && t <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %g, wanted 0 to 1", t);
+    ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
+    return ssdei_marginal(context, sde, t, &out->mean, &out->std);
+}
+
+/* Whether row r needs the schedule anew: *anew is 0 where it has the time of the row before. Checks that time. */
+static ssde_status ssdei_row_time(ssde_context *context, const char *name, const double *t, size_t r, double lowest,
+                                  int *anew) {
+    *anew = r == 0 || t[r] != t[r - 1];
+    if (*anew && !(t[r] >= lowest && t[r] <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %g, wanted %g to 1", name, (unsigned long)r, t[r],
+                         lowest);
+    return SSDE_OK;
+}
+
+/* out = p x + q y over a row, rounded once. */
+static void ssdei_combine(size_t dim, double p, const float *x, double q, const float *y, float *out) {
+    size_t i;
+    for (i = 0; i < dim; i++) out[i] = (float)(p * (double)x[i] + q * (double)y[i]);
+}
+
+/* "name: row 3, element 7 of what is nan" */
+static ssde_status ssdei_nonfinite(ssde_context *context, const char *name, const char *what, const float *row,
+                                   size_t r, size_t dim, double t) {
+    size_t i = ssdei_first_nonfinite(row, dim);
+    if (i == dim) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: row %lu, element %lu of %s is %g at t = %g", name,
+                     (unsigned long)r, (unsigned long)i, what, (double)row[i], t);
+}
+
+ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
+                         size_t rows, size_t dim, float *out) {
+    double mean = 0.0, std = 0.0;
+    size_t r;
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_rows(context, "ssde_perturb", rows, dim));
+    if (!x0 || !z || !t || !out)
+        return ssdei_missing(context, "ssde_perturb", !x0 ? "x0" : !z ? "z" : !t ? "t" : "out");
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(context, "ssde_perturb", t, r, 0.0, &anew));
+        if (anew) ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
+        ssdei_combine(dim, mean, x0 + r * dim, std, z + r * dim, out + r * dim);
+        ssdei_try(ssdei_nonfinite(context, "ssde_perturb", "m x0 + std z", out + r * dim, r, dim, t[r]));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
+                               const double *t, size_t rows, size_t dim, int probability_flow, float *out) {
+    double drift = 0.0, diffusion = 0.0, half = probability_flow ? 0.5 : 1.0;
+    size_t r;
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_rows(context, "ssde_reverse_drift", rows, dim));
+    if (!x || !score || !t || !out)
+        return ssdei_missing(context, "ssde_reverse_drift", !x ? "x" : !score ? "score" : !t ? "t" : "out");
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(context, "ssde_reverse_drift", t, r, 0.0, &anew));
+        if (anew) ssdei_try(ssdei_rates(context, sde, t[r], &drift, &diffusion));
+        ssdei_combine(dim, drift, x + r * dim, -half * diffusion * diffusion, score + r * dim, out + r * dim);
+    }
+    return SSDE_OK;
+}
+
+/* ---- discrete-time forms ---- */
+
+/* trunc(t (N - 1)). A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1
+   are added, so that such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
+static int ssdei_step_index(const ssde_sde *sde, double t) {
+    int last = sde->N - 1, i = (int)floor((t + 4.0 * DBL_EPSILON) * last);
+    return i < last ? i : last;
+}
+
+/* beta_i of DDPM: linspace(beta_min / N, beta_max / N, N). */
+static double ssdei_beta(const ssde_sde *sde, int i) {
+    double first = sde->beta_min / sde->N, last = sde->beta_max / sde->N;
+    return sde->N > 1 ? first + (last - first) * i / (sde->N - 1) : first;
+}
+
+static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde) {
+    double last = ssdei_beta(sde, sde->N - 1);
+    if (last < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "sde: the last of N = %d steps has beta_max / N = %g, wanted below 1: N above %g", sde->N, last,
+                     sde->beta_max);
+}
+
+/* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
+static void ssdei_abar(const ssde_sde *sde, int i, double *abar, double *one_minus_abar) {
+    int j;
+    *abar = 1.0;
+    *one_minus_abar = 0.0;
+    for (j = 0; j <= i; j++) {
+        double beta = ssdei_beta(sde, j);
+        *abar *= 1.0 - beta;
+        *one_minus_abar += beta * (1.0 - *one_minus_abar);
+    }
+}
+
+ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
+                            ssde_step *out) {
+    int i;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!out) return ssdei_missing(context, "ssde_discretise", "out");
+    if (rule != SSDE_DISCRETISE_OWN && rule != SSDE_DISCRETISE_EULER)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule = %d, wanted one of ssde_discretisation",
+                         (int)rule);
+    if (!(t >= 0.0 && t <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %g, wanted 0 to 1", t);
+    if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
+        ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
+        out->drift /= sde->N;
+        out->diffusion *= sqrt(1.0 / sde->N);
+        return SSDE_OK;
+    }
+    i = ssdei_step_index(sde, t);
+    if (sde->kind == SSDE_VE) {
+        double sigma = ssdei_sigma(sde, i ? (double)i / (sde->N - 1) : 0.0);
+        double log_ratio = i ? log(sde->sigma_max / sde->sigma_min) / (sde->N - 1) : 0.0;
+        out->drift = 0.0;
+        out->diffusion = i ? sigma * sqrt(-expm1(-2.0 * log_ratio)) : sigma; /* sigma_{-1} = 0 */
+    } else {
+        double beta = ssdei_beta(sde, i), abar, before, after;
+        ssdei_try(ssdei_check_betas(context, sde));
+        out->drift = -beta / (1.0 + sqrt(1.0 - beta)); /* sqrt(1 - beta) - 1 */
+        out->diffusion = sqrt(beta);
+        if (sde->kind == SSDE_SUBVP) {
+            ssdei_abar(sde, i - 1, &abar, &before);
+            after = before + beta * (1.0 - before);
+            out->diffusion *= sqrt(before + after - before * after);
+        }
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std,
+                                   double *beta) {
+    double abar = 1.0, one_minus_abar = 0.0;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (sde->kind == SSDE_AFFINE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: an affine SDE has no discrete form");
+    if (i < 0 || i >= sde->N)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discrete_marginal: i = %d, wanted 0 to N - 1 = %d", i,
+                         sde->N - 1);
+    if (sde->kind != SSDE_VE) {
+        ssdei_try(ssdei_check_betas(context, sde));
+        ssdei_abar(sde, i, &abar, &one_minus_abar);
+    }
+    if (mean) *mean = sqrt(abar);
+    if (std)
+        *std = sde->kind == SSDE_VE   ? ssdei_sigma(sde, i ? (double)i / (sde->N - 1) : 0.0)
+               : sde->kind == SSDE_VP ? sqrt(one_minus_abar)
+                                      : one_minus_abar;
+    if (beta) *beta = sde->kind == SSDE_VE ? 0.0 : ssdei_beta(sde, i);
+    return SSDE_OK;
+}
+
+/* ---- prior ---- */
+
+ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std) {
+    double mean;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!std) return ssdei_missing(context, "ssde_prior_std", "std");
+    *std = sde->prior_std > 0.0 ? sde->prior_std : sde->kind == SSDE_VE ? sde->sigma_max : 1.0;
+    if (sde->prior_std > 0.0 || sde->kind != SSDE_AFFINE) return SSDE_OK;
+    ssdei_try(ssdei_marginal(context, sde, 1.0, &mean, std));
+    if (!(*std > 0.0))
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) = %g, wanted above 0", *std);
+    return SSDE_OK;
+}
+
+ssde_status ssde_prior_sample(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
+                              size_t rows, size_t dim, float *out) {
+    double std;
+    size_t i;
+    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssde_random_normal(context, seed, SSDE_STREAM_PRIOR, 0, sample, rows, dim, out));
+    for (i = 0; i < rows * dim; i++) out[i] = (float)(std * (double)out[i]);
+    return SSDE_OK;
+}
+
+ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, const float *x, size_t rows, size_t dim,
+                                   double *out) {
+    double std;
+    size_t r, i;
+    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssdei_check_rows(context, "ssde_prior_log_density", rows, dim));
+    if (!x || !out) return ssdei_missing(context, "ssde_prior_log_density", !x ? "x" : "out");
+    for (r = 0; r < rows; r++) {
+        double squares = 0.0;
+        for (i = 0; i < dim; i++) squares += (double)x[r * dim + i] * (double)x[r * dim + i];
+        if (!ssdei_is_finite(squares))
+            return ssdei_nonfinite(context, "ssde_prior_log_density", "x", x + r * dim, r, dim, 1.0);
+        out[r] = -(double)dim * (0.5 * log(2.0 * SSDEI_PI) + log(std)) - squares / (2.0 * std * std);
+    }
+    return SSDE_OK;
+}
+
+/* ---- denoising score matching ---- */
+
+static double ssdei_loss_eps(const ssde_loss_desc *desc) { return desc->eps > 0.0 ? desc->eps : 1e-5; }
+
+static ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *name) {
+    if (!desc) return ssdei_missing(NULL, name, "desc");
+    ssdei_try(ssde_sde_check(desc->context, sde));
+    if (desc->output != SSDE_PREDICT_SCORE && desc->output != SSDE_PREDICT_NOISE && desc->output != SSDE_PREDICT_DATA)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "%s: desc.output = %d, wanted one of ssde_parameterisation", name, (int)desc->output);
+    if (desc->weighting != SSDE_WEIGHT_STD2 && desc->weighting != SSDE_WEIGHT_LIKELIHOOD)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: desc.weighting = %d, wanted one of ssde_weighting",
+                         name, (int)desc->weighting);
+    if (!(desc->eps >= 0.0 && desc->eps < 1.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: desc.eps = %g, wanted 0 (the default) or 0 to 1",
+                         name, desc->eps);
+    if (desc->discrete && desc->weighting != SSDE_WEIGHT_STD2)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: the discrete losses have no likelihood weighting, wanted SSDE_WEIGHT_STD2", name);
+    if (desc->importance_times && (desc->discrete || sde->kind == SSDE_AFFINE))
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: desc.importance_times is for continuous VE, VP and sub-VP losses", name);
+    if (desc->discrete && sde->kind == SSDE_AFFINE)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s: an affine SDE has no discrete form", name);
+    return SSDE_OK;
+}
+
+/* ---- times ----
+   The integral of g^2 / std^2, up to a constant, in terms of B = int_0^t beta: log(e^B - 1) for VP, 2 log sinh(B / 2)
+   for sub-VP; for VE the density is uniform as it is. */
+
+static double ssdei_importance(const ssde_sde *sde, double t) {
+    double integral = ssdei_beta_integral(sde, t), rise = log(-expm1(-integral));
+    return sde->kind == SSDE_VP ? integral + rise : integral + 2.0 * rise - 2.0 * log(2.0);
+}
+
+/* The t where ssdei_importance is `value`. */
+static double ssdei_importance_time(const ssde_sde *sde, double value) {
+    double slope = sde->beta_max - sde->beta_min, integral;
+    if (sde->kind == SSDE_VP)
+        integral = value > 0.0 ? value + log1p(exp(-value)) : log1p(exp(value));
+    else
+        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value))) : 2.0 * asinh(exp(0.5 * value));
+    return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
+}
+
+ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
+                            const uint64_t *sample, size_t rows, double *t, double *weight) {
+    double eps, first = 0.0, last = 0.0;
+    int importance;
+    size_t r;
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times"));
+    ssdei_try(ssdei_check_rows(desc->context, "ssde_loss_times", rows, 1));
+    if (!t || !weight) return ssdei_missing(desc->context, "ssde_loss_times", !t ? "t" : "weight");
+    eps = ssdei_loss_eps(desc);
+    importance = desc->importance_times && sde->kind != SSDE_VE;
+    if (importance) {
+        first = ssdei_importance(sde, eps);
+        last = ssdei_importance(sde, 1.0);
+        if (!(last > first))
+            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                             "ssde_loss_times: the integral of g^2 / std^2 is not finite from t = %g", eps);
+    }
+    for (r = 0; r < rows; r++) {
+        uint64_t slot = sample ? sample[r] : r;
+        double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
+        if (slot >> 48)
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                             "ssde_loss_times: sample[%lu] = %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
+        weight[r] = 1.0;
+        if (desc->discrete)
+            t[r] = sde->N > 1 ? floor(u * sde->N) / (sde->N - 1) : 0.0;
+        else
+            t[r] = importance ? ssdei_importance_time(sde, first + u * (last - first)) : eps + u * (1.0 - eps);
+        if (!desc->discrete) t[r] = t[r] < eps ? eps : t[r] > 1.0 ? 1.0 : t[r];
+        if (importance) { /* uniform density over this one's: 1 / (1 - eps) over g^2 / std^2 / (last - first) */
+            double drift, diffusion, mean, std;
+            ssdei_try(ssdei_rates(desc->context, sde, t[r], &drift, &diffusion));
+            ssdei_try(ssdei_marginal(desc->context, sde, t[r], &mean, &std));
+            weight[r] = (last - first) / (1.0 - eps) * (std / diffusion) * (std / diffusion);
+        }
+    }
+    return SSDE_OK;
+}
+
+/* ---- marginals ---- */
+
+/* The schedule at t[r] under desc; diffusion only where continuous. */
+static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_desc *desc, const char *name,
+                                           const double *t, size_t r, ssde_coefficients *at) {
+    at->drift = at->diffusion = 0.0;
+    if (desc->discrete) {
+        double position = t[r] * (sde->N - 1), whole = floor(position + 0.5);
+        if (!(fabs(position - whole) <= 1e-3)) /* a t that has been a float is still whole */
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %g is not i / %d for a whole i", name,
+                             (unsigned long)r, t[r], sde->N - 1);
+        ssdei_try(ssde_discrete_marginal(desc->context, sde, (int)whole, &at->mean, &at->std, NULL));
+    } else {
+        ssdei_try(ssdei_rates(desc->context, sde, t[r], &at->drift, &at->diffusion));
+        ssdei_try(ssdei_marginal(desc->context, sde, t[r], &at->mean, &at->std));
+    }
+    if (at->std > 0.0) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: std is 0 at t[%lu] = %g", name, (unsigned long)r, t[r]);
+}
+
+ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, double t, double *mean, double *std) {
+    ssde_coefficients at;
+    int anew;
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal"));
+    ssdei_try(
+        ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+    ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_marginal", &t, 0, &at));
+    if (mean) *mean = at.mean;
+    if (std) *std = at.std;
+    return SSDE_OK;
+}
+
+ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, const float *x0, const float *z,
+                              const double *t, size_t rows, size_t dim, float *out) {
+    static const char name[] = "ssde_loss_perturb";
+    ssde_coefficients at;
+    size_t r;
+    ssdei_try(ssdei_loss_check(sde, desc, name));
+    ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
+    if (!x0 || !z || !t || !out) return ssdei_missing(desc->context, name, !x0 ? "x0" : !z ? "z" : !t ? "t" : "out");
+    memset(&at, 0, sizeof at);
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(desc->context, name, t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+        if (anew) ssdei_try(ssdei_loss_coefficients(sde, desc, name, t, r, &at));
+        ssdei_combine(dim, at.mean, x0 + r * dim, at.std, z + r * dim, out + r * dim);
+        ssdei_try(ssdei_nonfinite(desc->context, name, "m x0 + std z", out + r * dim, r, dim, t[r]));
+    }
+    return SSDE_OK;
+}
+
+/* ---- loss and gradient ---- */
+
+/* std s + z = by_output o + by_x xt + z, whatever the output o means. */
+typedef struct ssdei_residual {
+    double by_output, by_x;
+} ssdei_residual;
+
+static ssdei_residual ssdei_residual_of(ssde_parameterisation output, const ssde_coefficients *at) {
+    ssdei_residual residual;
+    residual.by_output = output == SSDE_PREDICT_SCORE   ? at->std
+                         : output == SSDE_PREDICT_NOISE ? -1.0
+                                                        : at->mean / at->std;
+    residual.by_x = output == SSDE_PREDICT_DATA ? -1.0 / at->std : 0.0;
+    return residual;
+}
+
+/* Sum of squared residuals of a row. */
+static double ssdei_loss_row(ssdei_residual residual, const float *output, const float *xt, const float *z,
+                             size_t dim) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        double e = residual.by_output * (double)output[i] + residual.by_x * (double)xt[i] + (double)z[i];
+        sum += e * e;
+    }
+    return sum;
+}
+
+static void ssdei_loss_gradient(ssdei_residual residual, double scale, const float *output, const float *xt,
+                                const float *z, size_t dim, float *gradient) {
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        double e = residual.by_output * (double)output[i] + residual.by_x * (double)xt[i] + (double)z[i];
+        gradient[i] = (float)(scale * residual.by_output * e);
+    }
+}
+
+/* The loss of row r is not finite: says which of its inputs is to blame. */
+static ssde_status ssdei_loss_blame(const ssde_loss_desc *desc, const float *output, const float *xt, const float *z,
+                                    size_t r, size_t dim, double t) {
+    ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "output", output + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "xt", xt + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "z", z + r * dim, r, dim, t));
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "ssde_loss: the loss of row %lu overflows at t = %g",
+                     (unsigned long)r, t);
+}
+
+ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
+                      const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
+                      double *losses, float *gradient) {
+    ssde_coefficients at;
+    ssdei_residual residual;
+    double per_time = 0.0;
+    size_t r;
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss"));
+    ssdei_try(ssdei_check_rows(desc->context, "ssde_loss", rows, dim));
+    if (!output || !xt || !z || !t || !losses)
+        return ssdei_missing(desc->context, "ssde_loss",
+                             !output ? "output"
+                             : !xt   ? "xt"
+                             : !z    ? "z"
+                             : !t    ? "t"
+                                     : "losses");
+    if (!ssdei_is_finite(scale))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale = %g, wanted a finite number", scale);
+    memset(&at, 0, sizeof at);
+    memset(&residual, 0, sizeof residual);
+    for (r = 0; r < rows; r++) {
+        size_t row = r * dim;
+        double w = weight ? weight[r] : 1.0;
+        int anew;
+        ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+        if (!(w >= 0.0 && w <= DBL_MAX))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                             "ssde_loss: weight[%lu] = %g, wanted a finite number of at least 0", (unsigned long)r, w);
+        if (anew) {
+            ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
+            residual = ssdei_residual_of(desc->output, &at);
+            per_time = desc->half_sum ? 0.5 : 1.0 / (double)dim;
+            if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
+                per_time *= (at.diffusion / at.std) * (at.diffusion / at.std);
+        }
+        losses[r] = w * per_time * ssdei_loss_row(residual, output + row, xt + row, z + row, dim);
+        if (!ssdei_is_finite(losses[r])) return ssdei_loss_blame(desc, output, xt, z, r, dim, t[r]);
+        if (!gradient) continue;
+        ssdei_loss_gradient(residual, 2.0 * scale * w * per_time, output + row, xt + row, z + row, dim, gradient + row);
+        ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "the gradient", gradient + row, r, dim, t[r]));
+    }
+    return SSDE_OK;
+}
+
+/* ---- what an output means ---- */
+
+/* A linear map of (output, x). */
+typedef struct ssdei_linear {
+    double by_output, by_x;
+} ssdei_linear;
+
+static ssdei_linear ssdei_to_score(ssde_parameterisation from, double mean, double std) {
+    ssdei_linear map;
+    map.by_output = from == SSDE_PREDICT_SCORE ? 1.0 : from == SSDE_PREDICT_NOISE ? -1.0 / std : mean / (std * std);
+    map.by_x = from == SSDE_PREDICT_DATA ? -1.0 / (std * std) : 0.0;
+    return map;
+}
+
+/* The map from a score followed by this one. */
+static ssdei_linear ssdei_from_score(ssde_parameterisation to, double mean, double std, ssdei_linear score) {
+    double by_score = to == SSDE_PREDICT_SCORE ? 1.0 : to == SSDE_PREDICT_NOISE ? -std : std * std / mean;
+    double by_x = to == SSDE_PREDICT_DATA ? 1.0 / mean : 0.0;
+    score.by_output *= by_score;
+    score.by_x = score.by_x * by_score + by_x;
+    return score;
+}
+
+ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
+                                ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
+                                size_t dim, float *out) {
+    static const char name[] = "ssde_convert_output";
+    ssdei_linear map;
+    double mean, std;
+    size_t r;
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_rows(context, name, rows, dim));
+    if ((unsigned)from > SSDE_PREDICT_DATA || (unsigned)to > SSDE_PREDICT_DATA)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: from = %d, to = %d, wanted ssde_parameterisation", name,
+                         (int)from, (int)to);
+    if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
+    memset(&map, 0, sizeof map);
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(context, name, t, r, 0.0, &anew));
+        if (anew) {
+            ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
+            if (!(std > 0.0 && mean > 0.0))
+                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: m = %g and std = %g at t[%lu] = %g, wanted above 0",
+                                 name, mean, std, (unsigned long)r, t[r]);
+            map = ssdei_from_score(to, mean, std, ssdei_to_score(from, mean, std));
+        }
+        if (from == to) {
+            if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
+        } else
+            ssdei_combine(dim, map.by_output, in + r * dim, map.by_x, x + r * dim, out + r * dim);
+    }
+    return SSDE_OK;
+}
+
+/* ---- Gaussian mixtures ---- */
+
+struct ssde_mixture {
+    ssde_context *context;
+    size_t components, dim;
+    double *storage;                 /* one block for all arrays below */
+    double *log_weight, *cumulative; /* [components] */
+    double *mean, *std;              /* [components, dim], at t = 0 */
+    double *center, *precision;      /* [components, dim]: m(t) mean, 1 / variance at the time in use */
+    double *log_scale;               /* [components]: log of weight and normalising constant at that time */
+    double *responsibility, *along;  /* [components], of the row in use */
+    double *x, *score;               /* [dim], of the row in use */
+    ssde_sde sde;                    /* of the score model */
+    const float *model_x;            /* what the last differentiable score was asked, for vjp */
+    const double *model_t;
+    size_t model_rows;
+};
+
+/* Carves the arrays out of one block. */
+static void ssdei_mixture_carve(ssde_mixture *mixture) {
+    size_t components = mixture->components, dim = mixture->dim, i;
+    double **const arrays[] = {
+        &mixture->mean,       &mixture->std,        &mixture->center,    &mixture->precision,
+        &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
+        &mixture->along,      &mixture->x,          &mixture->score};
+    double *next = mixture->storage;
+    for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i] = next;
+        next += i < 4 ? components * dim : i < 9 ? components : dim;
+    }
+}
+
+/* A mixture of equal weights whose means and stds are still zero. */
+static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
+                                          const char *name) {
+    size_t elements = ssdei_multiply(components, dim), k;
+    ssde_mixture *made;
+    if (!mixture) return ssdei_missing(context, name, "mixture");
+    *mixture = NULL;
+    if (!components || !dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
+                         (unsigned long)components, (unsigned long)dim);
+    if (elements > SIZE_MAX / 128) /* 4 arrays of these, 5 of components, 2 of dim: at most 11 times as many doubles */
+        return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
+                         (unsigned long)components, (unsigned long)dim);
+    made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
+    if (!made) return SSDE_ERROR_MEMORY;
+    made->context = context;
+    made->components = components;
+    made->dim = dim;
+    made->storage = (double *)ssdei_allocate(context, 4 * elements + 5 * components + 2 * dim, sizeof(double));
+    if (!made->storage) {
+        ssdei_release(context, made);
+        return SSDE_ERROR_MEMORY;
+    }
+    ssdei_mixture_carve(made);
+    for (k = 0; k < components; k++) {
+        made->log_weight[k] = -log((double)components);
+        made->cumulative[k] = (double)(k + 1) / (double)components;
+    }
+    *mixture = made;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_mixture_check(ssde_context *context, size_t components, size_t dim, const double *weights,
+                                       const double *means, const double *stds, double *total) {
+    size_t k;
+    *total = 0.0;
+    if (!weights || !means || !stds)
+        return ssdei_missing(context, "ssde_mixture_create", !weights ? "weights" : !means ? "means" : "stds");
+    for (k = 0; k < components; k++) {
+        if (!(weights[k] > 0.0 && weights[k] <= DBL_MAX / (double)components))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "ssde_mixture_create: weights[%lu] = %g, wanted a finite number above 0", (unsigned long)k,
+                             weights[k]);
+        *total += weights[k];
+    }
+    for (k = 0; k < components * dim; k++) {
+        if (!(fabs(means[k]) <= 1e30))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: means[%lu] = %g, wanted -1e30 to 1e30",
+                             (unsigned long)k, means[k]);
+        if (!(stds[k] >= 0.0 && stds[k] <= 1e30))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %g, wanted 0 to 1e30",
+                             (unsigned long)k, stds[k]);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
+                                const double *weights, const double *means, const double *stds) {
+    double total, sum = 0.0;
+    size_t k;
+    ssde_status status;
+    ssdei_try(ssdei_mixture_allocate(context, mixture, components, dim, "ssde_mixture_create"));
+    status = ssdei_mixture_check(context, components, dim, weights, means, stds, &total);
+    if (status != SSDE_OK) {
+        ssde_mixture_destroy(*mixture);
+        *mixture = NULL;
+        return status;
+    }
+    for (k = 0; k < components; k++) {
+        sum += weights[k];
+        (*mixture)->log_weight[k] = log(weights[k]) - log(total);
+        (*mixture)->cumulative[k] = sum / total;
+    }
+    memcpy((*mixture)->mean, means, components * dim * sizeof *means);
+    memcpy((*mixture)->std, stds, components * dim * sizeof *stds);
+    return SSDE_OK;
+}
+
+ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, size_t dim, double mean, double std) {
+    size_t i;
+    if (!(fabs(mean) <= 1e30 && std >= 0.0 && std <= 1e30)) {
+        if (mixture) *mixture = NULL;
+        return ssde_fail(
+            context, SSDE_ERROR_ARGUMENT,
+            "ssde_gaussian_create: mean = %g, std = %g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean, std);
+    }
+    ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
+    for (i = 0; i < dim; i++) {
+        (*mixture)->mean[i] = mean;
+        (*mixture)->std[i] = std;
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size_t components, double radius,
+                             double std) {
+    size_t k;
+    if (!(fabs(radius) <= 1e30 && std >= 0.0 && std <= 1e30)) {
+        if (mixture) *mixture = NULL;
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_ring_create: radius = %g, std = %g, wanted a radius up to 1e30, a std of 0 to 1e30",
+                         radius, std);
+    }
+    ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
+    for (k = 0; k < components; k++) {
+        double angle = 2.0 * SSDEI_PI * (double)k / (double)components;
+        (*mixture)->mean[2 * k] = radius * cos(angle);
+        (*mixture)->mean[2 * k + 1] = radius * sin(angle);
+        (*mixture)->std[2 * k] = (*mixture)->std[2 * k + 1] = std;
+    }
+    return SSDE_OK;
+}
+
+void ssde_mixture_destroy(ssde_mixture *mixture) {
+    if (!mixture) return;
+    ssdei_release(mixture->context, mixture->storage);
+    ssdei_release(mixture->context, mixture);
+}
+
+/* ---- density, score and its derivative at one time ---- */
+
+/* Fills center, precision and log_scale for time t, which is row r's. */
+static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, double t, size_t r) {
+    double mean, std;
+    size_t k, i;
+    ssdei_try(ssdei_marginal(mixture->context, sde, t, &mean, &std));
+    for (k = 0; k < mixture->components; k++) {
+        double log_variances = 0.0, variances = 1.0; /* one logarithm for as many dimensions as fit a double */
+        for (i = k * mixture->dim; i < (k + 1) * mixture->dim; i++) {
+            double scaled = mean * mixture->std[i], variance = scaled * scaled + std * std, next = variances * variance;
+            if (!(variance >= DBL_MIN && variance <= DBL_MAX))
+                return ssde_fail(mixture->context, SSDE_ERROR_NUMERIC,
+                                 "mixture: the variance of component %lu, dimension %lu is %g at t[%lu] = %g: no "
+                                 "density there",
+                                 (unsigned long)k, (unsigned long)(i - k * mixture->dim), variance, (unsigned long)r,
+                                 t);
+            mixture->center[i] = mean * mixture->mean[i];
+            mixture->precision[i] = 1.0 / variance;
+            if (next > 1e-200 && next < 1e200)
+                variances = next;
+            else {
+                log_variances += log(variances) + log(variance);
+                variances = 1.0;
+            }
+        }
+        log_variances += log(variances);
+        mixture->log_scale[k] =
+            mixture->log_weight[k] - 0.5 * (log_variances + (double)mixture->dim * log(2.0 * SSDEI_PI));
+    }
+    return SSDE_OK;
+}
+
+/* sum over i of (x - center)^2 precision, in four chains and a rest, always in the same order. */
+static double ssdei_mixture_distance(const double *x, const double *center, const double *precision, size_t dim) {
+    double rest = 0.0, sum[4] = {0.0, 0.0, 0.0, 0.0};
+    size_t i, j;
+    for (i = 0; i + 4 <= dim; i += 4) {
+        SSDEI_UNROLL for (j = 0; j < 4; j++) {
+            double away = x[i + j] - center[i + j];
+            sum[j] += away * away * precision[i + j];
+        }
+    }
+    for (; i < dim; i++) {
+        double away = x[i] - center[i];
+        rest += away * away * precision[i];
+    }
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
+}
+
+/* Responsibilities r_k of mixture->x; returns the largest log-term and, in *sum, what the terms add up to in its units:
+   the log-density is largest + log(sum). Terms below e^-60 of the largest vanish in a double. */
+static double ssdei_mixture_respond(ssde_mixture *mixture, double *sum) {
+    double *responsibility = mixture->responsibility, largest = -HUGE_VAL, inverse;
+    size_t dim = mixture->dim, k;
+    for (k = 0; k < mixture->components; k++) {
+        double squares =
+            ssdei_mixture_distance(mixture->x, mixture->center + k * dim, mixture->precision + k * dim, dim);
+        responsibility[k] = mixture->log_scale[k] - 0.5 * squares;
+        largest = responsibility[k] > largest ? responsibility[k] : largest;
+    }
+    *sum = 0.0;
+    for (k = 0; k < mixture->components; k++) {
+        double below = responsibility[k] - largest;
+        responsibility[k] = below < -60.0 ? 0.0 : exp(below);
+        *sum += responsibility[k];
+    }
+    inverse = 1.0 / *sum;
+    for (k = 0; k < mixture->components; k++) responsibility[k] *= inverse;
+    return largest;
+}
+
+/* Elements i ... i + width - 1 of the score, sum_k r_k s_k with s_k = (center - x) precision; width is a constant up to
+   8, so that the sums stay in registers. */
+SSDEI_INLINE void ssdei_mixture_score_part(ssde_mixture *mixture, size_t i, const size_t width) {
+    double sum[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+    size_t k, j;
+    for (k = 0; k < mixture->components; k++) {
+        const double *center = mixture->center + k * mixture->dim + i;
+        const double *precision = mixture->precision + k * mixture->dim + i;
+        double r = mixture->responsibility[k];
+        if (r == 0.0) continue;
+        SSDEI_UNROLL for (j = 0; j < width; j++) sum[j] += r * ((center[j] - mixture->x[i + j]) * precision[j]);
+    }
+    SSDEI_UNROLL for (j = 0; j < width; j++) mixture->score[i + j] = sum[j];
+}
+
+/* The score of mixture->x from its responsibilities. */
+static void ssdei_mixture_row_score(ssde_mixture *mixture) {
+    size_t i = 0;
+    for (; i + 8 <= mixture->dim; i += 8) ssdei_mixture_score_part(mixture, i, 8);
+    for (; i + 2 <= mixture->dim; i += 2) ssdei_mixture_score_part(mixture, i, 2);
+    if (i < mixture->dim) ssdei_mixture_score_part(mixture, i, 1);
+}
+
+ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, const double *x, const double *t,
+                                  size_t rows, double *log_density, double *score) {
+    static const char name[] = "ssde_mixture_evaluate";
+    double largest, sum;
+    size_t r;
+    if (!mixture) return ssdei_missing(NULL, name, "mixture");
+    ssdei_try(ssde_sde_check(mixture->context, sde));
+    ssdei_try(ssdei_check_rows(mixture->context, name, rows, mixture->dim));
+    if (!x || !t || !log_density) return ssdei_missing(mixture->context, name, !x ? "x" : !t ? "t" : "log_density");
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(mixture->context, name, t, r, 0.0, &anew));
+        if (anew) ssdei_try(ssdei_mixture_at(mixture, sde, t[r], r));
+        memcpy(mixture->x, x + r * mixture->dim, mixture->dim * sizeof *x);
+        largest = ssdei_mixture_respond(mixture, &sum);
+        log_density[r] = largest + log(sum);
+        if (score) {
+            ssdei_mixture_row_score(mixture);
+            memcpy(score + r * mixture->dim, mixture->score, mixture->dim * sizeof *score);
+        }
+        if (!ssdei_is_finite(log_density[r]))
+            return ssde_fail(mixture->context, SSDE_ERROR_NUMERIC,
+                             "%s: the log-density of row %lu is %g at t = %g: its x is not finite, or out of reach",
+                             name, (unsigned long)r, log_density[r], t[r]);
+    }
+    return SSDE_OK;
+}
+
+/* ---- draws ---- */
+
+ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component) {
+    static const char name[] = "ssde_mixture_sample";
+    size_t r, i, dim;
+    if (!mixture || !rng || !out)
+        return ssdei_missing(mixture ? mixture->context : NULL, name, !mixture ? "mixture" : !rng ? "rng" : "out");
+    dim = mixture->dim;
+    ssdei_try(ssdei_check_rows(mixture->context, name, rows, dim));
+    if (rng->next_sample >> 48 || (uint64_t)rows > ((uint64_t)1 << 48) - rng->next_sample)
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %lu, wanted up to 2^48",
+                         name, (double)rng->next_sample, (unsigned long)rows);
+    for (r = 0; r < rows; r++) {
+        uint64_t sample = rng->next_sample + r;
+        double u = ssde_random_double(rng->seed, SSDE_STREAM_MIXTURE, 0, sample, 0);
+        float *row = out + r * dim;
+        size_t k = 0;
+        while (k + 1 < mixture->components && u >= mixture->cumulative[k]) k++;
+        ssdei_try(ssde_random_normal(mixture->context, rng->seed, SSDE_STREAM_MIXTURE, 1, &sample, 1, dim, row));
+        for (i = 0; i < dim; i++)
+            row[i] = (float)(mixture->mean[k * dim + i] + mixture->std[k * dim + i] * (double)row[i]);
+        if (component) component[r] = (int)k;
+    }
+    rng->next_sample += rows;
+    return SSDE_OK;
+}
+
+/* ---- the score model ---- */
+
+static ssde_status ssdei_mixture_model_check(const ssde_mixture *mixture, const char *name, const void *x,
+                                             const double *t, size_t rows, const void *out) {
+    if (!mixture) return ssdei_missing(NULL, name, "mixture");
+    ssdei_try(ssde_sde_check(mixture->context, &mixture->sde));
+    ssdei_try(ssdei_check_rows(mixture->context, name, rows, mixture->dim));
+    if (!x || !t || !out) return ssdei_missing(mixture->context, name, !x ? "x" : !t ? "t" : "out");
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_mixture_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    ssde_mixture *mixture = (ssde_mixture *)user;
+    double sum;
+    size_t r, i, dim;
+    (void)sample;
+    ssdei_try(ssdei_mixture_model_check(mixture, "mixture score", x, t, rows, out));
+    dim = mixture->dim;
+    if (differentiate) mixture->model_rows = 0;
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(mixture->context, "mixture score", t, r, 0.0, &anew));
+        if (anew) ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, t[r], r));
+        for (i = 0; i < dim; i++) mixture->x[i] = (double)x[r * dim + i];
+        ssdei_mixture_respond(mixture, &sum);
+        ssdei_mixture_row_score(mixture);
+        for (i = 0; i < dim; i++) out[r * dim + i] = (float)mixture->score[i];
+    }
+    if (differentiate) {
+        mixture->model_x = x;
+        mixture->model_t = t;
+        mixture->model_rows = rows;
+    }
+    return SSDE_OK;
+}
+
+/* v^T H, H = sum_k r_k ((s_k - s)(s_k - s)^T - 1 / variance_k), s the score and s_k component k's: the covariance form,
+   since sum_k r_k s_k s_k^T - s s^T cancels far from the modes. Here along_k = (s_k - s)^T v. */
+static void ssdei_mixture_row_along(ssde_mixture *mixture, const float *v) {
+    const double *x = mixture->x, *score = mixture->score;
+    size_t k, i;
+    for (k = 0; k < mixture->components; k++) {
+        const double *center = mixture->center + k * mixture->dim, *precision = mixture->precision + k * mixture->dim;
+        double sum = 0.0;
+        for (i = 0; mixture->responsibility[k] != 0.0 && i < mixture->dim; i++)
+            sum += ((center[i] - x[i]) * precision[i] - score[i]) * (double)v[i];
+        mixture->along[k] = sum;
+    }
+}
+
+SSDEI_INLINE void ssdei_mixture_vjp_part(ssde_mixture *mixture, const float *v, float *out, size_t i,
+                                         const size_t width) {
+    double sum[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+    size_t k, j;
+    for (k = 0; k < mixture->components; k++) {
+        const double *center = mixture->center + k * mixture->dim + i;
+        const double *precision = mixture->precision + k * mixture->dim + i;
+        double r = mixture->responsibility[k], along = mixture->along[k];
+        if (r == 0.0) continue;
+        SSDEI_UNROLL for (j = 0; j < width; j++) {
+            double deviation = (center[j] - mixture->x[i + j]) * precision[j] - mixture->score[i + j];
+            sum[j] += r * (deviation * along - precision[j] * (double)v[i + j]);
+        }
+    }
+    SSDEI_UNROLL for (j = 0; j < width; j++) out[i + j] = (float)sum[j];
+}
+
+/* The derivative at mixture->x along v, whose row is read whole before out, which may be v. */
+static void ssdei_mixture_row_vjp(ssde_mixture *mixture, const float *v, float *out) {
+    size_t i = 0;
+    ssdei_mixture_row_along(mixture, v);
+    for (; i + 8 <= mixture->dim; i += 8) ssdei_mixture_vjp_part(mixture, v, out, i, 8);
+    for (; i + 2 <= mixture->dim; i += 2) ssdei_mixture_vjp_part(mixture, v, out, i, 2);
+    if (i < mixture->dim) ssdei_mixture_vjp_part(mixture, v, out, i, 1);
+}
+
+static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_mixture *mixture = (ssde_mixture *)user;
+    double sum;
+    size_t r, i, dim;
+    if (!mixture || !v || !out)
+        return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
+    if (!rows || rows != mixture->model_rows)
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
+                         "mixture vjp: rows = %lu, but the last score to be differentiated had %lu",
+                         (unsigned long)rows, (unsigned long)mixture->model_rows);
+    ssdei_try(ssde_sde_check(mixture->context, &mixture->sde));
+    dim = mixture->dim;
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(mixture->context, "mixture vjp", mixture->model_t, r, 0.0, &anew));
+        if (anew) ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, mixture->model_t[r], r));
+        for (i = 0; i < dim; i++) mixture->x[i] = (double)mixture->model_x[r * dim + i];
+        ssdei_mixture_respond(mixture, &sum);
+        ssdei_mixture_row_score(mixture);
+        ssdei_mixture_row_vjp(mixture, v + r * dim, out + r * dim);
+    }
+    return SSDE_OK;
+}
+
+ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    model.score = ssdei_mixture_score;
+    model.vjp = ssdei_mixture_vjp;
+    model.user = mixture;
+    if (!mixture) return model;
+    model.dim = mixture->dim;
+    mixture->model_rows = 0;
+    if (sde)
+        mixture->sde = *sde;
+    else
+        memset(&mixture->sde, 0, sizeof mixture->sde); /* which the first score refuses */
+    return model;
+}
+
+/* ---- the kernels of each tier ---- */
+
+#define SSDEI_CORE_KERNELS 2
+#define SSDEI_TIER scalar
+#include "scoresde.h"
+#undef SSDEI_TIER
+#ifdef SSDEI_X86
+#define SSDEI_TIER avx2
+#include "scoresde.h"
+#undef SSDEI_TIER
+#define SSDEI_TIER avx512
+#include "scoresde.h"
+#undef SSDEI_TIER
+#endif
+#ifdef SSDEI_NEON
+#define SSDEI_TIER neon
+#include "scoresde.h"
+#undef SSDEI_TIER
+#endif
+#undef SSDEI_CORE_KERNELS
+
+const ssdei_kernels *ssdei_kernels_for(const ssde_context *context) {
+    switch (ssde_tier_used(context)) {
+#ifdef SSDEI_X86
+    case SSDE_TIER_AVX512: return &ssdei_kernels_avx512;
+    case SSDE_TIER_AVX2: return &ssdei_kernels_avx2;
+#endif
+#ifdef SSDEI_NEON
+    case SSDE_TIER_NEON: return &ssdei_kernels_neon;
+#endif
+    default: return &ssdei_kernels_scalar;
+    }
+}
+
+const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns) {
+#ifdef SSDEI_X86
+    if (kernels == &ssdei_kernels_avx512 && columns <= ssdei_kernels_avx2.tile_columns) return &ssdei_kernels_avx2;
+#endif
+    (void)columns;
+    return kernels;
+}
+
+SSDEI_END
+#ifdef __cplusplus
+}
+#endif
+#endif /* implementation */
+
+#elif SSDEI_CORE_KERNELS == 1
+
+/* >>kernels, first part: vector functions, once per tier */
+
+/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and
+   a polynomial for e^r (Cephes' coefficients). */
+SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
+    ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
+    ssdei_v clamped = ssdei_min(high, ssdei_max(x, low));
+    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
+    ssdei_v whole = ssdei_from_int(n);
+    ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
+    ssdei_v p = ssdei_set(1.9875691500e-4f), result;
+    r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), r);
+    p = ssdei_fma(p, r, ssdei_set(1.3981999507e-3f));
+    p = ssdei_fma(p, r, ssdei_set(8.3334519073e-3f));
+    p = ssdei_fma(p, r, ssdei_set(4.1665795894e-2f));
+    p = ssdei_fma(p, r, ssdei_set(1.6666665459e-1f));
+    p = ssdei_fma(p, r, ssdei_set(5.0000001201e-1f));
+    p = ssdei_add(ssdei_fma(p, ssdei_mul(r, r), r), ssdei_set(1.0f));
+    /* 2^n in two halves, since n = 128 has no float of its own */
+    {
+        ssdei_u half = ssdei_usar(n, 1), rest = ssdei_usub(n, half), bias = ssdei_uset(127);
+        result = ssdei_mul(p, ssdei_float(ssdei_ushl(ssdei_uadd(half, bias), 23)));
+        result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(rest, bias), 23)));
+    }
+    result = ssdei_select_less(x, low, ssdei_set(0.0f), result);
+    result = ssdei_select_less(high, x, ssdei_set(HUGE_VALF), result);
+    /* x < x is never true, so NaN takes the second value of both: x + clamped is NaN only where x is */
+    return ssdei_select_less(ssdei_sub(x, x), ssdei_set(1.0f), result, ssdei_sub(x, x));
+}
+
+/* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f <
+   sqrt(2), and the series in s = f / (2 + f). */
+SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
+    ssdei_u bits = ssdei_uadd(ssdei_bits(x), ssdei_uset(0x3f800000u - 0x3f3504f3u));
+    ssdei_v k = ssdei_from_int(ssdei_usub(ssdei_ushr(bits, 23), ssdei_uset(127)));
+    ssdei_u mantissa = ssdei_uadd(ssdei_uand(bits, ssdei_uset(0x007fffffu)), ssdei_uset(0x3f3504f3u));
+    ssdei_v f = ssdei_sub(ssdei_float(mantissa), ssdei_set(1.0f));
+    ssdei_v s = ssdei_div(f, ssdei_add(ssdei_set(2.0f), f));
+    ssdei_v z = ssdei_mul(s, s), w = ssdei_mul(z, z);
+    ssdei_v odd = ssdei_mul(w, ssdei_add(ssdei_set(0.40000972152f), ssdei_mul(w, ssdei_set(0.24279078841f))));
+    ssdei_v even = ssdei_mul(z, ssdei_add(ssdei_set(0.66666662693f), ssdei_mul(w, ssdei_set(0.28498786688f))));
+    ssdei_v series = ssdei_add(odd, even);
+    ssdei_v half_square = ssdei_mul(ssdei_set(0.5f), ssdei_mul(f, f));
+    ssdei_v tail = ssdei_add(ssdei_mul(s, ssdei_add(half_square, series)), ssdei_mul(k, ssdei_set(9.0580006145e-6f)));
+    return ssdei_add(ssdei_mul(k, ssdei_set(6.9313812256e-1f)), ssdei_sub(f, ssdei_sub(half_square, tail)));
+}
+
+/* 1 / (1 + e^-x) */
+SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
+    ssdei_v one = ssdei_set(1.0f);
+    return ssdei_div(one, ssdei_add(one, ssdei_exp(ssdei_sub(ssdei_set(0.0f), x))));
+}
+
+#else
+
+/* >>kernels, second part: one table of functions per tier */
+
+#define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
+
+SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a, const float *packed, float *c,
+                                size_t stride, size_t rows, size_t columns, int accumulate,
+                                const ssdei_epilogue *epilogue) {
+    ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
+    size_t q, k, r, v;
+    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+    }
+    if (accumulate) {
+        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+                const float *from = c + r * stride + v * ssdei_width;
+                if (r >= rows || v * ssdei_width >= columns) continue;
+                sum[r][v] = columns - v * ssdei_width >= ssdei_width
+                                ? ssdei_load(from)
+                                : ssdei_load_first(from, columns - v * ssdei_width);
+            }
+        }
+    }
+    for (q = 0; q < taps; q++, a += ssdei_tile_rows) {
+        const float *row[ssdei_tile_rows];
+        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) row[r] = a[r];
+        for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
+            ssdei_v b[ssdei_tile_vectors];
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
+            SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+                ssdei_v broadcast = ssdei_set(row[r][k]);
+                SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, b[v], sum[r][v]);
+            }
+        }
+    }
+    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width, at = r * stride + column;
+            size_t left = columns > column ? columns - column : 0;
+            int whole = left >= ssdei_width;
+            ssdei_v x = sum[r][v];
+            if (r >= rows || !left) continue;
+            if (epilogue) {
+                const float *bias = epilogue->bias ? epilogue->bias + column : NULL;
+                const float *residual = epilogue->residual ? epilogue->residual + at : NULL;
+                if (bias) x = ssdei_add(x, whole ? ssdei_load(bias) : ssdei_load_first(bias, left));
+                if (residual) x = ssdei_add(x, whole ? ssdei_load(residual) : ssdei_load_first(residual, left));
+                x = ssdei_mul(x, ssdei_set(epilogue->scale));
+            }
+            if (whole)
+                ssdei_store(c + at, x);
+            else
+                ssdei_store_first(c + at, x, left);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c,
+                                 size_t stride, size_t rows, size_t columns) {
+    ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
+    size_t p, r, v;
+    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+    }
+    for (p = 0; p < count; p++, b += ssdei_tile_columns) {
+        const float *row = a[p] + offset;
+        ssdei_v right[ssdei_tile_vectors];
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) right[v] = ssdei_load(b + v * ssdei_width);
+        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+            ssdei_v broadcast = ssdei_set(row[r]);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
+        }
+    }
+    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width;
+            size_t left = columns > column ? columns - column : 0;
+            float *to = c + r * stride + column;
+            if (r >= rows || !left) continue;
+            if (left >= ssdei_width)
+                ssdei_store(to, ssdei_add(ssdei_load(to), sum[r][v]));
+            else
+                ssdei_store_first(to, ssdei_add(ssdei_load_first(to, left), sum[r][v]), left);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
+    size_t i;
+    for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, ssdei_exp(ssdei_load(x + i)));
+    if (i < count) ssdei_store_first(y + i, ssdei_exp(ssdei_load_first(x + i, count - i)), count - i);
+}
+
+/* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
+
+/* word[4]: a counter per lane in, random words out. */
+SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[4], uint64_t seed) {
+    ssdei_u key0 = ssdei_uset((uint32_t)seed), key1 = ssdei_uset((uint32_t)(seed >> 32));
+    int round;
+    for (round = 0; round < 10; round++) {
+        ssdei_u low0, low2;
+        ssdei_u high0 = ssdei_umul(word[0], ssdei_uset(SSDEI_PHILOX_M0), &low0);
+        ssdei_u high2 = ssdei_umul(word[2], ssdei_uset(SSDEI_PHILOX_M1), &low2);
+        word[0] = ssdei_uxor(ssdei_uxor(high2, word[1]), key0);
+        word[1] = low2;
+        word[2] = ssdei_uxor(ssdei_uxor(high0, word[3]), key1);
+        word[3] = low0;
+        key0 = ssdei_uadd(key0, ssdei_uset(SSDEI_PHILOX_W0));
+        key1 = ssdei_uadd(key1, ssdei_uset(SSDEI_PHILOX_W1));
+    }
+}
+
+/* Two words become the bits of two normals, sqrt(-2 ln u) cos(2 pi v) and sqrt(-2 ln u) sin(2 pi v). No FMA, so that
+   every tier returns the same bits. u = (word0 >> 1) / 2^31 + 2^-32 lies in (0, 1]. The angle is a multiple of pi / 2,
+   taken from the top of word1 + 2^29, plus a rest in [-pi/4, pi/4], its low 30 bits at the middle of their cell;
+   Cephes' polynomials for sine and cosine there. */
+SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
+    ssdei_v u = ssdei_add(ssdei_mul(ssdei_from_int(ssdei_ushr(*word0, 1)), ssdei_set(4.656612873077393e-10f)),
+                          ssdei_set(2.3283064365386963e-10f));
+    ssdei_v radius = ssdei_sqrt(ssdei_mul(ssdei_set(-2.0f), ssdei_log_positive(u)));
+    ssdei_u middle = ssdei_uor(ssdei_ushl(*word1, 2), ssdei_uset(2));
+    ssdei_v x = ssdei_mul(ssdei_from_int(middle), ssdei_set(3.6572951981e-10f)); /* pi / 2^33 */
+    ssdei_v z = ssdei_mul(x, x);
+    ssdei_v sine = ssdei_add(ssdei_mul(z, ssdei_set(-1.9515295891e-4f)), ssdei_set(8.3321608736e-3f));
+    ssdei_v cosine = ssdei_add(ssdei_mul(z, ssdei_set(2.443315711809948e-5f)), ssdei_set(-1.388731625493765e-3f));
+    ssdei_u turned = ssdei_uadd(*word1, ssdei_uset(0x20000000u)), sign = ssdei_uset(0x80000000u);
+    ssdei_u odd = ssdei_usar(ssdei_ushl(turned, 1), 31), swap;
+    sine = ssdei_add(ssdei_mul(z, sine), ssdei_set(-1.6666654611e-1f));
+    sine = ssdei_add(x, ssdei_mul(x, ssdei_mul(z, sine)));
+    cosine = ssdei_add(ssdei_mul(z, cosine), ssdei_set(4.166664568298827e-2f));
+    cosine = ssdei_sub(ssdei_mul(ssdei_mul(z, z), cosine), ssdei_mul(ssdei_set(0.5f), z));
+    cosine = ssdei_add(cosine, ssdei_set(1.0f));
+    /* odd multiples of pi / 2 exchange the two; bit 31 of `turned` is the sine's sign, one quadrant on the cosine's */
+    sine = ssdei_mul(radius, sine);
+    cosine = ssdei_mul(radius, cosine);
+    swap = ssdei_uand(odd, ssdei_uxor(ssdei_bits(sine), ssdei_bits(cosine)));
+    *word0 =
+        ssdei_uxor(ssdei_uxor(ssdei_bits(cosine), swap), ssdei_uand(ssdei_uadd(turned, ssdei_uset(0x40000000u)), sign));
+    *word1 = ssdei_uxor(ssdei_uxor(ssdei_bits(sine), swap), ssdei_uand(turned, sign));
+}
+
+/* Words, or the bits of normals, for rows x dim elements. The lanes walk over the blocks of all rows, so that short
+   rows fill vectors as well as long ones; where all lanes are whole blocks of one row their numbers are stored in one
+   go. */
+SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
+                                size_t rows, size_t dim, unsigned char *out) {
+    static const uint32_t lane_number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const size_t blocks = dim / 4 + (dim % 4 != 0);
+    uint32_t counter0[ssdei_width] = {0}, counter2[ssdei_width] = {0}, counter3[ssdei_width] = {0};
+    uint32_t words[4 * ssdei_width];
+    size_t row = 0, block = 0;
+    while (row < rows) {
+        size_t first_row = row, first_block = block, lane, j;
+        int together = dim / 4 >= ssdei_width && block <= dim / 4 - ssdei_width;
+        ssdei_u word[4];
+        word[1] = ssdei_uset(step);
+        if (together) {
+            word[0] = ssdei_uadd(ssdei_uset((uint32_t)block), ssdei_uload(lane_number));
+            word[2] = ssdei_uset((uint32_t)sample[row]);
+            word[3] = ssdei_uset((uint32_t)(sample[row] >> 32) | stream << 16);
+            block += ssdei_width;
+            if (block == blocks) block = 0, row++;
+        } else {
+            for (lane = 0; lane < ssdei_width && row < rows; lane++) {
+                counter0[lane] = (uint32_t)block;
+                counter2[lane] = (uint32_t)sample[row];
+                counter3[lane] = (uint32_t)(sample[row] >> 32) | stream << 16;
+                if (++block == blocks) block = 0, row++;
+            }
+            word[0] = ssdei_uload(counter0);
+            word[2] = ssdei_uload(counter2);
+            word[3] = ssdei_uload(counter3);
+        }
+        SSDEI_T(philox)(word, seed);
+        if (normal) {
+            SSDEI_T(box_muller)(&word[0], &word[1]);
+            if (dim > 2) SSDEI_T(box_muller)(&word[2], &word[3]);
+        }
+        if (together) {
+            ssdei_interleave(out + (first_row * dim + 4 * first_block) * 4, word[0], word[1], word[2], word[3]);
+            continue;
+        }
+        ssdei_interleave((unsigned char *)words, word[0], word[1], word[2], word[3]);
+        for (lane = 0; lane < ssdei_width && first_row < rows; lane++) {
+            unsigned char *to = out + (first_row * dim + 4 * first_block) * 4;
+            for (j = 0; j < 4 && 4 * first_block + j < dim; j++) memcpy(to + 4 * j, &words[4 * lane + j], 4);
+            if (++first_block == blocks) first_block = 0, first_row++;
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
+                                        size_t rows, size_t dim, uint32_t *out) {
+    SSDEI_T(draw)(0, seed, stream, step, sample, rows, dim, (unsigned char *)out);
+}
+
+SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
+                                         size_t rows, size_t dim, float *out) {
+    SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
+}
+
+static const ssdei_kernels SSDEI_T(kernels) = {
+    (ssde_tier)SSDEI_T(tier), ssdei_width, ssdei_tile_rows, ssdei_tile_columns, SSDEI_T(tile), SSDEI_T(outer),
+    SSDEI_T(exponential), SSDEI_T(random_words), SSDEI_T(random_normal)};
+
+#undef ssdei_tile_columns
+
+#endif /* SSDEI_CORE_KERNELS */
+
+/*
+   Either licence, at your choice.
+
+   ALTERNATIVE A: MIT
+
+   Copyright (c) 2026 the scoresde authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
+   this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
+   PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+   MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+   HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B: public domain (unlicense.org)
+
+   This is free and unencumbered software released into the public domain. Anyone is free to copy, modify, publish, use,
+   compile, sell, or distribute this software, either in source code form or as a compiled binary, for any purpose,
+   commercial or non-commercial, and by any means. The software is provided "as is", without warranty of any kind.
+*/
