@@ -1,0 +1,5258 @@
+/* scoresde_nn.h 0.1.0: networks that learn scores: graph with derivatives, layers, U-Nets, training, checkpoints. MIT or
+   public domain.
+
+   Needs scoresde.h beside it. In ONE .c or .cpp file define SCORESDE_IMPLEMENTATION before including; see scoresde.h.
+
+   CONTENTS (search for the anchor)
+       >>net               a network: its operations, its parameters
+       >>operations        what networks are made of
+       >>networks          the paper's U-Net, a multi-layer perceptron
+       >>run               forward and backward passes, and their memory
+       >>score net         a network as a score model
+       >>train             loss, Adam, exponential moving average, checkpoints
+       >>files             safetensors
+       >>nn implementation the functions of this file
+       >>nn kernels        what runs once per SIMD tier; this file includes itself for each
+
+   QUICK START: train a small U-Net on images, save the averaged weights
+
+       ssde_sde sde = ssde_subvp(0.1, 20.0);
+       ssde_unet_desc shape = ssde_ddpmpp(28, 28, 1);
+       ssde_train_desc train = ssde_train_defaults(&sde);
+       ssde_net *net;
+       ssde_trainer *trainer;
+       shape.nf = 32;
+       ssde_unet_create(&net, &shape);
+       ssde_trainer_create(&trainer, net, &sde, &train);
+       while (next_batch(&batch)) ssde_train_step(trainer, &batch, &loss);
+       ssde_trainer_save_model(trainer, "model.safetensors");
+
+   and use them
+
+       ssde_net_load(context, &net, &sde, "model.safetensors");
+       ssde_score_net_create(&score_net, net, &sde, &how);
+       model = ssde_score_net_model(score_net);                         (a ssde_score_model: sample with scoresde_solvers.h)
+
+   MEMORY is taken when an object is created and never inside a step. Inference recycles activations; training keeps them.
+
+   DIFFERENCES FROM THE REFERENCE (github.com/yang-song/score_sde_pytorch)
+       Activations and kernels are NHWC and HWIO in memory; files keep the reference's names and axes.
+       Images need not be square: attn_resolutions are compared with the width.
+       conditional = 0 works. scale_by_sigma divides by std(t) whatever the embedding.
+*/
+#ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>nn kernels */
+
+#ifndef SCORESDE_NN_H
+#define SCORESDE_NN_H
+
+#include "scoresde.h"
+
+#if SCORESDE_VERSION_MAJOR != 0 || SCORESDE_VERSION_MINOR != 1
+#error "scoresde_nn.h 0.1 needs scoresde.h 0.1: copy the headers together"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>net
+   A network is a list of operations in the order they run, and a list of parameters. Operations are added one by one; the
+   first failure is kept and every later call does nothing, so that only ssde_net_finish needs checking. */
+
+typedef struct ssde_net ssde_net;
+typedef int ssde_node; /* an operation's result; -1 after a failure */
+
+ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
+void ssde_net_destroy(ssde_net *net); /* NULL is fine */
+/* Declares the result, which must have the shape of the input x. Call once, last. */
+ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
+
+/* Parameters. The name is the reference's; shape is that of the reference's tensor, in its order of axes. */
+typedef struct ssde_parameter {
+    char name[96];
+    int rank;
+    size_t shape[4];
+    size_t count;
+    int trainable; /* 0: the frozen frequencies of a Fourier embedding */
+} ssde_parameter;
+size_t ssde_net_parameter_count(const ssde_net *net); /* tensors */
+size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
+size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
+void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
+const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
+/* Copies a parameter out of or into the network in the reference's order of axes; values [parameter->count]. */
+ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
+ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
+
+/* >>operations
+   Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
+
+/* The three inputs a score network has: the data, the noise label it is conditioned on, and std(t). */
+ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
+ssde_node ssde_input_label(ssde_net *net);
+ssde_node ssde_input_sigma(ssde_net *net);
+
+/* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
+   down-convolution pads 0 before and 1 after). residual -1: none. init_scale: see ssde_initialisation below. */
+typedef struct ssde_conv_desc {
+    size_t channels; /* of the output */
+    int kernel;      /* 1 or 3 */
+    int stride;      /* 1 or 2 */
+    int pad_before, pad_after;
+    double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
+    ssde_node residual;
+    double scale;
+} ssde_conv_desc;
+ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
+ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name);
+/* The same product under the reference's other names: nn.Linear (weight [out, in]) and NIN (W [in, out], b). */
+ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name);
+ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name);
+
+typedef enum ssde_activation { SSDE_IDENTITY, SSDE_SILU, SSDE_RELU, SSDE_ELU, SSDE_SOFTPLUS } ssde_activation;
+ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
+/* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
+   channels. */
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name);
+/* softmax(q k^T / sqrt(channels)) v over the pixels; one head. */
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
+/* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
+ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
+ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b); /* along channels */
+ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
+/* Training only: zero with probability p, else x / (1 - p); identity in inference. */
+ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
+
+/* Resampling by 2 and filtering. All are separable and linear, and one operation. */
+ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x);
+ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
+/* Zero insertion by `up`, padding, correlation with the normalised kernel (gain up^2), every `down`-th: upfirdn2d. */
+ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
+                   int taps);
+
+/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with frozen
+   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
+/* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
+typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
+ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
+
+/* >>networks */
+
+enum { SSDE_MAX_LEVELS = 10, SSDE_MAX_FIR_TAPS = 8 };
+typedef enum ssde_resblock_type { SSDE_RESBLOCK_DDPM, SSDE_RESBLOCK_BIGGAN } ssde_resblock_type;
+typedef enum ssde_progressive { SSDE_PROGRESSIVE_NONE, SSDE_OUTPUT_SKIP, SSDE_OUTPUT_RESIDUAL } ssde_progressive;
+typedef enum ssde_progressive_input {
+    SSDE_PROGRESSIVE_INPUT_NONE,
+    SSDE_INPUT_SKIP,
+    SSDE_INPUT_RESIDUAL
+} ssde_progressive_input;
+typedef enum ssde_progressive_combine { SSDE_COMBINE_SUM, SSDE_COMBINE_CAT } ssde_progressive_combine;
+typedef enum ssde_embedding_type { SSDE_EMBEDDING_POSITIONAL, SSDE_EMBEDDING_FOURIER } ssde_embedding_type;
+
+/* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++; flags as there. Start from a constructor. */
+typedef struct ssde_unet_desc {
+    size_t height, width, channels; /* divisible by 2^(num_levels - 1) */
+    size_t nf;                      /* channels of the first level; a multiple of 4 */
+    int num_levels;
+    int ch_mult[SSDE_MAX_LEVELS];
+    int num_res_blocks;
+    int num_attn_resolutions;
+    size_t attn_resolutions[SSDE_MAX_LEVELS]; /* widths with attention; the bottleneck always has it */
+    double dropout;
+    int resamp_with_conv;
+    int conditional; /* on noise */
+    int fir;
+    int fir_taps;
+    double fir_kernel[SSDE_MAX_FIR_TAPS];
+    int skip_rescale;
+    ssde_resblock_type resblock_type;
+    ssde_progressive progressive;
+    ssde_progressive_input progressive_input;
+    ssde_progressive_combine progressive_combine;
+    ssde_embedding_type embedding_type;
+    double fourier_scale;
+    double init_scale;
+    int scale_by_sigma; /* divide the output by std(t): for VE */
+    int centered;       /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
+    uint64_t seed;      /* of the initialisation */
+    ssde_context *context;
+} ssde_unet_desc;
+
+/* The reference's CIFAR-10 configurations for other sizes of image: nf 128, ch_mult (1, 2, 2, 2) or as many of these levels
+   as the size can be halved for, 4 blocks, attention at 16, dropout 0.1.
+   DDPM++: positional embedding, no FIR (configs/vp/cifar10_ddpmpp_continuous.py). NCSN++: Fourier embedding, FIR, residual
+   input pyramid, scale_by_sigma, data in [0, 1] (configs/ve/cifar10_ncsnpp_continuous.py). */
+ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels);
+ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
+ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
+
+/* For vectors: x and an embedding of the noise label through residual layers of `hidden` units with SiLU. */
+typedef struct ssde_mlp_desc {
+    size_t dim;
+    size_t hidden;
+    int layers;
+    ssde_embedding_type embedding_type;
+    double fourier_scale;
+    int scale_by_sigma;
+    uint64_t seed;
+    ssde_context *context;
+} ssde_mlp_desc;
+ssde_mlp_desc ssde_mlp(size_t dim); /* 128 hidden units, 3 layers, positional embedding */
+ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc);
+
+/* >>run
+   One network can have several runs; a run belongs to one thread at a time. */
+
+typedef enum ssde_run_mode {
+    SSDE_RUN_INFERENCE, /* forward only; activations share memory */
+    SSDE_RUN_VJP,       /* and backward to the input */
+    SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
+} ssde_run_mode;
+typedef struct ssde_run_desc {
+    ssde_run_mode mode;
+    size_t max_rows;       /* capacity */
+    int skip_weight_cache; /* pack weights anew in each pass instead of keeping packed copies (as large as the weights) */
+    ssde_context *context;
+} ssde_run_desc;
+typedef struct ssde_run ssde_run;
+
+/* Bytes that ssde_run_create will take; 0 if the arguments are invalid. */
+size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
+/* The network stays alive and its topology unchanged while the run exists; weights may change. */
+ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
+void ssde_run_destroy(ssde_run *run);
+/* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, dim] (may be NULL).
+   Dropout draws under (seed, step, sample); sample NULL: row numbers. */
+ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
+                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
+/* After a forward pass: from gradient [rows, dim] of the output. To the input: input_gradient [rows, dim] (NULL: none).
+   To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order (NULL:
+   none). In mode VJP it may be called again for another gradient; in mode train once. */
+ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
+
+/* >>score net
+   Scaled as the reference's get_score_fn (models/utils.py:129-178). VP and sub-VP: score = -net(x, 999 t) / std(t). VE:
+   score = net(x, std(t)). Affine: as VP. */
+
+typedef struct ssde_score_net ssde_score_net;
+typedef struct ssde_score_net_desc {
+    size_t max_rows;   /* 0: 64 */
+    int no_derivative; /* inference memory only; the model has no vjp */
+    int skip_weight_cache;
+    ssde_context *context;
+} ssde_score_net_desc;
+/* desc may be NULL. The network stays alive; its weights may change between calls. */
+ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
+                                  const ssde_score_net_desc *desc);
+void ssde_score_net_destroy(ssde_score_net *score_net);
+ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
+/* What the network is conditioned on at t, and the meaning of its raw output. */
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma);
+
+/* >>train */
+
+typedef struct ssde_train_desc {
+    ssde_loss_desc loss; /* loss.output is set by the library */
+    size_t batch;        /* most rows of one step */
+    double lr, beta1, beta2, adam_eps, weight_decay;
+    int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
+    double grad_clip; /* on the global norm; negative: off */
+    double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
+    int random_flip;  /* images mirrored left to right with probability 1/2 */
+    /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
+    double levels, low, high;
+    uint64_t seed;
+    ssde_context *context;
+} ssde_train_desc;
+/* The reference's: batch 128, Adam 2e-4 (0.9, 0.999, 1e-8), warm-up 5000, clip 1, EMA 0.9999 (VE: 0.999), mean over
+   dimensions (VE: half the sum), no flips. */
+ssde_train_desc ssde_train_defaults(const ssde_sde *sde);
+
+typedef struct ssde_batch {
+    const float *x; /* [rows, dim], NHWC */
+    size_t rows;
+    uint64_t first_slot; /* of the global batch, where several processes share a step; usually 0 */
+} ssde_batch;
+
+typedef struct ssde_trainer ssde_trainer;
+/* The trainer changes net's weights; the net stays alive. */
+ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
+                                const ssde_train_desc *desc);
+void ssde_trainer_destroy(ssde_trainer *trainer);
+/* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not finite
+   leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
+ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
+/* The loss of given data under the EMA weights, t and noise drawn under (seed, slot): mean and standard error. */
+ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
+                                  double *standard_error);
+uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
+/* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
+const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
+/* Checkpoint: weights, EMA, moments, step. Loading restores training bit for bit; the network must be the same. */
+ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
+ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
+/* The EMA weights, as a model file for ssde_net_load. */
+ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
+
+/* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b ...
+   s b + b - 1. Random access, so that resuming needs no state. */
+uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
+
+/* >>files */
+
+/* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the SDE's,
+   unless NULL) in __metadata__, so that the file alone rebuilds the network. */
+ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
+/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of another
+   shape is an error that names it. */
+ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
+/* Loads the tensors of a file into a network built already. */
+ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
+
+/* A safetensors file opened for reading: names, shapes, and values as float or double. */
+typedef struct ssde_safetensors ssde_safetensors;
+typedef struct ssde_safetensor {
+    const char *name;
+    const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
+    int rank;
+    size_t shape[8];
+    size_t count;
+} ssde_safetensor;
+ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file, const char *path);
+void ssde_safetensors_close(ssde_safetensors *file);
+size_t ssde_safetensors_count(const ssde_safetensors *file);
+const ssde_safetensor *ssde_safetensors_get(const ssde_safetensors *file, size_t index);
+/* NULL if there is none of that name. */
+const ssde_safetensor *ssde_safetensors_find(const ssde_safetensors *file, const char *name);
+/* A string of __metadata__, or NULL. */
+const char *ssde_safetensors_metadata(const ssde_safetensors *file, const char *key);
+/* values [tensor->count]; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
+ssde_status ssde_safetensors_read(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values);
+ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssde_safetensor *tensor, double *values);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SCORESDE_NN_H */
+
+/* >>nn implementation */
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
+#define SSDEI_NN_IMPLEMENTED
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+SSDEI_BEGIN
+
+/* ---- structures ---- */
+
+/* How a parameter lies in memory, where products want [taps * in, out], and on file, in the reference's order. */
+typedef enum ssdei_layout {
+    SSDEI_LAYOUT_PLAIN,  /* the same */
+    SSDEI_LAYOUT_LINEAR, /* file [out, in], memory [in, out]; convolutions [out, in, h, w], memory [h, w, in, out] */
+    SSDEI_LAYOUT_NIN     /* file [in, out], the same in memory */
+} ssdei_layout;
+
+typedef enum ssdei_initialisation {
+    SSDEI_INITIALISE_ZERO,
+    SSDEI_INITIALISE_ONE,
+    SSDEI_INITIALISE_FAN_AVERAGE, /* uniform, variance = scale / ((fan in + fan out) / 2); layers.py:54-91 */
+    SSDEI_INITIALISE_NORMAL       /* standard deviation scale */
+} ssdei_initialisation;
+
+typedef struct ssdei_parameter {
+    ssde_parameter info;
+    ssdei_layout layout;
+    size_t offset; /* floats from the start of the weights */
+} ssdei_parameter;
+
+/* One row of a sparse matrix along one axis: output o = sum of weight[i] * input[first + i]. */
+typedef struct ssdei_taps {
+    int first, count;
+    float weight[SSDE_MAX_FIR_TAPS];
+} ssdei_taps;
+
+typedef struct ssdei_node {
+    int operation;   /* ssdei_operation */
+    int input[3];    /* nodes; -1: none */
+    int parameter;   /* the first of this node's parameters; -1: none */
+    size_t shape[3]; /* height, width, channels */
+    size_t count;    /* floats per sample */
+    /* attributes; which ones count depends on the operation */
+    int kernel, stride, pad_before;
+    int activation;
+    int row_scale;
+    size_t groups;
+    double scale, shift;
+    int ordinal;               /* of this dropout among the network's */
+    size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
+} ssdei_node;
+
+struct ssde_net {
+    ssde_context *context;
+    uint64_t seed;
+    ssde_status status; /* of building */
+    int finished;
+    int borrowed; /* nodes, parameters and taps belong to another network */
+    ssdei_node *nodes;
+    int node_count, node_capacity;
+    ssdei_parameter *parameters;
+    size_t parameter_count, parameter_capacity;
+    ssdei_taps *taps;
+    size_t taps_count, taps_capacity;
+    float *weights;
+    size_t weight_count, weight_capacity;
+    uint64_t version; /* grows with every change of the weights, so that packed copies know that they are stale */
+    int input, label, sigma, output;
+    int dropouts;
+    char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
+};
+
+/* Copies between memory and file order; see ssdei_layout. */
+static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file);
+static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory);
+/* A network that shares net's topology and has weights of its own, equal to net's now. */
+static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared);
+/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
+static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
+
+/* ---- building: parameters ---- */
+
+/* Doubles an array of the network until it holds one more; the network's status says if that fails. */
+static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
+    size_t wanted = *capacity ? *capacity : 64;
+    void *grown;
+    if (used + more <= *capacity) return array;
+    while (wanted < used + more && wanted <= SIZE_MAX / 2) wanted *= 2;
+    grown = ssdei_allocate(net->context, wanted, size);
+    if (!grown) {
+        net->status = SSDE_ERROR_MEMORY;
+        return array;
+    }
+    if (array) memcpy(grown, array, used * size);
+    ssdei_release(net->context, array);
+    *capacity = wanted;
+    return grown;
+}
+
+/* A parameter's shape: vectors [out]; linear [out, in]; convolutions [out, in, kernel, kernel]; NIN [in, out]. */
+static void ssdei_parameter_shape(ssde_parameter *info, ssdei_layout layout, size_t in, size_t out, int kernel) {
+    size_t i;
+    info->rank = !in ? 1 : kernel ? 4 : 2;
+    info->shape[0] = layout == SSDEI_LAYOUT_NIN ? in : out;
+    info->shape[1] = layout == SSDEI_LAYOUT_NIN ? out : in;
+    info->shape[2] = info->shape[3] = (size_t)kernel;
+    info->count = 1;
+    for (i = 0; i < (size_t)info->rank; i++) info->count = ssdei_multiply(info->count, info->shape[i]);
+}
+
+/* The file's order [out, in, taps], memory's [taps, in, out]. */
+static void ssdei_parameter_transpose(const ssdei_parameter *parameter, const float *from, float *to, int to_file) {
+    const ssde_parameter *info = &parameter->info;
+    size_t out = info->shape[0], in = info->shape[1], taps = info->count / (out * in), o, i, q;
+    for (o = 0; o < out; o++) {
+        for (i = 0; i < in; i++) {
+            for (q = 0; q < taps; q++) {
+                size_t file = (o * in + i) * taps + q, memory = (q * in + i) * out + o;
+                to[to_file ? file : memory] = from[to_file ? memory : file];
+            }
+        }
+    }
+}
+
+static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file) {
+    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
+        ssdei_parameter_transpose(parameter, memory, file, 1);
+    else
+        memcpy(file, memory, parameter->info.count * sizeof *file);
+}
+
+static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory) {
+    if (parameter->layout == SSDEI_LAYOUT_LINEAR)
+        ssdei_parameter_transpose(parameter, file, memory, 0);
+    else
+        memcpy(memory, file, parameter->info.count * sizeof *memory);
+}
+
+/* Draws in file order, so that a network starts the same whatever its memory layout; `file` has room for the values. */
+static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_parameter *parameter,
+                                              ssdei_initialisation how, double scale, float *file) {
+    const ssde_parameter *info = &parameter->info;
+    uint64_t address = net->parameter_count;
+    size_t i;
+    if (how == SSDEI_INITIALISE_NORMAL) {
+        ssdei_try(ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        for (i = 0; i < info->count; i++) file[i] = (float)(scale * (double)file[i]);
+    } else if (how == SSDEI_INITIALISE_FAN_AVERAGE) {
+        size_t taps = info->rank == 4 ? info->shape[2] * info->shape[3] : 1;
+        double fan_average = 0.5 * (double)(info->shape[0] + info->shape[1]) * (double)taps;
+        double limit = sqrt(3.0 * (scale > 0.0 ? scale : 1e-10) / fan_average);
+        ssdei_try(ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        for (i = 0; i < info->count; i++) file[i] = (float)((2.0 * (double)file[i] - 1.0) * limit);
+    } else {
+        for (i = 0; i < info->count; i++) file[i] = how == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
+    }
+    return SSDE_OK;
+}
+
+/* Adds prefix.suffix and its initial values; the index of the parameter, or -1. in = 0: a vector. */
+static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout, size_t in,
+                                   size_t out, int kernel, ssdei_initialisation how, double scale) {
+    ssdei_parameter *parameter;
+    float *file;
+    if (net->status != SSDE_OK) return -1;
+    net->parameters = (ssdei_parameter *)ssdei_net_grow(net, net->parameters, &net->parameter_capacity,
+                                                        net->parameter_count, 1, sizeof *net->parameters);
+    if (net->status != SSDE_OK) return -1;
+    parameter = &net->parameters[net->parameter_count];
+    memset(parameter, 0, sizeof *parameter);
+    if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name) {
+        net->status = ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
+                                prefix ? prefix : "NULL");
+        return -1;
+    }
+    snprintf(parameter->info.name, sizeof parameter->info.name, "%s.%s", prefix, suffix);
+    ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
+    parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
+    parameter->layout = layout;
+    parameter->offset = net->weight_count;
+    net->weights = (float *)ssdei_net_grow(net, net->weights, &net->weight_capacity, net->weight_count,
+                                           parameter->info.count, sizeof *net->weights);
+    if (net->status != SSDE_OK) return -1;
+    file = (float *)ssdei_allocate(net->context, parameter->info.count, sizeof *file);
+    if (!file) {
+        net->status = SSDE_ERROR_MEMORY;
+        return -1;
+    }
+    net->status = ssdei_parameter_initialise(net, parameter, how, scale, file);
+    ssdei_parameter_from_file(parameter, file, net->weights + parameter->offset);
+    ssdei_release(net->context, file);
+    net->weight_count += parameter->info.count;
+    return (int)net->parameter_count++;
+}
+
+/* ---- building: nodes ---- */
+
+#define SSDEI_OPERATIONS(X)                                                                                            \
+    X(input)                                                                                                           \
+    X(conv)                                                                                                            \
+    X(activate)                                                                                                        \
+    X(group_norm)                                                                                                      \
+    X(attention)                                                                                                       \
+    X(add)                                                                                                             \
+    X(concat)                                                                                                          \
+    X(affine)                                                                                                          \
+    X(dropout)                                                                                                         \
+    X(resample)                                                                                                        \
+    X(positional)                                                                                                      \
+    X(fourier)                                                                                                         \
+    X(scale_rows)
+#define SSDEI_OPERATION_NAME(name) SSDEI_OPERATION_##name,
+typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
+#undef SSDEI_OPERATION_NAME
+
+static ssde_node ssdei_net_fail(ssde_net *net, const char *what) {
+    if (net->status == SSDE_OK) net->status = ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", what);
+    return -1;
+}
+
+static int ssdei_is_node(const ssde_net *net, ssde_node node) { return node >= 0 && node < net->node_count; }
+
+/* Appends a node; a, b and c are its inputs, -1 where there are fewer. NULL after a failure. */
+static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, ssde_node a, ssde_node b, ssde_node c,
+                                      size_t height, size_t width, size_t channels) {
+    ssdei_node *node;
+    size_t capacity;
+    if (!net || net->status != SSDE_OK) return NULL;
+    if (net->finished) return ssdei_net_fail(net, "the network is finished"), (ssdei_node *)NULL;
+    if (a >= net->node_count || b >= net->node_count || c >= net->node_count || a < -1 || b < -1 || c < -1)
+        return ssdei_net_fail(net, "an operation's input is not a node of this network"), (ssdei_node *)NULL;
+    if (!height || !width || !channels || ssdei_multiply(ssdei_multiply(height, width), channels) > SIZE_MAX / 64)
+        return ssdei_net_fail(net, "an operation's height, width or channels is 0 or too large"), (ssdei_node *)NULL;
+    capacity = (size_t)net->node_capacity;
+    net->nodes = (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
+    net->node_capacity = (int)capacity;
+    if (net->status != SSDE_OK) return NULL;
+    node = &net->nodes[net->node_count++];
+    memset(node, 0, sizeof *node);
+    node->operation = (int)operation;
+    node->input[0] = a;
+    node->input[1] = b;
+    node->input[2] = c;
+    node->parameter = -1;
+    node->shape[0] = height;
+    node->shape[1] = width;
+    node->shape[2] = channels;
+    node->count = height * width * channels;
+    node->scale = 1.0;
+    return node;
+}
+
+static ssde_node ssdei_last(const ssde_net *net, const ssdei_node *node) { return node ? net->node_count - 1 : -1; }
+
+/* The node's shape, or NULL with the failure noted; the pointer is good until the next node is added. */
+static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
+    if (!net || net->status != SSDE_OK) return NULL;
+    if (!ssdei_is_node(net, node))
+        return ssdei_net_fail(net, "an operation's input is not a node of this network"), (const ssdei_node *)NULL;
+    return &net->nodes[node];
+}
+
+ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed) {
+    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    *net = (ssde_net *)ssdei_allocate(context, 1, sizeof **net);
+    if (!*net) return SSDE_ERROR_MEMORY;
+    (*net)->context = context;
+    (*net)->seed = seed;
+    (*net)->version = 1;
+    (*net)->input = (*net)->label = (*net)->sigma = (*net)->output = -1;
+    return SSDE_OK;
+}
+
+void ssde_net_destroy(ssde_net *net) {
+    if (!net) return;
+    if (!net->borrowed) {
+        ssdei_release(net->context, net->nodes);
+        ssdei_release(net->context, net->parameters);
+        ssdei_release(net->context, net->taps);
+        ssdei_release(net->context, net->description);
+    }
+    ssdei_release(net->context, net->weights);
+    ssdei_release(net->context, net);
+}
+
+ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (net->status != SSDE_OK) return net->status;
+    if (net->input < 0) ssdei_net_fail(net, "the network has no input: ssde_input");
+    else if (!ssdei_is_node(net, output)) ssdei_net_fail(net, "output is not a node of this network");
+    else if (memcmp(net->nodes[output].shape, net->nodes[net->input].shape, sizeof net->nodes[output].shape))
+        ssdei_net_fail(net, "the output's shape differs from the input's");
+    net->output = output;
+    net->finished = net->status == SSDE_OK;
+    return net->status;
+}
+
+static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared) {
+    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
+    *shared = weights ? (ssde_net *)ssdei_allocate(net->context, 1, sizeof **shared) : NULL;
+    if (!*shared) {
+        ssdei_release(net->context, weights);
+        return SSDE_ERROR_MEMORY;
+    }
+    **shared = *net;
+    (*shared)->borrowed = 1;
+    (*shared)->weights = weights;
+    memcpy(weights, net->weights, net->weight_count * sizeof *weights);
+    return SSDE_OK;
+}
+
+size_t ssde_net_parameter_count(const ssde_net *net) { return net ? net->parameter_count : 0; }
+size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_count : 0; }
+size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
+
+void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
+    int known = net && net->input >= 0;
+    if (height) *height = known ? net->nodes[net->input].shape[0] : 0;
+    if (width) *width = known ? net->nodes[net->input].shape[1] : 0;
+    if (channels) *channels = known ? net->nodes[net->input].shape[2] : 0;
+}
+
+const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index) {
+    return net && index < net->parameter_count ? &net->parameters[index].info : NULL;
+}
+
+ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
+    if (!net || !values || index >= net->parameter_count)
+        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
+                         (unsigned long)index);
+    ssdei_parameter_to_file(&net->parameters[index], net->weights + net->parameters[index].offset, values);
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
+    size_t bad;
+    if (!net || !values || index >= net->parameter_count)
+        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
+                         (unsigned long)index);
+    bad = ssdei_first_nonfinite(values, net->parameters[index].info.count);
+    if (bad < net->parameters[index].info.count)
+        return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
+                         net->parameters[index].info.name, (unsigned long)bad);
+    ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
+    net->version++;
+    return SSDE_OK;
+}
+
+/* ---- building: operations ---- */
+
+ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
+    ssdei_node *node;
+    if (net && net->input >= 0) return ssdei_net_fail(net, "the network has an input already");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, height, width, channels);
+    if (node) net->input = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_label(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->label >= 0) return net->label;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->label = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_sigma(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->sigma >= 0) return net->sigma;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->sigma = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_conv_desc ssde_conv(size_t channels, int kernel) {
+    ssde_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.channels = channels;
+    desc.kernel = kernel;
+    desc.stride = 1;
+    desc.pad_before = desc.pad_after = kernel / 2;
+    desc.init_scale = 1.0;
+    desc.residual = -1;
+    desc.scale = 1.0;
+    return desc;
+}
+
+static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name,
+                                    ssdei_layout layout, const char *weight, const char *bias, int file_kernel) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t height, width, channels, reach;
+    int first;
+    if (!in || !desc) return -1;
+    if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
+        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
+        return ssdei_net_fail(net, "conv2d: kernel is 1 or 3, stride 1 or 2, padding below the kernel");
+    reach = (size_t)(desc->pad_before + desc->pad_after);
+    if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
+        return ssdei_net_fail(net, "conv2d: the image is smaller than the kernel");
+    height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    channels = in->shape[2];
+    if (desc->residual >= 0) {
+        const ssdei_node *residual = ssdei_look(net, desc->residual);
+        if (!residual) return -1;
+        if (residual->shape[0] != height || residual->shape[1] != width || residual->shape[2] != desc->channels)
+            return ssdei_net_fail(net, "conv2d: the residual's shape differs from the output's");
+    }
+    if (!desc->channels) return ssdei_net_fail(net, "conv2d: channels is 0");
+    first = ssdei_net_add_parameter(net, name, weight, layout, channels, desc->channels, file_kernel,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, desc->init_scale);
+    ssdei_net_add_parameter(net, name, bias, SSDEI_LAYOUT_PLAIN, 0, desc->channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_conv, x, desc->residual, -1, height, width, desc->channels);
+    if (!node) return -1;
+    node->parameter = first;
+    node->kernel = desc->kernel;
+    node->stride = desc->stride;
+    node->pad_before = desc->pad_before;
+    node->scale = desc->scale;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
+    return ssdei_product_node(net, x, desc, name, SSDEI_LAYOUT_LINEAR, "weight", "bias", desc ? desc->kernel : 0);
+}
+
+ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
+    if (desc && desc->kernel != 1) return net ? ssdei_net_fail(net, "nin: kernel is 1") : -1;
+    return ssdei_product_node(net, x, desc, name, SSDEI_LAYOUT_NIN, "W", "b", 0);
+}
+
+ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
+    ssde_conv_desc desc = ssde_conv(channels, 1);
+    desc.init_scale = init_scale;
+    return ssdei_product_node(net, x, &desc, name, SSDEI_LAYOUT_LINEAR, "weight", "bias", 0);
+}
+
+ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->activation = (int)activation;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t height, width, channels;
+    int first;
+    if (!in) return -1;
+    height = in->shape[0], width = in->shape[1], channels = in->shape[2];
+    if (!groups || channels % groups) return ssdei_net_fail(net, "group_norm: groups does not divide the channels");
+    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
+        return ssdei_net_fail(net, "group_norm: the activation is SSDE_IDENTITY or SSDE_SILU");
+    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
+    ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
+    if (!node) return -1;
+    node->parameter = first;
+    node->groups = groups;
+    node->activation = (int)activation;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
+    const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
+    if (!a || !b || !c) return -1;
+    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
+        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
+}
+
+ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale) {
+    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
+    ssdei_node *node;
+    if (!left || !right) return -1;
+    if (memcmp(left->shape, right->shape, sizeof left->shape) &&
+        (right->count != right->shape[2] || right->shape[2] != left->shape[2]))
+        return ssdei_net_fail(net, "add: b has neither a's shape nor one value per channel");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_add, a, b, -1, left->shape[0], left->shape[1], left->shape[2]);
+    if (node) node->scale = scale;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
+    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
+    if (!left || !right) return -1;
+    if (left->shape[0] != right->shape[0] || left->shape[1] != right->shape[1])
+        return ssdei_net_fail(net, "concat: the images differ in size");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_concat, a, b, -1, left->shape[0], left->shape[1],
+                                              left->shape[2] + right->shape[2]));
+}
+
+ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_affine, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->scale = scale;
+    node->shift = shift;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in || p == 0.0) return x;
+    if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is in [0, 1)");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->scale = p;
+    node->ordinal = net->dropouts++;
+    return ssdei_last(net, node);
+}
+
+/* ---- building: resampling ----
+   Nearest, pooling, FIR and zero insertion are one operation: a sparse matrix along each axis, whose transpose is its
+   derivative. */
+
+/* Appends the rows of one axis, and of its transpose; their offsets in net->taps go to rows[0] and rows[1]. weight(o, i) of
+   upfirdn: output o reads the zero-stuffed, padded input at o * down + j, j < taps, correlated with the kernel. */
+static void ssdei_add_axis(ssde_net *net, size_t in, size_t out, int up, int down, int pad_before,
+                           const double *kernel, int taps, size_t rows[2]) {
+    size_t o, total = in + out;
+    ssdei_taps *forward, *backward;
+    net->taps = (ssdei_taps *)ssdei_net_grow(net, net->taps, &net->taps_capacity, net->taps_count, total, sizeof *net->taps);
+    if (net->status != SSDE_OK) return;
+    rows[0] = net->taps_count;
+    rows[1] = net->taps_count + out;
+    net->taps_count += total;
+    forward = net->taps + rows[0];
+    backward = net->taps + rows[1];
+    memset(forward, 0, total * sizeof *forward);
+    for (o = 0; o < out; o++) {
+        int j;
+        for (j = 0; j < taps; j++) {
+            long stuffed = (long)o * down + j - pad_before;
+            size_t i = (size_t)(stuffed / up);
+            ssdei_taps *row = &forward[o], *column;
+            if (stuffed < 0 || stuffed % up || i >= in) continue;
+            if (!row->count) row->first = (int)i;
+            row->weight[row->count++] = (float)kernel[j];
+            column = &backward[i];
+            /* Down-sampling visits an input from outputs in order; gaps get weight 0. */
+            if (!column->count) column->first = (int)o;
+            while (column->first + column->count < (int)o) column->weight[column->count++] = 0.0f;
+            column->weight[column->count++] = (float)kernel[j];
+        }
+    }
+}
+
+static ssde_node ssdei_resample(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after,
+                                const double *kernel, int taps) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t shape[3], out[2], rows[2][2];
+    int axis;
+    if (!in) return -1;
+    memcpy(shape, in->shape, sizeof shape);
+    for (axis = 0; axis < 2; axis++) {
+        long stuffed = (long)shape[axis] * up + pad_before + pad_after - taps;
+        if (stuffed < 0) return ssdei_net_fail(net, "resampling: the image is smaller than the filter");
+        out[axis] = (size_t)stuffed / (size_t)down + 1;
+        ssdei_add_axis(net, shape[axis], out[axis], up, down, pad_before, kernel, taps, rows[axis]);
+        if (net->status != SSDE_OK) return -1;
+    }
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_resample, x, -1, -1, out[0], out[1], shape[2]);
+    if (!node) return -1;
+    for (axis = 0; axis < 2; axis++) {
+        node->taps[axis] = rows[axis][0];
+        node->taps_back[axis] = rows[axis][1];
+    }
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x) {
+    static const double repeat[2] = {1.0, 1.0};
+    return ssdei_resample(net, x, 2, 1, 1, 0, repeat, 2);
+}
+
+ssde_node ssde_average_pool(ssde_net *net, ssde_node x) {
+    static const double average[2] = {0.5, 0.5};
+    return ssdei_resample(net, x, 1, 2, 0, 0, average, 2);
+}
+
+ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
+                   int taps) {
+    double normalised[SSDE_MAX_FIR_TAPS], sum = 0.0;
+    int i;
+    if (!net || net->status != SSDE_OK) return -1;
+    if (!kernel || taps < 1 || taps > SSDE_MAX_FIR_TAPS || up < 1 || up > 2 || down < 1 || down > 2 || pad_before < 0 ||
+        pad_after < 0 || pad_before > 8 || pad_after > 8)
+        return ssdei_net_fail(net, "fir: up and down are 1 or 2, padding 0 to 8, 1 to 8 taps");
+    for (i = 0; i < taps; i++) sum += kernel[i];
+    if (!(fabs(sum) > 0.0)) return ssdei_net_fail(net, "fir: the kernel sums to zero");
+    /* upfirdn2d convolves: the kernel is flipped */
+    for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
+    return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
+}
+
+/* ---- building: embeddings ---- */
+
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
+    const ssdei_node *in = ssdei_look(net, label);
+    if (!in) return -1;
+    if (in->count != 1 || dim < 4) return ssdei_net_fail(net, "positional_embedding: one label, at least 4 dimensions");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+}
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    const ssdei_node *in = ssdei_look(net, label);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (in->count != 1 || !dim) return ssdei_net_fail(net, "fourier_embedding: one label, at least 1 dimension");
+    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
+    if (node) node->parameter = first;
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
+    const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
+    ssdei_node *node;
+    if (!in || !row) return -1;
+    if (row->count != 1) return ssdei_net_fail(net, "scale_rows: sigma is one value per sample");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->row_scale = (int)scale;
+    return ssdei_last(net, node);
+}
+
+/* ---- runs: structures ---- */
+
+typedef struct ssdei_nn_kernels {
+    /* sum[c] += sum over pixels of (x[p][c] - mean[c])^power, power 1 or 2; mean may be NULL */
+    void (*channel_sums)(const float *x, const float *mean, int power, size_t pixels, size_t channels, double *sum);
+    /* y = silu(a[c] x + b[c]), or without the silu */
+    void (*channel_affine)(const float *x, const float *a, const float *b, size_t pixels, size_t channels, int silu,
+                           float *y);
+    /* dy becomes du = dy * silu'(a x + b) (dy itself without the silu); sum[c] += du, product[c] += du (x - mean[c]) */
+    void (*norm_sums)(const float *x, float *dy, const float *a, const float *b, const float *mean, size_t pixels,
+                      size_t channels, int silu, double *sum, double *product);
+    /* dx (+)= du a[c] + x b[c] + d[c] */
+    void (*norm_apply)(const float *x, const float *du, const float *a, const float *b, const float *d, size_t pixels,
+                       size_t channels, int accumulate, float *dx);
+    void (*silu)(const float *x, size_t count, float *y);
+    void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= w x */
+    void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
+    /* out = (a + b) scale; b repeats every `period` floats */
+    void (*add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out);
+    /* in place, one row */
+    void (*softmax)(float *x, float scale, size_t count);
+} ssdei_nn_kernels;
+static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
+
+enum { SSDEI_FORWARD, SSDEI_BACKWARD };
+#define SSDEI_NOWHERE ((size_t)-1)
+
+struct ssde_run {
+    ssde_context *context;
+    const ssde_net *net;
+    ssde_run_mode mode;
+    size_t max_rows, rows;
+    const ssdei_kernels *kernels;
+    const ssdei_nn_kernels *nn;
+    size_t tasks;
+    int cache_weights;
+    float *arena;
+    size_t arena_floats;
+    /* per node, offsets in the arena; SSDEI_NOWHERE where there is none */
+    size_t *value, *gradient, *saved;
+    unsigned char *needs;   /* a gradient is wanted at this node */
+    unsigned char *written; /* its gradient buffer holds something already */
+    /* packed weights of each product, forward and backward, and the network's version they were packed from */
+    size_t *packed[2];
+    uint64_t *packed_version[2];
+    size_t zeros;                   /* offset of floats that stay zero: what padding reads */
+    size_t workspace, task_floats;  /* one piece per task */
+    size_t shared_doubles;          /* offset, in floats, of sums that several tasks fill in */
+    float *weight_gradients;        /* of the backward pass under way */
+    int accumulate[3];              /* of the node under way: whether its inputs' gradients hold something already */
+    uint64_t seed;                  /* of dropout */
+    uint32_t step;
+    const uint64_t *sample;
+};
+
+static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->value[node]; }
+static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->gradient[node]; }
+static float *ssdei_workspace(const ssde_run *run, size_t task) {
+    return run->arena + run->workspace + task * run->task_floats;
+}
+static double *ssdei_shared(const ssde_run *run) { return (double *)(void *)(run->arena + run->shared_doubles); }
+
+/* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
+   wrote. */
+static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->needs[node]; }
+static int ssdei_claim(ssde_run *run, int node) {
+    int accumulate = run->written[node];
+    run->written[node] = 1;
+    return accumulate;
+}
+
+static const float *ssdei_weights(const ssde_run *run, int parameter) {
+    return run->net->weights + run->net->parameters[parameter].offset;
+}
+static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
+    if (!run->weight_gradients || !run->net->parameters[parameter].info.trainable) return NULL;
+    return run->weight_gradients + run->net->parameters[parameter].offset;
+}
+
+/* Runs an operation's function over shares of the rows: most are independent from sample to sample. */
+typedef void (*ssdei_rows_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
+typedef struct ssdei_over_rows_work {
+    ssde_run *run;
+    int index;
+    ssdei_rows_function function;
+} ssdei_over_rows_work;
+static void ssdei_over_rows_task(void *argument, size_t task) {
+    const ssdei_over_rows_work *work = (const ssdei_over_rows_work *)argument;
+    size_t begin, end;
+    ssdei_task_range(work->run->rows, 1, work->run->tasks, task, &begin, &end);
+    if (begin < end) work->function(work->run, work->index, begin, end, task);
+}
+static void ssdei_over_rows(ssde_run *run, int index, ssdei_rows_function function) {
+    ssdei_over_rows_work work;
+    work.run = run;
+    work.index = index;
+    work.function = function;
+    ssdei_parallel_for(run->context, run->tasks, ssdei_over_rows_task, &work);
+}
+
+/* Rounded up to whole cache lines, with room for a vector to be read past the end. */
+static size_t ssdei_round_floats(size_t count) { return (count + 31) / 16 * 16; }
+
+/* ---- products: convolutions of any kind, linear layers ----
+   An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
+   channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each parity
+   of the input pixel, since only taps of that parity reach it. */
+
+enum { SSDEI_MAX_TAPS = 9, SSDEI_CHUNK_TILES = 8, SSDEI_DEPTH_BLOCK = 256, SSDEI_GRADIENT_PIXELS = 256 };
+
+typedef struct ssdei_gather {
+    size_t height, width, depth; /* of what is read: [rows, height, width, depth] */
+    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
+    int step;                    /* pixel (y, x) reads (y * step + tap_y, x * step + tap_x) */
+    int taps, tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
+    int tap[SSDEI_MAX_TAPS];     /* which of the kernel's taps each one is */
+    /* and goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
+    size_t out_height, out_width, columns;
+    int out_step, out_y, out_x;
+} ssdei_gather;
+
+static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node *node) {
+    ssdei_gather g;
+    int ky, kx;
+    memset(&g, 0, sizeof g);
+    g.height = in->shape[0];
+    g.width = in->shape[1];
+    g.depth = in->shape[2];
+    g.grid_height = g.out_height = node->shape[0];
+    g.grid_width = g.out_width = node->shape[1];
+    g.columns = node->shape[2];
+    g.step = node->stride;
+    g.out_step = 1;
+    for (ky = 0; ky < node->kernel; ky++) {
+        for (kx = 0; kx < node->kernel; kx++) {
+            g.tap_y[g.taps] = ky - node->pad_before;
+            g.tap_x[g.taps] = kx - node->pad_before;
+            g.tap[g.taps] = g.taps;
+            g.taps++;
+        }
+    }
+    return g;
+}
+
+/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - k) / step where that is whole. */
+static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node *node, int parity_y, int parity_x) {
+    ssdei_gather g;
+    int ky, kx, step = node->stride;
+    memset(&g, 0, sizeof g);
+    g.height = node->shape[0];
+    g.width = node->shape[1];
+    g.depth = node->shape[2];
+    g.out_height = in->shape[0];
+    g.out_width = in->shape[1];
+    g.columns = in->shape[2];
+    g.step = 1;
+    g.out_step = step;
+    g.out_y = parity_y;
+    g.out_x = parity_x;
+    g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
+    g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
+    for (ky = 0; ky < node->kernel; ky++) {
+        int y = parity_y + node->pad_before - ky;
+        for (kx = 0; kx < node->kernel; kx++) {
+            int x = parity_x + node->pad_before - kx;
+            if (y % step || x % step) continue;
+            g.tap_y[g.taps] = y / step;
+            g.tap_x[g.taps] = x / step;
+            g.tap[g.taps++] = ky * node->kernel + kx;
+        }
+    }
+    return g;
+}
+
+/* Taps of one block along the sum, and channels of each: at most SSDEI_DEPTH_BLOCK rows of packed weights, so that a panel's
+   block stays in the first-level cache while a chunk of pixels passes. */
+static size_t ssdei_block_taps(size_t depth) { return depth >= SSDEI_DEPTH_BLOCK ? 1 : SSDEI_DEPTH_BLOCK / depth; }
+static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK ? depth : (size_t)SSDEI_DEPTH_BLOCK; }
+
+/* Floats of workspace one task needs: row coordinates, pointers, and a chunk of results. */
+static size_t ssdei_convolve_workspace(const ssdei_gather *g) {
+    size_t rows = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
+    size_t pointers = rows * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float);
+    return ssdei_round_floats(pointers) + ssdei_round_floats(rows * 4 * sizeof(int) / sizeof(float)) +
+           (g->out_step > 1 ? ssdei_round_floats(rows * g->columns) : 0);
+}
+
+typedef struct ssdei_convolution {
+    const ssde_run *run;
+    const ssdei_kernels *kernels;
+    ssdei_gather gather;
+    const float *x, *packed;
+    float *out;
+    int accumulate;
+    const float *bias, *residual;
+    float scale;
+} ssdei_convolution;
+
+/* Where a grid pixel is: its image, its place in the input before taps are added, and in the output. */
+typedef struct ssdei_place {
+    int y, x;
+    int image, out; /* row number; pixel of the output tensor's row */
+} ssdei_place;
+
+static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
+    size_t per_image = g->grid_height * g->grid_width, i;
+    size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
+    for (i = 0; i < count; i++) {
+        pixels[i].image = (int)image;
+        pixels[i].y = (int)y * g->step;
+        pixels[i].x = (int)x * g->step;
+        pixels[i].out = ((int)y * g->out_step + g->out_y) * (int)g->out_width + (int)x * g->out_step + g->out_x;
+        if (++x < g->grid_width) continue;
+        x = 0;
+        if (++y < g->grid_height) continue;
+        y = 0;
+        image++;
+    }
+}
+
+/* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros, rows
+   beyond count repeat the last. */
+static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
+                        size_t channel, const float **pointers) {
+    const ssdei_gather *g = &c->gather;
+    const float *zeros = c->run->arena + c->run->zeros;
+    size_t tile_rows = c->kernels->tile_rows, tiles = (count + tile_rows - 1) / tile_rows, tile, q, r;
+    for (tile = 0; tile < tiles; tile++) {
+        for (q = 0; q < taps; q++) {
+            int tap_y = g->tap_y[first + q], tap_x = g->tap_x[first + q];
+            for (r = 0; r < tile_rows; r++) {
+                size_t row = tile * tile_rows + r;
+                const ssdei_place *pixel = &pixels[row < count ? row : count - 1];
+                int y = pixel->y + tap_y, x = pixel->x + tap_x;
+                int inside = y >= 0 && x >= 0 && y < (int)g->height && x < (int)g->width;
+                size_t at = (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth + channel;
+                *pointers++ = inside ? c->x + at : zeros;
+            }
+        }
+    }
+}
+
+/* One block along the sum, for a chunk of pixels: every panel of columns, every tile of rows. */
+static void ssdei_convolve_block(const ssdei_convolution *c, const float *const *pointers, size_t count, size_t taps,
+                                 size_t depth, size_t sum_from, size_t sum_total, float *to, const float *residual,
+                                 int accumulate, int last) {
+    const ssdei_kernels *kernels = c->kernels;
+    size_t columns = c->gather.columns, tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns, panel, row;
+    ssdei_epilogue epilogue;
+    epilogue.scale = c->scale;
+    for (panel = 0; panel * tile_columns < columns; panel++) {
+        const float *packed = c->packed + (panel * sum_total + sum_from) * tile_columns;
+        size_t column = panel * tile_columns, width = columns - column < tile_columns ? columns - column : tile_columns;
+        epilogue.bias = c->bias ? c->bias + column : NULL;
+        for (row = 0; row < count; row += tile_rows) {
+            size_t height = count - row < tile_rows ? count - row : tile_rows, at = row * columns + column;
+            epilogue.residual = residual ? residual + at : NULL;
+            kernels->tile(taps, depth, pointers + row * taps, packed, to + at, columns, height, width, accumulate,
+                          last ? &epilogue : NULL);
+        }
+    }
+}
+
+/* Adds or copies a chunk computed aside to its places in the output. */
+static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, const float *from) {
+    const ssdei_gather *g = &c->gather;
+    size_t i, j;
+    for (i = 0; i < count; i++, from += g->columns) {
+        float *to = c->out + ((size_t)pixels[i].image * g->out_height * g->out_width + (size_t)pixels[i].out) * g->columns;
+        if (!c->accumulate)
+            memcpy(to, from, g->columns * sizeof *to);
+        else
+            for (j = 0; j < g->columns; j++) to[j] += from[j];
+    }
+}
+
+static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
+    const ssdei_gather *g = &c->gather;
+    size_t capacity = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
+    const float **pointers = (const float **)(void *)workspace;
+    ssdei_place *pixels =
+        (ssdei_place *)(void *)(workspace + ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof *pointers / sizeof(float)));
+    float *aside = (float *)(void *)pixels + ssdei_round_floats(capacity * sizeof *pixels / sizeof(float));
+    int direct = g->out_step == 1, started = 0;
+    float *to = direct ? c->out + first * g->columns : aside;
+    const float *residual = c->residual ? c->residual + first * g->columns : NULL;
+    size_t taps_step = ssdei_block_taps(g->depth), depth_step = ssdei_block_depth(g->depth);
+    size_t total = (size_t)g->taps * g->depth, tap, channel;
+    ssdei_locate(g, first, count, pixels);
+    for (tap = 0; tap < (size_t)g->taps; tap += taps_step) {
+        size_t taps = (size_t)g->taps - tap < taps_step ? (size_t)g->taps - tap : taps_step;
+        for (channel = 0; channel < g->depth; channel += depth_step) {
+            size_t depth = g->depth - channel < depth_step ? g->depth - channel : depth_step;
+            int last = tap + taps == (size_t)g->taps && channel + depth == g->depth;
+            ssdei_point(c, pixels, count, tap, taps, channel, pointers);
+            ssdei_convolve_block(c, pointers, count, taps, depth, tap * g->depth + channel, total, to, residual,
+                                 started || (direct && c->accumulate), last);
+            started = 1;
+        }
+    }
+    if (!g->taps) memset(to, 0, (direct && c->accumulate ? 0 : count * g->columns) * sizeof *to);
+    if (!direct) ssdei_scatter(c, pixels, count, aside);
+}
+
+static void ssdei_convolve_task(void *argument, size_t task) {
+    const ssdei_convolution *c = (const ssdei_convolution *)argument;
+    size_t chunk = SSDEI_CHUNK_TILES * c->kernels->tile_rows, begin, end;
+    ssdei_task_range(c->run->rows * c->gather.grid_height * c->gather.grid_width, chunk, c->run->tasks, task, &begin, &end);
+    for (; begin < end; begin += chunk)
+        ssdei_convolve_chunk(c, begin, end - begin < chunk ? end - begin : chunk, ssdei_workspace(c->run, task));
+}
+
+/* Packs the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
+static void ssdei_pack_weights(const ssdei_convolution *c, const float *weights, int direction, float scale,
+                               float *packed) {
+    const ssdei_gather *g = &c->gather;
+    size_t width = c->kernels->tile_columns, column, k, j;
+    int q;
+    for (column = 0; column < g->columns; column += width) {
+        size_t columns = g->columns - column < width ? g->columns - column : width;
+        for (q = 0; q < g->taps; q++) {
+            const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
+            for (k = 0; k < g->depth; k++, packed += width) {
+                const float *from = direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
+                size_t stride = direction == SSDEI_FORWARD ? 1 : g->depth;
+                for (j = 0; j < columns; j++) packed[j] = scale * from[j * stride];
+                for (; j < width; j++) packed[j] = 0.0f;
+            }
+        }
+    }
+}
+
+static size_t ssdei_gather_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    return ssdei_packed_size(ssdei_kernels_narrow(kernels, g->columns), (size_t)g->taps * g->depth, g->columns);
+}
+
+static void ssdei_convolve(ssde_run *run, const ssdei_gather *gather, const float *x, const float *packed, float *out,
+                           int accumulate, const float *bias, const float *residual, float scale) {
+    ssdei_convolution c;
+    c.run = run;
+    c.kernels = ssdei_kernels_narrow(run->kernels, gather->columns);
+    c.gather = *gather;
+    c.x = x;
+    c.packed = packed;
+    c.out = out;
+    c.accumulate = accumulate;
+    c.bias = bias;
+    c.residual = residual;
+    c.scale = scale;
+    ssdei_parallel_for(run->context, run->tasks, ssdei_convolve_task, &c);
+}
+
+/* The packed weights of a node's product, packed anew if the weights have changed. */
+static const float *ssdei_packed_weights(ssde_run *run, int index, const ssdei_gather *gathers, int count,
+                                         int direction) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *packed = run->arena + run->packed[direction][index], *at = packed;
+    ssdei_convolution c;
+    int i;
+    if (run->cache_weights && run->packed_version[direction][index] == run->net->version) return packed;
+    for (i = 0; i < count; i++) {
+        c.gather = gathers[i];
+        c.kernels = ssdei_kernels_narrow(run->kernels, gathers[i].columns);
+        ssdei_pack_weights(&c, ssdei_weights(run, node->parameter), direction,
+                           direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f, at);
+        at += ssdei_gather_packed_size(run->kernels, &gathers[i]);
+    }
+    run->packed_version[direction][index] = run->net->version;
+    return packed;
+}
+
+/* y = (W * x + bias + residual) scale */
+static void ssdei_conv_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_gather g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    const float *packed = ssdei_packed_weights(run, index, &g, 1, SSDEI_FORWARD);
+    ssdei_convolve(run, &g, ssdei_value(run, node->input[0]), packed, ssdei_value(run, index), 0,
+                   ssdei_weights(run, node->parameter + 1), node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL,
+                   (float)node->scale);
+}
+
+static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
+    const ssdei_node *in = &net->nodes[node->input[0]];
+    int y, x, count = 0;
+    for (y = 0; y < node->stride; y++) {
+        for (x = 0; x < node->stride; x++) {
+            gathers[count] = ssdei_gather_backward(in, node, y, x);
+            if (gathers[count].grid_height && gathers[count].grid_width) count++;
+        }
+    }
+    return count;
+}
+
+static void ssdei_conv_backward_input(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_gather gathers[4];
+    int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
+    const float *packed = ssdei_packed_weights(run, index, gathers, count, SSDEI_BACKWARD);
+    for (i = 0; i < count; i++) {
+        ssdei_convolve(run, &gathers[i], ssdei_gradient(run, index), packed, ssdei_gradient(run, node->input[0]),
+                       accumulate, NULL, NULL, 1.0f);
+        packed += ssdei_gather_packed_size(run->kernels, &gathers[i]);
+    }
+}
+
+/* ---- products: gradient by weights ----
+   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap and one panel of output
+   channels; it owns its part of dW and sums pixels in order, so that threads change nothing. */
+
+typedef struct ssdei_weight_work {
+    ssdei_convolution c;
+    const float *gradient;
+    float *weights;
+    size_t panels;
+} ssdei_weight_work;
+
+static size_t ssdei_weight_workspace(void) {
+    size_t pixels = SSDEI_GRADIENT_PIXELS;
+    return ssdei_round_floats(pixels * sizeof(float *) / sizeof(float)) +
+           ssdei_round_floats(pixels * sizeof(ssdei_place) / sizeof(float)) +
+           ssdei_round_floats(pixels * SSDEI_MAX_TILE_COLUMNS);
+}
+
+static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
+                               float *workspace) {
+    const ssdei_convolution *c = &work->c;
+    const ssdei_gather *g = &c->gather;
+    const ssdei_kernels *kernels = c->kernels;
+    const float *zeros = c->run->arena + c->run->zeros;
+    const float **pointers = (const float **)(void *)workspace;
+    ssdei_place *pixels =
+        (ssdei_place *)(void *)(workspace + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pointers / sizeof(float)));
+    float *packed = (float *)(void *)pixels + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pixels / sizeof(float));
+    size_t unit, packed_panel = SSDEI_NOWHERE, p, channel;
+    ssdei_locate(g, first, count, pixels);
+    for (unit = begin; unit < end; unit++) {
+        size_t panel = unit / (size_t)g->taps, tap = unit % (size_t)g->taps, column = panel * kernels->tile_columns;
+        size_t columns = g->columns - column < kernels->tile_columns ? g->columns - column : kernels->tile_columns;
+        if (panel != packed_panel) {
+            ssdei_pack(kernels, work->gradient + first * g->columns + column, g->columns, 1, count, columns, packed);
+            packed_panel = panel;
+        }
+        for (p = 0; p < count; p++) {
+            int y = pixels[p].y + g->tap_y[tap], x = pixels[p].x + g->tap_x[tap];
+            int inside = y >= 0 && x >= 0 && y < (int)g->height && x < (int)g->width;
+            size_t at = (((size_t)pixels[p].image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth;
+            pointers[p] = inside ? c->x + at : zeros;
+        }
+        for (channel = 0; channel < g->depth; channel += kernels->tile_rows) {
+            size_t rows = g->depth - channel < kernels->tile_rows ? g->depth - channel : kernels->tile_rows;
+            kernels->outer(count, pointers, channel, packed, work->weights + (tap * g->depth + channel) * g->columns + column,
+                           g->columns, rows, columns);
+        }
+    }
+}
+
+static void ssdei_weight_task(void *argument, size_t task) {
+    const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
+    const ssdei_gather *g = &work->c.gather;
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, chunk = SSDEI_GRADIENT_PIXELS, begin, end, first;
+    ssdei_task_range(work->panels * (size_t)g->taps, 1, work->c.run->tasks, task, &begin, &end);
+    if (begin == end) return;
+    for (first = 0; first < pixels; first += chunk)
+        ssdei_weight_chunk(work, first, pixels - first < chunk ? pixels - first : chunk, begin, end,
+                           ssdei_workspace(work->c.run, task));
+}
+
+static void ssdei_conv_bias_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], row;
+    (void)task;
+    for (row = begin; row < end; row++) {
+        double *sum = ssdei_shared(run) + row * channels;
+        memset(sum, 0, channels * sizeof *sum);
+        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, NULL, 1, node->count / channels, channels, sum);
+    }
+}
+
+/* dW and db carry the node's scale */
+static void ssdei_conv_scale_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *gradient = ssdei_gradient(run, index) + begin * node->count;
+    (void)task;
+    run->nn->multiply_add(gradient, (float)node->scale, (end - begin) * node->count, 0, gradient);
+}
+
+static void ssdei_conv_residual_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    (void)task;
+    run->nn->multiply_add(ssdei_gradient(run, index) + at, (float)node->scale, (end - begin) * node->count,
+                          run->accumulate[1], ssdei_gradient(run, node->input[1]) + at);
+}
+
+/* to[c] += sum over rows of sums[row][c], rows in order */
+static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_t channels, float *to) {
+    size_t row, c;
+    for (c = 0; c < channels; c++) {
+        double total = 0.0;
+        for (row = 0; row < rows; row++) total += sums[row * stride + c];
+        to[c] += (float)total;
+    }
+}
+
+static void ssdei_conv_backward_weights(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_weight_work work;
+    float *weights = ssdei_weight_gradient(run, node->parameter);
+    if (!weights) return;
+    if (node->scale != 1.0) ssdei_over_rows(run, index, ssdei_conv_scale_rows);
+    work.c.run = run;
+    work.c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    work.c.kernels = ssdei_kernels_narrow(run->kernels, work.c.gather.columns);
+    work.c.x = ssdei_value(run, node->input[0]);
+    work.gradient = ssdei_gradient(run, index);
+    work.weights = weights;
+    work.panels = (node->shape[2] + work.c.kernels->tile_columns - 1) / work.c.kernels->tile_columns;
+    ssdei_parallel_for(run->context, run->tasks, ssdei_weight_task, &work);
+    ssdei_over_rows(run, index, ssdei_conv_bias_rows);
+    ssdei_add_rows(ssdei_shared(run), run->rows, node->shape[2], node->shape[2],
+                   ssdei_weight_gradient(run, node->parameter + 1));
+}
+
+/* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
+static void ssdei_conv_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (ssdei_wants(run, node->input[1])) {
+        run->accumulate[1] = ssdei_claim(run, node->input[1]);
+        ssdei_over_rows(run, index, ssdei_conv_residual_rows);
+    }
+    if (ssdei_wants(run, node->input[0])) ssdei_conv_backward_input(run, index);
+    ssdei_conv_backward_weights(run, index);
+}
+
+/* ---- operations: forward, and backward right below ----
+   forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the inputs'
+   gradients and to run->weight_gradients. */
+
+/* inputs: filled in by ssde_run_forward */
+static void ssdei_input_forward(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+static void ssdei_input_backward(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+
+/* y = f(x) */
+static float ssdei_activation_value(int activation, float x) {
+    if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
+    if (activation == SSDE_ELU) return x > 0.0f ? x : expm1f(x);
+    return x > 20.0f ? x : log1pf(expf(x)); /* softplus */
+}
+static float ssdei_activation_slope(int activation, float x) {
+    if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
+    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : expf(x);
+    return 1.0f / (1.0f + expf(-x));
+}
+static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
+    float *y = ssdei_value(run, index) + begin * node->count;
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    if (node->activation == SSDE_SILU)
+        run->nn->silu(x, count, y);
+    else if (node->activation == SSDE_IDENTITY)
+        memcpy(y, x, count * sizeof *y);
+    else
+        for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
+}
+static void ssdei_activate_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_activate_forward_rows); }
+
+/* dx += dy f'(x) */
+static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
+    const float *dy = ssdei_gradient(run, index) + begin * node->count;
+    float *dx = ssdei_gradient(run, node->input[0]) + begin * node->count;
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    if (node->activation == SSDE_SILU)
+        run->nn->silu_backward(x, dy, count, run->accumulate[0], dx);
+    else if (node->activation == SSDE_IDENTITY)
+        run->nn->multiply_add(dy, 1.0f, count, run->accumulate[0], dx);
+    else
+        for (i = 0; i < count; i++)
+            dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
+}
+static void ssdei_activate_backward(ssde_run *run, int index) {
+    int input = run->net->nodes[index].input[0];
+    if (!ssdei_wants(run, input)) return;
+    run->accumulate[0] = ssdei_claim(run, input);
+    ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+}
+
+/* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). Saved per sample:
+   mean[groups], 1 / sqrt(var + eps) [groups]. As a[c] x + b[c] it is one pass after the two that find mean and variance. */
+#define SSDEI_NORM_EPS 1e-6
+
+/* a, b, mean, rstd per channel from what is saved; workspace holds four rows of channels */
+static void ssdei_norm_coefficients(const ssde_run *run, int index, size_t row, float *a, float *b, float *mean,
+                                    float *rstd) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *gamma = ssdei_weights(run, node->parameter), *beta = ssdei_weights(run, node->parameter + 1);
+    const float *saved = run->arena + run->saved[index] + row * 2 * node->groups;
+    size_t channels = node->shape[2], c;
+    for (c = 0; c < channels; c++) {
+        size_t group = c / (channels / node->groups);
+        mean[c] = saved[group];
+        rstd[c] = saved[node->groups + group];
+        a[c] = gamma[c] * rstd[c];
+        b[c] = beta[c] - a[c] * mean[c];
+    }
+}
+
+/* Mean over a group of sums[channels]. */
+static double ssdei_group_mean(const double *sums, size_t group, size_t size, size_t pixels) {
+    double total = 0.0;
+    size_t c;
+    for (c = group * size; c < (group + 1) * size; c++) total += sums[c];
+    return total / (double)(size * pixels);
+}
+
+static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, group, c;
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *rstd = b + channels;
+    double *sums = (double *)(void *)(mean + ssdei_round_floats(4 * channels));
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *saved = run->arena + run->saved[index] + row * 2 * node->groups;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(x, NULL, 1, pixels, channels, sums);
+        for (group = 0; group < node->groups; group++) saved[group] = (float)ssdei_group_mean(sums, group, size, pixels);
+        for (c = 0; c < channels; c++) mean[c] = saved[c / size];
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(x, mean, 2, pixels, channels, sums);
+        for (group = 0; group < node->groups; group++)
+            saved[node->groups + group] =
+                (float)(1.0 / sqrt(ssdei_group_mean(sums, group, size, pixels) + SSDEI_NORM_EPS));
+        ssdei_norm_coefficients(run, index, row, a, b, mean, rstd);
+        run->nn->channel_affine(x, a, b, pixels, channels, node->activation == SSDE_SILU,
+                                ssdei_value(run, index) + row * node->count);
+    }
+}
+static void ssdei_group_norm_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_group_norm_forward_rows); }
+
+/* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of du gamma, m2 of du gamma xhat:
+   dx = rstd (du gamma - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. */
+static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *gamma = ssdei_weights(run, node->parameter);
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, group, c;
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *rstd = b + channels;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *du = ssdei_gradient(run, index) + row * node->count;
+        double *sum = ssdei_shared(run) + row * 2 * channels, *product = sum + channels;
+        memset(sum, 0, 2 * channels * sizeof *sum);
+        ssdei_norm_coefficients(run, index, row, a, b, mean, rstd);
+        run->nn->norm_sums(x, du, a, b, mean, pixels, channels, node->activation == SSDE_SILU, sum, product);
+        for (c = 0; c < channels; c++) product[c] *= (double)rstd[c]; /* now the parameters' derivatives */
+        if (!ssdei_wants(run, node->input[0])) continue;
+        for (group = 0; group < node->groups; group++) {
+            double m1 = 0.0, m2 = 0.0;
+            for (c = group * size; c < (group + 1) * size; c++) {
+                m1 += (double)gamma[c] * sum[c];
+                m2 += (double)gamma[c] * product[c];
+            }
+            m1 /= (double)(size * pixels);
+            m2 /= (double)(size * pixels);
+            /* dx = du a + x b + mean, the three rows reused as coefficients */
+            for (c = group * size; c < (group + 1) * size; c++) {
+                double r = (double)rstd[c];
+                b[c] = (float)(-r * r * m2);
+                mean[c] = (float)(r * r * m2 * (double)mean[c] - r * m1);
+            }
+        }
+        run->nn->norm_apply(x, du, a, b, mean, pixels, channels, run->accumulate[0],
+                            ssdei_gradient(run, node->input[0]) + row * node->count);
+    }
+}
+static void ssdei_group_norm_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
+    if (ssdei_wants(run, node->input[0])) run->accumulate[0] = ssdei_claim(run, node->input[0]);
+    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
+    if (beta) ssdei_add_rows(ssdei_shared(run), run->rows, 2 * channels, channels, beta);
+    if (gamma) ssdei_add_rows(ssdei_shared(run) + channels, run->rows, 2 * channels, channels, gamma);
+}
+
+/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. */
+typedef struct ssdei_attention_space {
+    float *weights, *slopes, *packed; /* [P, P], [P, P], and one packed operand */
+    const float **rows;               /* [max(P)] */
+} ssdei_attention_space;
+
+static size_t ssdei_attention_workspace(const ssdei_node *node, const ssdei_kernels *kernels) {
+    size_t channels = node->shape[2], pixels = node->count / channels;
+    size_t first = ssdei_packed_size(kernels, channels, pixels), second = ssdei_packed_size(kernels, pixels, channels);
+    return 2 * ssdei_round_floats(ssdei_multiply(pixels, pixels)) + ssdei_round_floats(first > second ? first : second) +
+           ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
+}
+
+static ssdei_attention_space ssdei_attention_layout(const ssde_run *run, const ssdei_node *node, size_t task) {
+    ssdei_attention_space space;
+    size_t pixels = node->count / node->shape[2];
+    space.weights = ssdei_workspace(run, task);
+    space.slopes = space.weights + ssdei_round_floats(pixels * pixels);
+    space.rows = (const float **)(void *)(space.slopes + ssdei_round_floats(pixels * pixels));
+    space.packed = (float *)(void *)space.rows + ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
+    return space;
+}
+
+/* c (+)= a^T b for a[count, rows] and b[count, columns]: the products whose sum runs over pixels of both. */
+static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_space *space, const float *a, size_t count,
+                                     size_t rows, const float *b, size_t columns, float *c, int accumulate) {
+    const ssdei_kernels *kernels = run->kernels;
+    size_t i, row, panel, width = kernels->tile_columns;
+    if (!accumulate) memset(c, 0, rows * columns * sizeof *c);
+    ssdei_pack(kernels, b, columns, 1, count, columns, space->packed);
+    for (i = 0; i < count; i++) space->rows[i] = a + i * rows;
+    for (panel = 0; panel * width < columns; panel++) {
+        size_t at = panel * width, some = columns - at < width ? columns - at : width;
+        for (row = 0; row < rows; row += kernels->tile_rows)
+            kernels->outer(count, space->rows, row, space->packed + panel * count * width, c + row * columns + at, columns,
+                           rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some);
+    }
+}
+
+static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention_space *space, const float *q, const float *k,
+                                    size_t pixels, size_t channels) {
+    float scale = (float)(1.0 / sqrt((double)channels));
+    size_t i;
+    ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space->packed);
+    ssdei_product(run->kernels, q, channels, space->packed, pixels, channels, pixels, space->weights, pixels, 0, NULL);
+    for (i = 0; i < pixels; i++) run->nn->softmax(space->weights + i * pixels, scale, pixels);
+}
+
+static void ssdei_attention_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_attention_space space = ssdei_attention_layout(run, node, task);
+    size_t channels = node->shape[2], pixels = node->count / channels, row;
+    for (row = begin; row < end; row++) {
+        size_t at = row * node->count;
+        const float *v = ssdei_value(run, node->input[2]) + at;
+        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, ssdei_value(run, node->input[1]) + at,
+                                pixels, channels);
+        ssdei_pack(run->kernels, v, channels, 1, pixels, channels, space.packed);
+        ssdei_product(run->kernels, space.weights, pixels, space.packed, pixels, pixels, channels,
+                      ssdei_value(run, index) + at, channels, 0, NULL);
+    }
+}
+static void ssdei_attention_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_attention_forward_rows); }
+
+/* dv = S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq = dA k; dk = dA^T q. */
+static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_attention_space space = ssdei_attention_layout(run, node, task);
+    size_t channels = node->shape[2], pixels = node->count / channels, row, i, j;
+    float scale = (float)(1.0 / sqrt((double)channels));
+    for (row = begin; row < end; row++) {
+        size_t at = row * node->count;
+        const float *q = ssdei_value(run, node->input[0]) + at, *k = ssdei_value(run, node->input[1]) + at;
+        const float *v = ssdei_value(run, node->input[2]) + at, *dy = ssdei_gradient(run, index) + at;
+        ssdei_attention_weights(run, &space, q, k, pixels, channels);
+        if (ssdei_wants(run, node->input[2]))
+            ssdei_transposed_product(run, &space, space.weights, pixels, pixels, dy, channels,
+                                     ssdei_gradient(run, node->input[2]) + at, run->accumulate[2]);
+        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.packed);
+        ssdei_product(run->kernels, dy, channels, space.packed, pixels, channels, pixels, space.slopes, pixels, 0, NULL);
+        for (i = 0; i < pixels; i++) {
+            const float *s = space.weights + i * pixels;
+            float *slope = space.slopes + i * pixels;
+            double dot = 0.0;
+            for (j = 0; j < pixels; j++) dot += (double)s[j] * (double)slope[j];
+            for (j = 0; j < pixels; j++) slope[j] = s[j] * (slope[j] - (float)dot) * scale;
+        }
+        if (ssdei_wants(run, node->input[0])) {
+            ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.packed);
+            ssdei_product(run->kernels, space.slopes, pixels, space.packed, pixels, pixels, channels,
+                          ssdei_gradient(run, node->input[0]) + at, channels, run->accumulate[0], NULL);
+        }
+        if (ssdei_wants(run, node->input[1]))
+            ssdei_transposed_product(run, &space, space.slopes, pixels, pixels, q, channels,
+                                     ssdei_gradient(run, node->input[1]) + at, run->accumulate[1]);
+    }
+}
+/* dv is written first, then dq, then dk: where nodes repeat, only the first of them may overwrite. */
+static void ssdei_attention_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    for (i = 0; i < 3; i++)
+        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
+    if (node->input[0] == node->input[2]) run->accumulate[2] = run->accumulate[0], run->accumulate[0] = 1;
+    if (node->input[1] == node->input[2] && node->input[1] != node->input[0])
+        run->accumulate[2] = run->accumulate[1], run->accumulate[1] = 1;
+    ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+}
+
+/* y = (a + b) scale; b like a, or one value per channel */
+static void ssdei_add_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t period = run->net->nodes[node->input[1]].count, row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        run->nn->add_scaled(ssdei_value(run, node->input[0]) + row * node->count,
+                            ssdei_value(run, node->input[1]) + row * period, period, (float)node->scale, node->count,
+                            ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_add_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_add_forward_rows); }
+
+static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t period = run->net->nodes[node->input[1]].count, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    const float *dy = ssdei_gradient(run, index);
+    if (ssdei_wants(run, node->input[0]))
+        run->nn->multiply_add(dy + begin * node->count, (float)node->scale, (end - begin) * node->count,
+                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + begin * node->count);
+    if (!ssdei_wants(run, node->input[1])) return;
+    for (row = begin; row < end; row++) {
+        float *db = ssdei_gradient(run, node->input[1]) + row * period;
+        if (period == node->count) {
+            run->nn->multiply_add(dy + row * node->count, (float)node->scale, node->count, run->accumulate[1], db);
+            continue;
+        }
+        memset(sums, 0, period * sizeof *sums);
+        run->nn->channel_sums(dy + row * node->count, NULL, 1, node->count / period, period, sums);
+        for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
+    }
+}
+static void ssdei_add_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    for (i = 0; i < 2; i++)
+        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
+    ssdei_over_rows(run, index, ssdei_add_backward_rows);
+}
+
+/* [a | b] along channels */
+static void ssdei_concat_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t first = run->net->nodes[node->input[0]].shape[2], second = node->shape[2] - first;
+    size_t pixels = node->count / node->shape[2], p;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        float *y = ssdei_value(run, index) + p * node->shape[2];
+        memcpy(y, ssdei_value(run, node->input[0]) + p * first, first * sizeof *y);
+        memcpy(y + first, ssdei_value(run, node->input[1]) + p * second, second * sizeof *y);
+    }
+}
+static void ssdei_concat_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_concat_forward_rows); }
+
+static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, from = 0, p;
+    int i;
+    (void)task;
+    for (i = 0; i < 2; i++) {
+        size_t some = run->net->nodes[node->input[i]].shape[2];
+        if (ssdei_wants(run, node->input[i]))
+            for (p = begin * pixels; p < end * pixels; p++)
+                run->nn->multiply_add(ssdei_gradient(run, index) + p * channels + from, 1.0f, some, run->accumulate[i],
+                                      ssdei_gradient(run, node->input[i]) + p * some);
+        from += some;
+    }
+}
+static void ssdei_concat_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    for (i = 0; i < 2; i++)
+        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
+    ssdei_over_rows(run, index, ssdei_concat_backward_rows);
+}
+
+/* y = scale x + shift */
+static void ssdei_affine_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]);
+    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
+    size_t i;
+    for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
+}
+static void ssdei_affine_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_wants(run, node->input[0])) return;
+    run->nn->multiply_add(ssdei_gradient(run, index), (float)node->scale, run->rows * node->count,
+                          ssdei_claim(run, node->input[0]), ssdei_gradient(run, node->input[0]));
+}
+
+/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
+static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
+    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
+    float keep = (float)(1.0 / (1.0 - node->scale));
+    size_t i;
+    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
+    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
+}
+static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *y = ssdei_value(run, index) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
+    }
+}
+static void ssdei_dropout_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
+    else
+        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
+}
+static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
+    }
+}
+static void ssdei_dropout_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_wants(run, node->input[0])) return;
+    run->accumulate[0] = ssdei_claim(run, node->input[0]);
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
+    else
+        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
+                              ssdei_gradient(run, node->input[0]));
+}
+
+/* y[o] = sum over taps down and across of weight weight x[i]; backward is the transposed matrices */
+static void ssdei_resample_image(const ssde_run *run, const float *x, const size_t from[2], const ssdei_taps *down,
+                                 const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate, float *y) {
+    size_t oy, ox;
+    for (oy = 0; oy < to[0]; oy++) {
+        for (ox = 0; ox < to[1]; ox++, y += channels) {
+            int started = accumulate, i, j;
+            for (i = 0; i < down[oy].count; i++) {
+                const float *row = x + (size_t)(down[oy].first + i) * from[1] * channels;
+                for (j = 0; j < across[ox].count; j++) {
+                    float weight = down[oy].weight[i] * across[ox].weight[j];
+                    if (weight == 0.0f) continue;
+                    run->nn->multiply_add(row + (size_t)(across[ox].first + j) * channels, weight, channels, started, y);
+                    started = 1;
+                }
+            }
+            if (!started) memset(y, 0, channels * sizeof *y);
+        }
+    }
+}
+static void ssdei_resample_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        ssdei_resample_image(run, ssdei_value(run, node->input[0]) + row * in->count, in->shape,
+                             run->net->taps + node->taps[0], run->net->taps + node->taps[1], node->shape, node->shape[2], 0,
+                             ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_resample_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_resample_forward_rows); }
+
+static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        ssdei_resample_image(run, ssdei_gradient(run, index) + row * node->count, node->shape,
+                             run->net->taps + node->taps_back[0], run->net->taps + node->taps_back[1], in->shape,
+                             node->shape[2], run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * in->count);
+}
+static void ssdei_resample_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_wants(run, node->input[0])) return;
+    run->accumulate[0] = ssdei_claim(run, node->input[0]);
+    ssdei_over_rows(run, index, ssdei_resample_backward_rows);
+}
+
+/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels have no
+   derivative. */
+static void ssdei_positional_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t half = node->count / 2, row, i;
+    float slope = (float)(-log(10000.0) / (double)(half - 1));
+    for (row = 0; row < run->rows; row++) {
+        float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
+        for (i = 0; i < half; i++) {
+            float angle = label * expf((float)i * slope);
+            y[i] = sinf(angle);
+            y[half + i] = cosf(angle);
+        }
+        if (node->count % 2) y[node->count - 1] = 0.0f;
+    }
+}
+static void ssdei_positional_backward(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+
+/* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
+static void ssdei_fourier_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *frequencies = ssdei_weights(run, node->parameter);
+    size_t half = node->count / 2, row, i;
+    for (row = 0; row < run->rows; row++) {
+        float label = logf(ssdei_value(run, node->input[0])[row]), *y = ssdei_value(run, index) + row * node->count;
+        for (i = 0; i < half; i++) {
+            float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
+            y[i] = sinf(angle);
+            y[half + i] = cosf(angle);
+        }
+    }
+}
+static void ssdei_fourier_backward(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+
+/* y = x f(sigma), one sigma per sample, which has no derivative */
+static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
+    float sigma = ssdei_value(run, node->input[1])[row];
+    return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
+}
+static void ssdei_scale_rows_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = 0; row < run->rows; row++)
+        run->nn->multiply_add(ssdei_value(run, node->input[0]) + row * node->count, ssdei_row_factor(run, node, row),
+                              node->count, 0, ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_scale_rows_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int accumulate;
+    size_t row;
+    if (!ssdei_wants(run, node->input[0])) return;
+    accumulate = ssdei_claim(run, node->input[0]);
+    for (row = 0; row < run->rows; row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, ssdei_row_factor(run, node, row), node->count,
+                              accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+
+#define SSDEI_OPERATION_ENTRY(name) {ssdei_##name##_forward, ssdei_##name##_backward},
+static const struct {
+    void (*forward)(ssde_run *run, int index);
+    void (*backward)(ssde_run *run, int index);
+} ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
+#undef SSDEI_OPERATION_ENTRY
+
+/* ---- runs: the memory plan ----
+   Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers whose
+   lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to the end. */
+
+typedef struct ssdei_buffer {
+    size_t *offset; /* where the plan writes its answer */
+    size_t floats;
+    int from, to;
+} ssdei_buffer;
+
+typedef struct ssdei_plan {
+    ssdei_buffer *buffers;
+    size_t count;
+} ssdei_plan;
+
+/* Whether the backward step of a node reads the value of its input i. */
+static int ssdei_backward_reads(const ssde_run *run, const ssdei_node *node, int i) {
+    switch (node->operation) {
+    case SSDEI_OPERATION_conv: return i == 0 && run->mode == SSDE_RUN_TRAIN;
+    case SSDEI_OPERATION_activate: return 1;
+    case SSDEI_OPERATION_group_norm: return 1;
+    case SSDEI_OPERATION_attention: return 1;
+    case SSDEI_OPERATION_scale_rows: return i == 1;
+    default: return 0;
+    }
+}
+
+/* A node needs a gradient when it depends on what is differentiated: the input (VJP) or parameters (training). */
+static void ssdei_plan_needs(ssde_run *run) {
+    const ssde_net *net = run->net;
+    int i, j;
+    for (i = 0; i < net->node_count; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        int needs = run->mode == SSDE_RUN_VJP ? i == net->input : 0;
+        if (run->mode == SSDE_RUN_TRAIN) needs = node->parameter >= 0 && node->operation != SSDEI_OPERATION_fourier;
+        for (j = 0; j < 3; j++) needs = needs || (node->input[j] >= 0 && run->needs[node->input[j]]);
+        run->needs[i] = (unsigned char)(run->mode != SSDE_RUN_INFERENCE && needs);
+    }
+}
+
+static void ssdei_plan_add(ssdei_plan *plan, size_t *offset, size_t floats, int from, int to) {
+    ssdei_buffer *buffer = &plan->buffers[plan->count++];
+    buffer->offset = offset;
+    buffer->floats = ssdei_round_floats(floats);
+    buffer->from = from;
+    buffer->to = to;
+}
+
+static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
+    const ssde_net *net = run->net;
+    int n = net->node_count, last = 2 * n, again = run->mode == SSDE_RUN_VJP, i, j, k;
+    for (i = 0; i < n; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
+        size_t floats = ssdei_multiply(run->max_rows, node->count);
+        for (j = i + 1; j < n; j++) {
+            const ssdei_node *reader = &net->nodes[j];
+            for (k = 0; k < 3; k++) {
+                if (reader->input[k] != i) continue;
+                if (value_to < j) value_to = j;
+                if (!run->needs[j]) continue;
+                if (ssdei_backward_reads(run, reader, k) && value_to < last - 1 - j) value_to = again ? last : last - 1 - j;
+                if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
+            }
+        }
+        /* inputs are written before the first step */
+        ssdei_plan_add(plan, &run->value[i], floats, node->operation == SSDEI_OPERATION_input ? 0 : i, value_to);
+        if (run->needs[i])
+            ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
+        if (node->operation == SSDEI_OPERATION_group_norm)
+            ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, 2 * node->groups), i,
+                           !run->needs[i] ? i : again ? last : last - 1 - i);
+    }
+}
+
+static int ssdei_buffer_order(const void *a, const void *b) {
+    const ssdei_buffer *left = (const ssdei_buffer *)a, *right = (const ssdei_buffer *)b;
+    if (left->floats != right->floats) return left->floats > right->floats ? -1 : 1;
+    return left->from != right->from ? left->from - right->from : left->to - right->to;
+}
+
+/* Largest first, each at the lowest place that is free during its lifetime. Returns the floats needed in all. */
+static size_t ssdei_plan_place(ssdei_plan *plan) {
+    size_t total = 0, i, j;
+    qsort(plan->buffers, plan->count, sizeof *plan->buffers, ssdei_buffer_order);
+    for (i = 0; i < plan->count; i++) {
+        ssdei_buffer *buffer = &plan->buffers[i];
+        size_t at = 0;
+        int moved = 1;
+        while (moved) {
+            moved = 0;
+            for (j = 0; j < i; j++) {
+                const ssdei_buffer *other = &plan->buffers[j];
+                if (other->to < buffer->from || buffer->to < other->from) continue;
+                if (*other->offset + other->floats <= at || at + buffer->floats <= *other->offset) continue;
+                at = *other->offset + other->floats;
+                moved = 1;
+            }
+        }
+        *buffer->offset = at;
+        if (buffer->floats > SIZE_MAX / 8 - at) return SIZE_MAX;
+        if (total < at + buffer->floats) total = at + buffer->floats;
+    }
+    return total;
+}
+
+static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Floats of workspace per task that a node's operation takes. */
+static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) {
+    const ssde_net *net = run->net;
+    size_t floats = 0, channels = node->shape[2];
+    if (node->operation == SSDEI_OPERATION_conv) {
+        ssdei_gather gathers[4];
+        int count, i;
+        gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
+        floats = ssdei_convolve_workspace(&gathers[0]);
+        count = ssdei_gathers_backward(net, node, gathers);
+        for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
+            floats = ssdei_max(floats, ssdei_convolve_workspace(&gathers[i]));
+        if (run->mode == SSDE_RUN_TRAIN) floats = ssdei_max(floats, ssdei_weight_workspace());
+    } else if (node->operation == SSDEI_OPERATION_group_norm) {
+        floats = ssdei_round_floats(4 * channels) + 2 * channels;
+    } else if (node->operation == SSDEI_OPERATION_add) {
+        floats = 2 * net->nodes[node->input[1]].count;
+    } else if (node->operation == SSDEI_OPERATION_dropout) {
+        floats = node->count;
+    } else if (node->operation == SSDEI_OPERATION_attention) {
+        floats = ssdei_attention_workspace(node, run->kernels);
+    }
+    return ssdei_round_floats(floats);
+}
+
+/* Packed weights of every product, after what else lies in the arena. Without the cache all share one place. */
+static size_t ssdei_plan_packed(ssde_run *run, size_t at) {
+    const ssde_net *net = run->net;
+    size_t largest = 0;
+    int i, j, direction;
+    for (i = 0; i < net->node_count; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        if (node->operation != SSDEI_OPERATION_conv) continue;
+        for (direction = SSDEI_FORWARD; direction <= SSDEI_BACKWARD; direction++) {
+            ssdei_gather gathers[4];
+            size_t floats = 0;
+            int count = 1;
+            if (direction == SSDEI_BACKWARD && !ssdei_wants(run, node->input[0])) continue;
+            gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
+            if (direction == SSDEI_BACKWARD) count = ssdei_gathers_backward(net, node, gathers);
+            for (j = 0; j < count; j++) floats += ssdei_gather_packed_size(run->kernels, &gathers[j]);
+            floats = ssdei_round_floats(floats);
+            run->packed[direction][i] = at;
+            if (run->cache_weights) at += floats;
+            largest = ssdei_max(largest, floats);
+        }
+    }
+    return run->cache_weights ? at : at + largest;
+}
+
+/* Lays out the arena and sets run->arena_floats; SIZE_MAX if that overflows. Leaves plan->buffers to the caller. */
+static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan) {
+    const ssde_net *net = run->net;
+    size_t at, workspace = 0, shared = 0, widest = 0;
+    int i;
+    ssdei_plan_needs(run);
+    ssdei_plan_lifetimes(run, plan);
+    at = ssdei_plan_place(plan);
+    for (i = 0; i < net->node_count; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        workspace = ssdei_max(workspace, ssdei_node_workspace(run, node));
+        widest = ssdei_max(widest, node->shape[2]);
+        if (node->operation == SSDEI_OPERATION_conv || node->operation == SSDEI_OPERATION_group_norm)
+            shared = ssdei_max(shared, ssdei_multiply(run->max_rows, 4 * node->shape[2]));
+    }
+    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || shared > SIZE_MAX / 16) {
+        run->arena_floats = SIZE_MAX;
+        return;
+    }
+    run->zeros = at;
+    at += ssdei_round_floats(widest + SSDEI_MAX_TILE_ROWS);
+    run->task_floats = workspace;
+    run->workspace = at;
+    at += workspace * run->tasks;
+    run->shared_doubles = at;
+    if (run->mode != SSDE_RUN_INFERENCE) at += ssdei_round_floats(shared);
+    run->arena_floats = ssdei_plan_packed(run, at);
+}
+
+/* The run without its arena. */
+static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const ssde_run_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    size_t nodes;
+    ssdei_plan plan;
+    ssde_run *run;
+    *out = NULL;
+    if (!net || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net or desc is NULL");
+    if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
+    if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %lu, wanted 1 to %d", (unsigned long)desc->max_rows,
+                         INT_MAX / 2);
+    if ((unsigned)desc->mode > SSDE_RUN_TRAIN) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d", (int)desc->mode);
+    nodes = (size_t)net->node_count;
+    run = (ssde_run *)ssdei_allocate(context, 1, sizeof *run);
+    if (!run) return SSDE_ERROR_MEMORY;
+    run->context = context;
+    run->net = net;
+    run->mode = desc->mode;
+    run->max_rows = desc->max_rows;
+    run->cache_weights = !desc->skip_weight_cache;
+    run->kernels = ssdei_kernels_for(context);
+    run->nn = ssdei_nn_kernels_for(context);
+    run->tasks = ssdei_task_count(context);
+    run->value = (size_t *)ssdei_allocate(context, 5 * nodes, sizeof *run->value);
+    run->packed_version[0] = (uint64_t *)ssdei_allocate(context, 2 * nodes, sizeof(uint64_t));
+    run->needs = (unsigned char *)ssdei_allocate(context, 2 * nodes, 1);
+    plan.count = 0;
+    plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 3 * nodes, sizeof *plan.buffers);
+    *out = run;
+    if (!run->value || !run->packed_version[0] || !run->needs || !plan.buffers) {
+        ssdei_release(context, plan.buffers);
+        return SSDE_ERROR_MEMORY;
+    }
+    run->gradient = run->value + nodes;
+    run->saved = run->gradient + nodes;
+    run->packed[0] = run->saved + nodes;
+    run->packed[1] = run->packed[0] + nodes;
+    run->packed_version[1] = run->packed_version[0] + nodes;
+    run->written = run->needs + nodes;
+    ssdei_plan_arena(run, &plan);
+    ssdei_release(context, plan.buffers);
+    return SSDE_OK;
+}
+
+size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
+    ssde_run *run;
+    size_t bytes = 0;
+    if (ssdei_run_prepare(&run, net, desc) == SSDE_OK && run->arena_floats < SIZE_MAX / sizeof(float))
+        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * (5 * sizeof(size_t) + 18) + sizeof *run;
+    ssde_run_destroy(run);
+    return bytes;
+}
+
+ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc) {
+    ssde_status status;
+    if (!run) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "run is NULL");
+    status = ssdei_run_prepare(run, net, desc);
+    if (status == SSDE_OK) {
+        (*run)->arena = (float *)ssdei_allocate((*run)->context, (*run)->arena_floats, sizeof(float));
+        if (!(*run)->arena) status = SSDE_ERROR_MEMORY;
+    }
+    if (status == SSDE_OK) return status;
+    ssde_run_destroy(*run);
+    *run = NULL;
+    return status;
+}
+
+void ssde_run_destroy(ssde_run *run) {
+    if (!run) return;
+    ssdei_release(run->context, run->arena);
+    ssdei_release(run->context, run->value);
+    ssdei_release(run->context, run->packed_version[0]);
+    ssdei_release(run->context, run->needs);
+    ssdei_release(run->context, run);
+}
+
+/* ---- runs: forward and backward ---- */
+
+ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
+                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
+    const ssde_net *net;
+    int i;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    net = run->net;
+    if (!x || (net->label >= 0 && !label) || (net->sigma >= 0 && !sigma))
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "%s is NULL", !x ? "x" : net->label >= 0 && !label ? "label" : "sigma");
+    if (!rows || rows > run->max_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu", (unsigned long)rows,
+                         (unsigned long)run->max_rows);
+    run->rows = rows;
+    run->seed = seed;
+    run->step = step;
+    run->sample = sample;
+    memcpy(ssdei_value(run, net->input), x, rows * ssde_net_dim(net) * sizeof *x);
+    if (net->label >= 0) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
+    if (net->sigma >= 0) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
+    for (i = 0; i < net->node_count; i++) ssdei_operations[net->nodes[i].operation].forward(run, i);
+    if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_dim(net) * sizeof *out);
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
+    const ssde_net *net;
+    int i;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    net = run->net;
+    if (!gradient || !run->rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "gradient is NULL or there was no forward pass");
+    if (run->mode == SSDE_RUN_INFERENCE || (input_gradient && run->mode != SSDE_RUN_VJP) ||
+        (weight_gradients && run->mode != SSDE_RUN_TRAIN))
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                         "this run's mode gives no derivatives, or not by what was asked for");
+    run->weight_gradients = weight_gradients;
+    memset(run->written, 0, (size_t)net->node_count);
+    if (!run->needs[net->output]) return SSDE_OK;
+    memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_dim(net) * sizeof *gradient);
+    run->written[net->output] = 1;
+    for (i = net->node_count - 1; i >= 0; i--)
+        if (run->written[i]) ssdei_operations[net->nodes[i].operation].backward(run, i);
+    if (input_gradient) {
+        if (run->written[net->input])
+            memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
+        else
+            memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);
+    }
+    return SSDE_OK;
+}
+
+/* ---- networks: the paper's U-Net (models/ncsnpp.py) ---- */
+
+ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels) {
+    static const int ch_mult[4] = {1, 2, 2, 2};
+    ssde_unet_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.height = height;
+    desc.width = width;
+    desc.channels = channels;
+    desc.nf = 128;
+    for (desc.num_levels = 0; desc.num_levels < 4; desc.num_levels++) {
+        size_t unit = (size_t)1 << desc.num_levels;
+        if (desc.num_levels && (height % unit || width % unit)) break;
+        desc.ch_mult[desc.num_levels] = ch_mult[desc.num_levels];
+    }
+    desc.num_res_blocks = 4;
+    desc.num_attn_resolutions = 1;
+    desc.attn_resolutions[0] = 16;
+    desc.dropout = 0.1;
+    desc.resamp_with_conv = 1;
+    desc.conditional = 1;
+    desc.fir_taps = 4;
+    desc.fir_kernel[0] = desc.fir_kernel[3] = 1.0;
+    desc.fir_kernel[1] = desc.fir_kernel[2] = 3.0;
+    desc.skip_rescale = 1;
+    desc.resblock_type = SSDE_RESBLOCK_BIGGAN;
+    desc.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    desc.fourier_scale = 16.0;
+    desc.centered = 1;
+    return desc;
+}
+
+ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels) {
+    ssde_unet_desc desc = ssde_ddpmpp(height, width, channels);
+    desc.fir = 1;
+    desc.progressive_input = SSDE_INPUT_RESIDUAL;
+    desc.embedding_type = SSDE_EMBEDDING_FOURIER;
+    desc.scale_by_sigma = 1;
+    desc.centered = 0;
+    return desc;
+}
+
+/* What building a U-Net carries along: the reference numbers its modules in the order they are made. */
+typedef struct ssdei_unet {
+    ssde_net *net;
+    const ssde_unet_desc *desc;
+    ssde_node embedding; /* after its two layers, SiLU applied; -1 without conditioning */
+    int module;          /* number of the next module */
+    char name[96];
+} ssdei_unet;
+
+/* "all_modules.MODULE.PART", in a buffer that the next call overwrites; PART "" names the module itself. */
+static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
+    snprintf(unet->name, sizeof unet->name, "all_modules.%d%s%.60s", unet->module, part[0] ? "." : "", part);
+    return unet->name;
+}
+
+static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
+}
+static size_t ssdei_unet_width(const ssdei_unet *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[1] : 0;
+}
+
+static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
+    size_t groups = ssdei_unet_channels(unet, x) / 4;
+    return ssde_group_norm(unet->net, x, groups < 32 ? groups : 32, activation, ssdei_unet_name(unet, part));
+}
+
+static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
+                                 const char *part) {
+    ssde_conv_desc conv = ssde_conv(channels, kernel);
+    conv.init_scale = init_scale;
+    return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, part));
+}
+
+/* (h + x) / sqrt(2), or h + x: fused into the product that makes h. */
+static ssde_conv_desc ssdei_unet_residual(const ssdei_unet *unet, ssde_node x, size_t channels, int kernel) {
+    ssde_conv_desc conv = ssde_conv(channels, kernel);
+    conv.init_scale = unet->desc->init_scale;
+    conv.residual = x;
+    conv.scale = unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0;
+    return conv;
+}
+
+/* Resampling by 2 without parameters, and the modules Upsample and Downsample with convolution; layerspp.py:89-169,
+   up_or_down_sampling.py. With FIR, a transposed convolution is zero insertion and an ordinary one, then the filter; a
+   strided convolution comes after the filter. */
+static ssde_node ssdei_unet_fir(ssdei_unet *unet, ssde_node x, int up, int down, int pad_before, int pad_after) {
+    return ssde_fir(unet->net, x, up, down, pad_before, pad_after, unet->desc->fir_kernel, unet->desc->fir_taps);
+}
+static ssde_node ssdei_unet_upsample(ssdei_unet *unet, ssde_node x) {
+    int taps = unet->desc->fir_taps;
+    return unet->desc->fir ? ssdei_unet_fir(unet, x, 2, 1, (taps - 1) / 2 + 1, (taps - 2) / 2)
+                           : ssde_upsample_nearest(unet->net, x);
+}
+static ssde_node ssdei_unet_downsample(ssdei_unet *unet, ssde_node x) {
+    int taps = unet->desc->fir_taps;
+    return unet->desc->fir ? ssdei_unet_fir(unet, x, 1, 2, (taps - 1) / 2, (taps - 2) / 2)
+                           : ssde_average_pool(unet->net, x);
+}
+static ssde_node ssdei_unet_upsample_conv(ssdei_unet *unet, ssde_node x, size_t channels) {
+    static const double one = 1.0;
+    int taps = unet->desc->fir_taps;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (!unet->desc->fir) return ssdei_unet_conv(unet, ssde_upsample_nearest(unet->net, x), channels, 3, 1.0, "Conv_0");
+    conv.pad_before = conv.pad_after = 0;
+    x = ssde_fir(unet->net, x, 2, 1, 2, 1, &one, 1);
+    x = ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, "Conv2d_0"));
+    return ssdei_unet_fir(unet, x, 1, 1, (taps - 3) / 2 + 1, (taps - 4) / 2 + 1);
+}
+static ssde_node ssdei_unet_downsample_conv(ssdei_unet *unet, ssde_node x, size_t channels) {
+    int fir = unet->desc->fir, taps = unet->desc->fir_taps;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    conv.stride = 2;
+    conv.pad_before = 0;
+    conv.pad_after = fir ? 0 : 1;
+    if (fir) x = ssdei_unet_fir(unet, x, 1, 1, (taps + 1) / 2, taps / 2);
+    return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, fir ? "Conv2d_0" : "Conv_0"));
+}
+
+/* ResnetBlockDDPMpp and ResnetBlockBigGANpp; layerspp.py:172-278. direction: 0, +1 up, -1 down (BigGAN only). */
+static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
+    ssde_net *net = unet->net;
+    int biggan = unet->desc->resblock_type == SSDE_RESBLOCK_BIGGAN, shortcut = direction != 0;
+    size_t in = ssdei_unet_channels(unet, x);
+    ssde_conv_desc conv;
+    ssde_node h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
+    shortcut = shortcut || in != channels;
+    if (direction) {
+        h = direction > 0 ? ssdei_unet_upsample(unet, h) : ssdei_unet_downsample(unet, h);
+        x = direction > 0 ? ssdei_unet_upsample(unet, x) : ssdei_unet_downsample(unet, x);
+    }
+    h = ssdei_unet_conv(unet, h, channels, 3, 1.0, "Conv_0");
+    if (unet->embedding >= 0) {
+        ssde_node bias = ssde_linear(net, unet->embedding, channels, 1.0, ssdei_unet_name(unet, "Dense_0"));
+        h = ssde_add_scaled(net, h, bias, 1.0);
+    }
+    h = ssdei_unet_norm(unet, h, SSDE_SILU, "GroupNorm_1");
+    h = ssde_dropout(net, h, unet->desc->dropout);
+    conv = ssdei_unet_residual(unet, x, channels, 3);
+    if (shortcut) {
+        /* The reference registers Conv_1 before its shortcut, and parameter order is part of its checkpoints: build the
+           convolution's parameters first by building the shortcut second. */
+        ssde_node sum;
+        conv.residual = -1;
+        conv.scale = 1.0;
+        h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
+        conv = ssdei_unet_residual(unet, h, channels, 1);
+        conv.init_scale = biggan ? 1.0 : 0.1;
+        sum = biggan ? ssde_conv2d(net, x, &conv, ssdei_unet_name(unet, "Conv_2"))
+                     : ssde_nin(net, x, &conv, ssdei_unet_name(unet, "NIN_0"));
+        unet->module++;
+        return sum;
+    }
+    h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
+    unet->module++;
+    return h;
+}
+
+/* AttnBlockpp; layerspp.py:64-86 */
+static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x) {
+    static const char *const parts[3] = {"NIN_0", "NIN_1", "NIN_2"};
+    size_t channels = ssdei_unet_channels(unet, x);
+    ssde_conv_desc conv = ssde_conv(channels, 1);
+    ssde_node h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0"), projected[3];
+    int i;
+    conv.init_scale = 0.1;
+    for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
+    conv = ssdei_unet_residual(unet, x, channels, 1);
+    h = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
+    unet->module++;
+    return h;
+}
+
+static int ssdei_unet_attends(const ssdei_unet *unet, ssde_node x) {
+    int i;
+    for (i = 0; i < unet->desc->num_attn_resolutions; i++)
+        if (unet->desc->attn_resolutions[i] == ssdei_unet_width(unet, x)) return 1;
+    return 0;
+}
+
+/* Combine: a 1x1 convolution of the input pyramid joins h; layerspp.py:45. */
+static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_node h) {
+    size_t channels = ssdei_unet_channels(unet, h);
+    ssde_conv_desc conv = ssde_conv(channels, 1);
+    int cat = unet->desc->progressive_combine == SSDE_COMBINE_CAT;
+    if (!cat) conv.residual = h;
+    pyramid = ssde_conv2d(unet->net, pyramid, &conv, ssdei_unet_name(unet, "Conv_0"));
+    unet->module++;
+    return cat ? ssde_concat(unet->net, pyramid, h) : pyramid;
+}
+
+static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
+
+/* The label's embedding through two dense layers, SiLU after each as every block applies it; -1 without conditioning. */
+static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
+    const ssde_unet_desc *desc = unet->desc;
+    ssde_node h;
+    if (!desc->conditional && desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) return -1;
+    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
+        h = ssde_fourier_embedding(unet->net, ssde_input_label(unet->net), desc->nf, desc->fourier_scale,
+                                   ssdei_unet_name(unet, ""));
+        unet->module++;
+        if (!desc->conditional) return -1;
+    } else {
+        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
+    }
+    h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
+    unet->module++;
+    h = ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
+    unet->module++;
+    return ssde_activate(unet->net, h, SSDE_SILU);
+}
+
+enum { SSDEI_MAX_SKIPS = 256 };
+
+/* Down the levels; every skip connection goes to skips[*count]. */
+static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips, int *count) {
+    const ssde_unet_desc *desc = unet->desc;
+    ssde_node h, pyramid = x;
+    int level, block;
+    h = ssdei_unet_conv(unet, x, desc->nf, 3, 1.0, "");
+    unet->module++;
+    skips[(*count)++] = h;
+    for (level = 0; level < desc->num_levels; level++) {
+        for (block = 0; block < desc->num_res_blocks; block++) {
+            h = ssdei_unet_block(unet, h, desc->nf * (size_t)desc->ch_mult[level], 0);
+            if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), -1);
+        } else {
+            h = desc->resamp_with_conv ? ssdei_unet_downsample_conv(unet, h, ssdei_unet_channels(unet, h))
+                                       : ssdei_unet_downsample(unet, h);
+            unet->module++;
+        }
+        if (desc->progressive_input == SSDE_INPUT_SKIP) {
+            pyramid = ssdei_unet_downsample(unet, pyramid);
+            h = ssdei_unet_combine(unet, pyramid, h);
+        } else if (desc->progressive_input == SSDE_INPUT_RESIDUAL) {
+            pyramid = ssdei_unet_downsample_conv(unet, pyramid, ssdei_unet_channels(unet, h));
+            unet->module++;
+            h = pyramid = ssde_add_scaled(unet->net, pyramid, h, ssdei_unet_rescale(unet));
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+/* The output pyramid at one level on the way up; *h may change. */
+static ssde_node ssdei_unet_pyramid(ssdei_unet *unet, ssde_node pyramid, ssde_node *h) {
+    const ssde_unet_desc *desc = unet->desc;
+    size_t channels = ssdei_unet_channels(unet, *h);
+    if (desc->progressive == SSDE_OUTPUT_RESIDUAL && pyramid >= 0) {
+        pyramid = ssdei_unet_upsample_conv(unet, pyramid, channels);
+        unet->module++;
+        return *h = ssde_add_scaled(unet->net, pyramid, *h, ssdei_unet_rescale(unet));
+    }
+    {
+        int skip = desc->progressive == SSDE_OUTPUT_SKIP;
+        ssde_conv_desc conv = ssde_conv(skip ? desc->channels : channels, 3);
+        ssde_node norm;
+        if (skip) conv.init_scale = desc->init_scale;
+        if (pyramid >= 0) conv.residual = ssdei_unet_upsample(unet, pyramid);
+        norm = ssdei_unet_norm(unet, *h, SSDE_SILU, "");
+        unet->module++;
+        pyramid = ssde_conv2d(unet->net, norm, &conv, ssdei_unet_name(unet, ""));
+        unet->module++;
+        return pyramid;
+    }
+}
+
+static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, int count) {
+    const ssde_unet_desc *desc = unet->desc;
+    ssde_node pyramid = -1;
+    int level, block;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        for (block = 0; block <= desc->num_res_blocks; block++)
+            h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]), desc->nf * (size_t)desc->ch_mult[level], 0);
+        if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
+        if (desc->progressive != SSDE_PROGRESSIVE_NONE) pyramid = ssdei_unet_pyramid(unet, pyramid, &h);
+        if (level == 0) break;
+        if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 1);
+        } else {
+            h = desc->resamp_with_conv ? ssdei_unet_upsample_conv(unet, h, ssdei_unet_channels(unet, h))
+                                       : ssdei_unet_upsample(unet, h);
+            unet->module++;
+        }
+    }
+    return desc->progressive == SSDE_OUTPUT_SKIP ? pyramid : h;
+}
+
+static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
+    ssde_context *context = desc->context;
+    size_t unit;
+    int i;
+    if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels, SSDE_MAX_LEVELS);
+    unit = (size_t)1 << (desc->num_levels - 1);
+    if (!desc->height || !desc->width || !desc->channels || desc->height % unit || desc->width % unit)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "image %lu x %lu x %lu: height and width must be multiples of %lu",
+                         (unsigned long)desc->height, (unsigned long)desc->width, (unsigned long)desc->channels,
+                         (unsigned long)unit);
+    if (desc->height > 1 << 15 || desc->width > 1 << 15 || desc->channels > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "images are at most 32768 x 32768 x 4096");
+    if (desc->nf < 4 || desc->nf % 4 || desc->nf > 1 << 14)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of 4 up to 16384", (unsigned long)desc->nf);
+    for (i = 0; i < desc->num_levels; i++)
+        if (desc->ch_mult[i] < 1 || desc->ch_mult[i] > 256)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ch_mult[%d] is %d, wanted 1 to 256", i, desc->ch_mult[i]);
+    if (desc->num_res_blocks < 1 || (desc->num_res_blocks + 1) * desc->num_levels + 1 > SSDEI_MAX_SKIPS)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_res_blocks is %d, wanted 1 to %d", desc->num_res_blocks,
+                         (SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1);
+    if (desc->num_attn_resolutions < 0 || desc->num_attn_resolutions > SSDE_MAX_LEVELS)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_attn_resolutions is %d", desc->num_attn_resolutions);
+    if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
+    if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %g, wanted 0 or more", desc->init_scale);
+    if (desc->fir && (desc->fir_taps < 4 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 4 to %d", desc->fir_taps, SSDE_MAX_FIR_TAPS);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc);
+static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc);
+
+/* Finishes the network, keeps its description, or destroys it. */
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_node output, const ssde_unet_desc *unet,
+                                      const ssde_mlp_desc *mlp) {
+    ssde_status status = ssde_net_finish(*net, output);
+    if (status == SSDE_OK) status = unet ? ssdei_describe_unet(*net, unet) : ssdei_describe_mlp(*net, mlp);
+    if (status == SSDE_OK) return status;
+    ssde_net_destroy(*net);
+    *net = NULL;
+    return status;
+}
+
+ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
+    ssdei_unet unet;
+    ssde_node x, h, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_unet_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(&unet, 0, sizeof unet);
+    unet.net = *net;
+    unet.desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->channels);
+    unet.embedding = ssdei_unet_embedding(&unet);
+    if (!desc->centered) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    h = ssdei_unet_down(&unet, x, skips, &count);
+    h = ssdei_unet_block(&unet, h, ssdei_unet_channels(&unet, h), 0);
+    h = ssdei_unet_attention(&unet, h);
+    h = ssdei_unet_block(&unet, h, ssdei_unet_channels(&unet, h), 0);
+    h = ssdei_unet_up(&unet, h, skips, count);
+    if (desc->progressive != SSDE_OUTPUT_SKIP) {
+        h = ssdei_unet_norm(&unet, h, SSDE_SILU, "");
+        unet.module++;
+        h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
+    }
+    if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    return ssdei_net_complete(net, h, desc, NULL);
+}
+
+/* ---- networks: multi-layer perceptron ---- */
+
+ssde_mlp_desc ssde_mlp(size_t dim) {
+    ssde_mlp_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.dim = dim;
+    desc.hidden = 128;
+    desc.layers = 3;
+    desc.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    desc.fourier_scale = 16.0;
+    return desc;
+}
+
+/* h = W x + D e; each layer h += W silu(h) + D silu(e), e the label's embedding; output W silu(h). */
+ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
+    ssde_node x, embedding, h;
+    char name[32];
+    int layer;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!desc->dim || desc->hidden < 4 || desc->layers < 1 || desc->layers > 1000 || desc->dim > 1 << 24 ||
+        desc->hidden > 1 << 16)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "dim %lu, hidden %lu, layers %d: wanted 1 to 2^24, 4 to 65536, 1 to 1000",
+                         (unsigned long)desc->dim, (unsigned long)desc->hidden, desc->layers);
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    x = ssde_input(*net, 1, 1, desc->dim);
+    if (desc->scale_by_sigma) x = ssde_scale_rows(*net, x, ssde_input_sigma(*net), SSDE_OVER_TOTAL);
+    embedding = desc->embedding_type == SSDE_EMBEDDING_FOURIER
+                    ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
+                    : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+    embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
+    embedding = ssde_activate(*net, embedding, SSDE_SILU);
+    h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
+    for (layer = 0; layer < desc->layers; layer++) {
+        ssde_conv_desc dense = ssde_conv(desc->hidden, 1);
+        snprintf(name, sizeof name, "layers.%d.embedding", layer);
+        h = ssde_add_scaled(*net, h, ssde_linear(*net, embedding, desc->hidden, 1.0, name), 1.0);
+        snprintf(name, sizeof name, "layers.%d.dense", layer);
+        dense.residual = h;
+        h = ssde_nin(*net, ssde_activate(*net, h, SSDE_SILU), &dense, name);
+    }
+    h = ssde_linear(*net, ssde_activate(*net, h, SSDE_SILU), desc->dim, 0.0, "output");
+    if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    return ssdei_net_complete(net, h, NULL, desc);
+}
+
+/* ---- a network as a score model ---- */
+
+struct ssde_score_net {
+    ssde_context *context;
+    ssde_sde sde;
+    ssde_run *run;
+    size_t max_rows, dim;
+    int derivative;
+    float *label, *sigma, *factor; /* [max_rows] each; score = factor * net */
+    float *scaled;                 /* [max_rows, dim] */
+    size_t rows;
+    int differentiable; /* the last score was asked to be */
+};
+
+static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
+    return sde->kind == SSDE_VE ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+}
+
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
+    ssde_coefficients at;
+    ssdei_try(ssde_coefficients_at(context, sde, t, &at));
+    *sigma = (float)at.std;
+    /* The reference multiplies in float32. */
+    *label = sde->kind == SSDE_VE ? *sigma : (float)t * 999.0f;
+    return SSDE_OK;
+}
+
+ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
+                                  const ssde_score_net_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    ssde_run_desc run;
+    ssde_score_net *s;
+    ssde_status status;
+    if (!score_net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "score_net is NULL");
+    *score_net = NULL;
+    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    s = (ssde_score_net *)ssdei_allocate(context, 1, sizeof *s);
+    if (!s) return SSDE_ERROR_MEMORY;
+    s->context = context;
+    s->sde = *sde;
+    s->max_rows = desc && desc->max_rows ? desc->max_rows : 64;
+    s->dim = ssde_net_dim(net);
+    s->derivative = !(desc && desc->no_derivative);
+    memset(&run, 0, sizeof run);
+    run.mode = s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE;
+    run.max_rows = s->max_rows;
+    run.skip_weight_cache = desc ? desc->skip_weight_cache : 0;
+    run.context = context;
+    s->label = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, 3), sizeof(float));
+    s->scaled = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, s->dim), sizeof(float));
+    status = s->label && s->scaled ? ssde_run_create(&s->run, net, &run) : SSDE_ERROR_MEMORY;
+    if (status != SSDE_OK) {
+        ssde_score_net_destroy(s);
+        return status;
+    }
+    s->sigma = s->label + s->max_rows;
+    s->factor = s->sigma + s->max_rows;
+    *score_net = s;
+    return SSDE_OK;
+}
+
+void ssde_score_net_destroy(ssde_score_net *score_net) {
+    if (!score_net) return;
+    ssde_run_destroy(score_net->run);
+    ssdei_release(score_net->context, score_net->label);
+    ssdei_release(score_net->context, score_net->scaled);
+    ssdei_release(score_net->context, score_net);
+}
+
+static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                         int differentiate, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    size_t row, i;
+    (void)sample;
+    s->differentiable = 0;
+    if (!x || !t || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: x, t or out is NULL");
+    if (!rows || rows > s->max_rows)
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %lu, wanted 1 to max_rows = %lu",
+                         (unsigned long)rows, (unsigned long)s->max_rows);
+    for (row = 0; row < rows; row++) {
+        if (row && t[row] == t[row - 1]) {
+            s->label[row] = s->label[row - 1];
+            s->sigma[row] = s->sigma[row - 1];
+        } else {
+            ssdei_try(ssde_score_net_label(s->context, &s->sde, t[row], &s->label[row], &s->sigma[row]));
+        }
+        if (!(s->sigma[row] > 0.0f))
+            return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
+        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+    }
+    ssdei_try(ssde_run_forward(s->run, x, s->label, s->sigma, rows, 0, 0, NULL, out));
+    for (row = 0; row < rows; row++)
+        for (i = 0; i < s->dim; i++) out[row * s->dim + i] *= s->factor[row];
+    s->rows = rows;
+    s->differentiable = differentiate && s->derivative;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    size_t row, i;
+    if (!v || !out || rows != s->rows || !s->differentiable)
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
+                         "vjp: needs v, out, and the rows of a score(..., differentiate = 1) right before");
+    for (row = 0; row < rows; row++)
+        for (i = 0; i < s->dim; i++) s->scaled[row * s->dim + i] = v[row * s->dim + i] * s->factor[row];
+    return ssde_run_backward(s->run, s->scaled, out, NULL);
+}
+
+ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    if (!score_net) return model;
+    model.dim = score_net->dim;
+    model.max_rows = score_net->max_rows;
+    model.score = ssdei_score_net_score;
+    model.vjp = score_net->derivative ? ssdei_score_net_vjp : NULL;
+    model.user = score_net;
+    return model;
+}
+
+/* ---- training ---- */
+
+/* A stretch of trainable weights: the unit of parallel work and of sums, so that neither depends on threads. */
+typedef struct ssdei_stretch {
+    size_t offset, count;
+    double square; /* sum of the squared gradients */
+} ssdei_stretch;
+
+enum { SSDEI_STRETCH_FLOATS = 8192 };
+
+struct ssde_trainer {
+    ssde_context *context;
+    ssde_net *net, *ema;
+    ssde_sde sde;
+    ssde_train_desc desc; /* loss.output, loss.eps and loss.context are filled in */
+    ssde_run *run;
+    ssde_run *ema_run; /* from the first ssde_trainer_evaluate on */
+    uint64_t step;
+    size_t dim, tasks;
+    ssdei_stretch *stretches;
+    size_t stretch_count;
+    float *gradients, *first_moment, *second_moment; /* [weight_count] */
+    float *x, *z, *output, *output_gradient;         /* [batch, dim]; x is perturbed in place */
+    float *label, *sigma;                            /* [batch] and so on */
+    double *t, *weight, *losses;
+    uint64_t *slot;
+};
+
+ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
+    ssde_train_desc desc;
+    int ve = sde && sde->kind == SSDE_VE;
+    memset(&desc, 0, sizeof desc);
+    desc.loss.half_sum = ve;
+    desc.batch = 128;
+    desc.lr = 2e-4;
+    desc.beta1 = 0.9;
+    desc.beta2 = 0.999;
+    desc.adam_eps = 1e-8;
+    desc.warmup = 5000;
+    desc.grad_clip = 1.0;
+    desc.ema_rate = ve ? 0.999 : 0.9999;
+    desc.low = ve ? 0.0 : -1.0;
+    desc.high = 1.0;
+    return desc;
+}
+
+static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const char *name, double value,
+                                            const char *wanted) {
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s = %g, wanted %s", name, value,
+                     wanted);
+}
+
+static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
+
+static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
+    if (!desc->batch || desc->batch > INT_MAX)
+        return ssdei_train_out_of_range(desc, "batch", (double)desc->batch, "1 or more");
+    if (!ssdei_in_range(desc->lr, 0.0, 1e6)) return ssdei_train_out_of_range(desc, "lr", desc->lr, "0 or more");
+    if (!ssdei_in_range(desc->beta1, 0.0, 1.0 - DBL_EPSILON))
+        return ssdei_train_out_of_range(desc, "beta1", desc->beta1, "0 to below 1");
+    if (!ssdei_in_range(desc->beta2, 0.0, 1.0 - DBL_EPSILON))
+        return ssdei_train_out_of_range(desc, "beta2", desc->beta2, "0 to below 1");
+    if (!ssdei_in_range(desc->adam_eps, 1e-30, 1e6))
+        return ssdei_train_out_of_range(desc, "adam_eps", desc->adam_eps, "1e-30 or more: see ssde_train_defaults");
+    if (!ssdei_in_range(desc->weight_decay, 0.0, 1e6))
+        return ssdei_train_out_of_range(desc, "weight_decay", desc->weight_decay, "0 or more");
+    if (desc->warmup < 0) return ssdei_train_out_of_range(desc, "warmup", (double)desc->warmup, "0 or more");
+    if (!(fabs(desc->grad_clip) <= DBL_MAX))
+        return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a norm, or below 0 for none");
+    if (!ssdei_in_range(desc->ema_rate, 0.0, 1.0))
+        return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
+    if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
+        return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number up to 2^24, or 0");
+    if (desc->levels > 0.0 && !(desc->low < desc->high && desc->high - desc->low <= DBL_MAX))
+        return ssdei_train_out_of_range(desc, "low", desc->low, "a finite number below desc.high");
+    return SSDE_OK;
+}
+
+/* Cuts the trainable parameters into stretches; with `stretches` NULL only counts them. */
+static size_t ssdei_train_stretches(const ssde_net *net, ssdei_stretch *stretches) {
+    size_t count = 0, i, at;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        if (!parameter->info.trainable) continue;
+        for (at = 0; at < parameter->info.count; at += SSDEI_STRETCH_FLOATS, count++) {
+            size_t left = parameter->info.count - at;
+            if (!stretches) continue;
+            stretches[count].offset = parameter->offset + at;
+            stretches[count].count = left < SSDEI_STRETCH_FLOATS ? left : (size_t)SSDEI_STRETCH_FLOATS;
+        }
+    }
+    return count;
+}
+
+static int ssdei_trainer_allocate(ssde_trainer *trainer) {
+    ssde_context *context = trainer->context;
+    size_t weights = trainer->net->weight_count + 1, batch = trainer->desc.batch;
+    size_t values = ssdei_multiply(batch, trainer->dim);
+    trainer->stretch_count = ssdei_train_stretches(trainer->net, NULL);
+    trainer->stretches =
+        (ssdei_stretch *)ssdei_allocate(context, trainer->stretch_count + 1, sizeof *trainer->stretches);
+    trainer->gradients = (float *)ssdei_allocate(context, weights, sizeof(float));
+    trainer->first_moment = (float *)ssdei_allocate(context, weights, sizeof(float));
+    trainer->second_moment = (float *)ssdei_allocate(context, weights, sizeof(float));
+    trainer->x = (float *)ssdei_allocate(context, values, sizeof(float));
+    trainer->z = (float *)ssdei_allocate(context, values, sizeof(float));
+    trainer->output = (float *)ssdei_allocate(context, values, sizeof(float));
+    trainer->output_gradient = (float *)ssdei_allocate(context, values, sizeof(float));
+    trainer->label = (float *)ssdei_allocate(context, batch, sizeof(float));
+    trainer->sigma = (float *)ssdei_allocate(context, batch, sizeof(float));
+    trainer->t = (double *)ssdei_allocate(context, batch, sizeof(double));
+    trainer->weight = (double *)ssdei_allocate(context, batch, sizeof(double));
+    trainer->losses = (double *)ssdei_allocate(context, batch, sizeof(double));
+    trainer->slot = (uint64_t *)ssdei_allocate(context, batch, sizeof(uint64_t));
+    return trainer->stretches && trainer->gradients && trainer->first_moment && trainer->second_moment && trainer->x &&
+           trainer->z && trainer->output && trainer->output_gradient && trainer->label && trainer->sigma &&
+           trainer->t && trainer->weight && trainer->losses && trainer->slot;
+}
+
+static ssde_status ssdei_trainer_run(ssde_trainer *trainer, ssde_run **run, const ssde_net *net, ssde_run_mode mode) {
+    ssde_run_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = trainer->desc.batch;
+    desc.context = trainer->context;
+    return ssde_run_create(run, net, &desc);
+}
+
+static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
+    ssde_train_desc *desc = &trainer->desc;
+    double t, weight;
+    size_t height, width, channels;
+    trainer->net = net;
+    trainer->dim = ssde_net_dim(net);
+    trainer->tasks = ssdei_task_count(trainer->context);
+    desc->loss.output = ssdei_net_output(&trainer->sde);
+    desc->loss.context = trainer->context;
+    if (!(desc->loss.eps < 0.0 || desc->loss.eps > 0.0)) desc->loss.eps = 1e-5;
+    /* refuses a loss that this SDE does not have */
+    ssdei_try(ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight));
+    ssde_net_shape(net, &height, &width, &channels);
+    if (desc->random_flip && width == 1)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
+    if (!ssdei_trainer_allocate(trainer)) return SSDE_ERROR_MEMORY;
+    ssdei_train_stretches(net, trainer->stretches);
+    ssdei_try(ssdei_net_share(net, &trainer->ema));
+    return ssdei_trainer_run(trainer, &trainer->run, net, SSDE_RUN_TRAIN);
+}
+
+ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
+                                const ssde_train_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    ssde_trainer *created;
+    ssde_status status;
+    if (!trainer) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: trainer is NULL");
+    *trainer = NULL;
+    if (!net || !desc)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: %s is NULL", net ? "desc" : "net");
+    if (!net->finished)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: net is not finished: ssde_net_finish");
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_train_desc_check(desc));
+    created = (ssde_trainer *)ssdei_allocate(context, 1, sizeof *created);
+    if (!created) return SSDE_ERROR_MEMORY;
+    created->context = context;
+    created->sde = *sde;
+    created->desc = *desc;
+    status = ssdei_trainer_prepare(created, net);
+    if (status != SSDE_OK)
+        ssde_trainer_destroy(created);
+    else
+        *trainer = created;
+    return status;
+}
+
+void ssde_trainer_destroy(ssde_trainer *trainer) {
+    if (!trainer) return;
+    ssde_run_destroy(trainer->run);
+    ssde_run_destroy(trainer->ema_run);
+    ssde_net_destroy(trainer->ema);
+    ssdei_release(trainer->context, trainer->stretches);
+    ssdei_release(trainer->context, trainer->gradients);
+    ssdei_release(trainer->context, trainer->first_moment);
+    ssdei_release(trainer->context, trainer->second_moment);
+    ssdei_release(trainer->context, trainer->x);
+    ssdei_release(trainer->context, trainer->z);
+    ssdei_release(trainer->context, trainer->output);
+    ssdei_release(trainer->context, trainer->output_gradient);
+    ssdei_release(trainer->context, trainer->label);
+    ssdei_release(trainer->context, trainer->sigma);
+    ssdei_release(trainer->context, trainer->t);
+    ssdei_release(trainer->context, trainer->weight);
+    ssdei_release(trainer->context, trainer->losses);
+    ssdei_release(trainer->context, trainer->slot);
+    ssdei_release(trainer->context, trainer);
+}
+
+uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ? trainer->step : 0; }
+
+const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ? trainer->ema : NULL; }
+
+/* ---- training: what a step is given ---- */
+
+static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const float *x, size_t rows) {
+    size_t dim = trainer->dim, count = ssdei_multiply(rows, dim), i;
+    double levels = trainer->desc.levels;
+    if (count == SIZE_MAX) return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT, "rows = %lu", (unsigned long)rows);
+    if (!(levels > 0.0)) {
+        i = ssdei_first_nonfinite(x, count);
+        if (i == count) return SSDE_OK;
+        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "x: row %lu, element %lu is %g, wanted a finite number",
+                         (unsigned long)(i / dim), (unsigned long)(i % dim), (double)x[i]);
+    }
+    for (i = 0; i < count; i++) {
+        double value = (double)x[i];
+        if (value >= 0.0 && value < levels && !(floor(value) < value)) continue;
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "x: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                         (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
+    }
+    return SSDE_OK;
+}
+
+/* Mirrors image [height, width, channels] left to right. */
+static void ssdei_flip(const ssde_net *net, float *image) {
+    size_t height, width, channels, y, left, c;
+    ssde_net_shape(net, &height, &width, &channels);
+    for (y = 0; y < height; y++) {
+        float *row = image + y * width * channels;
+        for (left = 0; left < width / 2; left++) {
+            float *a = row + left * channels, *b = row + (width - 1 - left) * channels;
+            for (c = 0; c < channels; c++) {
+                float kept = a[c];
+                a[c] = b[c];
+                b[c] = kept;
+            }
+        }
+    }
+}
+
+/* What the network is told about t. Discrete: the index of the noise level, for SMLD counted from the highest
+   (models/utils.py:129-178, losses.py:104-148). */
+static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, float *label, float *sigma) {
+    const ssde_sde *sde = &trainer->sde;
+    double std, index;
+    if (!trainer->desc.loss.discrete) return ssde_score_net_label(trainer->context, sde, t, label, sigma);
+    ssdei_try(ssde_loss_marginal(sde, &trainer->desc.loss, t, NULL, &std));
+    index = floor(t * (sde->N - 1) + 0.5);
+    *label = (float)(sde->kind == SSDE_VE ? sde->N - 1 - index : index);
+    *sigma = (float)std;
+    return SSDE_OK;
+}
+
+/* From data [rows, dim] and the slots noted: x, perturbed, and z, t, weight, label, sigma. */
+static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
+                                       uint32_t step, int flip) {
+    const ssde_train_desc *desc = &trainer->desc;
+    size_t dim = trainer->dim, row;
+    if (desc->levels > 0.0)
+        ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
+                                  desc->high, trainer->x));
+    else
+        memcpy(trainer->x, data, rows * dim * sizeof *data);
+    for (row = 0; row < rows && flip; row++)
+        if (ssde_random_double(seed, SSDE_STREAM_FLIP, step, trainer->slot[row], 0) < 0.5)
+            ssdei_flip(trainer->net, trainer->x + row * dim);
+    ssdei_try(
+        ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
+    ssdei_try(
+        ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
+    for (row = 0; row < rows; row++)
+        ssdei_try(ssdei_train_label(trainer, trainer->t[row], &trainer->label[row], &trainer->sigma[row]));
+    return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x, trainer->z, trainer->t, rows, dim, trainer->x);
+}
+
+/* ---- training: Adam ---- */
+
+static void ssdei_train_squares(void *argument, size_t index) {
+    ssde_trainer *trainer = (ssde_trainer *)argument;
+    size_t begin, end, s, i;
+    ssdei_task_range(trainer->stretch_count, 1, trainer->tasks, index, &begin, &end);
+    for (s = begin; s < end; s++) {
+        ssdei_stretch *stretch = &trainer->stretches[s];
+        const float *gradient = trainer->gradients + stretch->offset;
+        stretch->square = 0.0;
+        for (i = 0; i < stretch->count; i++) stretch->square += (double)gradient[i] * (double)gradient[i];
+    }
+}
+
+/* The norm of the whole gradient; not finite if any part of it is not. */
+static double ssdei_train_gradient_norm(ssde_trainer *trainer) {
+    double sum = 0.0;
+    size_t s;
+    ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_train_squares, trainer);
+    for (s = 0; s < trainer->stretch_count; s++) sum += trainer->stretches[s].square;
+    return sqrt(sum);
+}
+
+/* One step's numbers: torch.optim.Adam, clip_grad_norm_, and models/ema.py:32-50. */
+typedef struct ssdei_adam {
+    ssde_trainer *trainer;
+    float clip, weight_decay;
+    float keep1, take1, keep2, take2; /* beta and 1 - beta */
+    float rate, root_scale, eps;      /* lr / (1 - beta1^n), 1 / sqrt(1 - beta2^n) */
+    float ema;                        /* 1 - decay */
+} ssdei_adam;
+
+static void ssdei_adam_update(void *argument, size_t index) {
+    const ssdei_adam *adam = (const ssdei_adam *)argument;
+    ssde_trainer *trainer = adam->trainer;
+    size_t begin, end, s, i;
+    ssdei_task_range(trainer->stretch_count, 1, trainer->tasks, index, &begin, &end);
+    for (s = begin; s < end; s++) {
+        size_t offset = trainer->stretches[s].offset, count = trainer->stretches[s].count;
+        const float *gradient = trainer->gradients + offset;
+        float *weight = trainer->net->weights + offset, *average = trainer->ema->weights + offset;
+        float *first = trainer->first_moment + offset, *second = trainer->second_moment + offset;
+        for (i = 0; i < count; i++) {
+            float g = gradient[i] * adam->clip + adam->weight_decay * weight[i];
+            first[i] = adam->keep1 * first[i] + adam->take1 * g;
+            second[i] = adam->keep2 * second[i] + adam->take2 * g * g;
+            weight[i] -= adam->rate * first[i] / (sqrtf(second[i]) * adam->root_scale + adam->eps);
+            average[i] -= adam->ema * (average[i] - weight[i]);
+        }
+    }
+}
+
+/* Learning rate and EMA decay count updates, of which this is number `step` from 0. */
+static ssdei_adam ssdei_adam_step(ssde_trainer *trainer, double clip) {
+    const ssde_train_desc *desc = &trainer->desc;
+    double n = (double)trainer->step + 1.0, lr = desc->lr, decay = (1.0 + n) / (10.0 + n);
+    ssdei_adam adam;
+    if (desc->warmup > 0 && trainer->step < (uint64_t)desc->warmup) lr *= (double)trainer->step / (double)desc->warmup;
+    if (decay > desc->ema_rate) decay = desc->ema_rate;
+    adam.trainer = trainer;
+    adam.clip = (float)clip;
+    adam.weight_decay = (float)desc->weight_decay;
+    adam.keep1 = (float)desc->beta1;
+    adam.take1 = (float)(1.0 - desc->beta1);
+    adam.keep2 = (float)desc->beta2;
+    adam.take2 = (float)(1.0 - desc->beta2);
+    adam.rate = (float)(lr / (1.0 - pow(desc->beta1, n)));
+    adam.root_scale = (float)(1.0 / sqrt(1.0 - pow(desc->beta2, n)));
+    adam.eps = (float)desc->adam_eps;
+    adam.ema = (float)(1.0 - decay);
+    return adam;
+}
+
+static ssde_status ssdei_train_update(ssde_trainer *trainer) {
+    double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
+    ssdei_adam adam;
+    if (!(norm <= DBL_MAX))
+        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
+    if (limit >= 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
+    if (norm * clip > 1e18) /* its square must be a float */
+        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient's norm is %g", norm);
+    adam = ssdei_adam_step(trainer, clip);
+    ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_adam_update, &adam);
+    trainer->net->version++;
+    trainer->ema->version++;
+    trainer->step++;
+    return SSDE_OK;
+}
+
+/* ---- training: a step ---- */
+
+static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch *batch, double *loss) {
+    uint64_t seed = trainer->desc.seed;
+    uint32_t step = (uint32_t)trainer->step;
+    size_t rows = batch->rows, row;
+    for (row = 0; row < rows; row++) trainer->slot[row] = batch->first_slot + row;
+    ssdei_try(ssdei_train_perturb(trainer, batch->x, rows, seed, step, trainer->desc.random_flip));
+    ssdei_try(ssde_run_forward(trainer->run, trainer->x, trainer->label, trainer->sigma, rows, seed, step,
+                               trainer->slot, trainer->output));
+    ssdei_try(ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+                        trainer->weight, rows, trainer->dim, 1.0 / (double)rows, trainer->losses,
+                        trainer->output_gradient));
+    *loss = 0.0;
+    for (row = 0; row < rows; row++) *loss += trainer->losses[row];
+    *loss /= (double)rows;
+    memset(trainer->gradients, 0, trainer->net->weight_count * sizeof *trainer->gradients);
+    return ssde_run_backward(trainer->run, trainer->output_gradient, NULL, trainer->gradients);
+}
+
+ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss) {
+    ssde_context *context = trainer ? trainer->context : NULL;
+    double mean = 0.0;
+    ssde_status status;
+    if (!trainer || !batch || !batch->x)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: %s is NULL",
+                         !trainer ? "trainer"
+                         : !batch ? "batch"
+                                  : "batch.x");
+    if (!batch->rows || batch->rows > trainer->desc.batch)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: batch.rows = %lu, wanted 1 to %lu",
+                         (unsigned long)batch->rows, (unsigned long)trainer->desc.batch);
+    if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: batch.first_slot = %.0f, wanted below 2^48",
+                         (double)batch->first_slot);
+    if (trainer->step >> 32)
+        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
+    ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
+    status = ssdei_train_gradients(trainer, batch, &mean);
+    if (status == SSDE_OK) status = ssdei_train_update(trainer);
+    if (status == SSDE_ERROR_NUMERIC && context) {
+        char text[sizeof context->error];
+        memcpy(text, context->error, sizeof text);
+        return ssde_fail(context, status, "training step %.0f: %.200s", (double)trainer->step, text);
+    }
+    if (status == SSDE_OK && loss) *loss = mean;
+    return status;
+}
+
+ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
+                                  double *standard_error) {
+    double mean = 0.0, squares = 0.0; /* of the losses so far: their mean, their squared distances from it */
+    size_t begin, row;
+    if (!trainer || !x || !rows)
+        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_evaluate: %s",
+                         !trainer ? "trainer is NULL"
+                         : !x     ? "x is NULL"
+                                  : "rows = 0");
+    ssdei_try(ssdei_train_data_check(trainer, x, rows));
+    if (!trainer->ema_run)
+        ssdei_try(ssdei_trainer_run(trainer, &trainer->ema_run, trainer->ema, SSDE_RUN_INFERENCE));
+    for (begin = 0; begin < rows; begin += trainer->desc.batch) {
+        size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
+        for (row = 0; row < count; row++) trainer->slot[row] = begin + row;
+        ssdei_try(ssdei_train_perturb(trainer, x + begin * trainer->dim, count, seed, 0, 0));
+        ssdei_try(ssde_run_forward(trainer->ema_run, trainer->x, trainer->label, trainer->sigma, count, seed, 0,
+                                   trainer->slot, trainer->output));
+        ssdei_try(ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+                            trainer->weight, count, trainer->dim, 1.0, trainer->losses, NULL));
+        for (row = 0; row < count; row++) {
+            double away = trainer->losses[row] - mean;
+            mean += away / (double)(begin + row + 1);
+            squares += away * (trainer->losses[row] - mean);
+        }
+    }
+    if (loss) *loss = mean;
+    if (standard_error)
+        *standard_error = rows > 1 ? sqrt(squares / (double)(rows - 1) / (double)rows) : (double)HUGE_VAL;
+    return SSDE_OK;
+}
+
+/* ---- training: the order of the data ---- */
+
+/* A permutation of 0 ... 4^half_bits - 1: eight rounds of a Feistel network keyed by (seed, pass). */
+static uint64_t ssdei_feistel(uint64_t seed, uint64_t pass, unsigned half_bits, uint64_t value) {
+    uint32_t mask = (uint32_t)(((uint64_t)1 << half_bits) - 1);
+    uint32_t left = (uint32_t)(value >> half_bits) & mask, right = (uint32_t)value & mask;
+    uint32_t key[2], round;
+    key[0] = (uint32_t)seed;
+    key[1] = (uint32_t)(seed >> 32);
+    for (round = 0; round < 8; round++) {
+        uint32_t counter[4], words[4], mixed;
+        counter[0] = right;
+        counter[1] = round;
+        counter[2] = (uint32_t)pass;
+        counter[3] = (uint32_t)(pass >> 32) << 16 | (uint32_t)SSDE_STREAM_SHUFFLE;
+        ssde_philox(counter, key, words);
+        mixed = left ^ (words[0] & mask);
+        left = right;
+        right = mixed;
+    }
+    return (uint64_t)left << half_bits | right;
+}
+
+uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position) {
+    uint64_t pass, index;
+    unsigned half_bits = 1;
+    if (count < 2) return 0;
+    pass = position / count;
+    index = position % count;
+    while (half_bits < 32 && (uint64_t)1 << 2 * half_bits < count) half_bits++;
+    /* The permuted range is less than four times as long as count: those beyond are permuted again. */
+    do index = ssdei_feistel(seed, pass, half_bits, index);
+    while (index >= count);
+    return index;
+}
+
+/* ---- text ---- */
+
+/* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
+typedef struct ssdei_text {
+    ssde_context *context;
+    char *data;
+    size_t size, capacity;
+    ssde_status status;
+} ssdei_text;
+
+/* Room for `more` further elements behind the first `used`. */
+static ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more,
+                              size_t size) {
+    size_t wanted = used + more, doubled = *capacity < SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
+    void *larger;
+    if (wanted <= *capacity) return SSDE_OK;
+    if (wanted < doubled) wanted = doubled;
+    if (wanted < 16) wanted = 16;
+    larger = ssdei_allocate(context, wanted, size);
+    if (!larger) return SSDE_ERROR_MEMORY;
+    if (used) memcpy(larger, *array, used * size);
+    ssdei_release(context, *array);
+    *array = larger;
+    *capacity = wanted;
+    return SSDE_OK;
+}
+
+static void ssdei_text_add_bytes(ssdei_text *text, const char *bytes, size_t count) {
+    void *data = text->data;
+    if (text->status != SSDE_OK) return;
+    text->status = ssdei_grow(text->context, &data, &text->capacity, text->size, count + 1, 1);
+    text->data = (char *)data;
+    if (text->status != SSDE_OK) return;
+    memcpy(text->data + text->size, bytes, count);
+    text->size += count;
+    text->data[text->size] = 0;
+}
+
+static void ssdei_text_add(ssdei_text *text, const char *string) { ssdei_text_add_bytes(text, string, strlen(string)); }
+
+static void ssdei_text_add_unsigned(ssdei_text *text, uint64_t value) {
+    char digits[20];
+    size_t first = sizeof digits;
+    do digits[--first] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    ssdei_text_add_bytes(text, digits + first, sizeof digits - first);
+}
+
+/* The shortest decimal that reads back as the same double, with a point in every locale. */
+static void ssdei_text_add_double(ssdei_text *text, double value) {
+    char decimal[40], *c;
+    int precision, point = 0;
+    for (precision = 6; precision <= 17; precision++) {
+        snprintf(decimal, sizeof decimal, "%.*g", precision, value);
+        if (strtod(decimal, NULL) == value) break;
+    }
+    for (c = decimal; *c; c++) {
+        if (strchr("+-e0123456789", *c))
+            ssdei_text_add_bytes(text, c, 1);
+        else if (!point++)
+            ssdei_text_add(text, ".");
+    }
+}
+
+/* As a JSON string. */
+static void ssdei_text_add_string(ssdei_text *text, const char *string) {
+    static const char hexadecimal[] = "0123456789abcdef";
+    ssdei_text_add(text, "\"");
+    for (; *string; string++) {
+        unsigned char c = (unsigned char)*string;
+        char escape[6] = {'\\', 'u', '0', '0', hexadecimal[c >> 4], hexadecimal[c & 15]};
+        if (c == '"' || c == '\\') {
+            escape[1] = *string;
+            ssdei_text_add_bytes(text, escape, 2);
+        } else if (c < 0x20)
+            ssdei_text_add_bytes(text, escape, 6);
+        else
+            ssdei_text_add_bytes(text, string, 1);
+    }
+    ssdei_text_add(text, "\"");
+}
+
+static void ssdei_text_release(ssdei_text *text) {
+    ssdei_release(text->context, text->data);
+    text->data = NULL;
+}
+
+/* ---- JSON ---- */
+
+/* A cursor over JSON (RFC 8259) that need not end in NUL. The first problem is kept; every later call then does nothing and
+   returns 0. */
+typedef struct ssdei_json {
+    const char *text;
+    size_t size, at;
+    int opened;          /* an object or array was just entered */
+    const char *problem; /* NULL, or what is wrong at `at` */
+} ssdei_json;
+
+static ssdei_json ssdei_json_over(const char *text, size_t size) {
+    ssdei_json json;
+    memset(&json, 0, sizeof json);
+    json.text = text;
+    json.size = size;
+    return json;
+}
+
+static int ssdei_json_fail(ssdei_json *json, const char *problem) {
+    if (!json->problem) json->problem = problem;
+    return 0;
+}
+
+/* The character at the cursor; 0 at the end. */
+static char ssdei_json_here(const ssdei_json *json) { return json->at < json->size ? json->text[json->at] : (char)0; }
+
+/* The next character that is not white space; 0 at the end. */
+static char ssdei_json_peek(ssdei_json *json) {
+    while (json->at < json->size && strchr(" \t\n\r", json->text[json->at]) && json->text[json->at]) json->at++;
+    return ssdei_json_here(json);
+}
+
+static int ssdei_json_take(ssdei_json *json, char c) {
+    if (json->problem || ssdei_json_peek(json) != c) return 0;
+    json->at++;
+    return 1;
+}
+
+static int ssdei_json_open(ssdei_json *json, char bracket) {
+    json->opened = 1;
+    return ssdei_json_take(json, bracket) ||
+           ssdei_json_fail(json, bracket == '{' ? "an object is expected" : "an array is expected");
+}
+
+/* Whether there is another element before the closing bracket; moves past the comma or the bracket. */
+static int ssdei_json_next(ssdei_json *json, char bracket) {
+    int first = json->opened;
+    json->opened = 0;
+    if (ssdei_json_take(json, bracket) || json->problem) return 0;
+    return first || ssdei_json_take(json, ',') || ssdei_json_fail(json, "a comma or a closing bracket is expected");
+}
+
+static int ssdei_json_end(ssdei_json *json) {
+    if (!json->problem && (ssdei_json_peek(json), json->at < json->size))
+        ssdei_json_fail(json, "nothing more is expected");
+    return !json->problem;
+}
+
+static unsigned ssdei_json_four_digits(ssdei_json *json) {
+    unsigned value = 0;
+    int i;
+    for (i = 0; i < 4; i++) {
+        char c = ssdei_json_here(json);
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+                                                : 16;
+        if (digit == 16) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
+        value = value * 16 + digit;
+        json->at++;
+    }
+    return value;
+}
+
+/* The character of \uXXXX, or of a surrogate pair of them, as UTF-8; the cursor is behind the first u. */
+static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
+    unsigned code = ssdei_json_four_digits(json);
+    if (json->problem) return 0;
+    if (code >= 0xd800 && code < 0xdc00 && ssdei_json_here(json) == '\\') {
+        unsigned low;
+        json->at++;
+        if (ssdei_json_here(json) != 'u') return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
+        json->at++;
+        low = ssdei_json_four_digits(json);
+        if (low < 0xdc00 || low > 0xdfff) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    }
+    if (code >= 0xd800 && code < 0xe000) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
+    if (!code) return (size_t)ssdei_json_fail(json, "a string with a zero character");
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (char)(0xc0 | code >> 6);
+        out[1] = (char)(0x80 | (code & 63));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (char)(0xe0 | code >> 12);
+        out[1] = (char)(0x80 | (code >> 6 & 63));
+        out[2] = (char)(0x80 | (code & 63));
+        return 3;
+    }
+    out[0] = (char)(0xf0 | code >> 18);
+    out[1] = (char)(0x80 | (code >> 12 & 63));
+    out[2] = (char)(0x80 | (code >> 6 & 63));
+    out[3] = (char)(0x80 | (code & 63));
+    return 4;
+}
+
+/* Decodes a string into out (NULL: skips it) with a NUL behind; never longer than its encoding. Returns bytes, with NUL. */
+static size_t ssdei_json_string(ssdei_json *json, char *out) {
+    static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    size_t length = 0;
+    if (!ssdei_json_take(json, '"')) return (size_t)ssdei_json_fail(json, "a string is expected");
+    while (ssdei_json_here(json) != '"') {
+        char bytes[4];
+        size_t count = 1;
+        bytes[0] = ssdei_json_here(json);
+        if ((unsigned char)bytes[0] < 0x20) return (size_t)ssdei_json_fail(json, "an unfinished string");
+        json->at++;
+        if (bytes[0] == '\\') {
+            char c = ssdei_json_here(json);
+            const char *escape = c ? strchr(escapes, c) : NULL;
+            if (!escape && c != 'u') return (size_t)ssdei_json_fail(json, "an unknown escape in a string");
+            json->at++;
+            if (escape)
+                bytes[0] = meanings[escape - escapes];
+            else
+                count = ssdei_json_unicode(json, bytes);
+            if (json->problem) return 0;
+        }
+        if (out) memcpy(out + length, bytes, count);
+        length += count;
+    }
+    json->at++;
+    if (out) out[length] = 0;
+    return length + 1;
+}
+
+static size_t ssdei_json_digits(ssdei_json *json) {
+    size_t start = json->at;
+    while (ssdei_json_here(json) >= '0' && ssdei_json_here(json) <= '9') json->at++;
+    return json->at - start;
+}
+
+/* Moves past a number and copies it without its point, its digits being an integer and its exponent lowered to match: so
+   written it means the same to strtod in every locale. out [160]; NULL: only moves. */
+static int ssdei_json_number_text(ssdei_json *json, char *out) {
+    size_t start, whole, fraction = 0, used = 0, i;
+    long exponent = 0;
+    int negative = 0;
+    ssdei_json_peek(json);
+    start = json->at;
+    if (ssdei_json_here(json) == '-') json->at++;
+    whole = ssdei_json_digits(json);
+    if (!whole || (whole > 1 && json->text[json->at - whole] == '0'))
+        return ssdei_json_fail(json, "a number is expected");
+    if (ssdei_json_here(json) == '.') {
+        json->at++;
+        fraction = ssdei_json_digits(json);
+        if (!fraction) return ssdei_json_fail(json, "a digit is expected behind the point");
+    }
+    if (json->at - start > 128) return ssdei_json_fail(json, "a number of more than 128 characters");
+    for (i = start; out && i < json->at; i++)
+        if (json->text[i] != '.') out[used++] = json->text[i];
+    if (ssdei_json_here(json) == 'e' || ssdei_json_here(json) == 'E') {
+        size_t digits;
+        json->at++;
+        negative = ssdei_json_here(json) == '-';
+        if (negative || ssdei_json_here(json) == '+') json->at++;
+        digits = ssdei_json_digits(json);
+        if (!digits) return ssdei_json_fail(json, "a digit is expected in the exponent");
+        for (i = json->at - digits; i < json->at && exponent < 100000; i++)
+            exponent = exponent * 10 + (json->text[i] - '0');
+    }
+    if (out) snprintf(out + used, 160 - used, "e%ld", (negative ? -exponent : exponent) - (long)fraction);
+    return 1;
+}
+
+static double ssdei_json_number(ssdei_json *json) {
+    char text[160];
+    double value;
+    if (json->problem || !ssdei_json_number_text(json, text)) return 0.0;
+    value = strtod(text, NULL);
+    if (!(fabs(value) <= DBL_MAX)) ssdei_json_fail(json, "a number beyond the range of double");
+    return value;
+}
+
+/* Digits only. */
+static uint64_t ssdei_json_unsigned(ssdei_json *json) {
+    uint64_t value = 0;
+    size_t start, i;
+    if (json->problem) return 0;
+    ssdei_json_peek(json);
+    start = json->at;
+    if (!ssdei_json_number_text(json, NULL)) return 0;
+    for (i = start; i < json->at; i++) {
+        unsigned digit = (unsigned)(json->text[i] - '0');
+        if (digit > 9 || value > (UINT64_MAX - digit) / 10) {
+            json->at = start;
+            return (uint64_t)ssdei_json_fail(json, "a whole number from 0 to 2^64 - 1 is expected");
+        }
+        value = value * 10 + digit;
+    }
+    return value;
+}
+
+static int ssdei_json_word(ssdei_json *json, const char *word) {
+    size_t length = strlen(word);
+    if (json->problem) return 0;
+    ssdei_json_peek(json);
+    if (json->size - json->at < length || memcmp(json->text + json->at, word, length)) return 0;
+    json->at += length;
+    return 1;
+}
+
+static void ssdei_json_skip_scalar(ssdei_json *json) {
+    if (ssdei_json_peek(json) == '"')
+        ssdei_json_string(json, NULL);
+    else if (!ssdei_json_word(json, "true") && !ssdei_json_word(json, "false") && !ssdei_json_word(json, "null"))
+        ssdei_json_number_text(json, NULL);
+}
+
+/* Moves past any value, without recursion. */
+static void ssdei_json_skip(ssdei_json *json) {
+    char closing[64];
+    int depth = 0;
+    do {
+        char c = ssdei_json_peek(json);
+        if (json->problem) return;
+        if (c != '{' && c != '[')
+            ssdei_json_skip_scalar(json);
+        else if (depth == (int)sizeof closing)
+            ssdei_json_fail(json, "more than 64 levels of nesting");
+        else {
+            ssdei_json_open(json, c);
+            closing[depth++] = c == '{' ? '}' : ']';
+        }
+        while (depth && !ssdei_json_next(json, closing[depth - 1])) depth--;
+        if (depth && closing[depth - 1] == '}') {
+            ssdei_json_string(json, NULL);
+            if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+        }
+    } while (depth && !json->problem);
+}
+
+/* ---- safetensors: reading ----
+   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"} and
+   "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or overlaps. */
+
+typedef enum ssdei_number_kind {
+    SSDEI_NUMBER_FLOAT,
+    SSDEI_NUMBER_BFLOAT,
+    SSDEI_NUMBER_SIGNED,
+    SSDEI_NUMBER_UNSIGNED,
+    SSDEI_NUMBER_OPAQUE /* known to the format, not to this library */
+} ssdei_number_kind;
+
+typedef struct ssdei_dtype {
+    const char *name;
+    size_t bytes;
+    ssdei_number_kind kind;
+} ssdei_dtype;
+
+static const ssdei_dtype ssdei_dtypes[] = {
+    {"F32", 4, SSDEI_NUMBER_FLOAT},     {"F64", 8, SSDEI_NUMBER_FLOAT},     {"F16", 2, SSDEI_NUMBER_FLOAT},
+    {"BF16", 2, SSDEI_NUMBER_BFLOAT},   {"I64", 8, SSDEI_NUMBER_SIGNED},    {"I32", 4, SSDEI_NUMBER_SIGNED},
+    {"I16", 2, SSDEI_NUMBER_SIGNED},    {"I8", 1, SSDEI_NUMBER_SIGNED},     {"U64", 8, SSDEI_NUMBER_UNSIGNED},
+    {"U32", 4, SSDEI_NUMBER_UNSIGNED},  {"U16", 2, SSDEI_NUMBER_UNSIGNED},  {"U8", 1, SSDEI_NUMBER_UNSIGNED},
+    {"BOOL", 1, SSDEI_NUMBER_UNSIGNED}, {"F8_E5M2", 1, SSDEI_NUMBER_OPAQUE}, {"F8_E4M3", 1, SSDEI_NUMBER_OPAQUE}};
+
+typedef struct ssdei_entry {
+    ssde_safetensor info;
+    const ssdei_dtype *dtype;
+    uint64_t begin, end; /* in the data */
+} ssdei_entry;
+
+typedef struct ssdei_metadata {
+    const char *key, *value;
+} ssdei_metadata;
+
+struct ssde_safetensors {
+    ssde_context *context;
+    char *path;
+    FILE *stream;
+    uint64_t data_start, data_size;
+    char *strings; /* every name, key and value */
+    size_t strings_size;
+    ssdei_entry *entries;
+    size_t count, capacity;
+    size_t *by_name; /* entries in the order of their names */
+    ssdei_metadata *metadata;
+    size_t metadata_count, metadata_capacity;
+};
+
+/* Files beyond 2 GB, also where long has 32 bits. */
+#if defined(_WIN32)
+static int ssdei_seek(FILE *stream, int64_t offset, int origin) { return _fseeki64(stream, offset, origin); }
+static int64_t ssdei_tell(FILE *stream) { return _ftelli64(stream); }
+#else
+static int ssdei_seek(FILE *stream, int64_t offset, int origin) {
+    return offset > LONG_MAX ? -1 : fseek(stream, (long)offset, origin);
+}
+static int64_t ssdei_tell(FILE *stream) { return ftell(stream); }
+#endif
+
+static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
+    uint64_t value = 0;
+    while (count-- > 0) value = value << 8 | bytes[count];
+    return value;
+}
+
+/* Decodes a string into file->strings, where it stays. */
+static const char *ssdei_keep_string(ssde_safetensors *file, ssdei_json *json) {
+    char *string = file->strings + file->strings_size;
+    file->strings_size += ssdei_json_string(json, string);
+    return json->problem ? NULL : string;
+}
+
+/* Decodes an object's key, which stays valid until the next string. */
+static const char *ssdei_read_key(ssde_safetensors *file, ssdei_json *json) {
+    char *key = file->strings + file->strings_size;
+    ssdei_json_string(json, key);
+    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+    return json->problem ? NULL : key;
+}
+
+static const ssdei_dtype *ssdei_read_dtype(ssde_safetensors *file, ssdei_json *json) {
+    char *name = file->strings + file->strings_size;
+    size_t i;
+    ssdei_json_string(json, name);
+    for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
+        if (!strcmp(name, ssdei_dtypes[i].name)) return &ssdei_dtypes[i];
+    ssdei_json_fail(json, "an unknown dtype");
+    return NULL;
+}
+
+static void ssdei_read_shape(ssdei_json *json, ssde_safetensor *info) {
+    info->count = 1;
+    info->rank = 0;
+    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']');) {
+        uint64_t size = ssdei_json_unsigned(json);
+        if (info->rank == (int)(sizeof info->shape / sizeof *info->shape))
+            ssdei_json_fail(json, "more than 8 axes");
+        else if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
+            ssdei_json_fail(json, "more elements than memory can hold");
+        if (json->problem) return;
+        info->shape[info->rank++] = (size_t)size;
+        info->count *= (size_t)size;
+    }
+}
+
+static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end) {
+    int count = 0;
+    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); count++)
+        *(count ? end : begin) = ssdei_json_unsigned(json);
+    if (count != 2) ssdei_json_fail(json, "data_offsets are two numbers");
+}
+
+/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. */
+static void ssdei_read_entry(ssde_safetensors *file, ssdei_json *json, ssdei_entry *entry) {
+    unsigned seen = 0, field;
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
+        const char *key = ssdei_read_key(file, json);
+        field = !key                          ? 0u
+                : !strcmp(key, "dtype")        ? 1u
+                : !strcmp(key, "shape")        ? 2u
+                : !strcmp(key, "data_offsets") ? 4u
+                                               : 0u;
+        if (!field || (seen & field)) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
+        if (field == 1) entry->dtype = ssdei_read_dtype(file, json);
+        if (field == 2) ssdei_read_shape(json, &entry->info);
+        if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
+        if (json->problem) return;
+    }
+    if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
+    if (json->problem) return;
+    entry->info.dtype = entry->dtype->name;
+    if (entry->begin > entry->end || entry->end > file->data_size)
+        ssdei_json_fail(json, "data_offsets lie outside the file");
+    else if (ssdei_multiply(entry->info.count, entry->dtype->bytes) == SIZE_MAX ||
+             entry->info.count * entry->dtype->bytes != entry->end - entry->begin)
+        ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
+}
+
+static ssde_status ssdei_read_metadata(ssde_safetensors *file, ssdei_json *json) {
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
+        void *array = file->metadata;
+        ssdei_metadata *metadata;
+        ssde_status status = ssdei_grow(file->context, &array, &file->metadata_capacity, file->metadata_count, 1,
+                                        sizeof *file->metadata);
+        file->metadata = (ssdei_metadata *)array;
+        ssdei_try(status);
+        metadata = &file->metadata[file->metadata_count];
+        metadata->key = ssdei_keep_string(file, json);
+        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+        metadata->value = ssdei_keep_string(file, json);
+        if (json->problem) break;
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_header_failure(const ssde_safetensors *file, const ssdei_json *json, const char *name) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)", file->path,
+                     name, json->problem, (unsigned long)json->at);
+}
+
+static ssde_status ssdei_read_header(ssde_safetensors *file, const char *header, size_t size) {
+    ssdei_json json = ssdei_json_over(header, size);
+    const char *name = "";
+    int seen_metadata = 0;
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        void *array = file->entries;
+        ssde_status status =
+            ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
+        file->entries = (ssdei_entry *)array;
+        ssdei_try(status);
+        name = ssdei_keep_string(file, &json);
+        if (!name) name = "";
+        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        if (json.problem) break;
+        if (!strcmp(name, "__metadata__")) {
+            if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
+            ssdei_try(ssdei_read_metadata(file, &json));
+        } else {
+            ssdei_entry *entry = &file->entries[file->count];
+            memset(entry, 0, sizeof *entry);
+            entry->info.name = name;
+            ssdei_read_entry(file, &json, entry);
+            file->count++;
+        }
+        if (json.problem) break;
+    }
+    return ssdei_json_end(&json) ? SSDE_OK : ssdei_header_failure(file, &json, name);
+}
+
+static int ssdei_name_before(const ssde_safetensors *file, size_t a, size_t b) {
+    return strcmp(file->entries[a].info.name, file->entries[b].info.name) < 0;
+}
+
+static int ssdei_offset_before(const ssde_safetensors *file, size_t a, size_t b) {
+    const ssdei_entry *x = &file->entries[a], *y = &file->entries[b];
+    return x->begin < y->begin || (x->begin == y->begin && x->end < y->end);
+}
+
+/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its own. */
+static void ssdei_sort_entries(const ssde_safetensors *file, size_t *order,
+                               int (*before)(const ssde_safetensors *file, size_t a, size_t b)) {
+    size_t gap = 1, i;
+    for (i = 0; i < file->count; i++) order[i] = i;
+    while (gap < file->count / 3) gap = 3 * gap + 1;
+    for (; gap; gap /= 3) {
+        for (i = gap; i < file->count; i++) {
+            size_t moving = order[i], j = i;
+            for (; j >= gap && before(file, moving, order[j - gap]); j -= gap) order[j] = order[j - gap];
+            order[j] = moving;
+        }
+    }
+}
+
+/* The tensors cover the data without holes or overlaps, and no name comes twice. Leaves by_name sorted. */
+static ssde_status ssdei_check_entries(ssde_safetensors *file) {
+    uint64_t covered = 0;
+    size_t i;
+    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
+    if (!file->by_name) return SSDE_ERROR_MEMORY;
+    ssdei_sort_entries(file, file->by_name, ssdei_offset_before);
+    for (i = 0; i < file->count; i++) {
+        const ssdei_entry *entry = &file->entries[file->by_name[i]];
+        if (entry->begin != covered)
+            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu",
+                             file->path, entry->info.name, (unsigned long long)entry->begin,
+                             (unsigned long long)covered);
+        covered = entry->end;
+    }
+    if (covered != file->data_size)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu", file->path,
+                         (unsigned long long)file->data_size, (unsigned long long)covered);
+    ssdei_sort_entries(file, file->by_name, ssdei_name_before);
+    for (i = 1; i < file->count; i++) {
+        const char *name = file->entries[file->by_name[i]].info.name;
+        if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
+            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s' has tensor '%.60s' twice", file->path, name);
+    }
+    return SSDE_OK;
+}
+
+/* The format allows headers up to 100 MB. */
+enum { SSDEI_MAX_HEADER = 100000000 };
+
+static ssde_status ssdei_load_header(ssde_safetensors *file) {
+    unsigned char length[8];
+    uint64_t header_size;
+    int64_t size = ssdei_seek(file->stream, 0, SEEK_END) ? -1 : ssdei_tell(file->stream);
+    char *header;
+    ssde_status status;
+    if (size < 0 || ssdei_seek(file->stream, 0, SEEK_SET))
+        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", file->path);
+    if (fread(length, 1, sizeof length, file->stream) != sizeof length)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
+                         file->path);
+    header_size = ssdei_little_endian(length, sizeof length);
+    if (header_size > (uint64_t)size - 8 || header_size > SSDEI_MAX_HEADER)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                         "'%.120s' is no safetensors file: a header of %llu bytes in a file of %llu", file->path,
+                         (unsigned long long)header_size, (unsigned long long)size);
+    file->data_start = 8 + header_size;
+    file->data_size = (uint64_t)size - file->data_start;
+    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    status = !header || !file->strings ? SSDE_ERROR_MEMORY
+             : fread(header, 1, (size_t)header_size, file->stream) != (size_t)header_size
+                 ? ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read the header of '%.180s'", file->path)
+                 : ssdei_read_header(file, header, (size_t)header_size);
+    ssdei_release(file->context, header);
+    return status == SSDE_OK ? ssdei_check_entries(file) : status;
+}
+
+ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file, const char *path) {
+    ssde_safetensors *opened;
+    ssde_status status;
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: file is NULL");
+    *file = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: path is NULL");
+    opened = (ssde_safetensors *)ssdei_allocate(context, 1, sizeof *opened);
+    if (!opened) return SSDE_ERROR_MEMORY;
+    opened->context = context;
+    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
+    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
+    opened->stream = opened->path ? fopen(path, "rb") : NULL;
+    status = !opened->path ? SSDE_ERROR_MEMORY
+             : !opened->stream
+                 ? ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path)
+                 : ssdei_load_header(opened);
+    if (status != SSDE_OK)
+        ssde_safetensors_close(opened);
+    else
+        *file = opened;
+    return status;
+}
+
+void ssde_safetensors_close(ssde_safetensors *file) {
+    if (!file) return;
+    if (file->stream) fclose(file->stream);
+    ssdei_release(file->context, file->path);
+    ssdei_release(file->context, file->strings);
+    ssdei_release(file->context, file->entries);
+    ssdei_release(file->context, file->by_name);
+    ssdei_release(file->context, file->metadata);
+    ssdei_release(file->context, file);
+}
+
+size_t ssde_safetensors_count(const ssde_safetensors *file) { return file ? file->count : 0; }
+
+const ssde_safetensor *ssde_safetensors_get(const ssde_safetensors *file, size_t index) {
+    return file && index < file->count ? &file->entries[index].info : NULL;
+}
+
+const ssde_safetensor *ssde_safetensors_find(const ssde_safetensors *file, const char *name) {
+    size_t low = 0, high = file && name ? file->count : 0;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const ssde_safetensor *tensor = &file->entries[file->by_name[middle]].info;
+        int order = strcmp(name, tensor->name);
+        if (!order) return tensor;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const char *ssde_safetensors_metadata(const ssde_safetensors *file, const char *key) {
+    size_t i;
+    for (i = 0; file && key && i < file->metadata_count; i++)
+        if (!strcmp(file->metadata[i].key, key)) return file->metadata[i].value;
+    return NULL;
+}
+
+/* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
+static double ssdei_half(uint64_t bits) {
+    int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
+    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+                  : exponent     ? ldexp(1024 + fraction, exponent - 25)
+                                 : ldexp(fraction, -24);
+    return bits >> 15 ? -size : size;
+}
+
+static double ssdei_number(const ssdei_dtype *dtype, const unsigned char *bytes) {
+    uint64_t bits = ssdei_little_endian(bytes, dtype->bytes);
+    uint32_t word = (uint32_t)(dtype->kind == SSDEI_NUMBER_BFLOAT ? bits << 16 : bits);
+    float single;
+    double number;
+    switch (dtype->kind) {
+    case SSDEI_NUMBER_UNSIGNED: return (double)bits;
+    case SSDEI_NUMBER_SIGNED: /* the sign bit weighs -2^(bits - 1) */
+        return bits >> (8 * dtype->bytes - 1) ? -(double)((~bits << (64 - 8 * dtype->bytes) >> (64 - 8 * dtype->bytes)) + 1)
+                                              : (double)bits;
+    default:
+        if (dtype->bytes == 2 && dtype->kind == SSDEI_NUMBER_FLOAT) return ssdei_half(bits);
+        memcpy(&single, &word, sizeof single);
+        memcpy(&number, &bits, sizeof number);
+        return dtype->bytes == 8 ? number : (double)single;
+    }
+}
+
+/* One of values and doubles is NULL. */
+static ssde_status ssdei_read_values(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values,
+                                     double *doubles) {
+    unsigned char bytes[4096];
+    const ssde_safetensor *found;
+    const ssdei_entry *entry;
+    size_t done = 0, i;
+    if (!file || !tensor || (!values && !doubles))
+        return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_safetensors_read: %s is NULL",
+                         !file     ? "file"
+                         : !tensor ? "tensor"
+                                   : "values");
+    found = ssde_safetensors_find(file, tensor->name);
+    if (!found || found->count != tensor->count)
+        return ssde_fail(file->context, SSDE_ERROR_ARGUMENT, "'%.90s' has no such tensor '%.60s'", file->path,
+                         tensor->name ? tensor->name : "NULL");
+    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': tensor '%.60s' has dtype %s", file->path,
+                         tensor->name, tensor->dtype);
+    if (ssdei_seek(file->stream, (int64_t)(file->data_start + entry->begin), SEEK_SET))
+        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot move to tensor '%.60s' in '%.90s'", tensor->name,
+                         file->path);
+    while (done < tensor->count) {
+        size_t size = entry->dtype->bytes, count = sizeof bytes / size;
+        if (count > tensor->count - done) count = tensor->count - done;
+        if (fread(bytes, size, count, file->stream) != count)
+            return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read tensor '%.60s' of '%.90s'", tensor->name,
+                             file->path);
+        for (i = 0; i < count; i++) {
+            double number = ssdei_number(entry->dtype, bytes + i * size);
+            if (doubles)
+                doubles[done + i] = number;
+            else
+                values[done + i] = number > FLT_MAX ? HUGE_VALF : number < -FLT_MAX ? -HUGE_VALF : (float)number;
+        }
+        done += count;
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_safetensors_read(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values) {
+    return ssdei_read_values(file, tensor, values, NULL);
+}
+
+ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssde_safetensor *tensor, double *values) {
+    return ssdei_read_values(file, tensor, NULL, values);
+}
+
+/* ---- safetensors: writing ----
+   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the header
+   is held in memory. */
+
+typedef struct ssdei_tensor_writer {
+    ssdei_writer file;
+    ssdei_text header;
+    uint64_t data_size;
+    int metadata_open;
+} ssdei_tensor_writer;
+
+static void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
+    memset(writer, 0, sizeof *writer);
+    writer->header.context = context;
+    ssdei_text_add(&writer->header, "{\"__metadata__\":{");
+}
+
+/* All metadata comes before the first tensor. */
+static void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    if (writer->metadata_open++) ssdei_text_add(&writer->header, ",");
+    ssdei_text_add_string(&writer->header, key);
+    ssdei_text_add(&writer->header, ":");
+    ssdei_text_add_string(&writer->header, value);
+}
+
+static void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_parameter *info) {
+    ssdei_text *header = &writer->header;
+    char name[sizeof info->name + 16];
+    int axis;
+    snprintf(name, sizeof name, "%s%s", prefix, info->name);
+    ssdei_text_add(header, writer->data_size ? "," : "},");
+    ssdei_text_add_string(header, name);
+    ssdei_text_add(header, ":{\"dtype\":\"F32\",\"shape\":[");
+    for (axis = 0; axis < info->rank; axis++) {
+        if (axis) ssdei_text_add(header, ",");
+        ssdei_text_add_unsigned(header, info->shape[axis]);
+    }
+    ssdei_text_add(header, "],\"data_offsets\":[");
+    ssdei_text_add_unsigned(header, writer->data_size);
+    writer->data_size += 4 * (uint64_t)info->count;
+    ssdei_text_add(header, ",");
+    ssdei_text_add_unsigned(header, writer->data_size);
+    ssdei_text_add(header, "]}");
+}
+
+/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
+static ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
+    ssdei_text *header = &writer->header;
+    unsigned char length[8];
+    size_t i;
+    ssdei_text_add(header, writer->data_size ? "}" : "}}");
+    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
+    ssdei_try(header->status);
+    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
+    ssdei_writer_put(&writer->file, length, sizeof length);
+    ssdei_writer_put(&writer->file, header->data, header->size);
+    return writer->file.status;
+}
+
+static void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
+    unsigned char bytes[4096];
+    size_t i, used = 0;
+    for (i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bytes[used++] = (unsigned char)bits;
+        bytes[used++] = (unsigned char)(bits >> 8);
+        bytes[used++] = (unsigned char)(bits >> 16);
+        bytes[used++] = (unsigned char)(bits >> 24);
+        if (used < sizeof bytes && i + 1 < count) continue;
+        ssdei_writer_put(&writer->file, bytes, used);
+        used = 0;
+    }
+}
+
+/* Puts one set of values of a network's parameters, which lie in memory order; only: trainable ones. `scratch` holds the
+   largest parameter. */
+static void ssdei_tensor_writer_put_all(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights,
+                                        int only_trainable, float *scratch) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        if (only_trainable && !parameter->info.trainable) continue;
+        ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
+        ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
+    }
+}
+
+/* Commits if everything went well until now, else removes what was written. */
+static ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+    if (status != SSDE_OK)
+        ssdei_writer_abandon(&writer->file);
+    else
+        status = ssdei_writer_commit(&writer->file);
+    ssdei_text_release(&writer->header);
+    return status;
+}
+
+/* Room for the largest parameter in file order. */
+static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+    size_t i, most = 1;
+    for (i = 0; i < net->parameter_count; i++)
+        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
+    return (float *)ssdei_allocate(context, most, sizeof(float));
+}
+
+/* ---- descriptions ----
+   A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per struct
+   names its fields; it writes them, reads them, or compares them with what a file says. */
+
+typedef enum ssdei_fields_mode { SSDEI_FIELDS_WRITE, SSDEI_FIELDS_READ, SSDEI_FIELDS_COMPARE } ssdei_fields_mode;
+
+typedef struct ssdei_fields {
+    ssdei_fields_mode mode;
+    ssde_context *context;
+    ssde_status status; /* the first failure; then nothing more happens */
+    ssdei_text text;    /* written to */
+    const char *json;   /* read from, or compared with */
+    const char *path;   /* of the file, for error texts */
+} ssdei_fields;
+
+static ssdei_fields ssdei_fields_over(ssdei_fields_mode mode, ssde_context *context, const char *json,
+                                      const char *path) {
+    ssdei_fields fields;
+    memset(&fields, 0, sizeof fields);
+    fields.mode = mode;
+    fields.context = fields.text.context = context;
+    fields.json = json;
+    fields.path = path;
+    return fields;
+}
+
+static void ssdei_fields_fail(ssdei_fields *fields, const char *key, const char *problem) {
+    if (fields->status != SSDE_OK) return;
+    if (fields->mode == SSDEI_FIELDS_WRITE)
+        fields->status = ssde_fail(fields->context, SSDE_ERROR_ARGUMENT, "'%.40s' %s", key, problem);
+    else
+        fields->status = ssde_fail(fields->context, SSDE_ERROR_FORMAT, "'%.100s': '%.40s' in its description %s",
+                                   fields->path, key, problem);
+}
+
+/* Notes the reader's problem; whether there was none. */
+static int ssdei_field_end(ssdei_fields *fields, const char *key, const ssdei_json *value) {
+    char problem[120];
+    if (!value->problem) return 1;
+    snprintf(problem, sizeof problem, "cannot be read: %s", value->problem);
+    ssdei_fields_fail(fields, key, problem);
+    return 0;
+}
+
+/* Sets *value to the value of a key; 0 if the description has no such key or is no JSON object. */
+static int ssdei_fields_find(ssdei_fields *fields, const char *key, ssdei_json *value) {
+    ssdei_json json = ssdei_json_over(fields->json, strlen(fields->json));
+    int found = 0;
+    if (fields->status != SSDE_OK) return 0;
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        char name[64];
+        size_t start = json.at;
+        ssdei_json_string(&json, NULL);
+        name[0] = 0;
+        if (json.at - start < sizeof name) { /* decoded it is no longer */
+            json.at = start;
+            ssdei_json_string(&json, name);
+        }
+        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        if (!json.problem && !strcmp(name, key)) {
+            if (found++) ssdei_json_fail(&json, "the key comes twice");
+            *value = json;
+        }
+        ssdei_json_skip(&json);
+    }
+    ssdei_json_end(&json);
+    ssdei_field_end(fields, key, &json);
+    return found && fields->status == SSDE_OK;
+}
+
+/* Begins a field: whether its value is to be read from *value. When writing, key and colon are written. */
+static int ssdei_field_begin(ssdei_fields *fields, const char *key, ssdei_json *value) {
+    if (fields->status != SSDE_OK) return 0;
+    if (fields->mode == SSDEI_FIELDS_WRITE) {
+        ssdei_text_add(&fields->text, fields->text.size ? ", " : "{");
+        ssdei_text_add_string(&fields->text, key);
+        ssdei_text_add(&fields->text, ": ");
+        return 0;
+    }
+    if (ssdei_fields_find(fields, key, value)) return 1;
+    ssdei_fields_fail(fields, key, "is missing");
+    return 0;
+}
+
+static double ssdei_field_number(ssdei_fields *fields, const char *key, double number) {
+    ssdei_json value;
+    double read;
+    if (!ssdei_field_begin(fields, key, &value)) {
+        if (fields->mode == SSDEI_FIELDS_WRITE && !(fabs(number) <= DBL_MAX)) ssdei_fields_fail(fields, key, "is not finite");
+        if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_double(&fields->text, number);
+        return number;
+    }
+    read = ssdei_json_number(&value);
+    if (!ssdei_field_end(fields, key, &value)) return number;
+    if (fields->mode == SSDEI_FIELDS_COMPARE && !(read == number)) {
+        char problem[80];
+        snprintf(problem, sizeof problem, "is %.9g, the trainer's is %.9g", read, number);
+        ssdei_fields_fail(fields, key, problem);
+    }
+    return read;
+}
+
+/* A whole number from 0 to most. */
+static double ssdei_field_whole(ssdei_fields *fields, const char *key, double number, double most) {
+    double read = ssdei_field_number(fields, key, number);
+    if (read >= 0.0 && read <= most && !(floor(read) < read)) return read;
+    if (fields->status == SSDE_OK) {
+        char problem[80];
+        snprintf(problem, sizeof problem, "is %.9g, not a whole number from 0 to %.9g", read, most);
+        ssdei_fields_fail(fields, key, problem);
+    }
+    return number;
+}
+
+static int ssdei_field_int(ssdei_fields *fields, const char *key, int number) {
+    return (int)ssdei_field_whole(fields, key, (double)number, (double)INT_MAX);
+}
+
+static size_t ssdei_field_size(ssdei_fields *fields, const char *key, size_t number) {
+    return (size_t)ssdei_field_whole(fields, key, (double)number, (double)0x7fffffff);
+}
+
+static uint64_t ssdei_field_unsigned(ssdei_fields *fields, const char *key, uint64_t number) {
+    ssdei_json value;
+    uint64_t read;
+    if (!ssdei_field_begin(fields, key, &value)) {
+        if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_unsigned(&fields->text, number);
+        return number;
+    }
+    read = ssdei_json_unsigned(&value);
+    if (!ssdei_field_end(fields, key, &value)) return number;
+    if (fields->mode == SSDEI_FIELDS_COMPARE && read != number) {
+        char problem[80];
+        snprintf(problem, sizeof problem, "is %llu, the trainer's is %llu", (unsigned long long)read,
+                 (unsigned long long)number);
+        ssdei_fields_fail(fields, key, problem);
+    }
+    return read;
+}
+
+static int ssdei_field_flag(ssdei_fields *fields, const char *key, int flag) {
+    ssdei_json value;
+    int read;
+    if (!ssdei_field_begin(fields, key, &value)) {
+        if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add(&fields->text, flag ? "true" : "false");
+        return flag;
+    }
+    read = ssdei_json_word(&value, "true");
+    if (!read && !ssdei_json_word(&value, "false")) ssdei_json_fail(&value, "true or false is expected");
+    if (!ssdei_field_end(fields, key, &value)) return flag;
+    if (fields->mode == SSDEI_FIELDS_COMPARE && read != (flag != 0))
+        ssdei_fields_fail(fields, key, read ? "is true, the trainer's is false" : "is false, the trainer's is true");
+    return read;
+}
+
+/* One of `names`, which end in NULL, as its index. */
+static int ssdei_field_choice(ssdei_fields *fields, const char *key, int choice, const char *const *names) {
+    ssdei_json value;
+    char name[64] = "", problem[200];
+    size_t start;
+    int i, known = 0;
+    while (names[known]) known++;
+    if (choice < 0 || choice >= known) {
+        ssdei_fields_fail(fields, key, "is none of its enumeration");
+        return 0;
+    }
+    if (!ssdei_field_begin(fields, key, &value)) {
+        if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_string(&fields->text, names[choice]);
+        return choice;
+    }
+    ssdei_json_peek(&value);
+    start = value.at;
+    ssdei_json_string(&value, NULL);
+    if (!ssdei_field_end(fields, key, &value)) return choice;
+    if (value.at - start < sizeof name) {
+        value.at = start;
+        ssdei_json_string(&value, name);
+    }
+    snprintf(problem, sizeof problem, "is '%s', the trainer's is '%s'", name, names[choice]);
+    for (i = 0; names[i]; i++) {
+        if (strcmp(name, names[i])) continue;
+        if (fields->mode == SSDEI_FIELDS_COMPARE && i != choice) ssdei_fields_fail(fields, key, problem);
+        return i;
+    }
+    snprintf(problem, sizeof problem, "is '%s', which scoresde does not know", name);
+    ssdei_fields_fail(fields, key, problem);
+    fields->status = SSDE_ERROR_UNSUPPORTED;
+    return choice;
+}
+
+/* Up to `capacity` numbers; returns how many. */
+static int ssdei_field_list(ssdei_fields *fields, const char *key, double *numbers, int count, int capacity) {
+    ssdei_json value;
+    int i;
+    if (!ssdei_field_begin(fields, key, &value)) {
+        if (fields->mode != SSDEI_FIELDS_WRITE) return count;
+        if (count < 0 || count > capacity) {
+            ssdei_fields_fail(fields, key, "has too many entries");
+            return 0;
+        }
+        for (i = 0; i < count; i++) {
+            ssdei_text_add(&fields->text, i ? ", " : "[");
+            ssdei_text_add_double(&fields->text, numbers[i]);
+        }
+        ssdei_text_add(&fields->text, count ? "]" : "[]");
+        return count;
+    }
+    i = 0;
+    for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']');) {
+        double number = ssdei_json_number(&value);
+        if (i == capacity) ssdei_json_fail(&value, "has too many entries");
+        if (!value.problem) numbers[i++] = number;
+    }
+    return ssdei_field_end(fields, key, &value) ? i : count;
+}
+
+/* The same for whole numbers from 1 to most. */
+static int ssdei_field_sizes(ssdei_fields *fields, const char *key, double *numbers, int count, int capacity,
+                             double most) {
+    int i;
+    count = ssdei_field_list(fields, key, numbers, count, capacity);
+    for (i = 0; i < count && fields->status == SSDE_OK; i++) {
+        if (numbers[i] >= 1.0 && numbers[i] <= most && !(floor(numbers[i]) < numbers[i])) continue;
+        ssdei_fields_fail(fields, key, "has an entry that is not a positive whole number, or too large");
+        numbers[i] = 1.0;
+    }
+    return count;
+}
+
+static const char *const ssdei_embedding_names[] = {"positional", "fourier", NULL};
+static const char *const ssdei_unet_names[] = {"ncsnpp", NULL};
+static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+
+static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+    ssdei_json value;
+    int square = fields->mode == SSDEI_FIELDS_WRITE ? desc->height == desc->width
+                                                    : !ssdei_fields_find(fields, "data.image_height", &value);
+    if (square)
+        desc->height = desc->width = ssdei_field_size(fields, "data.image_size", desc->width);
+    else {
+        desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
+        desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+    }
+    desc->channels = ssdei_field_size(fields, "data.num_channels", desc->channels);
+    desc->centered = ssdei_field_flag(fields, "data.centered", desc->centered);
+}
+
+static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+    double numbers[SSDE_MAX_LEVELS];
+    int i, count;
+    for (i = 0; i < desc->num_levels && i < SSDE_MAX_LEVELS; i++) numbers[i] = (double)desc->ch_mult[i];
+    count = ssdei_field_sizes(fields, "model.ch_mult", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
+    for (i = 0; i < count; i++) desc->ch_mult[i] = (int)numbers[i];
+    desc->num_levels = count;
+    for (i = 0; i < desc->num_attn_resolutions && i < SSDE_MAX_LEVELS; i++)
+        numbers[i] = (double)desc->attn_resolutions[i];
+    count = ssdei_field_sizes(fields, "model.attn_resolutions", numbers, desc->num_attn_resolutions, SSDE_MAX_LEVELS,
+                              2147483647.0);
+    for (i = 0; i < count; i++) desc->attn_resolutions[i] = (size_t)numbers[i];
+    desc->num_attn_resolutions = count;
+}
+
+static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+    static const char *const resblock[] = {"ddpm", "biggan", NULL};
+    static const char *const progressive[] = {"none", "output_skip", "residual", NULL};
+    static const char *const progressive_input[] = {"none", "input_skip", "residual", NULL};
+    static const char *const combine[] = {"sum", "cat", NULL};
+    ssdei_field_choice(fields, "model.name", 0, ssdei_unet_names);
+    ssdei_unet_image_fields(fields, desc);
+    ssdei_unet_level_fields(fields, desc);
+    desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
+    desc->num_res_blocks = ssdei_field_int(fields, "model.num_res_blocks", desc->num_res_blocks);
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->resamp_with_conv = ssdei_field_flag(fields, "model.resamp_with_conv", desc->resamp_with_conv);
+    desc->conditional = ssdei_field_flag(fields, "model.conditional", desc->conditional);
+    desc->fir = ssdei_field_flag(fields, "model.fir", desc->fir);
+    desc->fir_taps =
+        ssdei_field_list(fields, "model.fir_kernel", desc->fir_kernel, desc->fir_taps, SSDE_MAX_FIR_TAPS);
+    desc->skip_rescale = ssdei_field_flag(fields, "model.skip_rescale", desc->skip_rescale);
+    desc->resblock_type = (ssde_resblock_type)ssdei_field_choice(fields, "model.resblock_type",
+                                                                 (int)desc->resblock_type, resblock);
+    desc->progressive = (ssde_progressive)ssdei_field_choice(fields, "model.progressive", (int)desc->progressive,
+                                                             progressive);
+    desc->progressive_input = (ssde_progressive_input)ssdei_field_choice(
+        fields, "model.progressive_input", (int)desc->progressive_input, progressive_input);
+    desc->progressive_combine = (ssde_progressive_combine)ssdei_field_choice(
+        fields, "model.progressive_combine", (int)desc->progressive_combine, combine);
+    desc->embedding_type = (ssde_embedding_type)ssdei_field_choice(fields, "model.embedding_type",
+                                                                   (int)desc->embedding_type, ssdei_embedding_names);
+    desc->fourier_scale = ssdei_field_number(fields, "model.fourier_scale", desc->fourier_scale);
+    desc->init_scale = ssdei_field_number(fields, "model.init_scale", desc->init_scale);
+    desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
+}
+
+static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
+    ssdei_field_choice(fields, "model.name", 0, ssdei_mlp_names);
+    desc->dim = ssdei_field_size(fields, "data.dim", desc->dim);
+    desc->hidden = ssdei_field_size(fields, "model.hidden", desc->hidden);
+    desc->layers = ssdei_field_int(fields, "model.layers", desc->layers);
+    desc->embedding_type = (ssde_embedding_type)ssdei_field_choice(fields, "model.embedding_type",
+                                                                   (int)desc->embedding_type, ssdei_embedding_names);
+    desc->fourier_scale = ssdei_field_number(fields, "model.fourier_scale", desc->fourier_scale);
+    desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
+}
+
+/* Everything but the functions of an affine SDE. */
+static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
+    static const char *const names[] = {"vesde", "vpsde", "subvpsde", NULL};
+    ssdei_json value;
+    sde->kind = (ssde_sde_kind)ssdei_field_choice(fields, "training.sde", (int)sde->kind, names);
+    if (sde->kind == SSDE_VE) {
+        sde->sigma_min = ssdei_field_number(fields, "model.sigma_min", sde->sigma_min);
+        sde->sigma_max = ssdei_field_number(fields, "model.sigma_max", sde->sigma_max);
+    } else {
+        sde->beta_min = ssdei_field_number(fields, "model.beta_min", sde->beta_min);
+        sde->beta_max = ssdei_field_number(fields, "model.beta_max", sde->beta_max);
+    }
+    sde->N = ssdei_field_int(fields, "model.num_scales", sde->N);
+    /* Not the reference's; written where it is not the family's own. */
+    if (fields->mode == SSDEI_FIELDS_WRITE ? sde->prior_std > 0.0 || sde->prior_std < 0.0
+                                           : ssdei_fields_find(fields, "sde.prior_std", &value))
+        sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
+}
+
+/* Ends what was written; the caller owns *text, which came from fields->context. */
+static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
+    ssdei_text_add(&fields->text, fields->text.size ? "}" : "{}");
+    if (fields->status == SSDE_OK) fields->status = fields->text.status;
+    if (fields->status == SSDE_OK)
+        *text = fields->text.data;
+    else
+        ssdei_text_release(&fields->text);
+    return fields->status;
+}
+
+/* Called when these networks are built: net->description is what ssde_net_save will write. */
+static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_unet_desc copy = *desc;
+    ssdei_unet_fields(&fields, &copy);
+    return ssdei_fields_finish(&fields, &net->description);
+}
+
+static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_mlp_desc copy = *desc;
+    ssdei_mlp_fields(&fields, &copy);
+    return ssdei_fields_finish(&fields, &net->description);
+}
+
+/* A network's description with the SDE's fields, if it is not NULL, behind its own. continuous: as the reference's
+   training.continuous, whether labels are functions of t rather than indices. */
+static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
+                                        int continuous, char **text) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
+    if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
+    if (sde) {
+        ssde_sde copy = *sde;
+        ssdei_sde_fields(&fields, &copy);
+        ssdei_field_flag(&fields, "training.continuous", continuous);
+    }
+    return ssdei_fields_finish(&fields, text);
+}
+
+/* ---- models ---- */
+
+/* Names the first parameter that is not finite, and value's index in memory order. */
+static ssde_status ssdei_weights_finite(ssde_context *context, const ssde_net *net, const float *weights,
+                                        const char *what) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        size_t bad = ssdei_first_nonfinite(weights + parameter->offset, parameter->info.count);
+        if (bad < parameter->info.count)
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s%s has a value that is not finite", what,
+                             parameter->info.name);
+    }
+    return SSDE_OK;
+}
+
+/* Saves net with the weights given under the names of the reference. */
+static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, const float *weights,
+                                    const ssde_sde *sde, int continuous, const char *path) {
+    ssdei_tensor_writer writer;
+    float *scratch;
+    char *config = NULL;
+    size_t i;
+    ssde_status status;
+    if (!net->description)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "only networks of ssde_unet_create and ssde_mlp_create can be saved as models");
+    if (sde) {
+        ssdei_try(ssde_sde_check(context, sde));
+        if (sde->kind == SSDE_AFFINE)
+            return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                             "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
+    }
+    ssdei_try(ssdei_weights_finite(context, net, weights, ""));
+    ssdei_try(ssdei_describe_model(context, net->description, sde, continuous, &config));
+    ssdei_tensor_writer_begin(&writer, context);
+    ssdei_tensor_writer_metadata(&writer, "config", config);
+    ssdei_release(context, config);
+    for (i = 0; i < net->parameter_count; i++) ssdei_tensor_writer_declare(&writer, "", &net->parameters[i].info);
+    scratch = ssdei_parameter_scratch(context, net);
+    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) ssdei_tensor_writer_put_all(&writer, net, weights, 0, scratch);
+    ssdei_release(context, scratch);
+    return ssdei_tensor_writer_end(&writer, status);
+}
+
+ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path) {
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: net is not finished");
+    if (!path) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: path is NULL");
+    return ssdei_model_save(net->context, net, net->weights, sde, 1, path);
+}
+
+/* Reads the tensor of one parameter, checked, into `weights` in memory order. */
+static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_parameter *parameter,
+                                        const ssde_safetensors *file, const char *prefix, float *scratch,
+                                        float *weights) {
+    const ssde_parameter *info = &parameter->info;
+    const ssde_safetensor *tensor;
+    char name[sizeof info->name + 16];
+    int axis, same;
+    snprintf(name, sizeof name, "%s%s", prefix, info->name);
+    tensor = ssde_safetensors_find(file, name);
+    if (!tensor) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, name);
+    same = tensor->rank == info->rank;
+    for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
+    if (!same)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "'%.60s': tensor '%s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]",
+                         file->path, name, tensor->rank, (unsigned long)tensor->shape[0],
+                         (unsigned long)tensor->shape[1], info->rank, (unsigned long)info->shape[0],
+                         (unsigned long)info->shape[1]);
+    if (tensor->dtype[0] != 'F' && tensor->dtype[0] != 'B')
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%s' has dtype %s, not a floating one", file->path,
+                         name, tensor->dtype);
+    ssdei_try(ssde_safetensors_read(file, tensor, scratch));
+    if (ssdei_first_nonfinite(scratch, info->count) < info->count)
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%s' has a value that is not finite", file->path,
+                         name);
+    ssdei_parameter_from_file(parameter, scratch, weights + parameter->offset);
+    return SSDE_OK;
+}
+
+/* Reads one set of values of a network's parameters. */
+static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *net, const ssde_safetensors *file,
+                                         const char *prefix, int only_trainable, float *weights) {
+    float *scratch = ssdei_parameter_scratch(context, net);
+    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
+    size_t i;
+    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
+        if (!only_trainable || net->parameters[i].info.trainable)
+            status = ssdei_parameter_load(context, &net->parameters[i], file, prefix, scratch, weights);
+    ssdei_release(context, scratch);
+    return status;
+}
+
+/* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is a
+   buffer that the reference's files carry. */
+static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_safetensors *file) {
+    size_t extra = file->count - net->parameter_count, i, j;
+    if (ssde_safetensors_find(file, "sigmas")) extra--;
+    for (i = 0; extra && i < file->count; i++) {
+        const char *name = file->entries[i].info.name;
+        for (j = 0; j < net->parameter_count && strcmp(name, net->parameters[j].info.name); j++) continue;
+        if (j == net->parameter_count && strcmp(name, "sigmas"))
+            return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
+                             file->path, name);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_weights_load(ssde_context *context, const ssde_net *net, const ssde_safetensors *file,
+                                      float *weights) {
+    ssdei_try(ssdei_parameters_load(context, net, file, "", 0, weights));
+    return ssdei_check_superfluous(context, net, file);
+}
+
+ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
+    ssde_safetensors *file;
+    float *weights;
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_weights: net is not finished");
+    ssdei_try(ssde_safetensors_open(net->context, &file, path));
+    /* aside, so that a file with an error changes nothing */
+    weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
+    status = weights ? ssdei_weights_load(net->context, net, file, weights) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) {
+        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
+        net->version++;
+    }
+    ssdei_release(net->context, weights);
+    ssde_safetensors_close(file);
+    return status;
+}
+
+static size_t ssdei_file_numbers(const ssde_safetensors *file) {
+    size_t total = 0, i;
+    for (i = 0; i < file->count; i++) {
+        size_t count = file->entries[i].info.count;
+        total = total > SIZE_MAX - count ? SIZE_MAX : total + count;
+    }
+    return total;
+}
+
+/* A few bytes of description can ask for any amount of memory: it must not exceed what the file has numbers for. `least` is
+   a lower bound of the network's parameters. */
+static ssde_status ssdei_check_described_size(ssdei_fields *fields, const ssde_safetensors *file, double least) {
+    if (fields->status == SSDE_OK && least > (double)ssdei_file_numbers(file))
+        fields->status =
+            ssde_fail(fields->context, SSDE_ERROR_SHAPE,
+                      "'%.100s' describes a network of %.3g or more parameters and has %.3g", fields->path, least,
+                      (double)ssdei_file_numbers(file));
+    return fields->status;
+}
+
+static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+    static const char *const norms[] = {"GroupNorm", NULL}, *const nonlinearities[] = {"swish", NULL};
+    ssde_unet_desc desc;
+    ssdei_json value;
+    double width = 1.0;
+    int i;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet_fields(fields, &desc);
+    if (ssdei_fields_find(fields, "model.normalization", &value))
+        ssdei_field_choice(fields, "model.normalization", 0, norms);
+    if (ssdei_fields_find(fields, "model.nonlinearity", &value))
+        ssdei_field_choice(fields, "model.nonlinearity", 0, nonlinearities);
+    for (i = 0; i < desc.num_levels; i++)
+        if (width < (double)desc.ch_mult[i]) width = (double)desc.ch_mult[i];
+    /* a 3x3 convolution from and to nf or more channels in each block of each level, and one to the widest */
+    if (width < (double)desc.num_levels * (double)desc.num_res_blocks)
+        width = (double)desc.num_levels * (double)desc.num_res_blocks;
+    ssdei_try(ssdei_check_described_size(fields, file, 9.0 * (double)desc.nf * (double)desc.nf * width));
+    return ssde_unet_create(net, &desc);
+}
+
+static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+    ssde_mlp_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_mlp_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(
+        fields, file, (double)desc.hidden * ((double)desc.hidden * (double)desc.layers + (double)desc.dim)));
+    return ssde_mlp_create(net, &desc);
+}
+
+/* What a file says its network is. */
+static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+    static const char *const models[] = {"ncsnpp", "mlp", NULL};
+    int model = ssdei_field_choice(fields, "model.name", 0, models);
+    ssdei_try(fields->status);
+    return model ? ssdei_mlp_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+}
+
+static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
+    ssdei_json value;
+    ssde_sde read = ssde_vp(0.1, 20.0);
+    ssdei_sde_fields(fields, &read);
+    if (ssdei_fields_find(fields, "training.continuous", &value) &&
+        !ssdei_field_flag(fields, "training.continuous", 1) && (read.kind == SSDE_VE || read.N != 1000))
+        return ssde_fail(fields->context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.100s' was trained on discrete labels, which score models do not offer: pass sde = NULL",
+                         fields->path);
+    ssdei_try(fields->status);
+    ssdei_try(ssde_sde_check(fields->context, &read));
+    *sde = read;
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
+    ssde_safetensors *file;
+    ssde_net *built = NULL;
+    ssde_sde read;
+    ssde_status status;
+    const char *config;
+    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
+    *net = NULL;
+    ssdei_try(ssde_safetensors_open(context, &file, path));
+    config = ssde_safetensors_metadata(file, "config");
+    if (!config)
+        status = ssde_fail(context, SSDE_ERROR_FORMAT,
+                           "'%.120s' has no description of its network (\"config\" in __metadata__)", path);
+    else {
+        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
+        memset(&read, 0, sizeof read);
+        status = sde ? ssdei_model_sde(&fields, &read) : SSDE_OK;
+        if (status == SSDE_OK) status = ssdei_model_build(&fields, file, &built);
+    }
+    if (status == SSDE_OK) status = ssdei_weights_load(context, built, file, built->weights);
+    ssde_safetensors_close(file);
+    if (status != SSDE_OK) {
+        ssde_net_destroy(built);
+        return status;
+    }
+    built->version++;
+    if (sde) *sde = read;
+    *net = built;
+    return SSDE_OK;
+}
+
+/* ---- checkpoints ----
+   "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; in
+   __metadata__ the network's description and what would change training if it were different. */
+
+/* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on purpose:
+   batch, lr, warmup, grad_clip. */
+static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
+    static const char *const weightings[] = {"std2", "likelihood", NULL};
+    ssdei_field_unsigned(fields, "training.seed", desc->seed);
+    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, weightings);
+    ssdei_field_flag(fields, "training.half_sum", desc->loss.half_sum);
+    ssdei_field_flag(fields, "training.discrete", desc->loss.discrete);
+    ssdei_field_flag(fields, "training.importance_times", desc->loss.importance_times);
+    ssdei_field_number(fields, "training.eps", desc->loss.eps);
+    ssdei_field_number(fields, "optim.beta1", desc->beta1);
+    ssdei_field_number(fields, "optim.beta2", desc->beta2);
+    ssdei_field_number(fields, "optim.eps", desc->adam_eps);
+    ssdei_field_number(fields, "optim.weight_decay", desc->weight_decay);
+    ssdei_field_number(fields, "model.ema_rate", desc->ema_rate);
+    ssdei_field_flag(fields, "data.random_flip", desc->random_flip);
+    ssdei_field_number(fields, "data.levels", desc->levels);
+    if (!(desc->levels > 0.0)) return;
+    ssdei_field_number(fields, "data.low", desc->low);
+    ssdei_field_number(fields, "data.high", desc->high);
+}
+
+/* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same. */
+static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sde *sde) {
+    static const char *const kinds[] = {"ve", "vp", "subvp", "affine", NULL};
+    ssde_sde copy = *sde;
+    ssde_coefficients middle;
+    ssdei_field_choice(fields, "sde.kind", (int)sde->kind, kinds);
+    if (sde->kind != SSDE_AFFINE) {
+        ssdei_sde_fields(fields, &copy);
+        return fields->status;
+    }
+    ssdei_try(ssde_coefficients_at(fields->context, sde, 0.5, &middle));
+    ssdei_field_number(fields, "sde.mean", (double)(float)middle.mean);
+    ssdei_field_number(fields, "sde.std", (double)(float)middle.std);
+    return fields->status;
+}
+
+static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
+    ssdei_training_fields(fields, &trainer->desc);
+    return ssdei_training_sde_fields(fields, &trainer->sde);
+}
+
+static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_net *net,
+                                     int only_trainable) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++)
+        if (!only_trainable || net->parameters[i].info.trainable)
+            ssdei_tensor_writer_declare(writer, prefix, &net->parameters[i].info);
+}
+
+/* The four sets of values that a checkpoint has. */
+typedef struct ssdei_checkpoint_part {
+    const char *prefix;
+    int only_trainable;
+    float *values;
+} ssdei_checkpoint_part;
+
+static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint_part parts[4]) {
+    static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
+    int i;
+    for (i = 0; i < 4; i++) {
+        parts[i].prefix = prefixes[i];
+        parts[i].only_trainable = i >= 2;
+    }
+    parts[0].values = trainer->net->weights;
+    parts[1].values = trainer->ema->weights;
+    parts[2].values = trainer->first_moment;
+    parts[3].values = trainer->second_moment;
+}
+
+static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char **text) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, trainer->context, NULL, "");
+    ssde_status status;
+    ssdei_field_unsigned(&fields, "step", trainer->step);
+    status = ssdei_checkpoint_fields(&fields, trainer);
+    if (status == SSDE_OK) return ssdei_fields_finish(&fields, text);
+    ssdei_text_release(&fields.text);
+    return status;
+}
+
+ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
+    ssdei_checkpoint_part parts[4];
+    ssdei_tensor_writer writer;
+    char *training = NULL;
+    float *scratch;
+    ssde_status status;
+    int i;
+    if (!trainer || !path)
+        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
+                         trainer ? "path" : "trainer");
+    ssdei_checkpoint_parts(trainer, parts);
+    for (i = 0; i < 4; i++)
+        ssdei_try(ssdei_weights_finite(trainer->context, trainer->net, parts[i].values, parts[i].prefix));
+    ssdei_try(ssdei_checkpoint_describe(trainer, &training));
+    ssdei_tensor_writer_begin(&writer, trainer->context);
+    ssdei_tensor_writer_metadata(&writer, "config", trainer->net->description ? trainer->net->description : "");
+    ssdei_tensor_writer_metadata(&writer, "training", training);
+    ssdei_release(trainer->context, training);
+    for (i = 0; i < 4; i++)
+        ssdei_checkpoint_declare(&writer, parts[i].prefix, trainer->net, parts[i].only_trainable);
+    scratch = ssdei_parameter_scratch(trainer->context, trainer->net);
+    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
+    for (i = 0; i < 4 && status == SSDE_OK; i++)
+        ssdei_tensor_writer_put_all(&writer, trainer->net, parts[i].values, parts[i].only_trainable, scratch);
+    ssdei_release(trainer->context, scratch);
+    return ssdei_tensor_writer_end(&writer, status);
+}
+
+/* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
+static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssde_safetensors *file, uint64_t *step) {
+    const ssde_net *net = trainer->net;
+    const char *config = ssde_safetensors_metadata(file, "config");
+    const char *training = ssde_safetensors_metadata(file, "training");
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, file->path);
+    size_t wanted = 0, i;
+    if (!config || !training)
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer", file->path);
+    if (strcmp(config, net->description ? net->description : ""))
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' is a checkpoint of another network", file->path);
+    *step = ssdei_field_unsigned(&fields, "step", 0);
+    fields.mode = SSDEI_FIELDS_COMPARE;
+    ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
+    for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
+    if (file->count != wanted)
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' has %lu tensors, a checkpoint of this network %lu",
+                         file->path, (unsigned long)file->count, (unsigned long)wanted);
+    return SSDE_OK;
+}
+
+/* Loads all four parts into values [4, weight_count]. */
+static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_safetensors *file,
+                                         const ssdei_checkpoint_part parts[4], float *values) {
+    const ssde_net *net = trainer->net;
+    size_t count = net->weight_count, i;
+    int part;
+    for (part = 0; part < 4; part++)
+        ssdei_try(ssdei_parameters_load(trainer->context, net, file, parts[part].prefix, parts[part].only_trainable,
+                                        values + (size_t)part * count));
+    for (i = 3 * count; i < 4 * count; i++)
+        if (values[i] < 0.0f)
+            return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "'%.160s': a second moment is %g, below 0",
+                             file->path, (double)values[i]);
+    return SSDE_OK;
+}
+
+ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
+    ssdei_checkpoint_part parts[4];
+    ssde_safetensors *file;
+    float *values = NULL;
+    uint64_t step = 0;
+    ssde_status status;
+    size_t count;
+    int part;
+    if (!trainer) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssde_safetensors_open(trainer->context, &file, path));
+    ssdei_checkpoint_parts(trainer, parts);
+    count = trainer->net->weight_count;
+    status = ssdei_checkpoint_check(trainer, file, &step);
+    if (status == SSDE_OK) {
+        /* aside, so that a file with an error changes nothing */
+        values = (float *)ssdei_allocate(trainer->context, ssdei_multiply(count, 4), sizeof *values);
+        status = values ? ssdei_checkpoint_read(trainer, file, parts, values) : SSDE_ERROR_MEMORY;
+    }
+    if (status == SSDE_OK) {
+        for (part = 0; part < 4; part++)
+            memcpy(parts[part].values, values + (size_t)part * count, count * sizeof *values);
+        trainer->net->version++;
+        trainer->ema->version++;
+        trainer->step = step;
+    }
+    ssdei_release(trainer->context, values);
+    ssde_safetensors_close(file);
+    return status;
+}
+
+ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path) {
+    const ssde_sde *sde = trainer && trainer->sde.kind != SSDE_AFFINE ? &trainer->sde : NULL;
+    if (!trainer || !path)
+        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
+                         trainer ? "path" : "trainer");
+    return ssdei_model_save(trainer->context, trainer->net, trainer->ema->weights, sde, !trainer->desc.loss.discrete,
+                            path);
+}
+
+/* ---- the kernels of each tier ---- */
+
+#define SSDEI_NN_KERNELS
+#define SSDEI_TIER scalar
+#include "scoresde_nn.h"
+#undef SSDEI_TIER
+#ifdef SSDEI_X86
+#define SSDEI_TIER avx2
+#include "scoresde_nn.h"
+#undef SSDEI_TIER
+#define SSDEI_TIER avx512
+#include "scoresde_nn.h"
+#undef SSDEI_TIER
+#endif
+#ifdef SSDEI_NEON
+#define SSDEI_TIER neon
+#include "scoresde_nn.h"
+#undef SSDEI_TIER
+#endif
+#undef SSDEI_NN_KERNELS
+
+static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context) {
+    switch (ssde_tier_used(context)) {
+#ifdef SSDEI_X86
+    case SSDE_TIER_AVX512: return &ssdei_nn_kernels_avx512;
+    case SSDE_TIER_AVX2: return &ssdei_nn_kernels_avx2;
+#endif
+#ifdef SSDEI_NEON
+    case SSDE_TIER_NEON: return &ssdei_nn_kernels_neon;
+#endif
+    default: return &ssdei_nn_kernels_scalar;
+    }
+}
+
+SSDEI_END
+#ifdef __cplusplus
+}
+#endif
+#endif /* implementation */
+
+#else
+
+/* >>nn kernels: one table of functions per tier */
+
+/* Pixels of one channel sum that stay in float before they join the double. */
+enum { SSDEI_T(sum_pixels) = 64 };
+
+/* Loads lanes of which the last may be missing. */
+SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
+    return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
+}
+SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
+    if (n >= ssdei_width)
+        ssdei_store(p, v);
+    else
+        ssdei_store_first(p, v, n);
+}
+SSDEI_HELPER void SSDEI_T(add_lanes)(ssdei_v v, size_t n, double *sum) {
+    float lanes[ssdei_width];
+    size_t i;
+    ssdei_store(lanes, v);
+    for (i = 0; i < n && i < ssdei_width; i++) sum[i] += (double)lanes[i];
+}
+
+SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, const float *mean, int power, size_t pixels, size_t channels,
+                                        double *sum) {
+    size_t first, p, c;
+    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
+        size_t end = pixels - first < SSDEI_T(sum_pixels) ? pixels : first + SSDEI_T(sum_pixels);
+        for (c = 0; c < channels; c += ssdei_width) {
+            size_t n = channels - c;
+            ssdei_v shift = mean ? SSDEI_T(load_some)(mean + c, n) : ssdei_set(0.0f);
+            ssdei_v even = ssdei_set(0.0f), odd = even;
+            for (p = first; p < end; p++) {
+                ssdei_v d = ssdei_sub(SSDEI_T(load_some)(x + p * channels + c, n), shift);
+                if (power == 2) d = ssdei_mul(d, d);
+                if (p & 1)
+                    odd = ssdei_add(odd, d);
+                else
+                    even = ssdei_add(even, d);
+            }
+            SSDEI_T(add_lanes)(ssdei_add(even, odd), n, sum + c);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(channel_affine)(const float *x, const float *a, const float *b, size_t pixels, size_t channels,
+                                          int silu, float *y) {
+    size_t p, c;
+    for (p = 0; p < pixels; p++, x += channels, y += channels) {
+        for (c = 0; c < channels; c += ssdei_width) {
+            size_t n = channels - c;
+            ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n));
+            if (silu) u = ssdei_mul(u, ssdei_sigmoid(u));
+            SSDEI_T(store_some)(y + c, u, n);
+        }
+    }
+}
+
+/* silu'(u) = s (1 + u (1 - s)), s = sigmoid(u) */
+SSDEI_HELPER ssdei_v SSDEI_T(silu_slope)(ssdei_v u) {
+    ssdei_v s = ssdei_sigmoid(u), one = ssdei_set(1.0f);
+    return ssdei_mul(s, ssdei_fma(u, ssdei_sub(one, s), one));
+}
+
+SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, float *dy, const float *a, const float *b, const float *mean,
+                                     size_t pixels, size_t channels, int silu, double *sum, double *product) {
+    size_t first, p, c;
+    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
+        size_t end = pixels - first < SSDEI_T(sum_pixels) ? pixels : first + SSDEI_T(sum_pixels);
+        for (c = 0; c < channels; c += ssdei_width) {
+            size_t n = channels - c;
+            ssdei_v slope = SSDEI_T(load_some)(a + c, n), shift = SSDEI_T(load_some)(b + c, n);
+            ssdei_v centre = SSDEI_T(load_some)(mean + c, n), total = ssdei_set(0.0f), weighted = total;
+            for (p = first; p < end; p++) {
+                ssdei_v value = SSDEI_T(load_some)(x + p * channels + c, n);
+                ssdei_v du = SSDEI_T(load_some)(dy + p * channels + c, n);
+                if (silu) {
+                    du = ssdei_mul(du, SSDEI_T(silu_slope)(ssdei_fma(slope, value, shift)));
+                    SSDEI_T(store_some)(dy + p * channels + c, du, n);
+                }
+                total = ssdei_add(total, du);
+                weighted = ssdei_fma(du, ssdei_sub(value, centre), weighted);
+            }
+            SSDEI_T(add_lanes)(total, n, sum + c);
+            SSDEI_T(add_lanes)(weighted, n, product + c);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(norm_apply)(const float *x, const float *du, const float *a, const float *b, const float *d,
+                                      size_t pixels, size_t channels, int accumulate, float *dx) {
+    size_t p, c;
+    for (p = 0; p < pixels; p++, x += channels, du += channels, dx += channels) {
+        for (c = 0; c < channels; c += ssdei_width) {
+            size_t n = channels - c;
+            ssdei_v y = ssdei_fma(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n), SSDEI_T(load_some)(d + c, n));
+            y = ssdei_fma(SSDEI_T(load_some)(du + c, n), SSDEI_T(load_some)(a + c, n), y);
+            if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + c, n));
+            SSDEI_T(store_some)(dx + c, y, n);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(silu)(const float *x, size_t count, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        ssdei_v u = SSDEI_T(load_some)(x + i, count - i);
+        SSDEI_T(store_some)(y + i, ssdei_mul(u, ssdei_sigmoid(u)), count - i);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), SSDEI_T(silu_slope)(SSDEI_T(load_some)(x + i, n)));
+        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
+        SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(multiply_add)(const float *x, float w, size_t count, int accumulate, float *y) {
+    ssdei_v weight = ssdei_set(w);
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v value = SSDEI_T(load_some)(x + i, n);
+        value = accumulate ? ssdei_fma(weight, value, SSDEI_T(load_some)(y + i, n)) : ssdei_mul(weight, value);
+        SSDEI_T(store_some)(y + i, value, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out) {
+    ssdei_v factor = ssdei_set(scale);
+    size_t start, i;
+    for (start = 0; start < count; start += period) {
+        for (i = 0; i < period; i += ssdei_width) {
+            size_t n = period - i, at = start + i;
+            ssdei_v sum = ssdei_add(SSDEI_T(load_some)(a + at, n), SSDEI_T(load_some)(b + i, n));
+            SSDEI_T(store_some)(out + at, ssdei_mul(sum, factor), n);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(softmax)(float *x, float scale, size_t count) {
+    ssdei_v factor = ssdei_set(scale), total = ssdei_set(0.0f), highest;
+    float largest = x[0], sum;
+    size_t i;
+    for (i = 1; i < count; i++) largest = x[i] > largest ? x[i] : largest;
+    highest = ssdei_set(largest);
+    for (i = 0; i + ssdei_width <= count; i += ssdei_width) {
+        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(ssdei_load(x + i), highest)));
+        ssdei_store(x + i, e);
+        total = ssdei_add(total, e);
+    }
+    sum = ssdei_sum(total);
+    if (i < count) {
+        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(ssdei_load_first(x + i, count - i), highest)));
+        ssdei_store_first(x + i, e, count - i);
+        for (; i < count; i++) sum += x[i];
+    }
+    SSDEI_T(multiply_add)(x, 1.0f / sum, count, 0, x);
+}
+
+static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
+    SSDEI_T(channel_sums), SSDEI_T(channel_affine), SSDEI_T(norm_sums),    SSDEI_T(norm_apply), SSDEI_T(silu),
+    SSDEI_T(silu_backward), SSDEI_T(multiply_add),   SSDEI_T(add_scaled), SSDEI_T(softmax)};
+
+#endif /* SSDEI_NN_KERNELS */
+
+/*
+   Either licence, at your choice.
+
+   ALTERNATIVE A: MIT
+
+   Copyright (c) 2026 the scoresde authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
+   this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
+   PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+   MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+   HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B: public domain (unlicense.org)
+
+   This is free and unencumbered software released into the public domain. Anyone is free to copy, modify, publish, use,
+   compile, sell, or distribute this software, either in source code form or as a compiled binary, for any purpose,
+   commercial or non-commercial, and by any means. The software is provided "as is", without warranty of any kind.
+*/
