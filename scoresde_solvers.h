@@ -1,0 +1,2108 @@
+/* scoresde_solvers.h 0.1.0: samplers, likelihoods and control for score models. MIT or public domain.
+
+   Copy this file and scoresde.h next to your sources. In ONE .c or .cpp file write
+
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde_solvers.h"
+
+   and include it plainly everywhere else. Compile with any C99 or C++11 compiler and link libm: cc -O2 program.c -lm
+
+   CONTENTS (search for the anchor)
+       >>grid              the times a sampler visits
+       >>condition         what a sample must agree with: inpainting
+       >>sampler           predictors, correctors and the driver that alternates them
+       >>ode               Dormand-Prince 5(4) over double, one step size per system
+       >>flow              sampling, encoding and decoding by the probability-flow ODE
+       >>likelihood        log-densities in nats and bits/dim by the same ODE
+       >>implementation    the functions, in the same order; "how to add" stands above each table
+
+   QUICK START: everything needs an SDE, a score model (from scoresde_nn.h, a mixture, or your own function) and a seed
+
+       ssde_sde sde = ssde_vp(0.1, 20.0);
+       ssde_rng rng = ssde_rng_seed(42);
+       ssde_sampler_desc how = {0};                         the paper's predictor and corrector for this SDE
+       ssde_sample(&sde, &model, &how, &rng, n, x);         x: n * model.dim floats
+
+       ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL);
+
+       ssde_likelihood_desc price = ssde_likelihood_defaults();
+       ssde_likelihood(&sde, &model, &price, &rng, n, x, results);
+
+   CONVENTIONS
+       x is float [n, dim]; time runs from 1 (noise) down to eps > 0 and never below it. Row i of a call is sample
+       rng->next_sample + i: the model and the caller's own noise are asked by that number; conditions and masks are
+       indexed by the row. rng->next_sample is advanced by n when the call ran to its end, though single samples may have
+       failed; not when it was refused, cancelled or ended by the model.
+       A desc of zeros, or NULL for a desc, means the defaults written at each field.
+
+   ERRORS
+       A sample that becomes NaN or infinite ends there, and the others finish: the call then returns SSDE_ERROR_NUMERIC
+       with the lowest such sample and its t in the text, and that row of x is NaN. A status from the model, and a
+       cancelled run, end the whole call and leave x as the samples so far.
+
+   DETERMINISM
+       Sample i does not depend on n, on the rows beside it, on model->max_rows or on threads. What cannot promise this
+       says _batch in its name.
+
+   DIFFERENCES FROM THE REFERENCE CODE (yang-song/score_sde_pytorch)
+       The grid's steps end at eps exactly instead of going 1/N - eps beyond it; the predictor comes before the corrector,
+       as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last denoising is
+       Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE step size, and
+       log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first,
+       joint_error and the _batch functions give the reference's behaviour back. */
+#ifndef SCORESDE_SOLVERS_H
+#define SCORESDE_SOLVERS_H
+
+#include "scoresde.h"
+
+#if SCORESDE_VERSION_MAJOR != 0 || SCORESDE_VERSION_MINOR != 1
+#error "scoresde_solvers.h 0.1 needs scoresde.h 0.1: copy both from the same version"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* >>grid */
+
+typedef enum ssde_grid {
+    SSDE_GRID_UNIFORM, /* steps + 1 equally spaced times from 1 to eps */
+    /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last update
+       ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops the last
+       update's noise instead of using Tweedie's formula. */
+    SSDE_GRID_REFERENCE
+} ssde_grid;
+/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. */
+ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times);
+
+/* >>condition
+   Values that say what a sample must agree with; several are chained through `next` and applied in that order. */
+
+typedef enum ssde_condition_kind { SSDE_CONDITION_NONE, SSDE_CONDITION_INPAINT } ssde_condition_kind;
+typedef struct ssde_condition {
+    ssde_condition_kind kind;
+    const float *known;                /* inpainting: [n, dim]; read only where the mask is set */
+    const float *mask;                 /* inpainting: [n, dim], nonzero where x is known */
+    int shared;                        /* known and mask are [dim], the same for every row */
+    const struct ssde_condition *next; /* one more condition, or NULL */
+} ssde_condition;
+
+/* Inpainting (paper, appendix I.2): the known part is drawn from p_0t(. | known) at the start and after every update, with
+   noise of its own (SSDE_STREAM_CONDITION); in the result it is `known` exactly and the rest is denoised. */
+ssde_condition ssde_inpaint(const float *known, const float *mask);        /* [n, dim] each */
+ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [dim] each */
+
+/* >>sampler */
+
+typedef enum ssde_predictor {
+    SSDE_PREDICTOR_DEFAULT, /* VE: reverse diffusion; others: Euler-Maruyama */
+    SSDE_PREDICTOR_NONE,
+    SSDE_PREDICTOR_EULER_MARUYAMA,
+    SSDE_PREDICTOR_REVERSE_DIFFUSION, /* paper, eq. 46: the discretisation of the forward SDE, reversed */
+    SSDE_PREDICTOR_ANCESTRAL,         /* DDPM's and SMLD's chain (eq. 4 and 47); sub-VP and affine: the exact posterior
+                                         variance. Not with probability_flow */
+    SSDE_PREDICTOR_COUNT
+} ssde_predictor;
+
+/* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at N =
+   sde->N, and 1 for others. */
+typedef enum ssde_corrector {
+    SSDE_CORRECTOR_DEFAULT, /* VE: Langevin; others: none */
+    SSDE_CORRECTOR_NONE,
+    /* step = 2 alpha (snr std(t))^2: the paper's rule with |z| and |s| replaced by what they are expected to be, sqrt(dim)
+       and sqrt(dim) / std(t). A sample's own |s| must not stand there: near a mode it vanishes and the step explodes. */
+    SSDE_CORRECTOR_LANGEVIN,
+    /* step = 2 alpha (snr mean|z| / mean|s|)^2 with means over the batch: the paper's algorithms 4 and 5 */
+    SSDE_CORRECTOR_LANGEVIN_BATCH,
+    SSDE_CORRECTOR_COUNT,
+    SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
+} ssde_corrector;
+
+/* What a run did. */
+typedef struct ssde_sample_report {
+    size_t evaluations; /* of the score, per sample */
+    size_t failed;      /* samples that became NaN or infinite; the lowest of them, and when: */
+    uint64_t failed_sample;
+    double failed_t;
+} ssde_sample_report;
+
+/* x [n, dim] after `step` steps, at time t; step 0 is the start. */
+typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
+
+/* All zero: the paper's predictor and corrector for this SDE. */
+typedef struct ssde_sampler_desc {
+    size_t steps; /* 0: sde->N, which constructors set to 1000 */
+    double eps;   /* the last time, 0 < eps < 1; 0: 1e-5 for VE, 1e-3 for others */
+    ssde_predictor predictor;
+    ssde_corrector corrector;
+    double snr;             /* of Langevin steps; 0: 0.16 */
+    size_t corrector_steps; /* per step; 0: 1 */
+    int probability_flow;   /* Euler-Maruyama and reverse diffusion become the discretised ODE */
+    int corrector_first;    /* the reference's order */
+    int skip_denoise;       /* return x(eps), a draw with the noise of eps still on it */
+    int given_start;        /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
+    /* of reverse diffusion. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring times, which is
+       SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
+    ssde_discretisation discretisation;
+    ssde_grid grid;
+    const double *times; /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
+                            given_start. NULL: grid. With it, steps must be given */
+    ssde_condition condition;
+    ssde_noise_source noise;             /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
+                                            step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j), SSDE_STREAM_CONDITION */
+    ssde_progress_function progress;     /* after every step */
+    ssde_trajectory_function trajectory; /* may be NULL, as all pointers here */
+    void *user;                          /* first argument of both */
+    ssde_sample_report *report;
+    ssde_context *context;
+} ssde_sampler_desc;
+
+/* Draws n samples into x[n, model->dim]. */
+ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
+                        size_t n, float *x);
+
+/* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
+   mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
+   probability_flow, discretisation and context; under SSDE_GRID_REFERENCE t_next is ignored, and steps counts. */
+ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
+                                const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
+                                float *x_next, float *mean);
+/* From `how`: corrector, snr, context; and under SSDE_GRID_REFERENCE steps. */
+ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
+                                const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean);
+
+/* "euler_maruyama", "langevin", ...: the names of the enums in lower case; NULL for a value that is none. */
+const char *ssde_predictor_name(ssde_predictor predictor);
+const char *ssde_corrector_name(ssde_corrector corrector);
+ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor);
+ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector);
+
+/* >>ode
+   Dormand and Prince's 5(4) pair with the step rule of SciPy's RK45: 2 + 6 (steps + rejected) evaluations. */
+
+/* dy[rows, dim] at y[rows, dim] and t[rows]; row j belongs to system[j], an index below `systems`. Rows are the systems
+   still running. */
+typedef ssde_status (*ssde_ode_function)(void *user, const double *y, const double *t, const uint64_t *system,
+                                         size_t rows, double *dy);
+
+typedef struct ssde_ode_desc {
+    double rtol, atol;      /* a step's error must be below atol + rtol |y|; 0: 1e-5 each. rtol at least 2.3e-14 */
+    const double *atol_each; /* [dim] in place of atol; NULL: atol */
+    size_t split;           /* 0: the error is the RMS over all components; k: the greater of the RMS over the first k and
+                               that over the others */
+    double first_step;      /* 0: chosen */
+    double max_step;        /* 0: no limit */
+    size_t max_evaluations; /* per system; 0: no limit */
+    ssde_progress_function progress; /* done of 1000 parts of the interval */
+    void *user;
+    ssde_context *context;
+} ssde_ode_desc;
+
+/* How a system ended. */
+typedef struct ssde_ode_report {
+    ssde_status status; /* SSDE_ERROR_LIMIT: max_evaluations, or a step below 10 ulp of t; SSDE_ERROR_NUMERIC */
+    size_t evaluations;
+    size_t steps, rejected;
+    double t; /* reached */
+} ssde_ode_report;
+
+/* Integrates `systems` independent systems y[systems, dim] from t0 to t1 in place, each with step sizes of its own. A
+   system that fails keeps its last accepted state, the others finish, and the lowest one's status is returned.
+   reports [systems] may be NULL. */
+ssde_status ssde_ode_integrate(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                               size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
+/* The same with one step size for all, as one system of systems * dim components; all reports are equal. */
+ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                                     size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
+
+/* >>flow
+   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float. */
+
+typedef struct ssde_flow_desc {
+    double rtol, atol;      /* 0: 1e-5 */
+    double eps;             /* 0 < eps < 1; 0: 1e-3 */
+    size_t max_evaluations; /* per sample; 0: 10,000 */
+    int denoise;            /* when sampling or decoding: finish with Tweedie's formula at eps */
+    int given_start;        /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
+    double temperature;     /* sampling: factor on the prior's standard deviation; 0: 1 */
+    ssde_noise_source noise; /* (SSDE_STREAM_PRIOR, 0) */
+    ssde_progress_function progress; /* done of 1000 parts */
+    void *user;
+    ssde_context *context;
+} ssde_flow_desc;
+
+/* Draws n samples into x[n, dim]. reports [n] may be NULL. */
+ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, ssde_rng *rng,
+                            size_t n, float *x, ssde_ode_report *reports);
+ssde_status ssde_sample_ode_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                  ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
+/* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. */
+ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                        uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
+ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                        uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports);
+
+/* >>likelihood
+   log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
+   estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model without
+   vjp is differentiated by central differences along v; results say so, and the context's log does once. */
+
+typedef enum ssde_trace {
+    SSDE_TRACE_RADEMACHER, /* v of random signs */
+    SSDE_TRACE_GAUSSIAN,
+    SSDE_TRACE_EXACT /* dim vector products per evaluation: for small dimensions */
+} ssde_trace;
+
+typedef struct ssde_likelihood_desc {
+    double eps;              /* 1e-5: at 1e-3 the density is visibly that of a smoothed distribution */
+    double rtol, atol;       /* 1e-5 */
+    double log_density_atol; /* atol of the log-density, in nats; 0: atol * dim. Its error is held apart from x's, which in
+                                high dimension would otherwise hide it */
+    int joint_error;         /* one RMS over x and log-density with atol for both, as the reference */
+    ssde_trace trace;
+    size_t probes;           /* 1; each evaluation is one score and `probes` vector products */
+    double levels;           /* 0: x is real. Else x holds integers 0 ... levels-1, dequantised to [low, high) */
+    double low, high;
+    float *latent;           /* [n, dim]: receives x(1); may be NULL */
+    size_t max_evaluations;  /* per sample; 0: 10,000 */
+    ssde_noise_source noise; /* (SSDE_STREAM_PROBE, probe): used as they come, so of signs for Rademacher */
+    ssde_progress_function progress; /* done of 1000 parts */
+    void *user;
+    ssde_context *context;
+} ssde_likelihood_desc;
+ssde_likelihood_desc ssde_likelihood_defaults(void);
+
+typedef struct ssde_likelihood_result {
+    ssde_status status;
+    double log_density;    /* nats, of the (dequantised) x; NaN where status is not SSDE_OK */
+    double bits_per_dim;   /* -log2 of the probability of the integers (levels), or of the density, per dimension */
+    double standard_error; /* of log_density over probes; 0 with the exact trace, NaN with a single probe */
+    size_t evaluations;
+    int approximate; /* by central differences */
+} ssde_likelihood_result;
+
+/* Prices x[n, dim]; results [n]. Row i is sample rng->next_sample + i, whose draws are the dequantisation's and the
+   probes'. */
+ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                            ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
+/* One step size for the whole batch. */
+ssde_status ssde_likelihood_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                                  ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
+
+/* Means over the results whose status is SSDE_OK, with standard errors over them (NaN for fewer than two). */
+typedef struct ssde_likelihood_summary {
+    size_t count, failed;
+    double log_density, log_density_error;
+    double bits_per_dim, bits_per_dim_error;
+    double evaluations;
+} ssde_likelihood_summary;
+ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *results, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* SCORESDE_SOLVERS_H */
+
+/* >>implementation */
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)) &&                                  \
+    !defined(SSDEI_SOLVERS_IMPLEMENTED)
+#define SSDEI_SOLVERS_IMPLEMENTED
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+SSDEI_BEGIN
+
+/* ---- checks that every solver makes ---- */
+
+static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                                   uint64_t first_sample, size_t n, const void *x) {
+    if (context) context->error[0] = 0; /* a model that fails without a text gets one */
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
+    if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
+    if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %lu, wanted 1 to 2^32", (unsigned long)model->dim);
+    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
+    if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
+    if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %lu * %lu is more than memory can hold",
+                         (unsigned long)n, (unsigned long)model->dim);
+    if ((uint64_t)n > (uint64_t)1 << 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
+                         (double)first_sample + (double)n - 1.0);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
+    if (eps > 0.0 && eps < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %g, wanted between 0 and 1, both excluded", eps);
+}
+
+/* 0 stands for the default; NaN and negative numbers for mistakes. */
+static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
+    if (!(*value >= 0.0) || *value > DBL_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a positive number, or 0 for %g", name, *value,
+                         standard);
+    if (*value == 0.0) *value = standard;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_check_finite(ssde_context *context, const char *name, const float *x, size_t n, size_t dim) {
+    size_t at = ssdei_first_nonfinite(x, n * dim);
+    if (at == n * dim) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s[%lu][%lu] is %g, wanted a finite number", name,
+                     (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
+}
+
+/* A model's status, with a text where it left none. */
+static ssde_status ssdei_model_failed(ssde_context *context, ssde_status status, const char *function, double t) {
+    if (!context || context->error[0]) return status;
+    return ssde_fail(context, status, "model->%s returned '%s' at t = %.6g", function, ssde_status_text(status), t);
+}
+
+/* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
+static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
+                               const uint64_t *sample, size_t rows, float *out) {
+    size_t most = model->max_rows ? model->max_rows : rows, at;
+    for (at = 0; at < rows; at += most) {
+        size_t count = rows - at < most ? rows - at : most;
+        ssde_status status = model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0,
+                                          out + at * model->dim);
+        if (status != SSDE_OK) return ssdei_model_failed(context, status, "score", t[at]);
+    }
+    return SSDE_OK;
+}
+
+/* Rows worked on at a time: about `floats` numbers, whole batches of the model, and no fewer than it can use. */
+static size_t ssdei_block_rows(const ssde_score_model *model, size_t floats, size_t n) {
+    size_t most = model->max_rows ? model->max_rows : 64, rows = floats / model->dim;
+    if (most > n) return n;
+    rows = rows < most ? most : rows / most * most;
+    return rows < n ? rows : n;
+}
+
+/* Drift and diffusion alone: where an affine SDE has no closed m(t) and std(t), those would be integrated. */
+static ssde_status ssdei_drift_diffusion(ssde_context *context, const ssde_sde *sde, double t, double *drift,
+                                         double *diffusion) {
+    ssde_coefficients c;
+    if (sde->kind == SSDE_AFFINE) {
+        *drift = sde->a(sde->user, t);
+        *diffusion = sde->g(sde->user, t);
+    } else {
+        ssdei_try(ssde_coefficients_at(context, sde, t, &c));
+        *drift = c.drift;
+        *diffusion = c.diffusion;
+    }
+    if (fabs(*drift) <= DBL_MAX && fabs(*diffusion) <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: drift %g and diffusion %g at t = %.6g, wanted finite numbers",
+                     *drift, *diffusion, t);
+}
+
+/* ---- >>grid ---- */
+
+ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times) {
+    size_t k, last = grid == SSDE_GRID_REFERENCE ? steps - 1 : steps;
+    ssdei_try(ssdei_check_eps(context, eps));
+    if (!steps || !times) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0");
+    if (grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_REFERENCE)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)grid);
+    for (k = 0; k < last; k++) times[k] = 1.0 - (1.0 - eps) * (double)k / (double)last;
+    times[last] = last ? eps : 1.0;
+    times[steps] = eps;
+    return SSDE_OK;
+}
+
+/* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
+
+   How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a line
+   in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in `advance`. */
+
+typedef struct ssdei_update {
+    double x, score, noise;
+} ssdei_update;
+
+/* An SDE and a desc without open defaults. */
+typedef struct ssdei_setting {
+    ssde_sde sde; /* N is the grid's under SSDE_GRID_REFERENCE */
+    ssde_sampler_desc how;
+    ssde_context *context;
+} ssdei_setting;
+
+/* x(t) = (1 + drift) x(t_next) + diffusion z: the forward SDE as the discretisation has it. */
+static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, double t_next, ssde_step *out) {
+    const ssde_sde *sde = &setting->sde;
+    if (setting->how.grid == SSDE_GRID_REFERENCE)
+        return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
+    if (setting->how.discretisation == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
+        double a, g;
+        ssdei_try(ssdei_drift_diffusion(setting->context, sde, t, &a, &g));
+        out->drift = a * (t - t_next);
+        out->diffusion = g * sqrt(t - t_next);
+    } else {
+        ssde_coefficients now, next;
+        double ratio, variance;
+        ssdei_try(ssde_coefficients_at(setting->context, sde, t, &now));
+        ssdei_try(ssde_coefficients_at(setting->context, sde, t_next, &next));
+        ratio = now.mean / next.mean;
+        variance = now.std * now.std - ratio * ratio * next.std * next.std;
+        out->drift = ratio - 1.0;
+        out->diffusion = variance > 0.0 ? sqrt(variance) : 0.0;
+    }
+    return SSDE_OK;
+}
+
+/* std(t_next) / std(t); by index under the reference's grid, with std 0 below index 0. */
+static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
+    double now, next = 0.0;
+    if (setting->how.grid == SSDE_GRID_REFERENCE && setting->sde.kind != SSDE_AFFINE) {
+        int last = setting->sde.N - 1, i = (int)((t + 4.0 * DBL_EPSILON) * last); /* as ssde_discretise rounds it */
+        if (i > last) i = last;
+        ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
+        if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
+    } else {
+        ssde_coefficients c;
+        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
+        now = c.std;
+        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &c));
+        next = c.std;
+    }
+    *ratio = next / now;
+    return SSDE_OK;
+}
+
+/* dx = (a x - g^2 s) dt + g dw backwards (eq. 6), by Euler. */
+static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
+    int flow = setting->how.probability_flow;
+    double step = setting->how.grid == SSDE_GRID_REFERENCE ? 1.0 / (double)setting->how.steps : t - t_next;
+    double a, g;
+    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
+    u->x = -a * step;
+    u->score = (flow ? 0.5 : 1.0) * g * g * step;
+    u->noise = flow ? 0.0 : g * sqrt(step);
+    return SSDE_OK;
+}
+
+/* x - f x + G^2 s + G z (eq. 46). */
+static ssde_status ssdei_rule_reverse_diffusion(const ssdei_setting *setting, double t, double t_next,
+                                                ssdei_update *u) {
+    int flow = setting->how.probability_flow;
+    ssde_step forward;
+    ssdei_try(ssdei_forward_step(setting, t, t_next, &forward));
+    u->x = -forward.drift;
+    u->score = (flow ? 0.5 : 1.0) * forward.diffusion * forward.diffusion;
+    u->noise = flow ? 0.0 : forward.diffusion;
+    return SSDE_OK;
+}
+
+/* The mean of x(t_next) given x(t), (x + G^2 s) / (1 + f), and the standard deviation of that posterior for known x(0),
+   G std(t_next) / std(t) (eq. 47); for VP the G of DDPM (eq. 4). */
+static ssde_status ssdei_rule_ancestral(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
+    ssde_step forward;
+    double ratio = 1.0;
+    if (setting->how.probability_flow)
+        return ssde_fail(setting->context, SSDE_ERROR_UNSUPPORTED,
+                         "probability_flow with the ancestral predictor: take euler_maruyama or reverse_diffusion");
+    ssdei_try(ssdei_forward_step(setting, t, t_next, &forward));
+    if (setting->sde.kind != SSDE_VP) ssdei_try(ssdei_std_ratio(setting, t, t_next, &ratio));
+    u->x = -forward.drift / (1.0 + forward.drift);
+    u->score = forward.diffusion * forward.diffusion / (1.0 + forward.drift);
+    u->noise = forward.diffusion * ratio;
+    return SSDE_OK;
+}
+
+/* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2. */
+static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, double scale, ssdei_update *u) {
+    double alpha = 1.0, step;
+    if (setting->sde.kind == SSDE_VP || setting->sde.kind == SSDE_SUBVP) {
+        ssde_sde vp = setting->sde;
+        ssde_step forward; /* 1 + drift = sqrt(1 - beta_i) */
+        vp.kind = SSDE_VP;
+        ssdei_try(ssde_discretise(setting->context, &vp, SSDE_DISCRETISE_OWN, t, &forward));
+        alpha = (1.0 + forward.drift) * (1.0 + forward.drift);
+    }
+    step = 2.0 * alpha * (setting->how.snr * scale) * (setting->how.snr * scale);
+    u->x = 0.0;
+    u->score = step;
+    u->noise = sqrt(2.0 * step);
+    return SSDE_OK;
+}
+
+/* Tweedie's formula: E[x(0) | x(t)] = (x + std^2 s) / m. */
+static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde, double t, ssdei_update *u) {
+    ssde_coefficients c;
+    ssdei_try(ssde_coefficients_at(context, sde, t, &c));
+    u->x = 1.0 / c.mean - 1.0;
+    u->score = c.std * c.std / c.mean;
+    u->noise = 0.0;
+    return SSDE_OK;
+}
+
+static float ssdei_update_lane(float x, float score, float noise, const float u[3], float *mean) {
+    *mean = x + (u[0] * x + u[1] * score);
+    return *mean + u[2] * noise;
+}
+
+/* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of x_next
+   is finite. Eight at a time in plain C, which compilers turn into vectors. */
+static int ssdei_update_apply(const float *x, const float *score, const float *noise, size_t count,
+                              const ssdei_update *update, float *x_next, float *mean) {
+    enum { LANES = 8 };
+    float u[3], zero[LANES] = {0.0f}, total = 0.0f;
+    size_t i, j;
+    u[0] = (float)update->x, u[1] = (float)update->score, u[2] = noise ? (float)update->noise : 0.0f;
+    if (!noise) noise = x;
+    for (i = 0; count - i >= LANES; i += LANES) {
+        float m[LANES], next[LANES];
+        for (j = 0; j < LANES; j++) m[j] = x[i + j] + (u[0] * x[i + j] + u[1] * score[i + j]);
+        for (j = 0; j < LANES; j++) next[j] = m[j] + u[2] * noise[i + j];
+        for (j = 0; j < LANES; j++) zero[j] += next[j] * 0.0f; /* NaN from now on if next is not finite */
+        if (mean) memcpy(mean + i, m, sizeof m);
+        memcpy(x_next + i, next, sizeof next);
+    }
+    for (; i < count; i++) {
+        float m, next = ssdei_update_lane(x[i], score[i], noise[i], u, &m);
+        total += next * 0.0f;
+        if (mean) mean[i] = m;
+        x_next[i] = next;
+    }
+    for (j = 0; j < LANES; j++) total += zero[j];
+    return total == 0.0f;
+}
+
+/* mean|z| / mean|score| over the rows whose score is finite; 0 where there are none. Sums in double, row by row. */
+static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, size_t dim) {
+    double score_norm = 0.0, noise_norm = 0.0;
+    size_t r, j;
+    for (r = 0; r < rows; r++) {
+        double s = 0.0, n = 0.0;
+        for (j = 0; j < dim; j++) {
+            s += (double)score[r * dim + j] * (double)score[r * dim + j];
+            n += (double)z[r * dim + j] * (double)z[r * dim + j];
+        }
+        if (!(s <= DBL_MAX)) continue;
+        score_norm += sqrt(s);
+        noise_norm += sqrt(n);
+    }
+    return score_norm > 0.0 ? noise_norm / score_norm : noise_norm > 0.0 ? HUGE_VAL : 0.0;
+}
+
+/* What Langevin's snr is multiplied by at t: std(t), or the batch's ratio of norms. */
+static ssde_status ssdei_langevin_scale(const ssdei_setting *setting, double t, double *scale) {
+    ssde_coefficients c;
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
+    *scale = c.std;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
+                                     size_t dim, double *scale) {
+    *scale = ssdei_norm_ratio(score, z, rows, dim);
+    if (*scale <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
+                     "langevin_batch: the score is zero in the whole batch, which leaves its step without a size");
+}
+
+/* ---- >>sampler ---- */
+
+typedef struct ssdei_sampler {
+    ssdei_setting setting;
+    const ssde_score_model *model;
+    ssde_context *context;
+    uint64_t seed;
+    size_t n, dim, block; /* rows worked on at a time */
+    float *x;             /* [n, dim], the caller's */
+    double *times;        /* [steps + 1] */
+    double *t;            /* [block], t_value repeated */
+    double t_value;
+    uint64_t *sample;      /* [n] */
+    float *score, *noise;  /* [block, dim] */
+    unsigned char *failed; /* [n] */
+    ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
+    ssde_coefficients marginal;          /* at marginal_t, for conditions */
+    double marginal_t;
+    ssde_sample_report report;
+} ssdei_sampler;
+
+/* Rows [first, first + rows) of the batch. */
+typedef struct ssdei_block {
+    size_t first, rows;
+    float *x;
+} ssdei_block;
+
+typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double t_next, ssdei_update *u);
+/* Moves a block from times[step] to times[step + 1]; quiet: without the last noise. */
+typedef ssde_status (*ssdei_advance)(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+
+static const struct {
+    const char *name;
+    ssdei_rule rule;       /* NULL: stays where it is */
+    ssdei_advance advance; /* ssdei_predict: one evaluation and the rule */
+} ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
+    {"default", NULL, NULL},
+    {"none", NULL, NULL},
+    {"euler_maruyama", ssdei_rule_euler_maruyama, ssdei_predict},
+    {"reverse_diffusion", ssdei_rule_reverse_diffusion, ssdei_predict},
+    {"ancestral", ssdei_rule_ancestral, ssdei_predict},
+};
+
+static const char *const ssdei_correctors[SSDE_CORRECTOR_COUNT] = {"default", "none", "langevin", "langevin_batch"};
+
+const char *ssde_predictor_name(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].name : NULL;
+}
+
+const char *ssde_corrector_name(ssde_corrector corrector) {
+    return (unsigned)corrector < SSDE_CORRECTOR_COUNT ? ssdei_correctors[corrector] : NULL;
+}
+
+ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
+    int i;
+    if (!name || !predictor)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
+    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
+        if (strcmp(name, ssdei_predictors[i].name)) continue;
+        *predictor = (ssde_predictor)i;
+        return SSDE_OK;
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "no predictor '%.40s': default, none, euler_maruyama, reverse_diffusion or ancestral", name);
+}
+
+ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
+    int i;
+    if (!name || !corrector)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
+    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
+        if (strcmp(name, ssdei_correctors[i])) continue;
+        *corrector = (ssde_corrector)i;
+        return SSDE_OK;
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
+                     name);
+}
+
+/* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
+static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
+    ssde_context *context = how ? how->context : NULL;
+    ssde_sampler_desc *full = &setting->how;
+    int ve = sde->kind == SSDE_VE;
+    if (how)
+        *full = *how;
+    else
+        memset(full, 0, sizeof *full);
+    setting->sde = *sde;
+    setting->context = context;
+    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT || (unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d and corrector %d, wanted values of their enums",
+                         (int)full->predictor, (int)full->corrector);
+    if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
+                         (int)full->discretisation);
+    if (full->predictor == SSDE_PREDICTOR_DEFAULT)
+        full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
+    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
+        full->corrector = ve ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
+    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
+    ssdei_try(ssdei_check_eps(context, full->eps));
+    if (!full->steps) full->steps = (size_t)sde->N;
+    if (!full->corrector_steps) full->corrector_steps = 1;
+    if (full->steps > INT_MAX || ssdei_multiply(full->steps, full->corrector_steps + 1) > 0xffffffffu)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is %lu and corrector_steps %lu: too many to number",
+                         (unsigned long)full->steps, (unsigned long)full->corrector_steps);
+    if (full->grid == SSDE_GRID_REFERENCE) setting->sde.N = (int)full->steps;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, const void *x, const void *score,
+                                    const void *z, const double *t, size_t rows, size_t dim, const void *x_next) {
+    size_t r;
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!x || !score || !z || !t || !x_next)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL",
+                         !x ? "x" : !score ? "score" : !z ? "z" : !t ? "t" : "x_next");
+    if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %lu and dim %lu, wanted at least 1 each",
+                         (unsigned long)rows, (unsigned long)dim);
+    for (r = 0; r < rows; r++) {
+        if (!(t[r] > 0.0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %g, wanted in (0, 1]", (unsigned long)r, t[r]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_step_result(ssde_context *context, int finite, const double *t, size_t row) {
+    if (finite) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "the update is not finite from row %lu on, at t = %.6g",
+                     (unsigned long)row, t[row]);
+}
+
+ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
+                                const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
+                                float *x_next, float *mean) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_setting setting;
+    size_t r, end;
+    int by_index = how && how->grid == SSDE_GRID_REFERENCE;
+    ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
+    ssdei_try(ssdei_setting_make(&setting, sde, how));
+    if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
+    for (r = 0; r < rows; r = end) {
+        ssdei_update u = {0.0, 0.0, 0.0};
+        double next = by_index ? t[r] - 1.0 / (double)setting.how.steps : t_next[r];
+        int finite;
+        if (!by_index && !(next >= 0.0 && next < t[r]))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %g, wanted in [0, t) with t = %g",
+                             (unsigned long)r, next, t[r]);
+        for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
+        if (ssdei_predictors[setting.how.predictor].rule)
+            ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
+        finite = ssdei_update_apply(x + r * dim, score + r * dim, z + r * dim, (end - r) * dim, &u, x_next + r * dim,
+                                    mean ? mean + r * dim : NULL);
+        ssdei_try(ssdei_step_result(context, finite, t, r));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
+                                const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_setting setting;
+    double scale = 0.0;
+    size_t r, end;
+    ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
+    ssdei_try(ssdei_setting_make(&setting, sde, how));
+    if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
+        ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &scale));
+    for (r = 0; r < rows; r = end) {
+        ssdei_update u = {0.0, 0.0, 0.0};
+        int finite;
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN)
+            ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
+        if (setting.how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(&setting, t[r], scale, &u));
+        finite = ssdei_update_apply(x + r * dim, score + r * dim, z + r * dim, (end - r) * dim, &u, x_next + r * dim,
+                                    mean ? mean + r * dim : NULL);
+        ssdei_try(ssdei_step_result(context, finite, t, r));
+    }
+    return SSDE_OK;
+}
+
+/* ---- one block's work ---- */
+
+/* w->score at the block's x and t. */
+static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
+    size_t r;
+    if (t != w->t_value) {
+        for (r = 0; r < w->block; r++) w->t[r] = t;
+        w->t_value = t;
+    }
+    if (!block->first) w->report.evaluations++;
+    return ssdei_score(w->context, w->model, block->x, w->t, w->sample + block->first, block->rows, w->score);
+}
+
+static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
+                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out) {
+    ssde_status status;
+    if (!source->fill) return ssde_random_normal(context, seed, stream, step, sample, rows, dim, out);
+    status = source->fill(source->user, stream, step, sample, rows, dim, out);
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    return ssde_fail(context, status, "noise.fill returned '%s' for stream %d, step %lu", ssde_status_text(status),
+                     stream, (unsigned long)step);
+}
+
+static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
+    return ssdei_draw_normal(w->context, &w->setting.how.noise, w->seed, stream, step, w->sample + block->first,
+                             block->rows, w->dim, w->noise);
+}
+
+/* Rows that are not finite are out of the run; zeros keep their place, so that the others' rows stay as they are. */
+static void ssdei_drop_failed(ssdei_sampler *w, const ssdei_block *block, double t) {
+    size_t r;
+    for (r = 0; r < block->rows; r++) {
+        size_t row = block->first + r;
+        if (ssdei_first_nonfinite(block->x + r * w->dim, w->dim) == w->dim) continue;
+        memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
+        if (w->failed[row]) continue;
+        w->failed[row] = 1;
+        if (!w->report.failed++ || w->sample[row] < w->report.failed_sample) {
+            w->report.failed_sample = w->sample[row];
+            w->report.failed_t = t;
+        }
+    }
+}
+
+typedef struct ssdei_apply_job {
+    ssdei_sampler *w;
+    const ssdei_block *block;
+    const ssdei_update *update;
+    unsigned char finite[64];
+    size_t tasks;
+} ssdei_apply_job;
+
+static void ssdei_apply_task(void *argument, size_t index) {
+    ssdei_apply_job *job = (ssdei_apply_job *)argument;
+    ssdei_sampler *w = job->w;
+    size_t begin, end;
+    ssdei_task_range(job->block->rows * w->dim, 4096, job->tasks, index, &begin, &end);
+    job->finite[index] = (unsigned char)ssdei_update_apply(
+        job->block->x + begin, w->score + begin, job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin,
+        job->update, job->block->x + begin, NULL);
+}
+
+/* The update on a block, whose score and noise are in w. */
+static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_update *update, double t) {
+    ssdei_apply_job job;
+    size_t index;
+    int finite = 1;
+    job.w = w;
+    job.block = block;
+    job.update = update;
+    job.tasks = block->rows * w->dim < 65536 ? 1 : ssdei_task_count(w->context);
+    if (job.tasks > sizeof job.finite) job.tasks = sizeof job.finite;
+    ssdei_parallel_for(w->context, job.tasks, ssdei_apply_task, &job);
+    for (index = 0; index < job.tasks; index++) finite &= job.finite[index];
+    if (!finite) ssdei_drop_failed(w, block, t);
+}
+
+static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+    double t = w->times[step];
+    ssdei_rule rule = ssdei_predictors[w->setting.how.predictor].rule;
+    ssdei_update u;
+    if (!block->first) ssdei_try(rule(&w->setting, t, w->times[step + 1], &w->prediction));
+    ssdei_try(ssdei_evaluate(w, block, t));
+    u = w->prediction;
+    if (quiet) u.noise = 0.0;
+    if (u.noise != 0.0) ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)step));
+    ssdei_apply(w, block, &u, t);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number, int quiet) {
+    const ssdei_setting *setting = &w->setting;
+    ssdei_update u;
+    ssdei_try(ssdei_evaluate(w, block, t));
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, number));
+    if (!block->first) {
+        double scale;
+        if (setting->how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
+            ssdei_try(ssdei_batch_scale(setting, w->score, w->noise, block->rows, w->dim, &scale));
+        else
+            ssdei_try(ssdei_langevin_scale(setting, t, &scale));
+        ssdei_try(ssdei_rule_langevin(setting, t, scale, &w->correction));
+    }
+    u = w->correction;
+    if (quiet) u.noise = 0.0;
+    ssdei_apply(w, block, &u, t);
+    return SSDE_OK;
+}
+
+/* ---- >>condition ----
+   How to add a condition: a value in ssde_condition_kind, its fields and constructor, its check, and what it does to a block
+   after an update. */
+
+ssde_condition ssde_inpaint(const float *known, const float *mask) {
+    ssde_condition condition;
+    memset(&condition, 0, sizeof condition);
+    condition.kind = SSDE_CONDITION_INPAINT;
+    condition.known = known;
+    condition.mask = mask;
+    return condition;
+}
+
+ssde_condition ssde_inpaint_shared(const float *known, const float *mask) {
+    ssde_condition condition = ssde_inpaint(known, mask);
+    condition.shared = 1;
+    return condition;
+}
+
+static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    for (; condition; condition = condition->next) {
+        size_t i, count = condition->shared ? dim : n * dim;
+        if (condition->kind == SSDE_CONDITION_NONE) continue;
+        if (condition->kind != SSDE_CONDITION_INPAINT)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
+                             (int)condition->kind);
+        if (!condition->known || !condition->mask)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "inpainting: %s is NULL", condition->known ? "mask" : "known");
+        for (i = 0; i < count; i++) {
+            const char *name = condition->mask[i] - condition->mask[i] != 0.0f ? "mask" : "known";
+            if (condition->mask[i] == 0.0f || condition->mask[i] * 0.0f + condition->known[i] * 0.0f == 0.0f) continue;
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "inpainting: %s[%lu][%lu] is not a finite number", name,
+                             (unsigned long)(i / dim), (unsigned long)(i % dim));
+        }
+    }
+    return SSDE_OK;
+}
+
+/* Known elements become mean * known + std * noise; noise may be NULL where std is 0. */
+static void ssdei_inpaint(ssdei_sampler *w, const ssdei_block *block, const ssde_condition *condition, float mean,
+                          float std) {
+    size_t r, j;
+    for (r = 0; r < block->rows; r++) {
+        size_t row = condition->shared ? 0 : block->first + r;
+        const float *known = condition->known + row * w->dim, *mask = condition->mask + row * w->dim;
+        const float *noise = w->noise + r * w->dim;
+        float *x = block->x + r * w->dim;
+        if (w->failed[block->first + r]) continue;
+        for (j = 0; j < w->dim; j++) {
+            if (mask[j] != 0.0f) x[j] = std != 0.0f ? mean * known[j] + std * noise[j] : known[j];
+        }
+    }
+}
+
+/* Update `number` of the run has brought the block to t; at the end (t = 0) the conditions hold exactly. */
+static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
+    const ssde_condition *condition = &w->setting.how.condition;
+    for (; condition; condition = condition->next) {
+        if (condition->kind == SSDE_CONDITION_NONE) continue;
+        if (t > 0.0) {
+            if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
+            w->marginal_t = t;
+            ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
+            ssdei_inpaint(w, block, condition, (float)w->marginal.mean, (float)w->marginal.std);
+        } else
+            ssdei_inpaint(w, block, condition, 1.0f, 0.0f);
+    }
+    return SSDE_OK;
+}
+
+/* ---- the driver ---- */
+
+static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block) {
+    if (!w->setting.how.given_start) {
+        size_t i;
+        double std;
+        ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
+        ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, 0));
+        for (i = 0; i < block->rows * w->dim; i++) block->x[i] = (float)std * w->noise[i];
+        if (ssdei_first_nonfinite(block->x, block->rows * w->dim) < block->rows * w->dim)
+            ssdei_drop_failed(w, block, w->times[0]);
+    }
+    return ssdei_condition_update(w, block, w->times[0], 0);
+}
+
+/* The corrector's steps of a block at t. */
+static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, size_t step, double t, int quiet,
+                                       uint32_t *number) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    size_t j;
+    if (how->corrector == SSDE_CORRECTOR_NONE) return SSDE_OK;
+    for (j = 0; j < how->corrector_steps; j++) {
+        uint32_t draw = (uint32_t)(step * how->corrector_steps + j);
+        ssdei_try(ssdei_correct(w, block, t, draw, quiet && j + 1 == how->corrector_steps));
+        ssdei_try(ssdei_condition_update(w, block, t, ++*number));
+    }
+    return SSDE_OK;
+}
+
+/* From times[step] to times[step + 1]. */
+static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    ssdei_advance advance = ssdei_predictors[how->predictor].advance;
+    uint32_t number = (uint32_t)(step * (how->corrector_steps + 1));
+    int last = how->grid == SSDE_GRID_REFERENCE && !how->skip_denoise && step + 1 == how->steps;
+    int corrector_last = !how->corrector_first || !advance;
+    if (how->corrector_first)
+        ssdei_try(ssdei_correct_block(w, block, step, w->times[step], last && corrector_last, &number));
+    if (advance) {
+        ssdei_try(advance(w, block, step, last && (!corrector_last || how->corrector == SSDE_CORRECTOR_NONE)));
+        ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], ++number));
+    }
+    if (!how->corrector_first)
+        ssdei_try(ssdei_correct_block(w, block, step, w->times[step + 1], last && corrector_last, &number));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    if (how->skip_denoise) return SSDE_OK;
+    if (how->grid != SSDE_GRID_REFERENCE) {
+        double t = w->times[how->steps];
+        ssdei_update u;
+        ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &u));
+        ssdei_try(ssdei_evaluate(w, block, t));
+        ssdei_apply(w, block, &u, t);
+    }
+    return ssdei_condition_update(w, block, 0.0, 0);
+}
+
+/* Step -1 is the start, step how.steps the finish. */
+static ssde_status ssdei_for_blocks(ssdei_sampler *w, long step) {
+    ssdei_block block;
+    for (block.first = 0; block.first < w->n; block.first += w->block) {
+        block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
+        block.x = w->x + block.first * w->dim;
+        if (step < 0)
+            ssdei_try(ssdei_start_block(w, &block));
+        else if ((size_t)step < w->setting.how.steps)
+            ssdei_try(ssdei_step_block(w, &block, (size_t)step));
+        else
+            ssdei_try(ssdei_finish_block(w, &block));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    size_t step;
+    ssdei_try(ssdei_for_blocks(w, -1));
+    if (how->trajectory) how->trajectory(how->user, 0, w->times[0], w->x, w->n, w->dim);
+    for (step = 0; step < how->steps; step++) {
+        ssdei_try(ssdei_for_blocks(w, (long)step));
+        if (how->trajectory) how->trajectory(how->user, step + 1, w->times[step + 1], w->x, w->n, w->dim);
+        if (how->progress && how->progress(how->user, step + 1, how->steps))
+            return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "sampling was cancelled after step %lu of %lu",
+                             (unsigned long)step + 1, (unsigned long)how->steps);
+    }
+    return ssdei_for_blocks(w, (long)how->steps);
+}
+
+/* w->times from the desc's own times or its grid. */
+static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    size_t k;
+    if (!how->times) return ssde_time_grid(w->context, how->grid, how->eps, how->steps, w->times);
+    if (how->grid == SSDE_GRID_REFERENCE)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is SSDE_GRID_REFERENCE: take one");
+    for (k = 0; k <= how->steps; k++) {
+        w->times[k] = how->times[k];
+        if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
+            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                             "times[%lu] is %g, wanted in (0, 1] and below the one before", (unsigned long)k,
+                             how->times[k]);
+    }
+    if (!how->given_start && w->times[0] != 1.0)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                         "times[0] is %g, wanted 1: only given_start can begin elsewhere", w->times[0]);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample) {
+    ssde_context *context = w->context;
+    size_t i, tasks = ssdei_task_count(context);
+    /* With one thread three arrays of a block fit a cache; with more each gets enough to do. */
+    size_t block = ssdei_block_rows(w->model, tasks > 1 ? 131072 * tasks : 16384, w->n);
+    /* Norms over the batch need all of it at once. */
+    w->block = w->setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH ? w->n : block;
+    w->times = (double *)ssdei_allocate(context, w->setting.how.steps + 1, sizeof *w->times);
+    w->t = (double *)ssdei_allocate(context, w->block, sizeof *w->t);
+    w->sample = (uint64_t *)ssdei_allocate(context, w->n, sizeof *w->sample);
+    w->score = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->score);
+    w->noise = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->noise);
+    w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
+    if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
+    for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
+    return ssdei_sampler_times(w);
+}
+
+static void ssdei_sampler_release(ssdei_sampler *w) {
+    size_t i, j;
+    for (i = 0; w->failed && i < w->n; i++) {
+        for (j = 0; w->failed[i] && j < w->dim; j++) w->x[i * w->dim + j] = (float)NAN;
+    }
+    ssdei_release(w->context, w->times);
+    ssdei_release(w->context, w->t);
+    ssdei_release(w->context, w->sample);
+    ssdei_release(w->context, w->score);
+    ssdei_release(w->context, w->noise);
+    ssdei_release(w->context, w->failed);
+}
+
+ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
+                        size_t n, float *x) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_sampler w;
+    ssde_status status;
+    memset(&w, 0, sizeof w);
+    if (how && how->report) *how->report = w.report;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
+    if (how && how->times && !how->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given times less one");
+    ssdei_try(ssdei_setting_make(&w.setting, sde, how));
+    ssdei_try(ssdei_condition_check(context, &w.setting.how.condition, n, model->dim));
+    if (w.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    w.model = model;
+    w.context = context;
+    w.seed = rng->seed;
+    w.n = n;
+    w.dim = model->dim;
+    w.x = x;
+    status = ssdei_sampler_create(&w, rng->next_sample);
+    if (status == SSDE_OK) status = ssdei_sampler_run(&w);
+    if (status == SSDE_OK) {
+        rng->next_sample += n;
+        if (w.report.failed)
+            status = ssde_fail(context, SSDE_ERROR_NUMERIC, "sample %.0f is not finite after t = %.6g (%lu of %lu failed)",
+                               (double)w.report.failed_sample, w.report.failed_t, (unsigned long)w.report.failed,
+                               (unsigned long)n);
+    }
+    if (how && how->report) *how->report = w.report;
+    ssdei_sampler_release(&w);
+    return status;
+}
+
+/* ---- >>ode ---- */
+
+enum { SSDEI_STAGES = 7 };
+
+/* Dormand and Prince 1980. Row s gives the state of stage s; the last row is the fifth-order solution, whose derivative is
+   the next step's first stage. */
+static const double ssdei_ode_a[SSDEI_STAGES][SSDEI_STAGES - 1] = {
+    {0.0, 0.0, 0.0, 0.0, 0.0, 0.0},
+    {1.0 / 5.0, 0.0, 0.0, 0.0, 0.0, 0.0},
+    {3.0 / 40.0, 9.0 / 40.0, 0.0, 0.0, 0.0, 0.0},
+    {44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0, 0.0, 0.0, 0.0},
+    {19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0, 0.0, 0.0},
+    {9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0, 0.0},
+    {35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0}};
+static const double ssdei_ode_c[SSDEI_STAGES] = {0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0};
+/* Fourth-order solution less the fifth. */
+static const double ssdei_ode_e[SSDEI_STAGES] = {-71.0 / 57600.0,     0.0,           71.0 / 16695.0, -71.0 / 1920.0,
+                                                 17253.0 / 339200.0, -22.0 / 525.0, 1.0 / 40.0};
+
+/* Rows that share a step size: one system, or the whole batch. */
+typedef struct ssdei_ode_group {
+    size_t first;           /* its first system */
+    double t, t_new, step;  /* of the running attempt; step = t_new - t */
+    double length;          /* of the next step */
+    double error;           /* norm of the last attempt; 1 and above was rejected */
+    ssde_ode_report report;
+} ssdei_ode_group;
+
+typedef struct ssdei_ode {
+    ssde_ode_desc how; /* without open defaults */
+    ssde_context *context;
+    ssde_ode_function function;
+    void *user;
+    size_t systems, dim, members; /* systems per group */
+    double t0, t1, direction;
+    size_t active;           /* groups still running, first in all arrays; row r of group g is row g * members + r */
+    ssdei_ode_group *groups; /* [systems / members] */
+    double *t;               /* [systems] */
+    uint64_t *system;        /* [systems] */
+    double *y, *stage;       /* [systems, dim] */
+    double *k[SSDEI_STAGES]; /* [systems, dim] each */
+    double *result;          /* the caller's [systems, dim] */
+    ssde_ode_report *reports;
+} ssdei_ode;
+
+/* out = f(t + c step, input) for all active rows. */
+static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *input, double *out) {
+    size_t g, r, rows = w->active * w->members;
+    ssde_status status;
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        group->report.evaluations++;
+        for (r = 0; r < w->members; r++) {
+            w->t[g * w->members + r] = c < 1.0 ? group->t + c * group->step : group->t_new;
+            w->system[g * w->members + r] = group->first + r;
+        }
+    }
+    status = w->function(w->user, input, w->t, w->system, rows, out);
+    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
+    return ssde_fail(w->context, status, "the ODE's function returned '%s' at t = %.6g", ssde_status_text(status), w->t[0]);
+}
+
+/* Root mean square of value / (atol + rtol max(|y|, |other|)) over the group's rows; or the greater of the two halves'. */
+static double ssdei_ode_norm(const ssdei_ode *w, const double *value, const double *y, const double *other) {
+    double sum[2] = {0.0, 0.0};
+    size_t split = w->how.split ? w->how.split : w->dim, r, j;
+    for (r = 0; r < w->members; r++) {
+        for (j = 0; j < w->dim; j++) {
+            size_t i = r * w->dim + j;
+            double size = fabs(y[i]) > fabs(other[i]) ? fabs(y[i]) : fabs(other[i]);
+            double atol = w->how.atol_each ? w->how.atol_each[j] : w->how.atol;
+            double ratio = value[i] / (atol + size * w->how.rtol);
+            sum[j >= split] += ratio * ratio;
+        }
+    }
+    sum[0] = sqrt(sum[0] / (double)(w->members * split));
+    if (split == w->dim) return sum[0];
+    sum[1] = sqrt(sum[1] / (double)(w->members * (w->dim - split)));
+    return sum[0] <= sum[1] || sum[1] != sum[1] ? sum[1] : sum[0];
+}
+
+/* Hairer, Norsett and Wanner, section II.4, as SciPy has it: a first step from two evaluations. */
+static ssde_status ssdei_ode_first_steps(ssdei_ode *w) {
+    size_t g, i, count = w->members * w->dim;
+    double interval = fabs(w->t1 - w->t0);
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        const double *y = w->y + g * count, *f = w->k[0] + g * count;
+        double d0 = ssdei_ode_norm(w, y, y, y), d1 = ssdei_ode_norm(w, f, y, y);
+        double h = d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1;
+        group->length = w->how.first_step > 0.0 ? w->how.first_step : h;
+        if (group->length > interval) group->length = interval;
+        group->t_new = group->length < interval ? group->t + group->length * w->direction : w->t1;
+        group->step = group->length * w->direction;
+        for (i = 0; i < count; i++) w->stage[g * count + i] = y[i] + group->step * f[i];
+    }
+    if (w->how.first_step > 0.0) return SSDE_OK;
+    ssdei_try(ssdei_ode_evaluate(w, 1.0, w->stage, w->k[1]));
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        const double *y = w->y + g * count, *f = w->k[0] + g * count;
+        double *change = w->k[1] + g * count;
+        double h = group->length, d1 = ssdei_ode_norm(w, f, y, y), d2, largest;
+        for (i = 0; i < count; i++) change[i] -= f[i];
+        d2 = ssdei_ode_norm(w, change, y, y) / h;
+        largest = d1 > d2 ? d1 : d2;
+        if (d1 <= 1e-15 && d2 <= 1e-15)
+            group->length = h * 1e-3 > 1e-6 ? h * 1e-3 : 1e-6;
+        else
+            group->length = pow(0.01 / largest, 1.0 / 5.0);
+        if (!(group->length < 100.0 * h)) group->length = 100.0 * h;
+        if (group->length > interval) group->length = interval;
+    }
+    return SSDE_OK;
+}
+
+static void ssdei_ode_write_back(ssdei_ode *w, size_t g) {
+    const ssdei_ode_group *group = &w->groups[g];
+    size_t r, count = w->members * w->dim;
+    memcpy(w->result + group->first * w->dim, w->y + g * count, count * sizeof *w->y);
+    for (r = 0; r < w->members; r++) w->reports[group->first + r] = group->report;
+}
+
+/* Ends groups that have arrived or failed and moves the others up, in order. */
+static void ssdei_ode_compact(ssdei_ode *w) {
+    size_t g, kept = 0, count = w->members * w->dim;
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        group->report.t = group->t;
+        if (group->report.status != SSDE_OK || group->t == w->t1) {
+            ssdei_ode_write_back(w, g);
+            continue;
+        }
+        if (kept != g) {
+            w->groups[kept] = *group;
+            memcpy(w->y + kept * count, w->y + g * count, count * sizeof *w->y);
+            memcpy(w->k[0] + kept * count, w->k[0] + g * count, count * sizeof *w->y);
+        }
+        kept++;
+    }
+    w->active = kept;
+}
+
+/* The step each group tries next: within [10 ulp of t, max_step], and not beyond t1. */
+static void ssdei_ode_propose(ssdei_ode *w) {
+    size_t g;
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        double least = 10.0 * fabs(nextafter(group->t, w->direction * HUGE_VAL) - group->t);
+        if (w->how.max_step > 0.0 && group->length > w->how.max_step) group->length = w->how.max_step;
+        if (group->length < least) {
+            if (group->error > DBL_MAX || group->error != group->error)
+                group->report.status = SSDE_ERROR_NUMERIC;
+            else if (group->error >= 1.0)
+                group->report.status = SSDE_ERROR_LIMIT;
+            group->length = least;
+        }
+        if (w->how.max_evaluations && group->report.evaluations + 6 > w->how.max_evaluations)
+            group->report.status = SSDE_ERROR_LIMIT;
+        group->t_new = group->t + group->length * w->direction;
+        if (w->direction * (group->t_new - w->t1) > 0.0) group->t_new = w->t1;
+        group->step = group->t_new - group->t;
+        group->length = fabs(group->step);
+    }
+    ssdei_ode_compact(w);
+}
+
+/* All stages of one attempt; w->stage is then the fifth-order solution and k[6] its derivative. */
+static ssde_status ssdei_ode_stages(ssdei_ode *w) {
+    size_t s, q, g, i, count = w->members * w->dim;
+    for (s = 1; s < SSDEI_STAGES; s++) {
+        for (g = 0; g < w->active; g++) {
+            const double *y = w->y + g * count;
+            double *out = w->stage + g * count, step = w->groups[g].step;
+            for (i = 0; i < count; i++) out[i] = 0.0;
+            for (q = 0; q < s; q++) {
+                const double *k = w->k[q] + g * count;
+                double a = ssdei_ode_a[s][q];
+                if (a == 0.0) continue;
+                for (i = 0; i < count; i++) out[i] += a * k[i];
+            }
+            for (i = 0; i < count; i++) out[i] = y[i] + step * out[i];
+        }
+        ssdei_try(ssdei_ode_evaluate(w, ssdei_ode_c[s], w->stage, w->k[s]));
+    }
+    return SSDE_OK;
+}
+
+/* Accepts or rejects each group's attempt and sets its next step. An error that is not a number counts as too large; when
+   the step can shrink no further, that is what ended the group. */
+static void ssdei_ode_judge(ssdei_ode *w) {
+    size_t g, q, i, count = w->members * w->dim;
+    for (g = 0; g < w->active; g++) {
+        ssdei_ode_group *group = &w->groups[g];
+        double *y = w->y + g * count, *y_new = w->stage + g * count, *error = w->k[1] + g * count;
+        double norm, factor;
+        int retried = !(group->error < 1.0);
+        for (i = 0; i < count; i++) {
+            double sum = 0.0;
+            for (q = 0; q < SSDEI_STAGES; q++) sum += ssdei_ode_e[q] * w->k[q][g * count + i];
+            error[i] = sum * group->step;
+        }
+        norm = group->error = ssdei_ode_norm(w, error, y, y_new);
+        if (norm < 1.0) {
+            factor = norm == 0.0 ? 10.0 : 0.9 * pow(norm, -1.0 / 5.0);
+            if (factor > 10.0) factor = 10.0;
+            if (retried && factor > 1.0) factor = 1.0;
+            group->t = group->t_new;
+            group->report.steps++;
+            memcpy(y, y_new, count * sizeof *y);
+            memcpy(w->k[0] + g * count, w->k[6] + g * count, count * sizeof *y);
+        } else {
+            factor = 0.9 * pow(norm, -1.0 / 5.0);
+            if (!(factor > 0.2)) factor = 0.2;
+            group->report.rejected++;
+        }
+        group->length *= factor;
+    }
+    ssdei_ode_compact(w);
+}
+
+static ssde_status ssdei_ode_progress(ssdei_ode *w) {
+    double part = (double)(w->systems / w->members - w->active);
+    size_t g;
+    if (!w->how.progress) return SSDE_OK;
+    for (g = 0; g < w->active; g++) part += (w->groups[g].t - w->t0) / (w->t1 - w->t0);
+    if (!w->how.progress(w->how.user, (size_t)(1000.0 * part * (double)w->members / (double)w->systems), 1000))
+        return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "the ODE was cancelled with %lu of %lu systems unfinished",
+                     (unsigned long)(w->active * w->members), (unsigned long)w->systems);
+}
+
+static ssde_status ssdei_ode_solve(ssdei_ode *w) {
+    size_t g, i, count = w->members * w->dim;
+    ssdei_try(ssdei_ode_evaluate(w, 0.0, w->y, w->k[0]));
+    for (g = 0; g < w->active; g++) {
+        for (i = 0; i < count && fabs(w->k[0][g * count + i]) <= DBL_MAX; i++) continue;
+        if (i < count) w->groups[g].report.status = SSDE_ERROR_NUMERIC;
+    }
+    ssdei_ode_compact(w);
+    if (w->active) ssdei_try(ssdei_ode_first_steps(w));
+    while (w->active) {
+        ssdei_ode_propose(w);
+        if (!w->active) break;
+        ssdei_try(ssdei_ode_stages(w));
+        ssdei_ode_judge(w);
+        ssdei_try(ssdei_ode_progress(w));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_ode_create(ssdei_ode *w) {
+    ssde_context *context = w->context;
+    size_t s, g, groups = w->systems / w->members;
+    int missing = 0;
+    w->groups = (ssdei_ode_group *)ssdei_allocate(context, groups, sizeof *w->groups);
+    w->t = (double *)ssdei_allocate(context, w->systems, sizeof *w->t);
+    w->system = (uint64_t *)ssdei_allocate(context, w->systems, sizeof *w->system);
+    w->y = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
+    w->stage = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
+    for (s = 0; s < SSDEI_STAGES; s++)
+        missing |= !(w->k[s] = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y));
+    if (missing || !w->groups || !w->t || !w->system || !w->y || !w->stage) return SSDE_ERROR_MEMORY;
+    memcpy(w->y, w->result, w->systems * w->dim * sizeof *w->y);
+    w->active = groups;
+    for (g = 0; g < groups; g++) {
+        w->groups[g].first = g * w->members;
+        w->groups[g].t = w->groups[g].report.t = w->t0;
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_ode_check(ssdei_ode *w) {
+    ssde_context *context = w->context;
+    size_t i;
+    if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
+    if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
+    if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %lu and dim %lu, wanted at least 1 each",
+                         (unsigned long)w->systems, (unsigned long)w->dim);
+    if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
+    ssdei_try(ssdei_check_positive(context, "rtol", &w->how.rtol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "atol", &w->how.atol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "first_step", &w->how.first_step, 0.0));
+    ssdei_try(ssdei_check_positive(context, "max_step", &w->how.max_step, 0.0));
+    if (w->how.rtol < 100.0 * DBL_EPSILON) w->how.rtol = 100.0 * DBL_EPSILON;
+    for (i = 0; w->how.atol_each && i < w->dim; i++) {
+        if (w->how.atol_each[i] > 0.0 && w->how.atol_each[i] <= DBL_MAX) continue;
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "atol_each[%lu] is %g, wanted a positive number",
+                         (unsigned long)i, w->how.atol_each[i]);
+    }
+    if (w->how.split >= w->dim && w->how.split)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %lu, wanted below dim = %lu",
+                         (unsigned long)w->how.split, (unsigned long)w->dim);
+    for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
+    if (i < w->systems * w->dim)
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "y[%lu][%lu] is %g, wanted a finite number",
+                         (unsigned long)(i / w->dim), (unsigned long)(i % w->dim), w->result[i]);
+    return SSDE_OK;
+}
+
+/* The lowest failed status of `count` reports, numbered from `first`. */
+static ssde_status ssdei_ode_verdict(ssde_context *context, const char *name, uint64_t first,
+                                     const ssde_ode_report *reports, size_t count) {
+    size_t i;
+    for (i = 0; i < count && reports[i].status == SSDE_OK; i++) continue;
+    if (i == count) return SSDE_OK;
+    if (reports[i].status == SSDE_ERROR_LIMIT)
+        return ssde_fail(context, SSDE_ERROR_LIMIT,
+                         "%s %.0f stopped at t = %.9g after %lu evaluations: max_evaluations, or a step below 10 ulp of t",
+                         name, (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations);
+    return ssde_fail(context, reports[i].status, "%s %.0f is not finite after t = %.9g", name,
+                     (double)first + (double)i, reports[i].t);
+}
+
+/* ssde_ode_integrate with `members` systems to a group, reports required, and no verdict on them: the status is that of the
+   run as a whole. */
+static ssde_status ssdei_ode_run(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                                 size_t dim, size_t members, double t0, double t1, double *y,
+                                 ssde_ode_report *reports) {
+    ssdei_ode w;
+    ssde_status status;
+    size_t s, g;
+    memset(&w, 0, sizeof w);
+    if (how) w.how = *how;
+    w.context = w.how.context;
+    w.function = function, w.user = user;
+    w.systems = systems, w.dim = dim, w.members = members;
+    w.t0 = t0, w.t1 = t1, w.direction = t1 < t0 ? -1.0 : 1.0;
+    w.result = y, w.reports = reports;
+    ssdei_try(ssdei_ode_check(&w));
+    memset(reports, 0, systems * sizeof *reports);
+    status = ssdei_ode_create(&w);
+    if (status == SSDE_OK && t0 != t1) status = ssdei_ode_solve(&w);
+    for (g = 0; g < w.active; g++) {
+        w.groups[g].report.status = status;
+        w.groups[g].report.t = w.groups[g].t;
+        ssdei_ode_write_back(&w, g);
+    }
+    ssdei_release(w.context, w.groups);
+    ssdei_release(w.context, w.t);
+    ssdei_release(w.context, w.system);
+    ssdei_release(w.context, w.y);
+    ssdei_release(w.context, w.stage);
+    for (s = 0; s < SSDEI_STAGES; s++) ssdei_release(w.context, w.k[s]);
+    return status;
+}
+
+static ssde_status ssdei_ode_integrate(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                                       size_t dim, size_t members, double t0, double t1, double *y,
+                                       ssde_ode_report *reports) {
+    ssde_context *context = how ? how->context : NULL;
+    ssde_ode_report *own = reports;
+    ssde_status status;
+    if (context) context->error[0] = 0;
+    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, systems ? systems : 1, sizeof *own);
+    if (!own) return SSDE_ERROR_MEMORY;
+    status = ssdei_ode_run(how, function, user, systems, dim, members, t0, t1, y, own);
+    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "system", 0, own, systems);
+    if (!reports) ssdei_release(context, own);
+    return status;
+}
+
+ssde_status ssde_ode_integrate(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                               size_t dim, double t0, double t1, double *y, ssde_ode_report *reports) {
+    return ssdei_ode_integrate(how, function, user, systems, dim, 1, t0, t1, y, reports);
+}
+
+ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
+                                     size_t dim, double t0, double t1, double *y, ssde_ode_report *reports) {
+    return ssdei_ode_integrate(how, function, user, systems, dim, systems, t0, t1, y, reports);
+}
+
+/* ---- >>flow ---- */
+
+/* The probability flow of a block of samples as the right-hand side of an ODE with state [x, l]: dim components, then
+   `integrals` of the divergence (none when only x is wanted; one per probe; one for the exact trace). */
+typedef struct ssdei_flow {
+    ssde_context *context;
+    const ssde_sde *sde;
+    const ssde_score_model *model;
+    size_t dim, integrals, rows; /* rows: capacity */
+    int exact;
+    uint64_t first_sample; /* of the block */
+    uint64_t *sample;      /* [rows] */
+    float *x, *score;      /* [rows, dim] */
+    float *probe;          /* [rows, integrals, dim], by system */
+    float *v, *product;    /* [rows, dim] */
+    float *shifted;        /* [rows, dim]; this and the next two for models without vjp */
+    float *other;          /* [rows, dim] */
+    double *h;             /* [rows] */
+    double *divergence; /* [rows, integrals] of the score */
+    double *y;          /* [rows, dim + integrals] */
+} ssdei_flow;
+
+static ssde_status ssdei_flow_create(ssdei_flow *w) {
+    ssde_context *context = w->context;
+    size_t count = ssdei_multiply(w->rows, w->dim), state = ssdei_multiply(w->rows, w->dim + w->integrals);
+    int missing = 0;
+    missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, w->rows, sizeof *w->sample));
+    missing |= !(w->x = (float *)ssdei_allocate(context, count, sizeof *w->x));
+    missing |= !(w->score = (float *)ssdei_allocate(context, count, sizeof *w->score));
+    missing |= !(w->y = (double *)ssdei_allocate(context, state, sizeof *w->y));
+    if (w->integrals) {
+        size_t probes = w->exact ? 1 : ssdei_multiply(count, w->integrals);
+        missing |= !(w->probe = (float *)ssdei_allocate(context, probes, sizeof *w->probe));
+        missing |= !(w->v = (float *)ssdei_allocate(context, count, sizeof *w->v));
+        missing |= !(w->product = (float *)ssdei_allocate(context, count, sizeof *w->product));
+        missing |= !(w->divergence = (double *)ssdei_allocate(context, state, sizeof *w->divergence));
+        if (!w->model->vjp) {
+            missing |= !(w->shifted = (float *)ssdei_allocate(context, count, sizeof *w->shifted));
+            missing |= !(w->other = (float *)ssdei_allocate(context, count, sizeof *w->other));
+            missing |= !(w->h = (double *)ssdei_allocate(context, w->rows, sizeof *w->h));
+        }
+    }
+    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
+}
+
+static void ssdei_flow_release(ssdei_flow *w) {
+    ssdei_release(w->context, w->sample);
+    ssdei_release(w->context, w->x);
+    ssdei_release(w->context, w->score);
+    ssdei_release(w->context, w->y);
+    ssdei_release(w->context, w->probe);
+    ssdei_release(w->context, w->v);
+    ssdei_release(w->context, w->product);
+    ssdei_release(w->context, w->divergence);
+    ssdei_release(w->context, w->shifted);
+    ssdei_release(w->context, w->other);
+    ssdei_release(w->context, w->h);
+}
+
+/* product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which scores
+   bend, but well above x's rounding. */
+static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const double *t, const uint64_t *sample,
+                                         size_t rows) {
+    size_t r, j, dim = w->dim;
+    int side;
+    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
+    for (r = 0; r < rows; r++) {
+        double largest = 0.0;
+        for (j = 0; j < dim; j++) largest = fmax(largest, fabs((double)x[r * dim + j]));
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(w->context, w->sde, t[r], &c));
+        w->h[r] = fmax(0.01 * c.std, 3e-5 * largest);
+    }
+    for (side = 1; side >= -1; side -= 2) {
+        for (r = 0; r < rows; r++) {
+            for (j = r * dim; j < (r + 1) * dim; j++)
+                w->shifted[j] = (float)((double)x[j] + side * w->h[r] * (double)w->v[j]);
+        }
+        ssdei_try(ssdei_score(w->context, w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
+    }
+    for (r = 0; r < rows; r++) {
+        for (j = r * dim; j < (r + 1) * dim; j++)
+            w->product[j] = (float)(((double)w->product[j] - (double)w->other[j]) / (2.0 * w->h[r]));
+    }
+    return SSDE_OK;
+}
+
+/* w->divergence of rows [at, at + rows), whose score was the model's last: v^T (ds/dx) v for each probe, or the sum over unit
+   vectors. */
+static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const uint64_t *system, size_t at,
+                                         size_t rows) {
+    size_t dim = w->dim, p, r, j, products = w->exact ? dim : w->integrals;
+    for (p = 0; p < products; p++) {
+        for (r = 0; r < rows; r++) {
+            float *v = w->v + r * dim;
+            if (w->exact) {
+                memset(v, 0, dim * sizeof *v);
+                v[p] = 1.0f;
+            } else
+                memcpy(v, w->probe + (system[at + r] * w->integrals + p) * dim, dim * sizeof *v);
+        }
+        if (w->model->vjp) {
+            ssde_status status = w->model->vjp(w->model->user, w->v, rows, w->product);
+            if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[at]);
+        } else
+            ssdei_try(ssdei_flow_difference(w, w->x + at * dim, t + at, w->sample + at, rows));
+        for (r = 0; r < rows; r++) {
+            double *out = w->divergence + (at + r) * w->integrals + (w->exact ? 0 : p), sum = 0.0;
+            for (j = 0; j < dim; j++) sum += (double)w->v[r * dim + j] * (double)w->product[r * dim + j];
+            *out = w->exact && p ? *out + sum : sum;
+        }
+    }
+    return SSDE_OK;
+}
+
+/* w->score, and w->divergence where it is wanted, in calls of at most max_rows: products belong to the last call. */
+static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
+    size_t most = w->model->max_rows ? w->model->max_rows : rows, at;
+    if (!w->integrals) return ssdei_score(w->context, w->model, w->x, t, w->sample, rows, w->score);
+    for (at = 0; at < rows; at += most) {
+        size_t count = rows - at < most ? rows - at : most;
+        ssde_status status = w->model->score(w->model->user, w->x + at * w->dim, t + at, w->sample + at, count,
+                                             w->model->vjp != NULL, w->score + at * w->dim);
+        if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[at]);
+        ssdei_try(ssdei_flow_divergence(w, t, system, at, count));
+    }
+    return SSDE_OK;
+}
+
+/* dx/dt = a x - g^2 s / 2, dl/dt = dim a - g^2 div(s) / 2. */
+static ssde_status ssdei_flow_function(void *user, const double *y, const double *t, const uint64_t *system,
+                                       size_t rows, double *dy) {
+    ssdei_flow *w = (ssdei_flow *)user;
+    size_t dim = w->dim, state = dim + w->integrals, r, j;
+    double a = 0.0, g = 0.0;
+    for (r = 0; r < rows; r++) {
+        w->sample[r] = w->first_sample + system[r];
+        for (j = 0; j < dim; j++) w->x[r * dim + j] = (float)y[r * state + j];
+    }
+    ssdei_try(ssdei_flow_evaluate(w, t, system, rows));
+    for (r = 0; r < rows; r++) {
+        const float *score = w->score + r * dim;
+        const double *x = y + r * state;
+        double *dx = dy + r * state, half;
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_drift_diffusion(w->context, w->sde, t[r], &a, &g));
+        half = 0.5 * g * g;
+        for (j = 0; j < dim; j++) dx[j] = a * x[j] - half * (double)score[j];
+        for (j = 0; j < w->integrals; j++)
+            dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];
+    }
+    return SSDE_OK;
+}
+
+/* Progress over blocks of samples, each one ODE. */
+typedef struct ssdei_flow_progress {
+    ssde_progress_function progress;
+    void *user;
+    size_t done, rows, n; /* samples before this block, in it, in all */
+} ssdei_flow_progress;
+
+static int ssdei_flow_report(void *user, size_t done, size_t total) {
+    const ssdei_flow_progress *p = (const ssdei_flow_progress *)user;
+    double part = ((double)p->done + (double)p->rows * (double)done / (double)total) / (double)p->n;
+    return p->progress(p->user, (size_t)(part * 1000.0), 1000);
+}
+
+/* Fills in the defaults. */
+static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_desc *how) {
+    ssde_context *context = how ? how->context : NULL;
+    if (how)
+        *full = *how;
+    else
+        memset(full, 0, sizeof *full);
+    ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "temperature", &full->temperature, 1.0));
+    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, 1e-3));
+    if (!full->max_evaluations) full->max_evaluations = 10000;
+    return ssdei_check_eps(context, full->eps);
+}
+
+/* Tweedie's formula at eps on the block's rows that got there. */
+static ssde_status ssdei_flow_denoise(ssdei_flow *w, double eps, float *x, size_t rows, ssde_ode_report *reports) {
+    ssdei_update u;
+    size_t r, j;
+    double *t = w->y; /* no longer needed */
+    for (r = 0; r < rows; r++) t[r] = eps;
+    ssdei_try(ssdei_score(w->context, w->model, x, t, w->sample, rows, w->score));
+    ssdei_try(ssdei_rule_denoise(w->context, w->sde, eps, &u));
+    for (r = 0; r < rows; r++) {
+        if (reports[r].status != SSDE_OK) continue;
+        reports[r].evaluations++;
+        for (j = r * w->dim; j < (r + 1) * w->dim; j++)
+            x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)w->score[j]);
+        if (ssdei_first_nonfinite(x + r * w->dim, w->dim) < w->dim) reports[r].status = SSDE_ERROR_NUMERIC;
+    }
+    return SSDE_OK;
+}
+
+/* One block of x[rows, dim] from t0 to t1 in place, all on one step size if `batch`. */
+static ssde_status ssdei_flow_block(ssdei_flow *w, const ssde_ode_desc *ode, const ssde_flow_desc *how, int batch,
+                                    double t0, double t1, float *x, size_t rows, ssde_ode_report *reports) {
+    size_t i;
+    ssde_status status;
+    for (i = 0; i < rows * w->dim; i++) w->y[i] = (double)x[i];
+    status = ssdei_ode_run(ode, ssdei_flow_function, w, rows, w->dim, batch ? rows : 1, t0, t1, w->y, reports);
+    for (i = 0; i < rows * w->dim; i++) x[i] = (float)w->y[i];
+    if (status == SSDE_OK && t1 < t0 && how->denoise) {
+        for (i = 0; i < rows; i++) w->sample[i] = w->first_sample + i;
+        status = ssdei_flow_denoise(w, how->eps, x, rows, reports);
+    }
+    for (i = 0; i < rows * w->dim; i++) {
+        if (reports[i / w->dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
+    }
+    return status;
+}
+
+/* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
+static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                        int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
+                                        ssde_ode_report *reports) {
+    ssde_context *context = how->context;
+    ssde_ode_report *own = reports;
+    ssde_ode_desc ode;
+    ssdei_flow_progress progress;
+    ssdei_flow w;
+    ssde_status status;
+    memset(&ode, 0, sizeof ode);
+    memset(&w, 0, sizeof w);
+    ode.rtol = how->rtol, ode.atol = how->atol, ode.max_evaluations = how->max_evaluations;
+    ode.progress = how->progress ? ssdei_flow_report : NULL, ode.user = &progress, ode.context = context;
+    progress.progress = how->progress, progress.user = how->user, progress.done = 0, progress.n = n;
+    w.context = context, w.sde = sde, w.model = model, w.dim = model->dim;
+    w.rows = batch ? n : ssdei_block_rows(model, 16384, n);
+    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, n, sizeof *own);
+    status = own ? ssdei_flow_create(&w) : SSDE_ERROR_MEMORY;
+    for (; status == SSDE_OK && progress.done < n; progress.done += progress.rows) {
+        progress.rows = n - progress.done < w.rows ? n - progress.done : w.rows;
+        w.first_sample = first_sample + progress.done;
+        status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.rows,
+                                  own + progress.done);
+    }
+    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n);
+    ssdei_flow_release(&w);
+    if (!reports) ssdei_release(context, own);
+    return status;
+}
+
+/* A call that delivered takes its samples' numbers with it. */
+static void ssdei_rng_advance(ssde_rng *rng, size_t n, ssde_status status) {
+    if (status == SSDE_OK || status == SSDE_ERROR_NUMERIC || status == SSDE_ERROR_LIMIT) rng->next_sample += n;
+}
+
+/* x[n, dim] from the prior, times `temperature`. */
+static ssde_status ssdei_flow_prior(const ssde_sde *sde, const ssde_flow_desc *how, const ssde_rng *rng, size_t n,
+                                    size_t dim, float *x) {
+    double std;
+    size_t r, j;
+    ssdei_try(ssde_prior_std(how->context, sde, &std));
+    for (r = 0; r < n; r++) {
+        uint64_t sample = rng->next_sample + r;
+        ssdei_try(ssdei_draw_normal(how->context, &how->noise, rng->seed, SSDE_STREAM_PRIOR, 0, &sample, 1, dim,
+                                    x + r * dim));
+        for (j = r * dim; j < (r + 1) * dim; j++) x[j] = (float)(how->temperature * std) * x[j];
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                    int batch, ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports) {
+    ssde_context *context = how ? how->context : NULL;
+    ssde_flow_desc full;
+    ssde_status status;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
+    ssdei_try(ssdei_flow_desc_make(&full, how));
+    if (!full.given_start) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
+    ssdei_try(ssdei_check_finite(context, "x(1)", x, n, model->dim));
+    status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 1.0, full.eps, n, x, reports);
+    ssdei_rng_advance(rng, n, status);
+    return status;
+}
+
+ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, ssde_rng *rng,
+                            size_t n, float *x, ssde_ode_report *reports) {
+    return ssdei_sample_ode(sde, model, how, 0, rng, n, x, reports);
+}
+
+ssde_status ssde_sample_ode_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                  ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports) {
+    return ssdei_sample_ode(sde, model, how, 1, rng, n, x, reports);
+}
+
+static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                              uint64_t first_sample, size_t n, const float *from, float *to, int encode,
+                              ssde_ode_report *reports) {
+    ssde_context *context = how ? how->context : NULL;
+    ssde_flow_desc full;
+    ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, from));
+    if (!to) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode ? "latent" : "x");
+    ssdei_try(ssdei_flow_desc_make(&full, how));
+    ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
+    if (from != to) memcpy(to, from, n * model->dim * sizeof *to);
+    return ssdei_flow_transport(sde, model, &full, 0, first_sample, encode ? full.eps : 1.0, encode ? 1.0 : full.eps, n,
+                                to, reports);
+}
+
+ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                        uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports) {
+    return ssdei_code(sde, model, how, first_sample, n, x, latent, 1, reports);
+}
+
+ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                        uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports) {
+    return ssdei_code(sde, model, how, first_sample, n, latent, x, 0, reports);
+}
+
+/* ---- >>likelihood ---- */
+
+ssde_likelihood_desc ssde_likelihood_defaults(void) {
+    ssde_likelihood_desc how;
+    memset(&how, 0, sizeof how);
+    how.eps = 1e-5;
+    how.rtol = how.atol = 1e-5;
+    how.probes = 1;
+    return how;
+}
+
+static ssde_status ssdei_likelihood_check(ssde_likelihood_desc *how, size_t dim) {
+    ssde_context *context = how->context;
+    ssdei_try(ssdei_check_positive(context, "eps", &how->eps, 1e-5));
+    ssdei_try(ssdei_check_eps(context, how->eps));
+    ssdei_try(ssdei_check_positive(context, "rtol", &how->rtol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "atol", &how->atol, 1e-5));
+    ssdei_try(ssdei_check_positive(context, "log_density_atol", &how->log_density_atol, how->atol * (double)dim));
+    if (how->joint_error) how->log_density_atol = how->atol;
+    if (how->trace != SSDE_TRACE_RADEMACHER && how->trace != SSDE_TRACE_GAUSSIAN && how->trace != SSDE_TRACE_EXACT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "trace is %d, wanted an ssde_trace", (int)how->trace);
+    if (!how->probes || how->trace == SSDE_TRACE_EXACT) how->probes = 1;
+    if (!how->max_evaluations) how->max_evaluations = 10000;
+    if (how->levels == 0.0) return SSDE_OK;
+    if (!(how->levels >= 2.0 && how->levels <= 16777216.0 && how->levels == floor(how->levels)))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %g, wanted a whole number from 2 to 2^24, or 0",
+                         how->levels);
+    if (!(how->low < how->high && how->high - how->low <= FLT_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "low is %g and high %g, wanted low < high", how->low, how->high);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, const float *x, size_t n, size_t dim) {
+    size_t i;
+    ssdei_try(ssdei_check_finite(how->context, "x", x, n, dim));
+    for (i = 0; how->levels > 0.0 && i < n * dim; i++) {
+        double value = (double)x[i];
+        if (value >= 0.0 && value <= how->levels - 1.0 && value == floor(value)) continue;
+        return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %g, wanted a whole number from 0 to %g",
+                         (unsigned long)(i / dim), (unsigned long)(i % dim), value, how->levels - 1.0);
+    }
+    return SSDE_OK;
+}
+
+/* Everything a block needs beside the flow. */
+typedef struct ssdei_likelihood {
+    ssde_likelihood_desc how;
+    ssdei_flow flow;
+    ssde_ode_desc ode;
+    ssdei_flow_progress progress;
+    int batch;
+    uint64_t seed;
+    double *atol;             /* [dim + integrals] */
+    double *prior;            /* [rows] */
+    ssde_ode_report *reports; /* [rows] */
+} ssdei_likelihood;
+
+/* Row by row into probe[rows, probes, dim]. */
+static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
+    const ssde_likelihood_desc *how = &w->how;
+    size_t dim = w->flow.dim, r, p;
+    if (how->trace == SSDE_TRACE_EXACT) return SSDE_OK;
+    for (r = 0; r < rows; r++) {
+        uint64_t sample = w->flow.first_sample + r;
+        for (p = 0; p < how->probes; p++) {
+            float *probe = w->flow.probe + (r * how->probes + p) * dim;
+            if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
+                ssdei_try(ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
+            else
+                ssdei_try(ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample,
+                                            1, dim, probe));
+        }
+    }
+    return SSDE_OK;
+}
+
+/* The block's state at eps: dequantised x, integrals 0. */
+static ssde_status ssdei_likelihood_start(ssdei_likelihood *w, const float *x, size_t rows) {
+    ssdei_flow *flow = &w->flow;
+    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
+    memcpy(flow->x, x, rows * dim * sizeof *x);
+    if (w->how.levels > 0.0) {
+        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + r;
+        ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, flow->sample, x, rows, dim, w->how.levels, w->how.low,
+                                  w->how.high, flow->x));
+    }
+    memset(flow->y, 0, rows * state * sizeof *flow->y);
+    for (r = 0; r < rows; r++) {
+        for (j = 0; j < dim; j++) flow->y[r * state + j] = (double)flow->x[r * dim + j];
+    }
+    return SSDE_OK;
+}
+
+/* One sample's result from its prior log-density and its integrals, one per probe. */
+static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w, double prior, const double *integral,
+                                                      const ssde_ode_report *report) {
+    const ssde_likelihood_desc *how = &w->how;
+    double dim = (double)w->flow.dim, probes = (double)how->probes, mean = 0.0, square = 0.0, volume;
+    ssde_likelihood_result result;
+    size_t p;
+    for (p = 0; p < how->probes; p++) mean += integral[p] / probes;
+    for (p = 0; p < how->probes; p++) square += (integral[p] - mean) * (integral[p] - mean);
+    volume = how->levels > 0.0 ? log((how->high - how->low) / how->levels) : 0.0; /* of one integer's interval, nats */
+    result.status = report->status;
+    result.evaluations = report->evaluations;
+    result.approximate = !w->flow.model->vjp;
+    result.log_density = report->status == SSDE_OK ? prior + mean : (double)NAN;
+    result.bits_per_dim = -(result.log_density / dim + volume) / log(2.0);
+    result.standard_error = how->probes > 1 ? sqrt(square / (probes - 1.0) / probes) : (double)NAN;
+    if (how->trace == SSDE_TRACE_EXACT) result.standard_error = 0.0;
+    return result;
+}
+
+static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, size_t rows,
+                                          ssde_likelihood_result *results) {
+    ssdei_flow *flow = &w->flow;
+    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
+    ssdei_try(ssdei_likelihood_start(w, x, rows));
+    ssdei_try(ssdei_likelihood_probes(w, rows));
+    ssdei_try(ssdei_ode_run(&w->ode, ssdei_flow_function, flow, rows, state, w->batch ? rows : 1, w->how.eps, 1.0,
+                            flow->y, w->reports));
+    for (r = 0; r < rows; r++) {
+        for (j = 0; j < dim; j++) {
+            double value = flow->y[r * state + j];
+            flow->x[r * dim + j] = w->reports[r].status == SSDE_OK ? (float)value : 0.0f;
+        }
+    }
+    ssdei_try(ssde_prior_log_density(w->how.context, flow->sde, flow->x, rows, dim, w->prior));
+    for (r = 0; r < rows; r++)
+        results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
+    if (w->how.latent) {
+        float *latent = w->how.latent + w->progress.done * dim;
+        for (j = 0; j < rows * dim; j++)
+            latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
+    ssde_context *context = w->how.context;
+    size_t dim = w->flow.dim, j;
+    ssdei_try(ssdei_flow_create(&w->flow));
+    w->atol = (double *)ssdei_allocate(context, dim + w->flow.integrals, sizeof *w->atol);
+    w->prior = (double *)ssdei_allocate(context, w->flow.rows, sizeof *w->prior);
+    w->reports = (ssde_ode_report *)ssdei_allocate(context, w->flow.rows, sizeof *w->reports);
+    if (!w->atol || !w->prior || !w->reports) return SSDE_ERROR_MEMORY;
+    for (j = 0; j < dim + w->flow.integrals; j++) w->atol[j] = j < dim ? w->how.atol : w->how.log_density_atol;
+    w->ode.rtol = w->how.rtol, w->ode.atol = w->how.atol, w->ode.atol_each = w->atol;
+    w->ode.split = w->how.joint_error ? 0 : dim;
+    w->ode.max_evaluations = w->how.max_evaluations;
+    w->ode.progress = w->how.progress ? ssdei_flow_report : NULL, w->ode.user = &w->progress;
+    w->ode.context = context;
+    w->progress.progress = w->how.progress, w->progress.user = w->how.user;
+    return SSDE_OK;
+}
+
+/* The lowest failed sample. */
+static ssde_status ssdei_likelihood_verdict(ssde_context *context, uint64_t first,
+                                            const ssde_likelihood_result *results, size_t n) {
+    size_t i;
+    for (i = 0; i < n && results[i].status == SSDE_OK; i++) continue;
+    if (i == n) return SSDE_OK;
+    return ssde_fail(context, results[i].status, "sample %.0f: %s, after %lu evaluations", (double)first + (double)i,
+                     ssde_status_text(results[i].status), (unsigned long)results[i].evaluations);
+}
+
+static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_model *model,
+                                        const ssde_likelihood_desc *how, int batch, ssde_rng *rng, size_t n,
+                                        const float *x, ssde_likelihood_result *results) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_likelihood w;
+    ssde_status status;
+    memset(&w, 0, sizeof w);
+    w.how = how ? *how : ssde_likelihood_defaults();
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    if (!results) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "results is NULL");
+    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
+    ssdei_try(ssdei_likelihood_check(&w.how, model->dim));
+    ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
+    if (!model->vjp && context && context->log)
+        context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
+    w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
+    w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
+    w.flow.integrals = w.how.probes;
+    w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
+    w.batch = batch, w.seed = rng->seed, w.progress.n = n;
+    status = ssdei_likelihood_create(&w);
+    for (; status == SSDE_OK && w.progress.done < n; w.progress.done += w.progress.rows) {
+        w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;
+        w.flow.first_sample = rng->next_sample + w.progress.done;
+        status = ssdei_likelihood_block(&w, x + w.progress.done * model->dim, w.progress.rows, results + w.progress.done);
+    }
+    if (status == SSDE_OK) {
+        status = ssdei_likelihood_verdict(context, rng->next_sample, results, n);
+        ssdei_rng_advance(rng, n, status);
+    }
+    ssdei_flow_release(&w.flow);
+    ssdei_release(context, w.atol);
+    ssdei_release(context, w.prior);
+    ssdei_release(context, w.reports);
+    return status;
+}
+
+ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                            ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results) {
+    return ssdei_likelihood_all(sde, model, how, 0, rng, n, x, results);
+}
+
+ssde_status ssde_likelihood_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                                  ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results) {
+    return ssdei_likelihood_all(sde, model, how, 1, rng, n, x, results);
+}
+
+ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *results, size_t n) {
+    ssde_likelihood_summary summary;
+    double count, density_square = 0.0, bits_square = 0.0;
+    size_t i;
+    memset(&summary, 0, sizeof summary);
+    for (i = 0; results && i < n; i++) {
+        if (results[i].status != SSDE_OK) continue;
+        summary.count++;
+        summary.log_density += results[i].log_density;
+        summary.bits_per_dim += results[i].bits_per_dim;
+        summary.evaluations += (double)results[i].evaluations;
+    }
+    count = (double)summary.count;
+    summary.failed = results ? n - summary.count : 0;
+    summary.log_density /= count; /* NaN where nothing succeeded */
+    summary.bits_per_dim /= count;
+    summary.evaluations /= count;
+    for (i = 0; results && i < n; i++) {
+        if (results[i].status != SSDE_OK) continue;
+        density_square += pow(results[i].log_density - summary.log_density, 2.0);
+        bits_square += pow(results[i].bits_per_dim - summary.bits_per_dim, 2.0);
+    }
+    summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
+    summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
+    return summary;
+}
+
+SSDEI_END
+#ifdef __cplusplus
+}
+#endif
+#endif /* implementation */
+
+/*
+   Either licence, at your choice.
+
+   ALTERNATIVE A: MIT
+
+   Copyright (c) 2026 the scoresde authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
+   this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
+   PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+   MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+   HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B: public domain (unlicense.org)
+
+   This is free and unencumbered software released into the public domain. Anyone is free to copy, modify, publish, use,
+   compile, sell, or distribute this software, either in source code form or as a compiled binary, for any purpose,
+   commercial or non-commercial, and by any means. The software is provided "as is", without warranty of any kind.
+*/
