@@ -1,0 +1,1392 @@
+/* SDEs, denoising score matching and Gaussian mixtures. */
+#ifndef TEST_CORE_SDE_H
+#define TEST_CORE_SDE_H
+
+#include "check.h"
+#include "golden.h"
+
+#define TEST_CORE_SDE_LIST(X)    \
+    X(sde_golden)                \
+    X(sde_small_t)               \
+    X(sde_consistent)            \
+    X(sde_affine_is_vp)          \
+    X(sde_affine_hard)           \
+    X(sde_affine_errors)         \
+    X(sde_discrete)              \
+    X(sde_discrete_index)        \
+    X(sde_rows)                  \
+    X(sde_prior)                 \
+    X(sde_bad_input)             \
+    X(loss_formulas)             \
+    X(loss_gradient)             \
+    X(loss_exact_score)          \
+    X(loss_times)                \
+    X(loss_importance)           \
+    X(loss_convert)              \
+    X(loss_bad_input)            \
+    X(mixture_golden)            \
+    X(mixture_ring)              \
+    X(mixture_score_is_gradient) \
+    X(mixture_vjp)               \
+    X(mixture_far)               \
+    X(mixture_rows_alone)        \
+    X(mixture_point_masses)      \
+    X(mixture_many_dimensions)   \
+    X(mixture_sample)            \
+    X(mixture_bad_input)         \
+    X(mixture_allocation)
+
+/* ---- helpers ---- */
+
+/* Numbers in [-1, 1) that only need to be various. */
+static double sde_noise(uint32_t *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return (double)(*state >> 8) / 8388608.0 - 1.0;
+}
+
+static void sde_fill(float *out, size_t count, uint32_t state) {
+    size_t i;
+    for (i = 0; i < count; i++) out[i] = (float)(2.0 * sde_noise(&state));
+}
+
+/* The paper's three SDEs as the golden data has them. */
+static const char *const sde_names[3] = {"ve", "vp", "subvp"};
+static ssde_sde sde_paper(int which) {
+    return which == 0 ? ssde_ve(0.01, 50.0) : which == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
+}
+
+static ssde_coefficients sde_at(const ssde_sde *sde, double t) {
+    ssde_coefficients c;
+    memset(&c, 0, sizeof c);
+    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    return c;
+}
+
+static void sde_golden_tensor(const golden_file *file, int which, const char *what, double *out, size_t count) {
+    char name[64];
+    snprintf(name, sizeof name, "%s/%s", sde_names[which], what);
+    golden_doubles(file, name, out, count);
+}
+
+/* The golden mixture: 3 components in 4 dimensions. */
+static ssde_mixture *sde_golden_mixture(const golden_file *file) {
+    double weights[3], means[12], stds[12];
+    ssde_mixture *mixture = NULL;
+    int i;
+    golden_doubles(file, "gmm/weight", weights, 3);
+    golden_doubles(file, "gmm/mean", means, 12);
+    golden_doubles(file, "gmm/var", stds, 12);
+    for (i = 0; i < 12; i++) stds[i] = sqrt(stds[i]);
+    CHECK_OK(ssde_mixture_create(NULL, &mixture, 3, 4, weights, means, stds));
+    return mixture;
+}
+
+/* ---- SDEs ---- */
+
+static void test_sde_golden(void) {
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    int which, r, i;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        double t[5], x[20], mean[5], std[5], drift[20], diffusion[5], f[20], big_g[5], logp[5], own_logp[5];
+        float xf[20];
+        sde_golden_tensor(file, which, "t", t, 5);
+        sde_golden_tensor(file, which, "x", x, 20);
+        sde_golden_tensor(file, which, "marginal_mean_coef", mean, 5);
+        sde_golden_tensor(file, which, "marginal_std", std, 5);
+        sde_golden_tensor(file, which, "drift", drift, 20);
+        sde_golden_tensor(file, which, "diffusion", diffusion, 5);
+        sde_golden_tensor(file, which, "discretize_f", f, 20);
+        sde_golden_tensor(file, which, "discretize_G", big_g, 5);
+        sde_golden_tensor(file, which, "prior_logp", logp, 5);
+        for (r = 0; r < 5; r++) {
+            ssde_coefficients c = sde_at(&sde, t[r]);
+            ssde_step step = {0.0, 0.0};
+            /* the reference's 1 - exp(-B) cancels where t is small */
+            CHECK_RELATIVE(c.mean, mean[r], 1e-14);
+            CHECK_RELATIVE(c.std, std[r], 1e-11);
+            CHECK_RELATIVE(c.diffusion, diffusion[r], 1e-11);
+            CHECK_OK(
+                ssde_discretise(NULL, &sde, which == 2 ? SSDE_DISCRETISE_EULER : SSDE_DISCRETISE_OWN, t[r], &step));
+            CHECK_RELATIVE(step.diffusion, big_g[r], 1e-6); /* the reference holds betas and sigmas in float32 */
+            for (i = 0; i < 4; i++) {
+                CHECK_NEAR(c.drift * x[4 * r + i], drift[4 * r + i], 1e-13 * fabs(drift[4 * r + i]));
+                CHECK_NEAR(step.drift * x[4 * r + i], f[4 * r + i], 1e-7 * fabs(x[4 * r + i]));
+            }
+        }
+        for (i = 0; i < 20; i++) xf[i] = (float)x[i];
+        CHECK_OK(ssde_prior_log_density(NULL, &sde, xf, 5, 4, own_logp));
+        for (r = 0; r < 5; r++) CHECK_NEAR(own_logp[r], logp[r], 1e-5); /* x rounded to float, |x| up to 50 */
+    }
+    golden_close(file);
+}
+
+/* Leading terms in t: what cancellation would destroy. */
+static void test_sde_small_t(void) {
+    double t;
+    for (t = 1e-18; t < 1e-5; t *= 10.0) {
+        ssde_sde vp = ssde_vp(0.1, 20.0), sub = ssde_subvp(0.1, 20.0);
+        double b = 0.1 * t + 9.95 * t * t;
+        ssde_coefficients c = sde_at(&vp, t), s = sde_at(&sub, t);
+        CHECK_RELATIVE(c.std, sqrt(b) * (1.0 - b / 4.0), 1e-12);
+        CHECK_RELATIVE(s.std, b * (1.0 - b / 2.0), 1e-11);
+        CHECK_RELATIVE(s.diffusion, sqrt((0.1 + 19.9 * t) * 2.0 * b * (1.0 - b)), 1e-11);
+    }
+    {
+        ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
+        CHECK(sde_at(&vp, 0.0).std == 0.0 && sde_at(&vp, 0.0).mean == 1.0);
+        CHECK_RELATIVE(sde_at(&ve, 0.0).std, 0.01, 1e-15); /* the paper's convention */
+        CHECK_RELATIVE(sde_at(&ve, 1.0).std, 50.0, 1e-15);
+    }
+}
+
+/* dm/dt = a m and d std^2/dt = 2 a std^2 + g^2, by central differences. */
+static void test_sde_consistent(void) {
+    int which;
+    double t;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        for (t = 0.05; t < 1.0; t += 0.05) {
+            double h = 1e-5;
+            ssde_coefficients c = sde_at(&sde, t), up = sde_at(&sde, t + h), down = sde_at(&sde, t - h);
+            double slope = (up.mean - down.mean) / (2 * h);
+            double rate = (up.std * up.std - down.std * down.std) / (2 * h);
+            double expected = 2.0 * c.drift * c.std * c.std + c.diffusion * c.diffusion;
+            CHECK_NEAR(slope, c.drift * c.mean, 1e-8);
+            /* rounding of std^2 over h, truncation of relative size h^2 */
+            CHECK_NEAR(rate, expected, 1e-9 * c.std * c.std / h + 1e-7 * c.diffusion * c.diffusion);
+        }
+    }
+}
+
+/* The paper's SDEs again, by their drift and diffusion alone. */
+static unsigned long affine_calls;
+static double affine_a(void *user, double t) {
+    ssde_coefficients c;
+    affine_calls++;
+    ssde_coefficients_at(NULL, (const ssde_sde *)user, t, &c);
+    return c.drift;
+}
+static double affine_g(void *user, double t) {
+    ssde_coefficients c;
+    ssde_coefficients_at(NULL, (const ssde_sde *)user, t, &c);
+    return c.diffusion;
+}
+
+static void test_sde_affine_is_vp(void) {
+    double t;
+    int which, i;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which), affine = ssde_affine(affine_a, affine_g, &sde);
+        for (t = 1e-15; t < 1e-2; t *= 10.0) {
+            ssde_coefficients c = sde_at(&affine, t), e = sde_at(&sde, t);
+            double start = which == 0 ? 0.01 : 0.0; /* VE's std(0)^2 comes on top of what g adds */
+            CHECK_RELATIVE(c.mean, e.mean, 1e-8);
+            if (which > 0 || t > 1e-6) CHECK_RELATIVE(sqrt(c.std * c.std + start * start), e.std, 1e-8);
+        }
+        for (i = 0; i <= 40; i++) {
+            ssde_coefficients c = sde_at(&affine, i / 40.0), e = sde_at(&sde, i / 40.0);
+            double start = which == 0 ? 0.01 : 0.0;
+            CHECK_RELATIVE(c.mean, e.mean, 1e-8);
+            CHECK_RELATIVE(sqrt(c.std * c.std + start * start), e.std, 1e-8);
+            CHECK_NEAR(c.drift, e.drift, 0.0);
+            CHECK_NEAR(c.diffusion, e.diffusion, 0.0);
+        }
+        affine_calls = 0;
+        sde_at(&affine, 0.7);
+        CHECK(affine_calls <= 500); /* smooth: a handful of intervals */
+    }
+}
+
+static double hard_jump_a(void *user, double t) {
+    (void)user;
+    return t < 0.3 ? -1.0 : t < 0.30001 ? -300.0 : 2.0;
+}
+static double hard_jump_g(void *user, double t) {
+    (void)user;
+    return t < 0.7123456789 ? 1.0 : 3.0;
+}
+static double hard_singular_a(void *user, double t) {
+    (void)user;
+    return -0.5 / sqrt(t);
+}
+static double hard_singular_g(void *user, double t) {
+    (void)user;
+    return pow(t, -0.25);
+}
+static double hard_stiff_a(void *user, double t) {
+    (void)t;
+    return -*(const double *)user;
+}
+static double hard_ten(void *user, double t) {
+    (void)user, (void)t;
+    return 10.0;
+}
+static double hard_zero(void *user, double t) {
+    (void)user, (void)t;
+    return 0.0;
+}
+static double hard_given_mean(void *user, double t) {
+    (void)user;
+    return 1.0 - t / 2.0;
+}
+static double hard_given_std(void *user, double t) {
+    (void)user;
+    return 3.0 * t;
+}
+static double hard_nan(void *user, double t) {
+    (void)user;
+    return t > 0.5 ? (double)NAN : 1.0;
+}
+
+static void test_sde_affine_hard(void) {
+    double rate;
+    int i;
+    /* singular at 0: int a = -sqrt t, V = int s^-1/2 exp(2 (sqrt s - sqrt t)) ds = 1 - exp(-2 sqrt t) */
+    for (i = 1; i <= 20; i++) {
+        ssde_sde sde = ssde_affine(hard_singular_a, hard_singular_g, NULL);
+        double t = i <= 10 ? pow(10.0, -i) : (i - 10) / 10.0;
+        ssde_coefficients c = sde_at(&sde, t);
+        CHECK_RELATIVE(c.mean, exp(-sqrt(t)), 1e-8);
+        CHECK_RELATIVE(c.std, sqrt(-expm1(-2.0 * sqrt(t))), 1e-8);
+    }
+    /* a boundary layer of width 1 / rate before t */
+    for (rate = 1.0; rate < 1e7; rate *= 10.0) {
+        ssde_sde sde = ssde_affine(hard_stiff_a, hard_ten, &rate);
+        ssde_coefficients c = sde_at(&sde, 0.9);
+        CHECK_NEAR(c.mean, exp(-0.9 * rate), 1e-8 * exp(-0.9 * rate));
+        CHECK_RELATIVE(c.std, 10.0 * sqrt(-expm1(-1.8 * rate) / (2.0 * rate)), 1e-8);
+    }
+    for (rate = -1.0; rate > -400.0; rate *= 3.0) { /* and one of growth behind 0 */
+        ssde_sde sde = ssde_affine(hard_stiff_a, hard_ten, &rate);
+        ssde_coefficients c = sde_at(&sde, 0.9);
+        CHECK_RELATIVE(c.mean, exp(-0.9 * rate), 1e-8);
+        CHECK_RELATIVE(c.std, 10.0 * sqrt(-expm1(-1.8 * rate) / (2.0 * rate)), 1e-8);
+    }
+    { /* jumps: V by hand over the pieces */
+        ssde_sde sde = ssde_affine(hard_jump_a, hard_jump_g, NULL);
+        double narrow = 0.30001 - 0.3, v;
+        v = (1.0 - exp(-0.6)) / 2.0;
+        v = v * exp(-600.0 * narrow) + (1.0 - exp(-600.0 * narrow)) / 600.0;
+        v = v * exp(4.0 * (0.7123456789 - 0.30001)) + (exp(4.0 * (0.7123456789 - 0.30001)) - 1.0) / 4.0;
+        v = v * exp(4.0 * (1.0 - 0.7123456789)) + 9.0 * (exp(4.0 * (1.0 - 0.7123456789)) - 1.0) / 4.0;
+        CHECK_RELATIVE(sde_at(&sde, 1.0).mean, exp(-0.3 - 300.0 * narrow + 2.0 * (1.0 - 0.30001)), 1e-8);
+        CHECK_RELATIVE(sde_at(&sde, 1.0).std, sqrt(v), 1e-8);
+    }
+    { /* no noise at all until never: std is exactly 0, and the prior says so */
+        ssde_sde sde = ssde_affine(hard_ten, hard_zero, NULL);
+        ssde_context context;
+        double std;
+        memset(&context, 0, sizeof context);
+        CHECK(sde_at(&sde, 0.1).std == 0.0);
+        CHECK_FAILS(&context, ssde_prior_std(&context, &sde, &std), SSDE_ERROR_NUMERIC, "std(1) = 0");
+    }
+    { /* what the user knows is taken, each alone */
+        ssde_sde sde = ssde_affine(hard_zero, hard_ten, NULL);
+        sde.mean = hard_given_mean;
+        CHECK_NEAR(sde_at(&sde, 0.5).mean, 0.75, 0.0);
+        CHECK_RELATIVE(sde_at(&sde, 0.25).std, 5.0, 1e-9);
+        sde.mean = NULL;
+        sde.std = hard_given_std;
+        sde.g = hard_nan; /* not integrated now */
+        CHECK_NEAR(sde_at(&sde, 0.5).mean, 1.0, 1e-12);
+        CHECK_NEAR(sde_at(&sde, 0.5).std, 1.5, 0.0);
+    }
+}
+
+static double hard_nonintegrable(void *user, double t) {
+    (void)user;
+    return 1.0 / t;
+}
+static double hard_explosive(void *user, double t) {
+    (void)user, (void)t;
+    return 1e6;
+}
+static double hard_rough(void *user, double t) {
+    (void)user;
+    return 1.5 + sin(1e9 * t);
+}
+static double hard_negative(void *user, double t) {
+    (void)user;
+    return -t;
+}
+
+static void test_sde_affine_errors(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_affine(hard_zero, hard_ten, NULL);
+    ssde_coefficients c;
+    memset(&context, 0, sizeof context);
+    sde.g = hard_nan;
+    CHECK_OK(ssde_coefficients_at(&context, &sde, 0.25, &c));
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.75, &c), SSDE_ERROR_NUMERIC, "t = 0.75");
+    sde.g = hard_nonintegrable;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.75, &c), SSDE_ERROR_NUMERIC, "t = 0.75");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.0, &c), SSDE_ERROR_NUMERIC, "t = 0");
+    sde.g = hard_rough;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.75, &c), SSDE_ERROR_NUMERIC, "converge");
+    sde.g = hard_negative;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "g >= 0");
+    sde.g = hard_ten;
+    sde.a = hard_explosive;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "not finite");
+    sde.a = hard_zero;
+    sde.std = hard_negative;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "std = -0.5");
+    sde.a = NULL;
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_ARGUMENT, "a is NULL");
+}
+
+/* Every step takes the marginal of i - 1 to that of i, exactly: the reason for the sub-VP rule. */
+static void test_sde_discrete(void) {
+    int which, i, n;
+    for (which = 0; which < 3; which++) {
+        for (n = 21; n <= 1000; n = n < 500 ? 1000 : n + 1000) {
+            ssde_sde sde = sde_paper(which);
+            double mean = 1.0, variance = 0.0, product = 1.0;
+            sde.N = n;
+            for (i = 0; i < n; i++) {
+                ssde_step step = {0.0, 0.0};
+                double m, s, beta;
+                CHECK_OK(ssde_discretise(NULL, &sde, SSDE_DISCRETISE_OWN, (double)i / (n - 1), &step));
+                CHECK_OK(ssde_discrete_marginal(NULL, &sde, i, &m, &s, &beta));
+                mean *= 1.0 + step.drift;
+                variance = (1.0 + step.drift) * (1.0 + step.drift) * variance + step.diffusion * step.diffusion;
+                CHECK_RELATIVE(m, mean, 1e-12);
+                CHECK_RELATIVE(s * s, variance, 1e-11);
+                if (which) { /* and as written in the header */
+                    CHECK_RELATIVE(beta, 0.1 / n + (20.0 - 0.1) / n * i / (n - 1), 1e-13);
+                    product *= 1.0 - beta;
+                    CHECK_RELATIVE(m, sqrt(product), 1e-12);
+                    CHECK_NEAR(s, which == 1 ? sqrt(1.0 - product) : 1.0 - product, 1e-12);
+                } else
+                    CHECK_RELATIVE(s, exp(log(0.01) + (log(50.0) - log(0.01)) * i / (n - 1)), 1e-12);
+            }
+            if (n == 1000) { /* close to the continuous SDE */
+                ssde_coefficients c = sde_at(&sde, 1.0);
+                CHECK_NEAR(sqrt(variance), c.std, 1e-3 * c.std);
+            }
+        }
+    }
+    {
+        ssde_sde affine = ssde_affine(hard_given_mean, hard_ten, NULL);
+        ssde_step step = {0.0, 0.0};
+        affine.N = 25;
+        CHECK_OK(ssde_discretise(NULL, &affine, SSDE_DISCRETISE_OWN, 0.5, &step));
+        CHECK_NEAR(step.drift, 0.75 / 25.0, 1e-16);
+        CHECK_NEAR(step.diffusion, 2.0, 1e-15);
+    }
+}
+
+/* i / (N - 1) gives step i however it was computed; a t clearly between gives the one below. */
+static void test_sde_discrete_index(void) {
+    int n, i, step = check_quick ? 97 : 1;
+    for (n = 1; n <= 2000; n += n < 60 ? 1 : 193) {
+        ssde_sde sde = ssde_ve(0.01, 50.0);
+        sde.N = n;
+        for (i = 0; i < n; i += step) {
+            double last = n > 1 ? n - 1 : 1, other = 1.0 - (last - i) / last;
+            if (n == 1) other = 0.7;
+            CHECK(ssdei_step_index(&sde, i / last) == i);
+            CHECK(ssdei_step_index(&sde, other < 0.0 ? 0.0 : other) == i);
+            if (i + 1 < n) CHECK(ssdei_step_index(&sde, (i + 0.999999) / last) == i);
+        }
+        CHECK(ssdei_step_index(&sde, 1.0) == n - 1);
+    }
+}
+
+static void test_sde_rows(void) {
+    enum { ROWS = 7, DIM = 5 };
+    static const double times[ROWS] = {0.5, 0.5, 0.1, 1.0, 1.0, 1e-5, 0.5};
+    float x[ROWS * DIM], z[ROWS * DIM], out[ROWS * DIM], flow[ROWS * DIM];
+    ssde_context context;
+    int which, i;
+    memset(&context, 0, sizeof context);
+    sde_fill(x, ROWS * DIM, 1);
+    sde_fill(z, ROWS * DIM, 2);
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        CHECK_OK(ssde_perturb(&context, &sde, x, z, times, ROWS, DIM, out));
+        for (i = 0; i < ROWS * DIM; i++) {
+            ssde_coefficients c = sde_at(&sde, times[i / DIM]);
+            CHECK_NEAR(out[i], c.mean * (double)x[i] + c.std * (double)z[i], 1e-7 * (1.0 + 4.0 * c.std));
+        }
+        CHECK_OK(ssde_reverse_drift(&context, &sde, x, z, times, ROWS, DIM, 0, out));
+        CHECK_OK(ssde_reverse_drift(&context, &sde, x, z, times, ROWS, DIM, 1, flow));
+        for (i = 0; i < ROWS * DIM; i++) {
+            ssde_coefficients c = sde_at(&sde, times[i / DIM]);
+            double forward = c.drift * (double)x[i], back = c.diffusion * c.diffusion * (double)z[i];
+            CHECK_NEAR(out[i], forward - back, 1e-7 * (fabs(forward) + fabs(back)));
+            CHECK_NEAR(flow[i], forward - back / 2.0, 1e-7 * (fabs(forward) + fabs(back)));
+        }
+        memcpy(flow, z, sizeof z);
+        CHECK_OK(ssde_reverse_drift(&context, &sde, x, flow, times, ROWS, DIM, 0, flow));
+        CHECK_SAME(flow, out, sizeof out);
+    }
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        CHECK_OK(ssde_perturb(&context, &sde, x, z, times, ROWS, DIM, out));
+        memcpy(flow, x, sizeof x);
+        CHECK_OK(ssde_perturb(&context, &sde, flow, z, times, ROWS, DIM, flow));
+        CHECK_SAME(flow, out, sizeof out);
+        CHECK_OK(ssde_perturb(&context, &sde, x + 3 * DIM, z + 3 * DIM, times + 3, 1, DIM, flow));
+        CHECK_SAME(flow, out + 3 * DIM, DIM * sizeof *out);
+        z[3 * DIM + 2] = (float)NAN;
+        CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, z, times, ROWS, DIM, out), SSDE_ERROR_NUMERIC,
+                    "row 3, element 2");
+        CHECK_OK(ssde_reverse_drift(&context, &sde, x, z, times, ROWS, DIM, 0, out));
+        CHECK(out[3 * DIM + 2] != out[3 * DIM + 2] && ssdei_first_nonfinite(out, ROWS * DIM) == 3 * DIM + 2);
+    }
+}
+
+static void test_sde_prior(void) {
+    enum { ROWS = 400, DIM = 25 };
+    static float x[ROWS * DIM], part[ROWS * DIM];
+    static double logp[ROWS];
+    uint64_t sample[3] = {7, 399, 7};
+    ssde_context context;
+    int which, r, i;
+    memset(&context, 0, sizeof context);
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = which < 3 ? sde_paper(which) : ssde_affine(hard_zero, hard_ten, NULL);
+        double std = 0.0, expected = which == 0 ? 50.0 : which == 3 ? 10.0 : 1.0, squares = 0.0, sum = 0.0;
+        CHECK_OK(ssde_prior_std(&context, &sde, &std));
+        CHECK_RELATIVE(std, expected, 1e-9);
+        CHECK_OK(ssde_prior_sample(&context, &sde, 5, NULL, ROWS, DIM, x));
+        CHECK_OK(ssde_prior_sample(&context, &sde, 5, sample, 3, DIM, part));
+        CHECK_SAME(part, x + 7 * DIM, DIM * sizeof *x);
+        CHECK_SAME(part + DIM, x + 399 * DIM, DIM * sizeof *x);
+        for (i = 0; i < ROWS * DIM; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
+        CHECK_NEAR(sum / (ROWS * DIM) / std, 0.0, 0.05);             /* 5 standard errors */
+        CHECK_NEAR(squares / (ROWS * DIM) / (std * std), 1.0, 0.08); /* 5.6 standard errors */
+        CHECK_OK(ssde_prior_log_density(&context, &sde, x, ROWS, DIM, logp));
+        for (r = 0; r < ROWS; r += 57) {
+            double e = 0.0;
+            for (i = 0; i < DIM; i++) {
+                double s = (double)x[r * DIM + i] / std;
+                e += -0.5 * s * s - log(std) - 0.91893853320467274178;
+            }
+            CHECK_NEAR(logp[r], e, 1e-10);
+        }
+        sde.prior_std = 3.0;
+        CHECK_OK(ssde_prior_std(&context, &sde, &std));
+        CHECK_NEAR(std, 3.0, 0.0);
+    }
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        x[9 * DIM + 4] = (float)INFINITY;
+        CHECK_FAILS(&context, ssde_prior_log_density(&context, &sde, x, ROWS, DIM, logp), SSDE_ERROR_NUMERIC, "row 9");
+    }
+}
+
+static void test_sde_bad_input(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0), bad;
+    ssde_coefficients c;
+    ssde_step step;
+    float x[4] = {0, 0, 0, 0};
+    double t[2] = {0.5, 0.5}, out[2], std;
+    memset(&context, 0, sizeof context);
+    CHECK_FAILS(&context, ssde_sde_check(&context, NULL), SSDE_ERROR_ARGUMENT, "sde is NULL");
+    CHECK_STATUS(ssde_sde_check(NULL, NULL), SSDE_ERROR_ARGUMENT);
+    bad = ssde_vp(2.0, 1.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min = 2");
+    bad = ssde_subvp(-0.1, 1.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min = -0.1");
+    bad = ssde_vp(0.1, (double)NAN);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max");
+    bad = ssde_vp(0.1, (double)INFINITY);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max");
+    bad = ssde_vp(0.0, 0.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max = 0");
+    bad = ssde_ve(0.0, 50.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min = 0");
+    bad = ssde_ve(1.0, 1.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_max = 1");
+    memset(&bad, 0, sizeof bad);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min = 0");
+    bad = sde;
+    bad.N = 0;
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "N = 0");
+    bad = sde;
+    bad.prior_std = -1.0;
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "prior_std = -1");
+    bad = sde;
+    memset(&bad.kind, 9, sizeof bad.kind);
+    CHECK_STATUS(ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT);
+
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, -1.0, &c), SSDE_ERROR_ARGUMENT, "t = -1");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 2.0, &c), SSDE_ERROR_ARGUMENT, "t = 2");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, (double)NAN, &c), SSDE_ERROR_ARGUMENT, "nan");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
+    CHECK_FAILS(&context, ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 1.5, &step), SSDE_ERROR_ARGUMENT,
+                "t = 1.5");
+    CHECK_FAILS(&context, ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, NULL), SSDE_ERROR_ARGUMENT, "out");
+    bad = sde;
+    bad.N = 20;
+    CHECK_FAILS(&context, ssde_discretise(&context, &bad, SSDE_DISCRETISE_OWN, 0.5, &step), SSDE_ERROR_ARGUMENT,
+                "beta_max / N = 1");
+    CHECK_OK(ssde_discretise(&context, &bad, SSDE_DISCRETISE_EULER, 0.5, &step));
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "N = 20");
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 1000, &std, NULL, NULL), SSDE_ERROR_ARGUMENT,
+                "i = 1000");
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, -1, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "i = -1");
+    bad = ssde_affine(hard_zero, hard_ten, NULL);
+    CHECK_STATUS(ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_UNSUPPORTED);
+
+    t[1] = 1.25;
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "t[1] = 1.25");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, x, t, 2, 2, 0, x), SSDE_ERROR_ARGUMENT, "t[1] = 1.25");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, NULL, x, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "x0 is NULL");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, NULL, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "z is NULL");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, NULL, 2, 2, x), SSDE_ERROR_ARGUMENT, "t is NULL");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 2, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 0, 2, x), SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 0, x), SSDE_ERROR_ARGUMENT, "dim = 0");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, SIZE_MAX / 2, 3, x), SSDE_ERROR_ARGUMENT, "memory");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, NULL, t, 2, 2, 0, x), SSDE_ERROR_ARGUMENT, "score");
+    CHECK_FAILS(&context, ssde_prior_sample(&context, &sde, 1, NULL, 2, 2, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
+    CHECK_FAILS(&context, ssde_prior_log_density(&context, &sde, NULL, 2, 2, out), SSDE_ERROR_ARGUMENT, "x is NULL");
+    CHECK_FAILS(&context, ssde_prior_std(&context, &sde, NULL), SSDE_ERROR_ARGUMENT, "std is NULL");
+}
+
+/* ---- losses ---- */
+
+enum { LOSS_ROWS = 6, LOSS_DIM = 7 };
+
+typedef struct loss_case {
+    ssde_sde sde;
+    ssde_loss_desc desc;
+    double t[LOSS_ROWS], weight[LOSS_ROWS];
+    float x0[LOSS_ROWS * LOSS_DIM], z[LOSS_ROWS * LOSS_DIM], xt[LOSS_ROWS * LOSS_DIM], output[LOSS_ROWS * LOSS_DIM];
+} loss_case;
+
+/* Case `index` of all combinations of SDE, parameterisation, weighting, half_sum and discrete; 0 where there is none.
+ */
+enum { LOSS_CASES = 4 * 3 * 2 * 2 * 2 };
+static int loss_case_make(int index, loss_case *made) {
+    static const int whole[LOSS_ROWS] = {0, 3, 3, 500, 998, 999};
+    int which = index % 4, i;
+    memset(made, 0, sizeof *made);
+    made->sde = which < 3 ? sde_paper(which) : ssde_affine(hard_negative, hard_ten, NULL);
+    made->desc.output = (ssde_parameterisation)(index / 4 % 3);
+    made->desc.weighting = (ssde_weighting)(index / 12 % 2);
+    made->desc.half_sum = index / 24 % 2;
+    made->desc.discrete = index / 48 % 2;
+    if (made->desc.discrete && (which == 3 || made->desc.weighting == SSDE_WEIGHT_LIKELIHOOD)) return 0;
+    for (i = 0; i < LOSS_ROWS; i++) {
+        made->t[i] = made->desc.discrete ? whole[i] / 999.0 : i == 2 ? made->t[1] : 1e-5 + 0.199 * i;
+        made->weight[i] = 0.5 + 0.3 * i;
+    }
+    sde_fill(made->x0, LOSS_ROWS * LOSS_DIM, 11);
+    sde_fill(made->z, LOSS_ROWS * LOSS_DIM, 12);
+    sde_fill(made->output, LOSS_ROWS * LOSS_DIM, 13);
+    CHECK_OK(ssde_loss_perturb(&made->sde, &made->desc, made->x0, made->z, made->t, LOSS_ROWS, LOSS_DIM, made->xt));
+    return 1;
+}
+
+/* Each loss as its paper writes it. */
+static void test_loss_formulas(void) {
+    int index, made = 0, r, i;
+    for (index = 0; index < LOSS_CASES; index++) {
+        loss_case c;
+        double losses[LOSS_ROWS], plain[LOSS_ROWS];
+        if (!loss_case_make(index, &c)) continue;
+        made++;
+        CHECK_OK(
+            ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, NULL));
+        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, LOSS_ROWS, LOSS_DIM, 1.0, plain, NULL));
+        for (r = 0; r < LOSS_ROWS; r++) {
+            double mean, std, g = 0.0, sum = 0.0, loss, rounding, unit;
+            if (c.desc.discrete) {
+                CHECK_OK(ssde_discrete_marginal(NULL, &c.sde, (int)(c.t[r] * 999.0 + 0.5), &mean, &std, NULL));
+            } else {
+                ssde_coefficients at = sde_at(&c.sde, c.t[r]);
+                mean = at.mean, std = at.std, g = at.diffusion;
+            }
+            for (i = 0; i < LOSS_DIM; i++) {
+                int at = r * LOSS_DIM + i;
+                double o = (double)c.output[at], x0 = (double)c.x0[at], z = (double)c.z[at], e;
+                if (c.desc.output == SSDE_PREDICT_SCORE) /* (s + z / std), target -(x - m x0) / std^2 */
+                    e = o + z / std;
+                else if (c.desc.output == SSDE_PREDICT_NOISE) /* |o - z| in units of 1 / std */
+                    e = (z - o) / std;
+                else
+                    e = (o - x0) * mean / (std * std);
+                sum += e * e;
+            }
+            loss = sum * (c.desc.weighting == SSDE_WEIGHT_STD2 ? std * std : g * g);
+            loss *= c.desc.half_sum ? 0.5 : 1.0 / (double)LOSS_DIM;
+            /* xt is a float: 6e-8 |x| / std of each residual, where std is as small as 1e-6 for sub-VP */
+            rounding = c.desc.output == SSDE_PREDICT_DATA ? 6e-8 * 2.0 * (mean + std) / std : 0.0;
+            sum *= std * std;
+            unit = sum > 0.0 ? loss / sum : 0.0;
+            CHECK_NEAR(
+                plain[r], loss,
+                1e-12 * loss + unit * (2.0 * sqrt(sum * (double)LOSS_DIM) + (double)LOSS_DIM * rounding) * rounding);
+            CHECK_RELATIVE(losses[r], c.weight[r] * plain[r], 1e-14);
+        }
+    }
+    CHECK(made == 3 * 2 * (4 * 2 + 3)); /* parameterisations, half_sum, (SDEs x weightings + discrete SDEs) */
+}
+
+/* Losses are quadratic in the output, so that a central difference is exact at any distance: here 1/4. */
+static void test_loss_gradient(void) {
+    int index, r, i;
+    for (index = 0; index < LOSS_CASES; index++) {
+        loss_case c;
+        double losses[LOSS_ROWS], up[LOSS_ROWS], down[LOSS_ROWS], scale = 1.0 / (double)LOSS_ROWS;
+        float gradient[LOSS_ROWS * LOSS_DIM], moved[LOSS_ROWS * LOSS_DIM];
+        if (!loss_case_make(index, &c)) continue;
+        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses,
+                           gradient));
+        for (i = 0; i < LOSS_DIM; i++) {
+            float above[LOSS_ROWS], below[LOSS_ROWS];
+            for (r = 0; r < LOSS_ROWS; r++) {
+                above[r] = c.output[r * LOSS_DIM + i] + 0.25f;
+                below[r] = c.output[r * LOSS_DIM + i] - 0.25f;
+            }
+            memcpy(moved, c.output, sizeof moved);
+            for (r = 0; r < LOSS_ROWS; r++) moved[r * LOSS_DIM + i] = above[r];
+            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, up, NULL));
+            for (r = 0; r < LOSS_ROWS; r++) moved[r * LOSS_DIM + i] = below[r];
+            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, down, NULL));
+            for (r = 0; r < LOSS_ROWS; r++) {
+                double slope = scale * (up[r] - down[r]) / ((double)above[r] - (double)below[r]);
+                /* a float gradient, and the rounding of the two losses */
+                CHECK_NEAR(gradient[r * LOSS_DIM + i], slope, 1e-6 * fabs(slope) + 1e-14 * up[r]);
+            }
+        }
+        memcpy(moved, c.output, sizeof moved); /* in place */
+        CHECK_OK(
+            ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses, moved));
+        CHECK_SAME(moved, gradient, sizeof gradient);
+    }
+}
+
+/* At the exact score the gradient's mean is zero along any function of x: here along the score and along x. */
+static void test_loss_exact_score(void) {
+    enum { ROWS = 4000, DIM = 4 };
+    static float x0[ROWS * DIM], z[ROWS * DIM], xt[ROWS * DIM], score[ROWS * DIM], gradient[ROWS * DIM];
+    static double t[ROWS], losses[ROWS];
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file);
+    int which, likelihood, r, i;
+    golden_close(file);
+    for (which = 0; which < 3; which++) {
+        for (likelihood = 0; likelihood < 2; likelihood++) {
+            ssde_sde sde = sde_paper(which);
+            ssde_score_model model = ssde_mixture_model(mixture, &sde);
+            ssde_loss_desc desc;
+            ssde_rng rng = ssde_rng_seed(3);
+            double sum[2] = {0, 0}, squares[2] = {0, 0};
+            int along;
+            memset(&desc, 0, sizeof desc);
+            desc.weighting = (ssde_weighting)likelihood;
+            for (r = 0; r < ROWS; r++) t[r] = r < ROWS / 2 ? 0.2 : 0.6;
+            CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x0, NULL));
+            CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_NOISE, 0, NULL, ROWS, DIM, z));
+            CHECK_OK(ssde_loss_perturb(&sde, &desc, x0, z, t, ROWS, DIM, xt));
+            CHECK_OK(model.score(model.user, xt, t, NULL, ROWS, 0, score));
+            CHECK_OK(ssde_loss(&sde, &desc, score, xt, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
+            for (r = 0; r < ROWS; r++) {
+                double dot[2] = {0, 0};
+                for (i = r * DIM; i < (r + 1) * DIM; i++) {
+                    dot[0] += (double)gradient[i] * (double)score[i];
+                    dot[1] += (double)gradient[i] * (double)xt[i];
+                }
+                for (along = 0; along < 2; along++) {
+                    sum[along] += dot[along];
+                    squares[along] += dot[along] * dot[along];
+                }
+            }
+            for (along = 0; along < 2; along++) CHECK_NEAR(sum[along], 0.0, 4.0 * sqrt(squares[along]));
+            /* and half the score would not do */
+            for (i = 0; i < ROWS * DIM; i++) score[i] *= 0.5f;
+            CHECK_OK(ssde_loss(&sde, &desc, score, xt, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
+            for (sum[0] = 0.0, i = 0; i < ROWS * DIM; i++) sum[0] += (double)gradient[i] * (double)score[i];
+            CHECK(fabs(sum[0]) > 4.0 * sqrt(squares[0]));
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_loss_times(void) {
+    enum { ROWS = 20000 };
+    static double t[ROWS], weight[ROWS];
+    static int seen[50];
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_loss_desc desc;
+    uint64_t sample[2] = {123, 7};
+    double some[2], ones[2], mean = 0.0;
+    int r, rows = check_quick ? 5000 : ROWS;
+    memset(&desc, 0, sizeof desc);
+    desc.eps = 0.1;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, (size_t)rows, t, weight));
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, sample, 2, some, ones));
+    CHECK(some[0] == t[123] && some[1] == t[7]);
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 5, sample, 2, some, ones));
+    CHECK(some[0] != t[123]);
+    for (r = 0; r < rows; r++) {
+        CHECK(t[r] >= 0.1 && t[r] <= 1.0 && weight[r] == 1.0);
+        mean += t[r] / rows;
+    }
+    CHECK_NEAR(mean, 0.55, 5.0 * 0.26 / sqrt((double)rows));
+    desc.discrete = 1;
+    sde.N = 50;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, (size_t)rows, t, weight));
+    for (r = 0; r < rows; r++) {
+        int i = ssdei_step_index(&sde, t[r]);
+        CHECK(t[r] == i / 49.0 && weight[r] == 1.0);
+        seen[i]++;
+    }
+    for (r = 0; r < 50; r++) CHECK_NEAR(seen[r], rows / 50.0, 5.0 * sqrt(rows / 50.0));
+    memset(seen, 0, sizeof seen);
+    sde.N = 1;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, 3, t, weight));
+    CHECK(t[0] == 0.0 && t[2] == 0.0);
+}
+
+/* int_eps^t g^2 / std^2 by Simpson's rule in log t. */
+static double loss_importance_integral(const ssde_sde *sde, double eps, double t) {
+    enum { PIECES = 2000 };
+    double from = log(eps), h = (log(t) - from) / (double)PIECES, sum = 0.0;
+    int i;
+    for (i = 0; i <= PIECES; i++) {
+        ssde_coefficients c;
+        double at = exp(from + h * i);
+        ssde_coefficients_at(NULL, sde, at > 1.0 ? 1.0 : at, &c);
+        sum += (i == 0 || i == PIECES ? 1.0 : i % 2 ? 4.0 : 2.0) * at * (c.diffusion / c.std) * (c.diffusion / c.std);
+    }
+    return sum * h / 3.0;
+}
+
+static void test_loss_importance(void) {
+    enum { ROWS = 20000 };
+    static double t[ROWS], weight[ROWS];
+    int which, r, rows = check_quick ? 4000 : ROWS;
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = which < 3 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
+        ssde_loss_desc desc;
+        double total, mean = 0.0, squares = 0.0, error;
+        memset(&desc, 0, sizeof desc);
+        desc.importance_times = 1;
+        desc.eps = which == 3 ? 1e-3 : 0.0;
+        CHECK_OK(ssde_loss_times(&sde, &desc, 2, 0, NULL, (size_t)rows, t, weight));
+        total = loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, 1.0);
+        for (r = 0; r < 40; r++) { /* the distribution function at a draw is the uniform it was made from */
+            double u = ssde_random_double(2, SSDE_STREAM_TIME, 0, (uint64_t)r, 0);
+            CHECK_NEAR(loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
+        }
+        for (r = 0; r < rows; r++) { /* E[weight t (1 - t)] = 1/6 up to eps */
+            double value = weight[r] * t[r] * (1.0 - t[r]);
+            CHECK(t[r] >= 1e-5 && t[r] <= 1.0);
+            mean += value / rows;
+            squares += value * value / rows;
+        }
+        error = sqrt((squares - mean * mean) / rows);
+        CHECK_NEAR(mean, 1.0 / 6.0, 4.0 * error + 1e-5);
+        CHECK(error < 0.02); /* the weights are tame */
+    }
+}
+
+static void test_loss_convert(void) {
+    enum { ROWS = 5, DIM = 6 };
+    static const double t[ROWS] = {0.02, 0.3, 0.3, 0.7, 0.95};
+    float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], value[3][ROWS * DIM], out[ROWS * DIM];
+    ssde_context context;
+    int which, from, to, i;
+    memset(&context, 0, sizeof context);
+    sde_fill(x0, ROWS * DIM, 5);
+    sde_fill(z, ROWS * DIM, 6);
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        CHECK_OK(ssde_perturb(NULL, &sde, x0, z, t, ROWS, DIM, x));
+        for (i = 0; i < ROWS * DIM; i++) {
+            ssde_coefficients c = sde_at(&sde, t[i / DIM]);
+            double noise = ((double)x[i] - c.mean * (double)x0[i]) / c.std; /* of the x there is, rounded */
+            value[SSDE_PREDICT_SCORE][i] = (float)(-noise / c.std);
+            value[SSDE_PREDICT_NOISE][i] = (float)noise;
+            value[SSDE_PREDICT_DATA][i] = x0[i];
+        }
+        for (from = 0; from < 3; from++) {
+            for (to = 0; to < 3; to++) {
+                int inplace;
+                for (inplace = 0; inplace < 2; inplace++) {
+                    memcpy(out, value[from], sizeof out);
+                    CHECK_OK(ssde_convert_output(&context, &sde, (ssde_parameterisation)from, (ssde_parameterisation)to,
+                                                 x, t, inplace ? out : value[from], ROWS, DIM, out));
+                    for (i = 0; i < ROWS * DIM; i++) {
+                        ssde_coefficients c = sde_at(&sde, t[i / DIM]);
+                        /* floats rounded at the size of x0 and of the noise, seen in the target's units */
+                        double z_error = 1e-6 * (1.0 + 1.0 / c.std), unit = to == 0   ? 1.0 / c.std
+                                                                            : to == 1 ? 1.0
+                                                                                      : c.std / c.mean;
+                        if (from == to) z_error = 0.0;
+                        CHECK_NEAR(out[i], value[to][i], z_error * unit);
+                    }
+                }
+            }
+        }
+    }
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        double zero[ROWS] = {0.5, 0.0, 0.5, 0.5, 0.5};
+        CHECK_FAILS(
+            &context,
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, x, zero, z, ROWS, DIM, out),
+            SSDE_ERROR_NUMERIC, "t[1] = 0");
+        CHECK_FAILS(
+            &context,
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, (ssde_parameterisation)3, x, t, z, ROWS, DIM, out),
+            SSDE_ERROR_ARGUMENT, "to = 3");
+        CHECK_FAILS(
+            &context,
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, t, NULL, ROWS, DIM, out),
+            SSDE_ERROR_ARGUMENT, "in is NULL");
+    }
+}
+
+static void test_loss_bad_input(void) {
+    ssde_context context;
+    loss_case c;
+    double losses[LOSS_ROWS], mean, std, t[LOSS_ROWS], w[LOSS_ROWS];
+    uint64_t huge = (uint64_t)1 << 48;
+    float gradient[LOSS_ROWS * LOSS_DIM], keep;
+    memset(&context, 0, sizeof context);
+    loss_case_make(1, &c);
+    c.desc.context = &context;
+#define LOSS_CALL \
+    ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, gradient)
+    CHECK_OK(LOSS_CALL);
+    CHECK_STATUS(ssde_loss(&c.sde, NULL, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_loss_times(&c.sde, NULL, 1, 1, NULL, 1, t, w), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_loss_marginal(&c.sde, NULL, 0.5, &mean, &std), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_loss(NULL, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
+                SSDE_ERROR_ARGUMENT, "sde is NULL");
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, NULL, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
+                SSDE_ERROR_ARGUMENT, "output is NULL");
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, NULL, NULL),
+                SSDE_ERROR_ARGUMENT, "losses is NULL");
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 0, 1, 1.0, losses, NULL),
+                SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, (double)NAN, losses, NULL),
+                SSDE_ERROR_ARGUMENT, "scale");
+    c.weight[4] = -1.0;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] = -1");
+    c.weight[4] = (double)NAN;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] = ");
+    c.weight[4] = 1.0;
+    c.t[3] = 0.0;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "t[3] = 0, wanted 1e-05");
+    c.t[3] = (double)NAN;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "t[3]");
+    c.t[3] = 0.5;
+    keep = c.output[2 * LOSS_DIM + 5];
+    c.output[2 * LOSS_DIM + 5] = (float)NAN;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 2, element 5 of output");
+    c.output[2 * LOSS_DIM + 5] = 3e38f; /* its square fits a double, the gradient no float */
+    c.weight[2] = 1e3;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 2, element 5 of the gradient");
+    c.output[2 * LOSS_DIM + 5] = keep;
+    c.weight[2] = 1.0;
+    c.xt[LOSS_DIM] = (float)INFINITY;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 1, element 0 of xt");
+    c.xt[LOSS_DIM] = 0.0f;
+    c.z[0] = (float)-INFINITY;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 0, element 0 of z");
+    c.z[0] = 0.0f;
+    CHECK_OK(LOSS_CALL);
+    c.desc.output = (ssde_parameterisation)3;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output = 3");
+    c.desc.output = SSDE_PREDICT_SCORE;
+    memset(&c.desc.weighting, 1, sizeof c.desc.weighting);
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.weighting = ");
+    c.desc.weighting = SSDE_WEIGHT_LIKELIHOOD;
+    c.desc.discrete = 1;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_UNSUPPORTED, "likelihood");
+    c.desc.weighting = SSDE_WEIGHT_STD2;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "is not i / 999");
+    c.desc.importance_times = 1;
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_UNSUPPORTED, "importance");
+    c.desc.importance_times = c.desc.discrete = 0;
+    c.desc.eps = -0.5;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "eps = -0.5");
+    c.desc.eps = 1.0;
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_ARGUMENT, "eps = 1");
+    c.desc.eps = 0.0;
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 0, t, w), SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, NULL, w), SSDE_ERROR_ARGUMENT, "t is NULL");
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, &huge, 1, t, w), SSDE_ERROR_ARGUMENT, "sample[0]");
+    CHECK_FAILS(&context, ssde_loss_marginal(&c.sde, &c.desc, 0.0, &mean, &std), SSDE_ERROR_ARGUMENT, "t[0] = 0");
+    CHECK_OK(ssde_loss_marginal(&c.sde, &c.desc, 0.5, NULL, NULL));
+    c.sde = ssde_affine(hard_zero, hard_zero, NULL);
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "std is 0 at t[0]");
+#undef LOSS_CALL
+}
+
+/* ---- mixtures ---- */
+
+static void test_mixture_golden(void) {
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file);
+    int which, i;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        ssde_score_model model = ssde_mixture_model(mixture, &sde);
+        double t[5], x[20], logp[5], score[20], own_logp[5], own_score[20];
+        float xf[20], scoref[20];
+        sde_golden_tensor(file, which, "t", t, 5);
+        sde_golden_tensor(file, which, "x", x, 20);
+        sde_golden_tensor(file, which, "logp", logp, 5);
+        sde_golden_tensor(file, which, "score", score, 20);
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, x, t, 5, own_logp, own_score));
+        /* std, and with it the variances, as in sde_golden */
+        for (i = 0; i < 5; i++) CHECK_NEAR(own_logp[i], logp[i], 1e-10 * (1.0 + fabs(logp[i])));
+        for (i = 0; i < 20; i++) CHECK_NEAR(own_score[i], score[i], 1e-10 * (1.0 + fabs(score[i])));
+        for (i = 0; i < 20; i++) xf[i] = (float)x[i], x[i] = (double)xf[i];
+        CHECK(model.dim == 4 && model.max_rows == 0);
+        CHECK_OK(model.score(model.user, xf, t, NULL, 5, 0, scoref));
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, x, t, 5, own_logp, own_score));
+        for (i = 0; i < 20; i++) CHECK(scoref[i] == (float)own_score[i]);
+    }
+    ssde_mixture_destroy(mixture);
+    golden_close(file);
+}
+
+/* Measured in double by an independent program, to the digits printed. */
+static void test_mixture_ring(void) {
+    static const double golden[5][5] = {{1, 0, .6878515779, 0, 0},
+                                        {.5, .5, -3.6014703014, 20.71067808, 20.71067808},
+                                        {0, 0, -47.2327068804, 0, 0},
+                                        {1.2, -.3, -5.8121475338, -20.00002602, 29.99993719},
+                                        {-.7, .75, .5933348499, -.71067812, -4.28932188}};
+    ssde_mixture *ring = NULL, *gaussian = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    double logp, score[3], t = 0.0, x[3] = {1.0, -2.0, 0.5};
+    int i;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    for (i = 0; i < 5; i++) {
+        CHECK_OK(ssde_mixture_evaluate(ring, &sde, golden[i], &t, 1, &logp, score));
+        CHECK_NEAR(logp, golden[i][2], 5.1e-11);
+        CHECK_NEAR(score[0], golden[i][3], 5.1e-9);
+        CHECK_NEAR(score[1], golden[i][4], 5.1e-9);
+    }
+    ssde_mixture_destroy(ring);
+    /* N(2, 3^2) in three dimensions at t: N(2 m, 9 m^2 + std^2) */
+    CHECK_OK(ssde_gaussian_create(NULL, &gaussian, 3, 2.0, 3.0));
+    for (t = 0.0; t <= 1.0; t += 0.25) {
+        ssde_coefficients c = sde_at(&sde, t);
+        double v = 9.0 * c.mean * c.mean + c.std * c.std, expected = 0.0;
+        CHECK_OK(ssde_mixture_evaluate(gaussian, &sde, x, &t, 1, &logp, score));
+        for (i = 0; i < 3; i++) {
+            double away = x[i] - 2.0 * c.mean;
+            expected -= 0.5 * (away * away / v + log(v)) + 0.91893853320467274178;
+            CHECK_NEAR(score[i], -away / v, 1e-14);
+        }
+        CHECK_NEAR(logp, expected, 1e-13);
+    }
+    ssde_mixture_destroy(gaussian);
+}
+
+/* d log p / dx by central differences, on the golden mixture at several t. */
+static void test_mixture_score_is_gradient(void) {
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file);
+    uint32_t state = 4;
+    int which, trial, i;
+    golden_close(file);
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        for (trial = 0; trial < 30; trial++) {
+            double t = trial / 29.0, x[4], moved[4], score[4], logp, up, down, h = 1e-5;
+            for (i = 0; i < 4; i++) x[i] = 2.0 * sde_noise(&state);
+            CHECK_OK(ssde_mixture_evaluate(mixture, &sde, x, &t, 1, &logp, score));
+            for (i = 0; i < 4; i++) {
+                memcpy(moved, x, sizeof x);
+                moved[i] = x[i] + h;
+                CHECK_OK(ssde_mixture_evaluate(mixture, &sde, moved, &t, 1, &up, NULL));
+                moved[i] = x[i] - h;
+                CHECK_OK(ssde_mixture_evaluate(mixture, &sde, moved, &t, 1, &down, NULL));
+                CHECK_NEAR((up - down) / (2 * h), score[i], 1e-6 * (1.0 + fabs(score[i])));
+            }
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* Largest relative error of vjp against central differences of the exact score along v: the Jacobian is symmetric, so
+   that v^T J = J v. */
+static double mixture_vjp_error(ssde_mixture *mixture, const ssde_sde *sde, const float *x, const float *v, double t,
+                                size_t dim, double h) {
+    ssde_score_model model = ssde_mixture_model(mixture, sde);
+    double *work = (double *)malloc(4 * dim * sizeof *work), logp, worst = 0.0, norm = 0.0;
+    double *up = work, *down = work + dim, *moved = work + 2 * dim;
+    float *out = (float *)malloc(2 * dim * sizeof *out), *score = out + dim;
+    size_t i;
+    CHECK_OK(model.score(model.user, x, &t, NULL, 1, 1, score));
+    CHECK_OK(model.vjp(model.user, v, 1, out));
+    for (i = 0; i < dim; i++) moved[i] = (double)x[i] + h * (double)v[i];
+    CHECK_OK(ssde_mixture_evaluate(mixture, sde, moved, &t, 1, &logp, up));
+    for (i = 0; i < dim; i++) moved[i] = (double)x[i] - h * (double)v[i];
+    CHECK_OK(ssde_mixture_evaluate(mixture, sde, moved, &t, 1, &logp, down));
+    for (i = 0; i < dim; i++) {
+        double slope = (up[i] - down[i]) / (2.0 * h), error = fabs((double)out[i] - slope);
+        if (!(error <= worst)) worst = error;
+        if (fabs(slope) > norm) norm = fabs(slope);
+    }
+    free(work);
+    free(out);
+    return worst / norm;
+}
+
+static void test_mixture_vjp(void) {
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file), *ring = NULL;
+    uint32_t state = 8;
+    int which, trial, i;
+    golden_close(file);
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = sde_paper(which);
+        for (trial = 0; trial < 40; trial++) {
+            double t = trial / 39.0;
+            float x[4], v[4];
+            for (i = 0; i < 4; i++) x[i] = (float)(1.5 * sde_noise(&state)), v[i] = (float)sde_noise(&state);
+            /* a float result, and differences over 1e-5 in double */
+            CHECK(mixture_vjp_error(mixture, &sde, x, v, t, 4, 1e-5) < 1e-5);
+            CHECK(mixture_vjp_error(ring, &sde, x, v, t, 2, 1e-5) < 1e-5);
+        }
+    }
+    { /* several probes after one score; rows as they were asked; no score, no vjp */
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        ssde_score_model model = ssde_mixture_model(ring, &sde);
+        float x[6] = {0.5f, 0.4f, -1.0f, 0.1f, 0.0f, 0.9f}, out[6], one[2], v[6] = {1, 0, 0, 1, 1, 1}, score[6];
+        double t[3] = {0.2, 0.2, 0.9};
+        CHECK_STATUS(model.vjp(model.user, v, 3, out), SSDE_ERROR_ARGUMENT);
+        CHECK_OK(model.score(model.user, x, t, NULL, 3, 0, score));
+        CHECK_STATUS(model.vjp(model.user, v, 3, out), SSDE_ERROR_ARGUMENT);
+        CHECK_OK(model.score(model.user, x, t, NULL, 3, 1, score));
+        CHECK_STATUS(model.vjp(model.user, v, 2, out), SSDE_ERROR_ARGUMENT);
+        CHECK_OK(model.vjp(model.user, score, 3, out));
+        CHECK_OK(model.vjp(model.user, v, 3, out));
+        CHECK_OK(model.score(model.user, x + 2, t + 1, NULL, 1, 1, score));
+        CHECK_OK(model.vjp(model.user, v + 2, 1, one));
+        CHECK_SAME(one, out + 2, sizeof one);
+        t[0] = 2.0; /* a score that failed leaves nothing to differentiate */
+        CHECK_STATUS(model.score(model.user, x, t, NULL, 1, 1, score), SSDE_ERROR_ARGUMENT);
+        CHECK_STATUS(model.vjp(model.user, v, 1, out), SSDE_ERROR_ARGUMENT);
+    }
+    ssde_mixture_destroy(ring);
+    ssde_mixture_destroy(mixture);
+}
+
+/* Far from every mode one component is left: score and derivative are that Gaussian's. */
+static void test_mixture_far(void) {
+    ssde_mixture *ring = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    static const double far[6] = {10.0, 1e3, 1e6, 1e12, 1e20, 1e30};
+    double t[2] = {0.0, 0.5};
+    int i, j;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    for (i = 0; i < 6; i++) {
+        for (j = 0; j < 2; j++) {
+            ssde_score_model model = ssde_mixture_model(ring, &sde);
+            ssde_coefficients c = sde_at(&sde, t[j]);
+            double variance = 0.01 * c.mean * c.mean + c.std * c.std, x[2], logp, score[2];
+            float xf[2], scoref[2], v[2] = {1.0f, -2.0f}, out[2];
+            x[0] = far[i];
+            x[1] = 0.0;
+            CHECK_OK(ssde_mixture_evaluate(ring, &sde, x, &t[j], 1, &logp, score));
+            CHECK(logp < 0.0);
+            if (j == 0 || far[i] > 1e2) {
+                CHECK_RELATIVE(score[0], (c.mean - x[0]) / variance, 1e-12);
+                CHECK_NEAR(score[1], 0.0, 1e-9);
+            }
+            xf[0] = (float)x[0];
+            xf[1] = 0.0f;
+            CHECK_OK(model.score(model.user, xf, &t[j], NULL, 1, 1, scoref));
+            CHECK_OK(model.vjp(model.user, v, 1, out));
+            CHECK(ssdei_first_nonfinite(scoref, 2) == 2 && ssdei_first_nonfinite(out, 2) == 2);
+            if ((j == 0 || far[i] > 1e2) && far[i] < 1e15) { /* beyond, the modes' distances round to the same */
+                CHECK_RELATIVE(out[0], -1.0 / variance, 1e-6);
+                CHECK_RELATIVE(out[1], 2.0 / variance, 1e-6);
+            }
+        }
+    }
+    ssde_mixture_destroy(ring);
+}
+
+/* A row's bits do not depend on its neighbours, nor on theirs being NaN. */
+static void test_mixture_rows_alone(void) {
+    enum { ROWS = 37, DIM = 4 };
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file);
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_score_model model = ssde_mixture_model(mixture, &sde);
+    float x[ROWS * DIM], v[ROWS * DIM], score[ROWS * DIM], out[ROWS * DIM], s[DIM], o[DIM];
+    double t[ROWS];
+    int r;
+    golden_close(file);
+    sde_fill(x, ROWS * DIM, 21);
+    sde_fill(v, ROWS * DIM, 22);
+    x[5 * DIM + 1] = (float)NAN;
+    x[6 * DIM] = (float)INFINITY;
+    for (r = 0; r < ROWS; r++) t[r] = r < 20 ? 0.3 : 0.01 + r / 40.0;
+    CHECK_OK(model.score(model.user, x, t, NULL, ROWS, 1, score));
+    CHECK_OK(model.vjp(model.user, v, ROWS, out));
+    for (r = 0; r < ROWS; r++) {
+        CHECK_OK(model.score(model.user, x + r * DIM, t + r, NULL, 1, 1, s));
+        CHECK_OK(model.vjp(model.user, v + r * DIM, 1, o));
+        if (r == 5 || r == 6) {
+            CHECK(ssdei_first_nonfinite(score + r * DIM, DIM) == 0 && ssdei_first_nonfinite(out + r * DIM, DIM) == 0);
+            continue;
+        }
+        CHECK(ssdei_first_nonfinite(score + r * DIM, DIM) == DIM);
+        CHECK_SAME(s, score + r * DIM, sizeof s);
+        CHECK_SAME(o, out + r * DIM, sizeof o);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_mixture_point_masses(void) {
+    static const double weights[2] = {1.0, 3.0}, means[2] = {-1.0, 2.0}, stds[2] = {0.0, 0.0};
+    ssde_context context;
+    ssde_mixture *mixture = NULL;
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
+    double t, x = 0.3, logp = 0.0, score = 0.0;
+    float xf = 0.3f, out, times = 1.0f;
+    ssde_score_model model;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds));
+    for (t = 1e-5; t <= 1.0; t *= 10.0) {
+        ssde_coefficients c = sde_at(&vp, t);
+        double l0 = log(0.25) - 0.5 * pow((x + c.mean) / c.std, 2),
+               l1 = log(0.75) - 0.5 * pow((x - 2 * c.mean) / c.std, 2);
+        double top = l0 > l1 ? l0 : l1;
+        CHECK_OK(ssde_mixture_evaluate(mixture, &vp, &x, &t, 1, &logp, &score));
+        CHECK_RELATIVE(logp, top + log(exp(l0 - top) + exp(l1 - top)) - log(c.std) - 0.91893853320467274178, 1e-12);
+        CHECK(mixture_vjp_error(mixture, &vp, &xf, &times, t, 1, 1e-3 * c.std) < 1e-4);
+    }
+    t = 0.0;
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &vp, &x, &t, 1, &logp, &score), SSDE_ERROR_NUMERIC,
+                "component 0, dimension 0 is 0 at t[0] = 0");
+    model = ssde_mixture_model(mixture, &vp);
+    CHECK_FAILS(&context, model.score(model.user, &xf, &t, NULL, 1, 0, &out), SSDE_ERROR_NUMERIC, "t[0] = 0");
+    model = ssde_mixture_model(mixture, &ve); /* std(0) = sigma_min */
+    CHECK_OK(model.score(model.user, &xf, &t, NULL, 1, 0, &out));
+    ssde_mixture_destroy(mixture);
+}
+
+/* The product of 3072 variances leaves a double's range, and so does the density. */
+static void test_mixture_many_dimensions(void) {
+    enum { DIM = 3072 };
+    size_t i, dim = check_quick ? 300 : DIM;
+    ssde_mixture *mixture = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    double *means = (double *)malloc(4 * DIM * sizeof *means), *stds = means + 2 * DIM, *x, logp, expected[2], t = 0.4;
+    float *xf = (float *)malloc(2 * DIM * sizeof *xf), *v = xf + DIM;
+    static const double weights[2] = {2.0, 6.0};
+    ssde_coefficients c = sde_at(&sde, t);
+    uint32_t state = 77;
+    int k;
+    for (i = 0; i < 2 * dim; i++) {
+        means[i] = sde_noise(&state);
+        stds[i] = i % 7 ? 0.001 + 0.3 * fabs(sde_noise(&state)) : 1e3;
+    }
+    for (i = dim; i < 2 * dim; i++) means[i] = means[i - dim] + 1e-3 * means[i]; /* both components matter */
+    for (i = dim; i < 2 * dim; i++) stds[i] = stds[i - dim] * (1.0 + 1e-4 * sde_noise(&state));
+    CHECK_OK(ssde_mixture_create(NULL, &mixture, 2, dim, weights, means, stds));
+    for (i = 0; i < dim; i++) {
+        xf[i] = (float)(c.mean * means[i] + 0.5 * sde_noise(&state));
+        v[i] = i % 3 ? 1.0f : -1.0f;
+    }
+    x = (double *)malloc(DIM * sizeof *x);
+    for (i = 0; i < dim; i++) x[i] = (double)xf[i];
+    for (k = 0; k < 2; k++) {
+        expected[k] = log(k ? 0.75 : 0.25);
+        for (i = 0; i < dim; i++) {
+            double s = stds[(size_t)k * dim + i] * c.mean, variance = s * s + c.std * c.std;
+            double away = x[i] - c.mean * means[(size_t)k * dim + i];
+            expected[k] -= 0.5 * (away * away / variance + log(variance)) + 0.91893853320467274178;
+        }
+    }
+    CHECK_OK(ssde_mixture_evaluate(mixture, &sde, x, &t, 1, &logp, NULL));
+    CHECK_RELATIVE(logp, expected[0] + log1p(exp(expected[1] - expected[0])), 1e-10);
+    CHECK(fabs(expected[0] - expected[1]) < 20.0);
+    CHECK(mixture_vjp_error(mixture, &sde, xf, v, t, dim, 1e-4) < 1e-4);
+    ssde_mixture_destroy(mixture);
+    free(means);
+    free(xf);
+    free(x);
+}
+
+static void test_mixture_sample(void) {
+    enum { ROWS = 6000, DIM = 4 };
+    static float x[ROWS * DIM], part[8 * DIM];
+    static int component[ROWS];
+    golden_file *file = golden_open(GOLDEN_SOLVERS);
+    ssde_mixture *mixture = sde_golden_mixture(file);
+    ssde_rng rng = ssde_rng_seed(12);
+    double weights[3], means[12], variances[12], total = 0.0;
+    int k, r, i;
+    golden_doubles(file, "gmm/weight", weights, 3);
+    golden_doubles(file, "gmm/mean", means, 12);
+    golden_doubles(file, "gmm/var", variances, 12);
+    golden_close(file);
+    for (k = 0; k < 3; k++) total += weights[k];
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x, component));
+    CHECK(rng.next_sample == ROWS);
+    rng.next_sample = 100; /* 3 + 5 are 8 */
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, 3, part, NULL));
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, 5, part + 3 * DIM, NULL));
+    CHECK_SAME(part, x + 100 * DIM, 8 * DIM * sizeof *x);
+    for (k = 0; k < 3; k++) {
+        double count = 0.0, share = weights[k] / total;
+        for (r = 0; r < ROWS; r++) count += component[r] == k;
+        CHECK_NEAR(count / (double)ROWS, share, 4.0 * sqrt(share * (1.0 - share) / (double)ROWS));
+        for (i = 0; i < DIM; i++) {
+            double sum = 0.0, squares = 0.0, variance = variances[k * DIM + i];
+            for (r = 0; r < ROWS; r++) {
+                double away = (double)x[r * DIM + i] - means[k * DIM + i];
+                if (component[r] == k) sum += away, squares += away * away;
+            }
+            CHECK_NEAR(sum / count, 0.0, 4.5 * sqrt(variance / count));
+            CHECK_NEAR(squares / count / variance, 1.0, 4.5 * sqrt(2.0 / count));
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_mixture_bad_input(void) {
+    static const double ones[4] = {1, 1, 1, 1};
+    ssde_context context;
+    ssde_mixture *mixture = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_score_model model;
+    ssde_rng rng = ssde_rng_seed(1);
+    double bad[4] = {1, 1, 1, 1}, t[2] = {0.5, 0.5}, logp[2];
+    float x[4] = {0, 0, 0, 0}, out[4];
+    memset(&context, 0, sizeof context);
+#define MIXTURE_REFUSED(call, words)                             \
+    do {                                                         \
+        mixture = (ssde_mixture *)(void *)&context;              \
+        CHECK_FAILS(&context, call, SSDE_ERROR_ARGUMENT, words); \
+        CHECK(mixture == NULL);                                  \
+    } while (0)
+    CHECK_FAILS(&context, ssde_mixture_create(&context, NULL, 2, 2, ones, ones, ones), SSDE_ERROR_ARGUMENT, "mixture");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 0, 2, ones, ones, ones), "components = 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 0, ones, ones, ones), "dim = 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, NULL, ones, ones), "weights is NULL");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, NULL, ones), "means is NULL");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, NULL), "stds is NULL");
+    bad[1] = -1.0;
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = -1");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, bad), "stds[1] = -1");
+    bad[1] = 0.0;
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = 0");
+    bad[1] = (double)NAN;
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1]");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, bad, ones), "means[1]");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, bad), "stds[1]");
+    bad[1] = (double)INFINITY;
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = inf");
+    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 2, 0.0, (double)NAN), "std = ");
+    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 0, 0.0, 1.0), "dim = 0");
+    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 8, (double)NAN, 1.0), "radius = ");
+    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 0, 1.0, 1.0), "components = 0");
+    CHECK_STATUS(ssde_mixture_create(&context, &mixture, SIZE_MAX / 2, SIZE_MAX / 2, ones, ones, ones),
+                 SSDE_ERROR_MEMORY);
+    ssde_mixture_destroy(NULL);
+    CHECK_STATUS(ssde_mixture_evaluate(NULL, &sde, ones, t, 1, logp, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_mixture_sample(NULL, &rng, 1, x, NULL), SSDE_ERROR_ARGUMENT);
+    model = ssde_mixture_model(NULL, &sde);
+    CHECK_STATUS(model.score(model.user, x, t, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(model.vjp(model.user, x, 1, out), SSDE_ERROR_ARGUMENT);
+
+    CHECK_OK(ssde_ring_create(&context, &mixture, 8, 1.0, 0.1));
+    if (!mixture) return;
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, NULL, ones, t, 1, logp, NULL), SSDE_ERROR_ARGUMENT, "sde");
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, NULL, t, 1, logp, NULL), SSDE_ERROR_ARGUMENT,
+                "x is NULL");
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, ones, t, 0, logp, NULL), SSDE_ERROR_ARGUMENT,
+                "rows = 0");
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, bad, t, 1, logp, NULL), SSDE_ERROR_NUMERIC, "row 0");
+    t[1] = -1.0;
+    CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, ones, t, 2, logp, NULL), SSDE_ERROR_ARGUMENT,
+                "t[1] = -1");
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] = -1");
+    t[1] = 2.0;
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] = 2");
+    t[1] = (double)NAN;
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1]");
+    CHECK_FAILS(&context, model.score(model.user, NULL, t, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "x is NULL");
+    CHECK_FAILS(&context, model.score(model.user, x, NULL, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "t is NULL");
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 1, 0, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 0, 0, out), SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, model.vjp(model.user, NULL, 1, out), SSDE_ERROR_ARGUMENT, "v is NULL");
+    model = ssde_mixture_model(mixture, NULL);
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "sde");
+    CHECK_FAILS(&context, ssde_mixture_sample(mixture, NULL, 1, x, NULL), SSDE_ERROR_ARGUMENT, "rng is NULL");
+    CHECK_FAILS(&context, ssde_mixture_sample(mixture, &rng, 1, NULL, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
+    rng.next_sample = ((uint64_t)1 << 48) - 1;
+    CHECK_FAILS(&context, ssde_mixture_sample(mixture, &rng, 2, x, NULL), SSDE_ERROR_ARGUMENT, "2^48");
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, 1, x, NULL));
+    ssde_mixture_destroy(mixture);
+#undef MIXTURE_REFUSED
+}
+
+/* An allocator that refuses its n-th request and counts what is out. */
+typedef struct sde_allocator {
+    long refuse, requests, alive;
+} sde_allocator;
+static void *sde_allocate(void *user, size_t size) {
+    sde_allocator *allocator = (sde_allocator *)user;
+    if (allocator->requests++ == allocator->refuse) return NULL;
+    allocator->alive++;
+    return malloc(size);
+}
+static void sde_release(void *user, void *pointer) {
+    ((sde_allocator *)user)->alive--;
+    free(pointer);
+}
+
+static void test_mixture_allocation(void) {
+    static const double ones[4] = {1, 1, 1, 1};
+    int which, n;
+    for (which = 0; which < 3; which++) {
+        for (n = 0; n < 100; n++) {
+            sde_allocator allocator = {0, 0, 0};
+            ssde_context context;
+            ssde_mixture *mixture = NULL;
+            ssde_status status;
+            allocator.refuse = n;
+            memset(&context, 0, sizeof context);
+            context.allocate = sde_allocate;
+            context.release = sde_release;
+            context.user = &allocator;
+            status = which == 0   ? ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, ones)
+                     : which == 1 ? ssde_gaussian_create(&context, &mixture, 5, 1.0, 1.0)
+                                  : ssde_ring_create(&context, &mixture, 8, 1.0, 0.1);
+            if (status == SSDE_OK) { /* and nothing is allocated once it is there */
+                ssde_sde sde = ssde_vp(0.1, 20.0);
+                ssde_score_model model = ssde_mixture_model(mixture, &sde);
+                ssde_rng rng = ssde_rng_seed(1);
+                long before = allocator.requests;
+                float x[5] = {0, 0, 0, 0, 0}, out[5];
+                double t = 0.5;
+                CHECK_OK(model.score(model.user, x, &t, NULL, 1, 1, out));
+                CHECK_OK(model.vjp(model.user, x, 1, out));
+                CHECK_OK(ssde_mixture_sample(mixture, &rng, 1, out, NULL));
+                CHECK(allocator.requests == before);
+                ssde_mixture_destroy(mixture);
+                CHECK(allocator.alive == 0 && n > 0);
+                break;
+            }
+            CHECK(status == SSDE_ERROR_MEMORY && mixture == NULL && allocator.alive == 0);
+        }
+        CHECK(n < 100);
+    }
+}
+
+#endif

@@ -1,0 +1,1493 @@
+/* Files and training: JSON, safetensors, models and checkpoints, hostile files, failing memory and disks; Adam,
+   clipping, EMA, resuming, and what bad data does. */
+#ifndef TEST_NN_FILES_H
+#define TEST_NN_FILES_H
+
+#include <locale.h>
+
+#include "golden.h"
+
+#define FILES_PATH "scoresde_test.safetensors" /* made and removed in the working directory */
+#define FILES_OTHER "scoresde_test_2.safetensors"
+
+/* ---- helpers ---- */
+
+/* An allocator that counts, and fails from the allocation numbered fail_at on (-1: never). */
+typedef struct files_memory {
+    long live, made, fail_at;
+} files_memory;
+
+static void *files_allocate(void *user, size_t size) {
+    files_memory *memory = (files_memory *)user;
+    void *pointer;
+    if (memory->fail_at >= 0 && memory->made >= memory->fail_at) return NULL;
+    pointer = malloc(size);
+    memory->made++;
+    memory->live += pointer != NULL;
+    return pointer;
+}
+
+static void files_release(void *user, void *pointer) {
+    ((files_memory *)user)->live -= pointer != NULL;
+    free(pointer);
+}
+
+static ssde_context files_context(files_memory *memory) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    memset(memory, 0, sizeof *memory);
+    memory->fail_at = -1;
+    context.allocate = files_allocate;
+    context.release = files_release;
+    context.user = memory;
+    return context;
+}
+
+static void files_write(const char *path, const void *bytes, size_t size) {
+    FILE *stream = fopen(path, "wb");
+    CHECK(stream && fwrite(bytes, 1, size, stream) == size);
+    if (stream) fclose(stream);
+}
+
+/* A file of this header, its length before it, and `data` zero bytes. */
+static void files_write_header(const char *path, const char *header, size_t data) {
+    unsigned char bytes[4096];
+    size_t length = strlen(header), i;
+    memset(bytes, 0, sizeof bytes);
+    CHECK(8 + length + data <= sizeof bytes);
+    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
+    memcpy(bytes + 8, header, length);
+    files_write(path, bytes, 8 + length + data);
+}
+
+static size_t files_read(const char *path, unsigned char *bytes, size_t capacity) {
+    FILE *stream = fopen(path, "rb");
+    size_t size = stream ? fread(bytes, 1, capacity, stream) : 0;
+    if (stream) fclose(stream);
+    CHECK(size > 0 && size < capacity);
+    return size;
+}
+
+/* A MLP with every weight drawn anew, so that zero-initialised layers show too. */
+static ssde_net *files_mlp(ssde_context *context, size_t dim, size_t hidden, int layers, uint64_t seed) {
+    ssde_mlp_desc desc = ssde_mlp(dim);
+    ssde_net *net = NULL;
+    uint64_t sample = 7;
+    size_t i;
+    desc.hidden = hidden;
+    desc.layers = layers;
+    desc.seed = seed;
+    desc.context = context;
+    if (ssde_mlp_create(&net, &desc) != SSDE_OK) return NULL;
+    ssde_random_normal(context, seed, SSDE_STREAM_USER, 0, &sample, 1, net->weight_count, net->weights);
+    for (i = 0; i < net->weight_count; i++) net->weights[i] *= 0.3f;
+    net->version++;
+    return net;
+}
+
+static ssde_unet_desc files_unet_desc(ssde_context *context) {
+    ssde_unet_desc desc = ssde_ddpmpp(8, 16, 2);
+    desc.nf = 4;
+    desc.num_levels = 2;
+    desc.num_res_blocks = 1;
+    desc.num_attn_resolutions = 1;
+    desc.attn_resolutions[0] = 8;
+    desc.dropout = 0.15;
+    desc.seed = 5;
+    desc.context = context;
+    return desc;
+}
+
+/* The same topology as far as a file tells, and the same weights. */
+static void files_check_same_net(const ssde_net *a, const ssde_net *b) {
+    CHECK(a && b && a->node_count == b->node_count && a->weight_count == b->weight_count);
+    if (!a || !b || a->node_count != b->node_count || a->weight_count != b->weight_count) return;
+    CHECK_SAME(a->nodes, b->nodes, (size_t)a->node_count * sizeof *a->nodes);
+    CHECK_SAME(a->weights, b->weights, a->weight_count * sizeof *a->weights);
+}
+
+/* ---- JSON ---- */
+
+static double files_number(const char *text, int *ok) {
+    ssdei_json json = ssdei_json_over(text, strlen(text));
+    double value = ssdei_json_number(&json);
+    *ok = ssdei_json_end(&json);
+    return value;
+}
+
+static void files_check_numbers(void) {
+    static const char *const texts[] = {"0",        "-0",
+                                        "1",        "-12.5",
+                                        "1e3",      "1E+3",
+                                        "2.5e-3",   "0.1",
+                                        "1e-400",   "12345678901234567890",
+                                        "4.9e-324", "1.7976931348623157e308"};
+    static const double values[] = {
+        0.0, 0.0, 1.0, -12.5, 1e3, 1e3, 2.5e-3, 0.1, 0.0, 12345678901234567890.0, 4.9e-324, 1.7976931348623157e308};
+    static const char *const bad[] = {"",    "-",   "01",    "1.",  ".5",       "+1", "1e",
+                                      "1e+", "0x1", "1e400", "nan", "Infinity", "1 2"};
+    uint32_t words[2];
+    uint64_t sample;
+    size_t i;
+    int ok;
+    for (i = 0; i < sizeof texts / sizeof *texts; i++) {
+        double value = files_number(texts[i], &ok);
+        CHECK(ok);
+        CHECK_NEAR(value, values[i], 0.0);
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        files_number(bad[i], &ok);
+        CHECK(!ok);
+    }
+    for (sample = 0; sample < (check_quick ? 100u : 2000u); sample++) {
+        ssdei_text text;
+        double value;
+        uint64_t bits;
+        ssde_random_words(NULL, 1, SSDE_STREAM_USER, 0, &sample, 1, 2, words);
+        bits = (uint64_t)words[0] << 32 | words[1];
+        memcpy(&value, &bits, sizeof value);
+        if (!(fabs(value) <= DBL_MAX)) continue;
+        memset(&text, 0, sizeof text);
+        ssdei_text_add_double(&text, value);
+        CHECK(text.status == SSDE_OK && files_number(text.data, &ok) == value && ok);
+        ssdei_text_release(&text);
+    }
+}
+
+/* Numbers are written and read with a point whatever the locale, here where the machine has one with a comma. */
+static void test_nn_files_json_numbers(void) {
+    static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE", "German"};
+    size_t i;
+    files_check_numbers();
+    for (i = 0; i < sizeof locales / sizeof *locales; i++) {
+        if (!setlocale(LC_NUMERIC, locales[i])) continue;
+        files_check_numbers();
+        break;
+    }
+    setlocale(LC_NUMERIC, "C");
+}
+
+static void test_nn_files_json_strings(void) {
+    static const char *const bad[] = {"\"",
+                                      "\"a",
+                                      "\"\\",
+                                      "\"\\x\"",
+                                      "\"\\u12\"",
+                                      "\"\\u12g4\"",
+                                      "\"\\ud800\"",
+                                      "\"\\udc00\"",
+                                      "\"\\ud800\\u0041\"",
+                                      "\"\\ud800\\n\"",
+                                      "\"\\u0000\"",
+                                      "\"a\nb\"",
+                                      "a"};
+    static const char text[] = "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20AC\\ud83d\\ude00\\u001f\"";
+    static const char meaning[] = "a\"\\/\b\f\n\r\tA\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\x1f";
+    char out[200];
+    ssdei_json json = ssdei_json_over(text, sizeof text - 1);
+    ssdei_text again;
+    size_t i;
+    CHECK(ssdei_json_string(&json, out) == sizeof meaning && ssdei_json_end(&json));
+    CHECK(!strcmp(out, meaning));
+    memset(&again, 0, sizeof again);
+    ssdei_text_add_string(&again, meaning);
+    json = ssdei_json_over(again.data, again.size);
+    ssdei_json_string(&json, out);
+    CHECK(ssdei_json_end(&json) && !strcmp(out, meaning));
+    ssdei_text_release(&again);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json = ssdei_json_over(bad[i], strlen(bad[i]));
+        ssdei_json_string(&json, out);
+        CHECK(!ssdei_json_end(&json));
+    }
+}
+
+static int files_skips(const char *text, size_t size) {
+    ssdei_json json = ssdei_json_over(text, size);
+    ssdei_json_skip(&json);
+    return ssdei_json_end(&json);
+}
+
+static void test_nn_files_json_values(void) {
+    static const char *const good[] = {
+        "[]",    "{}",     " [ ] ", "[1,[2,{\"a\":[]}],\"x\"]", "{\"a\":{},\"b\":null,\"c\":[true,false]}",
+        "\"s\"", "-1.5e3", "null"};
+    static const char *const bad[] = {
+        "",      "[",  "]",  "[1,]", "[,1]",      "{\"a\"}", "{\"a\":}",          "{\"a\":1,}", "{1:2}",
+        "[1 2]", "[}", "{]", "nul",  "truefalse", "[1]]",    "{\"a\":1 \"b\":2}", "\x01"};
+    static char deep[100000];
+    size_t i;
+    for (i = 0; i < sizeof good / sizeof *good; i++) CHECK(files_skips(good[i], strlen(good[i])));
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!files_skips(bad[i], strlen(bad[i])));
+    memset(deep, '[', 64);
+    memset(deep + 64, ']', 64);
+    CHECK(files_skips(deep, 128));
+    memset(deep, '[', 65);
+    memset(deep + 65, ']', 65);
+    CHECK(!files_skips(deep, 130));
+    memset(deep, '[', sizeof deep);
+    CHECK(!files_skips(deep, sizeof deep));
+    for (i = 0; i < sizeof deep - 6; i += 6) memcpy(deep + i, "{\"a\":[", 6);
+    CHECK(!files_skips(deep, sizeof deep));
+}
+
+/* ---- safetensors ---- */
+
+static void test_nn_files_dtypes(void) {
+    static const char header[] =
+        "{\"f16\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
+        "\"bf16\":{\"shape\":[2],\"data_offsets\":[10,14],\"dtype\":\"BF16\"},"
+        "\"f32\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[14,22]},"
+        "\"f64\":{\"dtype\":\"F64\",\"shape\":[2],\"data_offsets\":[22,38]},"
+        "\"i8\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[38,40]},\"i16\":{\"dtype\":\"I16\",\"shape\":[1],"
+        "\"data_offsets\":[40,42]},\"i32\":{\"dtype\":\"I32\",\"shape\":[1],\"data_offsets\":[42,46]},"
+        "\"i64\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[46,62]},\"u8\":{\"dtype\":\"U8\",\"shape\":[1],"
+        "\"data_offsets\":[62,63]},\"u64\":{\"dtype\":\"U64\",\"shape\":[],\"data_offsets\":[63,71]},"
+        "\"bool\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[71,73]},"
+        "\"none\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[73,73]},"
+        "\"f8\":{\"dtype\":\"F8_E4M3\",\"shape\":[1],\"data_offsets\":[73,74]},"
+        "\"__metadata__\":{\"a\":\"1\",\"b\\n\":\"\\u00e9\"}}   ";
+    /* 1, -2, 65504, 2^-24, infinity | 1.5, -0.5 | 1, -0.25 | 1/3, 1e300 | -1, 127 | -300 | -70000 | -2^63, 2^40 | 200 |
+       2^64 - 1 | 0, 1 | an 8-bit float */
+    static const unsigned char data[74] = {0x00, 0x3c, 0x00, 0xc0, 0xff, 0x7b, 0x01, 0x00, 0x00, 0x7c, 0xc0, 0x3f, 0x00,
+                                           0xbf, 0x00, 0x00, 0x80, 0x3f, 0x00, 0x00, 0x80, 0xbe, 0x55, 0x55, 0x55, 0x55,
+                                           0x55, 0x55, 0xd5, 0x3f, 0x9c, 0x75, 0x00, 0x88, 0x3c, 0xe4, 0x37, 0x7e, 0xff,
+                                           0x7f, 0xd4, 0xfe, 0x90, 0xee, 0xfe, 0xff, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                           0x00, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 200,  0xff, 0xff,
+                                           0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,    1,    0x38};
+    static const struct {
+        const char *name;
+        size_t count;
+        double values[5];
+    } wanted[] = {{"f16", 5, {1.0, -2.0, 65504.0, 1.0 / 16777216.0, HUGE_VAL}},
+                  {"bf16", 2, {1.5, -0.5, 0, 0, 0}},
+                  {"f32", 2, {1.0, -0.25, 0, 0, 0}},
+                  {"f64", 2, {1.0 / 3.0, 1e300, 0, 0, 0}},
+                  {"i8", 2, {-1.0, 127.0, 0, 0, 0}},
+                  {"i16", 1, {-300.0, 0, 0, 0, 0}},
+                  {"i32", 1, {-70000.0, 0, 0, 0, 0}},
+                  {"i64", 2, {-9223372036854775808.0, 1099511627776.0, 0, 0, 0}},
+                  {"u8", 1, {200.0, 0, 0, 0, 0}},
+                  {"u64", 1, {18446744073709551615.0, 0, 0, 0, 0}},
+                  {"bool", 2, {0.0, 1.0, 0, 0, 0}},
+                  {"none", 0, {0, 0, 0, 0, 0}}};
+    unsigned char bytes[8 + sizeof header - 1 + sizeof data];
+    ssde_context context;
+    ssde_safetensors *file;
+    const ssde_safetensor *tensor;
+    ssde_safetensor copy;
+    double values[5];
+    float floats[5];
+    size_t i, j;
+    memset(&context, 0, sizeof context);
+    files_write_header(FILES_PATH, header, sizeof data);
+    files_read(FILES_PATH, bytes, sizeof bytes + 1);
+    memcpy(bytes + 8 + sizeof header - 1, data, sizeof data);
+    files_write(FILES_PATH, bytes, sizeof bytes);
+    CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
+    if (!file) return;
+    CHECK(ssde_safetensors_count(file) == 13 && !strcmp(ssde_safetensors_get(file, 1)->name, "bf16"));
+    CHECK(!ssde_safetensors_get(file, 13) && !ssde_safetensors_find(file, "f1") && !ssde_safetensors_find(file, NULL));
+    CHECK(!strcmp(ssde_safetensors_metadata(file, "b\n"), "\xc3\xa9") && !ssde_safetensors_metadata(file, "c"));
+    for (i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        tensor = ssde_safetensors_find(file, wanted[i].name);
+        CHECK(tensor && tensor->count == wanted[i].count);
+        if (!tensor || tensor->count != wanted[i].count) continue;
+        CHECK_OK(ssde_safetensors_read_double(file, tensor, values));
+        CHECK_OK(ssde_safetensors_read(file, tensor, floats));
+        for (j = 0; j < tensor->count; j++) {
+            CHECK(values[j] <= wanted[i].values[j] && values[j] >= wanted[i].values[j]);
+            if (fabs(values[j]) <= (double)FLT_MAX) CHECK_RELATIVE(floats[j], values[j], 6e-8);
+        }
+    }
+    CHECK(floats[0] >= 0.0f);
+    tensor = ssde_safetensors_find(file, "f64");
+    CHECK_OK(ssde_safetensors_read(file, tensor, floats));
+    CHECK(floats[1] > FLT_MAX); /* 1e300 */
+    CHECK_FAILS(&context, ssde_safetensors_read(file, ssde_safetensors_find(file, "f8"), floats),
+                SSDE_ERROR_UNSUPPORTED, "F8_E4M3");
+    copy = *tensor;
+    copy.name = "other";
+    CHECK_FAILS(&context, ssde_safetensors_read(file, &copy, floats), SSDE_ERROR_ARGUMENT, "other");
+    CHECK_FAILS(&context, ssde_safetensors_read(file, NULL, floats), SSDE_ERROR_ARGUMENT, "tensor is NULL");
+    CHECK_FAILS(&context, ssde_safetensors_read(file, tensor, NULL), SSDE_ERROR_ARGUMENT, "values is NULL");
+    ssde_safetensors_close(file);
+    ssde_safetensors_close(NULL);
+    remove(FILES_PATH);
+}
+
+static void test_nn_files_bad_headers(void) {
+#define FILES_A(dtype, shape, offsets) \
+    "\"a\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+    static const struct {
+        const char *header;
+        size_t data;
+        const char *words;
+    } bad[] = {
+        {"[]", 0, "an object is expected"},
+        {"{} x", 0, "nothing more"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") "", 4, "closing bracket"},
+        {"{" FILES_A("F99", "[1]", "[0,4]") "}", 4, "tensor 'a': an unknown dtype"},
+        {"{" FILES_A("F32", "[1]", "[0,8]") "}", 8, "tensor 'a': data_offsets do not fit"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") "}", 3, "tensor 'a': data_offsets lie outside"},
+        {"{" FILES_A("F32", "[1]", "[4,0]") "}", 4, "tensor 'a': data_offsets lie outside"},
+        {"{" FILES_A("F32", "[1]", "[0,18446744073709551616]") "}", 4, "tensor 'a': a whole number"},
+        {"{" FILES_A("F32", "[-1]", "[0,4]") "}", 4, "tensor 'a': a whole number"},
+        {"{" FILES_A("F32", "[1.0]", "[0,4]") "}", 4, "tensor 'a': a whole number"},
+        {"{" FILES_A("F32", "[4294967296,4294967296,2]", "[0,4]") "}", 4, "more elements than memory"},
+        {"{" FILES_A("F64", "[4611686018427387904]", "[0,0]") "}", 0, "tensor 'a'"},
+        {"{" FILES_A("F32", "[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "more than 8 axes"},
+        {"{" FILES_A("F32", "[1]", "[0]") "}", 4, "data_offsets are two numbers"},
+        {"{" FILES_A("F32", "[1]", "[0,4,4]") "}", 4, "data_offsets are two numbers"},
+        {"{" FILES_A("F32", "[1]", "[4,8]") "}", 8, "begins at 4"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") "}", 8, "8 bytes of data, its tensors 4"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") "," FILES_A("F32", "[1]", "[4,8]") "}", 8, "'a' twice"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[2,6]}}", 6,
+         "tensor 'b' begins at 2"},
+        {"{" FILES_A("F32", "[1]", "[0,4]") ",\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+         "begins at 0"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "tensor 'a': dtype, shape and data_offsets"},
+        {"{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "each once"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"x\":1}}", 4, "each once"},
+        {"{\"a\":[]}", 0, "tensor 'a': an object is expected"},
+        {"{\"__metadata__\":{\"a\":1}}", 0, "a string is expected"},
+        {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "a second __metadata__"},
+        {"{\"a\\u0000b\":{}}", 0, "a zero character"},
+    };
+#undef FILES_A
+    static const unsigned char giant[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}', 0, 0, 0, 0, 0, 0};
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_safetensors *file;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        files_write_header(FILES_PATH, bad[i].header, bad[i].data);
+        CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, bad[i].words);
+        CHECK(!file);
+    }
+    for (i = 0; i <= sizeof giant; i++) {
+        files_write(FILES_PATH, giant, i);
+        CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT,
+                    "no safetensors file");
+    }
+    files_write_header(FILES_PATH, "{}", 0);
+    CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
+    CHECK(file && ssde_safetensors_count(file) == 0);
+    ssde_safetensors_close(file);
+    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "no such folder/file"), SSDE_ERROR_FILE,
+                "no such folder");
+    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "."), ssde_safetensors_open(NULL, &file, "."), "'.'");
+    CHECK_FAILS(&context, ssde_safetensors_open(&context, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT, "file is NULL");
+    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");
+    CHECK(!ssde_safetensors_count(NULL) && !ssde_safetensors_get(NULL, 0) && !ssde_safetensors_metadata(NULL, "a"));
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
+/* ---- models ---- */
+
+static void test_nn_files_round_trip(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_unet_desc unet = files_unet_desc(&context);
+    ssde_sde sdes[3], read;
+    ssde_net *net, *again;
+    int i;
+    sdes[0] = ssde_ve(0.0123456789, 37.5);
+    sdes[1] = ssde_vp(0.1, 20.0);
+    sdes[2] = ssde_subvp(0.2, 19.0);
+    sdes[0].N = 500;
+    sdes[2].prior_std = 1.25;
+    CHECK_OK(ssde_unet_create(&net, &unet));
+    for (i = 0; i < 3; i++) {
+        CHECK_OK(ssde_net_save(net, &sdes[i], FILES_PATH));
+        CHECK_OK(ssde_net_load(&context, &again, &read, FILES_PATH));
+        CHECK(read.kind == sdes[i].kind && read.N == sdes[i].N);
+        if (i == 0)
+            CHECK(read.sigma_min == sdes[i].sigma_min && read.sigma_max == sdes[i].sigma_max);
+        else
+            CHECK(read.beta_min == sdes[i].beta_min && read.beta_max == sdes[i].beta_max);
+        CHECK(read.prior_std == sdes[i].prior_std);
+        CHECK(again && again->description && net->description && !strcmp(again->description, net->description));
+        files_check_same_net(net, again);
+        ssde_net_destroy(again);
+    }
+    CHECK_OK(ssde_net_save(net, NULL, FILES_PATH));
+    CHECK_OK(ssde_net_load(&context, &again, NULL, FILES_PATH));
+    files_check_same_net(net, again);
+    ssde_net_destroy(again);
+    CHECK_FAILS(&context, ssde_net_load(&context, &again, &read, FILES_PATH), SSDE_ERROR_FORMAT, "training.sde");
+    CHECK(!again);
+    ssde_net_destroy(net);
+    unet = ssde_ncsnpp(16, 16, 3); /* everything that the first network has not */
+    unet.nf = 8;
+    unet.num_levels = 3;
+    unet.num_res_blocks = 1;
+    unet.progressive = SSDE_OUTPUT_SKIP;
+    unet.progressive_input = SSDE_INPUT_SKIP;
+    unet.progressive_combine = SSDE_COMBINE_CAT;
+    unet.fourier_scale = 3.7;
+    unet.context = &context;
+    CHECK_OK(ssde_unet_create(&net, &unet));
+    CHECK_OK(ssde_net_save(net, &sdes[0], FILES_PATH));
+    CHECK_OK(ssde_net_load(&context, &again, &read, FILES_PATH));
+    files_check_same_net(net, again);
+    ssde_net_destroy(again);
+    ssde_net_destroy(net);
+    net = files_mlp(&context, 3, 8, 2, 9);
+    CHECK_OK(ssde_net_save(net, &sdes[1], FILES_PATH));
+    CHECK_OK(ssde_net_load(&context, &again, &read, FILES_PATH));
+    files_check_same_net(net, again);
+    ssde_net_destroy(again);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
+/* What any other reader needs: little-endian length, JSON, data at a multiple of 8, and every tensor under its name. */
+static void files_check_layout(size_t dim) {
+    static unsigned char bytes[65536];
+    ssde_net *net = files_mlp(NULL, dim, 4, 1, 3);
+    golden_file *file;
+    size_t header, i, data = 0;
+    float *values = (float *)calloc(net ? net->weight_count : 1, sizeof *values);
+    CHECK(net && values);
+    if (!net || !values) return;
+    CHECK_OK(ssde_net_save(net, NULL, FILES_PATH));
+    files_read(FILES_PATH, bytes, sizeof bytes);
+    header = (size_t)bytes[0] | (size_t)bytes[1] << 8;
+    CHECK(header % 8 == 0 && bytes[8] == '{' && bytes[7 + header] != 0 && !bytes[2] && !bytes[7]);
+    file = golden_open(FILES_PATH); /* a reader that shares nothing with ours */
+    for (i = 0; i < ssde_net_parameter_count(net); i++) {
+        const ssde_parameter *info = ssde_net_parameter(net, i);
+        const golden_tensor *tensor = golden_find(file, info->name);
+        size_t k;
+        CHECK_OK(ssde_net_get(net, i, values));
+        CHECK(tensor && tensor->count == info->count && !strcmp(tensor->dtype, "F32"));
+        for (k = 0; k < info->count; k++) CHECK_NEAR(golden_value(tensor, k), values[k], 0.0);
+        data += 4 * info->count;
+    }
+    CHECK(file && file->count == ssde_net_parameter_count(net));
+    CHECK(files_read(FILES_PATH, bytes, sizeof bytes) == 8 + header + data);
+    golden_close(file);
+    free(values);
+    ssde_net_destroy(net);
+    remove(FILES_PATH);
+}
+
+static void test_nn_files_layout(void) {
+    size_t dim; /* and with it the length of the header */
+    for (dim = 1; dim < 30; dim += 4) files_check_layout(dim);
+}
+
+/* The reference's own weights: every tensor where it belongs, whatever its order in memory. */
+static void test_nn_files_golden(void) {
+    static const char *const names[] = {"ddpmpp_vp", "ddpmpp_subvp_1ch", "ncsnpp_ve", "ncsnpp_ve_skip"};
+    static const ssde_sde_kind kinds[] = {SSDE_VP, SSDE_SUBVP, SSDE_VE, SSDE_VE};
+    static double wanted[65536];
+    static float values[65536];
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    size_t i, j, k;
+    for (i = 0; i < 4; i++) {
+        char path[100];
+        ssde_net *net;
+        ssde_sde sde;
+        golden_file *file;
+        sprintf(path, "tests/golden/%s.weights.safetensors", names[i]);
+        CHECK_OK(ssde_net_load(&context, &net, &sde, path));
+        if (!net) {
+            check_report(__FILE__, __LINE__, "%s", context.error);
+            continue;
+        }
+        CHECK(sde.kind == kinds[i] && sde.N == 1000);
+        file = golden_open(path);
+        for (j = 0; j < ssde_net_parameter_count(net); j++) {
+            const ssde_parameter *info = ssde_net_parameter(net, j);
+            double worst = 0.0;
+            CHECK(info->count <= 65536);
+            golden_doubles(file, info->name, wanted, info->count);
+            CHECK_OK(ssde_net_get(net, j, values));
+            for (k = 0; k < info->count; k++) worst = fmax(worst, fabs(wanted[k] - (double)values[k]));
+            CHECK_NEAR(worst, 0.0, 0.0);
+        }
+        golden_close(file);
+        ssde_net_destroy(net);
+    }
+    CHECK(memory.live == 0);
+}
+
+/* Writes net under a description of the caller's, leaving out tensor `without`, adding `extra`. */
+static void files_save_as(const ssde_net *net, const char *config, size_t without, const char *extra) {
+    ssdei_tensor_writer writer;
+    ssde_parameter info;
+    size_t i;
+    float *scratch = ssdei_parameter_scratch(NULL, net), zero = 0.0f;
+    memset(&info, 0, sizeof info);
+    info.rank = 1;
+    info.shape[0] = info.count = 1;
+    if (extra) strcpy(info.name, extra);
+    ssdei_tensor_writer_begin(&writer, NULL);
+    ssdei_tensor_writer_metadata(&writer, "config", config);
+    for (i = 0; i < net->parameter_count; i++)
+        if (i != without) ssdei_tensor_writer_declare(&writer, "", &net->parameters[i].info);
+    if (extra) ssdei_tensor_writer_declare(&writer, "", &info);
+    CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_PATH));
+    for (i = 0; i < net->parameter_count; i++) {
+        if (i == without) continue;
+        ssdei_parameter_to_file(&net->parameters[i], net->weights + net->parameters[i].offset, scratch);
+        ssdei_tensor_writer_put(&writer, scratch, net->parameters[i].info.count);
+    }
+    if (extra) ssdei_tensor_writer_put(&writer, &zero, 1);
+    CHECK_OK(ssdei_tensor_writer_end(&writer, SSDE_OK));
+    ssdei_release(NULL, scratch);
+}
+
+static void test_nn_files_descriptions(void) {
+    static const struct {
+        const char *config;
+        ssde_status status;
+        const char *words;
+    } bad[] = {
+#define FILES_MLP "\"model.name\": \"mlp\", \"data.dim\": 2, "
+#define FILES_REST "\"model.layers\": 1, \"model.embedding_type\": \"positional\", \"model.fourier_scale\": 16"
+#define FILES_END ", \"model.scale_by_sigma\": false"
+        {"", SSDE_ERROR_FORMAT, "model.name"},
+        {"[]", SSDE_ERROR_FORMAT, "an object is expected"},
+        {"{}", SSDE_ERROR_FORMAT, "'model.name' in its description is missing"},
+        {"{\"model.name\": \"ddpm\"}", SSDE_ERROR_UNSUPPORTED, "'ddpm'"},
+        {"{\"model.name\": \"ncsnv2_64\"}", SSDE_ERROR_UNSUPPORTED, "'ncsnv2_64'"},
+        {"{\"model.name\": 3}", SSDE_ERROR_FORMAT, "'model.name' in its description cannot be read"},
+        {"{\"model.name\": \"ncsnpp\"}", SSDE_ERROR_FORMAT, "'data.image_size' in its description is missing"},
+        {"{\"model.name\": \"mlp\", \"model.name\": \"mlp\"}", SSDE_ERROR_FORMAT, "the key comes twice"},
+        {"{" FILES_MLP FILES_REST FILES_END "}", SSDE_ERROR_FORMAT, "'model.hidden' in its description is missing"},
+        {"{" FILES_MLP "\"model.hidden\": 4.5, " FILES_REST FILES_END "}", SSDE_ERROR_FORMAT, "'model.hidden'"},
+        {"{" FILES_MLP "\"model.hidden\": -4, " FILES_REST FILES_END "}", SSDE_ERROR_FORMAT, "'model.hidden'"},
+        {"{" FILES_MLP "\"model.hidden\": \"4\", " FILES_REST FILES_END "}", SSDE_ERROR_FORMAT, "a number is expected"},
+        {"{" FILES_MLP "\"model.hidden\": 1e99, " FILES_REST FILES_END "}", SSDE_ERROR_FORMAT, "'model.hidden'"},
+        {"{" FILES_MLP "\"model.hidden\": 60000, " FILES_REST FILES_END "}", SSDE_ERROR_SHAPE,
+         "describes a network of"},
+        {"{" FILES_MLP "\"model.hidden\": 4, " FILES_REST ", \"model.scale_by_sigma\": 0}", SSDE_ERROR_FORMAT,
+         "true or false"},
+        {"{" FILES_MLP "\"model.hidden\": 5, " FILES_REST FILES_END "}", SSDE_ERROR_SHAPE, "tensor '"},
+        {"{" FILES_MLP "\"model.hidden\": 4, " FILES_REST FILES_END "", SSDE_ERROR_FORMAT, "closing bracket"},
+    };
+    static const char good[] = "{" FILES_MLP "\"x\": [{}, 1], \"model.hidden\": 4, " FILES_REST FILES_END "}";
+    static const char sde_key[] = "{" FILES_MLP "\"model.hidden\": 4, " FILES_REST FILES_END ", \"training.sde\": ";
+#undef FILES_MLP
+#undef FILES_REST
+#undef FILES_END
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_net *net = files_mlp(NULL, 2, 4, 1, 3), *read;
+    ssde_sde sde;
+    char config[1000];
+    size_t i, none = (size_t)-1;
+    if (!net) return;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        files_save_as(net, bad[i].config, none, NULL);
+        CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), bad[i].status, bad[i].words);
+        CHECK(!read && memory.live == 0);
+    }
+    files_save_as(net, good, none, NULL);
+    CHECK_OK(ssde_net_load(&context, &read, NULL, FILES_PATH));
+    files_check_same_net(net, read);
+    ssde_net_destroy(read);
+    for (i = 0; i < net->parameter_count; i++) {
+        files_save_as(net, good, i, NULL);
+        CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), SSDE_ERROR_FORMAT,
+                    net->parameters[i].info.name);
+    }
+    files_save_as(net, good, none, "something else");
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), SSDE_ERROR_FORMAT, "'something else'");
+    files_save_as(net, good, none, "sigmas");
+    CHECK_OK(ssde_net_load(&context, &read, NULL, FILES_PATH));
+    ssde_net_destroy(read);
+    sprintf(config, "%s\"vesde\", \"model.sigma_min\": 0.01, \"model.sigma_max\": 50, \"model.num_scales\": 9}",
+            sde_key);
+    files_save_as(net, config, none, NULL);
+    CHECK_OK(ssde_net_load(&context, &read, &sde, FILES_PATH));
+    CHECK(sde.kind == SSDE_VE && sde.N == 9 && sde.sigma_max == 50.0);
+    ssde_net_destroy(read);
+    sprintf(config, "%s\"vesde\", \"model.sigma_min\": 5, \"model.sigma_max\": 1, \"model.num_scales\": 9}", sde_key);
+    files_save_as(net, config, none, NULL);
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, &sde, FILES_PATH), SSDE_ERROR_ARGUMENT, "sigma");
+    sprintf(config, "%s\"vesde\", \"model.sigma_min\": 0.01, \"model.num_scales\": 9}", sde_key);
+    files_save_as(net, config, none, NULL);
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, &sde, FILES_PATH), SSDE_ERROR_FORMAT, "model.sigma_max");
+    sprintf(config, "%s\"flow\"}", sde_key);
+    files_save_as(net, config, none, NULL);
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, &sde, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "'flow'");
+    sprintf(config,
+            "%s\"vesde\", \"model.sigma_min\": 0.01, \"model.sigma_max\": 50, \"model.num_scales\": 9, "
+            "\"training.continuous\": false}",
+            sde_key);
+    files_save_as(net, config, none, NULL);
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, &sde, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "discrete labels");
+    files_write_header(FILES_PATH, "{}", 0);
+    CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), SSDE_ERROR_FORMAT, "no description");
+    CHECK_FAILS(&context, ssde_net_load(&context, NULL, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT, "net is NULL");
+    CHECK(memory.live == 0);
+    ssde_net_destroy(net);
+    remove(FILES_PATH);
+}
+
+static double files_no_drift(void *user, double t) {
+    (void)user;
+    (void)t;
+    return 0.0;
+}
+static double files_diffusion(void *user, double t) {
+    (void)user;
+    return 1.0 + t;
+}
+
+static void test_nn_files_bad_saves(void) {
+    static unsigned char before[65536], after[65536];
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *other, *hand;
+    ssde_sde affine = ssde_affine(files_no_drift, files_diffusion, NULL), vp = ssde_vp(0.1, 20.0);
+    float kept, *weights = NULL;
+    uint64_t version;
+    size_t size;
+    FILE *full;
+    if (!net) return;
+    CHECK_OK(ssde_net_save(net, &vp, FILES_PATH));
+    size = files_read(FILES_PATH, before, sizeof before);
+    CHECK_FAILS(&context, ssde_net_save(net, &affine, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "affine");
+    vp.beta_max = -1.0;
+    CHECK_FAILS(&context, ssde_net_save(net, &vp, FILES_PATH), SSDE_ERROR_ARGUMENT, "beta");
+    CHECK_FAILS(&context, ssde_net_save(net, NULL, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");
+    CHECK_FAILS(&context, ssde_net_save(net, NULL, "no such folder/file"), SSDE_ERROR_FILE, "no such folder");
+    kept = net->weights[3];
+    net->weights[3] = NAN;
+    CHECK_FAILS(&context, ssde_net_save(net, NULL, FILES_PATH), SSDE_ERROR_NUMERIC, net->parameters[0].info.name);
+    net->weights[3] = kept;
+    CHECK_OK(ssde_net_create(&context, &hand, 1));
+    CHECK_STATUS(ssde_net_save(hand, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_load_weights(hand, FILES_PATH), SSDE_ERROR_ARGUMENT);
+    CHECK_OK(ssde_net_finish(hand, ssde_linear(hand, ssde_input(hand, 1, 1, 2), 2, 1.0, "dense")));
+    CHECK_FAILS(&context, ssde_net_save(hand, NULL, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "ssde_unet_create");
+    ssde_net_destroy(hand);
+    /* what was there is whole */
+    CHECK(files_read(FILES_PATH, after, sizeof after) == size);
+    CHECK_SAME(before, after, size);
+    /* a full disk: the device that is always full, under the name the writer gives the file aside */
+    full = fopen("/dev/full", "wb");
+    if (full) {
+        ssdei_tensor_writer writer;
+        fclose(full);
+        ssdei_tensor_writer_begin(&writer, &context);
+        ssdei_tensor_writer_declare(&writer, "", &net->parameters[0].info);
+        CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_OTHER));
+        fclose(writer.file.file);
+        writer.file.file = fopen("/dev/full", "wb");
+        ssdei_tensor_writer_put(&writer, net->weights, net->parameters[0].info.count);
+        CHECK_STATUS(ssdei_tensor_writer_end(&writer, SSDE_OK), SSDE_ERROR_FILE);
+        CHECK(strstr(context.error, "is the disk full?") != NULL);
+        CHECK(!fopen(FILES_OTHER, "rb") && !fopen(FILES_OTHER ".tmp", "rb"));
+    }
+    /* a file with errors leaves the network as it is */
+    other = files_mlp(&context, 2, 4, 1, 4);
+    weights = (float *)malloc(other->weight_count * sizeof *weights);
+    memcpy(weights, other->weights, other->weight_count * sizeof *weights);
+    version = other->version;
+    before[size - 1] = 0x7f; /* the last value becomes NaN */
+    before[size - 2] = 0xff;
+    files_write(FILES_PATH, before, size);
+    CHECK_FAILS(&context, ssde_net_load_weights(other, FILES_PATH), SSDE_ERROR_NUMERIC, "not finite");
+    CHECK(strstr(context.error, other->parameters[other->parameter_count - 1].info.name) != NULL);
+    CHECK_SAME(weights, other->weights, other->weight_count * sizeof *weights);
+    CHECK(other->version == version);
+    files_write(FILES_PATH, after, size);
+    CHECK_OK(ssde_net_load_weights(other, FILES_PATH));
+    CHECK_SAME(net->weights, other->weights, other->weight_count * sizeof *weights);
+    CHECK(other->version > version);
+    free(weights);
+    ssde_net_destroy(other);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
+/* Opens, reads and builds whatever is there; must end with a status, freeing everything. */
+static ssde_status files_try(ssde_context *context, const char *path) {
+    static float values[65536];
+    ssde_safetensors *file;
+    ssde_net *net;
+    ssde_sde sde;
+    ssde_status status = ssde_safetensors_open(context, &file, path);
+    size_t i;
+    for (i = 0; i < ssde_safetensors_count(file); i++) {
+        const ssde_safetensor *tensor = ssde_safetensors_get(file, i);
+        if (tensor->count <= sizeof values / sizeof *values) ssde_safetensors_read(file, tensor, values);
+    }
+    ssde_safetensors_close(file);
+    if (ssde_net_load(context, &net, &sde, path) == SSDE_OK)
+        ssde_net_destroy(net);
+    else if (status == SSDE_OK)
+        status = SSDE_ERROR_FORMAT;
+    return status;
+}
+
+static void test_nn_files_hostile(void) {
+    static unsigned char bytes[65536];
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_net *net = files_mlp(NULL, 2, 4, 1, 3);
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    size_t size, header, i, opened = 0;
+    if (!net) return;
+    CHECK_OK(ssde_net_save(net, &sde, FILES_PATH));
+    ssde_net_destroy(net);
+    size = files_read(FILES_PATH, bytes, sizeof bytes);
+    header = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8);
+    CHECK_OK(files_try(&context, FILES_PATH));
+    for (i = 0; i < size; i += check_quick ? 37 : i < header ? 1 : 5) {
+        files_write(FILES_PATH, bytes, i);
+        CHECK(files_try(&context, FILES_PATH) != SSDE_OK && memory.live == 0);
+    }
+    for (i = 0; i < header * 8; i += check_quick ? 137 : 7) { /* every bit of a byte in its turn */
+        bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
+        files_write(FILES_PATH, bytes, size);
+        opened += files_try(&context, FILES_PATH) == SSDE_OK;
+        CHECK(memory.live == 0);
+        bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
+    }
+    CHECK(opened < header / 7); /* a digit of a sigma may change; most flips are noticed */
+    remove(FILES_PATH);
+}
+
+/* ---- training ---- */
+
+static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
+    ssde_train_desc desc = ssde_train_defaults(sde);
+    desc.batch = 8;
+    desc.lr = 1e-2;
+    desc.warmup = 3;
+    desc.ema_rate = 0.9;
+    desc.seed = 11;
+    desc.context = context;
+    return desc;
+}
+
+/* Eight points of the plane. */
+static const float files_points[16] = {1.0f,  0.0f, 0.7f,  0.7f,  0.0f, 1.0f,  -0.7f, 0.7f,
+                                       -1.0f, 0.0f, -0.7f, -0.7f, 0.0f, -1.0f, 0.7f,  -0.7f};
+
+static ssde_batch files_batch(void) {
+    ssde_batch batch;
+    batch.x = files_points;
+    batch.rows = 8;
+    batch.first_slot = 0;
+    return batch;
+}
+
+/* Adam, clipping and EMA in double, from the gradients that the step computed. */
+static void test_nn_train_adam(void) {
+    enum { STEPS = 12, MOST = 400 };
+    static double weight[MOST], first[MOST], second[MOST], average[MOST];
+    double clips[2] = {0.05, -1.0}; /* clips always, never */
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    int c, step;
+    for (c = 0; c < 2; c++) {
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        size_t i;
+        desc.grad_clip = clips[c];
+        desc.weight_decay = 0.01;
+        desc.warmup = c ? 0 : 5;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK(trainer && net->weight_count <= MOST);
+        if (!trainer || net->weight_count > MOST) return;
+        for (i = 0; i < net->weight_count; i++) {
+            weight[i] = average[i] = (double)net->weights[i];
+            first[i] = second[i] = 0.0;
+        }
+        for (step = 0; step < STEPS; step++) {
+            double norm = 0.0, clip, lr = desc.lr, n = step + 1.0, decay = (1.0 + n) / (10.0 + n), loss = -1.0;
+            CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+            CHECK(loss > 0.0 && ssde_trainer_step_count(trainer) == (uint64_t)step + 1);
+            if (desc.warmup && step < desc.warmup) lr *= (double)step / desc.warmup;
+            if (decay > desc.ema_rate) decay = desc.ema_rate;
+            for (i = 0; i < net->weight_count; i++)
+                norm += (double)trainer->gradients[i] * (double)trainer->gradients[i];
+            norm = sqrt(norm);
+            clip = desc.grad_clip / (norm + 1e-6);
+            CHECK(norm > 0.1);
+            if (clip < 0.0 || clip > 1.0) clip = 1.0;
+            for (i = 0; i < net->weight_count; i++) {
+                double g = (double)trainer->gradients[i] * clip + desc.weight_decay * weight[i];
+                first[i] = 0.9 * first[i] + 0.1 * g;
+                second[i] = 0.999 * second[i] + 0.001 * g * g;
+                weight[i] -= lr * (first[i] / (1.0 - pow(0.9, n))) / (sqrt(second[i] / (1.0 - pow(0.999, n))) + 1e-8);
+                average[i] = decay * average[i] + (1.0 - decay) * weight[i];
+                /* float's rounding in each step, amplified where the gradient nearly cancels */
+                CHECK_NEAR(net->weights[i], weight[i], 2e-5);
+                CHECK_NEAR(ssde_trainer_ema(trainer)->weights[i], average[i], 2e-5);
+            }
+        }
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* Adam on gradients of one sign: the first update is lr exactly, whatever their size. */
+static void test_nn_train_first_steps(void) {
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_batch batch = files_batch();
+    ssde_trainer *trainer;
+    float *before = (float *)malloc(net->weight_count * sizeof *before);
+    size_t i;
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL)); /* warm-up begins at learning rate 0 */
+    CHECK_SAME(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_SAME(before, ssde_trainer_ema(trainer)->weights, net->weight_count * sizeof *before);
+    ssde_trainer_destroy(trainer);
+    desc.warmup = 0;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    for (i = 0; i < net->weight_count; i++) {
+        double g = (double)trainer->gradients[i], moved = (double)before[i] - (double)net->weights[i];
+        if (fabs(g) > 1e-3) CHECK_NEAR(moved, g > 0.0 ? desc.lr : -desc.lr, 1e-6);
+        /* n = 1: decay 2 / 11 */
+        CHECK_NEAR(ssde_trainer_ema(trainer)->weights[i], (double)before[i] - 9.0 / 11.0 * moved, 1e-6);
+    }
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    free(before);
+}
+
+/* The gradient is that of the loss reported, for every kind of loss: differences at fixed draws (step set back). */
+static void test_nn_train_gradient(void) {
+    int kind;
+    for (kind = 0; kind < 7; kind++) {
+        ssde_sde sde = kind % 3 == 0 ? ssde_ve(0.1, 3.0) : kind % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        double loss, up, down;
+        size_t i;
+        batch.rows = 7;
+        desc.lr = 0.0;
+        desc.loss.discrete = kind >= 3 && kind < 6;
+        desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+        desc.loss.importance_times = kind == 6;
+        sde.N = 50;
+        if (kind == 6) sde = ssde_vp(0.1, 20.0);
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        if (!trainer) return;
+        CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+        for (i = 0; i < net->weight_count; i += 17) {
+            float kept = net->weights[i], h = 1e-2f;
+            double gradient = (double)trainer->gradients[i], difference;
+            trainer->step = 0;
+            net->weights[i] = kept + h;
+            net->version++;
+            CHECK_OK(ssde_train_step(trainer, &batch, &up));
+            trainer->step = 0;
+            net->weights[i] = kept - h;
+            net->version++;
+            CHECK_OK(ssde_train_step(trainer, &batch, &down));
+            net->weights[i] = kept;
+            net->version++;
+            trainer->step = 0;
+            difference = (up - down) / (2.0 * (double)h);
+            /* curvature over 1e-2 and float's rounding of the loss over 2e-2 */
+            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + loss));
+            CHECK_OK(ssde_train_step(trainer, &batch, &up));
+            CHECK_NEAR(up, loss, 0.0);
+        }
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* What the network is told: discrete labels are indices, for SMLD from the highest noise; data, flips and noise belong
+   to slots. */
+static void test_nn_train_inputs(void) {
+    ssde_sde ve = ssde_ve(0.01, 50.0), vp = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &ve);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *unet;
+    ssde_unet_desc shape = files_unet_desc(NULL);
+    ssde_trainer *trainer;
+    float label, sigma, image[12], mirrored[12] = {4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7};
+    static float data[8 * 256], whole[8 * 256];
+    double std;
+    size_t i, plain = 0, turned = 0;
+    ve.N = 10;
+    vp.N = 40;
+    desc.loss.discrete = 1;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    CHECK_OK(ssdei_train_label(trainer, 1.0, &label, &sigma));
+    CHECK(label == 0.0f && sigma == 50.0f);
+    CHECK_OK(ssdei_train_label(trainer, 0.0, &label, &sigma));
+    CHECK(label == 9.0f);
+    CHECK_NEAR(sigma, 0.01, 1e-8);
+    ssde_trainer_destroy(trainer);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK_OK(ssdei_train_label(trainer, 3.0 / 39.0, &label, &sigma));
+    CHECK_OK(ssde_discrete_marginal(NULL, &vp, 3, NULL, &std, NULL));
+    CHECK(label == 3.0f);
+    CHECK_RELATIVE(sigma, std, 1e-7);
+    ssde_trainer_destroy(trainer);
+    desc.random_flip = 1;
+    CHECK_STATUS(ssde_trainer_create(&trainer, net, &vp, &desc), SSDE_ERROR_ARGUMENT);
+    ssde_net_destroy(net);
+
+    CHECK_OK(ssde_unet_create(&unet, &shape));
+    desc = files_train_desc(NULL, &vp);
+    desc.random_flip = 1;
+    desc.levels = 4.0;
+    CHECK_OK(ssde_trainer_create(&trainer, unet, &vp, &desc));
+    for (i = 0; i < 8 * 256; i++) data[i] = (float)(i * 7 % 4);
+    for (i = 0; i < 8; i++) trainer->slot[i] = 100 + i;
+    CHECK_OK(ssdei_train_perturb(trainer, data, 8, 1, 5, 1));
+    memcpy(whole, trainer->x, sizeof whole);
+    for (i = 0; i < 3; i++) trainer->slot[i] = 105 + i;
+    CHECK_OK(ssdei_train_perturb(trainer, data + 5 * 256, 3, 1, 5, 1));
+    CHECK_SAME(trainer->x, whole + 5 * 256, 3 * 256 * sizeof *whole);
+    for (i = 0; i < 1000; i++)
+        if (ssde_random_double(1, SSDE_STREAM_FLIP, 5, i, 0) < 0.5)
+            turned++;
+        else
+            plain++;
+    CHECK(turned > 440 && plain > 440); /* 3.8 standard deviations of 15.8 */
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(unet);
+    /* 2 x 3 x 2 */
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    ssde_input(net, 2, 3, 2);
+    for (i = 0; i < 12; i++) image[i] = (float)i;
+    ssdei_flip(net, image);
+    CHECK_SAME(image, mirrored, sizeof image);
+    ssde_net_destroy(net);
+}
+
+static void files_train(ssde_trainer *trainer, int steps) {
+    ssde_batch batch = files_batch();
+    for (; steps > 0; steps--) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+}
+
+static void files_check_same_trainer(const ssde_trainer *a, const ssde_trainer *b) {
+    size_t size = a->net->weight_count * sizeof(float);
+    CHECK(a->step == b->step);
+    CHECK_SAME(a->net->weights, b->net->weights, size);
+    CHECK_SAME(a->ema->weights, b->ema->weights, size);
+    CHECK_SAME(a->first_moment, b->first_moment, size);
+    CHECK_SAME(a->second_moment, b->second_moment, size);
+}
+
+static void test_nn_train_resume(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sdes[2], other = ssde_vp(0.2, 20.0);
+    int i;
+    sdes[0] = ssde_vp(0.1, 20.0);
+    sdes[1] = ssde_affine(files_no_drift, files_diffusion, NULL);
+    for (i = 0; i < 2; i++) {
+        ssde_train_desc desc = files_train_desc(&context, &sdes[i]);
+        ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
+        ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
+        ssde_trainer *straight, *resumed, *refusing;
+        double a, b;
+        CHECK_OK(ssde_trainer_create(&straight, net, &sdes[i], &desc));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_save(straight, FILES_PATH));
+        files_train(straight, 3);
+        desc.batch = 16; /* may differ */
+        CHECK_OK(ssde_trainer_create(&resumed, second, &sdes[i], &desc));
+        files_train(resumed, 1);
+        CHECK_OK(ssde_trainer_load(resumed, FILES_PATH));
+        CHECK(ssde_trainer_step_count(resumed) == 3);
+        files_train(resumed, 3);
+        files_check_same_trainer(straight, resumed);
+        /* in slices of another size the loss is the same */
+        CHECK_OK(ssde_trainer_evaluate(straight, files_points, 8, 5, &a, NULL));
+        CHECK_OK(ssde_trainer_evaluate(resumed, files_points, 8, 5, &b, NULL));
+        CHECK(a == b && a > 0.0);
+
+        CHECK_OK(ssde_trainer_create(&refusing, wider, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "another network");
+        ssde_trainer_destroy(refusing);
+        desc.seed++;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "training.seed");
+        ssde_trainer_destroy(refusing);
+        desc.seed--;
+        desc.beta2 = 0.99;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "optim.beta2");
+        ssde_trainer_destroy(refusing);
+        desc.beta2 = 0.999;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &other, &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, i ? "sde.kind" : "beta_min");
+        ssde_trainer_destroy(refusing);
+
+        CHECK_OK(ssde_trainer_save_model(straight, FILES_OTHER));
+        CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_OTHER), SSDE_ERROR_FORMAT, "no checkpoint");
+        files_check_same_trainer(straight, resumed);
+        CHECK_OK(ssde_net_load(&context, &loaded, i ? NULL : &other, FILES_OTHER));
+        if (!i) CHECK(other.kind == SSDE_VP && other.beta_min == 0.1);
+        CHECK_SAME(loaded->weights, ssde_trainer_ema(straight)->weights, loaded->weight_count * sizeof(float));
+        ssde_net_destroy(loaded);
+        ssde_trainer_destroy(straight);
+        ssde_trainer_destroy(resumed);
+        ssde_net_destroy(net);
+        ssde_net_destroy(second);
+        ssde_net_destroy(wider);
+        CHECK(memory.live == 0);
+    }
+    remove(FILES_PATH);
+    remove(FILES_OTHER);
+}
+
+/* Truncated and changed checkpoints change nothing. */
+static void test_nn_train_bad_checkpoints(void) {
+    static unsigned char bytes[65536];
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde);
+    ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *same = files_mlp(&context, 2, 4, 1, 3);
+    ssde_trainer *trainer, *untouched;
+    long live;
+    size_t size, i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_create(&untouched, same, &sde, &desc));
+    files_train(trainer, 2);
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    size = files_read(FILES_PATH, bytes, sizeof bytes);
+    files_train(trainer, 1);
+    files_train(untouched, 3);
+    live = memory.live;
+    for (i = 0; i < size; i += check_quick ? 301 : 13) {
+        files_write(FILES_PATH, bytes, i);
+        CHECK(ssde_trainer_load(trainer, FILES_PATH) != SSDE_OK && memory.live == live);
+    }
+    bytes[size - 1] = bytes[size - 2] = 0xff; /* the last second moment becomes NaN, then negative */
+    files_write(FILES_PATH, bytes, size);
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "adam_v/");
+    bytes[size - 1] = 0xbf;
+    files_write(FILES_PATH, bytes, size);
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "second moment");
+    CHECK_STATUS(ssde_trainer_load(NULL, FILES_PATH), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_load(trainer, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_save(trainer, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_save(trainer, "no such folder/file"), SSDE_ERROR_FILE);
+    files_check_same_trainer(trainer, untouched);
+    ssde_trainer_destroy(trainer);
+    ssde_trainer_destroy(untouched);
+    ssde_net_destroy(net);
+    ssde_net_destroy(same);
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
+/* Runs tasks last to first. */
+static void files_backwards(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument) {
+    (void)user;
+    while (count-- > 0) function(argument, count);
+}
+
+static void test_nn_train_threads(void) {
+    ssde_context contexts[3];
+    ssde_net *nets[3];
+    ssde_trainer *trainers[3];
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    int i;
+    for (i = 0; i < 3; i++) {
+        ssde_train_desc desc;
+        memset(&contexts[i], 0, sizeof contexts[i]);
+        contexts[i].parallel_for = files_backwards;
+        contexts[i].threads = i + 1;
+        desc = files_train_desc(&contexts[i], &sde);
+        nets[i] = files_mlp(&contexts[i], 2, 96, 3, 3); /* several stretches */
+        CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
+        CHECK(trainers[i]->stretch_count > 3);
+        files_train(trainers[i], 4);
+        files_check_same_trainer(trainers[i], trainers[0]);
+    }
+    for (i = 0; i < 3; i++) {
+        ssde_trainer_destroy(trainers[i]);
+        ssde_net_destroy(nets[i]);
+    }
+}
+
+/* Nothing is allocated within a step, or an evaluation but the first. */
+static void test_nn_train_memory(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde);
+    ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    double loss;
+    long made;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    made = memory.made;
+    files_train(trainer, 2);
+    CHECK(memory.made == made);
+    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
+    made = memory.made;
+    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
+    CHECK(memory.made == made);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* Frozen parameters stay, however their gradients look. */
+static void test_nn_train_frozen(void) {
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_mlp_desc shape = ssde_mlp(2);
+    ssde_net *net;
+    ssde_trainer *trainer;
+    size_t i, k, frozen = 0, moved = 0;
+    float *before;
+    shape.hidden = 8;
+    shape.embedding_type = SSDE_EMBEDDING_FOURIER;
+    CHECK_OK(ssde_mlp_create(&net, &shape));
+    before = (float *)malloc(net->weight_count * sizeof *before);
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    desc.warmup = 0;
+    desc.weight_decay = 0.1;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    files_train(trainer, 2);
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        for (k = parameter->offset; k < parameter->offset + parameter->info.count; k++) {
+            frozen += !parameter->info.trainable;
+            if (!parameter->info.trainable)
+                CHECK(before[k] == net->weights[k] && before[k] == trainer->ema->weights[k]);
+            else
+                moved += before[k] != net->weights[k];
+        }
+    }
+    CHECK(frozen == 4 && moved > 20);
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    CHECK_OK(ssde_trainer_load(trainer, FILES_PATH));
+    remove(FILES_PATH);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    free(before);
+}
+
+static void test_nn_train_ring(void) {
+    enum { ROWS = 64 };
+    static float x[ROWS * 2];
+    int steps = check_quick ? 150 : 600, step;
+    ssde_sde sdes[3];
+    size_t i;
+    sdes[0] = ssde_vp(0.1, 20.0);
+    sdes[1] = ssde_subvp(0.1, 20.0);
+    sdes[2] = ssde_ve(0.01, 5.0);
+    for (i = 0; i < 3; i++) {
+        ssde_mixture *ring;
+        ssde_rng rng = ssde_rng_seed(1);
+        ssde_mlp_desc shape = ssde_mlp(2);
+        ssde_train_desc desc = ssde_train_defaults(&sdes[i]);
+        ssde_net *net;
+        ssde_trainer *trainer;
+        ssde_batch batch;
+        double before, after, error, loss, first_error;
+        shape.hidden = 32;
+        shape.seed = 2;
+        if (i == 2) {
+            shape.embedding_type = SSDE_EMBEDDING_FOURIER;
+            shape.fourier_scale = 1.0;
+            shape.scale_by_sigma = 1;
+        }
+        desc.batch = ROWS;
+        desc.lr = 5e-3;
+        desc.warmup = 20;
+        desc.ema_rate = 0.98;
+        CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+        CHECK_OK(ssde_mlp_create(&net, &shape));
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[i], &desc));
+        CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &before, &first_error));
+        for (step = 0; step < steps; step++) {
+            CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+            batch.x = x;
+            batch.rows = ROWS;
+            batch.first_slot = 0;
+            CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+        }
+        rng.next_sample = 0;
+        CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &after, &error));
+        /* A network that returns nothing costs 1 (half the sum over two dimensions: 1 too). The exact score of the ring
+           costs about 0.3 under VP and sub-VP, as much of the noise cannot be told from the data. */
+        CHECK_NEAR(before, 1.0, 4.0 * first_error);
+        CHECK(after < 0.8 * before);
+        CHECK(error > 0.0 && error < 0.2);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+        ssde_mixture_destroy(ring);
+    }
+}
+
+/* The mean and standard error that evaluate reports are those of the losses it makes; slices do not matter. */
+static void test_nn_train_evaluate(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    double losses[8], loss, error, other, mean = 0.0, squares = 0.0;
+    size_t batch, i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &loss, &error));
+    memcpy(losses, trainer->losses, sizeof losses);
+    for (i = 0; i < 8; i++) mean += losses[i] / 8.0;
+    for (i = 0; i < 8; i++) squares += (losses[i] - mean) * (losses[i] - mean);
+    CHECK_RELATIVE(loss, mean, 1e-14);
+    CHECK_RELATIVE(error, sqrt(squares / 7.0 / 8.0), 1e-12);
+    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 6, &other, NULL));
+    CHECK(other < loss || other > loss);
+    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 1, 5, &other, &error));
+    CHECK(other == losses[0] && error > DBL_MAX);
+    ssde_trainer_destroy(trainer);
+    for (batch = 1; batch < 8; batch += 2) {
+        desc.batch = batch;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &other, &error));
+        CHECK(other == loss);
+        ssde_trainer_destroy(trainer);
+    }
+    ssde_net_destroy(net);
+}
+
+static void test_nn_train_bad_data(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0), broken = ssde_vp(-1.0, 20.0);
+    ssde_train_desc desc, bad;
+    ssde_net *net, *same;
+    ssde_trainer *trainer, *untouched, *none;
+    ssde_batch batch = files_batch();
+    float x[16];
+    double loss, error;
+    size_t i;
+    memset(&context, 0, sizeof context);
+    desc = files_train_desc(&context, &sde);
+    net = files_mlp(NULL, 2, 8, 1, 3);
+    same = files_mlp(NULL, 2, 8, 1, 3);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_create(&untouched, same, &sde, &desc));
+    files_train(trainer, 2);
+    files_train(untouched, 2);
+    memcpy(x, files_points, sizeof x);
+    batch.x = x;
+    x[11] = NAN;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "x: row 5, element 1");
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, x, 8, 1, &loss, &error), SSDE_ERROR_NUMERIC,
+                "row 5, element 1");
+    x[11] = 1e38f; /* finite, but its loss is not */
+    x[10] = -1e38f;
+    for (i = 0; i < 10; i++) x[i] = 3e38f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 2");
+    batch.rows = 9;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
+                "batch.rows = 9, wanted 1 to 8");
+    batch.rows = 0;
+    CHECK_STATUS(ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    batch = files_batch();
+    batch.first_slot = (uint64_t)1 << 48;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "first_slot");
+    CHECK_STATUS(ssde_train_step(trainer, NULL, &loss), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_train_step(NULL, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    batch.x = NULL;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "batch.x is NULL");
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 8, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, 0, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, SIZE_MAX, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    files_check_same_trainer(trainer, untouched);
+    files_train(trainer, 1); /* and training goes on as if nothing had been */
+    files_train(untouched, 1);
+    files_check_same_trainer(trainer, untouched);
+    /* weights that overflow in the forward pass; gradients that overflow behind a finite loss */
+    for (i = 0; i < 2; i++) {
+        size_t k, at = net->parameters[net->parameter_count - 2].offset;
+        for (k = 0; k < net->weight_count; k++) same->weights[k] = net->weights[k] *= i ? 1e-2f : 1.0f;
+        if (!i) same->weights[at] = net->weights[at] = 3e38f;
+        if (i) net->weights[0] = same->weights[0] = 1e38f;
+        net->version++;
+        batch = files_batch();
+        CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 3");
+        files_check_same_trainer(trainer, untouched);
+        net->weights[at] = same->weights[at] = 0.1f;
+    }
+    ssde_trainer_destroy(trainer);
+    ssde_trainer_destroy(untouched);
+    desc.levels = 4.0;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    for (i = 0; i < 16; i++) x[i] = 3.0f;
+    batch = files_batch();
+    batch.x = x;
+    x[2] = 4.0f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
+                "row 1, element 0 is 4, wanted a whole number from 0 to 3");
+    x[2] = 0.5f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "row 1, element 0 is 0.5");
+    x[2] = NAN;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "row 1, element 0 is");
+    CHECK(ssde_trainer_step_count(trainer) == 0);
+    ssde_trainer_destroy(trainer);
+    desc.levels = 0.0;
+#define FILES_BAD_DESC(field, value, words)                                                             \
+    do {                                                                                                \
+        bad = desc;                                                                                     \
+        bad.field = value;                                                                              \
+        none = (ssde_trainer *)1;                                                                       \
+        CHECK_FAILS(&context, ssde_trainer_create(&none, net, &sde, &bad), SSDE_ERROR_ARGUMENT, words); \
+        CHECK(!none);                                                                                   \
+    } while (0)
+    FILES_BAD_DESC(batch, 0, "desc.batch");
+    FILES_BAD_DESC(batch, SIZE_MAX, "desc.batch");
+    FILES_BAD_DESC(lr, -1.0, "desc.lr");
+    FILES_BAD_DESC(lr, (double)NAN, "desc.lr");
+    FILES_BAD_DESC(beta1, 1.0, "desc.beta1");
+    FILES_BAD_DESC(beta2, -0.1, "desc.beta2");
+    FILES_BAD_DESC(adam_eps, 0.0, "desc.adam_eps");
+    FILES_BAD_DESC(weight_decay, -1.0, "desc.weight_decay");
+    FILES_BAD_DESC(warmup, -1, "desc.warmup");
+    FILES_BAD_DESC(grad_clip, (double)NAN, "desc.grad_clip");
+    FILES_BAD_DESC(ema_rate, 1.5, "desc.ema_rate");
+    FILES_BAD_DESC(levels, 2.5, "desc.levels");
+    FILES_BAD_DESC(loss.eps, 2.0, "desc.eps");
+    bad = desc;
+    bad.levels = 8.0;
+    bad.low = bad.high;
+    CHECK_FAILS(&context, ssde_trainer_create(&none, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.low");
+#undef FILES_BAD_DESC
+    CHECK_FAILS(&context, ssde_trainer_create(&none, NULL, &sde, &desc), SSDE_ERROR_ARGUMENT, "net is NULL");
+    CHECK_STATUS(ssde_trainer_create(&none, net, &sde, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(&none, net, NULL, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(NULL, net, &sde, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(&none, net, &broken, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK(!ssde_trainer_step_count(NULL) && !ssde_trainer_ema(NULL));
+    ssde_trainer_destroy(NULL);
+    ssde_net_destroy(net);
+    ssde_net_destroy(same);
+}
+
+/* ---- failing memory ---- */
+
+/* Everything above once; stops at the first failure. */
+static ssde_status files_everything(ssde_context *context) {
+    ssde_sde sde = ssde_vp(0.1, 20.0), read;
+    ssde_train_desc desc = files_train_desc(context, &sde);
+    ssde_net *net = files_mlp(context, 2, 4, 1, 3), *loaded = NULL;
+    ssde_trainer *trainer = NULL;
+    ssde_batch batch = files_batch();
+    double loss;
+    ssde_status status = net ? SSDE_OK : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssde_net_save(net, &sde, FILES_PATH);
+    if (status == SSDE_OK) status = ssde_net_load(context, &loaded, &read, FILES_PATH);
+    CHECK((status == SSDE_OK) == (loaded != NULL));
+    if (status == SSDE_OK) status = ssde_net_load_weights(net, FILES_PATH);
+    if (status == SSDE_OK) status = ssde_trainer_create(&trainer, net, &sde, &desc);
+    if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, NULL);
+    if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL);
+    if (status == SSDE_OK) status = ssde_trainer_save(trainer, FILES_PATH);
+    if (status == SSDE_OK) status = ssde_trainer_load(trainer, FILES_PATH);
+    if (status == SSDE_OK) status = ssde_trainer_save_model(trainer, FILES_PATH);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(loaded);
+    ssde_net_destroy(net);
+    return status;
+}
+
+static void test_nn_files_memory(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    long all, i;
+    CHECK_OK(files_everything(&context));
+    CHECK(memory.live == 0);
+    all = memory.made;
+    CHECK(all > 50);
+    for (i = 0; i < all; i += check_quick ? 7 : 1) {
+        memory.made = 0;
+        memory.fail_at = i;
+        context.error[0] = 0;
+        CHECK_STATUS(files_everything(&context), SSDE_ERROR_MEMORY);
+        CHECK(memory.live == 0 && strstr(context.error, "cannot allocate") != NULL);
+    }
+    remove(FILES_PATH);
+    remove(FILES_PATH ".tmp");
+}
+
+/* ---- the order of the data ---- */
+
+static void test_nn_train_shuffle(void) {
+    static const uint64_t counts[] = {1, 2, 3, 4, 5, 10, 64, 100, 1000, 1025};
+    static unsigned char seen[2000];
+    static unsigned table[5][5];
+    uint64_t c, pass, i, same = 0;
+    double chi = 0.0;
+    for (c = 0; c < sizeof counts / sizeof *counts; c++) {
+        uint64_t count = counts[c];
+        for (pass = 0; pass < 3; pass++) {
+            uint64_t at = pass ? (pass == 2 ? (uint64_t)1 << 40 : 1) : 0;
+            memset(seen, 0, sizeof seen);
+            for (i = 0; i < count; i++) {
+                uint64_t index = ssde_shuffled_index(7, count, at * count + i);
+                CHECK(index < count && !seen[index]);
+                if (index < count) seen[index] = 1;
+            }
+        }
+    }
+    for (i = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == ssde_shuffled_index(7, 1000, 1000 + i);
+    CHECK(same < 10); /* 1 is expected */
+    for (i = same = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == ssde_shuffled_index(8, 1000, i);
+    CHECK(same < 10);
+    for (i = same = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == i;
+    CHECK(same < 10);
+    /* where each of five lands over 2,000 passes: 16 degrees of freedom, 39.3 is passed once in a thousand */
+    for (pass = 0; pass < 2000; pass++)
+        for (i = 0; i < 5; i++) table[i][ssde_shuffled_index(3, 5, pass * 5 + i)]++;
+    for (i = 0; i < 25; i++) {
+        double away = (double)table[i / 5][i % 5] - 400.0;
+        chi += away * away / 400.0;
+    }
+    CHECK(chi < 39.3);
+    CHECK(ssde_shuffled_index(1, 0, 5) == 0);
+    CHECK(ssde_shuffled_index(1, UINT64_MAX, 5) < UINT64_MAX);
+}
+
+#define TEST_NN_FILES_LIST(X)   \
+    X(nn_files_json_numbers)    \
+    X(nn_files_json_strings)    \
+    X(nn_files_json_values)     \
+    X(nn_files_dtypes)          \
+    X(nn_files_bad_headers)     \
+    X(nn_files_round_trip)      \
+    X(nn_files_layout)          \
+    X(nn_files_golden)          \
+    X(nn_files_descriptions)    \
+    X(nn_files_bad_saves)       \
+    X(nn_files_hostile)         \
+    X(nn_files_memory)          \
+    X(nn_train_adam)            \
+    X(nn_train_first_steps)     \
+    X(nn_train_gradient)        \
+    X(nn_train_inputs)          \
+    X(nn_train_resume)          \
+    X(nn_train_bad_checkpoints) \
+    X(nn_train_threads)         \
+    X(nn_train_memory)          \
+    X(nn_train_frozen)          \
+    X(nn_train_ring)            \
+    X(nn_train_evaluate)        \
+    X(nn_train_bad_data)        \
+    X(nn_train_shuffle)
+
+#endif

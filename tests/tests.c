@@ -1,0 +1,68 @@
+/* The tests, one program:
+
+       cc -O2 -o tests/tests tests/tests.c -lm -pthread && tests/tests
+
+   tests/tests [--quick] [--list] [NAME ...]: all tests, or those whose name contains a NAME; --quick runs every test on
+   small shapes. Run from the repository's root: the golden data is read from tests/golden. */
+#define SCORESDE_IMPLEMENTATION
+#include "../scoresde.h"
+#include "../scoresde_nn.h"
+#include "../scoresde_solvers.h"
+
+#include <time.h>
+
+#include "check.h"
+#include "test_core_random_tensor.h"
+#include "test_core_sde.h"
+#include "test_nn.h"
+#include "test_nn_files.h"
+#include "test_solvers.h"
+
+typedef struct test {
+    const char *name;
+    void (*run)(void);
+} test;
+
+#define TEST_ENTRY(name) {#name, test_##name},
+static const test all_tests[] = {TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_NN_LIST(TEST_ENTRY)
+                                      TEST_NN_FILES_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY)};
+enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
+
+static int wanted(const char *name, int argc, char **argv) {
+    int i, named = 0;
+    for (i = 1; i < argc; i++) {
+        if (argv[i][0] == '-') continue;
+        named = 1;
+        if (strstr(name, argv[i])) return 1;
+    }
+    return !named;
+}
+
+int main(int argc, char **argv) {
+    int i, list = 0, passed = 0, failed = 0;
+    for (i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--quick")) check_quick = 1;
+        if (!strcmp(argv[i], "--list")) list = 1;
+    }
+    for (i = 0; i < TEST_COUNT; i++) {
+        clock_t start = clock();
+        if (!wanted(all_tests[i].name, argc, argv)) continue;
+        if (list) {
+            printf("%s\n", all_tests[i].name);
+            continue;
+        }
+        check_fails = check_count = 0;
+        all_tests[i].run();
+        if (!check_count) check_report(__FILE__, __LINE__, "the test checked nothing");
+        printf("%-6s %-44s %7lu checks %6.2f s\n", check_fails ? "FAILED" : "ok", all_tests[i].name, check_count,
+               (double)(clock() - start) / CLOCKS_PER_SEC);
+        fflush(stdout);
+        if (check_fails)
+            failed++;
+        else
+            passed++;
+    }
+    if (list) return 0;
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed || !passed;
+}
