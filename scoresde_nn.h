@@ -284,16 +284,18 @@ void ssde_trainer_destroy(ssde_trainer *trainer);
 /* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not finite
    leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
-/* The loss of given data under the EMA weights, t and noise drawn under (seed, slot): mean and standard error. */
+/* The loss of given data under the EMA weights, t and noise drawn under (seed, row): mean and standard error (HUGE_VAL for
+   one row); either may be NULL. The first call allocates. */
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
 /* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
-/* Checkpoint: weights, EMA, moments, step. Loading restores training bit for bit; the network must be the same. */
+/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME". Loading
+   restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and grad_clip. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
-/* The EMA weights, as a model file for ssde_net_load. */
+/* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
 
 /* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b ...
@@ -306,9 +308,9 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
    unless NULL) in __metadata__, so that the file alone rebuilds the network. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of another
-   shape is an error that names it. */
+   shape is an error that names it. With discrete labels (VE, or N other than 1000) sde must be NULL. */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
-/* Loads the tensors of a file into a network built already. */
+/* Loads the tensors of a file into a network built already, which an error leaves as it was. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* A safetensors file opened for reading: names, shapes, and values as float or double. */
@@ -420,21 +422,27 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
 
 /* ---- building: parameters ---- */
 
-/* Doubles an array of the network until it holds one more; the network's status says if that fails. */
-static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
-    size_t wanted = *capacity ? *capacity : 64;
-    void *grown;
-    if (used + more <= *capacity) return array;
-    while (wanted < used + more && wanted <= SIZE_MAX / 2) wanted *= 2;
-    grown = ssdei_allocate(net->context, wanted, size);
-    if (!grown) {
-        net->status = SSDE_ERROR_MEMORY;
-        return array;
-    }
-    if (array) memcpy(grown, array, used * size);
-    ssdei_release(net->context, array);
+/* Room for `more` further elements behind the first `used`. */
+static ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more,
+                              size_t size) {
+    size_t wanted = used + more, doubled = *capacity < SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
+    void *larger;
+    if (wanted <= *capacity) return SSDE_OK;
+    if (wanted < doubled) wanted = doubled;
+    if (wanted < 16) wanted = 16;
+    larger = ssdei_allocate(context, wanted, size);
+    if (!larger) return SSDE_ERROR_MEMORY;
+    if (used) memcpy(larger, *array, used * size);
+    ssdei_release(context, *array);
+    *array = larger;
     *capacity = wanted;
-    return grown;
+    return SSDE_OK;
+}
+
+/* The same for an array of the network, whose status says if it fails. */
+static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
+    net->status = ssdei_grow(net->context, &array, capacity, used, more, size);
+    return array;
 }
 
 /* A parameter's shape: vectors [out]; linear [out, in]; convolutions [out, in, kernel, kernel]; NIN [in, out]. */
@@ -502,6 +510,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
                                    size_t out, int kernel, ssdei_initialisation how, double scale) {
     ssdei_parameter *parameter;
     float *file;
+    size_t i;
     if (net->status != SSDE_OK) return -1;
     net->parameters = (ssdei_parameter *)ssdei_net_grow(net, net->parameters, &net->parameter_capacity,
                                                         net->parameter_count, 1, sizeof *net->parameters);
@@ -513,7 +522,14 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
                                 prefix ? prefix : "NULL");
         return -1;
     }
-    snprintf(parameter->info.name, sizeof parameter->info.name, "%s.%s", prefix, suffix);
+    memcpy(parameter->info.name, prefix, strlen(prefix));
+    parameter->info.name[strlen(prefix)] = '.';
+    memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
+    for (i = 0; i < net->parameter_count; i++) {
+        if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
+        net->status = ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already", parameter->info.name);
+        return -1;
+    }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
     parameter->layout = layout;
@@ -2109,16 +2125,25 @@ static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
     }
 }
 
-static int ssdei_buffer_order(const void *a, const void *b) {
-    const ssdei_buffer *left = (const ssdei_buffer *)a, *right = (const ssdei_buffer *)b;
-    if (left->floats != right->floats) return left->floats > right->floats ? -1 : 1;
-    return left->from != right->from ? left->from - right->from : left->to - right->to;
+static int ssdei_buffer_before(const ssdei_buffer *a, const ssdei_buffer *b) {
+    if (a->floats != b->floats) return a->floats > b->floats;
+    return a->from != b->from ? a->from < b->from : a->to < b->to;
+}
+
+/* By insertion: qsort may allocate. */
+static void ssdei_plan_sort(ssdei_plan *plan) {
+    size_t i, j;
+    for (i = 1; i < plan->count; i++) {
+        ssdei_buffer buffer = plan->buffers[i];
+        for (j = i; j > 0 && ssdei_buffer_before(&buffer, &plan->buffers[j - 1]); j--) plan->buffers[j] = plan->buffers[j - 1];
+        plan->buffers[j] = buffer;
+    }
 }
 
 /* Largest first, each at the lowest place that is free during its lifetime. Returns the floats needed in all. */
 static size_t ssdei_plan_place(ssdei_plan *plan) {
     size_t total = 0, i, j;
-    qsort(plan->buffers, plan->count, sizeof *plan->buffers, ssdei_buffer_order);
+    ssdei_plan_sort(plan);
     for (i = 0; i < plan->count; i++) {
         ssdei_buffer *buffer = &plan->buffers[i];
         size_t at = 0;
@@ -2670,6 +2695,12 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
                          (SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1);
     if (desc->num_attn_resolutions < 0 || desc->num_attn_resolutions > SSDE_MAX_LEVELS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_attn_resolutions is %d", desc->num_attn_resolutions);
+    if ((unsigned)desc->resblock_type > SSDE_RESBLOCK_BIGGAN || (unsigned)desc->progressive > SSDE_OUTPUT_RESIDUAL ||
+        (unsigned)desc->progressive_input > SSDE_INPUT_RESIDUAL ||
+        (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT || (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "resblock_type, progressive, progressive_input, progressive_combine or embedding_type is no value "
+                         "of its enum");
     if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
@@ -3244,8 +3275,7 @@ static ssdei_adam ssdei_adam_step(ssde_trainer *trainer, double clip) {
 static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
     ssdei_adam adam;
-    if (!(norm <= DBL_MAX))
-        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
+    if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
     if (limit >= 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient's norm is %g", norm);
@@ -3292,8 +3322,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: batch.first_slot = %.0f, wanted below 2^48",
                          (double)batch->first_slot);
-    if (trainer->step >> 32)
-        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
+    if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
@@ -3316,8 +3345,7 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t 
                          : !x     ? "x is NULL"
                                   : "rows = 0");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
-    if (!trainer->ema_run)
-        ssdei_try(ssdei_trainer_run(trainer, &trainer->ema_run, trainer->ema, SSDE_RUN_INFERENCE));
+    if (!trainer->ema_run) ssdei_try(ssdei_trainer_run(trainer, &trainer->ema_run, trainer->ema, SSDE_RUN_INFERENCE));
     for (begin = 0; begin < rows; begin += trainer->desc.batch) {
         size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
         for (row = 0; row < count; row++) trainer->slot[row] = begin + row;
@@ -3384,23 +3412,6 @@ typedef struct ssdei_text {
     ssde_status status;
 } ssdei_text;
 
-/* Room for `more` further elements behind the first `used`. */
-static ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more,
-                              size_t size) {
-    size_t wanted = used + more, doubled = *capacity < SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
-    void *larger;
-    if (wanted <= *capacity) return SSDE_OK;
-    if (wanted < doubled) wanted = doubled;
-    if (wanted < 16) wanted = 16;
-    larger = ssdei_allocate(context, wanted, size);
-    if (!larger) return SSDE_ERROR_MEMORY;
-    if (used) memcpy(larger, *array, used * size);
-    ssdei_release(context, *array);
-    *array = larger;
-    *capacity = wanted;
-    return SSDE_OK;
-}
-
 static void ssdei_text_add_bytes(ssdei_text *text, const char *bytes, size_t count) {
     void *data = text->data;
     if (text->status != SSDE_OK) return;
@@ -3463,8 +3474,8 @@ static void ssdei_text_release(ssdei_text *text) {
 
 /* ---- JSON ---- */
 
-/* A cursor over JSON (RFC 8259) that need not end in NUL. The first problem is kept; every later call then does nothing and
-   returns 0. */
+/* A cursor over JSON (RFC 8259) that need not end in NUL. The first problem is kept; every later call then does nothing
+   and returns 0. */
 typedef struct ssdei_json {
     const char *text;
     size_t size, at;
@@ -3573,7 +3584,8 @@ static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
     return 4;
 }
 
-/* Decodes a string into out (NULL: skips it) with a NUL behind; never longer than its encoding. Returns bytes, with NUL. */
+/* Decodes a string into out (NULL: skips it) with a NUL behind; never longer than its encoding. Returns the bytes, the
+   NUL among them. */
 static size_t ssdei_json_string(ssdei_json *json, char *out) {
     static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     size_t length = 0;
@@ -3609,8 +3621,8 @@ static size_t ssdei_json_digits(ssdei_json *json) {
     return json->at - start;
 }
 
-/* Moves past a number and copies it without its point, its digits being an integer and its exponent lowered to match: so
-   written it means the same to strtod in every locale. out [160]; NULL: only moves. */
+/* Moves past a number and copies it without its point, its digits being an integer and its exponent lowered to match:
+   so written it means the same to strtod in every locale. out [160]; NULL: only moves. */
 static int ssdei_json_number_text(ssdei_json *json, char *out) {
     size_t start, whole, fraction = 0, used = 0, i;
     long exponent = 0;
@@ -3711,8 +3723,9 @@ static void ssdei_json_skip(ssdei_json *json) {
 }
 
 /* ---- safetensors: reading ----
-   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"} and
-   "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or overlaps. */
+   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"}
+   and "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or
+   overlaps. */
 
 typedef enum ssdei_number_kind {
     SSDEI_NUMBER_FLOAT,
@@ -3729,10 +3742,10 @@ typedef struct ssdei_dtype {
 } ssdei_dtype;
 
 static const ssdei_dtype ssdei_dtypes[] = {
-    {"F32", 4, SSDEI_NUMBER_FLOAT},     {"F64", 8, SSDEI_NUMBER_FLOAT},     {"F16", 2, SSDEI_NUMBER_FLOAT},
-    {"BF16", 2, SSDEI_NUMBER_BFLOAT},   {"I64", 8, SSDEI_NUMBER_SIGNED},    {"I32", 4, SSDEI_NUMBER_SIGNED},
-    {"I16", 2, SSDEI_NUMBER_SIGNED},    {"I8", 1, SSDEI_NUMBER_SIGNED},     {"U64", 8, SSDEI_NUMBER_UNSIGNED},
-    {"U32", 4, SSDEI_NUMBER_UNSIGNED},  {"U16", 2, SSDEI_NUMBER_UNSIGNED},  {"U8", 1, SSDEI_NUMBER_UNSIGNED},
+    {"F32", 4, SSDEI_NUMBER_FLOAT},     {"F64", 8, SSDEI_NUMBER_FLOAT},      {"F16", 2, SSDEI_NUMBER_FLOAT},
+    {"BF16", 2, SSDEI_NUMBER_BFLOAT},   {"I64", 8, SSDEI_NUMBER_SIGNED},     {"I32", 4, SSDEI_NUMBER_SIGNED},
+    {"I16", 2, SSDEI_NUMBER_SIGNED},    {"I8", 1, SSDEI_NUMBER_SIGNED},      {"U64", 8, SSDEI_NUMBER_UNSIGNED},
+    {"U32", 4, SSDEI_NUMBER_UNSIGNED},  {"U16", 2, SSDEI_NUMBER_UNSIGNED},   {"U8", 1, SSDEI_NUMBER_UNSIGNED},
     {"BOOL", 1, SSDEI_NUMBER_UNSIGNED}, {"F8_E5M2", 1, SSDEI_NUMBER_OPAQUE}, {"F8_E4M3", 1, SSDEI_NUMBER_OPAQUE}};
 
 typedef struct ssdei_entry {
@@ -3828,7 +3841,7 @@ static void ssdei_read_entry(ssde_safetensors *file, ssdei_json *json, ssdei_ent
     unsigned seen = 0, field;
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
         const char *key = ssdei_read_key(file, json);
-        field = !key                          ? 0u
+        field = !key                           ? 0u
                 : !strcmp(key, "dtype")        ? 1u
                 : !strcmp(key, "shape")        ? 2u
                 : !strcmp(key, "data_offsets") ? 4u
@@ -3867,8 +3880,8 @@ static ssde_status ssdei_read_metadata(ssde_safetensors *file, ssdei_json *json)
 }
 
 static ssde_status ssdei_header_failure(const ssde_safetensors *file, const ssdei_json *json, const char *name) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)", file->path,
-                     name, json->problem, (unsigned long)json->at);
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)",
+                     file->path, name, json->problem, (unsigned long)json->at);
 }
 
 static ssde_status ssdei_read_header(ssde_safetensors *file, const char *header, size_t size) {
@@ -3877,8 +3890,7 @@ static ssde_status ssdei_read_header(ssde_safetensors *file, const char *header,
     int seen_metadata = 0;
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         void *array = file->entries;
-        ssde_status status =
-            ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
+        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
         file->entries = (ssdei_entry *)array;
         ssdei_try(status);
         name = ssdei_keep_string(file, &json);
@@ -3934,14 +3946,14 @@ static ssde_status ssdei_check_entries(ssde_safetensors *file) {
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[file->by_name[i]];
         if (entry->begin != covered)
-            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu",
-                             file->path, entry->info.name, (unsigned long long)entry->begin,
-                             (unsigned long long)covered);
+            return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                             "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu", file->path,
+                             entry->info.name, (unsigned long long)entry->begin, (unsigned long long)covered);
         covered = entry->end;
     }
     if (covered != file->data_size)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu", file->path,
-                         (unsigned long long)file->data_size, (unsigned long long)covered);
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu",
+                         file->path, (unsigned long long)file->data_size, (unsigned long long)covered);
     ssdei_sort_entries(file, file->by_name, ssdei_name_before);
     for (i = 1; i < file->count; i++) {
         const char *name = file->entries[file->by_name[i]].info.name;
@@ -3994,10 +4006,9 @@ ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file
     opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
     if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
     opened->stream = opened->path ? fopen(path, "rb") : NULL;
-    status = !opened->path ? SSDE_ERROR_MEMORY
-             : !opened->stream
-                 ? ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path)
-                 : ssdei_load_header(opened);
+    status = !opened->path     ? SSDE_ERROR_MEMORY
+             : !opened->stream ? ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path)
+                               : ssdei_load_header(opened);
     if (status != SSDE_OK)
         ssde_safetensors_close(opened);
     else
@@ -4059,15 +4070,16 @@ static double ssdei_number(const ssdei_dtype *dtype, const unsigned char *bytes)
     float single;
     double number;
     switch (dtype->kind) {
-    case SSDEI_NUMBER_UNSIGNED: return (double)bits;
-    case SSDEI_NUMBER_SIGNED: /* the sign bit weighs -2^(bits - 1) */
-        return bits >> (8 * dtype->bytes - 1) ? -(double)((~bits << (64 - 8 * dtype->bytes) >> (64 - 8 * dtype->bytes)) + 1)
-                                              : (double)bits;
-    default:
-        if (dtype->bytes == 2 && dtype->kind == SSDEI_NUMBER_FLOAT) return ssdei_half(bits);
-        memcpy(&single, &word, sizeof single);
-        memcpy(&number, &bits, sizeof number);
-        return dtype->bytes == 8 ? number : (double)single;
+        case SSDEI_NUMBER_UNSIGNED: return (double)bits;
+        case SSDEI_NUMBER_SIGNED: /* the sign bit weighs -2^(bits - 1) */
+            return bits >> (8 * dtype->bytes - 1)
+                       ? -(double)((~bits << (64 - 8 * dtype->bytes) >> (64 - 8 * dtype->bytes)) + 1)
+                       : (double)bits;
+        default:
+            if (dtype->bytes == 2 && dtype->kind == SSDEI_NUMBER_FLOAT) return ssdei_half(bits);
+            memcpy(&single, &word, sizeof single);
+            memcpy(&number, &bits, sizeof number);
+            return dtype->bytes == 8 ? number : (double)single;
     }
 }
 
@@ -4121,8 +4133,8 @@ ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssd
 }
 
 /* ---- safetensors: writing ----
-   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the header
-   is held in memory. */
+   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
+   header is held in memory. */
 
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
@@ -4196,8 +4208,8 @@ static void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *va
     }
 }
 
-/* Puts one set of values of a network's parameters, which lie in memory order; only: trainable ones. `scratch` holds the
-   largest parameter. */
+/* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
+   the largest parameter. */
 static void ssdei_tensor_writer_put_all(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights,
                                         int only_trainable, float *scratch) {
     size_t i;
@@ -4228,8 +4240,8 @@ static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net
 }
 
 /* ---- descriptions ----
-   A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per struct
-   names its fields; it writes them, reads them, or compares them with what a file says. */
+   A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per
+   struct names its fields; it writes them, reads them, or compares them with what a file says. */
 
 typedef enum ssdei_fields_mode { SSDEI_FIELDS_WRITE, SSDEI_FIELDS_READ, SSDEI_FIELDS_COMPARE } ssdei_fields_mode;
 
@@ -4315,7 +4327,8 @@ static double ssdei_field_number(ssdei_fields *fields, const char *key, double n
     ssdei_json value;
     double read;
     if (!ssdei_field_begin(fields, key, &value)) {
-        if (fields->mode == SSDEI_FIELDS_WRITE && !(fabs(number) <= DBL_MAX)) ssdei_fields_fail(fields, key, "is not finite");
+        if (fields->mode == SSDEI_FIELDS_WRITE && !(fabs(number) <= DBL_MAX))
+            ssdei_fields_fail(fields, key, "is not finite");
         if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_double(&fields->text, number);
         return number;
     }
@@ -4503,17 +4516,16 @@ static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     desc->resamp_with_conv = ssdei_field_flag(fields, "model.resamp_with_conv", desc->resamp_with_conv);
     desc->conditional = ssdei_field_flag(fields, "model.conditional", desc->conditional);
     desc->fir = ssdei_field_flag(fields, "model.fir", desc->fir);
-    desc->fir_taps =
-        ssdei_field_list(fields, "model.fir_kernel", desc->fir_kernel, desc->fir_taps, SSDE_MAX_FIR_TAPS);
+    desc->fir_taps = ssdei_field_list(fields, "model.fir_kernel", desc->fir_kernel, desc->fir_taps, SSDE_MAX_FIR_TAPS);
     desc->skip_rescale = ssdei_field_flag(fields, "model.skip_rescale", desc->skip_rescale);
-    desc->resblock_type = (ssde_resblock_type)ssdei_field_choice(fields, "model.resblock_type",
-                                                                 (int)desc->resblock_type, resblock);
-    desc->progressive = (ssde_progressive)ssdei_field_choice(fields, "model.progressive", (int)desc->progressive,
-                                                             progressive);
+    desc->resblock_type =
+        (ssde_resblock_type)ssdei_field_choice(fields, "model.resblock_type", (int)desc->resblock_type, resblock);
+    desc->progressive =
+        (ssde_progressive)ssdei_field_choice(fields, "model.progressive", (int)desc->progressive, progressive);
     desc->progressive_input = (ssde_progressive_input)ssdei_field_choice(
         fields, "model.progressive_input", (int)desc->progressive_input, progressive_input);
-    desc->progressive_combine = (ssde_progressive_combine)ssdei_field_choice(
-        fields, "model.progressive_combine", (int)desc->progressive_combine, combine);
+    desc->progressive_combine = (ssde_progressive_combine)ssdei_field_choice(fields, "model.progressive_combine",
+                                                                             (int)desc->progressive_combine, combine);
     desc->embedding_type = (ssde_embedding_type)ssdei_field_choice(fields, "model.embedding_type",
                                                                    (int)desc->embedding_type, ssdei_embedding_names);
     desc->fourier_scale = ssdei_field_number(fields, "model.fourier_scale", desc->fourier_scale);
@@ -4593,7 +4605,7 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
 
 /* ---- models ---- */
 
-/* Names the first parameter that is not finite, and value's index in memory order. */
+/* Names the first parameter that is not finite, `what` before it. */
 static ssde_status ssdei_weights_finite(ssde_context *context, const ssde_net *net, const float *weights,
                                         const char *what) {
     size_t i;
@@ -4658,17 +4670,17 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
     if (!same)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "'%.60s': tensor '%s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]",
-                         file->path, name, tensor->rank, (unsigned long)tensor->shape[0],
-                         (unsigned long)tensor->shape[1], info->rank, (unsigned long)info->shape[0],
-                         (unsigned long)info->shape[1]);
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "'%.60s': tensor '%s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]", file->path,
+                         name, tensor->rank, (unsigned long)tensor->shape[0], (unsigned long)tensor->shape[1],
+                         info->rank, (unsigned long)info->shape[0], (unsigned long)info->shape[1]);
     if (tensor->dtype[0] != 'F' && tensor->dtype[0] != 'B')
-        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%s' has dtype %s, not a floating one", file->path,
-                         name, tensor->dtype);
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%s' has dtype %s, not a floating one",
+                         file->path, name, tensor->dtype);
     ssdei_try(ssde_safetensors_read(file, tensor, scratch));
     if (ssdei_first_nonfinite(scratch, info->count) < info->count)
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%s' has a value that is not finite", file->path,
-                         name);
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%s' has a value that is not finite",
+                         file->path, name);
     ssdei_parameter_from_file(parameter, scratch, weights + parameter->offset);
     return SSDE_OK;
 }
@@ -4686,8 +4698,8 @@ static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *
     return status;
 }
 
-/* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is a
-   buffer that the reference's files carry. */
+/* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is
+   a buffer that the reference's files carry. */
 static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_safetensors *file) {
     size_t extra = file->count - net->parameter_count, i, j;
     if (ssde_safetensors_find(file, "sigmas")) extra--;
@@ -4736,14 +4748,13 @@ static size_t ssdei_file_numbers(const ssde_safetensors *file) {
     return total;
 }
 
-/* A few bytes of description can ask for any amount of memory: it must not exceed what the file has numbers for. `least` is
-   a lower bound of the network's parameters. */
+/* A few bytes of description can ask for any amount of memory: it must not exceed what the file has numbers for.
+   `least` is a lower bound of the network's parameters. */
 static ssde_status ssdei_check_described_size(ssdei_fields *fields, const ssde_safetensors *file, double least) {
     if (fields->status == SSDE_OK && least > (double)ssdei_file_numbers(file))
-        fields->status =
-            ssde_fail(fields->context, SSDE_ERROR_SHAPE,
-                      "'%.100s' describes a network of %.3g or more parameters and has %.3g", fields->path, least,
-                      (double)ssdei_file_numbers(file));
+        fields->status = ssde_fail(fields->context, SSDE_ERROR_SHAPE,
+                                   "'%.100s' describes a network of %.3g or more parameters and has %.3g", fields->path,
+                                   least, (double)ssdei_file_numbers(file));
     return fields->status;
 }
 
@@ -4837,8 +4848,8 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
    "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; in
    __metadata__ the network's description and what would change training if it were different. */
 
-/* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on purpose:
-   batch, lr, warmup, grad_clip. */
+/* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
+   purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
     static const char *const weightings[] = {"std2", "likelihood", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
@@ -4936,8 +4947,7 @@ ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
     ssdei_tensor_writer_metadata(&writer, "config", trainer->net->description ? trainer->net->description : "");
     ssdei_tensor_writer_metadata(&writer, "training", training);
     ssdei_release(trainer->context, training);
-    for (i = 0; i < 4; i++)
-        ssdei_checkpoint_declare(&writer, parts[i].prefix, trainer->net, parts[i].only_trainable);
+    for (i = 0; i < 4; i++) ssdei_checkpoint_declare(&writer, parts[i].prefix, trainer->net, parts[i].only_trainable);
     scratch = ssdei_parameter_scratch(trainer->context, trainer->net);
     status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
     for (i = 0; i < 4 && status == SSDE_OK; i++)
@@ -4956,14 +4966,16 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     if (!config || !training)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer", file->path);
     if (strcmp(config, net->description ? net->description : ""))
-        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' is a checkpoint of another network", file->path);
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' is a checkpoint of another network",
+                         file->path);
     *step = ssdei_field_unsigned(&fields, "step", 0);
     fields.mode = SSDEI_FIELDS_COMPARE;
     ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
     for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
     if (file->count != wanted)
-        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' has %lu tensors, a checkpoint of this network %lu",
-                         file->path, (unsigned long)file->count, (unsigned long)wanted);
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
+                         "'%.160s' has %lu tensors, a checkpoint of this network %lu", file->path,
+                         (unsigned long)file->count, (unsigned long)wanted);
     return SSDE_OK;
 }
 

@@ -31,8 +31,8 @@
    CONVENTIONS
        x is float [n, dim]; time runs from 1 (noise) down to eps > 0 and never below it. Row i of a call is sample
        rng->next_sample + i: the model and the caller's own noise are asked by that number; conditions and masks are
-       indexed by the row. rng->next_sample is advanced by n when the call ran to its end, though single samples may have
-       failed; not when it was refused, cancelled or ended by the model.
+       indexed by the row. rng->next_sample is advanced by n when the call ran to its end, though single samples
+       may have failed; not when it was refused, cancelled or ended by the model.
        A desc of zeros, or NULL for a desc, means the defaults written at each field.
 
    ERRORS
@@ -45,11 +45,11 @@
        says _batch in its name.
 
    DIFFERENCES FROM THE REFERENCE CODE (yang-song/score_sde_pytorch)
-       The grid's steps end at eps exactly instead of going 1/N - eps beyond it; the predictor comes before the corrector,
-       as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last denoising is
-       Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE step size, and
-       log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first,
-       joint_error and the _batch functions give the reference's behaviour back. */
+       The grid's steps end at eps exactly instead of going 1/N - eps beyond it; the predictor comes before the
+       corrector, as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last
+       denoising is Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE
+       step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH,
+       corrector_first, joint_error and the _batch functions give the reference's behaviour back. */
 #ifndef SCORESDE_SOLVERS_H
 #define SCORESDE_SOLVERS_H
 
@@ -67,9 +67,9 @@ extern "C" {
 
 typedef enum ssde_grid {
     SSDE_GRID_UNIFORM, /* steps + 1 equally spaced times from 1 to eps */
-    /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last update
-       ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops the last
-       update's noise instead of using Tweedie's formula. */
+    /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
+       update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
+       the last update's noise instead of using Tweedie's formula. */
     SSDE_GRID_REFERENCE
 } ssde_grid;
 /* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. */
@@ -87,8 +87,8 @@ typedef struct ssde_condition {
     const struct ssde_condition *next; /* one more condition, or NULL */
 } ssde_condition;
 
-/* Inpainting (paper, appendix I.2): the known part is drawn from p_0t(. | known) at the start and after every update, with
-   noise of its own (SSDE_STREAM_CONDITION); in the result it is `known` exactly and the rest is denoised. */
+/* Inpainting (paper, appendix I.2): the known part is drawn from p_0t(. | known) at the start and after every update,
+   with noise of its own (SSDE_STREAM_CONDITION); in the result it is `known` exactly and the rest is denoised. */
 ssde_condition ssde_inpaint(const float *known, const float *mask);        /* [n, dim] each */
 ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [dim] each */
 
@@ -104,13 +104,14 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
 
-/* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at N =
-   sde->N, and 1 for others. */
+/* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at
+   N = sde->N, and 1 for others. */
 typedef enum ssde_corrector {
     SSDE_CORRECTOR_DEFAULT, /* VE: Langevin; others: none */
     SSDE_CORRECTOR_NONE,
-    /* step = 2 alpha (snr std(t))^2: the paper's rule with |z| and |s| replaced by what they are expected to be, sqrt(dim)
-       and sqrt(dim) / std(t). A sample's own |s| must not stand there: near a mode it vanishes and the step explodes. */
+    /* step = 2 alpha (snr std(t))^2: the paper's rule with |z| and |s| replaced by what they are expected to be,
+       sqrt(dim) and sqrt(dim) / std(t). A sample's own |s| must not stand there: near a mode it vanishes and the step
+       explodes. */
     SSDE_CORRECTOR_LANGEVIN,
     /* step = 2 alpha (snr mean|z| / mean|s|)^2 with means over the batch: the paper's algorithms 4 and 5 */
     SSDE_CORRECTOR_LANGEVIN_BATCH,
@@ -126,7 +127,7 @@ typedef struct ssde_sample_report {
     double failed_t;
 } ssde_sample_report;
 
-/* x [n, dim] after `step` steps, at time t; step 0 is the start. */
+/* x [n, dim] after `step` steps, at time t; step 0 is the start. Samples that failed are zeros there. */
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
 /* All zero: the paper's predictor and corrector for this SDE. */
@@ -141,16 +142,17 @@ typedef struct ssde_sampler_desc {
     int corrector_first;    /* the reference's order */
     int skip_denoise;       /* return x(eps), a draw with the noise of eps still on it */
     int given_start;        /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
-    /* of reverse diffusion. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring times, which is
-       SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
+    /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
+       times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
     const double *times; /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
                             given_start. NULL: grid. With it, steps must be given */
     ssde_condition condition;
-    ssde_noise_source noise;             /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
-                                            step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j), SSDE_STREAM_CONDITION */
-    ssde_progress_function progress;     /* after every step */
+    ssde_noise_source noise;         /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
+                                        step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j) and
+                                        (SSDE_STREAM_CONDITION, number of updates so far) */
+    ssde_progress_function progress; /* after every step */
     ssde_trajectory_function trajectory; /* may be NULL, as all pointers here */
     void *user;                          /* first argument of both */
     ssde_sample_report *report;
@@ -186,13 +188,13 @@ typedef ssde_status (*ssde_ode_function)(void *user, const double *y, const doub
                                          size_t rows, double *dy);
 
 typedef struct ssde_ode_desc {
-    double rtol, atol;      /* a step's error must be below atol + rtol |y|; 0: 1e-5 each. rtol at least 2.3e-14 */
+    double rtol, atol;       /* a step's error must be below atol + rtol |y|; 0: 1e-5 each. rtol is at least 2.2e-14 */
     const double *atol_each; /* [dim] in place of atol; NULL: atol */
-    size_t split;           /* 0: the error is the RMS over all components; k: the greater of the RMS over the first k and
-                               that over the others */
-    double first_step;      /* 0: chosen */
-    double max_step;        /* 0: no limit */
-    size_t max_evaluations; /* per system; 0: no limit */
+    size_t split;      /* 0: the error is the RMS over all components; k: the greater of the RMS over the first k and
+                          that over the others */
+    double first_step; /* 0: chosen */
+    double max_step;   /* 0: no limit */
+    size_t max_evaluations;          /* per system; 0: no limit */
     ssde_progress_function progress; /* done of 1000 parts of the interval */
     void *user;
     ssde_context *context;
@@ -219,21 +221,21 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
    The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float. */
 
 typedef struct ssde_flow_desc {
-    double rtol, atol;      /* 0: 1e-5 */
-    double eps;             /* 0 < eps < 1; 0: 1e-3 */
-    size_t max_evaluations; /* per sample; 0: 10,000 */
-    int denoise;            /* when sampling or decoding: finish with Tweedie's formula at eps */
-    int given_start;        /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
-    double temperature;     /* sampling: factor on the prior's standard deviation; 0: 1 */
-    ssde_noise_source noise; /* (SSDE_STREAM_PRIOR, 0) */
+    double rtol, atol;               /* 0: 1e-5 */
+    double eps;                      /* 0 < eps < 1; 0: 1e-3 */
+    size_t max_evaluations;          /* per sample; 0: 10,000 */
+    int denoise;                     /* when sampling or decoding: finish with Tweedie's formula at eps */
+    int given_start;                 /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
+    double temperature;              /* sampling: factor on the prior's standard deviation; 0: 1 */
+    ssde_noise_source noise;         /* (SSDE_STREAM_PRIOR, 0) */
     ssde_progress_function progress; /* done of 1000 parts */
     void *user;
     ssde_context *context;
 } ssde_flow_desc;
 
 /* Draws n samples into x[n, dim]. reports [n] may be NULL. */
-ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, ssde_rng *rng,
-                            size_t n, float *x, ssde_ode_report *reports);
+ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                            ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
 ssde_status ssde_sample_ode_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                   ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
 /* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. */
@@ -244,8 +246,8 @@ ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, cons
 
 /* >>likelihood
    log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
-   estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model without
-   vjp is differentiated by central differences along v; results say so, and the context's log does once. */
+   estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model
+   without vjp is differentiated by central differences along v; results say so, and the context's log does once. */
 
 typedef enum ssde_trace {
     SSDE_TRACE_RADEMACHER, /* v of random signs */
@@ -256,16 +258,16 @@ typedef enum ssde_trace {
 typedef struct ssde_likelihood_desc {
     double eps;              /* 1e-5: at 1e-3 the density is visibly that of a smoothed distribution */
     double rtol, atol;       /* 1e-5 */
-    double log_density_atol; /* atol of the log-density, in nats; 0: atol * dim. Its error is held apart from x's, which in
-                                high dimension would otherwise hide it */
+    double log_density_atol; /* atol of the log-density, in nats; 0: atol * dim. Its error is held apart from x's, which
+                                in high dimension would otherwise hide it */
     int joint_error;         /* one RMS over x and log-density with atol for both, as the reference */
     ssde_trace trace;
-    size_t probes;           /* 1; each evaluation is one score and `probes` vector products */
-    double levels;           /* 0: x is real. Else x holds integers 0 ... levels-1, dequantised to [low, high) */
+    size_t probes; /* 1; each evaluation is one score and `probes` vector products */
+    double levels; /* 0: x is real. Else x holds integers 0 ... levels-1, dequantised to [low, high) */
     double low, high;
-    float *latent;           /* [n, dim]: receives x(1); may be NULL */
-    size_t max_evaluations;  /* per sample; 0: 10,000 */
-    ssde_noise_source noise; /* (SSDE_STREAM_PROBE, probe): used as they come, so of signs for Rademacher */
+    float *latent;                   /* [n, dim]: receives x(1); may be NULL */
+    size_t max_evaluations;          /* per sample; 0: 10,000 */
+    ssde_noise_source noise;         /* (SSDE_STREAM_PROBE, probe): used as they come, so of signs for Rademacher */
     ssde_progress_function progress; /* done of 1000 parts */
     void *user;
     ssde_context *context;
@@ -274,7 +276,7 @@ ssde_likelihood_desc ssde_likelihood_defaults(void);
 
 typedef struct ssde_likelihood_result {
     ssde_status status;
-    double log_density;    /* nats, of the (dequantised) x; NaN where status is not SSDE_OK */
+    double log_density;    /* nats, of the (dequantised) x; all NaN where status is not SSDE_OK */
     double bits_per_dim;   /* -log2 of the probability of the integers (levels), or of the density, per dimension */
     double standard_error; /* of log_density over probes; 0 with the exact trace, NaN with a single probe */
     size_t evaluations;
@@ -304,7 +306,7 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
 #endif /* SCORESDE_SOLVERS_H */
 
 /* >>implementation */
-#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)) &&                                  \
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)) && \
     !defined(SSDEI_SOLVERS_IMPLEMENTED)
 #define SSDEI_SOLVERS_IMPLEMENTED
 
@@ -323,7 +325,8 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
     if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %lu, wanted 1 to 2^32", (unsigned long)model->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %lu, wanted 1 to 2^32",
+                         (unsigned long)model->dim);
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
     if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
@@ -368,8 +371,8 @@ static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *mo
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
-        ssde_status status = model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0,
-                                          out + at * model->dim);
+        ssde_status status =
+            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim);
         if (status != SSDE_OK) return ssdei_model_failed(context, status, "score", t[at]);
     }
     return SSDE_OK;
@@ -416,8 +419,9 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
 
-   How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a line
-   in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in `advance`. */
+   How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a
+   line in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in
+   `advance`. */
 
 typedef struct ssdei_update {
     double x, score, noise;
@@ -544,8 +548,8 @@ static float ssdei_update_lane(float x, float score, float noise, const float u[
     return *mean + u[2] * noise;
 }
 
-/* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of x_next
-   is finite. Eight at a time in plain C, which compilers turn into vectors. */
+/* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
+   x_next is finite. Eight at a time in plain C, which compilers turn into vectors. */
 static int ssdei_update_apply(const float *x, const float *score, const float *noise, size_t count,
                               const ssdei_update *update, float *x_next, float *mean) {
     enum { LANES = 8 };
@@ -616,9 +620,9 @@ typedef struct ssdei_sampler {
     double *times;        /* [steps + 1] */
     double *t;            /* [block], t_value repeated */
     double t_value;
-    uint64_t *sample;      /* [n] */
-    float *score, *noise;  /* [block, dim] */
-    unsigned char *failed; /* [n] */
+    uint64_t *sample;                    /* [n] */
+    float *score, *noise;                /* [block, dim] */
+    unsigned char *failed;               /* [n] */
     ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
     ssde_coefficients marginal;          /* at marginal_t, for conditions */
     double marginal_t;
@@ -660,8 +664,7 @@ const char *ssde_corrector_name(ssde_corrector corrector) {
 
 ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
     int i;
-    if (!name || !predictor)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
+    if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
         if (strcmp(name, ssdei_predictors[i].name)) continue;
         *predictor = (ssde_predictor)i;
@@ -673,8 +676,7 @@ ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_pr
 
 ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
     int i;
-    if (!name || !corrector)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
+    if (!name || !corrector) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
     for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
         if (strcmp(name, ssdei_correctors[i])) continue;
         *corrector = (ssde_corrector)i;
@@ -703,8 +705,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
                          (int)full->discretisation);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
-        full->corrector = ve ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    if (full->corrector == SSDE_CORRECTOR_DEFAULT) full->corrector = ve ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
@@ -724,7 +725,11 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
     ssdei_try(ssde_sde_check(context, sde));
     if (!x || !score || !z || !t || !x_next)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL",
-                         !x ? "x" : !score ? "score" : !z ? "z" : !t ? "t" : "x_next");
+                         !x       ? "x"
+                         : !score ? "score"
+                         : !z     ? "z"
+                         : !t     ? "t"
+                                  : "x_next");
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %lu and dim %lu, wanted at least 1 each",
                          (unsigned long)rows, (unsigned long)dim);
@@ -782,8 +787,7 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         ssdei_update u = {0.0, 0.0, 0.0};
         int finite;
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN)
-            ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
+        if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN) ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
         if (setting.how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(&setting, t[r], scale, &u));
         finite = ssdei_update_apply(x + r * dim, score + r * dim, z + r * dim, (end - r) * dim, &u, x_next + r * dim,
                                     mean ? mean + r * dim : NULL);
@@ -849,9 +853,9 @@ static void ssdei_apply_task(void *argument, size_t index) {
     ssdei_sampler *w = job->w;
     size_t begin, end;
     ssdei_task_range(job->block->rows * w->dim, 4096, job->tasks, index, &begin, &end);
-    job->finite[index] = (unsigned char)ssdei_update_apply(
-        job->block->x + begin, w->score + begin, job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin,
-        job->update, job->block->x + begin, NULL);
+    job->finite[index] = (unsigned char)ssdei_update_apply(job->block->x + begin, w->score + begin,
+                                                           job->update->noise != 0.0 ? w->noise + begin : NULL,
+                                                           end - begin, job->update, job->block->x + begin, NULL);
 }
 
 /* The update on a block, whose score and noise are in w. */
@@ -902,8 +906,8 @@ static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, dou
 }
 
 /* ---- >>condition ----
-   How to add a condition: a value in ssde_condition_kind, its fields and constructor, its check, and what it does to a block
-   after an update. */
+   How to add a condition: a value in ssde_condition_kind, its fields and constructor, its check, and what it does to a
+   block after an update. */
 
 ssde_condition ssde_inpaint(const float *known, const float *mask) {
     ssde_condition condition;
@@ -928,7 +932,8 @@ static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condi
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
                              (int)condition->kind);
         if (!condition->known || !condition->mask)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "inpainting: %s is NULL", condition->known ? "mask" : "known");
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "inpainting: %s is NULL",
+                             condition->known ? "mask" : "known");
         for (i = 0; i < count; i++) {
             const char *name = condition->mask[i] - condition->mask[i] != 0.0f ? "mask" : "known";
             if (condition->mask[i] == 0.0f || condition->mask[i] * 0.0f + condition->known[i] * 0.0f == 0.0f) continue;
@@ -1138,9 +1143,9 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     if (status == SSDE_OK) {
         rng->next_sample += n;
         if (w.report.failed)
-            status = ssde_fail(context, SSDE_ERROR_NUMERIC, "sample %.0f is not finite after t = %.6g (%lu of %lu failed)",
-                               (double)w.report.failed_sample, w.report.failed_t, (unsigned long)w.report.failed,
-                               (unsigned long)n);
+            status = ssde_fail(
+                context, SSDE_ERROR_NUMERIC, "sample %.0f is not finite after t = %.6g (%lu of %lu failed)",
+                (double)w.report.failed_sample, w.report.failed_t, (unsigned long)w.report.failed, (unsigned long)n);
     }
     if (how && how->report) *how->report = w.report;
     ssdei_sampler_release(&w);
@@ -1151,8 +1156,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
 
 enum { SSDEI_STAGES = 7 };
 
-/* Dormand and Prince 1980. Row s gives the state of stage s; the last row is the fifth-order solution, whose derivative is
-   the next step's first stage. */
+/* Dormand and Prince 1980. Row s gives the state of stage s; the last row is the fifth-order solution, whose derivative
+   is the next step's first stage. */
 static const double ssdei_ode_a[SSDEI_STAGES][SSDEI_STAGES - 1] = {
     {0.0, 0.0, 0.0, 0.0, 0.0, 0.0},
     {1.0 / 5.0, 0.0, 0.0, 0.0, 0.0, 0.0},
@@ -1163,15 +1168,15 @@ static const double ssdei_ode_a[SSDEI_STAGES][SSDEI_STAGES - 1] = {
     {35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0}};
 static const double ssdei_ode_c[SSDEI_STAGES] = {0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0};
 /* Fourth-order solution less the fifth. */
-static const double ssdei_ode_e[SSDEI_STAGES] = {-71.0 / 57600.0,     0.0,           71.0 / 16695.0, -71.0 / 1920.0,
+static const double ssdei_ode_e[SSDEI_STAGES] = {-71.0 / 57600.0,    0.0,           71.0 / 16695.0, -71.0 / 1920.0,
                                                  17253.0 / 339200.0, -22.0 / 525.0, 1.0 / 40.0};
 
 /* Rows that share a step size: one system, or the whole batch. */
 typedef struct ssdei_ode_group {
-    size_t first;           /* its first system */
-    double t, t_new, step;  /* of the running attempt; step = t_new - t */
-    double length;          /* of the next step */
-    double error;           /* norm of the last attempt; 1 and above was rejected */
+    size_t first;          /* its first system */
+    double t, t_new, step; /* of the running attempt; step = t_new - t */
+    double length;         /* of the next step */
+    double error;          /* norm of the last attempt; 1 and above was rejected */
     ssde_ode_report report;
 } ssdei_ode_group;
 
@@ -1206,10 +1211,12 @@ static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *inpu
     }
     status = w->function(w->user, input, w->t, w->system, rows, out);
     if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
-    return ssde_fail(w->context, status, "the ODE's function returned '%s' at t = %.6g", ssde_status_text(status), w->t[0]);
+    return ssde_fail(w->context, status, "the ODE's function returned '%s' at t = %.6g", ssde_status_text(status),
+                     w->t[0]);
 }
 
-/* Root mean square of value / (atol + rtol max(|y|, |other|)) over the group's rows; or the greater of the two halves'. */
+/* Root mean square of value / (atol + rtol max(|y|, |other|)) over the group's rows; or the greater of the two halves'.
+ */
 static double ssdei_ode_norm(const ssdei_ode *w, const double *value, const double *y, const double *other) {
     double sum[2] = {0.0, 0.0};
     size_t split = w->how.split ? w->how.split : w->dim, r, j;
@@ -1335,8 +1342,8 @@ static ssde_status ssdei_ode_stages(ssdei_ode *w) {
     return SSDE_OK;
 }
 
-/* Accepts or rejects each group's attempt and sets its next step. An error that is not a number counts as too large; when
-   the step can shrink no further, that is what ended the group. */
+/* Accepts or rejects each group's attempt and sets its next step. An error that is not a number counts as too large;
+   when the step can shrink no further, that is what ended the group. */
 static void ssdei_ode_judge(ssdei_ode *w) {
     size_t g, q, i, count = w->members * w->dim;
     for (g = 0; g < w->active; g++) {
@@ -1456,15 +1463,16 @@ static ssde_status ssdei_ode_verdict(ssde_context *context, const char *name, ui
     for (i = 0; i < count && reports[i].status == SSDE_OK; i++) continue;
     if (i == count) return SSDE_OK;
     if (reports[i].status == SSDE_ERROR_LIMIT)
-        return ssde_fail(context, SSDE_ERROR_LIMIT,
-                         "%s %.0f stopped at t = %.9g after %lu evaluations: max_evaluations, or a step below 10 ulp of t",
-                         name, (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations);
+        return ssde_fail(
+            context, SSDE_ERROR_LIMIT,
+            "%s %.0f stopped at t = %.9g after %lu evaluations: max_evaluations, or a step below 10 ulp of t", name,
+            (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations);
     return ssde_fail(context, reports[i].status, "%s %.0f is not finite after t = %.9g", name,
                      (double)first + (double)i, reports[i].t);
 }
 
-/* ssde_ode_integrate with `members` systems to a group, reports required, and no verdict on them: the status is that of the
-   run as a whole. */
+/* ssde_ode_integrate with `members` systems to a group, reports required, and no verdict on them: the status is that of
+   the run as a whole. */
 static ssde_status ssdei_ode_run(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
                                  size_t dim, size_t members, double t0, double t1, double *y,
                                  ssde_ode_report *reports) {
@@ -1539,8 +1547,8 @@ typedef struct ssdei_flow {
     float *shifted;        /* [rows, dim]; this and the next two for models without vjp */
     float *other;          /* [rows, dim] */
     double *h;             /* [rows] */
-    double *divergence; /* [rows, integrals] of the score */
-    double *y;          /* [rows, dim + integrals] */
+    double *divergence;    /* [rows, integrals] of the score */
+    double *y;             /* [rows, dim + integrals] */
 } ssdei_flow;
 
 static ssde_status ssdei_flow_create(ssdei_flow *w) {
@@ -1580,8 +1588,8 @@ static void ssdei_flow_release(ssdei_flow *w) {
     ssdei_release(w->context, w->h);
 }
 
-/* product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which scores
-   bend, but well above x's rounding. */
+/* product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
+   scores bend, but well above x's rounding. */
 static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows) {
     size_t r, j, dim = w->dim;
@@ -1607,8 +1615,8 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
     return SSDE_OK;
 }
 
-/* w->divergence of rows [at, at + rows), whose score was the model's last: v^T (ds/dx) v for each probe, or the sum over unit
-   vectors. */
+/* w->divergence of rows [at, at + rows), whose score was the model's last: v^T (ds/dx) v for each probe, or the sum
+   over unit vectors. */
 static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const uint64_t *system, size_t at,
                                          size_t rows) {
     size_t dim = w->dim, p, r, j, products = w->exact ? dim : w->integrals;
@@ -1667,8 +1675,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
         if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_drift_diffusion(w->context, w->sde, t[r], &a, &g));
         half = 0.5 * g * g;
         for (j = 0; j < dim; j++) dx[j] = a * x[j] - half * (double)score[j];
-        for (j = 0; j < w->integrals; j++)
-            dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];
+        for (j = 0; j < w->integrals; j++) dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];
     }
     return SSDE_OK;
 }
@@ -1755,12 +1762,18 @@ static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_mo
     w.context = context, w.sde = sde, w.model = model, w.dim = model->dim;
     w.rows = batch ? n : ssdei_block_rows(model, 16384, n);
     if (!own) own = (ssde_ode_report *)ssdei_allocate(context, n, sizeof *own);
-    status = own ? ssdei_flow_create(&w) : SSDE_ERROR_MEMORY;
+    if (!own) return SSDE_ERROR_MEMORY;
+    memset(own, 0, n * sizeof *own);
+    status = ssdei_flow_create(&w);
     for (; status == SSDE_OK && progress.done < n; progress.done += progress.rows) {
         progress.rows = n - progress.done < w.rows ? n - progress.done : w.rows;
         w.first_sample = first_sample + progress.done;
         status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.rows,
                                   own + progress.done);
+    }
+    for (; status != SSDE_OK && progress.done < n; progress.done++) { /* blocks the call did not come to */
+        own[progress.done].status = status;
+        own[progress.done].t = t0;
     }
     if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n);
     ssdei_flow_release(&w);
@@ -1803,8 +1816,8 @@ static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model 
     return status;
 }
 
-ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, ssde_rng *rng,
-                            size_t n, float *x, ssde_ode_report *reports) {
+ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                            ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports) {
     return ssdei_sample_ode(sde, model, how, 0, rng, n, x, reports);
 }
 
@@ -1904,7 +1917,8 @@ static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
         for (p = 0; p < how->probes; p++) {
             float *probe = w->flow.probe + (r * how->probes + p) * dim;
             if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
-                ssdei_try(ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
+                ssdei_try(
+                    ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
             else
                 ssdei_try(ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample,
                                             1, dim, probe));
@@ -1969,8 +1983,7 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
         results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
     if (w->how.latent) {
         float *latent = w->how.latent + w->progress.done * dim;
-        for (j = 0; j < rows * dim; j++)
-            latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
+        for (j = 0; j < rows * dim; j++) latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
     }
     return SSDE_OK;
 }
@@ -1993,6 +2006,15 @@ static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
     return SSDE_OK;
 }
 
+/* Of a sample that the call did not come to, or left unfinished. */
+static ssde_likelihood_result ssdei_likelihood_unknown(ssde_status status) {
+    ssde_likelihood_result result;
+    memset(&result, 0, sizeof result);
+    result.status = status;
+    result.log_density = result.bits_per_dim = result.standard_error = (double)NAN;
+    return result;
+}
+
 /* The lowest failed sample. */
 static ssde_status ssdei_likelihood_verdict(ssde_context *context, uint64_t first,
                                             const ssde_likelihood_result *results, size_t n) {
@@ -2009,6 +2031,7 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssde_context *context = how ? how->context : NULL;
     ssdei_likelihood w;
     ssde_status status;
+    size_t r;
     memset(&w, 0, sizeof w);
     w.how = how ? *how : ssde_likelihood_defaults();
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
@@ -2024,11 +2047,14 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
     w.batch = batch, w.seed = rng->seed, w.progress.n = n;
     status = ssdei_likelihood_create(&w);
-    for (; status == SSDE_OK && w.progress.done < n; w.progress.done += w.progress.rows) {
+    while (status == SSDE_OK && w.progress.done < n) {
         w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;
         w.flow.first_sample = rng->next_sample + w.progress.done;
-        status = ssdei_likelihood_block(&w, x + w.progress.done * model->dim, w.progress.rows, results + w.progress.done);
+        status =
+            ssdei_likelihood_block(&w, x + w.progress.done * model->dim, w.progress.rows, results + w.progress.done);
+        if (status == SSDE_OK) w.progress.done += w.progress.rows;
     }
+    for (r = w.progress.done; r < n; r++) results[r] = ssdei_likelihood_unknown(status);
     if (status == SSDE_OK) {
         status = ssdei_likelihood_verdict(context, rng->next_sample, results, n);
         ssdei_rng_advance(rng, n, status);
