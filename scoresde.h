@@ -3691,7 +3691,7 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 
 #else
 
-/* >>kernels, second part: one table of functions per tier */
+/* Kernels, second part: one table of functions per tier */
 
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
 

@@ -11,8 +11,8 @@
        >>score net         a network as a score model
        >>train             loss, Adam, exponential moving average, checkpoints
        >>files             safetensors
-       >>nn implementation the functions of this file
-       >>nn kernels        what runs once per SIMD tier; this file includes itself for each
+       >>implementation    the functions of this file
+       >>kernels           what runs once per SIMD tier; this file includes itself for each
 
    QUICK START: train a small U-Net on images, save the averaged weights
 
@@ -40,12 +40,13 @@
        Images need not be square: attn_resolutions are compared with the width.
        conditional = 0 works. scale_by_sigma divides by std(t) whatever the embedding.
 */
-#ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>nn kernels */
+#ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+
+/* Outside the guard: this header may be included for its declarations first and for its implementation later. */
+#include "scoresde.h"
 
 #ifndef SCORESDE_NN_H
 #define SCORESDE_NN_H
-
-#include "scoresde.h"
 
 #if SCORESDE_VERSION_MAJOR != 0 || SCORESDE_VERSION_MINOR != 1
 #error "scoresde_nn.h 0.1 needs scoresde.h 0.1: copy the headers together"
@@ -339,7 +340,7 @@ ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssd
 #endif
 #endif /* SCORESDE_NN_H */
 
-/* >>nn implementation */
+/* >>implementation */
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
 #define SSDEI_NN_IMPLEMENTED
 
@@ -490,6 +491,9 @@ static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_paramet
     const ssde_parameter *info = &parameter->info;
     uint64_t address = net->parameter_count;
     size_t i;
+    if (!(scale >= 0.0 && scale <= 1e12))
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the scale of its initial values is %g, wanted 0 or more",
+                         info->name, scale);
     if (how == SSDEI_INITIALISE_NORMAL) {
         ssdei_try(ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)(scale * (double)file[i]);
@@ -611,6 +615,7 @@ static ssde_node ssdei_last(const ssde_net *net, const ssdei_node *node) { retur
 /* The node's shape, or NULL with the failure noted; the pointer is good until the next node is added. */
 static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
     if (!net || net->status != SSDE_OK) return NULL;
+    if (net->finished) return ssdei_net_fail(net, "the network is finished"), (const ssdei_node *)NULL;
     if (!ssdei_is_node(net, node))
         return ssdei_net_fail(net, "an operation's input is not a node of this network"), (const ssdei_node *)NULL;
     return &net->nodes[node];
@@ -642,6 +647,7 @@ void ssde_net_destroy(ssde_net *net) {
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (net->status != SSDE_OK) return net->status;
+    if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
     if (net->input < 0) ssdei_net_fail(net, "the network has no input: ssde_input");
     else if (!ssdei_is_node(net, output)) ssdei_net_fail(net, "output is not a node of this network");
     else if (memcmp(net->nodes[output].shape, net->nodes[net->input].shape, sizeof net->nodes[output].shape))
@@ -747,7 +753,8 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     ssdei_node *node;
     size_t height, width, channels, reach;
     int first;
-    if (!in || !desc) return -1;
+    if (!in) return -1;
+    if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL");
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
         desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
         return ssdei_net_fail(net, "conv2d: kernel is 1 or 3, stride 1 or 2, padding below the kernel");
@@ -796,6 +803,7 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
+    if ((unsigned)activation > SSDE_SOFTPLUS) return ssdei_net_fail(net, "activate: no such activation");
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
@@ -864,7 +872,8 @@ ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    if (!in || p == 0.0) return x;
+    if (!in) return -1;
+    if (p == 0.0) return x;
     if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is in [0, 1)");
     node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (!node) return -1;
@@ -952,7 +961,7 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
         pad_after < 0 || pad_before > 8 || pad_after > 8)
         return ssdei_net_fail(net, "fir: up and down are 1 or 2, padding 0 to 8, 1 to 8 taps");
     for (i = 0; i < taps; i++) sum += kernel[i];
-    if (!(fabs(sum) > 0.0)) return ssdei_net_fail(net, "fir: the kernel sums to zero");
+    if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX)) return ssdei_net_fail(net, "fir: the kernel's sum is 0 or not finite");
     /* upfirdn2d convolves: the kernel is flipped */
     for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
     return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
@@ -984,6 +993,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
     ssdei_node *node;
     if (!in || !row) return -1;
     if (row->count != 1) return ssdei_net_fail(net, "scale_rows: sigma is one value per sample");
+    if ((unsigned)scale > SSDE_OVER_TOTAL) return ssdei_net_fail(net, "scale_rows: no such scale");
     node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->row_scale = (int)scale;
     return ssdei_last(net, node);
@@ -1090,8 +1100,8 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_rows_function functi
     ssdei_parallel_for(run->context, run->tasks, ssdei_over_rows_task, &work);
 }
 
-/* Rounded up to whole cache lines, with room for a vector to be read past the end. */
-static size_t ssdei_round_floats(size_t count) { return (count + 31) / 16 * 16; }
+/* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
+static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
 
 /* ---- products: convolutions of any kind, linear layers ----
    An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
@@ -1693,6 +1703,7 @@ typedef struct ssdei_attention_space {
 static size_t ssdei_attention_workspace(const ssdei_node *node, const ssdei_kernels *kernels) {
     size_t channels = node->shape[2], pixels = node->count / channels;
     size_t first = ssdei_packed_size(kernels, channels, pixels), second = ssdei_packed_size(kernels, pixels, channels);
+    if (ssdei_multiply(pixels, pixels) > SIZE_MAX / 16) return SIZE_MAX;
     return 2 * ssdei_round_floats(ssdei_multiply(pixels, pixels)) + ssdei_round_floats(first > second ? first : second) +
            ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
 }
@@ -2328,6 +2339,7 @@ void ssde_run_destroy(ssde_run *run) {
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
     const ssde_net *net;
+    size_t row;
     int i;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
@@ -2336,6 +2348,9 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu", (unsigned long)rows,
                          (unsigned long)run->max_rows);
+    for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
+        if (sample[row] >> 48)
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is 2^48 or more", (unsigned long)row);
     run->rows = rows;
     run->seed = seed;
     run->step = step;
@@ -2361,9 +2376,10 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
                          "this run's mode gives no derivatives, or not by what was asked for");
     run->weight_gradients = weight_gradients;
     memset(run->written, 0, (size_t)net->node_count);
-    if (!run->needs[net->output]) return SSDE_OK;
-    memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_dim(net) * sizeof *gradient);
-    run->written[net->output] = 1;
+    if (run->needs[net->output]) {
+        memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_dim(net) * sizeof *gradient);
+        run->written[net->output] = 1;
+    }
     for (i = net->node_count - 1; i >= 0; i--)
         if (run->written[i]) ssdei_operations[net->nodes[i].operation].backward(run, i);
     if (input_gradient) {
@@ -2372,6 +2388,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
         else
             memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);
     }
+    if (run->mode == SSDE_RUN_TRAIN) run->rows = 0; /* gradients have taken the activations' place */
     return SSDE_OK;
 }
 
@@ -2461,8 +2478,8 @@ static ssde_conv_desc ssdei_unet_residual(const ssdei_unet *unet, ssde_node x, s
 }
 
 /* Resampling by 2 without parameters, and the modules Upsample and Downsample with convolution; layerspp.py:89-169,
-   up_or_down_sampling.py. With FIR, a transposed convolution is zero insertion and an ordinary one, then the filter; a
-   strided convolution comes after the filter. */
+   up_or_down_sampling.py. With FIR, the filter comes first: before a strided convolution as there, and before the other
+   half of a transposed one, with which it commutes, since the signals are zero outside; but not with its bias. */
 static ssde_node ssdei_unet_fir(ssdei_unet *unet, ssde_node x, int up, int down, int pad_before, int pad_after) {
     return ssde_fir(unet->net, x, up, down, pad_before, pad_after, unet->desc->fir_kernel, unet->desc->fir_taps);
 }
@@ -2477,14 +2494,12 @@ static ssde_node ssdei_unet_downsample(ssdei_unet *unet, ssde_node x) {
                            : ssde_average_pool(unet->net, x);
 }
 static ssde_node ssdei_unet_upsample_conv(ssdei_unet *unet, ssde_node x, size_t channels) {
-    static const double one = 1.0;
     int taps = unet->desc->fir_taps;
     ssde_conv_desc conv = ssde_conv(channels, 3);
     if (!unet->desc->fir) return ssdei_unet_conv(unet, ssde_upsample_nearest(unet->net, x), channels, 3, 1.0, "Conv_0");
     conv.pad_before = conv.pad_after = 0;
-    x = ssde_fir(unet->net, x, 2, 1, 2, 1, &one, 1);
-    x = ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, "Conv2d_0"));
-    return ssdei_unet_fir(unet, x, 1, 1, (taps - 3) / 2 + 1, (taps - 4) / 2 + 1);
+    x = ssdei_unet_fir(unet, x, 2, 1, (taps - 3) / 2 + 3, (taps - 4) / 2 + 2);
+    return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, "Conv2d_0"));
 }
 static ssde_node ssdei_unet_downsample_conv(ssdei_unet *unet, ssde_node x, size_t channels) {
     int fir = unet->desc->fir, taps = unet->desc->fir_taps;
@@ -2690,7 +2705,7 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     for (i = 0; i < desc->num_levels; i++)
         if (desc->ch_mult[i] < 1 || desc->ch_mult[i] > 256)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ch_mult[%d] is %d, wanted 1 to 256", i, desc->ch_mult[i]);
-    if (desc->num_res_blocks < 1 || (desc->num_res_blocks + 1) * desc->num_levels + 1 > SSDEI_MAX_SKIPS)
+    if (desc->num_res_blocks < 1 || desc->num_res_blocks > SSDEI_MAX_SKIPS || (desc->num_res_blocks + 1) * desc->num_levels + 1 > SSDEI_MAX_SKIPS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_res_blocks is %d, wanted 1 to %d", desc->num_res_blocks,
                          (SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1);
     if (desc->num_attn_resolutions < 0 || desc->num_attn_resolutions > SSDE_MAX_LEVELS)
@@ -2821,6 +2836,7 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
 
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
     ssde_coefficients at;
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "label or sigma is NULL");
     ssdei_try(ssde_coefficients_at(context, sde, t, &at));
     *sigma = (float)at.std;
     /* The reference multiplies in float32. */
@@ -5076,7 +5092,7 @@ SSDEI_END
 
 #else
 
-/* >>nn kernels: one table of functions per tier */
+/* >>kernels: one table of functions per tier */
 
 /* Pixels of one channel sum that stay in float before they join the double. */
 enum { SSDEI_T(sum_pixels) = 64 };

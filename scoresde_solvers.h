@@ -50,10 +50,12 @@
        denoising is Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE
        step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH,
        corrector_first, joint_error and the _batch functions give the reference's behaviour back. */
+
+/* Outside the guard: this header may be included for its declarations first and for its implementation later. */
+#include "scoresde.h"
+
 #ifndef SCORESDE_SOLVERS_H
 #define SCORESDE_SOLVERS_H
-
-#include "scoresde.h"
 
 #if SCORESDE_VERSION_MAJOR != 0 || SCORESDE_VERSION_MINOR != 1
 #error "scoresde_solvers.h 0.1 needs scoresde.h 0.1: copy both from the same version"

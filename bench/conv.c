@@ -81,7 +81,7 @@ static double measure_peak(const ssdei_kernels *kernels) {
         took = seconds() - start;
         if (took < best) best = took;
     }
-    return 2.0 * CHAINS * PEAK_STEPS * (double)kernels->width / best * 1e-9;
+    return 2.0 * (double)CHAINS * (double)PEAK_STEPS * (double)kernels->width / best * 1e-9;
 }
 
 /* ---- one shape ---- */

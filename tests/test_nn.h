@@ -1,9 +1,11 @@
-/* Networks: the golden data on every tier, every operation against a naive version and against differences, memory,
-   determinism. */
+/* Networks: the golden data, every operation and its derivatives against an oracle in double, the memory plan,
+   determinism, the U-Net's flags, initialisation, vector functions, the score model; on every tier. */
 #ifndef TEST_NN_H
 #define TEST_NN_H
 
 #include "golden.h"
+#include "nn_oracle.h"
+#include "threads.h"
 
 /* The tiers of this machine: every index below the count is one. */
 static int nn_tier(int index, ssde_context *context) {
@@ -186,10 +188,2041 @@ static void test_nn_golden_ddpmpp_subvp(void) { nn_golden_network("ddpmpp_subvp_
 static void test_nn_golden_ncsnpp_ve(void) { nn_golden_network("ncsnpp_ve"); }
 static void test_nn_golden_ncsnpp_ve_skip(void) { nn_golden_network("ncsnpp_ve_skip"); }
 
-#define TEST_NN_LIST(X)                                                                                                \
-    X(nn_golden_ddpmpp_vp)                                                                                             \
-    X(nn_golden_ddpmpp_subvp)                                                                                          \
-    X(nn_golden_ncsnpp_ve)                                                                                             \
-    X(nn_golden_ncsnpp_ve_skip)
+/* ---- an oracle's network on every tier ---- */
+
+typedef struct nn_options {
+    size_t rows;
+    double mean, spread;      /* of the input */
+    double forward, gradient; /* tolerances */
+} nn_options;
+
+/* 2e-6: a node's own rounding (a few 1e-7 of the norm) and that of the handful of nodes before it. 5e-6: the same for
+   the way back, of the gradient's norm; differences of the oracle err by about 1e-7. */
+static nn_options nn_usual(void) {
+    nn_options options;
+    options.rows = 2;
+    options.mean = 0.0;
+    options.spread = 1.0;
+    options.forward = 2e-6;
+    options.gradient = 5e-6;
+    return options;
+}
+
+/* What goes in, and slopes of sum(v output) by differences: along two directions of the input, one of each parameter.
+ */
+typedef struct nn_data {
+    size_t rows, dim;
+    float *x, *v, *label, *sigma;
+    double *x_double, input_slope[2], *parameter_slope;
+} nn_data;
+
+static double nn_objective(oracle *o, const nn_data *data) {
+    double sum = 0.0;
+    size_t row, i;
+    for (row = 0; row < data->rows; row++) {
+        const double *out =
+            oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
+        for (i = 0; i < data->dim; i++) sum += (double)data->v[row * data->dim + i] * out[i];
+    }
+    return sum;
+}
+
+/* Central difference of the objective along the normals of `seed` in values [count], which the oracle reads. The step's
+   third-order error is of the order of (step |direction|)^2 < 1e-7. */
+static double nn_difference(oracle *o, const nn_data *data, double *values, size_t count, uint64_t seed, double step) {
+    double *kept = (double *)malloc(count * sizeof *kept), side[2];
+    size_t i;
+    int k;
+    memcpy(kept, values, count * sizeof *kept);
+    for (k = 0; k < 2; k++) {
+        uint64_t state = seed;
+        for (i = 0; i < count; i++) values[i] = kept[i] + (k ? -step : step) * oracle_normal(&state);
+        side[k] = nn_objective(o, data);
+    }
+    memcpy(values, kept, count * sizeof *kept);
+    free(kept);
+    return (side[0] - side[1]) / (2.0 * step);
+}
+
+static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
+    size_t count = options->rows * o->nodes[o->net->input].count, i;
+    memset(data, 0, sizeof *data);
+    data->rows = options->rows;
+    data->dim = o->nodes[o->net->input].count;
+    data->x = (float *)malloc(2 * count * sizeof *data->x);
+    data->v = data->x + count;
+    data->label = (float *)malloc(2 * options->rows * sizeof *data->label);
+    data->sigma = data->label + options->rows;
+    data->x_double = (double *)malloc(count * sizeof *data->x_double);
+    data->parameter_slope = (double *)calloc(o->parameters + 1, sizeof(double));
+    oracle_normals(11, options->spread, count, data->x);
+    oracle_normals(12, 1.0, count, data->v);
+    for (i = 0; i < count; i++) {
+        data->x[i] += (float)options->mean;
+        data->x_double[i] = (double)data->x[i];
+    }
+    for (i = 0; i < options->rows; i++) {
+        data->label[i] = 0.4f + 0.7f * (float)i;
+        data->sigma[i] = 0.3f + 0.5f * (float)i;
+    }
+    for (i = 0; i < 2; i++)
+        data->input_slope[i] = nn_difference(o, data, data->x_double, count, 21 + i, 1e-5 * options->spread);
+    for (i = 0; i < o->parameters; i++)
+        data->parameter_slope[i] =
+            nn_difference(o, data, o->weights + o->first[i], o->first[i + 1] - o->first[i], 31 + i, 1e-5);
+}
+
+static void nn_data_close(nn_data *data) {
+    free(data->x);
+    free(data->label);
+    free(data->x_double);
+    free(data->parameter_slope);
+}
+
+static double nn_along(const float *gradient, size_t count, uint64_t seed, double *norm) {
+    double dot = 0.0, square = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        dot += (double)gradient[i] * oracle_normal(&seed);
+        square += (double)gradient[i] * (double)gradient[i];
+    }
+    *norm = sqrt(square);
+    return dot;
+}
+
+static ssde_run *nn_run(const ssde_net *net, ssde_context *context, ssde_run_mode mode, size_t max_rows) {
+    ssde_run_desc desc;
+    ssde_run *run = NULL;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = max_rows;
+    desc.context = context;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    return run;
+}
+
+/* NaN wherever nothing may be kept from one forward pass to the next: values, gradients, workspaces, sums. */
+static void nn_poison(ssde_run *run) {
+    size_t i;
+    for (i = 0; i < run->zeros; i++) run->arena[i] = NAN;
+    for (i = run->workspace; i < run->workspace + run->tasks * run->task_floats; i++) run->arena[i] = NAN;
+}
+
+/* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten: what a plan that
+   shares memory rightly must agree with, bit for bit. */
+static void nn_unshare(ssde_run *run) {
+    size_t total = run->arena_floats, nodes = (size_t)run->net->node_count, i;
+    float *arena;
+    for (i = 0; i < nodes; i++) {
+        const ssdei_node *node = &run->net->nodes[i];
+        size_t floats = ssdei_round_floats(run->max_rows * node->count);
+        run->value[i] = total;
+        run->gradient[i] = total + floats;
+        run->saved[i] = total + 2 * floats;
+        total += 2 * floats + ssdei_round_floats(2 * run->max_rows * node->groups);
+    }
+    arena = (float *)ssdei_allocate(run->context, total, sizeof *arena);
+    for (i = 0; i < total; i++) arena[i] = NAN;
+    memcpy(arena, run->arena, run->arena_floats * sizeof *arena);
+    ssdei_release(run->context, run->arena);
+    run->arena = arena;
+}
+
+static ssde_status nn_forward(ssde_run *run, const nn_data *data, float *out) {
+    return ssde_run_forward(run, data->x, data->label, data->sigma, data->rows, 0, 0, NULL, out);
+}
+
+/* Every node's value. */
+static void nn_check_values(oracle *o, const nn_data *data, const ssde_run *run, double tolerance) {
+    size_t row, i;
+    int node;
+    for (node = 0; node < o->count; node++) {
+        size_t count = o->nodes[node].count;
+        double error = 0.0, norm = 0.0;
+        for (row = 0; row < data->rows; row++) {
+            oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
+            for (i = 0; i < count; i++) {
+                double expected = oracle_value(o, node)[i];
+                double difference = (double)ssdei_value(run, node)[row * count + i] - expected;
+                error += difference * difference;
+                norm += expected * expected;
+            }
+        }
+        check_count++;
+        if (!(sqrt(error) <= tolerance * sqrt(norm)))
+            check_report(__FILE__, __LINE__,
+                         "%s: node %d (kind %d, %lu x %lu x %lu): relative distance %.3g, allowed %.3g",
+                         ssde_tier_name(run->kernels->tier), node, (int)o->nodes[node].kind,
+                         (unsigned long)o->nodes[node].shape[0], (unsigned long)o->nodes[node].shape[1],
+                         (unsigned long)o->nodes[node].shape[2], sqrt(error / norm), tolerance);
+    }
+}
+
+/* The gradient of every parameter of interest, each along its direction. Where a gradient cancels (a bias before a
+   norm) its rounding is that of the others, hence the floor. */
+static void nn_check_parameters(const oracle *o, const nn_data *data, const float *gradient, double tolerance) {
+    float *file = (float *)malloc((ssde_net_weight_count(o->net) + 1) * sizeof *file);
+    double norm, largest = 0.0, slope;
+    size_t i;
+    for (i = 0; i < o->parameters; i++) {
+        nn_along(gradient + o->net->parameters[i].offset, o->net->parameters[i].info.count, 31 + i, &norm);
+        if (largest < norm) largest = norm;
+    }
+    for (i = 0; i < o->parameters; i++) {
+        const ssdei_parameter *parameter = &o->net->parameters[i];
+        ssdei_parameter_to_file(parameter, gradient + parameter->offset, file);
+        slope = nn_along(file, parameter->info.count, 31 + i, &norm);
+        if (!parameter->info.trainable) {
+            CHECK(norm == 0.0);
+            continue;
+        }
+        check_count++;
+        if (!(fabs(slope - data->parameter_slope[i]) <= tolerance * (norm + 0.2 * largest)))
+            check_report(__FILE__, __LINE__, "gradient of %s: slope %.9g, by differences %.9g, norm %.3g of %.3g",
+                         parameter->info.name, slope, data->parameter_slope[i], norm, largest);
+    }
+    free(file);
+}
+
+/* One tier: values of every node, the same output in every mode, derivatives; memory shared and not. */
+static void nn_check_tier(oracle *o, const nn_data *data, const nn_options *options, ssde_context *context) {
+    static const ssde_run_mode modes[] = {SSDE_RUN_INFERENCE, SSDE_RUN_VJP, SSDE_RUN_TRAIN};
+    size_t count = data->rows * data->dim, weights = ssde_net_weight_count(o->net), i;
+    float *buffer = (float *)calloc(3 * count + 2 * weights + 1, sizeof *buffer), *out = buffer, *first = out + count;
+    float *again = first + count, *gradient = again + count, *second = gradient + weights;
+    ssde_run *run;
+    double norm, slope;
+    int mode, apart;
+    for (mode = 0; mode < 3; mode++) {
+        for (apart = 0; apart < (mode ? 2 : 1); apart++) {
+            run = nn_run(o->net, context, modes[mode], data->rows + (size_t)mode);
+            if (!run) continue;
+            if (apart) nn_unshare(run);
+            nn_poison(run);
+            CHECK_OK(nn_forward(run, data, mode || apart ? again : out));
+            if (mode) CHECK_SAME(again, out, count * sizeof *out);
+            if (apart) nn_check_values(o, data, run, options->forward);
+            if (modes[mode] == SSDE_RUN_VJP) {
+                CHECK_OK(ssde_run_backward(run, data->v, apart ? again : first, NULL));
+                if (apart) CHECK_SAME(again, first, count * sizeof *out);
+                CHECK_OK(ssde_run_backward(run, data->v, again, NULL));
+                CHECK_SAME(again, first, count * sizeof *out);
+            } else if (mode) {
+                memset(second, 0, weights * sizeof *second);
+                CHECK_OK(ssde_run_backward(run, data->v, NULL, apart ? second : gradient));
+                if (apart) CHECK_SAME(second, gradient, weights * sizeof *gradient);
+            }
+            ssde_run_destroy(run);
+        }
+    }
+    for (i = 0; i < 2; i++) {
+        slope = nn_along(first, count, 21 + i, &norm);
+        CHECK_NEAR(slope, data->input_slope[i], options->gradient * norm);
+    }
+    nn_check_parameters(o, data, gradient, options->gradient);
+    free(buffer);
+}
+
+static void nn_check(oracle *o, const nn_options *options) {
+    nn_options usual = nn_usual();
+    unsigned long fails = check_fails;
+    ssde_context context;
+    nn_data data;
+    int tier;
+    if (!options) options = &usual;
+    CHECK(o->net->finished && o->values != NULL);
+    if (!o->net->finished) return;
+    nn_data_open(&data, o, options);
+    for (tier = 0; nn_tier(tier, &context) && fails == check_fails; tier++) nn_check_tier(o, &data, options, &context);
+    nn_data_close(&data);
+}
+
+/* ---- operations ---- */
+
+/* A convolution after another, which has parameters too. residual 0: none; 1: another convolution; 2: its own input. */
+static void nn_conv_case(size_t height, size_t width, size_t in, const ssde_conv_desc *desc, int residual, int as) {
+    oracle o;
+    ssde_conv_desc conv = *desc;
+    int x;
+    oracle_open(&o);
+    x = oracle_conv1(&o, oracle_input(&o, height, width, 2), in);
+    if (residual == 1) conv.residual = oracle_conv(&o, 0, desc, ORACLE_AS_CONV);
+    if (residual == 2) conv.residual = x;
+    oracle_finish(&o, oracle_conv(&o, x, &conv, as));
+    nn_check(&o, NULL);
+    oracle_close(&o);
+}
+
+/* Kernel, stride, padding, odd and even sizes down to one pixel; channels and residuals go round with them. */
+static void test_nn_conv_padding(void) {
+    static const size_t channels[] = {1, 2, 3, 4, 5, 17, 33}, sizes[][2] = {{1, 1}, {1, 5}, {4, 3}, {5, 5}, {6, 7}};
+    static const double scales[] = {1.0, 0.70710678118654752, -1.5};
+    size_t number = 0, s;
+    int kernel, stride, before, after;
+    for (kernel = 1; kernel <= 3; kernel += 2)
+        for (stride = 1; stride <= 2; stride++)
+            for (before = 0; before < kernel; before++)
+                for (after = 0; after < kernel; after++)
+                    for (s = 0; s < 5; s++) {
+                        ssde_conv_desc desc = ssde_conv(channels[(number * 3 + 1) % 7], kernel);
+                        if (sizes[s][0] + (size_t)(before + after) < (size_t)kernel) continue;
+                        number++;
+                        if (check_quick && number % 12 != 5) continue;
+                        desc.stride = stride;
+                        desc.pad_before = before;
+                        desc.pad_after = after;
+                        desc.scale = scales[number % 3];
+                        nn_conv_case(sizes[s][0], sizes[s][1], channels[number % 7], &desc, (int)(number / 2 % 2),
+                                     ORACLE_AS_CONV);
+                    }
+}
+
+/* Sums and columns longer than a block, more pixels than a chunk; every width of the last panel. */
+static void test_nn_conv_sizes(void) {
+    static const size_t shapes[][4] = {{3, 2, 300, 5}, {2, 3, 5, 70},  {13, 11, 3, 4}, {18, 17, 2, 3},
+                                       {2, 2, 9, 33},  {1, 2, 33, 17}, {2, 1, 16, 48}, {3, 3, 130, 8}};
+    size_t i, n = check_quick ? 2 : 8;
+    for (i = 0; i < n; i++) {
+        ssde_conv_desc desc = ssde_conv(shapes[i][3], 3);
+        desc.scale = 0.5;
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, (int)i % 2, ORACLE_AS_CONV);
+        desc = ssde_conv(shapes[i][3], 3);
+        desc.stride = 2;
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, 0, ORACLE_AS_CONV);
+        desc = ssde_conv(shapes[i][3], 1);
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, 1, ORACLE_AS_NIN);
+    }
+    for (i = 1; i <= (check_quick ? 3u : 33u); i++) {
+        ssde_conv_desc desc = ssde_conv(i, 1);
+        nn_conv_case(1, 1, 1 + i % 6, &desc, 0, i % 2 ? ORACLE_AS_LINEAR : ORACLE_AS_NIN);
+    }
+}
+
+/* The residual is the convolution's own input: two gradients meet. */
+static void test_nn_conv_residual(void) {
+    static const size_t channels[] = {1, 4, 17};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        ssde_conv_desc desc = ssde_conv(channels[i], 3);
+        desc.scale = 0.70710678118654752;
+        nn_conv_case(3, 4, channels[i], &desc, 2, ORACLE_AS_CONV);
+        desc = ssde_conv(channels[i], 1);
+        desc.scale = -2.0;
+        nn_conv_case(2, 1, channels[i], &desc, 2, ORACLE_AS_NIN);
+    }
+}
+
+/* Files' axes: convolution [out, in, h, w], linear [out, in], NIN [in, out]; in memory the kernel before the channels.
+ */
+static void test_nn_parameter_order(void) {
+    ssde_net *net = NULL;
+    ssde_conv_desc conv = ssde_conv(3, 3), nin = ssde_conv(2, 1);
+    float values[64], back[64];
+    size_t i, o, k, y;
+    int x;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    x = ssde_conv2d(net, ssde_input(net, 4, 4, 2), &conv, "conv");
+    x = ssde_linear(net, x, 4, 1.0, "linear");
+    x = ssde_nin(net, x, &nin, "nin");
+    CHECK_OK(ssde_net_finish(net, x));
+    CHECK(ssde_net_parameter_count(net) == 6);
+    for (i = 0; i < 6; i++) {
+        static const char *const names[] = {"conv.weight", "conv.bias", "linear.weight",
+                                            "linear.bias", "nin.W",     "nin.b"};
+        static const size_t shapes[][4] = {{3, 2, 3, 3}, {3}, {4, 3}, {4}, {4, 2}, {2}};
+        static const int ranks[] = {4, 1, 2, 1, 2, 1};
+        const ssde_parameter *parameter = ssde_net_parameter(net, i);
+        CHECK(!strcmp(parameter->name, names[i]) && parameter->rank == ranks[i] && parameter->trainable);
+        CHECK_SAME(parameter->shape, shapes[i], (size_t)ranks[i] * sizeof(size_t));
+        for (k = 0; k < 64; k++) values[k] = (float)(100 * i + k);
+        CHECK_OK(ssde_net_set(net, i, values));
+        CHECK_OK(ssde_net_get(net, i, back));
+        CHECK_SAME(back, values, parameter->count * sizeof *values);
+    }
+    for (o = 0; o < 3; o++)
+        for (i = 0; i < 2; i++)
+            for (y = 0; y < 9; y++) CHECK(net->weights[(y * 2 + i) * 3 + o] == (float)((o * 2 + i) * 9 + y));
+    for (o = 0; o < 4; o++)
+        for (i = 0; i < 3; i++) CHECK(net->weights[net->parameters[2].offset + i * 4 + o] == (float)(200 + o * 3 + i));
+    for (i = 0; i < 8; i++) CHECK(net->weights[net->parameters[4].offset + i] == (float)(400 + i));
+    CHECK(ssde_net_parameter(net, 6) == NULL && ssde_net_parameter(NULL, 0) == NULL);
+    CHECK_STATUS(ssde_net_get(net, 6, values), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_get(net, 0, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_get(NULL, 0, values), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_set(net, 6, values), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_set(net, 0, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_net_set(NULL, 0, values), SSDE_ERROR_ARGUMENT);
+    values[3] = NAN;
+    CHECK_STATUS(ssde_net_set(net, 0, values), SSDE_ERROR_NUMERIC);
+    CHECK(net->weights[net->parameters[1].offset] == 100.0f);
+    ssde_net_destroy(net);
+}
+
+static void nn_norm_case(size_t height, size_t width, size_t channels, size_t groups, ssde_activation activation,
+                         const nn_options *options, int direct) {
+    oracle o;
+    int x;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, channels);
+    if (!direct) x = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_norm(&o, x, groups, activation));
+    nn_check(&o, options);
+    oracle_close(&o);
+}
+
+static void test_nn_group_norm(void) {
+    static const size_t shapes[][4] = {{1, 1, 8, 2},  {3, 5, 4, 1},  {2, 3, 6, 6},   {9, 8, 12, 3},
+                                       {4, 4, 17, 1}, {4, 4, 40, 8}, {1, 7, 33, 11}, {17, 4, 5, 5}};
+    size_t i, n = check_quick ? 3 : 8;
+    for (i = 0; i < n; i++) {
+        nn_norm_case(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], SSDE_SILU, NULL, i % 3 == 1);
+        nn_norm_case(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], SSDE_IDENTITY, NULL, i % 3 == 2);
+    }
+}
+
+/* Far from zero the mean is subtracted from numbers with 24 bits: 1000 +- 1 has a relative error of 1000 2^-24 = 6e-5
+   to give, and its derivative the same. Tiny variances are eps's: 1e-3 of spread is its size. */
+static void test_nn_group_norm_extremes(void) {
+    nn_options options = nn_usual();
+    options.mean = 1000.0;
+    options.forward = options.gradient = 3e-4;
+    nn_norm_case(6, 7, 8, 2, SSDE_IDENTITY, &options, 1);
+    nn_norm_case(5, 4, 20, 4, SSDE_SILU, &options, 1);
+    options.mean = -30.0;
+    options.forward = options.gradient = 1e-5;
+    nn_norm_case(5, 4, 20, 4, SSDE_SILU, &options, 1);
+    options = nn_usual();
+    options.spread = 1e-3;
+    nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+    options.spread = 1e-6;
+    nn_norm_case(4, 5, 8, 2, SSDE_IDENTITY, &options, 1);
+    options.spread = 1e4;
+    nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+}
+
+/* q, k and v from convolutions, or shared in every way. */
+static void nn_attention_case(size_t height, size_t width, size_t channels, int shared) {
+    static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
+    oracle o;
+    int x, projected[3], i;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, 2);
+    for (i = 0; i < 3; i++) projected[i] = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_attention(&o, projected[which[shared][0]], projected[which[shared][1]],
+                                       projected[which[shared][2]]));
+    nn_check(&o, NULL);
+    oracle_close(&o);
+}
+
+static void test_nn_attention(void) {
+    static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}}, channels[] = {4, 17, 40};
+    size_t s, c;
+    int shared;
+    for (s = 0; s < (check_quick ? 2u : 4u); s++)
+        for (c = 0; c < 3; c++)
+            for (shared = 0; shared < 5; shared++)
+                if (s == 1 || shared == 0 || (s == 2 && c == 1))
+                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared);
+}
+
+/* Operations of few lines, on a convolution's output h of 5 x 4 x `channels`; -1 where there is no such case. */
+static int nn_small_case(oracle *o, int which, int h, size_t channels) {
+    const double asymmetric[] = {1.0, 2.0, 4.0};
+    int other, label, sigma;
+    switch (which) {
+        case 0: return oracle_activate(o, h, SSDE_IDENTITY);
+        case 1: return oracle_activate(o, h, SSDE_SILU);
+        case 2: return oracle_activate(o, h, SSDE_RELU);
+        case 3: return oracle_activate(o, h, SSDE_ELU);
+        case 4: return oracle_activate(o, h, SSDE_SOFTPLUS);
+        case 5: other = oracle_conv3(o, h, channels); return oracle_add(o, h, other, 0.7);
+        case 6: return oracle_add(o, h, h, -0.3);
+        case 7: return oracle_concat(o, h, h);
+        case 8: other = oracle_conv3(o, h, 3); return oracle_concat(o, other, h);
+        case 9: return oracle_affine(o, h, 2.0, -1.0);
+        case 10: other = oracle_affine(o, h, -0.5, 3.0); return oracle_add(o, other, h, 1.0);
+        case 11: other = oracle_activate(o, h, SSDE_SILU); return oracle_add(o, h, other, 1.0);
+        case 12: other = oracle_activate(o, h, SSDE_RELU); return oracle_add(o, h, other, 1.0);
+        case 13: other = oracle_norm(o, h, 1, SSDE_SILU); return oracle_add(o, h, other, 1.0);
+        case 14: other = oracle_fir(o, h, 1, 1, 1, 1, asymmetric, 3); return oracle_add(o, h, other, 1.0);
+        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other);
+        case 16: /* a vector from the label, added to every pixel, and again to its sum */
+            label = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), channels);
+            return oracle_add(o, oracle_add(o, h, label, 0.9), label, 1.1);
+        case 17:
+            label = oracle_conv1(o, oracle_fourier(o, oracle_label(o), 5, 0.5), channels);
+            return oracle_add(o, h, oracle_activate(o, label, SSDE_SILU), 1.0);
+        case 18: sigma = oracle_sigma(o); return oracle_rows(o, h, sigma, SSDE_OVER_SIGMA);
+        case 19: sigma = oracle_sigma(o); return oracle_add(o, oracle_rows(o, h, sigma, SSDE_OVER_TOTAL), h, 1.0);
+        case 20:
+            other = oracle_dropout(o, h, 0.5);
+            o->net->nodes[other].scale = 0.0;
+            return oracle_add(o, other, h, 1.0);
+        case 21: other = oracle_concat(o, h, h); return oracle_concat(o, other, h);
+        case 22: /* a node that nothing reads, and a parameter whose gradient is zero */
+            oracle_conv3(o, h, 2);
+            return oracle_activate(o, h, SSDE_SILU);
+        default: return -1;
+    }
+}
+
+static void test_nn_small_operations(void) {
+    static const size_t channels[] = {1, 5, 19};
+    size_t c;
+    int which, node;
+    for (which = 0, node = 0; node >= 0; which++)
+        for (c = check_quick ? 1 : 0; c < (check_quick ? 2u : 3u) && node >= 0; c++) {
+            oracle o;
+            oracle_open(&o);
+            node = oracle_conv3(&o, oracle_input(&o, 5, 4, 2), channels[c]);
+            node = nn_small_case(&o, which, node, channels[c]);
+            if (node >= 0) {
+                oracle_finish(&o, node);
+                nn_check(&o, NULL);
+            }
+            oracle_close(&o);
+        }
+    CHECK(which == 24);
+}
+
+/* Odd and even sizes, asymmetric kernels and padding, every up and down. */
+static void test_nn_resampling(void) {
+    static const double kernels[][8] = {
+        {1.0, 3.0, 3.0, 1.0}, {1.0, 2.0, 5.0, -0.5}, {2.0, 1.0}, {1.0}, {1.0, 0.0, 3.0, 4.0, 1.0, 2.0, 0.5, 7.0}};
+    static const int taps[] = {4, 4, 2, 1, 8}, pads[][2] = {{2, 1}, {1, 1}, {0, 0}, {0, 3}, {4, 3}};
+    static const size_t sizes[][2] = {{4, 4}, {5, 3}, {2, 7}, {1, 1}};
+    int kernel, pad, up, down, number = 0;
+    size_t s;
+    for (s = 0; s < 4; s++) {
+        oracle o;
+        oracle_open(&o);
+        oracle_finish(&o, oracle_nearest(&o, oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2), 3 + s)));
+        nn_check(&o, NULL);
+        oracle_close(&o);
+        if (sizes[s][0] < 2) continue;
+        oracle_open(&o);
+        oracle_finish(&o, oracle_pool(&o, oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2), 17 - s)));
+        nn_check(&o, NULL);
+        oracle_close(&o);
+    }
+    for (kernel = 0; kernel < 5; kernel++)
+        for (pad = 0; pad < 5; pad++)
+            for (up = 1; up <= 2; up++)
+                for (down = 1; down <= 2; down++)
+                    for (s = 0; s < 4; s++) {
+                        oracle o;
+                        if ((int)sizes[s][0] * up + pads[pad][0] + pads[pad][1] < taps[kernel]) continue;
+                        if ((int)sizes[s][1] * up + pads[pad][0] + pads[pad][1] < taps[kernel]) continue;
+                        if (++number % (check_quick ? 29 : 3)) continue;
+                        oracle_open(&o);
+                        oracle_finish(&o,
+                                      oracle_fir(&o,
+                                                 oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2),
+                                                              1 + (size_t)number % 5),
+                                                 up, down, pads[pad][0], pads[pad][1], kernels[kernel], taps[kernel]));
+                        nn_check(&o, NULL);
+                        oracle_close(&o);
+                    }
+}
+
+/* Labels up to 999. A float angle of size a is off by a few a 2^-24, and so is its sine: 3e-4 at most here. Even
+   entries of the layout: sines, then cosines. */
+static void test_nn_embeddings(void) {
+    static const float labels[] = {0.0f, 1e-3f, 0.5f, 1.0f, 17.25f, 500.0f, 999.0f};
+    ssde_net *net = NULL;
+    ssde_run *run;
+    float x[7] = {0}, w[6];
+    ssde_node label, positional, fourier;
+    size_t row, i;
+    CHECK_OK(ssde_net_create(NULL, &net, 3));
+    ssde_input(net, 1, 1, 1);
+    label = ssde_input_label(net);
+    CHECK(ssde_input_label(net) == label);
+    positional = ssde_positional_embedding(net, label, 10);
+    fourier = ssde_fourier_embedding(net, label, 6, 16.0, "fourier");
+    CHECK_OK(ssde_net_finish(net, 0));
+    CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
+    CHECK_OK(ssde_net_get(net, 0, w));
+    run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 7);
+    nn_unshare(run);
+    CHECK_OK(ssde_run_forward(run, x, labels, NULL, 7, 0, 0, NULL, NULL));
+    for (row = 0; row < 7; row++) {
+        const float *y = ssdei_value(run, positional) + row * 10;
+        for (i = 0; i < 5; i++) {
+            double angle = (double)labels[row] * pow(10000.0, -(double)i / 4.0);
+            CHECK_NEAR(y[i], sin(angle), 3e-7 * (1.0 + angle));
+            CHECK_NEAR(y[5 + i], cos(angle), 3e-7 * (1.0 + angle));
+        }
+        y = ssdei_value(run, fourier) + row * 12;
+        for (i = 0; row && i < 6; i++) {
+            double angle = log((double)labels[row]) * (double)w[i] * 6.283185307179586;
+            CHECK_NEAR(y[i], sin(angle), 3e-7 * (1.0 + fabs(angle)));
+            CHECK_NEAR(y[6 + i], cos(angle), 3e-7 * (1.0 + fabs(angle)));
+        }
+    }
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
+/* ---- dropout ---- */
+
+enum { DROPOUT_SIDE = 64, DROPOUT_COUNT = DROPOUT_SIDE * DROPOUT_SIDE * 2 };
+
+/* The mask of a forward pass over rows of ones: what the first dropout, and that behind it, made of them. */
+static void nn_dropout_masks(ssde_run *run, size_t rows, uint64_t seed, uint32_t step, const uint64_t *sample,
+                             float *first, float *second) {
+    float *x = (float *)malloc(rows * DROPOUT_COUNT * sizeof *x);
+    size_t i;
+    for (i = 0; i < rows * DROPOUT_COUNT; i++) x[i] = 1.0f;
+    nn_poison(run);
+    CHECK_OK(ssde_run_forward(run, x, NULL, NULL, rows, seed, step, sample, NULL));
+    memcpy(first, ssdei_value(run, 2), rows * DROPOUT_COUNT * sizeof *first);
+    memcpy(second, ssdei_value(run, 3), rows * DROPOUT_COUNT * sizeof *second);
+    free(x);
+}
+
+/* x through a 1x1 convolution that is the identity (so that there is something to train), and two dropouts of it,
+ * added. */
+static ssde_net *nn_dropout_net(double p) {
+    ssde_conv_desc conv = ssde_conv(2, 1);
+    const float identity[4] = {1.0f, 0.0f, 0.0f, 1.0f};
+    ssde_net *net = NULL;
+    int h;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_conv2d(net, ssde_input(net, DROPOUT_SIDE, DROPOUT_SIDE, 2), &conv, "conv");
+    CHECK(ssde_dropout(net, h, p) == 2 && ssde_dropout(net, h, p) == 3);
+    CHECK_OK(ssde_net_finish(net, ssde_add_scaled(net, 2, 3, 1.0)));
+    CHECK_OK(ssde_net_set(net, 0, identity));
+    return net;
+}
+
+static void test_nn_dropout(void) {
+    static const double rates[] = {0.1, 0.5, 0.9};
+    static const uint64_t samples[3] = {5, 70000000000u, 0}, reversed[3] = {0, 70000000000u, 5}, numbers[3] = {0, 1, 2};
+    size_t n = DROPOUT_COUNT, i, r;
+    float *buffer = (float *)malloc(18 * n * sizeof *buffer), *a = buffer, *b = a + 3 * n, *c = b + 3 * n,
+          *d = c + 3 * n;
+    float *v = d + 3 * n, gradient[6];
+    ssde_context context;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        for (r = 0; r < 3; r++) {
+            double p = rates[r], same = 0.0, dropped = 0.0;
+            float keep = (float)(1.0 / (1.0 - p));
+            ssde_net *net = nn_dropout_net(p);
+            ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 3), *calm;
+            nn_unshare(run);
+            nn_dropout_masks(run, 3, 9, 4, samples, a, b);
+            for (i = 0; i < 3 * n; i++) {
+                if (a[i] != 0.0f) CHECK_NEAR(a[i], keep, 2e-7 * (double)keep);
+                dropped += a[i] == 0.0f;
+                same += (a[i] == 0.0f) == (b[i] == 0.0f);
+            }
+            /* five standard deviations */
+            CHECK_NEAR(dropped / (3.0 * (double)n), p, 5.0 * sqrt(p * (1.0 - p) / (3.0 * (double)n)));
+            CHECK_NEAR(same / (3.0 * (double)n), p * p + (1.0 - p) * (1.0 - p), 5.0 * sqrt(0.25 / (3.0 * (double)n)));
+            /* backward drops the same */
+            oracle_normals(3, 1.0, 3 * n, v);
+            memset(gradient, 0, sizeof gradient);
+            CHECK_OK(ssde_run_backward(run, v, NULL, gradient));
+            for (i = 0; i < 3 * n; i++) v[i] *= a[i] + b[i];
+            CHECK_ARRAY(ssdei_gradient(run, 1), v, 3 * n, 1e-6);
+            /* the same samples elsewhere, alone, and by number */
+            nn_dropout_masks(run, 3, 9, 4, reversed, c, d);
+            CHECK_SAME(c + 2 * n, a, n * sizeof *a);
+            CHECK_SAME(c + n, a + n, n * sizeof *a);
+            CHECK_SAME(c, a + 2 * n, n * sizeof *a);
+            CHECK_SAME(d, b + 2 * n, n * sizeof *a);
+            nn_dropout_masks(run, 1, 9, 4, samples + 1, c, d);
+            CHECK_SAME(c, a + n, n * sizeof *a);
+            nn_dropout_masks(run, 3, 9, 4, NULL, a, b);
+            nn_dropout_masks(run, 3, 9, 4, numbers, c, d);
+            CHECK_SAME(a, c, 3 * n * sizeof *a);
+            CHECK(memcmp(a, a + n, n * sizeof *a) != 0);
+            nn_dropout_masks(run, 3, 9, 5, NULL, c, d);
+            CHECK(memcmp(a, c, n * sizeof *a) != 0 && memcmp(b, d, n * sizeof *a) != 0);
+            nn_dropout_masks(run, 3, 10, 4, NULL, c, d);
+            CHECK(memcmp(a, c, n * sizeof *a) != 0 && memcmp(b, d, n * sizeof *a) != 0);
+            ssde_run_destroy(run);
+            /* nothing outside training */
+            calm = nn_run(net, &context, r ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, 1);
+            oracle_normals(5, 1.0, n, a);
+            CHECK_OK(ssde_run_forward(calm, a, NULL, NULL, 1, 9, 4, NULL, b));
+            for (i = 0; i < n; i++) c[i] = 2.0f * a[i];
+            CHECK_SAME(b, c, n * sizeof *a);
+            if (r) CHECK_OK(ssde_run_backward(calm, a, b, NULL));
+            if (r) CHECK_SAME(b, c, n * sizeof *a);
+            ssde_run_destroy(calm);
+            ssde_net_destroy(net);
+        }
+    }
+    free(buffer);
+}
+
+/* ---- runs ---- */
+
+/* Everything a U-Net has, small: FIR, both pyramids, attention at both resolutions, dropout, embeddings, scaling. */
+static ssde_unet_desc nn_small_unet(void) {
+    ssde_unet_desc desc = ssde_ncsnpp(8, 8, 3);
+    desc.nf = 8;
+    desc.num_levels = 2;
+    desc.num_res_blocks = 1;
+    desc.num_attn_resolutions = 1;
+    desc.attn_resolutions[0] = 8;
+    desc.progressive = SSDE_OUTPUT_SKIP;
+    desc.fourier_scale = 2.0;
+    desc.dropout = 0.2;
+    desc.init_scale = 1.0;
+    return desc;
+}
+
+enum { RUN_ROWS = 7, RUN_DIM = 8 * 8 * 3 };
+typedef struct nn_run_data {
+    float x[RUN_ROWS * RUN_DIM], v[RUN_ROWS * RUN_DIM], label[RUN_ROWS], sigma[RUN_ROWS];
+    uint64_t sample[RUN_ROWS];
+} nn_run_data;
+
+static void nn_run_data_fill(nn_run_data *data) {
+    size_t i;
+    oracle_normals(1, 1.0, RUN_ROWS * RUN_DIM, data->x);
+    oracle_normals(2, 1.0, RUN_ROWS * RUN_DIM, data->v);
+    for (i = 0; i < RUN_ROWS; i++) {
+        data->label[i] = data->sigma[i] = 0.1f + 0.3f * (float)i;
+        data->sample[i] = 40 - 3 * i;
+    }
+}
+
+/* Forward and backward over `count` rows from `first` on in a run of its own. */
+static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_context *context, ssde_run_mode mode,
+                        size_t first, size_t count, size_t max_rows, int skip_cache, float *out, float *gradient) {
+    ssde_run_desc desc;
+    ssde_run *run = NULL;
+    size_t at = first * RUN_DIM;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = max_rows;
+    desc.skip_weight_cache = skip_cache;
+    desc.context = context;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    if (!run) return;
+    nn_poison(run);
+    CHECK_OK(ssde_run_forward(run, data->x + at, data->label + first, data->sigma + first, count, 3, 2,
+                              data->sample + first, out));
+    if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data->v + at, gradient, NULL));
+    if (mode == SSDE_RUN_TRAIN) CHECK_OK(ssde_run_backward(run, data->v + at, NULL, gradient));
+    ssde_run_destroy(run);
+}
+
+/* Sample i's output and derivative are the same bits alone and in company, for any capacity, number of threads, and
+   with or without packed copies; the gradient by weights for any of these but the rows. */
+static void test_nn_run_company(void) {
+    static nn_run_data data;
+    static float out[RUN_ROWS * RUN_DIM], slope[RUN_ROWS * RUN_DIM], other[RUN_ROWS * RUN_DIM],
+        other_slope[RUN_ROWS * RUN_DIM];
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_context context;
+    ssde_net *net = NULL;
+    float *weights, *other_weights;
+    size_t row;
+    int tier, threads;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    nn_run_data_fill(&data);
+    weights = (float *)calloc(2 * ssde_net_weight_count(net), sizeof *weights);
+    other_weights = weights + ssde_net_weight_count(net);
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
+        for (row = 0; row < RUN_ROWS; row += check_quick ? 3 : 1) {
+            nn_run_once(net, &data, &context, SSDE_RUN_VJP, row, 1, row + 1, (int)row % 2, other, other_slope);
+            CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
+            CHECK_SAME(other_slope, slope + row * RUN_DIM, RUN_DIM * sizeof *out);
+        }
+        nn_run_once(net, &data, &context, SSDE_RUN_INFERENCE, 2, 3, 19, 1, other, NULL);
+        CHECK_SAME(other, out + 2 * RUN_DIM, 3 * RUN_DIM * sizeof *out);
+        memset(weights, 0, ssde_net_weight_count(net) * sizeof *weights);
+        nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, 0, out, weights);
+        for (row = 0; row < RUN_ROWS; row += 3) { /* with its dropout */
+            memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
+            nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, row, 1, 2, 0, other, other_weights);
+            CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
+        }
+        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
+        for (threads = 1; threads <= 4; threads++) {
+            threads_hook hook;
+            ssde_context several = context;
+            float trained[RUN_DIM];
+            hook.threads = threads;
+            hook.calls = 0;
+            several.parallel_for = threads_parallel_for;
+            several.user = &hook;
+            several.threads = threads < 4 ? threads : 13; /* tasks without any work too */
+            nn_run_once(net, &data, &several, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS + 1, threads % 2, other, other_slope);
+            CHECK_SAME(other, out, sizeof out);
+            CHECK_SAME(other_slope, slope, sizeof slope);
+            memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
+            nn_run_once(net, &data, &several, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS + 2, threads % 2, other,
+                        other_weights);
+            CHECK_SAME(other_weights, weights, ssde_net_weight_count(net) * sizeof *weights);
+            CHECK((hook.calls > 0) == (threads > 1));
+            if (check_quick && threads > 1) break;
+            (void)trained;
+        }
+    }
+    free(weights);
+    ssde_net_destroy(net);
+}
+
+/* Gradients add to what is there; packed copies follow the weights. */
+static void test_nn_run_reuse(void) {
+    static nn_run_data data;
+    static float out[RUN_ROWS * RUN_DIM], other[RUN_ROWS * RUN_DIM], slope[RUN_ROWS * RUN_DIM],
+        other_slope[RUN_ROWS * RUN_DIM];
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_net *net = NULL;
+    ssde_run *runs[2];
+    float *weights, *values;
+    size_t count, i;
+    int k;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    nn_run_data_fill(&data);
+    count = ssde_net_weight_count(net);
+    weights = (float *)calloc(3 * count, sizeof *weights);
+    values = weights + 2 * count;
+    for (i = 0; i < count; i++) weights[count + i] = 5.0f;
+    for (k = 0; k < 2; k++)
+        nn_run_once(net, &data, NULL, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, 0, out, weights + (size_t)k * count);
+    for (i = 0; i < count; i++) {
+        const float difference = weights[count + i] - 5.0f;
+        CHECK_NEAR(difference, weights[i], 1e-6 * (10.0 + fabs((double)weights[i])));
+    }
+    for (k = 0; k < 2; k++) {
+        ssde_run_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.mode = SSDE_RUN_VJP;
+        desc.max_rows = RUN_ROWS;
+        desc.skip_weight_cache = k;
+        CHECK_OK(ssde_run_create(&runs[k], net, &desc));
+    }
+    for (k = 0; k < 3; k++) { /* the second pass has the copies, the third other weights */
+        CHECK_OK(ssde_run_forward(runs[0], data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
+        CHECK_OK(ssde_run_backward(runs[0], data.v, slope, NULL));
+        CHECK_OK(ssde_run_forward(runs[1], data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, other));
+        CHECK_OK(ssde_run_backward(runs[1], data.v, other_slope, NULL));
+        CHECK_SAME(other, out, sizeof out);
+        CHECK_SAME(other_slope, slope, sizeof slope);
+        for (i = 0; k == 1 && i < ssde_net_parameter_count(net); i++) {
+            CHECK_OK(ssde_net_get(net, i, values));
+            values[0] += 0.25f;
+            CHECK_OK(ssde_net_set(net, i, values));
+        }
+    }
+    nn_run_once(net, &data, NULL, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
+    CHECK_SAME(other, out, sizeof out);
+    CHECK_SAME(other_slope, slope, sizeof slope);
+    for (k = 0; k < 2; k++) ssde_run_destroy(runs[k]);
+    free(weights);
+    ssde_net_destroy(net);
+}
+
+/* An allocator that counts, and refuses the allocation numbered refuse (-1: none). */
+typedef struct nn_memory {
+    long made, live, refuse;
+    size_t bytes; /* of all that was asked for */
+} nn_memory;
+static void *nn_allocate(void *user, size_t size) {
+    nn_memory *memory = (nn_memory *)user;
+    if (memory->made++ == memory->refuse) return NULL;
+    memory->live++;
+    memory->bytes += size;
+    return malloc(size);
+}
+static void nn_release(void *user, void *pointer) {
+    ((nn_memory *)user)->live--;
+    free(pointer);
+}
+static ssde_context nn_counting(nn_memory *memory) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    memset(memory, 0, sizeof *memory);
+    memory->refuse = -1;
+    context.allocate = nn_allocate;
+    context.release = nn_release;
+    context.user = memory;
+    return context;
+}
+
+/* What ssde_run_memory says is what the allocator gives, but for its padding of five blocks and the plan's own list,
+   which is gone when the run is there. Nothing is taken by passes. */
+static void test_nn_run_memory(void) {
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_net *net = NULL;
+    size_t bytes[3][2], plan;
+    static nn_run_data data;
+    static float out[RUN_ROWS * RUN_DIM];
+    int mode, skip;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    nn_run_data_fill(&data);
+    plan = 3 * (size_t)net->node_count * sizeof(ssdei_buffer);
+    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+        for (skip = 0; skip < 2; skip++) {
+            nn_memory memory;
+            ssde_context context = nn_counting(&memory);
+            ssde_run_desc desc;
+            ssde_run *run = NULL;
+            long made;
+            memset(&desc, 0, sizeof desc);
+            desc.mode = (ssde_run_mode)mode;
+            desc.max_rows = RUN_ROWS;
+            desc.skip_weight_cache = skip;
+            desc.context = &context;
+            bytes[mode][skip] = ssde_run_memory(net, &desc);
+            CHECK(memory.live == 0);
+            memory.bytes = 0;
+            CHECK_OK(ssde_run_create(&run, net, &desc));
+            CHECK(memory.bytes >= bytes[mode][skip] + plan && memory.bytes <= bytes[mode][skip] + plan + 6 * 80);
+            made = memory.made;
+            CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
+            if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data.v, out, NULL));
+            CHECK(memory.made == made);
+            ssde_run_destroy(run);
+            CHECK(memory.live == 0);
+        }
+        CHECK(bytes[mode][1] < bytes[mode][0]);
+    }
+    /* of a network this small, weights and workspaces are most: compare what the rows take */
+    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+        ssde_run_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.mode = (ssde_run_mode)mode;
+        desc.max_rows = 1;
+        bytes[mode][0] = ssde_run_memory(net, &desc);
+        desc.max_rows = 1001;
+        bytes[mode][1] = ssde_run_memory(net, &desc);
+        CHECK(bytes[mode][1] > bytes[mode][0]);
+        bytes[mode][1] -= bytes[mode][0];
+    }
+    CHECK(5 * bytes[SSDE_RUN_INFERENCE][1] < bytes[SSDE_RUN_TRAIN][1]);
+    CHECK(bytes[SSDE_RUN_VJP][1] < bytes[SSDE_RUN_TRAIN][1]);
+    ssde_net_destroy(net);
+}
+
+/* Creation under an allocator that refuses any one request. */
+static ssde_status nn_create(ssde_context *context, int which) {
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_mlp_desc mlp = ssde_mlp(3);
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_score_net *score_net = NULL;
+    ssde_score_net_desc how;
+    ssde_run *run = NULL;
+    ssde_run_desc desc;
+    ssde_net *net = NULL;
+    ssde_status status;
+    shape.context = which == 0 ? context : NULL;
+    mlp.context = which == 1 ? context : NULL;
+    mlp.hidden = 8;
+    status = which == 1 ? ssde_mlp_create(&net, &mlp) : ssde_unet_create(&net, &shape);
+    CHECK((status == SSDE_OK) == (net != NULL));
+    memset(&desc, 0, sizeof desc);
+    desc.mode = SSDE_RUN_TRAIN;
+    desc.max_rows = 2;
+    desc.context = context;
+    memset(&how, 0, sizeof how);
+    how.max_rows = 2;
+    how.context = context;
+    if (which == 2) {
+        status = ssde_run_create(&run, net, &desc);
+        CHECK((status == SSDE_OK) == (run != NULL));
+    }
+    if (which == 3) {
+        status = ssde_score_net_create(&score_net, net, &sde, &how);
+        CHECK((status == SSDE_OK) == (score_net != NULL));
+    }
+    if (which == 4 && !ssde_run_memory(net, &desc)) status = SSDE_ERROR_MEMORY;
+    ssde_run_destroy(run);
+    ssde_score_net_destroy(score_net);
+    ssde_net_destroy(net);
+    return status;
+}
+
+static void test_nn_allocation(void) {
+    int which;
+    for (which = 0; which < 5; which++) {
+        long needed, n;
+        nn_memory memory;
+        ssde_context context = nn_counting(&memory);
+        CHECK_OK(nn_create(&context, which));
+        needed = memory.made;
+        CHECK(needed > 2 && memory.live == 0);
+        for (n = 0; n < needed; n += check_quick && which < 2 ? 1 + n / 3 : 1) {
+            context = nn_counting(&memory);
+            memory.refuse = n;
+            CHECK_FAILS(&context, nn_create(&context, which), SSDE_ERROR_MEMORY, "allocate");
+            CHECK(memory.live == 0);
+        }
+    }
+}
+
+static void test_nn_run_errors(void) {
+    ssde_context context;
+    ssde_run_desc desc;
+    ssde_run *run = NULL, *inference;
+    ssde_net *net = NULL, *unfinished = NULL, *constant = NULL, *wide = NULL;
+    float x[4] = {1.0f, 2.0f, 3.0f, 4.0f}, out[4], label[2] = {1.0f, 1.0f}, gradient[64] = {0};
+    uint64_t sample[2] = {1, (uint64_t)1 << 48};
+    ssde_node h;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    h = ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "linear");
+    h = ssde_add_scaled(
+        net, h, ssde_linear(net, ssde_positional_embedding(net, ssde_input_label(net), 4), 2, 1.0, "label"), 1.0);
+    h = ssde_scale_rows(net, ssde_dropout(net, h, 0.5), ssde_input_sigma(net), SSDE_OVER_SIGMA);
+    CHECK_OK(ssde_net_finish(net, h));
+    CHECK_OK(ssde_net_create(&context, &unfinished, 1));
+    ssde_input(unfinished, 1, 1, 2);
+    memset(&desc, 0, sizeof desc);
+    desc.context = &context;
+    desc.mode = SSDE_RUN_VJP;
+    CHECK_FAILS(&context, ssde_run_create(NULL, net, &desc), SSDE_ERROR_ARGUMENT, "run is NULL");
+    CHECK_FAILS(&context, ssde_run_create(&run, NULL, &desc), SSDE_ERROR_ARGUMENT, "NULL");
+    CHECK_STATUS(ssde_run_create(&run, net, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "max_rows is 0");
+    CHECK(ssde_run_memory(net, &desc) == 0 && ssde_run_memory(NULL, &desc) == 0 && ssde_run_memory(net, NULL) == 0);
+    desc.max_rows = (size_t)1 << 31;
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "max_rows is 2147483648");
+    desc.max_rows = 2;
+    CHECK_FAILS(&context, ssde_run_create(&run, unfinished, &desc), SSDE_ERROR_ARGUMENT, "not finished");
+    desc.mode = (ssde_run_mode)3;
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 3");
+    CHECK(run == NULL);
+    CHECK_STATUS(ssde_run_forward(NULL, x, label, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_run_backward(NULL, x, out, NULL), SSDE_ERROR_ARGUMENT);
+    ssde_run_destroy(NULL);
+    run = nn_run(net, &context, SSDE_RUN_VJP, 2);
+    CHECK_FAILS(&context, ssde_run_backward(run, x, out, NULL), SSDE_ERROR_ARGUMENT, "no forward");
+    CHECK_FAILS(&context, ssde_run_forward(run, NULL, label, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT,
+                "x is NULL");
+    CHECK_FAILS(&context, ssde_run_forward(run, x, NULL, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT,
+                "label is NULL");
+    CHECK_FAILS(&context, ssde_run_forward(run, x, label, NULL, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT,
+                "sigma is NULL");
+    CHECK_FAILS(&context, ssde_run_forward(run, x, label, label, 0, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT, "rows is 0");
+    CHECK_FAILS(&context, ssde_run_forward(run, x, label, label, 3, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT, "rows is 3");
+    CHECK_FAILS(&context, ssde_run_backward(run, x, out, NULL), SSDE_ERROR_ARGUMENT, "no forward");
+    CHECK_OK(ssde_run_forward(run, x, label, label, 2, 0, 0, NULL, NULL));
+    CHECK_FAILS(&context, ssde_run_backward(run, NULL, out, NULL), SSDE_ERROR_ARGUMENT, "gradient is NULL");
+    CHECK_FAILS(&context, ssde_run_backward(run, x, out, gradient), SSDE_ERROR_ARGUMENT, "mode");
+    CHECK_OK(ssde_run_backward(run, x, NULL, NULL));
+    CHECK_OK(ssde_run_backward(run, x, out, NULL));
+    ssde_run_destroy(run);
+    inference = nn_run(net, &context, SSDE_RUN_INFERENCE, 2);
+    CHECK_OK(ssde_run_forward(inference, x, label, label, 2, 0, 0, sample, out));
+    CHECK_FAILS(&context, ssde_run_backward(inference, x, out, NULL), SSDE_ERROR_ARGUMENT, "mode");
+    ssde_run_destroy(inference);
+    run = nn_run(net, &context, SSDE_RUN_TRAIN, 2);
+    CHECK_FAILS(&context, ssde_run_forward(run, x, label, label, 2, 0, 0, sample, out), SSDE_ERROR_ARGUMENT, "2^48");
+    CHECK_OK(ssde_run_forward(run, x, label, label, 1, 0, 0, sample, out));
+    CHECK_FAILS(&context, ssde_run_backward(run, x, out, NULL), SSDE_ERROR_ARGUMENT, "mode");
+    CHECK_OK(ssde_run_backward(run, x, NULL, gradient));
+    CHECK_FAILS(&context, ssde_run_backward(run, x, NULL, gradient), SSDE_ERROR_ARGUMENT, "forward"); /* only once */
+    ssde_run_destroy(run);
+    /* an output that does not depend on the input has derivative 0 */
+    CHECK_OK(ssde_net_create(&context, &constant, 1));
+    ssde_input(constant, 1, 1, 2);
+    h = ssde_linear(constant, ssde_positional_embedding(constant, ssde_input_label(constant), 4), 2, 1.0, "label");
+    CHECK_OK(ssde_net_finish(constant, h));
+    run = nn_run(constant, &context, SSDE_RUN_VJP, 2);
+    CHECK_OK(ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, NULL));
+    out[0] = out[1] = out[2] = out[3] = 7.0f;
+    CHECK_OK(ssde_run_backward(run, x, out, NULL));
+    CHECK(out[0] == 0.0f && out[1] == 0.0f && out[2] == 0.0f && out[3] == 0.0f);
+    ssde_run_destroy(run);
+    /* sizes that overflow */
+    CHECK_OK(ssde_net_create(&context, &wide, 1));
+    CHECK_OK(ssde_net_finish(wide, ssde_input(wide, SIZE_MAX / 128, 1, 1)));
+    desc.mode = SSDE_RUN_INFERENCE;
+    desc.max_rows = 1 << 20;
+    CHECK(ssde_run_memory(wide, &desc) == 0);
+    CHECK_FAILS(&context, ssde_run_create(&run, wide, &desc), SSDE_ERROR_MEMORY, "allocate");
+    ssde_net_destroy(wide);
+    CHECK_OK(ssde_net_create(&context, &wide, 1));
+    h = ssde_input(wide, SIZE_MAX / 128, 1, 1); /* attention of P pixels takes P^2 */
+    CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h)));
+    desc.max_rows = 1;
+    CHECK(ssde_run_memory(wide, &desc) == 0);
+    ssde_net_destroy(wide);
+    ssde_net_destroy(constant);
+    ssde_net_destroy(unfinished);
+    ssde_net_destroy(net);
+}
+
+/* A wrong call on a network with nodes 0: input 4 x 4 x 3, 1: label, 2: sigma, 3: 2 x 2 x 3; and words of its error;
+   NULL at the end. */
+static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
+    static const double kernel[] = {1.0, 2.0, -3.0, 1.0}, infinite[] = {1.0, NAN};
+    ssde_conv_desc desc = ssde_conv(3, 3);
+    char name[120];
+    memset(name, 'n', sizeof name);
+    name[95] = 0;
+    switch (which) {
+        case 0:
+            desc.kernel = 2;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "kernel is 1 or 3";
+        case 1:
+            desc.stride = 3;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "stride 1 or 2";
+        case 2:
+            desc.stride = 0;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "stride 1 or 2";
+        case 3:
+            desc.pad_before = 3;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "padding";
+        case 4:
+            desc.pad_after = -1;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "padding";
+        case 5:
+            desc.channels = 0;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "channels is 0";
+        case 6:
+            desc.residual = 3;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "residual";
+        case 7:
+            desc.residual = 99;
+            *node = ssde_conv2d(net, 0, &desc, "w");
+            return "not a node";
+        case 8: *node = ssde_conv2d(net, -1, &desc, "w"); return "not a node";
+        case 9: *node = ssde_conv2d(net, 99, &desc, "w"); return "not a node";
+        case 10:
+            desc.pad_before = desc.pad_after = 0;
+            *node = ssde_conv2d(net, 1, &desc, "w");
+            return "smaller than the kernel";
+        case 11: *node = ssde_conv2d(net, 0, NULL, "w"); return "desc is NULL";
+        case 12: *node = ssde_conv2d(net, 0, &desc, NULL); return "name";
+        case 13: *node = ssde_conv2d(net, 0, &desc, name); return "too long";
+        case 14: *node = ssde_nin(net, 0, &desc, "w"); return "kernel is 1";
+        case 15: *node = ssde_nin(net, 0, NULL, "w"); return "desc is NULL";
+        case 16: *node = ssde_linear(net, 0, 0, 1.0, "w"); return "channels is 0";
+        case 17: *node = ssde_linear(net, 0, 2, -1.0, "w"); return "scale";
+        case 18: *node = ssde_linear(net, 0, 2, NAN, "w"); return "scale";
+        case 19: *node = ssde_linear(net, 0, SIZE_MAX / 4, 1.0, "w"); return "";
+        case 20: *node = ssde_group_norm(net, 0, 0, SSDE_SILU, "w"); return "groups";
+        case 21: *node = ssde_group_norm(net, 0, 2, SSDE_SILU, "w"); return "groups";
+        case 22: *node = ssde_group_norm(net, 0, 1, SSDE_RELU, "w"); return "activation";
+        case 23: *node = ssde_group_norm(net, 0, 1, SSDE_SILU, name); return "too long";
+        case 24: *node = ssde_group_norm(net, 7, 1, SSDE_SILU, "w"); return "not a node";
+        case 25: *node = ssde_attention(net, 0, 3, 0); return "differ in shape";
+        case 26: *node = ssde_attention(net, 0, 0, 3); return "differ in shape";
+        case 27: *node = ssde_attention(net, 0, 0, -1); return "not a node";
+        case 28: *node = ssde_add_scaled(net, 0, 3, 1.0); return "a's shape";
+        case 29: *node = ssde_add_scaled(net, 0, 1, 1.0); return "a's shape";
+        case 30: *node = ssde_concat(net, 0, 3); return "differ in size";
+        case 31: *node = ssde_dropout(net, 0, 1.0); return "probability";
+        case 32: *node = ssde_dropout(net, 0, -0.1); return "probability";
+        case 33: *node = ssde_dropout(net, 0, NAN); return "probability";
+        case 34: *node = ssde_dropout(net, 50, 0.0); return "not a node";
+        case 35: *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 0); return "taps";
+        case 36: *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 9); return "taps";
+        case 37: *node = ssde_fir(net, 0, 1, 1, 1, 1, NULL, 2); return "taps";
+        case 38: *node = ssde_fir(net, 0, 3, 1, 1, 1, kernel, 2); return "up and down";
+        case 39: *node = ssde_fir(net, 0, 1, 0, 1, 1, kernel, 2); return "up and down";
+        case 40: *node = ssde_fir(net, 0, 1, 1, -1, 1, kernel, 2); return "padding";
+        case 41: *node = ssde_fir(net, 0, 1, 1, 1, 9, kernel, 2); return "padding";
+        case 42: *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 3); return "sum is 0";
+        case 43: *node = ssde_fir(net, 0, 1, 1, 1, 1, infinite, 2); return "not finite";
+        case 44: *node = ssde_fir(net, 1, 1, 1, 0, 0, kernel, 4); return "smaller than the filter";
+        case 45: *node = ssde_fir(net, 20, 1, 1, 0, 0, kernel, 4); return "not a node";
+        case 46: *node = ssde_average_pool(net, 1); return "smaller than the filter";
+        case 47: *node = ssde_upsample_nearest(net, -1); return "not a node";
+        case 48: *node = ssde_positional_embedding(net, 1, 3); return "at least 4";
+        case 49: *node = ssde_positional_embedding(net, 0, 8); return "one label";
+        case 50: *node = ssde_fourier_embedding(net, 1, 0, 1.0, "w"); return "at least 1";
+        case 51: *node = ssde_fourier_embedding(net, 0, 4, 1.0, "w"); return "one label";
+        case 52: *node = ssde_fourier_embedding(net, 1, 4, (double)INFINITY, "w"); return "scale";
+        case 53: *node = ssde_fourier_embedding(net, 1, 4, 1.0, name); return "too long";
+        case 54: *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA); return "one value per sample";
+        case 55: *node = ssde_scale_rows(net, 0, 2, (ssde_row_scale)2); return "no such";
+        case 56: *node = ssde_activate(net, 0, (ssde_activation)5); return "no such";
+        case 57: *node = ssde_activate(net, 4, SSDE_SILU); return "not a node";
+        case 58: *node = ssde_affine_map(net, -2, 1.0, 1.0); return "not a node";
+        case 59: *node = ssde_input(net, 4, 4, 3); return "input already";
+        case 60: *node = -1; return ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 61: *node = -1; return ssde_net_finish(net, 3) == SSDE_OK ? "" : "shape differs";
+        default: return NULL;
+    }
+}
+
+/* The calls that every network refuses after a failure, without one, and when it is finished. */
+static void nn_refuses(ssde_net *net) {
+    static const double kernel[] = {1.0, 1.0};
+    ssde_conv_desc desc = ssde_conv(3, 1);
+    size_t parameters = ssde_net_parameter_count(net);
+    CHECK(ssde_input(net, 4, 4, 3) == -1 && ssde_conv2d(net, 0, &desc, "w") == -1);
+    CHECK(ssde_linear(net, 0, 2, 1.0, "w") == -1 && ssde_nin(net, 0, &desc, "w") == -1);
+    CHECK(ssde_activate(net, 0, SSDE_SILU) == -1 && ssde_group_norm(net, 0, 1, SSDE_SILU, "w") == -1);
+    CHECK(ssde_attention(net, 0, 0, 0) == -1 && ssde_add_scaled(net, 0, 0, 1.0) == -1 && ssde_concat(net, 0, 0) == -1);
+    CHECK(ssde_affine_map(net, 0, 1.0, 0.0) == -1 && ssde_dropout(net, 0, 0.5) == -1 &&
+          ssde_dropout(net, 0, 0.0) == -1);
+    CHECK(ssde_upsample_nearest(net, 0) == -1 && ssde_average_pool(net, 0) == -1);
+    CHECK(ssde_fir(net, 0, 1, 1, 1, 0, kernel, 2) == -1 && ssde_positional_embedding(net, 1, 8) == -1);
+    CHECK(ssde_fourier_embedding(net, 1, 8, 1.0, "w") == -1 && ssde_scale_rows(net, 0, 2, SSDE_OVER_SIGMA) == -1);
+    CHECK(ssde_net_finish(net, 0) != SSDE_OK);
+    CHECK(ssde_net_parameter_count(net) == parameters);
+}
+
+static void test_nn_build_errors(void) {
+    ssde_context context;
+    ssde_net *net = NULL;
+    size_t height = 9, width = 9, channels = 9;
+    int which = 0;
+    const char *words = "";
+    memset(&context, 0, sizeof context);
+    for (which = 0; words; which++) {
+        ssde_node node = -1;
+        CHECK_OK(ssde_net_create(&context, &net, 1));
+        CHECK(ssde_input(net, 4, 4, 3) == 0 && ssde_input_label(net) == 1 && ssde_input_sigma(net) == 2);
+        CHECK(ssde_average_pool(net, 0) == 3);
+        context.error[0] = 0;
+        words = nn_wrong(net, which, &node);
+        if (words) {
+            CHECK(node == -1 && context.error[0]);
+            check_count++;
+            if (!strstr(context.error, words))
+                check_report(__FILE__, __LINE__, "case %d: the error '%s' does not mention '%s'", which, context.error,
+                             words);
+            nn_refuses(net);
+        }
+        ssde_net_destroy(net);
+    }
+    CHECK(which == 63);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    CHECK_FAILS(&context, ssde_net_finish(net, 0), SSDE_ERROR_SHAPE, "no input");
+    ssde_net_destroy(net);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    CHECK(ssde_input(net, 0, 4, 3) == -1 && ssde_net_finish(net, 0) == SSDE_ERROR_SHAPE);
+    ssde_net_destroy(net);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    CHECK(ssde_input(net, SIZE_MAX / 2, SIZE_MAX / 2, 3) == -1 && ssde_net_finish(net, 0) == SSDE_ERROR_SHAPE);
+    ssde_net_destroy(net);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    ssde_input(net, 4, 4, 3), ssde_input_label(net), ssde_input_sigma(net);
+    CHECK(ssde_net_finish(net, 0) == SSDE_OK);
+    nn_refuses(net);
+    nn_refuses(NULL);
+    CHECK(ssde_input_label(NULL) == -1 && ssde_input_sigma(NULL) == -1);
+    CHECK_FAILS(&context, ssde_net_create(&context, NULL, 1), SSDE_ERROR_ARGUMENT, "net is NULL");
+    CHECK(ssde_net_dim(NULL) == 0 && ssde_net_parameter_count(NULL) == 0 && ssde_net_weight_count(NULL) == 0);
+    CHECK(ssde_net_dim(net) == 48);
+    ssde_net_shape(NULL, &height, &width, &channels);
+    CHECK(height == 0 && width == 0 && channels == 0);
+    ssde_net_shape(net, &height, NULL, &channels);
+    CHECK(height == 4 && channels == 3);
+    ssde_net_destroy(net);
+    ssde_net_destroy(NULL);
+}
+
+/* ---- U-Nets ---- */
+
+/* The parameters of models/ncsnpp.py in its order: names, shapes, and how they start. */
+typedef struct nn_reference {
+    const ssde_net *net;
+    const ssde_unet_desc *desc;
+    int module;
+    size_t seen;
+} nn_reference;
+
+enum { START_ZERO = -1, START_ONE = -2, START_NORMAL = -3 };
+
+/* scale: of fan_avg's uniform, or a START. Its variance over n draws errs by sqrt(4 / (5 n)) of itself, times five
+ * here. */
+static void nn_expect(nn_reference *r, const char *part, int rank, size_t a, size_t b, size_t k, double scale) {
+    const size_t shape[4] = {a, b, k, k};
+    const ssde_parameter *parameter = NULL;
+    char name[96];
+    float *values;
+    double fan = 0.5 * (double)(a + b) * (rank == 4 ? (double)(k * k) : 1.0), square = 0.0, largest = 0.0;
+    double variance =
+        scale == START_NORMAL ? r->desc->fourier_scale * r->desc->fourier_scale : (scale == 0.0 ? 1e-10 : scale) / fan;
+    size_t i;
+    snprintf(name, sizeof name, "all_modules.%d.%s", r->module, part);
+    for (i = 0; i < ssde_net_parameter_count(r->net); i++) {
+        parameter = ssde_net_parameter(r->net, i);
+        if (!strcmp(parameter->name, name)) break;
+    }
+    check_count++;
+    if (i == ssde_net_parameter_count(r->net) || parameter->rank != rank ||
+        memcmp(parameter->shape, shape, (size_t)rank * sizeof *shape)) {
+        check_report(__FILE__, __LINE__, "%s is missing or of another shape", name);
+        return;
+    }
+    r->seen++;
+    values = (float *)calloc(parameter->count, sizeof *values);
+    CHECK_OK(ssde_net_get(r->net, i, values));
+    for (i = 0; i < parameter->count; i++) {
+        if (scale == START_ZERO || scale == START_ONE) CHECK(values[i] == (scale == START_ONE ? 1.0f : 0.0f));
+        square += (double)values[i] * (double)values[i] / (double)parameter->count;
+        if (largest < fabs((double)values[i])) largest = fabs((double)values[i]);
+    }
+    CHECK(parameter->trainable == !(scale == START_NORMAL));
+    if (scale == START_NORMAL) CHECK_NEAR(square, variance, 5.0 * variance * sqrt(2.0 / (double)parameter->count));
+    if (scale >= 0.0) {
+        CHECK(largest <= sqrt(3.0 * variance) * (1.0 + 1e-6));
+        CHECK_NEAR(square, variance, 5.0 * variance * sqrt(0.8 / (double)parameter->count));
+    }
+    free(values);
+}
+
+static const char *nn_part(const char *prefix, const char *name) {
+    static char part[64];
+    snprintf(part, sizeof part, "%s%s", prefix, name);
+    return part;
+}
+static void nn_expect_norm(nn_reference *r, const char *prefix, size_t channels) {
+    nn_expect(r, nn_part(prefix, "weight"), 1, channels, 0, 0, START_ONE);
+    nn_expect(r, nn_part(prefix, "bias"), 1, channels, 0, 0, START_ZERO);
+}
+static void nn_expect_conv(nn_reference *r, const char *prefix, size_t in, size_t out, size_t kernel, double scale) {
+    nn_expect(r, nn_part(prefix, "weight"), kernel ? 4 : 2, out, in, kernel, scale);
+    nn_expect(r, nn_part(prefix, "bias"), 1, out, 0, 0, START_ZERO);
+}
+static void nn_expect_nin(nn_reference *r, const char *prefix, size_t in, size_t out, double scale) {
+    nn_expect(r, nn_part(prefix, "W"), 2, in, out, 0, scale);
+    nn_expect(r, nn_part(prefix, "b"), 1, out, 0, 0, START_ZERO);
+}
+static void nn_expect_block(nn_reference *r, size_t in, size_t out, int resampled) {
+    int biggan = r->desc->resblock_type == SSDE_RESBLOCK_BIGGAN;
+    nn_expect_norm(r, "GroupNorm_0.", in);
+    nn_expect_conv(r, "Conv_0.", in, out, 3, 1.0);
+    if (r->desc->conditional) nn_expect_conv(r, "Dense_0.", 4 * r->desc->nf, out, 0, 1.0);
+    nn_expect_norm(r, "GroupNorm_1.", out);
+    nn_expect_conv(r, "Conv_1.", out, out, 3, r->desc->init_scale);
+    if (biggan && (in != out || resampled)) nn_expect_conv(r, "Conv_2.", in, out, 1, 1.0);
+    if (!biggan && in != out) nn_expect_nin(r, "NIN_0.", in, out, 0.1);
+    r->module++;
+}
+static void nn_expect_attention(nn_reference *r, size_t channels) {
+    nn_expect_norm(r, "GroupNorm_0.", channels);
+    nn_expect_nin(r, "NIN_0.", channels, channels, 0.1);
+    nn_expect_nin(r, "NIN_1.", channels, channels, 0.1);
+    nn_expect_nin(r, "NIN_2.", channels, channels, 0.1);
+    nn_expect_nin(r, "NIN_3.", channels, channels, r->desc->init_scale);
+    r->module++;
+}
+/* Upsample and Downsample of ncsnpp.py */
+static void nn_expect_resampling(nn_reference *r, size_t in, size_t out, int with_conv) {
+    if (with_conv) nn_expect_conv(r, r->desc->fir ? "Conv2d_0." : "Conv_0.", in, out, 3, 1.0);
+    r->module++;
+}
+static void nn_expect_module(nn_reference *r, size_t in, size_t out, size_t kernel, double scale) {
+    nn_expect_conv(r, "", in, out, kernel, scale);
+    r->module++;
+}
+static int nn_reference_attends(const ssde_unet_desc *desc, int level) {
+    int i, found = 0;
+    for (i = 0; i < desc->num_attn_resolutions; i++) found = found || desc->attn_resolutions[i] == desc->width >> level;
+    return found;
+}
+
+static void nn_expect_unet(const ssde_net *net, const ssde_unet_desc *desc) {
+    nn_reference reference, *r = &reference;
+    size_t skips[64], count = 0, in = desc->nf, pyramid = desc->channels, width;
+    int level, block, biggan = desc->resblock_type == SSDE_RESBLOCK_BIGGAN;
+    r->net = net;
+    r->desc = desc;
+    r->module = 0;
+    r->seen = 0;
+    width = desc->nf;
+    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
+        nn_expect(r, "W", 1, desc->nf, 0, 0, START_NORMAL);
+        r->module++;
+        width = 2 * desc->nf;
+    }
+    if (desc->conditional) {
+        nn_expect_module(r, width, 4 * desc->nf, 0, 1.0);
+        nn_expect_module(r, 4 * desc->nf, 4 * desc->nf, 0, 1.0);
+    }
+    nn_expect_module(r, desc->channels, desc->nf, 3, 1.0);
+    skips[count++] = desc->nf;
+    for (level = 0; level < desc->num_levels; level++) {
+        for (block = 0; block < desc->num_res_blocks; block++) {
+            nn_expect_block(r, in, desc->nf * (size_t)desc->ch_mult[level], 0);
+            in = desc->nf * (size_t)desc->ch_mult[level];
+            if (nn_reference_attends(desc, level)) nn_expect_attention(r, in);
+            skips[count++] = in;
+        }
+        if (level == desc->num_levels - 1) break;
+        if (biggan)
+            nn_expect_block(r, in, in, 1);
+        else
+            nn_expect_resampling(r, in, in, desc->resamp_with_conv);
+        if (desc->progressive_input == SSDE_INPUT_SKIP) {
+            nn_expect_conv(r, "Conv_0.", pyramid, in, 1, 1.0);
+            r->module++;
+            if (desc->progressive_combine == SSDE_COMBINE_CAT) in *= 2;
+        } else if (desc->progressive_input == SSDE_INPUT_RESIDUAL) {
+            nn_expect_resampling(r, pyramid, in, 1);
+            pyramid = in;
+        }
+        skips[count++] = in;
+    }
+    nn_expect_block(r, in, in, 0);
+    nn_expect_attention(r, in);
+    nn_expect_block(r, in, in, 0);
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        for (block = 0; block <= desc->num_res_blocks; block++) {
+            nn_expect_block(r, in + skips[--count], desc->nf * (size_t)desc->ch_mult[level], 0);
+            in = desc->nf * (size_t)desc->ch_mult[level];
+        }
+        if (nn_reference_attends(desc, level)) nn_expect_attention(r, in);
+        if (desc->progressive == SSDE_OUTPUT_SKIP ||
+            (desc->progressive == SSDE_OUTPUT_RESIDUAL && level == desc->num_levels - 1)) {
+            int skip = desc->progressive == SSDE_OUTPUT_SKIP;
+            nn_expect_norm(r, "", in);
+            r->module++;
+            nn_expect_module(r, in, skip ? desc->channels : in, 3, skip ? desc->init_scale : 1.0);
+        } else if (desc->progressive == SSDE_OUTPUT_RESIDUAL) {
+            nn_expect_resampling(r, pyramid, in, 1);
+        }
+        pyramid = in;
+        if (level && biggan) nn_expect_block(r, in, in, 1);
+        if (level && !biggan) nn_expect_resampling(r, in, in, desc->resamp_with_conv);
+    }
+    CHECK(count == 0);
+    if (desc->progressive != SSDE_OUTPUT_SKIP) {
+        nn_expect_norm(r, "", in);
+        r->module++;
+        nn_expect_module(r, in, desc->channels, 3, desc->init_scale);
+    }
+    CHECK(r->seen == ssde_net_parameter_count(net));
+}
+
+enum { UNET_CASES = 9 };
+static ssde_unet_desc nn_unet_case(int which) {
+    ssde_unet_desc desc = nn_small_unet();
+    int fir = which == 2 || which == 3 || which == 5 || which == 7;
+    desc.dropout = 0.0;
+    desc.fir = fir;
+    desc.resblock_type = which < 4 || which == 8 ? SSDE_RESBLOCK_DDPM : SSDE_RESBLOCK_BIGGAN;
+    desc.progressive = SSDE_PROGRESSIVE_NONE;
+    desc.progressive_input = SSDE_PROGRESSIVE_INPUT_NONE;
+    desc.embedding_type = which % 2 ? SSDE_EMBEDDING_FOURIER : SSDE_EMBEDDING_POSITIONAL;
+    desc.scale_by_sigma = which == 1 || which == 5;
+    desc.centered = which != 2 && which != 5;
+    desc.init_scale = which % 3 ? 1.0 : 0.0;
+    desc.seed = (uint64_t)which;
+    switch (which) {
+        case 0: desc.num_attn_resolutions = 0; break;
+        case 1:
+            desc.resamp_with_conv = 0;
+            desc.num_attn_resolutions = 2;
+            desc.attn_resolutions[1] = 4;
+            desc.progressive_input = SSDE_INPUT_SKIP;
+            desc.progressive_combine = SSDE_COMBINE_CAT;
+            break;
+        case 2:
+            desc.progressive = SSDE_OUTPUT_RESIDUAL;
+            desc.progressive_input = SSDE_INPUT_RESIDUAL;
+            desc.attn_resolutions[0] = 4;
+            break;
+        case 3:
+            desc.resamp_with_conv = 0;
+            desc.progressive = SSDE_OUTPUT_SKIP;
+            desc.progressive_input = SSDE_INPUT_SKIP;
+            break;
+        case 4:
+            desc.conditional = 0;
+            desc.progressive = SSDE_OUTPUT_RESIDUAL;
+            desc.ch_mult[0] = 2;
+            desc.ch_mult[1] = 1;
+            break;
+        case 5: desc.conditional = 0; break;
+        case 6: /* 4 x 16: attention at widths 16 and 4 */
+            desc.height = 4;
+            desc.width = 16;
+            desc.num_levels = 3;
+            desc.num_attn_resolutions = 2;
+            desc.attn_resolutions[0] = 16;
+            desc.attn_resolutions[1] = 4;
+            desc.progressive = SSDE_OUTPUT_SKIP;
+            desc.progressive_input = SSDE_INPUT_SKIP;
+            desc.progressive_combine = SSDE_COMBINE_CAT;
+            desc.skip_rescale = 0;
+            break;
+        case 7:
+            desc.channels = 1;
+            desc.num_res_blocks = 2;
+            desc.fir_taps = 6;
+            desc.fir_kernel[4] = 2.0;
+            desc.fir_kernel[5] = 0.5;
+            desc.progressive_input = SSDE_INPUT_RESIDUAL;
+            desc.progressive = SSDE_OUTPUT_RESIDUAL;
+            desc.skip_rescale = 0;
+            break;
+        default: /* one level, nothing to resample */
+            desc.num_levels = 1;
+            desc.height = 3;
+            desc.width = 5;
+            break;
+    }
+    return desc;
+}
+
+/* The gradient by all parameters along three directions, in which each has about the same weight: an error of 1e-4 in
+   one parameter out of a hundred shows. */
+static void nn_check_jointly(oracle *o, nn_data *data, const float *gradient, double tolerance) {
+    size_t count = ssde_net_weight_count(o->net), parameters = ssde_net_parameter_count(o->net), i, j, k;
+    float *file = (float *)calloc(count, sizeof *file);
+    double *direction = (double *)calloc(2 * count, sizeof *direction), *kept = direction + count, largest = 0.0,
+           *norms;
+    norms = (double *)calloc(parameters, sizeof *norms);
+    for (i = 0; i < parameters; i++) {
+        ssdei_parameter_to_file(&o->net->parameters[i], gradient + o->net->parameters[i].offset, file + o->first[i]);
+        nn_along(file + o->first[i], o->first[i + 1] - o->first[i], 1, &norms[i]);
+        if (largest < norms[i]) largest = norms[i];
+    }
+    memcpy(kept, o->weights, count * sizeof *kept);
+    for (k = 0; k < 3; k++) {
+        uint64_t state = 50 + k;
+        double slope = 0.0, side[2], step = 1e-5;
+        for (i = 0; i < parameters; i++)
+            for (j = o->first[i]; j < o->first[i + 1]; j++) {
+                direction[j] = o->net->parameters[i].info.trainable
+                                   ? oracle_normal(&state) * 0.1 * largest / (norms[i] + 0.05 * largest)
+                                   : 0.0;
+                slope += direction[j] * (double)file[j];
+            }
+        for (i = 0; i < 2; i++) {
+            for (j = 0; j < count; j++) o->weights[j] = kept[j] + (i ? -step : step) * direction[j];
+            side[i] = nn_objective(o, data);
+        }
+        memcpy(o->weights, kept, count * sizeof *kept);
+        CHECK_NEAR(slope, (side[0] - side[1]) / (2.0 * step), tolerance * 0.1 * largest * sqrt((double)parameters));
+    }
+    free(norms);
+    free(direction);
+    free(file);
+}
+
+/* Names, shapes and start as the reference's; then, with other weights, values and derivatives against the oracle.
+   About thirty layers' rounding: a few 1e-6. */
+static void test_nn_unet_flags(void) {
+    nn_options options = nn_usual();
+    int which, tier;
+    options.rows = 1;
+    options.forward = 1e-5;
+    options.gradient = 2e-5;
+    for (which = 0; which < UNET_CASES; which += check_quick ? 3 : 1) {
+        ssde_unet_desc desc = nn_unet_case(which);
+        ssde_net *net = NULL;
+        ssde_context context;
+        nn_data data;
+        oracle o;
+        float *gradient;
+        CHECK_OK(ssde_unet_create(&net, &desc));
+        if (!net) continue;
+        nn_expect_unet(net, &desc);
+        oracle_from_net(&o, net);
+        oracle_random_weights(&o, (uint64_t)which);
+        o.parameters = 0; /* jointly, below */
+        nn_data_open(&data, &o, &options);
+        gradient = (float *)calloc(ssde_net_weight_count(net), sizeof *gradient);
+        for (tier = 0; nn_tier(tier, &context); tier++) {
+            ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 1);
+            nn_check_tier(&o, &data, &options, &context);
+            CHECK_OK(nn_forward(run, &data, NULL));
+            memset(gradient, 0, ssde_net_weight_count(net) * sizeof *gradient);
+            CHECK_OK(ssde_run_backward(run, data.v, NULL, gradient));
+            ssde_run_destroy(run);
+            if (tier == 0 || !check_quick) nn_check_jointly(&o, &data, gradient, options.gradient);
+        }
+        free(gradient);
+        nn_data_close(&data);
+        oracle_close(&o);
+    }
+}
+
+/* Resampling with convolutions as up_or_down_sampling.py composes them: up, zeros are inserted (conv_transpose2d), the
+   kernel, the filter of gain 4, the bias; down, the filter, the strided kernel and bias. Filters of 4 to 8 taps. */
+static void test_nn_unet_resampling(void) {
+    static const double one[1] = {1.0};
+    static const float zeros[8] = {0};
+    int taps, direction;
+    for (taps = 4; taps <= SSDE_MAX_FIR_TAPS; taps++) {
+        for (direction = 0; direction < 4; direction++) {
+            ssde_unet_desc desc = nn_small_unet();
+            ssdei_unet unet;
+            ssde_net *net = NULL;
+            ssde_conv_desc conv = ssde_conv(3, 3);
+            ssde_run *run;
+            oracle o;
+            float x[4 * 6 * 3], weights[2][64], *expected;
+            double x_double[4 * 6 * 3];
+            const double *out;
+            size_t i, count;
+            int h, up = taps - 4, down = taps, p = taps - 2, result;
+            desc.fir_taps = taps;
+            for (i = 0; i < (size_t)taps; i++) desc.fir_kernel[i] = (double)(1 + i * i % 5);
+            oracle_open(&o);
+            h = oracle_input(&o, 4, 6, 2);
+            conv.pad_before = conv.pad_after = 0;
+            if (direction == 0) {
+                h = oracle_fir(&o, h, 2, 1, 2, 1, one,
+                               1); /* 2 h + 3: zeros all around, as the whole transposed product */
+                h = oracle_conv(&o, h, &conv, ORACLE_AS_CONV);
+                h = oracle_fir(&o, h, 1, 1, (up + 1) / 2 + 1, up / 2 + 1, desc.fir_kernel, taps);
+            } else if (direction == 1) {
+                conv.stride = 2;
+                h = oracle_fir(&o, h, 1, 1, (down + 1) / 2, down / 2, desc.fir_kernel, taps);
+                h = oracle_conv(&o, h, &conv, ORACLE_AS_CONV);
+            } else if (direction == 2) {
+                h = oracle_fir(&o, h, 2, 1, (p + 1) / 2 + 1, p / 2, desc.fir_kernel, taps);
+            } else {
+                h = oracle_fir(&o, h, 1, 2, (p + 1) / 2, p / 2, desc.fir_kernel, taps);
+            }
+            oracle_finish(&o, h);
+            o.output = h;
+            CHECK_OK(ssde_net_create(NULL, &net, 1));
+            memset(&unet, 0, sizeof unet);
+            unet.net = net;
+            unet.desc = &desc;
+            ssde_input(net, 4, 6, 2);
+            result = direction == 0   ? ssdei_unet_upsample_conv(&unet, 0, 3)
+                     : direction == 1 ? ssdei_unet_downsample_conv(&unet, 0, 3)
+                     : direction == 2 ? ssdei_unet_upsample(&unet, 0)
+                                      : ssdei_unet_downsample(&unet, 0);
+            CHECK_OK(ssde_net_finish(net, 0));
+            CHECK(net->nodes[result].shape[0] == (direction % 2 ? 2u : 8u) &&
+                  net->nodes[result].shape[1] == (direction % 2 ? 3u : 12u));
+            CHECK(!memcmp(net->nodes[result].shape, o.nodes[h].shape, sizeof o.nodes[h].shape));
+            if (direction < 2) {
+                CHECK(strstr(ssde_net_parameter(net, 0)->name, ".Conv2d_0.weight") != NULL);
+                CHECK_OK(ssde_net_get(o.net, 0, weights[0]));
+                CHECK_OK(ssde_net_get(o.net, 1, weights[1]));
+                CHECK_OK(ssde_net_set(net, 0, weights[0]));
+                CHECK_OK(ssde_net_set(net, 1, weights[1]));
+                CHECK_OK(ssde_net_set(o.net, 1, zeros));
+                oracle_take_weights(&o);
+            }
+            oracle_normals(1, 1.0, 48, x);
+            for (i = 0; i < 48; i++) x_double[i] = (double)x[i];
+            run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 1);
+            nn_unshare(run);
+            CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, NULL));
+            out = oracle_forward(&o, x_double, 0.0, 0.0);
+            count = o.nodes[h].count;
+            expected = (float *)calloc(count, sizeof *expected);
+            for (i = 0; i < count; i++)
+                expected[i] = (float)(out[i] + (direction < 2 ? (double)weights[1][i % 3] : 0.0));
+            CHECK_ARRAY(ssdei_value(run, result), expected, count, 1e-6);
+            free(expected);
+            ssde_run_destroy(run);
+            ssde_net_destroy(net);
+            oracle_close(&o);
+        }
+    }
+}
+
+static void nn_unet_refused(ssde_unet_desc desc, ssde_status status, const char *words) {
+    ssde_context context;
+    ssde_net *net = NULL;
+    memset(&context, 0, sizeof context);
+    desc.context = &context;
+    CHECK_FAILS(&context, ssde_unet_create(&net, &desc), status, words);
+    CHECK(net == NULL);
+}
+
+static void test_nn_unet_errors(void) {
+    const ssde_unet_desc good = nn_small_unet();
+    const ssde_status argument = SSDE_ERROR_ARGUMENT, wrong_shape = SSDE_ERROR_SHAPE;
+    ssde_context context;
+    ssde_unet_desc desc;
+    ssde_mlp_desc mlp = ssde_mlp(2);
+    ssde_net *net = NULL;
+    CHECK_STATUS(ssde_unet_create(NULL, &good), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_unet_create(&net, NULL), SSDE_ERROR_ARGUMENT);
+#define REFUSED(change, status, words)        \
+    do {                                      \
+        desc = good;                          \
+        desc.change;                          \
+        nn_unet_refused(desc, status, words); \
+    } while (0)
+    REFUSED(height = 9, wrong_shape, "multiples of 2");
+    REFUSED(width = 7, wrong_shape, "multiples of 2");
+    REFUSED(width = 0, wrong_shape, "image 8 x 0");
+    REFUSED(channels = 0, wrong_shape, "image");
+    REFUSED(height = (size_t)1 << 20, wrong_shape, "at most");
+    REFUSED(nf = 6, argument, "nf is 6");
+    REFUSED(nf = 0, argument, "nf is 0");
+    REFUSED(nf = (size_t)1 << 40, argument, "nf is");
+    REFUSED(num_levels = 0, argument, "num_levels");
+    REFUSED(num_levels = SSDE_MAX_LEVELS + 1, argument, "num_levels");
+    REFUSED(num_levels = 6, wrong_shape, "multiples of 32");
+    REFUSED(ch_mult[1] = 0, argument, "ch_mult[1]");
+    REFUSED(ch_mult[0] = 300, argument, "ch_mult[0]");
+    REFUSED(num_res_blocks = 0, argument, "num_res_blocks");
+    REFUSED(num_res_blocks = 128, argument, "num_res_blocks");
+    REFUSED(num_res_blocks = INT_MAX, argument, "num_res_blocks");
+    REFUSED(num_attn_resolutions = -1, argument, "num_attn_resolutions");
+    REFUSED(num_attn_resolutions = SSDE_MAX_LEVELS + 1, argument, "num_attn_resolutions");
+    REFUSED(dropout = 1.0, argument, "dropout");
+    REFUSED(dropout = NAN, argument, "dropout");
+    REFUSED(init_scale = -1.0, argument, "init_scale");
+    REFUSED(init_scale = NAN, argument, "init_scale");
+    REFUSED(fourier_scale = NAN, argument, "scale");
+    REFUSED(fir_taps = 3, argument, "fir_taps");
+    REFUSED(fir_taps = 9, argument, "fir_taps");
+    REFUSED(fir_kernel[1] = NAN, wrong_shape, "fir");
+    REFUSED(resblock_type = (ssde_resblock_type)2, argument, "resblock_type");
+    REFUSED(progressive = (ssde_progressive)3, argument, "progressive");
+    REFUSED(progressive_input = (ssde_progressive_input)3, argument, "progressive_input");
+    REFUSED(progressive_combine = (ssde_progressive_combine)2, argument, "progressive_combine");
+    REFUSED(embedding_type = (ssde_embedding_type)2, argument, "embedding_type");
+    REFUSED(nf = 44, wrong_shape, "groups"); /* 132 channels into 32 groups, where the reference fails too */
+#undef REFUSED
+    memset(&context, 0, sizeof context);
+    mlp.context = &context;
+    CHECK_STATUS(ssde_mlp_create(NULL, &mlp), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_mlp_create(&net, NULL), SSDE_ERROR_ARGUMENT);
+    mlp.hidden = 3;
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "hidden 3");
+    mlp.hidden = 4;
+    mlp.layers = 0;
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "layers 0");
+    mlp.layers = 1;
+    mlp.dim = 0;
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "dim 0");
+    CHECK(net == NULL);
+}
+
+/* The same seed starts the same, another does not; no two tensors share their draws; and the constructors' sizes. */
+static void test_nn_initialisation(void) {
+    ssde_unet_desc desc = nn_small_unet();
+    ssde_net *nets[3] = {NULL, NULL, NULL};
+    size_t i, j;
+    for (i = 0; i < 3; i++) {
+        desc.seed = i / 2;
+        CHECK_OK(ssde_unet_create(&nets[i], &desc));
+    }
+    CHECK_SAME(nets[0]->weights, nets[1]->weights, ssde_net_weight_count(nets[0]) * sizeof(float));
+    for (i = 0; i < ssde_net_parameter_count(nets[0]); i++) {
+        const ssdei_parameter *parameter = &nets[0]->parameters[i];
+        const float *values = nets[0]->weights + parameter->offset;
+        if (parameter->info.rank == 1) continue;
+        CHECK(memcmp(values, nets[2]->weights + parameter->offset, parameter->info.count * sizeof *values) != 0);
+        for (j = 0; j < i; j++) {
+            const ssdei_parameter *other = &nets[0]->parameters[j];
+            if (other->info.count != parameter->info.count) continue;
+            CHECK(memcmp(values, nets[0]->weights + other->offset, parameter->info.count * sizeof *values) != 0);
+        }
+    }
+    for (i = 0; i < 3; i++) ssde_net_destroy(nets[i]);
+    desc = ssde_ddpmpp(28, 28, 1);
+    CHECK(desc.num_levels == 3 && desc.nf == 128 && desc.ch_mult[2] == 2 && desc.centered && !desc.fir);
+    desc = ssde_ncsnpp(32, 32, 3);
+    CHECK(desc.num_levels == 4 && desc.fir && !desc.centered && desc.scale_by_sigma);
+    desc = ssde_ddpmpp(7, 32, 1);
+    CHECK(desc.num_levels == 1);
+}
+
+static void test_nn_mlp(void) {
+    nn_options options = nn_usual();
+    int which;
+    options.forward = options.gradient = 1e-5;
+    for (which = 0; which < 3; which++) {
+        ssde_mlp_desc desc = ssde_mlp(3 + (size_t)which);
+        ssde_net *net = NULL;
+        oracle o;
+        desc.hidden = 9;
+        desc.layers = 2;
+        desc.embedding_type = which ? SSDE_EMBEDDING_FOURIER : SSDE_EMBEDDING_POSITIONAL;
+        desc.fourier_scale = 1.0;
+        desc.scale_by_sigma = which == 1;
+        CHECK_OK(ssde_mlp_create(&net, &desc));
+        if (!net) continue;
+        CHECK(ssde_net_dim(net) == 3 + (size_t)which);
+        oracle_from_net(&o, net);
+        oracle_random_weights(&o, 5);
+        nn_check(&o, &options);
+        oracle_close(&o);
+    }
+}
+
+/* ---- vector functions ---- */
+
+/* Runs a tier's ssdei_exp, ssdei_log_positive or ssdei_sigmoid (function 0, 1, 2) over count values, a multiple of 16.
+ */
+typedef void (*nn_vector_function)(int function, const float *x, float *y, size_t count);
+SSDEI_BEGIN
+#define NN_VECTOR_FUNCTION(tier)                                                                             \
+    SSDEI_TARGET_##tier static void nn_vector_##tier(int function, const float *x, float *y, size_t count) { \
+        size_t i;                                                                                            \
+        for (i = 0; i < count; i += (size_t)ssdei_width_##tier) {                                            \
+            ssdei_v_##tier v = ssdei_load_##tier(x + i);                                                     \
+            if (function == 0)                                                                               \
+                v = ssdei_exp_##tier(v);                                                                     \
+            else if (function == 1)                                                                          \
+                v = ssdei_log_positive_##tier(v);                                                            \
+            else                                                                                             \
+                v = ssdei_sigmoid_##tier(v);                                                                 \
+            ssdei_store_##tier(y + i, v);                                                                    \
+        }                                                                                                    \
+    }
+NN_VECTOR_FUNCTION(scalar)
+#ifdef SSDEI_X86
+NN_VECTOR_FUNCTION(avx2)
+NN_VECTOR_FUNCTION(avx512)
+#endif
+#ifdef SSDEI_NEON
+NN_VECTOR_FUNCTION(neon)
+#endif
+#undef NN_VECTOR_FUNCTION
+SSDEI_END
+
+static nn_vector_function nn_vector_for(ssde_tier tier) {
+#ifdef SSDEI_X86
+    if (tier == SSDE_TIER_AVX512) return nn_vector_avx512;
+    if (tier == SSDE_TIER_AVX2) return nn_vector_avx2;
+#endif
+#ifdef SSDEI_NEON
+    if (tier == SSDE_TIER_NEON) return nn_vector_neon;
+#endif
+    (void)tier;
+    return nn_vector_scalar;
+}
+
+/* |y - exact| in units of the last place of a float of exact's size. */
+static double nn_ulps(float y, double exact) {
+    int exponent;
+    frexp(exact, &exponent);
+    if (exponent < -125) exponent = -125;
+    return fabs((double)y - exact) / ldexp(1.0, exponent - 24);
+}
+
+enum { VECTOR_BLOCK = 4096 };
+static double nn_vector_exact(int function, double x) {
+    return function == 0 ? exp(x) : function == 1 ? log(x) : 1.0 / (1.0 + exp(-x));
+}
+
+/* The largest error over evenly spaced numbers (exponential, sigmoid) or bit patterns (logarithm). */
+static double nn_vector_error(nn_vector_function vector, int function, double low, double high, size_t blocks) {
+    static float x[VECTOR_BLOCK], y[VECTOR_BLOCK];
+    double worst = 0.0, error;
+    size_t block, i, total = blocks * VECTOR_BLOCK;
+    for (block = 0; block < blocks; block++) {
+        for (i = 0; i < VECTOR_BLOCK; i++)
+            x[i] = (float)(low + (high - low) * (double)(block * VECTOR_BLOCK + i) / (double)(total - 1));
+        for (i = 0; function == 1 && i < VECTOR_BLOCK; i++) {
+            uint32_t bits = (uint32_t)(low + (high - low) * (double)(block * VECTOR_BLOCK + i) / (double)(total - 1));
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        vector(function, x, y, VECTOR_BLOCK);
+        for (i = 0; i < VECTOR_BLOCK; i++) {
+            error = nn_ulps(y[i], nn_vector_exact(function, (double)x[i]));
+            if (!(error <= worst)) worst = error;
+        }
+    }
+    return worst;
+}
+
+static void test_nn_vector_functions(void) {
+    size_t blocks = check_quick ? 3 : 60, i;
+    ssde_context context;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_vector_function vector = nn_vector_for(context.tier);
+        float x[16], y[16];
+        CHECK(nn_vector_error(vector, 0, -87.33654, 88.72283, 2 * blocks) <= 1.0);
+        CHECK(nn_vector_error(vector, 0, -1.0, 1.0, blocks) <= 1.0);
+        CHECK(nn_vector_error(vector, 0, -1e-6, 1e-6, 1) <= 1.0);
+        CHECK(nn_vector_error(vector, 1, 8388608.0, 2139095039.0, 2 * blocks) <= 1.0); /* all normal numbers */
+        CHECK(nn_vector_error(vector, 1, 1056964608.0, 1073741824.0, blocks) <= 1.0);  /* 1/2 to 2 */
+        CHECK(nn_vector_error(vector, 1, 1065353216.0 - 2048.0, 1065353216.0 + 2047.0, 1) <= 1.0); /* around 1 */
+        CHECK(nn_vector_error(vector, 2, -87.3, 87.3, blocks) <= 2.5);
+        CHECK(nn_vector_error(vector, 2, -4.0, 4.0, blocks) <= 2.5);
+        for (i = 0; i < 16; i++) x[i] = 0.0f;
+        x[0] = NAN, x[1] = INFINITY, x[2] = -INFINITY, x[3] = 88.7228f, x[4] = 88.7229f, x[5] = 1e30f;
+        x[6] = -87.3366f, x[7] = -87.3365f, x[8] = -104.0f, x[9] = -1e30f, x[10] = -0.0f, x[11] = 1e-40f, x[12] = -NAN;
+        vector(0, x, y, 16);
+        CHECK(isnan(y[0]) && isnan(y[12]) && isinf(y[1]) && y[1] > 0.0f && y[2] == 0.0f);
+        CHECK(y[3] < INFINITY && y[3] > 3.4e38f && isinf(y[4]) && isinf(y[5]));
+        CHECK(y[6] == 0.0f && y[7] >= 1.17549435e-38f && y[8] == 0.0f && y[9] == 0.0f);
+        CHECK(y[10] == 1.0f && y[11] == 1.0f && y[15] == 1.0f);
+        vector(2, x, y, 16);
+        CHECK(isnan(y[0]) && isnan(y[12]) && y[1] == 1.0f && y[2] == 0.0f && y[5] == 1.0f && y[9] == 0.0f &&
+              y[10] == 0.5f);
+    }
+}
+
+/* ---- score models ---- */
+
+static double nn_affine_drift(void *user, double t) {
+    (void)user;
+    return -0.5 * t;
+}
+static double nn_affine_diffusion(void *user, double t) {
+    (void)user;
+    return 1.0 + t;
+}
+
+/* score = -net(x, 999 t) / std(t), or net(x, std(t)) for VE; the VJP the same way; against the oracle and its
+ * differences. */
+static void nn_score_case(ssde_sde sde, ssde_context *context) {
+    enum { ROWS = 4, DIM = 3 };
+    static const double times[ROWS] = {0.3, 0.3, 1.0, 1e-3};
+    ssde_score_net_desc desc;
+    ssde_score_net *score_net = NULL;
+    ssde_score_model model;
+    ssde_net *net;
+    oracle o;
+    int h, row;
+    size_t i;
+    float x[ROWS * DIM], v[ROWS * DIM], out[ROWS * DIM], vjp[ROWS * DIM];
+    oracle_open(&o);
+    h = oracle_conv1(&o, oracle_input(&o, 1, 1, DIM), 8);
+    h = oracle_add(&o, h, oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 6), 8), 1.0);
+    oracle_finish(&o, oracle_activate(&o, oracle_conv1(&o, h, 8), SSDE_SILU));
+    net = o.net;
+    memset(&desc, 0, sizeof desc);
+    desc.max_rows = ROWS;
+    desc.context = context;
+    CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
+    model = ssde_score_net_model(score_net);
+    CHECK(model.dim == DIM && model.max_rows == ROWS && model.score && model.vjp);
+    oracle_normals(1, 1.0, ROWS * DIM, x);
+    oracle_normals(2, 1.0, ROWS * DIM, v);
+    CHECK_FAILS(context, model.vjp(model.user, v, ROWS, vjp), SSDE_ERROR_ARGUMENT, "vjp");
+    CHECK_OK(model.score(model.user, x, times, NULL, ROWS, 1, out));
+    CHECK_OK(model.vjp(model.user, v, ROWS, vjp));
+    for (row = 0; row < ROWS; row++) {
+        ssde_coefficients at;
+        double label, factor, x_double[DIM], direction[DIM], slope = 0.0, difference = 0.0, size = 0.0;
+        float net_label, sigma;
+        int k;
+        CHECK_OK(ssde_coefficients_at(context, &sde, times[row], &at));
+        label = sde.kind == SSDE_VE ? at.std : 999.0 * times[row];
+        factor = sde.kind == SSDE_VE ? 1.0 : -1.0 / at.std;
+        CHECK_OK(ssde_score_net_label(context, &sde, times[row], &net_label, &sigma));
+        CHECK_RELATIVE(net_label, label, 2e-7);
+        CHECK_RELATIVE(sigma, at.std, 1e-7);
+        for (k = 0; k < 3; k++) {
+            uint64_t state = 9;
+            const double *expected;
+            for (i = 0; i < DIM; i++) {
+                direction[i] = oracle_normal(&state);
+                x_double[i] = (double)x[row * DIM + (int)i] + (k == 0 ? 0.0 : k == 1 ? 1e-5 : -1e-5) * direction[i];
+            }
+            expected = oracle_forward(&o, x_double, (double)net_label, (double)sigma);
+            for (i = 0; i < DIM; i++) {
+                double value = factor * expected[i];
+                /* 999 t in float moves the embedding by up to 999 2^-24 */
+                if (!k) CHECK_NEAR(out[row * DIM + (int)i], value, 1e-4 * fabs(factor) * (1.0 + fabs(expected[i])));
+                difference += (k == 1 ? 1.0 : k == 2 ? -1.0 : 0.0) * value * (double)v[row * DIM + (int)i] / 2e-5;
+            }
+        }
+        for (i = 0; i < DIM; i++) {
+            slope += (double)vjp[row * DIM + (int)i] * direction[i];
+            size += fabs((double)vjp[row * DIM + (int)i]);
+        }
+        CHECK_NEAR(slope, difference, 1e-4 * size);
+    }
+    /* rows */
+    CHECK_FAILS(context, model.vjp(model.user, v, ROWS - 1, vjp), SSDE_ERROR_ARGUMENT, "rows");
+    CHECK_FAILS(context, model.score(model.user, x, times, NULL, ROWS + 1, 0, out), SSDE_ERROR_ARGUMENT, "rows is 5");
+    CHECK_FAILS(context, model.vjp(model.user, v, ROWS, vjp), SSDE_ERROR_ARGUMENT, "vjp"); /* the last score failed */
+    CHECK_FAILS(context, model.score(model.user, x, times, NULL, 0, 0, out), SSDE_ERROR_ARGUMENT, "rows is 0");
+    CHECK_FAILS(context, model.score(model.user, NULL, times, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "NULL");
+    CHECK_FAILS(context, model.score(model.user, x, NULL, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "NULL");
+    CHECK_FAILS(context, model.score(model.user, x, times, NULL, 1, 0, NULL), SSDE_ERROR_ARGUMENT, "NULL");
+    CHECK_OK(model.score(model.user, x, times, NULL, ROWS, 0, vjp));
+    CHECK_SAME(vjp, out, sizeof out);
+    CHECK_FAILS(context, model.vjp(model.user, v, ROWS, vjp), SSDE_ERROR_ARGUMENT, "differentiate");
+    {
+        const double bad[][2] = {{0.5, -0.1}, {0.5, 1.1}, {0.5, NAN}}, zero[2] = {0.5, 0.0};
+        for (i = 0; i < 3; i++) {
+            ssde_status status = model.score(model.user, x, bad[i], NULL, 2, 0, out);
+            CHECK(status == SSDE_ERROR_ARGUMENT || status == SSDE_ERROR_NUMERIC || status == SSDE_ERROR_RANGE);
+        }
+        if (sde.kind == SSDE_VE)
+            CHECK_OK(model.score(model.user, x, zero, NULL, 2, 0, out));
+        else
+            CHECK_FAILS(context, model.score(model.user, x, zero, NULL, 2, 0, out), SSDE_ERROR_NUMERIC,
+                        "variance at t = 0");
+    }
+    ssde_score_net_destroy(score_net);
+    desc.no_derivative = 1;
+    CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
+    CHECK(ssde_score_net_model(score_net).vjp == NULL);
+    ssde_score_net_destroy(score_net);
+    oracle_close(&o);
+}
+
+static void test_nn_score_net(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_ve(0.01, 50.0), broken = ssde_ve(1.0, 0.5);
+    ssde_score_net *score_net = NULL;
+    ssde_net *net = NULL;
+    float label, sigma;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_score_case(ssde_ve(0.01, 50.0), &context);
+        nn_score_case(ssde_vp(0.1, 20.0), &context);
+        nn_score_case(ssde_subvp(0.1, 20.0), &context);
+        nn_score_case(ssde_affine(nn_affine_drift, nn_affine_diffusion, NULL), &context);
+    }
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    ssde_input(net, 1, 1, 2);
+    CHECK_STATUS(ssde_score_net_create(&score_net, net, &sde, NULL), SSDE_ERROR_ARGUMENT); /* not finished */
+    CHECK_OK(ssde_net_finish(net, 0));
+    CHECK_STATUS(ssde_score_net_create(NULL, net, &sde, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_create(&score_net, NULL, &sde, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_create(&score_net, net, NULL, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK(ssde_score_net_create(&score_net, net, &broken, NULL) != SSDE_OK && score_net == NULL);
+    CHECK_OK(ssde_score_net_create(&score_net, net, &sde, NULL));
+    CHECK(ssde_score_net_model(score_net).max_rows == 64);
+    ssde_score_net_destroy(score_net);
+    ssde_score_net_destroy(NULL);
+    CHECK(ssde_score_net_model(NULL).score == NULL);
+    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, NULL, &sigma), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, &label, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, 0.5, &label, &sigma), SSDE_ERROR_ARGUMENT);
+    ssde_net_destroy(net);
+}
+
+#define TEST_NN_LIST(X)         \
+    X(nn_golden_ddpmpp_vp)      \
+    X(nn_golden_ddpmpp_subvp)   \
+    X(nn_golden_ncsnpp_ve)      \
+    X(nn_golden_ncsnpp_ve_skip) \
+    X(nn_conv_padding)          \
+    X(nn_conv_sizes)            \
+    X(nn_conv_residual)         \
+    X(nn_parameter_order)       \
+    X(nn_group_norm)            \
+    X(nn_group_norm_extremes)   \
+    X(nn_attention)             \
+    X(nn_small_operations)      \
+    X(nn_resampling)            \
+    X(nn_embeddings)            \
+    X(nn_dropout)               \
+    X(nn_run_company)           \
+    X(nn_run_reuse)             \
+    X(nn_run_memory)            \
+    X(nn_run_errors)            \
+    X(nn_allocation)            \
+    X(nn_build_errors)          \
+    X(nn_unet_flags)            \
+    X(nn_unet_resampling)       \
+    X(nn_unet_errors)           \
+    X(nn_initialisation)        \
+    X(nn_mlp)                   \
+    X(nn_vector_functions)      \
+    X(nn_score_net)
 
 #endif

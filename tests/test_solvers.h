@@ -105,12 +105,12 @@ static double solver_golden_number(const golden_file *golden, const char *sde, c
     return value;
 }
 static void solver_golden_doubles(const golden_file *golden, const char *sde, const char *name, double *out, size_t n) {
-    char full[64];
+    char full[128];
     snprintf(full, sizeof full, "%s/%s", sde, name);
     golden_doubles(golden, full, out, n);
 }
 static void solver_golden_floats(const golden_file *golden, const char *sde, const char *name, float *out, size_t n) {
-    char full[64];
+    char full[128];
     snprintf(full, sizeof full, "%s/%s", sde, name);
     golden_floats(golden, full, out, n);
 }
@@ -119,10 +119,10 @@ static void solver_golden_floats(const golden_file *golden, const char *sde, con
 
 typedef struct solver_model {
     ssde_score_model inner;
-    double factor;            /* on the score; 1 */
-    double label;             /* times sample % 5, added to the score: a conditional model */
-    size_t fail_at;           /* the call that fails, from 1; 0: none */
-    uint64_t bad_sample;      /* gets NaN from bad_after calls on */
+    double factor;       /* on the score; 1 */
+    double label;        /* times sample % 5, added to the score: a conditional model */
+    size_t fail_at;      /* the call that fails, from 1; 0: none */
+    uint64_t bad_sample; /* gets NaN from bad_after calls on */
     size_t bad_after, calls, largest;
 } solver_model;
 
@@ -177,7 +177,8 @@ static void test_solver_grid(void) {
     CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_REFERENCE, 1e-3, 1, one));
     CHECK(one[0] == 1.0 && one[1] == 1e-3);
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.0, 12, times), SSDE_ERROR_ARGUMENT, "eps");
-    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, (double)NAN, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, (double)NAN, 12, times), SSDE_ERROR_ARGUMENT,
+                "eps");
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 0, times), SSDE_ERROR_ARGUMENT, "steps");
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 3, NULL), SSDE_ERROR_ARGUMENT, "times");
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
@@ -255,7 +256,8 @@ static ssde_status solver_draws_fill(void *user, int stream, uint32_t step, cons
     d->asked++;
     if (step >= 12 || (stream != SSDE_STREAM_CORRECTOR && stream != SSDE_STREAM_PREDICTOR)) return SSDE_ERROR_ARGUMENT;
     for (r = 0; r < rows; r++)
-        memcpy(out + r * dim, d->draws[2 * step + (stream == SSDE_STREAM_PREDICTOR)] + sample[r] * dim, dim * sizeof *out);
+        memcpy(out + r * dim, d->draws[2 * step + (stream == SSDE_STREAM_PREDICTOR)] + sample[r] * dim,
+               dim * sizeof *out);
     return SSDE_OK;
 }
 
@@ -430,15 +432,21 @@ static void test_ode_integrate(void) {
     CHECK(report.steps + report.rejected == 3 && report.status == SSDE_ERROR_CANCELLED);
     CHECK_NEAR(y[0], exp(sin(report.t)), 1e-3);
     how.progress = NULL;
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, NULL, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT, "function");
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, NULL, NULL), SSDE_ERROR_ARGUMENT, "y");
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 0, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT, "systems");
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, HUGE_VAL, y, NULL), SSDE_ERROR_ARGUMENT, "t1");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, NULL, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT,
+                "function");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, NULL, NULL), SSDE_ERROR_ARGUMENT,
+                "y");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 0, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT,
+                "systems");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, HUGE_VAL, y, NULL),
+                SSDE_ERROR_ARGUMENT, "t1");
     how.rtol = -1.0;
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT, "rtol");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_ARGUMENT,
+                "rtol");
     how.rtol = 0.0;
     y[0] = (double)NAN;
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_NUMERIC, "y[0]");
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, 1.0, y, NULL), SSDE_ERROR_NUMERIC,
+                "y[0]");
 }
 
 static void test_ode_golden(void) {
@@ -468,7 +476,8 @@ static void test_ode_golden(void) {
             evaluations = solver_golden_number(golden, folder, name);
             snprintf(name, sizeof name, "ode_steps_%s", names[level]);
             steps = solver_golden_number(golden, folder, name);
-            CHECK_OK(ssde_ode_integrate_batch(&how, solver_flow_function, &flow, 5, 4, 1.0, which ? 1e-3 : 1e-5, y, reports));
+            CHECK_OK(ssde_ode_integrate_batch(&how, solver_flow_function, &flow, 5, 4, 1.0, which ? 1e-3 : 1e-5, y,
+                                              reports));
             for (i = 0; i < 20; i++) CHECK_NEAR(y[i], expected[i], 1e-9 * (1.0 + fabs(expected[i])));
             CHECK_NEAR(reports[0].evaluations, evaluations, 0.0);
             CHECK_NEAR(flow.calls, evaluations, 0.0);
@@ -531,7 +540,9 @@ static void test_flow_gaussian(void) {
         CHECK_OK(ssde_decode(&sde, &model, &how, 0, 4, latent, back, reports));
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         for (i = 0; i < 12; i++)
-            CHECK_NEAR(back[i], 0.3 + c.mean * 0.25 / (c.mean * c.mean * 0.25 + c.std * c.std) * ((double)x[i] - c.mean * 0.3), 2e-6);
+            CHECK_NEAR(back[i],
+                       0.3 + c.mean * 0.25 / (c.mean * c.mean * 0.25 + c.std * c.std) * ((double)x[i] - c.mean * 0.3),
+                       2e-6);
         CHECK(reports[0].evaluations % 6 == 3);
         ssde_mixture_destroy(mixture);
     }
@@ -561,8 +572,10 @@ static void test_flow_golden(void) {
             how.eps = which ? 1e-3 : 1e-5;
             how.given_start = 1;
             solver_golden_floats(golden, solver_sde_names[which], "ode_init", x, 20);
-            solver_golden_floats(golden, solver_sde_names[which], level ? "ode_out_tol0.001" : "ode_out_tol1e-05", expected, 20);
-            evaluations = solver_golden_number(golden, solver_sde_names[which], level ? "ode_nfev_tol0.001" : "ode_nfev_tol1e-05");
+            solver_golden_floats(golden, solver_sde_names[which], level ? "ode_out_tol0.001" : "ode_out_tol1e-05",
+                                 expected, 20);
+            evaluations = solver_golden_number(golden, solver_sde_names[which],
+                                               level ? "ode_nfev_tol0.001" : "ode_nfev_tol1e-05");
             CHECK_OK(ssde_sample_ode_batch(&sde, &model, &how, &rng, 5, x, reports));
             CHECK_NEAR(reports[4].evaluations, evaluations, level ? 0.0 : 12.0);
             CHECK_ARRAY(x, expected, 20, level ? 1e-5 : 1e-4);
@@ -591,7 +604,8 @@ static void test_likelihood_golden(void) {
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
         ssde_rng rng = ssde_rng_seed(1);
-        double data[20], latent[20], log_density[5], y[25], prior, evaluations = solver_golden_number(golden, folder, "nll_nfev");
+        double data[20], latent[20], log_density[5], y[25], prior,
+            evaluations = solver_golden_number(golden, folder, "nll_nfev");
         float x[20], codes[20];
         size_t r, j;
         solver_golden_doubles(golden, folder, "nll_data", data, 20);
@@ -628,7 +642,8 @@ static void test_likelihood_golden(void) {
             CHECK_NEAR(results[r].log_density, log_density[r], 1e-3); /* both are off by a tolerance of 1e-5 per step */
             CHECK_NEAR(results[r].bits_per_dim, -results[r].log_density / (4.0 * log(2.0)), 1e-12);
             CHECK(results[r].standard_error == 0.0 && !results[r].approximate);
-            for (j = 0; j < 4; j++) CHECK_NEAR(codes[4 * r + j], latent[4 * r + j], 1e-3 * (1.0 + fabs(latent[4 * r + j])));
+            for (j = 0; j < 4; j++)
+                CHECK_NEAR(codes[4 * r + j], latent[4 * r + j], 1e-3 * (1.0 + fabs(latent[4 * r + j])));
         }
         how.joint_error = 0;
         CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, 5, x, results));
@@ -687,7 +702,8 @@ static void test_likelihood_mixtures(void) {
                 solver_density(&m, &first, point, &start, score, &laplacian);
                 for (j = 0; j < dim; j++) point[j] = (double)codes[r * dim + j];
                 solver_density(&m, &last, point, &end, score, &laplacian);
-                CHECK_NEAR(results[r].log_density, start + prior[r] - end, 1e-4 * (double)dim); /* some 50 steps of 1e-6 or 1e-5 */
+                CHECK_NEAR(results[r].log_density, start + prior[r] - end,
+                           1e-4 * (double)dim); /* some 50 steps of 1e-6 or 1e-5 */
                 mean += results[r].bits_per_dim / (double)n;
             }
             summary = ssde_likelihood_summarise(results, n);
@@ -705,7 +721,8 @@ static void test_likelihood_ring(void) {
     static const double expected[3][5] = {{0.6779869, -3.5687428, -39.3163393, -5.7586741, 0.5843618},
                                           {0.6877434, -3.6011509, -39.7065295, -5.8115139, 0.5932394},
                                           {0.6878250, -3.6015232, -39.7105546, -5.8118630, 0.5933210}};
-    static const size_t evaluations[3][5] = {{122, 122, 146, 134, 116}, {68, 104, 146, 104, 68}, {80, 128, 158, 122, 80}};
+    static const size_t evaluations[3][5] = {
+        {122, 122, 146, 134, 116}, {68, 104, 146, 104, 68}, {80, 128, 158, 122, 80}};
     solver_mixture m = solver_ring();
     int which, i;
     for (which = 0; which < 3; which++) {
@@ -742,7 +759,8 @@ static void test_likelihood_ring(void) {
         model = ssde_mixture_model(mixture, &sde);
         how.trace = SSDE_TRACE_EXACT;
         CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, 5, x, results));
-        for (i = 0; i < 5; i++) CHECK_NEAR(results[i].log_density, expected[which][i], 3e-3); /* tolerance 1e-5 per step */
+        for (i = 0; i < 5; i++)
+            CHECK_NEAR(results[i].log_density, expected[which][i], 3e-3); /* tolerance 1e-5 per step */
         ssde_mixture_destroy(mixture);
     }
 }
@@ -772,8 +790,8 @@ static void test_likelihood_integers(void) {
         CHECK_NEAR(integers[k].log_density, reals[k].log_density, 1e-12);
         CHECK_NEAR(integers[k].bits_per_dim, reals[k].bits_per_dim + 3.0, 1e-12);
     }
-    /* Probabilities of all 16 integers of one dimension sum to no more than the Gaussian's mass on [-1, 1], and come near
-       it: E_u log p <= log E_u p, and within an interval the density changes little. */
+    /* Probabilities of all 16 integers of one dimension sum to no more than the Gaussian's mass on [-1, 1], and come
+       near it: E_u log p <= log E_u p, and within an interval the density changes little. */
     ssde_mixture_destroy(mixture);
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.0, 0.5));
     model = ssde_mixture_model(mixture, &sde);
@@ -785,9 +803,11 @@ static void test_likelihood_integers(void) {
     }
     CHECK_NEAR(total, erf(1.0 / (0.5 * sqrt(2.0))), 0.03); /* 16 draws of u, each shifting its density by about 5% */
     x[1] = 16.0f;
-    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, 2, x, integers), SSDE_ERROR_ARGUMENT, "x[1][0] is 16");
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, 2, x, integers), SSDE_ERROR_ARGUMENT,
+                "x[1][0] is 16");
     x[1] = 1.5f;
-    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, 2, x, integers), SSDE_ERROR_ARGUMENT, "whole number");
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, 2, x, integers), SSDE_ERROR_ARGUMENT,
+                "whole number");
     x[1] = (float)NAN;
     CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, 2, x, integers), SSDE_ERROR_NUMERIC, "x[1][0]");
     x[1] = 1.0f;
@@ -898,8 +918,8 @@ static void solver_statistics(const solver_mixture *m, const ssde_coefficients *
     }
 }
 
-/* The largest distance of x's statistics from those of exact draws from p_eps, in standard deviations of the latter over
-   repeated sets of the same size. */
+/* The largest distance of x's statistics from those of exact draws from p_eps, in standard deviations of the latter
+   over repeated sets of the same size. */
 static double solver_distance(const solver_mixture *m, ssde_mixture *mixture, const ssde_sde *sde, double eps,
                               const float *x, size_t n) {
     static const double repeats = 30.0;
@@ -975,7 +995,8 @@ static void test_sampler_statistics(void) {
                 } else
                     CHECK_OK(ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL));
                 distance = solver_distance(&m, mixture, &sde, 1e-3, x, n);
-                /* Six statistics of 27 runs stay below 5 by chance and the steps' own error; half a score is far off. */
+                /* Six statistics of 27 runs stay below 5 by chance and the steps' own error; half a score is far off.
+                 */
                 if (wrong ? !(distance > 20.0) : !(distance < 5.0))
                     check_report(__FILE__, __LINE__, "%s, way %d, %s score: %.2f standard deviations",
                                  solver_sde_names[which], (int)way, wrong ? "half the" : "the", distance);
@@ -1048,7 +1069,8 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
         how.corrector_first = way == 4;
         how.probability_flow = way == 5;
         if (way == 5) how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
-        if (way == 6 && task->known) how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
+        if (way == 6 && task->known)
+            how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
         how.progress = task->progress, how.user = task->user;
         status = ssde_sample(task->sde, task->model, &how, &rng, n, x);
     } else if (way < 9) {
@@ -1164,7 +1186,8 @@ static void test_sampler_driver(void) {
             int predict = first == how.corrector_first;
             for (i = 0; i < N; i++) t[i] = times[!predict && !how.corrector_first];
             CHECK_OK(model.score(model.user, y, t, sample, N, 0, score));
-            CHECK_OK(ssde_random_normal(NULL, 5, predict ? SSDE_STREAM_PREDICTOR : SSDE_STREAM_CORRECTOR, 0, sample, N, DIM, z));
+            CHECK_OK(ssde_random_normal(NULL, 5, predict ? SSDE_STREAM_PREDICTOR : SSDE_STREAM_CORRECTOR, 0, sample, N,
+                                        DIM, z));
             if (predict)
                 CHECK_OK(ssde_predictor_step(&sde, &how, y, score, z, t, t_next, N, DIM, y, NULL));
             else
@@ -1199,9 +1222,12 @@ static void test_sampler_threads(void) {
     task.sde = &sde, task.model = &model, task.known = data, task.mask = mask, task.data = data;
     task.dim = DIM, task.steps = 2;
     for (way = 0; way < SOLVER_WAYS - 1; way++) { /* the exact trace has nothing more in parallel than way 9 */
-        size_t rows = way < 7 ? n : 40;
+        size_t rows = way < 7 ? n : 300;
         task.context = NULL;
         CHECK_OK(solver_run(&task, way, 0, rows, first));
+        CHECK_OK(solver_run(&task, way, 0, 70, x)); /* several blocks are the same as several calls */
+        CHECK_OK(solver_run(&task, way, 70, rows - 70, x + 70 * DIM));
+        CHECK_SAME(x, first, rows * DIM * sizeof *x);
         for (threads = 1; threads <= 3; threads++) {
             ssde_context context;
             solver_threads hook;
@@ -1422,8 +1448,8 @@ static void test_sampler_memory(void) {
 
 /* ---- inpainting ---- */
 
-/* Three overlapping modes along the diagonal: a correlated cloud. Between modes far apart, replacing the known part cannot
-   choose without bias, as the noisy known part says little while the choice is made. */
+/* Three overlapping modes along the diagonal: a correlated cloud. Between modes far apart, replacing the known part
+   cannot choose without bias, as the noisy known part says little while the choice is made. */
 static solver_mixture solver_cloud(void) {
     solver_mixture m;
     size_t i;
@@ -1478,12 +1504,14 @@ static void test_inpainting_conditional(void) {
             how.eps = 1e-3;
             CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
             for (r = 0; r < n; r++) {
-                if (x[2 * r] != known[0]) check_report(__FILE__, __LINE__, "row %d: known is %g", (int)r, (double)x[2 * r]);
+                if (x[2 * r] != known[0])
+                    check_report(__FILE__, __LINE__, "row %d: known is %g", (int)r, (double)x[2 * r]);
                 mean += (double)x[2 * r + 1] / (double)n;
                 square += (double)x[2 * r + 1] * (double)x[2 * r + 1] / (double)n;
             }
             solver_conditional(&m, (double)known[0], &expected_mean, &expected_variance);
-            error = sqrt(expected_variance / (double)n); /* of the mean; the method's own bias was measured as 0.05 and 4% */
+            error = sqrt(expected_variance /
+                         (double)n); /* of the mean; the method's own bias was measured as 0.05 and 4% */
             CHECK_NEAR(mean, expected_mean, 0.05 + 4.0 * error);
             CHECK_NEAR(sqrt(square - mean * mean), sqrt(expected_variance), 0.02 + 4.0 * error);
         }
@@ -1524,9 +1552,10 @@ static void solver_follow(void *user, size_t step, double t, const float *x, siz
     CHECK_NEAR(x[0], c.mean * 2.0 + c.std * 0.5, 1e-6);
 }
 static void test_inpainting_addresses(void) {
-    static const int streams[10] = {SSDE_STREAM_PRIOR,     SSDE_STREAM_CONDITION, SSDE_STREAM_PREDICTOR, SSDE_STREAM_CONDITION,
-                                    SSDE_STREAM_CORRECTOR, SSDE_STREAM_CONDITION, SSDE_STREAM_PREDICTOR, SSDE_STREAM_CONDITION,
-                                    SSDE_STREAM_CORRECTOR, SSDE_STREAM_CONDITION};
+    static const int streams[10] = {SSDE_STREAM_PRIOR,     SSDE_STREAM_CONDITION, SSDE_STREAM_PREDICTOR,
+                                    SSDE_STREAM_CONDITION, SSDE_STREAM_CORRECTOR, SSDE_STREAM_CONDITION,
+                                    SSDE_STREAM_PREDICTOR, SSDE_STREAM_CONDITION, SSDE_STREAM_CORRECTOR,
+                                    SSDE_STREAM_CONDITION};
     static const uint32_t steps[10] = {0, 0, 0, 1, 0, 2, 1, 3, 1, 4};
     static const float known[2] = {2.0f, 9.0f}, mask[2] = {1.0f, 0.0f};
     static const double times[3] = {1.0, 0.3, 0.1};
@@ -1612,8 +1641,8 @@ static void test_inpainting_values(void) {
         }
     }
     ssde_mixture_destroy(mixture);
-    /* Unknown values are denoised (the reference computes their mean from the noisy x): data all but at a point, and std(eps)
-       0.06, of which nothing may be left. */
+    /* Unknown values are denoised (the reference computes their mean from the noisy x): data all but at a point, and
+       std(eps) 0.06, of which nothing may be left. */
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.4, 1e-3));
     model = ssde_mixture_model(mixture, &sde);
     for (i = 0; i < DIM; i++) known[i] = 0.4f;
@@ -1628,29 +1657,29 @@ static void test_inpainting_values(void) {
     free(plain);
 }
 
-#define TEST_SOLVERS_LIST(X)                                                                                           \
-    X(solver_grid)                                                                                                     \
-    X(solver_golden_updates)                                                                                           \
-    X(solver_golden_run)                                                                                               \
-    X(ode_integrate)                                                                                                   \
-    X(ode_golden)                                                                                                      \
-    X(flow_gaussian)                                                                                                   \
-    X(flow_golden)                                                                                                     \
-    X(likelihood_golden)                                                                                               \
-    X(likelihood_mixtures)                                                                                             \
-    X(likelihood_ring)                                                                                                 \
-    X(likelihood_integers)                                                                                             \
-    X(likelihood_probes)                                                                                               \
-    X(sampler_statistics)                                                                                              \
-    X(sampler_identity)                                                                                                \
-    X(sampler_driver)                                                                                                  \
-    X(sampler_threads)                                                                                                 \
-    X(sampler_bad_input)                                                                                               \
-    X(sampler_failures)                                                                                                \
-    X(sampler_report)                                                                                                  \
-    X(sampler_memory)                                                                                                  \
-    X(inpainting_conditional)                                                                                          \
-    X(inpainting_addresses)                                                                                            \
+#define TEST_SOLVERS_LIST(X)  \
+    X(solver_grid)            \
+    X(solver_golden_updates)  \
+    X(solver_golden_run)      \
+    X(ode_integrate)          \
+    X(ode_golden)             \
+    X(flow_gaussian)          \
+    X(flow_golden)            \
+    X(likelihood_golden)      \
+    X(likelihood_mixtures)    \
+    X(likelihood_ring)        \
+    X(likelihood_integers)    \
+    X(likelihood_probes)      \
+    X(sampler_statistics)     \
+    X(sampler_identity)       \
+    X(sampler_driver)         \
+    X(sampler_threads)        \
+    X(sampler_bad_input)      \
+    X(sampler_failures)       \
+    X(sampler_report)         \
+    X(sampler_memory)         \
+    X(inpainting_conditional) \
+    X(inpainting_addresses)   \
     X(inpainting_values)
 
 #endif

@@ -1,0 +1,130 @@
+/* Prints hashes of the bits that samplers, an ODE and training produce, one per line. On one machine they are the same
+   whatever compiler, optimisation level, language and number of threads built and ran them: .ci/run compares.
+
+       cc -O2 -o digest tests/compile/digest.c -lm && ./digest scalar          or neon, avx2, avx512 */
+#define SCORESDE_IMPLEMENTATION
+#include "../../scoresde.h"
+#include "../../scoresde_nn.h"
+#include "../../scoresde_solvers.h"
+
+enum { SAMPLES = 37, DIM = 2, IMAGES = 5, PIXELS = 8 * 8 };
+static float x[SAMPLES * DIM], image[IMAGES * PIXELS];
+static ssde_context context;
+
+static void check(ssde_status status) {
+    if (status == SSDE_OK) return;
+    fprintf(stderr, "%s: %s\n", ssde_status_text(status), context.error);
+    exit(1);
+}
+
+/* FNV-1a */
+static void digest(const char *name, const void *data, size_t size) {
+    const unsigned char *bytes = (const unsigned char *)data;
+    uint64_t hash = 14695981039346656037u;
+    size_t i;
+    for (i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
+    printf("%-24s %08lx%08lx\n", name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xffffffffu));
+}
+
+static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor predictor, ssde_corrector corrector,
+                           const ssde_score_model *model) {
+    ssde_rng rng = ssde_rng_seed(7);
+    ssde_sampler_desc how;
+    memset(&how, 0, sizeof how);
+    how.steps = 50;
+    how.predictor = predictor;
+    how.corrector = corrector;
+    how.context = &context;
+    check(ssde_sample(sde, model, &how, &rng, SAMPLES, x));
+    digest(name, x, sizeof x);
+}
+
+static void digest_solvers(void) {
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
+    ssde_mixture *ring;
+    ssde_score_model model;
+    ssde_rng rng = ssde_rng_seed(8);
+    ssde_flow_desc flow;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result results[SAMPLES];
+    double densities[SAMPLES];
+    size_t i;
+    check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
+    model = ssde_mixture_model(ring, &vp);
+    digest_sampler("Euler-Maruyama, VP", &vp, SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, &model);
+    memset(&flow, 0, sizeof flow);
+    flow.context = &context;
+    check(ssde_sample_ode(&vp, &model, &flow, &rng, SAMPLES, x, NULL));
+    digest("probability flow, VP", x, sizeof x);
+    price.context = &context;
+    check(ssde_likelihood(&vp, &model, &price, &rng, SAMPLES, x, results));
+    for (i = 0; i < SAMPLES; i++) densities[i] = results[i].log_density;
+    digest("likelihood, VP", densities, sizeof densities);
+    model = ssde_mixture_model(ring, &ve);
+    digest_sampler("Langevin, VE", &ve, SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, &model);
+    ssde_mixture_destroy(ring);
+}
+
+/* A few steps of training, then a score and its derivative. */
+static void digest_net(const char *name, ssde_net *net, const float *data, size_t rows, float *out) {
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_train_desc how = ssde_train_defaults(&sde);
+    ssde_trainer *trainer;
+    ssde_score_net *score_net;
+    ssde_score_model model;
+    ssde_score_net_desc shape;
+    ssde_batch batch;
+    double loss, t[SAMPLES];
+    int step;
+    size_t row;
+    how.batch = rows;
+    how.lr = 1e-2;
+    how.warmup = 3;
+    how.context = &context;
+    check(ssde_trainer_create(&trainer, net, &sde, &how));
+    memset(&batch, 0, sizeof batch);
+    batch.x = data;
+    batch.rows = rows;
+    for (step = 0; step < 6; step++) check(ssde_train_step(trainer, &batch, &loss));
+    digest(name, &loss, sizeof loss);
+    ssde_trainer_destroy(trainer);
+    memset(&shape, 0, sizeof shape);
+    shape.context = &context;
+    check(ssde_score_net_create(&score_net, net, &sde, &shape));
+    model = ssde_score_net_model(score_net);
+    for (row = 0; row < rows; row++) t[row] = 0.1 + 0.01 * (double)row;
+    check(model.score(model.user, data, t, NULL, rows, 1, out));
+    digest("    score", out, rows * model.dim * sizeof *out);
+    check(model.vjp(model.user, data, rows, out));
+    digest("    vjp", out, rows * model.dim * sizeof *out);
+    ssde_score_net_destroy(score_net);
+    ssde_net_destroy(net);
+}
+
+int main(int argc, char **argv) {
+    static float out[SAMPLES * DIM], image_out[IMAGES * PIXELS];
+    ssde_mlp_desc mlp = ssde_mlp(DIM);
+    ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
+    ssde_net *net;
+    int tier, found = 0;
+    for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
+        if (argc != 2 || strcmp(argv[1], ssde_tier_name((ssde_tier)tier))) continue;
+        context.tier = (ssde_tier)tier;
+        found = ssde_tier_used(&context) == context.tier;
+    }
+    if (!found) {
+        fprintf(stderr, "usage: digest TIER, one that this machine has\n");
+        return 2;
+    }
+    digest_solvers();
+    mlp.context = unet.context = &context;
+    check(ssde_mlp_create(&net, &mlp));
+    digest_net("MLP, loss", net, x, SAMPLES, out);
+    unet.nf = 8;
+    unet.num_levels = 2;
+    unet.num_res_blocks = 1;
+    check(ssde_unet_create(&net, &unet));
+    check(ssde_random_normal(&context, 9, SSDE_STREAM_USER, 0, NULL, IMAGES, PIXELS, image));
+    digest_net("U-Net, loss", net, image, IMAGES, image_out);
+    return 0;
+}

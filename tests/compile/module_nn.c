@@ -1,0 +1,3 @@
+/* The networks' implementation and nothing else. */
+#define SCORESDE_NN_IMPLEMENTATION
+#include "../../scoresde_nn.h"
