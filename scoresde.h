@@ -78,16 +78,16 @@ extern "C" {
 /* >>status */
 
 /* name, text */
-#define SSDE_STATUS_LIST(X)                                                                                            \
-    X(SSDE_OK, "no error")                                                                                             \
-    X(SSDE_ERROR_ARGUMENT, "an argument is missing or out of its range")                                               \
-    X(SSDE_ERROR_SHAPE, "shapes do not fit each other")                                                                \
-    X(SSDE_ERROR_MEMORY, "the allocator returned no memory")                                                           \
-    X(SSDE_ERROR_FILE, "a file cannot be opened, read or written")                                                     \
-    X(SSDE_ERROR_FORMAT, "a file's content is not what its format allows")                                             \
-    X(SSDE_ERROR_NUMERIC, "a number is not finite")                                                                    \
-    X(SSDE_ERROR_LIMIT, "a limit on evaluations or step sizes was reached")                                            \
-    X(SSDE_ERROR_CANCELLED, "the progress callback asked to stop")                                                     \
+#define SSDE_STATUS_LIST(X)                                                 \
+    X(SSDE_OK, "no error")                                                  \
+    X(SSDE_ERROR_ARGUMENT, "an argument is missing or out of its range")    \
+    X(SSDE_ERROR_SHAPE, "shapes do not fit each other")                     \
+    X(SSDE_ERROR_MEMORY, "the allocator returned no memory")                \
+    X(SSDE_ERROR_FILE, "a file cannot be opened, read or written")          \
+    X(SSDE_ERROR_FORMAT, "a file's content is not what its format allows")  \
+    X(SSDE_ERROR_NUMERIC, "a number is not finite")                         \
+    X(SSDE_ERROR_LIMIT, "a limit on evaluations or step sizes was reached") \
+    X(SSDE_ERROR_CANCELLED, "the progress callback asked to stop")          \
     X(SSDE_ERROR_UNSUPPORTED, "this combination is not supported")
 
 #define SSDEI_STATUS_NAME(name, text) name,
@@ -118,10 +118,10 @@ typedef struct ssde_context {
     void (*log)(void *user, const char *text);
     /* Calls function(argument, i) for every i < count, on any threads in any order; returns when all are done. */
     void (*parallel_for)(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument);
-    void *user;      /* first argument of the four functions above */
-    ssde_tier tier;  /* the best tier that may be used; SSDE_TIER_BEST is no limit */
-    int threads;     /* how many pieces work is cut into, each with its own workspace: 0 takes OpenMP's number of threads,
-                        or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
+    void *user;     /* first argument of the four functions above */
+    ssde_tier tier; /* the best tier that may be used; SSDE_TIER_BEST is no limit */
+    int threads; /* how many pieces work is cut into, each with its own workspace: 0 takes OpenMP's number of threads,
+                    or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
 
@@ -178,8 +178,8 @@ typedef enum ssde_unary_op {
 } ssde_unary_op;
 typedef enum ssde_reduce_op { SSDE_SUM, SSDE_MEAN, SSDE_MIN, SSDE_MAX } ssde_reduce_op;
 
-/* out = a (op) b. out->data is the caller's, its shape must be the broadcast shape of a and b; out may be a or b when it
-   has that operand's shape. */
+/* out = a (op) b. out->data is the caller's, its shape must be the broadcast shape of a and b; out may be a or b when
+   it has that operand's shape. */
 ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const ssde_tensor *a, const ssde_tensor *b,
                                ssde_tensor *out);
 /* out = op(a), same shape; out may be a. */
@@ -194,7 +194,8 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
 
 /* Files. Loading allocates tensor->data; every length is checked against the file before memory is taken. Saving writes
    aside, flushes and renames, so that an old file is whole until the new one is.
-   .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved as <f4. */
+   .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved
+   as <f4. */
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor);
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor);
 /* IDX (MNIST, Fashion-MNIST), unsigned bytes of 1 to 4 axes; images [n,h,w] become [n,h,w,1]. Values 0..255. */
@@ -210,8 +211,9 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
                             double high, unsigned char *pixels, int *width, int *height);
 
 /* >>random
-   Philox4x32-10 (Salmon et al. 2011). key = seed; counter words = element / 4 (32 bits), step (32), sample (48 bits: low
-   32, then high 16 below), stream (16). Word element % 4 serves the element. No state: a draw is addressed, not taken. */
+   Philox4x32-10 (Salmon et al. 2011). key = seed; counter words = element / 4 (32 bits), step (32), sample (48 bits:
+   low 32, then high 16 below), stream (16). Word element % 4 serves the element. No state: a draw is addressed, not
+   taken. */
 
 typedef enum ssde_stream {
     SSDE_STREAM_PRIOR,
@@ -242,8 +244,8 @@ ssde_rng ssde_rng_seed(uint64_t seed);
 void ssde_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words[4]);
 
 /* out[rows, dim]: row r holds elements 0 ... dim-1 of sample[r] (of sample r where sample is NULL).
-   words: the generator's. uniform: (word >> 8) / 2^24, in [0, 1). normal: Box-Muller on each pair of words, at most 6.7 in
-   size. sign: +1 or -1. The same bits on every tier. Errors: dim above 2^32, a sample number of 2^48 or more. */
+   words: the generator's. uniform: (word >> 8) / 2^24, in [0, 1). normal: Box-Muller on each pair of words, at most 6.7
+   in size. sign: +1 or -1. The same bits on every tier. Errors: dim above 2^32, a sample number of 2^48 or more. */
 ssde_status ssde_random_words(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
                               size_t rows, size_t dim, uint32_t *out);
 ssde_status ssde_random_uniform(ssde_context *context, uint64_t seed, int stream, uint32_t step, const uint64_t *sample,
@@ -263,17 +265,17 @@ typedef struct ssde_noise_source {
     void *user;
 } ssde_noise_source;
 
-/* Uniform dequantisation of integer data 0 ... levels-1: out = low + (high - low) (values + u) / levels, u in [0, 1) drawn
-   under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be the same. */
+/* Uniform dequantisation of integer data 0 ... levels-1: out = low + (high - low) (values + u) / levels, u in [0, 1)
+   drawn under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be the same. */
 ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
                             const float *values, size_t rows, size_t dim, double levels, double low, double high,
                             float *out);
 
 /* >>model
-   Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the batch,
-   so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp` differentiates
-   the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid and unchanged until
-   then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+   Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the
+   batch, so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp`
+   differentiates the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid
+   and unchanged until then. One model is used by one thread at a time. A function may use ssde_fail to report. */
 typedef struct ssde_score_model {
     size_t dim;      /* floats per sample */
     size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
@@ -286,15 +288,15 @@ typedef struct ssde_score_model {
 } ssde_score_model;
 
 /* >>sde
-   Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper, section 3.4
-   and appendix B. */
+   Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
+   section 3.4 and appendix B. */
 
 typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE } ssde_sde_kind;
 
 /* A plain value; check with ssde_sde_check, as every function that takes one does. */
 typedef struct ssde_sde {
     ssde_sde_kind kind;
-    double beta_min, beta_max;   /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
+    double beta_min, beta_max; /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
     double sigma_min, sigma_max; /* VE: std(t) = sigma_min (sigma_max / sigma_min)^t; 0 < sigma_min < sigma_max; note
                                     std(0) = sigma_min, the paper's convention */
     int N;                       /* number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
@@ -325,8 +327,8 @@ typedef struct ssde_coefficients {
 /* t in [0, 1]. */
 ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, double t, ssde_coefficients *out);
 
-/* x(t) = m(t) x0 + std(t) z for rows of length dim; t [rows] in [0, 1]. out may be x0 or z. A result that is not finite is
-   SSDE_ERROR_NUMERIC and names its row. */
+/* x(t) = m(t) x0 + std(t) z for rows of length dim; t [rows] in [0, 1]. out may be x0 or z. A result that is not finite
+   is SSDE_ERROR_NUMERIC and names its row. */
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out);
 /* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13).
@@ -340,13 +342,14 @@ typedef struct ssde_step {
 } ssde_step;
 typedef enum ssde_discretisation {
     /* VP: DDPM's x_i = sqrt(1 - beta_i) x + sqrt(beta_i) z. VE: SMLD's sqrt(sigma_i^2 - sigma_{i-1}^2) z. sub-VP:
-       sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance after i
-       steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine: Euler's. */
+       sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance
+       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine:
+       Euler's. */
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
 } ssde_discretisation;
-/* The step of index i = trunc(t (N - 1)), N = sde->N, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N - 1) gives i, so
-   that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max. */
+/* The step of index i = trunc(t (N - 1)), N = sde->N, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N - 1) gives
+   i, so that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max. */
 ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
                             ssde_step *out);
 /* Marginal of the discrete-time forms at index 0 <= i < N: VP sqrt(abar_i), sqrt(1 - abar_i); VE 1, sigma_i; sub-VP
@@ -376,16 +379,17 @@ typedef enum ssde_weighting {
 typedef struct ssde_loss_desc {
     ssde_parameterisation output;
     ssde_weighting weighting;
-    int half_sum;          /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
-    int discrete;          /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
-                              SSDE_WEIGHT_STD2 only; not for affine SDEs */
-    int importance_times;  /* t with density proportional to g^2 / std^2, losses weighted back; continuous VE, VP, sub-VP */
-    double eps;            /* smallest t of the continuous losses; 0: 1e-5 */
+    int half_sum;         /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
+    int discrete;         /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
+                             SSDE_WEIGHT_STD2 only; not for affine SDEs */
+    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous VE, VP, sub-VP
+                           */
+    double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
 
-/* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so that
-   its expectation is that of uniform t (all 1 without importance_times). */
+/* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so
+   that its expectation is that of uniform t (all 1 without importance_times). */
 ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
                             const uint64_t *sample, size_t rows, double *t, double *weight);
 /* The mean and std of x given x0 at t under desc (continuous or discrete); either may be NULL. */
@@ -394,24 +398,25 @@ ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, 
 ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, const float *x0, const float *z,
                               const double *t, size_t rows, size_t dim, float *out);
 /* losses[rows] (weighted; weight may be NULL) and, unless gradient is NULL, gradient[rows, dim] = scale * d losses[r] /
-   d output[r]. xt and z are what ssde_loss_perturb made and was given; x0 = (xt - std z) / m. A NaN or infinity anywhere is
-   SSDE_ERROR_NUMERIC and names its row. gradient may be output. */
+   d output[r]. xt and z are what ssde_loss_perturb made and was given; x0 = (xt - std z) / m. A NaN or infinity
+   anywhere is SSDE_ERROR_NUMERIC and names its row. gradient may be output. */
 ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient);
-/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0, m(t) > 0. out may
-   be in or x. NaNs and infinities pass through. */
+/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0, m(t) > 0.
+   out may be in or x. NaNs and infinities pass through. */
 ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
-                                ssde_parameterisation to, const float *x, const double *t, const float *in,
-                                size_t rows, size_t dim, float *out);
+                                ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
+                                size_t dim, float *out);
 
 /* >>mixture
    A mixture of Gaussians with diagonal covariances stays one under every SDE here, component k with mean m(t) mu_k and
-   variance m(t)^2 sigma_k^2 + std(t)^2: density, score and its derivative are exact at every t. Oracles for tests, and a
-   first toy. */
+   variance m(t)^2 sigma_k^2 + std(t)^2: density, score and its derivative are exact at every t. Oracles for tests, and
+   a first toy. */
 typedef struct ssde_mixture ssde_mixture;
 
-/* weights [components] positive (normalised here); means and stds [components, dim], stds >= 0. The arrays are copied. */
+/* weights [components] positive (normalised here); means and stds [components, dim], stds >= 0. The arrays are
+   copied. */
 ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
                                 const double *weights, const double *means, const double *stds);
 /* One component with the same mean and std in every dimension: an isotropic Gaussian. */
@@ -421,15 +426,15 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
                              double std);
 void ssde_mixture_destroy(ssde_mixture *mixture);
 
-/* log p_t(x) in nats, [rows]; and, unless NULL, the score [rows, dim] in double. x in double, t in [0, 1]. Where a variance
-   is exactly zero, or x is not finite: SSDE_ERROR_NUMERIC. */
+/* log p_t(x) in nats, [rows]; and, unless NULL, the score [rows, dim] in double. x in double, t in [0, 1]. Where a
+   variance is exactly zero, or x is not finite: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, const double *x, const double *t,
                                   size_t rows, double *log_density, double *score);
 /* Exact draws from p_0 [rows, dim] and the component each came from (may be NULL). Stream SSDE_STREAM_MIXTURE. */
 ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component);
-/* The mixture as a score model under a copy of *sde, with VJP; computed in double, t in [0, 1]. The mixture keeps that copy:
-   a second call rebinds models made before. A row that is not finite gives NaNs in its row only. An sde or mixture that is
-   not valid is refused by the model's first score. */
+/* The mixture as a score model under a copy of *sde, with VJP; computed in double, t in [0, 1]. The mixture keeps that
+   copy: a second call rebinds models made before. A row that is not finite gives NaNs in its row only. An sde or
+   mixture that is not valid is refused by the model's first score. */
 ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 
 #ifdef __cplusplus
@@ -439,7 +444,7 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 
 /* >>internals
    What the three implementations share. Names begin with ssdei_ and are nobody else's business. */
-#if defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION) ||                                       \
+#if defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION) || \
     defined(SCORESDE_NN_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)
 #ifndef SSDEI_INTERNALS
 #define SSDEI_INTERNALS
@@ -452,8 +457,8 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #include <stdlib.h>
 #include <string.h>
 
-/* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level cannot
-   change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.) */
+/* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level
+   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.) */
 #if defined(__clang__)
 #define SSDEI_BEGIN _Pragma("STDC FP_CONTRACT OFF")
 #define SSDEI_END
@@ -468,7 +473,7 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #define SSDEI_END
 #endif
 
-#if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) &&                      \
+#if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define SSDEI_X86 1
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
@@ -536,18 +541,18 @@ void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, siz
 size_t ssdei_first_nonfinite(const float *values, size_t count);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
-#define ssdei_try(call)                                                                                                \
-    do {                                                                                                               \
-        ssde_status ssdei_status_ = (call);                                                                            \
-        if (ssdei_status_ != SSDE_OK) return ssdei_status_;                                                            \
+#define ssdei_try(call)                                     \
+    do {                                                    \
+        ssde_status ssdei_status_ = (call);                 \
+        if (ssdei_status_ != SSDE_OK) return ssdei_status_; \
     } while (0)
 
 /* ---- files ---- */
 
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
-/* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and renames,
-   or removes the partial file and reports the first failure. */
+/* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
+   renames, or removes the partial file and reports the first failure. */
 typedef struct ssdei_writer {
     ssde_context *context;
     const char *path;
@@ -572,13 +577,13 @@ typedef struct ssdei_epilogue {
 
 typedef struct ssdei_kernels {
     ssde_tier tier;
-    size_t width;      /* floats per vector */
-    size_t tile_rows;  /* register tile of the products */
+    size_t width;     /* floats per vector */
+    size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
     /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][k] *
-       packed[(q * depth + k) * tile_columns + column]: the one product that convolutions, linear layers and attention are
-       made of. Rows of A are found through pointers, so that a 3x3 convolution needs no gathered copy; rows beyond `rows`
-       point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever the tile. */
+       packed[(q * depth + k) * tile_columns + column]: the one product that convolutions, linear layers and attention
+       are made of. Rows of A are found through pointers, so that a 3x3 convolution needs no gathered copy; rows beyond
+       `rows` point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever the tile. */
     void (*tile)(size_t taps, size_t depth, const float *const *a, const float *packed, float *c, size_t stride,
                  size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
     /* c[rows <= tile_rows, columns <= tile_columns] += sum over p < count of a[p][offset + r] * b[p * tile_columns +
@@ -589,8 +594,8 @@ typedef struct ssdei_kernels {
     /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
     void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
                          uint32_t *out);
-    void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
-                          float *out);
+    void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
+                          size_t dim, float *out);
 } ssdei_kernels;
 
 /* The kernels for a context's tier; never NULL. */
@@ -602,7 +607,7 @@ const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t c
    [tile_columns], zero beyond the last column: ssdei_packed_size floats. */
 size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns);
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
-                       size_t columns, float *packed);
+                size_t columns, float *packed);
 /* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
@@ -874,8 +879,8 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
 #define SSDEI_TARGET_neon
 #define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
 #define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
-/* Accumulators fill the register file but for two vectors of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32;
-   each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. */
+/* Accumulators fill the register file but for two vectors of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of
+   32; each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. */
 enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
 enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
 enum { ssdei_width_scalar = 1, ssdei_tile_rows_scalar = 4, ssdei_tile_vectors_scalar = 4 };
@@ -1162,8 +1167,8 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
 void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?",
-                                   writer->aside);
+        writer->status =
+            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->aside);
 }
 
 #if defined(_WIN32)
@@ -1197,8 +1202,8 @@ static int ssdei_replace_file(const char *from, const char *to) {
 ssde_status ssdei_writer_commit(ssdei_writer *writer) {
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?",
-                                   writer->aside);
+        writer->status =
+            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->aside);
     if (fclose(writer->file) && writer->status == SSDE_OK)
         writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->aside);
     if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->path))
@@ -2563,7 +2568,7 @@ static void ssdei_measure(const ssde_sde *sde, double from, double to, int with_
 }
 
 /* The interval that adds most to an error still above its tolerance, or `count` when both are within. *growth and
-   *variance are the sums over all intervals, which are in order. */
+ *variance are the sums over all intervals, which are in order. */
 static size_t ssdei_worst_interval(ssdei_interval *intervals, size_t count, double *growth, double *variance) {
     double growth_error = 0.0, variance_error = 0.0, growth_tolerance, variance_tolerance, worst_share = 0.0;
     size_t i, worst = 0;
@@ -3610,13 +3615,13 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde) 
 const ssdei_kernels *ssdei_kernels_for(const ssde_context *context) {
     switch (ssde_tier_used(context)) {
 #ifdef SSDEI_X86
-    case SSDE_TIER_AVX512: return &ssdei_kernels_avx512;
-    case SSDE_TIER_AVX2: return &ssdei_kernels_avx2;
+        case SSDE_TIER_AVX512: return &ssdei_kernels_avx512;
+        case SSDE_TIER_AVX2: return &ssdei_kernels_avx2;
 #endif
 #ifdef SSDEI_NEON
-    case SSDE_TIER_NEON: return &ssdei_kernels_neon;
+        case SSDE_TIER_NEON: return &ssdei_kernels_neon;
 #endif
-    default: return &ssdei_kernels_scalar;
+        default: return &ssdei_kernels_scalar;
     }
 }
 
@@ -3638,8 +3643,8 @@ SSDEI_END
 
 /* >>kernels, first part: vector functions, once per tier */
 
-/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2, and
-   a polynomial for e^r (Cephes' coefficients). */
+/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
+   and a polynomial for e^r (Cephes' coefficients). */
 SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
     ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
     ssdei_v clamped = ssdei_min(high, ssdei_max(x, low));
@@ -3662,12 +3667,12 @@ SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
     }
     result = ssdei_select_less(x, low, ssdei_set(0.0f), result);
     result = ssdei_select_less(high, x, ssdei_set(HUGE_VALF), result);
-    /* x < x is never true, so NaN takes the second value of both: x + clamped is NaN only where x is */
-    return ssdei_select_less(ssdei_sub(x, x), ssdei_set(1.0f), result, ssdei_sub(x, x));
+    /* what is not below infinity is infinity, or NaN, which adding keeps */
+    return ssdei_add(result, ssdei_select_less(x, ssdei_set(HUGE_VALF), ssdei_set(0.0f), x));
 }
 
-/* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f <
-   sqrt(2), and the series in s = f / (2 + f). */
+/* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
+   < sqrt(2), and the series in s = f / (2 + f). */
 SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
     ssdei_u bits = ssdei_uadd(ssdei_bits(x), ssdei_uset(0x3f800000u - 0x3f3504f3u));
     ssdei_v k = ssdei_from_int(ssdei_usub(ssdei_ushr(bits, 23), ssdei_uset(127)));
@@ -3892,9 +3897,9 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
     SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
 }
 
-static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width, ssdei_tile_rows, ssdei_tile_columns, SSDEI_T(tile), SSDEI_T(outer),
-    SSDEI_T(exponential), SSDEI_T(random_words), SSDEI_T(random_normal)};
+static const ssdei_kernels SSDEI_T(kernels) = {(ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,
+                                               ssdei_tile_columns,       SSDEI_T(tile),         SSDEI_T(outer),
+                                               SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal)};
 
 #undef ssdei_tile_columns
 
@@ -3909,13 +3914,13 @@ static const ssdei_kernels SSDEI_T(kernels) = {
 
    Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
    documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
-   this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
-   PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
-   MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
-   HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+   permit persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright
+   notice and this permission notice shall be included in all copies or substantial portions of the Software. THE
+   SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
    ALTERNATIVE B: public domain (unlicense.org)
 

@@ -1,5 +1,5 @@
-/* scoresde_nn.h 0.1.0: networks that learn scores: graph with derivatives, layers, U-Nets, training, checkpoints. MIT or
-   public domain.
+/* scoresde_nn.h 0.1.0: networks that learn scores: graph with derivatives, layers, U-Nets, training, checkpoints. MIT
+   or public domain.
 
    Needs scoresde.h beside it. In ONE .c or .cpp file define SCORESDE_IMPLEMENTATION before including; see scoresde.h.
 
@@ -31,9 +31,9 @@
 
        ssde_net_load(context, &net, &sde, "model.safetensors");
        ssde_score_net_create(&score_net, net, &sde, &how);
-       model = ssde_score_net_model(score_net);                         (a ssde_score_model: sample with scoresde_solvers.h)
+       model = ssde_score_net_model(score_net);       (a ssde_score_model, for scoresde_solvers.h)
 
-   MEMORY is taken when an object is created and never inside a step. Inference recycles activations; training keeps them.
+   MEMORY is taken when an object is created, never inside a step. Inference recycles activations; training keeps them.
 
    DIFFERENCES FROM THE REFERENCE (github.com/yang-song/score_sde_pytorch)
        Activations and kernels are NHWC and HWIO in memory; files keep the reference's names and axes.
@@ -57,8 +57,8 @@ extern "C" {
 #endif
 
 /* >>net
-   A network is a list of operations in the order they run, and a list of parameters. Operations are added one by one; the
-   first failure is kept and every later call does nothing, so that only ssde_net_finish needs checking. */
+   A network is a list of operations in the order they run, and a list of parameters. Operations are added one by one;
+   the first failure is kept and every later call does nothing, so that only ssde_net_finish needs checking. */
 
 typedef struct ssde_net ssde_net;
 typedef int ssde_node; /* an operation's result; -1 after a failure */
@@ -119,7 +119,7 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
 /* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
-ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b); /* along channels */
+ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);                    /* along channels */
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
 /* Training only: zero with probability p, else x / (1 - p); identity in inference. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
@@ -131,8 +131,8 @@ ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
 
-/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with frozen
-   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with
+   frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
 ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
@@ -152,7 +152,8 @@ typedef enum ssde_progressive_input {
 typedef enum ssde_progressive_combine { SSDE_COMBINE_SUM, SSDE_COMBINE_CAT } ssde_progressive_combine;
 typedef enum ssde_embedding_type { SSDE_EMBEDDING_POSITIONAL, SSDE_EMBEDDING_FOURIER } ssde_embedding_type;
 
-/* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++; flags as there. Start from a constructor. */
+/* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++; flags as there. Start from a
+ * constructor. */
 typedef struct ssde_unet_desc {
     size_t height, width, channels; /* divisible by 2^(num_levels - 1) */
     size_t nf;                      /* channels of the first level; a multiple of 4 */
@@ -181,10 +182,10 @@ typedef struct ssde_unet_desc {
     ssde_context *context;
 } ssde_unet_desc;
 
-/* The reference's CIFAR-10 configurations for other sizes of image: nf 128, ch_mult (1, 2, 2, 2) or as many of these levels
-   as the size can be halved for, 4 blocks, attention at 16, dropout 0.1.
-   DDPM++: positional embedding, no FIR (configs/vp/cifar10_ddpmpp_continuous.py). NCSN++: Fourier embedding, FIR, residual
-   input pyramid, scale_by_sigma, data in [0, 1] (configs/ve/cifar10_ncsnpp_continuous.py). */
+/* The reference's CIFAR-10 configurations for other sizes of image: nf 128, ch_mult (1, 2, 2, 2) or as many of these
+   levels as the size can be halved for, 4 blocks, attention at 16, dropout 0.1. DDPM++: positional embedding, no FIR
+   (configs/vp/cifar10_ddpmpp_continuous.py). NCSN++: Fourier embedding, FIR, residual input pyramid, scale_by_sigma,
+   data in [0, 1] (configs/ve/cifar10_ncsnpp_continuous.py). */
 ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels);
 ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
@@ -214,7 +215,8 @@ typedef enum ssde_run_mode {
 typedef struct ssde_run_desc {
     ssde_run_mode mode;
     size_t max_rows;       /* capacity */
-    int skip_weight_cache; /* pack weights anew in each pass instead of keeping packed copies (as large as the weights) */
+    int skip_weight_cache; /* pack weights anew in each pass instead of keeping packed copies (as large as the weights)
+                            */
     ssde_context *context;
 } ssde_run_desc;
 typedef struct ssde_run ssde_run;
@@ -282,34 +284,35 @@ typedef struct ssde_trainer ssde_trainer;
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
-/* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not finite
-   leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
+/* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not
+   finite leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
-/* The loss of given data under the EMA weights, t and noise drawn under (seed, row): mean and standard error (HUGE_VAL for
-   one row); either may be NULL. The first call allocates. */
+/* The loss of given data under the EMA weights, t and noise drawn under (seed, row): mean and standard error (HUGE_VAL
+   for one row); either may be NULL. The first call allocates. */
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
 /* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
-/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME". Loading
-   restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and grad_clip. */
+/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
+   Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
+   grad_clip. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
 /* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
 
-/* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b ...
-   s b + b - 1. Random access, so that resuming needs no state. */
+/* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b
+   ... s b + b - 1. Random access, so that resuming needs no state. */
 uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
 
 /* >>files */
 
-/* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the SDE's,
-   unless NULL) in __metadata__, so that the file alone rebuilds the network. */
+/* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
-/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of another
-   shape is an error that names it. With discrete labels (VE, or N other than 1000) sde must be NULL. */
+/* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
+   another shape is an error that names it. With discrete labels (VE, or N other than 1000) sde must be NULL. */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
 /* Loads the tensors of a file into a network built already, which an error leaves as it was. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
@@ -389,7 +392,7 @@ typedef struct ssdei_node {
     int row_scale;
     size_t groups;
     double scale, shift;
-    int ordinal;               /* of this dropout among the network's */
+    int ordinal;                  /* of this dropout among the network's */
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
 
@@ -486,22 +489,24 @@ static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const fl
 }
 
 /* Draws in file order, so that a network starts the same whatever its memory layout; `file` has room for the values. */
-static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_parameter *parameter,
-                                              ssdei_initialisation how, double scale, float *file) {
+static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_parameter *parameter, ssdei_initialisation how,
+                                              double scale, float *file) {
     const ssde_parameter *info = &parameter->info;
     uint64_t address = net->parameter_count;
     size_t i;
     if (!(scale >= 0.0 && scale <= 1e12))
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the scale of its initial values is %g, wanted 0 or more",
-                         info->name, scale);
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                         "%s: the scale of its initial values is %g, wanted 0 or more", info->name, scale);
     if (how == SSDEI_INITIALISE_NORMAL) {
-        ssdei_try(ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        ssdei_try(
+            ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)(scale * (double)file[i]);
     } else if (how == SSDEI_INITIALISE_FAN_AVERAGE) {
         size_t taps = info->rank == 4 ? info->shape[2] * info->shape[3] : 1;
         double fan_average = 0.5 * (double)(info->shape[0] + info->shape[1]) * (double)taps;
         double limit = sqrt(3.0 * (scale > 0.0 ? scale : 1e-10) / fan_average);
-        ssdei_try(ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        ssdei_try(
+            ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)((2.0 * (double)file[i] - 1.0) * limit);
     } else {
         for (i = 0; i < info->count; i++) file[i] = how == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
@@ -510,8 +515,8 @@ static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_paramet
 }
 
 /* Adds prefix.suffix and its initial values; the index of the parameter, or -1. in = 0: a vector. */
-static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout, size_t in,
-                                   size_t out, int kernel, ssdei_initialisation how, double scale) {
+static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout,
+                                   size_t in, size_t out, int kernel, ssdei_initialisation how, double scale) {
     ssdei_parameter *parameter;
     float *file;
     size_t i;
@@ -531,7 +536,8 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
     for (i = 0; i < net->parameter_count; i++) {
         if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
-        net->status = ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already", parameter->info.name);
+        net->status =
+            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already", parameter->info.name);
         return -1;
     }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
@@ -555,19 +561,19 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 
 /* ---- building: nodes ---- */
 
-#define SSDEI_OPERATIONS(X)                                                                                            \
-    X(input)                                                                                                           \
-    X(conv)                                                                                                            \
-    X(activate)                                                                                                        \
-    X(group_norm)                                                                                                      \
-    X(attention)                                                                                                       \
-    X(add)                                                                                                             \
-    X(concat)                                                                                                          \
-    X(affine)                                                                                                          \
-    X(dropout)                                                                                                         \
-    X(resample)                                                                                                        \
-    X(positional)                                                                                                      \
-    X(fourier)                                                                                                         \
+#define SSDEI_OPERATIONS(X) \
+    X(input)                \
+    X(conv)                 \
+    X(activate)             \
+    X(group_norm)           \
+    X(attention)            \
+    X(add)                  \
+    X(concat)               \
+    X(affine)               \
+    X(dropout)              \
+    X(resample)             \
+    X(positional)           \
+    X(fourier)              \
     X(scale_rows)
 #define SSDEI_OPERATION_NAME(name) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
@@ -592,7 +598,8 @@ static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, 
     if (!height || !width || !channels || ssdei_multiply(ssdei_multiply(height, width), channels) > SIZE_MAX / 64)
         return ssdei_net_fail(net, "an operation's height, width or channels is 0 or too large"), (ssdei_node *)NULL;
     capacity = (size_t)net->node_capacity;
-    net->nodes = (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
+    net->nodes =
+        (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
     net->node_capacity = (int)capacity;
     if (net->status != SSDE_OK) return NULL;
     node = &net->nodes[net->node_count++];
@@ -648,8 +655,10 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (net->status != SSDE_OK) return net->status;
     if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
-    if (net->input < 0) ssdei_net_fail(net, "the network has no input: ssde_input");
-    else if (!ssdei_is_node(net, output)) ssdei_net_fail(net, "output is not a node of this network");
+    if (net->input < 0)
+        ssdei_net_fail(net, "the network has no input: ssde_input");
+    else if (!ssdei_is_node(net, output))
+        ssdei_net_fail(net, "output is not a node of this network");
     else if (memcmp(net->nodes[output].shape, net->nodes[net->input].shape, sizeof net->nodes[output].shape))
         ssdei_net_fail(net, "the output's shape differs from the input's");
     net->output = output;
@@ -834,7 +843,8 @@ ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
     if (!a || !b || !c) return -1;
     if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
         return ssdei_net_fail(net, "attention: q, k and v differ in shape");
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
+    return ssdei_last(
+        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
 }
 
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale) {
@@ -886,13 +896,14 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
    Nearest, pooling, FIR and zero insertion are one operation: a sparse matrix along each axis, whose transpose is its
    derivative. */
 
-/* Appends the rows of one axis, and of its transpose; their offsets in net->taps go to rows[0] and rows[1]. weight(o, i) of
-   upfirdn: output o reads the zero-stuffed, padded input at o * down + j, j < taps, correlated with the kernel. */
-static void ssdei_add_axis(ssde_net *net, size_t in, size_t out, int up, int down, int pad_before,
-                           const double *kernel, int taps, size_t rows[2]) {
+/* Appends the rows of one axis, and of its transpose; their offsets in net->taps go to rows[0] and rows[1]. Output o of
+   upfirdn reads the zero-stuffed, padded input at o * down + j, j < taps, correlated with the kernel. */
+static void ssdei_add_axis(ssde_net *net, size_t in, size_t out, int up, int down, int pad_before, const double *kernel,
+                           int taps, size_t rows[2]) {
     size_t o, total = in + out;
     ssdei_taps *forward, *backward;
-    net->taps = (ssdei_taps *)ssdei_net_grow(net, net->taps, &net->taps_capacity, net->taps_count, total, sizeof *net->taps);
+    net->taps =
+        (ssdei_taps *)ssdei_net_grow(net, net->taps, &net->taps_capacity, net->taps_count, total, sizeof *net->taps);
     if (net->status != SSDE_OK) return;
     rows[0] = net->taps_count;
     rows[1] = net->taps_count + out;
@@ -961,7 +972,8 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
         pad_after < 0 || pad_before > 8 || pad_after > 8)
         return ssdei_net_fail(net, "fir: up and down are 1 or 2, padding 0 to 8, 1 to 8 taps");
     for (i = 0; i < taps; i++) sum += kernel[i];
-    if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX)) return ssdei_net_fail(net, "fir: the kernel's sum is 0 or not finite");
+    if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX))
+        return ssdei_net_fail(net, "fir: the kernel's sum is 0 or not finite");
     /* upfirdn2d convolves: the kernel is flipped */
     for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
     return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
@@ -1045,12 +1057,12 @@ struct ssde_run {
     /* packed weights of each product, forward and backward, and the network's version they were packed from */
     size_t *packed[2];
     uint64_t *packed_version[2];
-    size_t zeros;                   /* offset of floats that stay zero: what padding reads */
-    size_t workspace, task_floats;  /* one piece per task */
-    size_t shared_doubles;          /* offset, in floats, of sums that several tasks fill in */
-    float *weight_gradients;        /* of the backward pass under way */
-    int accumulate[3];              /* of the node under way: whether its inputs' gradients hold something already */
-    uint64_t seed;                  /* of dropout */
+    size_t zeros;                  /* offset of floats that stay zero: what padding reads */
+    size_t workspace, task_floats; /* one piece per task */
+    size_t shared_doubles;         /* offset, in floats, of sums that several tasks fill in */
+    float *weight_gradients;       /* of the backward pass under way */
+    int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
+    uint64_t seed;                 /* of dropout */
     uint32_t step;
     const uint64_t *sample;
 };
@@ -1105,17 +1117,17 @@ static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? 
 
 /* ---- products: convolutions of any kind, linear layers ----
    An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
-   channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each parity
-   of the input pixel, since only taps of that parity reach it. */
+   channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
+   parity of the input pixel, since only taps of that parity reach it. */
 
 enum { SSDEI_MAX_TAPS = 9, SSDEI_CHUNK_TILES = 8, SSDEI_DEPTH_BLOCK = 256, SSDEI_GRADIENT_PIXELS = 256 };
 
 typedef struct ssdei_gather {
-    size_t height, width, depth; /* of what is read: [rows, height, width, depth] */
+    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
     size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
-    int step;                    /* pixel (y, x) reads (y * step + tap_y, x * step + tap_x) */
+    int step;                       /* pixel (y, x) reads (y * step + tap_y, x * step + tap_x) */
     int taps, tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
-    int tap[SSDEI_MAX_TAPS];     /* which of the kernel's taps each one is */
+    int tap[SSDEI_MAX_TAPS]; /* which of the kernel's taps each one is */
     /* and goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
@@ -1174,8 +1186,8 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     return g;
 }
 
-/* Taps of one block along the sum, and channels of each: at most SSDEI_DEPTH_BLOCK rows of packed weights, so that a panel's
-   block stays in the first-level cache while a chunk of pixels passes. */
+/* Taps of one block along the sum, and channels of each: at most SSDEI_DEPTH_BLOCK rows of packed weights, so that a
+   panel's block stays in the first-level cache while a chunk of pixels passes. */
 static size_t ssdei_block_taps(size_t depth) { return depth >= SSDEI_DEPTH_BLOCK ? 1 : SSDEI_DEPTH_BLOCK / depth; }
 static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK ? depth : (size_t)SSDEI_DEPTH_BLOCK; }
 
@@ -1220,8 +1232,8 @@ static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssde
     }
 }
 
-/* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros, rows
-   beyond count repeat the last. */
+/* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
+   rows beyond count repeat the last. */
 static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
                         size_t channel, const float **pointers) {
     const ssdei_gather *g = &c->gather;
@@ -1235,7 +1247,8 @@ static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, s
                 const ssdei_place *pixel = &pixels[row < count ? row : count - 1];
                 int y = pixel->y + tap_y, x = pixel->x + tap_x;
                 int inside = y >= 0 && x >= 0 && y < (int)g->height && x < (int)g->width;
-                size_t at = (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth + channel;
+                size_t at =
+                    (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth + channel;
                 *pointers++ = inside ? c->x + at : zeros;
             }
         }
@@ -1247,7 +1260,8 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const float *const 
                                  size_t depth, size_t sum_from, size_t sum_total, float *to, const float *residual,
                                  int accumulate, int last) {
     const ssdei_kernels *kernels = c->kernels;
-    size_t columns = c->gather.columns, tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns, panel, row;
+    size_t columns = c->gather.columns, tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns, panel,
+           row;
     ssdei_epilogue epilogue;
     epilogue.scale = c->scale;
     for (panel = 0; panel * tile_columns < columns; panel++) {
@@ -1268,7 +1282,8 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
     const ssdei_gather *g = &c->gather;
     size_t i, j;
     for (i = 0; i < count; i++, from += g->columns) {
-        float *to = c->out + ((size_t)pixels[i].image * g->out_height * g->out_width + (size_t)pixels[i].out) * g->columns;
+        float *to =
+            c->out + ((size_t)pixels[i].image * g->out_height * g->out_width + (size_t)pixels[i].out) * g->columns;
         if (!c->accumulate)
             memcpy(to, from, g->columns * sizeof *to);
         else
@@ -1280,8 +1295,8 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
     const ssdei_gather *g = &c->gather;
     size_t capacity = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
     const float **pointers = (const float **)(void *)workspace;
-    ssdei_place *pixels =
-        (ssdei_place *)(void *)(workspace + ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof *pointers / sizeof(float)));
+    ssdei_place *pixels = (ssdei_place *)(void *)(workspace + ssdei_round_floats(capacity * SSDEI_MAX_TAPS *
+                                                                                 sizeof *pointers / sizeof(float)));
     float *aside = (float *)(void *)pixels + ssdei_round_floats(capacity * sizeof *pixels / sizeof(float));
     int direct = g->out_step == 1, started = 0;
     float *to = direct ? c->out + first * g->columns : aside;
@@ -1307,7 +1322,8 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
 static void ssdei_convolve_task(void *argument, size_t task) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
     size_t chunk = SSDEI_CHUNK_TILES * c->kernels->tile_rows, begin, end;
-    ssdei_task_range(c->run->rows * c->gather.grid_height * c->gather.grid_width, chunk, c->run->tasks, task, &begin, &end);
+    ssdei_task_range(c->run->rows * c->gather.grid_height * c->gather.grid_width, chunk, c->run->tasks, task, &begin,
+                     &end);
     for (; begin < end; begin += chunk)
         ssdei_convolve_chunk(c, begin, end - begin < chunk ? end - begin : chunk, ssdei_workspace(c->run, task));
 }
@@ -1323,7 +1339,8 @@ static void ssdei_pack_weights(const ssdei_convolution *c, const float *weights,
         for (q = 0; q < g->taps; q++) {
             const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
             for (k = 0; k < g->depth; k++, packed += width) {
-                const float *from = direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
+                const float *from =
+                    direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
                 size_t stride = direction == SSDEI_FORWARD ? 1 : g->depth;
                 for (j = 0; j < columns; j++) packed[j] = scale * from[j * stride];
                 for (; j < width; j++) packed[j] = 0.0f;
@@ -1377,8 +1394,8 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     ssdei_gather g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
     const float *packed = ssdei_packed_weights(run, index, &g, 1, SSDEI_FORWARD);
     ssdei_convolve(run, &g, ssdei_value(run, node->input[0]), packed, ssdei_value(run, index), 0,
-                   ssdei_weights(run, node->parameter + 1), node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL,
-                   (float)node->scale);
+                   ssdei_weights(run, node->parameter + 1),
+                   node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL, (float)node->scale);
 }
 
 static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
@@ -1406,8 +1423,8 @@ static void ssdei_conv_backward_input(ssde_run *run, int index) {
 }
 
 /* ---- products: gradient by weights ----
-   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap and one panel of output
-   channels; it owns its part of dW and sums pixels in order, so that threads change nothing. */
+   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap and one panel of
+   output channels; it owns its part of dW and sums pixels in order, so that threads change nothing. */
 
 typedef struct ssdei_weight_work {
     ssdei_convolution c;
@@ -1430,9 +1447,10 @@ static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size
     const ssdei_kernels *kernels = c->kernels;
     const float *zeros = c->run->arena + c->run->zeros;
     const float **pointers = (const float **)(void *)workspace;
-    ssdei_place *pixels =
-        (ssdei_place *)(void *)(workspace + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pointers / sizeof(float)));
-    float *packed = (float *)(void *)pixels + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pixels / sizeof(float));
+    ssdei_place *pixels = (ssdei_place *)(void *)(workspace + ssdei_round_floats(SSDEI_GRADIENT_PIXELS *
+                                                                                 sizeof *pointers / sizeof(float)));
+    float *packed =
+        (float *)(void *)pixels + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pixels / sizeof(float));
     size_t unit, packed_panel = SSDEI_NOWHERE, p, channel;
     ssdei_locate(g, first, count, pixels);
     for (unit = begin; unit < end; unit++) {
@@ -1450,8 +1468,8 @@ static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size
         }
         for (channel = 0; channel < g->depth; channel += kernels->tile_rows) {
             size_t rows = g->depth - channel < kernels->tile_rows ? g->depth - channel : kernels->tile_rows;
-            kernels->outer(count, pointers, channel, packed, work->weights + (tap * g->depth + channel) * g->columns + column,
-                           g->columns, rows, columns);
+            kernels->outer(count, pointers, channel, packed,
+                           work->weights + (tap * g->depth + channel) * g->columns + column, g->columns, rows, columns);
         }
     }
 }
@@ -1459,7 +1477,8 @@ static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size
 static void ssdei_weight_task(void *argument, size_t task) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
     const ssdei_gather *g = &work->c.gather;
-    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, chunk = SSDEI_GRADIENT_PIXELS, begin, end, first;
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, chunk = SSDEI_GRADIENT_PIXELS, begin, end,
+           first;
     ssdei_task_range(work->panels * (size_t)g->taps, 1, work->c.run->tasks, task, &begin, &end);
     if (begin == end) return;
     for (first = 0; first < pixels; first += chunk)
@@ -1474,7 +1493,8 @@ static void ssdei_conv_bias_rows(ssde_run *run, int index, size_t begin, size_t 
     for (row = begin; row < end; row++) {
         double *sum = ssdei_shared(run) + row * channels;
         memset(sum, 0, channels * sizeof *sum);
-        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, NULL, 1, node->count / channels, channels, sum);
+        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, NULL, 1, node->count / channels, channels,
+                              sum);
     }
 }
 
@@ -1535,8 +1555,8 @@ static void ssdei_conv_backward(ssde_run *run, int index) {
 }
 
 /* ---- operations: forward, and backward right below ----
-   forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the inputs'
-   gradients and to run->weight_gradients. */
+   forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the
+   inputs' gradients and to run->weight_gradients. */
 
 /* inputs: filled in by ssde_run_forward */
 static void ssdei_input_forward(ssde_run *run, int index) {
@@ -1572,7 +1592,9 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     else
         for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
 }
-static void ssdei_activate_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_activate_forward_rows); }
+static void ssdei_activate_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_activate_forward_rows);
+}
 
 /* dx += dy f'(x) */
 static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -1598,7 +1620,8 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). Saved per sample:
-   mean[groups], 1 / sqrt(var + eps) [groups]. As a[c] x + b[c] it is one pass after the two that find mean and variance. */
+   mean[groups], 1 / sqrt(var + eps) [groups]. As a[c] x + b[c] it is one pass after the two that find mean and
+   variance. */
 #define SSDEI_NORM_EPS 1e-6
 
 /* a, b, mean, rstd per channel from what is saved; workspace holds four rows of channels */
@@ -1635,7 +1658,8 @@ static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin
         float *saved = run->arena + run->saved[index] + row * 2 * node->groups;
         memset(sums, 0, channels * sizeof *sums);
         run->nn->channel_sums(x, NULL, 1, pixels, channels, sums);
-        for (group = 0; group < node->groups; group++) saved[group] = (float)ssdei_group_mean(sums, group, size, pixels);
+        for (group = 0; group < node->groups; group++)
+            saved[group] = (float)ssdei_group_mean(sums, group, size, pixels);
         for (c = 0; c < channels; c++) mean[c] = saved[c / size];
         memset(sums, 0, channels * sizeof *sums);
         run->nn->channel_sums(x, mean, 2, pixels, channels, sums);
@@ -1647,7 +1671,9 @@ static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin
                                 ssdei_value(run, index) + row * node->count);
     }
 }
-static void ssdei_group_norm_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_group_norm_forward_rows); }
+static void ssdei_group_norm_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_forward_rows);
+}
 
 /* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of du gamma, m2 of du gamma xhat:
    dx = rstd (du gamma - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. */
@@ -1704,7 +1730,8 @@ static size_t ssdei_attention_workspace(const ssdei_node *node, const ssdei_kern
     size_t channels = node->shape[2], pixels = node->count / channels;
     size_t first = ssdei_packed_size(kernels, channels, pixels), second = ssdei_packed_size(kernels, pixels, channels);
     if (ssdei_multiply(pixels, pixels) > SIZE_MAX / 16) return SIZE_MAX;
-    return 2 * ssdei_round_floats(ssdei_multiply(pixels, pixels)) + ssdei_round_floats(first > second ? first : second) +
+    return 2 * ssdei_round_floats(ssdei_multiply(pixels, pixels)) +
+           ssdei_round_floats(first > second ? first : second) +
            ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
 }
 
@@ -1719,8 +1746,9 @@ static ssdei_attention_space ssdei_attention_layout(const ssde_run *run, const s
 }
 
 /* c (+)= a^T b for a[count, rows] and b[count, columns]: the products whose sum runs over pixels of both. */
-static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_space *space, const float *a, size_t count,
-                                     size_t rows, const float *b, size_t columns, float *c, int accumulate) {
+static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_space *space, const float *a,
+                                     size_t count, size_t rows, const float *b, size_t columns, float *c,
+                                     int accumulate) {
     const ssdei_kernels *kernels = run->kernels;
     size_t i, row, panel, width = kernels->tile_columns;
     if (!accumulate) memset(c, 0, rows * columns * sizeof *c);
@@ -1729,13 +1757,13 @@ static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_
     for (panel = 0; panel * width < columns; panel++) {
         size_t at = panel * width, some = columns - at < width ? columns - at : width;
         for (row = 0; row < rows; row += kernels->tile_rows)
-            kernels->outer(count, space->rows, row, space->packed + panel * count * width, c + row * columns + at, columns,
-                           rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some);
+            kernels->outer(count, space->rows, row, space->packed + panel * count * width, c + row * columns + at,
+                           columns, rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some);
     }
 }
 
-static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention_space *space, const float *q, const float *k,
-                                    size_t pixels, size_t channels) {
+static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention_space *space, const float *q,
+                                    const float *k, size_t pixels, size_t channels) {
     float scale = (float)(1.0 / sqrt((double)channels));
     size_t i;
     ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space->packed);
@@ -1750,14 +1778,16 @@ static void ssdei_attention_forward_rows(ssde_run *run, int index, size_t begin,
     for (row = begin; row < end; row++) {
         size_t at = row * node->count;
         const float *v = ssdei_value(run, node->input[2]) + at;
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, ssdei_value(run, node->input[1]) + at,
-                                pixels, channels);
+        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at,
+                                ssdei_value(run, node->input[1]) + at, pixels, channels);
         ssdei_pack(run->kernels, v, channels, 1, pixels, channels, space.packed);
         ssdei_product(run->kernels, space.weights, pixels, space.packed, pixels, pixels, channels,
                       ssdei_value(run, index) + at, channels, 0, NULL);
     }
 }
-static void ssdei_attention_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_attention_forward_rows); }
+static void ssdei_attention_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_attention_forward_rows);
+}
 
 /* dv = S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq = dA k; dk = dA^T q. */
 static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -1774,7 +1804,8 @@ static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin
             ssdei_transposed_product(run, &space, space.weights, pixels, pixels, dy, channels,
                                      ssdei_gradient(run, node->input[2]) + at, run->accumulate[2]);
         ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.packed);
-        ssdei_product(run->kernels, dy, channels, space.packed, pixels, channels, pixels, space.slopes, pixels, 0, NULL);
+        ssdei_product(run->kernels, dy, channels, space.packed, pixels, channels, pixels, space.slopes, pixels, 0,
+                      NULL);
         for (i = 0; i < pixels; i++) {
             const float *s = space.weights + i * pixels;
             float *slope = space.slopes + i * pixels;
@@ -1946,7 +1977,8 @@ static void ssdei_dropout_backward(ssde_run *run, int index) {
 
 /* y[o] = sum over taps down and across of weight weight x[i]; backward is the transposed matrices */
 static void ssdei_resample_image(const ssde_run *run, const float *x, const size_t from[2], const ssdei_taps *down,
-                                 const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate, float *y) {
+                                 const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate,
+                                 float *y) {
     size_t oy, ox;
     for (oy = 0; oy < to[0]; oy++) {
         for (ox = 0; ox < to[1]; ox++, y += channels) {
@@ -1956,7 +1988,8 @@ static void ssdei_resample_image(const ssde_run *run, const float *x, const size
                 for (j = 0; j < across[ox].count; j++) {
                     float weight = down[oy].weight[i] * across[ox].weight[j];
                     if (weight == 0.0f) continue;
-                    run->nn->multiply_add(row + (size_t)(across[ox].first + j) * channels, weight, channels, started, y);
+                    run->nn->multiply_add(row + (size_t)(across[ox].first + j) * channels, weight, channels, started,
+                                          y);
                     started = 1;
                 }
             }
@@ -1970,10 +2003,12 @@ static void ssdei_resample_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     for (row = begin; row < end; row++)
         ssdei_resample_image(run, ssdei_value(run, node->input[0]) + row * in->count, in->shape,
-                             run->net->taps + node->taps[0], run->net->taps + node->taps[1], node->shape, node->shape[2], 0,
-                             ssdei_value(run, index) + row * node->count);
+                             run->net->taps + node->taps[0], run->net->taps + node->taps[1], node->shape,
+                             node->shape[2], 0, ssdei_value(run, index) + row * node->count);
 }
-static void ssdei_resample_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_resample_forward_rows); }
+static void ssdei_resample_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_resample_forward_rows);
+}
 
 static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
@@ -1991,8 +2026,8 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_resample_backward_rows);
 }
 
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels have no
-   derivative. */
+/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
+   have no derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
@@ -2050,8 +2085,8 @@ static void ssdei_scale_rows_backward(ssde_run *run, int index) {
     if (!ssdei_wants(run, node->input[0])) return;
     accumulate = ssdei_claim(run, node->input[0]);
     for (row = 0; row < run->rows; row++)
-        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, ssdei_row_factor(run, node, row), node->count,
-                              accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, ssdei_row_factor(run, node, row),
+                              node->count, accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
 }
 
 #define SSDEI_OPERATION_ENTRY(name) {ssdei_##name##_forward, ssdei_##name##_backward},
@@ -2062,8 +2097,9 @@ static const struct {
 #undef SSDEI_OPERATION_ENTRY
 
 /* ---- runs: the memory plan ----
-   Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers whose
-   lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to the end. */
+   Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
+   whose lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to
+   the end. */
 
 typedef struct ssdei_buffer {
     size_t *offset; /* where the plan writes its answer */
@@ -2079,12 +2115,12 @@ typedef struct ssdei_plan {
 /* Whether the backward step of a node reads the value of its input i. */
 static int ssdei_backward_reads(const ssde_run *run, const ssdei_node *node, int i) {
     switch (node->operation) {
-    case SSDEI_OPERATION_conv: return i == 0 && run->mode == SSDE_RUN_TRAIN;
-    case SSDEI_OPERATION_activate: return 1;
-    case SSDEI_OPERATION_group_norm: return 1;
-    case SSDEI_OPERATION_attention: return 1;
-    case SSDEI_OPERATION_scale_rows: return i == 1;
-    default: return 0;
+        case SSDEI_OPERATION_conv: return i == 0 && run->mode == SSDE_RUN_TRAIN;
+        case SSDEI_OPERATION_activate: return 1;
+        case SSDEI_OPERATION_group_norm: return 1;
+        case SSDEI_OPERATION_attention: return 1;
+        case SSDEI_OPERATION_scale_rows: return i == 1;
+        default: return 0;
     }
 }
 
@@ -2122,7 +2158,8 @@ static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
                 if (reader->input[k] != i) continue;
                 if (value_to < j) value_to = j;
                 if (!run->needs[j]) continue;
-                if (ssdei_backward_reads(run, reader, k) && value_to < last - 1 - j) value_to = again ? last : last - 1 - j;
+                if (ssdei_backward_reads(run, reader, k) && value_to < last - 1 - j)
+                    value_to = again ? last : last - 1 - j;
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
@@ -2132,7 +2169,9 @@ static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
             ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
         if (node->operation == SSDEI_OPERATION_group_norm)
             ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, 2 * node->groups), i,
-                           !run->needs[i] ? i : again ? last : last - 1 - i);
+                           !run->needs[i] ? i
+                           : again        ? last
+                                          : last - 1 - i);
     }
 }
 
@@ -2146,7 +2185,8 @@ static void ssdei_plan_sort(ssdei_plan *plan) {
     size_t i, j;
     for (i = 1; i < plan->count; i++) {
         ssdei_buffer buffer = plan->buffers[i];
-        for (j = i; j > 0 && ssdei_buffer_before(&buffer, &plan->buffers[j - 1]); j--) plan->buffers[j] = plan->buffers[j - 1];
+        for (j = i; j > 0 && ssdei_buffer_before(&buffer, &plan->buffers[j - 1]); j--)
+            plan->buffers[j] = plan->buffers[j - 1];
         plan->buffers[j] = buffer;
     }
 }
@@ -2269,7 +2309,8 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %lu, wanted 1 to %d", (unsigned long)desc->max_rows,
                          INT_MAX / 2);
-    if ((unsigned)desc->mode > SSDE_RUN_TRAIN) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d", (int)desc->mode);
+    if ((unsigned)desc->mode > SSDE_RUN_TRAIN)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d", (int)desc->mode);
     nodes = (size_t)net->node_count;
     run = (ssde_run *)ssdei_allocate(context, 1, sizeof *run);
     if (!run) return SSDE_ERROR_MEMORY;
@@ -2344,10 +2385,13 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
     if (!x || (net->label >= 0 && !label) || (net->sigma >= 0 && !sigma))
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "%s is NULL", !x ? "x" : net->label >= 0 && !label ? "label" : "sigma");
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "%s is NULL",
+                         !x                          ? "x"
+                         : net->label >= 0 && !label ? "label"
+                                                     : "sigma");
     if (!rows || rows > run->max_rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu", (unsigned long)rows,
-                         (unsigned long)run->max_rows);
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu",
+                         (unsigned long)rows, (unsigned long)run->max_rows);
     for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is 2^48 or more", (unsigned long)row);
@@ -2586,7 +2630,8 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
 
 static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
 
-/* The label's embedding through two dense layers, SiLU after each as every block applies it; -1 without conditioning. */
+/* The label's embedding through two dense layers, SiLU after each as every block applies it; -1 without
+   conditioning. */
 static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h;
@@ -2672,7 +2717,8 @@ static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, 
     int level, block;
     for (level = desc->num_levels - 1; level >= 0; level--) {
         for (block = 0; block <= desc->num_res_blocks; block++)
-            h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]), desc->nf * (size_t)desc->ch_mult[level], 0);
+            h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]),
+                                 desc->nf * (size_t)desc->ch_mult[level], 0);
         if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
         if (desc->progressive != SSDE_PROGRESSIVE_NONE) pyramid = ssdei_unet_pyramid(unet, pyramid, &h);
         if (level == 0) break;
@@ -2692,7 +2738,8 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     size_t unit;
     int i;
     if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels, SSDE_MAX_LEVELS);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
+                         SSDE_MAX_LEVELS);
     unit = (size_t)1 << (desc->num_levels - 1);
     if (!desc->height || !desc->width || !desc->channels || desc->height % unit || desc->width % unit)
         return ssde_fail(context, SSDE_ERROR_SHAPE, "image %lu x %lu x %lu: height and width must be multiples of %lu",
@@ -2701,27 +2748,32 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     if (desc->height > 1 << 15 || desc->width > 1 << 15 || desc->channels > 1 << 12)
         return ssde_fail(context, SSDE_ERROR_SHAPE, "images are at most 32768 x 32768 x 4096");
     if (desc->nf < 4 || desc->nf % 4 || desc->nf > 1 << 14)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of 4 up to 16384", (unsigned long)desc->nf);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of 4 up to 16384",
+                         (unsigned long)desc->nf);
     for (i = 0; i < desc->num_levels; i++)
         if (desc->ch_mult[i] < 1 || desc->ch_mult[i] > 256)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ch_mult[%d] is %d, wanted 1 to 256", i, desc->ch_mult[i]);
-    if (desc->num_res_blocks < 1 || desc->num_res_blocks > SSDEI_MAX_SKIPS || (desc->num_res_blocks + 1) * desc->num_levels + 1 > SSDEI_MAX_SKIPS)
+    if (desc->num_res_blocks < 1 || desc->num_res_blocks > SSDEI_MAX_SKIPS ||
+        (desc->num_res_blocks + 1) * desc->num_levels + 1 > SSDEI_MAX_SKIPS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_res_blocks is %d, wanted 1 to %d", desc->num_res_blocks,
                          (SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1);
     if (desc->num_attn_resolutions < 0 || desc->num_attn_resolutions > SSDE_MAX_LEVELS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_attn_resolutions is %d", desc->num_attn_resolutions);
     if ((unsigned)desc->resblock_type > SSDE_RESBLOCK_BIGGAN || (unsigned)desc->progressive > SSDE_OUTPUT_RESIDUAL ||
         (unsigned)desc->progressive_input > SSDE_INPUT_RESIDUAL ||
-        (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT || (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "resblock_type, progressive, progressive_input, progressive_combine or embedding_type is no value "
-                         "of its enum");
+        (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT ||
+        (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER)
+        return ssde_fail(
+            context, SSDE_ERROR_ARGUMENT,
+            "resblock_type, progressive, progressive_input, progressive_combine or embedding_type is no value "
+            "of its enum");
     if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %g, wanted 0 or more", desc->init_scale);
     if (desc->fir && (desc->fir_taps < 4 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 4 to %d", desc->fir_taps, SSDE_MAX_FIR_TAPS);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 4 to %d", desc->fir_taps,
+                         SSDE_MAX_FIR_TAPS);
     return SSDE_OK;
 }
 
@@ -2797,9 +2849,10 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     ssdei_try(ssde_net_create(desc->context, net, desc->seed));
     x = ssde_input(*net, 1, 1, desc->dim);
     if (desc->scale_by_sigma) x = ssde_scale_rows(*net, x, ssde_input_sigma(*net), SSDE_OVER_TOTAL);
-    embedding = desc->embedding_type == SSDE_EMBEDDING_FOURIER
-                    ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
-                    : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+    embedding =
+        desc->embedding_type == SSDE_EMBEDDING_FOURIER
+            ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
+            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
     embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
     embedding = ssde_activate(*net, embedding, SSDE_SILU);
     h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
@@ -2887,8 +2940,8 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
     ssdei_release(score_net->context, score_net);
 }
 
-static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                         int differentiate, float *out) {
+static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                         size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
     size_t row, i;
     (void)sample;
@@ -5074,13 +5127,13 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context) {
     switch (ssde_tier_used(context)) {
 #ifdef SSDEI_X86
-    case SSDE_TIER_AVX512: return &ssdei_nn_kernels_avx512;
-    case SSDE_TIER_AVX2: return &ssdei_nn_kernels_avx2;
+        case SSDE_TIER_AVX512: return &ssdei_nn_kernels_avx512;
+        case SSDE_TIER_AVX2: return &ssdei_nn_kernels_avx2;
 #endif
 #ifdef SSDEI_NEON
-    case SSDE_TIER_NEON: return &ssdei_nn_kernels_neon;
+        case SSDE_TIER_NEON: return &ssdei_nn_kernels_neon;
 #endif
-    default: return &ssdei_nn_kernels_scalar;
+        default: return &ssdei_nn_kernels_scalar;
     }
 }
 
@@ -5136,13 +5189,14 @@ SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, const float *mean, int p
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(channel_affine)(const float *x, const float *a, const float *b, size_t pixels, size_t channels,
-                                          int silu, float *y) {
+SSDEI_KERNEL void SSDEI_T(channel_affine)(const float *x, const float *a, const float *b, size_t pixels,
+                                          size_t channels, int silu, float *y) {
     size_t p, c;
     for (p = 0; p < pixels; p++, x += channels, y += channels) {
         for (c = 0; c < channels; c += ssdei_width) {
             size_t n = channels - c;
-            ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n));
+            ssdei_v u =
+                ssdei_fma(SSDEI_T(load_some)(a + c, n), SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n));
             if (silu) u = ssdei_mul(u, ssdei_sigmoid(u));
             SSDEI_T(store_some)(y + c, u, n);
         }
@@ -5186,7 +5240,8 @@ SSDEI_KERNEL void SSDEI_T(norm_apply)(const float *x, const float *du, const flo
     for (p = 0; p < pixels; p++, x += channels, du += channels, dx += channels) {
         for (c = 0; c < channels; c += ssdei_width) {
             size_t n = channels - c;
-            ssdei_v y = ssdei_fma(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n), SSDEI_T(load_some)(d + c, n));
+            ssdei_v y =
+                ssdei_fma(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n), SSDEI_T(load_some)(d + c, n));
             y = ssdei_fma(SSDEI_T(load_some)(du + c, n), SSDEI_T(load_some)(a + c, n), y);
             if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + c, n));
             SSDEI_T(store_some)(dx + c, y, n);
@@ -5223,7 +5278,8 @@ SSDEI_KERNEL void SSDEI_T(multiply_add)(const float *x, float w, size_t count, i
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out) {
+SSDEI_KERNEL void SSDEI_T(add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count,
+                                      float *out) {
     ssdei_v factor = ssdei_set(scale);
     size_t start, i;
     for (start = 0; start < count; start += period) {
@@ -5256,7 +5312,7 @@ SSDEI_KERNEL void SSDEI_T(softmax)(float *x, float scale, size_t count) {
 }
 
 static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
-    SSDEI_T(channel_sums), SSDEI_T(channel_affine), SSDEI_T(norm_sums),    SSDEI_T(norm_apply), SSDEI_T(silu),
+    SSDEI_T(channel_sums),  SSDEI_T(channel_affine), SSDEI_T(norm_sums),  SSDEI_T(norm_apply), SSDEI_T(silu),
     SSDEI_T(silu_backward), SSDEI_T(multiply_add),   SSDEI_T(add_scaled), SSDEI_T(softmax)};
 
 #endif /* SSDEI_NN_KERNELS */
@@ -5270,13 +5326,13 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
 
    Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
    documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-   persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright notice and
-   this permission notice shall be included in all copies or substantial portions of the Software. THE SOFTWARE IS
-   PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
-   MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
-   HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+   permit persons to whom the Software is furnished to do so, subject to the following conditions: The above copyright
+   notice and this permission notice shall be included in all copies or substantial portions of the Software. THE
+   SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
    ALTERNATIVE B: public domain (unlicense.org)
 

@@ -264,15 +264,18 @@ static void picture_samples(const float *exact, const float *learned) {
     write_page(&page, "samples.png");
 }
 
+/* The middle of cell i of `cells` equal ones between -reach and reach. */
+static double cell_centre(int i, int cells, double reach) { return reach * ((2 * i + 1.0) / cells - 1); }
+
 /* p_t on a square of side 2 reach, as its square root: faint parts stay visible. */
 static void plot_density(const picture_plot *plot, const ssde_sde *sde, double time, double reach) {
     const size_t cells = (size_t)CELLS * CELLS;
     double *x = (double *)allocate(2 * cells, sizeof *x), *t = (double *)allocate(cells, sizeof *t);
     double *log_density = (double *)allocate(cells, sizeof *log_density);
     float *shade = (float *)allocate(cells, sizeof *shade), most = 0;
-    for (size_t i = 0; i < cells; i++) {
-        x[2 * i] = reach * (2 * ((double)(i % CELLS) + 0.5) / CELLS - 1);
-        x[2 * i + 1] = reach * (2 * ((double)(i / CELLS) + 0.5) / CELLS - 1);
+    for (int i = 0; i < CELLS * CELLS; i++) {
+        x[2 * i] = cell_centre(i % CELLS, CELLS, reach);
+        x[2 * i + 1] = cell_centre(i / CELLS, CELLS, reach);
         t[i] = time;
     }
     check(ssde_mixture_evaluate(ring, sde, x, t, cells, log_density, NULL));
@@ -295,11 +298,11 @@ static void plot_score(const picture_plot *plot, const ssde_sde *sde, const ssde
     static double t[ARROWS * ARROWS];
     static uint64_t sample[ARROWS * ARROWS];
     ssde_coefficients at;
-    for (size_t i = 0; i < ARROWS * ARROWS; i++) {
-        x[2 * i] = (float)(reach * (2 * ((double)(i % ARROWS) + 0.5) / ARROWS - 1));
-        x[2 * i + 1] = (float)(reach * (2 * ((double)(i / ARROWS) + 0.5) / ARROWS - 1));
+    for (int i = 0; i < ARROWS * ARROWS; i++) {
+        x[2 * i] = (float)cell_centre(i % ARROWS, ARROWS, reach);
+        x[2 * i + 1] = (float)cell_centre(i / ARROWS, ARROWS, reach);
         t[i] = time;
-        sample[i] = i;
+        sample[i] = (uint64_t)i;
     }
     check(
         model->score(model->user, x, t, sample, ARROWS * ARROWS, 0, score)); /* what solvers do: rows up to max_rows */
@@ -338,6 +341,8 @@ static void record(void *user, size_t step, double t, const float *x, size_t n, 
     for (size_t i = 0; i < n; i++) memcpy(all->x[i][step], x + i * dim, sizeof all->x[i][step]);
 }
 
+static double mode_angle(int k) { return 2 * acos(-1.0) * k / (int)MODES; }
+
 /* The density of the first coordinate at every t: that of the modes' first coordinates, as a mixture in one dimension.
  */
 static void plot_marginals(const picture_plot *plot, const ssde_sde *sde, double reach) {
@@ -346,14 +351,14 @@ static void plot_marginals(const picture_plot *plot, const ssde_sde *sde, double
     ssde_mixture *line;
     for (int k = 0; k < MODES; k++) {
         weights[k] = 1;
-        means[k] = cos(2 * acos(-1.0) * k / MODES);
+        means[k] = cos(mode_angle(k));
         stds[k] = spread;
     }
     check(ssde_mixture_create(&context, &line, MODES, 1, weights, means, stds));
     for (int column = 0; column < 2 * CELLS; column++) {
         for (int row = 0; row < CELLS; row++) {
-            x[row] = reach * (2 * (row + 0.5) / CELLS - 1);
-            t[row] = 1 - (column + 0.5) / (2 * CELLS);
+            x[row] = cell_centre(row, CELLS, reach);
+            t[row] = (1 - cell_centre(column, 2 * CELLS, 1)) / 2;
         }
         check(ssde_mixture_evaluate(line, sde, x, t, CELLS, log_density, NULL));
         for (int row = 0; row < CELLS; row++) shade[row * 2 * CELLS + column] = (float)exp(log_density[row] / 2);
@@ -376,10 +381,8 @@ static void plot_paths(picture *page, int left, const char *title, const ssde_sd
     while (all->t[late] > 0.3f) late++;
     for (int i = 0; i < PATHS; i++) {
         const float(*x)[2] = all->x[i], *end = x[PATH_STEPS];
-        double turn = atan2((double)end[1], (double)end[0]) / (2 * acos(-1.0));
-        int mode = (int)floor(MODES * turn + MODES + 0.5) % MODES;
-        unsigned colour =
-            mode == 7 ? 0x7B4B94 : picture_palette(mode); /* the palette's yellow is too faint for lines */
+        int mode = (int)floor(atan2((double)end[1], (double)end[0]) / mode_angle(1) + (int)MODES + 0.5) % MODES;
+        unsigned colour = mode == 7 ? 0x7B4B94 : picture_palette(mode); /* its yellow is too faint for lines */
         float t_and_x[PATH_STEPS + 1][2];
         for (int step = 0; step <= PATH_STEPS; step++) {
             t_and_x[step][0] = all->t[step];

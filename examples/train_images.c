@@ -484,7 +484,7 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
 
         char more[80];
         snprintf(more, sizeof more, "  step %d/%d  loss %.4f  %.1f images/s", step, steps, running,
-                 (double)batch * (step - first) / training);
+                 (double)batch * (step - first) / fmax(training, 1e-3));
         show_progress("training", step - first, steps - first, start, more);
         if ((step % report_every == 0 || step == steps) && !stopped) {
             double held_out_loss, error;
@@ -497,7 +497,8 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
     }
     int taken = (int)ssde_trainer_step_count(trainer) - first;
     if (taken)
-        printf("%d steps, %.3f s each, %.1f images/s\n", taken, training / taken, (double)batch * taken / training);
+        printf("%d steps, %.3f s each, %.1f images/s\n", taken, training / taken,
+               (double)batch * taken / fmax(training, 1e-3));
     free(held_out);
     free(x);
 }

@@ -23,14 +23,14 @@ static inline void check_report(const char *file, int line, const char *format, 
 }
 
 /* The condition holds. */
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        check_count++;                                                                                                 \
-        if (!(condition)) check_report(__FILE__, __LINE__, "not so: %s", #condition);                                  \
+#define CHECK(condition)                                                              \
+    do {                                                                              \
+        check_count++;                                                                \
+        if (!(condition)) check_report(__FILE__, __LINE__, "not so: %s", #condition); \
     } while (0)
 
 /* |actual - expected| <= tolerance */
-#define CHECK_NEAR(actual, expected, tolerance)                                                                        \
+#define CHECK_NEAR(actual, expected, tolerance) \
     check_near(__FILE__, __LINE__, #actual, (double)(actual), (double)(expected), (double)(tolerance))
 static inline void check_near(const char *file, int line, const char *what, double actual, double expected,
                               double tolerance) {
@@ -40,12 +40,12 @@ static inline void check_near(const char *file, int line, const char *what, doub
 }
 
 /* |actual - expected| <= tolerance * |expected| */
-#define CHECK_RELATIVE(actual, expected, tolerance)                                                                    \
-    check_near(__FILE__, __LINE__, #actual, (double)(actual), (double)(expected),                                      \
+#define CHECK_RELATIVE(actual, expected, tolerance)                               \
+    check_near(__FILE__, __LINE__, #actual, (double)(actual), (double)(expected), \
                (double)(tolerance)*fabs((double)(expected)))
 
 /* ||actual - expected|| <= tolerance * ||expected|| for float arrays */
-#define CHECK_ARRAY(actual, expected, count, tolerance)                                                                \
+#define CHECK_ARRAY(actual, expected, count, tolerance) \
     check_array(__FILE__, __LINE__, #actual, actual, expected, count, tolerance)
 static inline double check_distance(const float *actual, const float *expected, size_t count) {
     double error = 0.0, norm = 0.0;
@@ -57,8 +57,8 @@ static inline double check_distance(const float *actual, const float *expected, 
     }
     return norm > 0.0 ? sqrt(error / norm) : sqrt(error);
 }
-static inline void check_array(const char *file, int line, const char *what, const float *actual,
-                               const float *expected, size_t count, double tolerance) {
+static inline void check_array(const char *file, int line, const char *what, const float *actual, const float *expected,
+                               size_t count, double tolerance) {
     double distance = check_distance(actual, expected, count);
     check_count++;
     if (!(distance <= tolerance))
@@ -66,31 +66,32 @@ static inline void check_array(const char *file, int line, const char *what, con
 }
 
 /* The same bits. */
-#define CHECK_SAME(actual, expected, bytes)                                                                            \
-    do {                                                                                                               \
-        check_count++;                                                                                                 \
-        if (memcmp(actual, expected, bytes)) check_report(__FILE__, __LINE__, "%s differs from %s", #actual, #expected); \
+#define CHECK_SAME(actual, expected, bytes)                                             \
+    do {                                                                                \
+        check_count++;                                                                  \
+        if (memcmp(actual, expected, bytes))                                            \
+            check_report(__FILE__, __LINE__, "%s differs from %s", #actual, #expected); \
     } while (0)
 
 /* A call returns the status expected. */
-#define CHECK_STATUS(call, expected)                                                                                   \
-    do {                                                                                                               \
-        ssde_status check_status_ = (call);                                                                            \
-        check_count++;                                                                                                 \
-        if (check_status_ != (expected))                                                                               \
-            check_report(__FILE__, __LINE__, "%s: %s, expected %s", #call, ssde_status_text(check_status_),            \
-                         ssde_status_text(expected));                                                                  \
+#define CHECK_STATUS(call, expected)                                                                        \
+    do {                                                                                                    \
+        ssde_status check_status_ = (call);                                                                 \
+        check_count++;                                                                                      \
+        if (check_status_ != (expected))                                                                    \
+            check_report(__FILE__, __LINE__, "%s: %s, expected %s", #call, ssde_status_text(check_status_), \
+                         ssde_status_text(expected));                                                       \
     } while (0)
 #define CHECK_OK(call) CHECK_STATUS(call, SSDE_OK)
 
 /* A call fails with this status and a text that contains these words. */
-#define CHECK_FAILS(context, call, expected, words)                                                                    \
-    do {                                                                                                               \
-        (context)->error[0] = 0;                                                                                       \
-        CHECK_STATUS(call, expected);                                                                                  \
-        check_count++;                                                                                                 \
-        if (!strstr((context)->error, words))                                                                          \
-            check_report(__FILE__, __LINE__, "the error '%s' does not mention '%s'", (context)->error, words);         \
+#define CHECK_FAILS(context, call, expected, words)                                                            \
+    do {                                                                                                       \
+        (context)->error[0] = 0;                                                                               \
+        CHECK_STATUS(call, expected);                                                                          \
+        check_count++;                                                                                         \
+        if (!strstr((context)->error, words))                                                                  \
+            check_report(__FILE__, __LINE__, "the error '%s' does not mention '%s'", (context)->error, words); \
     } while (0)
 
 #endif

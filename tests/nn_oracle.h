@@ -408,9 +408,11 @@ static int oracle_affine(oracle *o, int x, double scale, double shift) {
     n->shift = shift;
     return oracle_noted(o, ssde_affine_map(o->net, x, scale, shift));
 }
-static int oracle_dropout(oracle *o, int x, double p) { /* whoever runs it in training sets p to 0 */
+static int oracle_dropout(oracle *o, int x, double p) { /* that drops nothing, in training either */
     oracle_note_like(o, ORACLE_COPY, x, -1, -1);
-    return oracle_noted(o, ssde_dropout(o->net, x, p));
+    oracle_noted(o, ssde_dropout(o->net, x, p));
+    o->net->nodes[o->count - 1].scale = 0.0;
+    return o->count - 1;
 }
 static int oracle_nearest(oracle *o, int x) {
     const oracle_node in = o->nodes[x];

@@ -24,8 +24,8 @@ typedef struct test {
 } test;
 
 #define TEST_ENTRY(name) {#name, test_##name},
-static const test all_tests[] = {TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_NN_LIST(TEST_ENTRY)
-                                      TEST_NN_FILES_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY)};
+static const test all_tests[] = {TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_NN_LIST(
+    TEST_ENTRY) TEST_NN_FILES_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 static int wanted(const char *name, int argc, char **argv) {

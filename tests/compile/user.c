@@ -1,5 +1,5 @@
-/* A program that only declares: the implementation is linked from module_*.c or another file of this folder, compiled by
-   any C or C++ compiler. USE_NN and USE_SOLVERS say what is linked besides the core. */
+/* A program that only declares: the implementation is linked from module_*.c or another file of this folder, compiled
+   by any C or C++ compiler. USE_NN and USE_SOLVERS say what is linked besides the core. */
 #include "../../scoresde.h"
 #ifdef USE_NN
 #include "../../scoresde_nn.h"
