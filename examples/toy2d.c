@@ -423,6 +423,8 @@ int main(int argc, char **argv) {
     read_options(argc, argv);
     check(ssde_ring_create(&context, &ring, MODES, 1.0, spread));
 
+    ssde_score_model exact_model = ssde_mixture_model(ring, &vp);
+    picture_paths(&vp, &exact_model);
     print_header("exact score");
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < SAMPLERS; i++) {
@@ -439,15 +441,14 @@ int main(int argc, char **argv) {
     memory.context = &context;
     check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), &vp, &memory));
     ssde_score_model learned_model = ssde_score_net_model(score_net);
-    ssde_score_model exact_model = ssde_mixture_model(ring, &vp);
     print_header("learned score");
     for (int i = 0; i < SAMPLERS; i++) try_sampler(&vp, &learned_model, &samplers[i], 500, LEARNED_POINTS, learned);
     price_data(&vp, &learned_model);
 
+    exact_model = ssde_mixture_model(ring, &vp); /* the mixture was bound to another SDE meanwhile */
     draw(&vp, &exact_model, &samplers[SAMPLERS - 1], 0, LEARNED_POINTS, exact); /* as the learned ones: the last row */
     picture_samples(exact, learned);
     picture_scores(&vp, &exact_model, &learned_model);
-    picture_paths(&vp, &exact_model);
 
     ssde_score_net_destroy(score_net);
     ssde_trainer_destroy(trainer);
