@@ -292,6 +292,8 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
+/* From the next step on, before the warm-up's factor; 0 or more. For schedules of one's own. */
+ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
 /* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
 /* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
@@ -3191,6 +3193,15 @@ void ssde_trainer_destroy(ssde_trainer *trainer) {
 }
 
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ? trainer->step : 0; }
+
+ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
+    if (!trainer) return SSDE_ERROR_ARGUMENT;
+    if (!ssdei_in_range(lr, 0.0, 1e6))
+        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %g, wanted 0 or more",
+                         lr);
+    trainer->desc.lr = lr;
+    return SSDE_OK;
+}
 
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ? trainer->ema : NULL; }
 

@@ -47,6 +47,7 @@ typedef struct oracle {
     size_t *first;     /* where each parameter starts */
     double *values;
     size_t value_count;
+    char name[64]; /* of the next operation's parameters; empty: one is made up */
 } oracle;
 
 /* ---- numbers ---- */
@@ -324,10 +325,11 @@ static int oracle_noted(oracle *o, ssde_node node) {
     return o->count - 1;
 }
 
+/* A name for parameters, in a buffer that the next call overwrites. */
 static const char *oracle_name(const oracle *o) {
-    static char name[16];
+    static char name[64];
     snprintf(name, sizeof name, "part%d", o->count);
-    return name;
+    return o->name[0] ? o->name : name;
 }
 
 static int oracle_input(oracle *o, size_t height, size_t width, size_t channels) {
@@ -346,7 +348,7 @@ static int oracle_sigma(oracle *o) {
 enum { ORACLE_AS_CONV, ORACLE_AS_LINEAR, ORACLE_AS_NIN };
 static int oracle_conv(oracle *o, int x, const ssde_conv_desc *desc, int as) {
     const oracle_node in = o->nodes[x];
-    char name[16];
+    char name[64];
     size_t reach = (size_t)(desc->pad_before + desc->pad_after), k = (size_t)desc->kernel, s = (size_t)desc->stride;
     oracle_node *n;
     snprintf(name, sizeof name, "%s", oracle_name(o));
@@ -381,7 +383,7 @@ static int oracle_activate(oracle *o, int x, ssde_activation activation) {
 }
 static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
     oracle_node *n;
-    char name[16];
+    char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
     n = oracle_note_like(o, ORACLE_NORM, x, -1, -1);
     n->groups = groups;
@@ -443,7 +445,7 @@ static int oracle_positional(oracle *o, int label, size_t dim) {
     return oracle_noted(o, ssde_positional_embedding(o->net, label, dim));
 }
 static int oracle_fourier(oracle *o, int label, size_t dim, double scale) {
-    char name[16];
+    char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
     oracle_note(o, ORACLE_FOURIER, label, -1, -1, 1, 1, 2 * dim)->parameter = (int)ssde_net_parameter_count(o->net);
     return oracle_noted(o, ssde_fourier_embedding(o->net, label, dim, scale, name));

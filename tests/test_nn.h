@@ -681,6 +681,26 @@ static void test_nn_small_operations(void) {
     CHECK(which == 24);
 }
 
+/* The output is not the last node: what comes after it leaves it alone. */
+static void test_nn_early_output(void) {
+    ssde_net *net = NULL;
+    oracle o;
+    ssde_conv_desc conv = ssde_conv(5, 3);
+    int h, i;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_conv2d(net, ssde_input(net, 4, 4, 5), &conv, "output");
+    for (i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "after%d", i);
+        ssde_conv2d(net, i % 2 ? h : h + i, &conv, name);
+    }
+    CHECK_OK(ssde_net_finish(net, h));
+    oracle_from_net(&o, net);
+    oracle_random_weights(&o, 1);
+    nn_check(&o, NULL);
+    oracle_close(&o);
+}
+
 /* Odd and even sizes, asymmetric kernels and padding, every up and down. */
 static void test_nn_resampling(void) {
     static const double kernels[][8] = {
@@ -1694,7 +1714,235 @@ static void nn_check_jointly(oracle *o, nn_data *data, const float *gradient, do
     free(file);
 }
 
-/* Names, shapes and start as the reference's; then, with other weights, values and derivatives against the oracle.
+/* ncsnpp.py's forward pass, operation by operation, for the oracle; parameters under the reference's names. */
+typedef struct nn_wiring {
+    oracle o;
+    const ssde_unet_desc *desc;
+    int module, embedding; /* -1: none */
+} nn_wiring;
+
+static void nn_wire_name(nn_wiring *w, const char *part) {
+    snprintf(w->o.name, sizeof w->o.name, "all_modules.%d%s%s", w->module, part[0] ? "." : "", part);
+}
+static size_t nn_wire_channels(const nn_wiring *w, int x) { return w->o.nodes[x].shape[2]; }
+static int nn_wire_norm(nn_wiring *w, int x, const char *part) {
+    size_t groups = nn_wire_channels(w, x) / 4;
+    nn_wire_name(w, part);
+    return oracle_norm(&w->o, x, groups < 32 ? groups : 32, SSDE_IDENTITY);
+}
+static int nn_wire_norm_act(nn_wiring *w, int x, const char *part) {
+    return oracle_activate(&w->o, nn_wire_norm(w, x, part), SSDE_SILU);
+}
+static int nn_wire_conv(nn_wiring *w, int x, size_t channels, int kernel, const char *part) {
+    ssde_conv_desc conv = ssde_conv(channels, kernel);
+    nn_wire_name(w, part);
+    return oracle_conv(&w->o, x, &conv, ORACLE_AS_CONV);
+}
+static int nn_wire_product(nn_wiring *w, int x, size_t channels, int as, const char *part) {
+    ssde_conv_desc conv = ssde_conv(channels, 1);
+    nn_wire_name(w, part);
+    return oracle_conv(&w->o, x, &conv, as);
+}
+static int nn_wire_sum(nn_wiring *w, int a, int b) {
+    return oracle_add(&w->o, a, b, w->desc->skip_rescale ? sqrt(0.5) : 1.0);
+}
+
+static int nn_wire_up(nn_wiring *w, int x) {
+    int p = w->desc->fir_taps - 2;
+    if (!w->desc->fir) return oracle_nearest(&w->o, x);
+    return oracle_fir(&w->o, x, 2, 1, (p + 1) / 2 + 1, p / 2, w->desc->fir_kernel, w->desc->fir_taps);
+}
+static int nn_wire_down(nn_wiring *w, int x) {
+    int p = w->desc->fir_taps - 2;
+    if (!w->desc->fir) return oracle_pool(&w->o, x);
+    return oracle_fir(&w->o, x, 1, 2, (p + 1) / 2, p / 2, w->desc->fir_kernel, w->desc->fir_taps);
+}
+/* With FIR the filter before the kernel: test_nn_unet_resampling has the reference's order. */
+static int nn_wire_up_conv(nn_wiring *w, int x, size_t channels) {
+    int p = w->desc->fir_taps - 4;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (!w->desc->fir) return nn_wire_conv(w, oracle_nearest(&w->o, x), channels, 3, "Conv_0");
+    conv.pad_before = conv.pad_after = 0;
+    x = oracle_fir(&w->o, x, 2, 1, (p + 1) / 2 + 3, p / 2 + 2, w->desc->fir_kernel, w->desc->fir_taps);
+    nn_wire_name(w, "Conv2d_0");
+    return oracle_conv(&w->o, x, &conv, ORACLE_AS_CONV);
+}
+static int nn_wire_down_conv(nn_wiring *w, int x, size_t channels) {
+    int p = w->desc->fir_taps;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    conv.stride = 2;
+    conv.pad_before = 0;
+    conv.pad_after = w->desc->fir ? 0 : 1;
+    if (w->desc->fir) x = oracle_fir(&w->o, x, 1, 1, (p + 1) / 2, p / 2, w->desc->fir_kernel, w->desc->fir_taps);
+    nn_wire_name(w, w->desc->fir ? "Conv2d_0" : "Conv_0");
+    return oracle_conv(&w->o, x, &conv, ORACLE_AS_CONV);
+}
+
+static int nn_wire_block(nn_wiring *w, int x, size_t channels, int direction) {
+    int biggan = w->desc->resblock_type == SSDE_RESBLOCK_BIGGAN,
+        shortcut = nn_wire_channels(w, x) != channels || direction;
+    int h = nn_wire_norm_act(w, x, "GroupNorm_0");
+    if (direction) {
+        h = direction > 0 ? nn_wire_up(w, h) : nn_wire_down(w, h);
+        x = direction > 0 ? nn_wire_up(w, x) : nn_wire_down(w, x);
+    }
+    h = nn_wire_conv(w, h, channels, 3, "Conv_0");
+    if (w->embedding >= 0) {
+        int e = oracle_activate(&w->o, w->embedding, SSDE_SILU);
+        h = oracle_add(&w->o, h, nn_wire_product(w, e, channels, ORACLE_AS_LINEAR, "Dense_0"), 1.0);
+    }
+    h = nn_wire_conv(w, nn_wire_norm_act(w, h, "GroupNorm_1"), channels, 3, "Conv_1");
+    if (shortcut)
+        x = biggan ? nn_wire_conv(w, x, channels, 1, "Conv_2")
+                   : nn_wire_product(w, x, channels, ORACLE_AS_NIN, "NIN_0");
+    w->module++;
+    return nn_wire_sum(w, x, h);
+}
+
+static int nn_wire_attention(nn_wiring *w, int x) {
+    size_t channels = nn_wire_channels(w, x);
+    int h = nn_wire_norm(w, x, "GroupNorm_0"), q, k, v;
+    q = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_0");
+    k = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_1");
+    v = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_2");
+    h = nn_wire_product(w, oracle_attention(&w->o, q, k, v), channels, ORACLE_AS_NIN, "NIN_3");
+    w->module++;
+    return nn_wire_sum(w, x, h);
+}
+
+static int nn_wire_down_path(nn_wiring *w, int x, int *skips, int *count) {
+    const ssde_unet_desc *desc = w->desc;
+    int biggan = desc->resblock_type == SSDE_RESBLOCK_BIGGAN, pyramid = x, h, level, block;
+    h = nn_wire_conv(w, x, desc->nf, 3, "");
+    w->module++;
+    skips[(*count)++] = h;
+    for (level = 0; level < desc->num_levels; level++) {
+        for (block = 0; block < desc->num_res_blocks; block++) {
+            h = nn_wire_block(w, h, desc->nf * (size_t)desc->ch_mult[level], 0);
+            if (nn_reference_attends(desc, level)) h = nn_wire_attention(w, h);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        if (biggan)
+            h = nn_wire_block(w, h, nn_wire_channels(w, h), -1);
+        else {
+            h = desc->resamp_with_conv ? nn_wire_down_conv(w, h, nn_wire_channels(w, h)) : nn_wire_down(w, h);
+            w->module++;
+        }
+        if (desc->progressive_input == SSDE_INPUT_SKIP) {
+            int combined;
+            pyramid = nn_wire_down(w, pyramid);
+            combined = nn_wire_conv(w, pyramid, nn_wire_channels(w, h), 1, "Conv_0");
+            h = desc->progressive_combine == SSDE_COMBINE_CAT ? oracle_concat(&w->o, combined, h)
+                                                              : oracle_add(&w->o, combined, h, 1.0);
+            w->module++;
+        } else if (desc->progressive_input == SSDE_INPUT_RESIDUAL) {
+            pyramid = nn_wire_down_conv(w, pyramid, nn_wire_channels(w, h));
+            w->module++;
+            h = pyramid = nn_wire_sum(w, pyramid, h);
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+static int nn_wire_up_path(nn_wiring *w, int h, const int *skips, int count) {
+    const ssde_unet_desc *desc = w->desc;
+    int biggan = desc->resblock_type == SSDE_RESBLOCK_BIGGAN, pyramid = -1, level, block;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        for (block = 0; block <= desc->num_res_blocks; block++)
+            h = nn_wire_block(w, oracle_concat(&w->o, h, skips[--count]), desc->nf * (size_t)desc->ch_mult[level], 0);
+        if (nn_reference_attends(desc, level)) h = nn_wire_attention(w, h);
+        if (desc->progressive == SSDE_OUTPUT_SKIP || (desc->progressive == SSDE_OUTPUT_RESIDUAL && pyramid < 0)) {
+            int add = pyramid >= 0 ? nn_wire_up(w, pyramid) : -1, own = nn_wire_norm_act(w, h, "");
+            w->module++;
+            own = nn_wire_conv(w, own, desc->progressive == SSDE_OUTPUT_SKIP ? desc->channels : nn_wire_channels(w, h),
+                               3, "");
+            w->module++;
+            pyramid = add >= 0 ? oracle_add(&w->o, add, own, 1.0) : own;
+        } else if (desc->progressive == SSDE_OUTPUT_RESIDUAL) {
+            pyramid = nn_wire_up_conv(w, pyramid, nn_wire_channels(w, h));
+            w->module++;
+            h = pyramid = nn_wire_sum(w, pyramid, h);
+        }
+        if (level && biggan) h = nn_wire_block(w, h, nn_wire_channels(w, h), 1);
+        if (level && !biggan) {
+            h = desc->resamp_with_conv ? nn_wire_up_conv(w, h, nn_wire_channels(w, h)) : nn_wire_up(w, h);
+            w->module++;
+        }
+    }
+    return desc->progressive == SSDE_OUTPUT_SKIP ? pyramid : h;
+}
+
+static void nn_wire_unet(nn_wiring *w, const ssde_unet_desc *desc) {
+    int skips[64], count = 0, x, h;
+    oracle_open(&w->o);
+    w->desc = desc;
+    w->module = 0;
+    w->embedding = -1;
+    x = oracle_input(&w->o, desc->height, desc->width, desc->channels);
+    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
+        nn_wire_name(w, "");
+        h = oracle_fourier(&w->o, oracle_label(&w->o), desc->nf, desc->fourier_scale);
+        w->module++;
+    } else {
+        h = oracle_positional(&w->o, oracle_label(&w->o), desc->nf);
+    }
+    if (desc->conditional) {
+        h = nn_wire_product(w, h, 4 * desc->nf, ORACLE_AS_LINEAR, "");
+        w->module++;
+        w->embedding = nn_wire_product(w, oracle_activate(&w->o, h, SSDE_SILU), 4 * desc->nf, ORACLE_AS_LINEAR, "");
+        w->module++;
+    }
+    if (!desc->centered) x = oracle_affine(&w->o, x, 2.0, -1.0);
+    h = nn_wire_down_path(w, x, skips, &count);
+    h = nn_wire_block(w, h, nn_wire_channels(w, h), 0);
+    h = nn_wire_attention(w, h);
+    h = nn_wire_block(w, h, nn_wire_channels(w, h), 0);
+    h = nn_wire_up_path(w, h, skips, count);
+    if (desc->progressive != SSDE_OUTPUT_SKIP) {
+        h = nn_wire_norm_act(w, h, "");
+        w->module++;
+        h = nn_wire_conv(w, h, desc->channels, 3, "");
+    }
+    if (desc->scale_by_sigma) h = oracle_rows(&w->o, h, oracle_sigma(&w->o), SSDE_OVER_SIGMA);
+    CHECK_OK(ssde_net_finish(w->o.net, h));
+    w->o.output = h;
+    w->o.values = (double *)calloc(w->o.value_count, sizeof(double));
+}
+
+/* The reference's forward pass under the network's weights, taken by name. */
+static void nn_check_wiring(const ssde_net *net, const ssde_unet_desc *desc, const nn_data *data, double tolerance) {
+    nn_wiring wiring;
+    ssde_run *run;
+    float *out = (float *)calloc(2 * data->dim, sizeof *out), *expected = out + data->dim, *values;
+    const double *reference;
+    size_t i, j;
+    nn_wire_unet(&wiring, desc);
+    CHECK(ssde_net_parameter_count(wiring.o.net) == ssde_net_parameter_count(net));
+    values = (float *)calloc(ssde_net_weight_count(net), sizeof *values);
+    for (i = 0; i < ssde_net_parameter_count(wiring.o.net); i++) {
+        const ssde_parameter *to = ssde_net_parameter(wiring.o.net, i);
+        for (j = 0; j < ssde_net_parameter_count(net) && strcmp(ssde_net_parameter(net, j)->name, to->name);) j++;
+        CHECK(j < ssde_net_parameter_count(net) && ssde_net_parameter(net, j)->count == to->count);
+        if (j == ssde_net_parameter_count(net) || ssde_net_parameter(net, j)->count != to->count) continue;
+        CHECK_OK(ssde_net_get(net, j, values));
+        CHECK_OK(ssde_net_set(wiring.o.net, i, values));
+    }
+    oracle_take_weights(&wiring.o);
+    reference = oracle_forward(&wiring.o, data->x_double, (double)data->label[0], (double)data->sigma[0]);
+    for (i = 0; i < data->dim; i++) expected[i] = (float)reference[i];
+    run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 1);
+    CHECK_OK(ssde_run_forward(run, data->x, data->label, data->sigma, 1, 0, 0, NULL, out));
+    CHECK_ARRAY(out, expected, data->dim, tolerance);
+    ssde_run_destroy(run);
+    oracle_close(&wiring.o);
+    free(values);
+    free(out);
+}
+
+/* Names, shapes and start as the reference's; then, with other weights, its forward pass, every value and derivatives
+   against the oracle.
    About thirty layers' rounding: a few 1e-6. */
 static void test_nn_unet_flags(void) {
     nn_options options = nn_usual();
@@ -1716,6 +1964,7 @@ static void test_nn_unet_flags(void) {
         oracle_random_weights(&o, (uint64_t)which);
         o.parameters = 0; /* jointly, below */
         nn_data_open(&data, &o, &options);
+        nn_check_wiring(net, &desc, &data, options.forward);
         gradient = (float *)calloc(ssde_net_weight_count(net), sizeof *gradient);
         for (tier = 0; nn_tier(tier, &context); tier++) {
             ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 1);
@@ -2199,6 +2448,7 @@ static void test_nn_score_net(void) {
     X(nn_group_norm_extremes)   \
     X(nn_attention)             \
     X(nn_small_operations)      \
+    X(nn_early_output)          \
     X(nn_resampling)            \
     X(nn_embeddings)            \
     X(nn_dropout)               \

@@ -859,6 +859,17 @@ static void test_nn_train_first_steps(void) {
         /* n = 1: decay 2 / 11 */
         CHECK_NEAR(ssde_trainer_ema(trainer)->weights[i], (double)before[i] - 9.0 / 11.0 * moved, 1e-6);
     }
+    /* a learning rate set to 0 stops the weights, one that is none is refused */
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_OK(ssde_trainer_set_lr(trainer, 0.0));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    CHECK_SAME(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_STATUS(ssde_trainer_set_lr(trainer, (double)NAN), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_set_lr(trainer, -1.0), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_set_lr(NULL, 1.0), SSDE_ERROR_ARGUMENT);
+    CHECK_OK(ssde_trainer_set_lr(trainer, 1e-2));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    CHECK(memcmp(before, net->weights, net->weight_count * sizeof *before) != 0);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);
     free(before);
