@@ -542,7 +542,7 @@ static void oracle_from_net(oracle *o, ssde_net *net) {
         n->row_scale = from->row_scale;
         n->scale = from->scale;
         n->shift = from->shift;
-        for (axis = 0; axis < 2; axis++) n->rows[axis] = net->taps + from->taps[axis];
+        for (axis = 0; net->taps && axis < 2; axis++) n->rows[axis] = net->taps + from->taps[axis];
     }
     o->values = (double *)calloc(o->value_count, sizeof *o->values);
     oracle_take_weights(o);
