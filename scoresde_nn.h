@@ -227,7 +227,7 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, dim] (may be NULL).
-   Dropout draws under (seed, step, sample); sample NULL: row numbers. */
+   Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
 /* After a forward pass: from gradient [rows, dim] of the output. To the input: input_gradient [rows, dim] (NULL: none).
@@ -2402,8 +2402,8 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     run->step = step;
     run->sample = sample;
     memcpy(ssdei_value(run, net->input), x, rows * ssde_net_dim(net) * sizeof *x);
-    if (net->label >= 0) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
-    if (net->sigma >= 0) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
+    if (net->label >= 0 && label) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
+    if (net->sigma >= 0 && sigma) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
     for (i = 0; i < net->node_count; i++) ssdei_operations[net->nodes[i].operation].forward(run, i);
     if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_dim(net) * sizeof *out);
     return SSDE_OK;
