@@ -675,7 +675,7 @@ static void test_nn_files_bad_saves(void) {
     CHECK_SAME(before, after, size);
     /* a full disk: the device that is always full, under the name the writer gives the file aside */
     full = fopen("/dev/full", "wb");
-    if (full) {
+    if (full && fputc(0, full) != EOF && fflush(full)) { /* not a file that somebody put there */
         ssdei_tensor_writer writer;
         fclose(full);
         ssdei_tensor_writer_begin(&writer, &context);
