@@ -567,7 +567,7 @@ void ssdei_writer_abandon(ssdei_writer *writer);
 
 /* ---- kernels of one tier, filled in by >>kernels ---- */
 
-/* What a product does with its sums before it stores them: c = (sum + bias[column] + row_bias[row][column] +
+/* What a product does with its sums before it stores them: c = (sum + bias[column] +
    residual[row][column]) * scale. Every pointer may be NULL. */
 typedef struct ssdei_epilogue {
     const float *bias;
@@ -926,6 +926,7 @@ SSDEI_END
 #if defined(_WIN32)
 #include <io.h>
 #elif defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 #ifdef _OPENMP
@@ -947,24 +948,28 @@ const char *ssde_status_text(ssde_status status) {
 }
 
 ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...) {
+    char text[sizeof context->error];
     va_list arguments;
     if (!context) return status;
     va_start(arguments, format);
-    vsnprintf(context->error, sizeof context->error, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments); /* aside: an argument may be the last error */
     va_end(arguments);
+    memcpy(context->error, text, sizeof text);
     if (context->log) context->log(context->user, context->error);
     return status;
 }
 
 /* ---- memory ---- */
 
+/* One of the two functions alone would free what the other did not give. */
+static int ssdei_own_memory(const ssde_context *context) { return context && context->allocate && context->release; }
+
 /* The block the allocator returned is kept in the pointer-sized slot below the aligned one. */
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     size_t bytes = ssdei_multiply(count, size);
     size_t padded = bytes + SSDEI_ALIGNMENT + sizeof(void *);
     void *block = NULL;
-    if (padded > bytes)
-        block = context && context->allocate ? context->allocate(context->user, padded) : malloc(padded);
+    if (padded > bytes) block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
     if (!block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)bytes);
         return NULL;
@@ -983,7 +988,7 @@ void ssdei_release(ssde_context *context, void *pointer) {
     void *block;
     if (!pointer) return;
     memcpy(&block, (unsigned char *)pointer - sizeof(void *), sizeof block);
-    if (context && context->release)
+    if (ssdei_own_memory(context))
         context->release(context->user, block);
     else
         free(block);
@@ -1125,7 +1130,7 @@ ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned ch
     file = fopen(path, "rb");
     if (!file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
     if (!fseek(file, 0, SEEK_END)) length = ftell(file);
-    if (length < 0 || fseek(file, 0, SEEK_SET)) {
+    if (length < 0 || length == LONG_MAX || fseek(file, 0, SEEK_SET)) { /* LONG_MAX: a folder, on Linux */
         fclose(file);
         return ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
     }
@@ -1145,12 +1150,25 @@ ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned ch
     return SSDE_OK;
 }
 
+/* Renaming would put a file in the place of a device, a pipe or a folder. */
+static int ssdei_may_replace(const char *path) {
+#if !defined(_WIN32) && (defined(__unix__) || defined(__APPLE__))
+    struct stat now;
+    return stat(path, &now) || S_ISREG(now.st_mode);
+#else
+    (void)path;
+    return 1;
+#endif
+}
+
 ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
     size_t length = path ? strlen(path) : 0;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
     if (!length) return writer->status = ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
+    if (!ssdei_may_replace(path))
+        return writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
     writer->aside = (char *)ssdei_allocate(context, length + 5, 1);
     if (!writer->aside) return writer->status = SSDE_ERROR_MEMORY;
     memcpy(writer->aside, path, length);

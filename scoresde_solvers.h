@@ -705,6 +705,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
                          (int)full->discretisation);
+    if (full->grid != SSDE_GRID_UNIFORM && full->grid != SSDE_GRID_REFERENCE)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
     if (full->corrector == SSDE_CORRECTOR_DEFAULT) full->corrector = ve ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
@@ -713,7 +715,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_check_eps(context, full->eps));
     if (!full->steps) full->steps = (size_t)sde->N;
     if (!full->corrector_steps) full->corrector_steps = 1;
-    if (full->steps > INT_MAX || ssdei_multiply(full->steps, full->corrector_steps + 1) > 0xffffffffu)
+    if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
+        ssdei_multiply(full->steps, full->corrector_steps + 1) > 0xffffffffu)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is %lu and corrector_steps %lu: too many to number",
                          (unsigned long)full->steps, (unsigned long)full->corrector_steps);
     if (full->grid == SSDE_GRID_REFERENCE) setting->sde.N = (int)full->steps;
@@ -1027,7 +1030,10 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
 
 static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block) {
     const ssde_sampler_desc *how = &w->setting.how;
-    if (how->skip_denoise) return SSDE_OK;
+    if (how->skip_denoise) {
+        ssdei_drop_failed(w, block, w->times[how->steps]);
+        return SSDE_OK;
+    }
     if (how->grid != SSDE_GRID_REFERENCE) {
         double t = w->times[how->steps];
         ssdei_update u;
@@ -1963,6 +1969,7 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
     result.bits_per_dim = -(result.log_density / dim + volume) / log(2.0);
     result.standard_error = how->probes > 1 ? sqrt(square / (probes - 1.0) / probes) : (double)NAN;
     if (how->trace == SSDE_TRACE_EXACT) result.standard_error = 0.0;
+    if (report->status != SSDE_OK) result.standard_error = (double)NAN;
     return result;
 }
 

@@ -1143,6 +1143,15 @@ static void test_files_unwritable(void) {
     CHECK(loaded.shape[0] == 4);
     ssde_tensor_release(&context, &loaded);
     remove(CORE_TEMPORARY);
+#if defined(__unix__) || defined(__APPLE__)
+    /* a folder, like a device, is not replaced by a file */
+    CHECK_FAILS(&context, ssde_npy_save(&context, "tests", &before), SSDE_ERROR_FILE, "not a regular file");
+#endif
+    /* an error's text may be wrapped in another */
+    ssde_fail(&context, SSDE_ERROR_FILE, "inner %d", 7);
+    ssde_fail(&context, SSDE_ERROR_FILE, "inner %d", 7);
+    ssde_fail(&context, SSDE_ERROR_FILE, "outer: %s", context.error);
+    CHECK(!strcmp(context.error, "outer: inner 7"));
     full = fopen("/dev/full", "wb");
     if (full) {
         ssdei_writer writer;

@@ -1249,6 +1249,37 @@ static void test_sampler_threads(void) {
 
 /* ---- what goes wrong ---- */
 
+/* NaN as the noise of the condition's last update, of run step 2. */
+static ssde_status solver_late_nan(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                   size_t dim, float *out) {
+    size_t i;
+    (void)user, (void)sample;
+    for (i = 0; i < rows * dim; i++) out[i] = stream == SSDE_STREAM_CONDITION && step >= 3 ? (float)NAN : 0.25f;
+    return SSDE_OK;
+}
+
+static void test_sampler_late_failure(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2], known[2] = {0.5f, 0.0f}, mask[2] = {1.0f, 0.0f};
+    memset(&context, 0, sizeof context);
+    memset(&how, 0, sizeof how);
+    CHECK_OK(ssde_ring_create(&context, &mixture, 8, 1.0, 0.1));
+    model = ssde_mixture_model(mixture, &sde);
+    how.steps = 2;
+    how.skip_denoise = 1;
+    how.condition = ssde_inpaint(known, mask);
+    how.noise.fill = solver_late_nan;
+    how.context = &context;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_NUMERIC, "sample 0");
+    CHECK(x[0] != x[0] && x[1] != x[1]);
+    ssde_mixture_destroy(mixture);
+}
+
 static void test_sampler_bad_input(void) {
     ssde_context context;
     ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
@@ -1259,6 +1290,7 @@ static void test_sampler_bad_input(void) {
     ssde_rng rng = ssde_rng_seed(1);
     float x[6] = {0.0f}, mask[6] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, known[6] = {0.0f};
     double times[4] = {1.0, 0.5, 0.5, 0.1}, t = 0.5, t_next = 0.6;
+    const int no_grid = 7;
     memset(&context, 0, sizeof context);
     memset(&how, 0, sizeof how);
     memset(&flow, 0, sizeof flow);
@@ -1292,7 +1324,13 @@ static void test_sampler_bad_input(void) {
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "predictor is 5");
     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.probability_flow = 1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ancestral");
-    how.predictor = SSDE_PREDICTOR_DEFAULT, how.probability_flow = 0, how.times = times;
+    how.predictor = SSDE_PREDICTOR_DEFAULT, how.probability_flow = 0;
+    how.corrector = SSDE_CORRECTOR_LANGEVIN, how.corrector_steps = SIZE_MAX; /* + 1 is 0 */
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "corrector_steps");
+    how.corrector = SSDE_CORRECTOR_DEFAULT, how.corrector_steps = 0, how.times = times;
+    memcpy(&how.grid, &no_grid, sizeof how.grid);
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "grid is 7");
+    how.grid = SSDE_GRID_UNIFORM;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "times[2]");
     times[0] = 0.9, times[2] = 0.3;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "times[0]");
@@ -1674,6 +1712,7 @@ static void test_inpainting_values(void) {
     X(sampler_identity)       \
     X(sampler_driver)         \
     X(sampler_threads)        \
+    X(sampler_late_failure)   \
     X(sampler_bad_input)      \
     X(sampler_failures)       \
     X(sampler_report)         \
