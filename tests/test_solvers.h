@@ -2,10 +2,9 @@
 #ifndef TEST_SOLVERS_H
 #define TEST_SOLVERS_H
 
-#include <pthread.h>
-
 #include "check.h"
 #include "golden.h"
+#include "threads.h"
 
 /* ---- a mixture in double: an oracle apart from the library's ---- */
 
@@ -1009,39 +1008,6 @@ static void test_sampler_statistics(void) {
 
 /* ---- sample i is the same in any company ---- */
 
-/* A parallel-for on `threads` POSIX threads, each taking every threads-th index, last first. */
-typedef struct solver_threads {
-    int threads;
-    size_t parallel_calls;
-} solver_threads;
-typedef struct solver_share {
-    void (*function)(void *argument, size_t index);
-    void *argument;
-    size_t first, count, stride;
-} solver_share;
-static void *solver_thread(void *user) {
-    solver_share *share = (solver_share *)user;
-    size_t i;
-    for (i = share->count; i-- > 0;) {
-        if (i % share->stride == share->first) share->function(share->argument, i);
-    }
-    return NULL;
-}
-static void solver_parallel_for(void *user, size_t count, void (*function)(void *argument, size_t index),
-                                void *argument) {
-    solver_threads *t = (solver_threads *)user;
-    pthread_t threads[4];
-    solver_share shares[4];
-    int k;
-    t->parallel_calls++;
-    for (k = 0; k < t->threads; k++) {
-        shares[k].function = function, shares[k].argument = argument;
-        shares[k].first = (size_t)k, shares[k].count = count, shares[k].stride = (size_t)t->threads;
-        if (pthread_create(&threads[k], NULL, solver_thread, &shares[k])) abort();
-    }
-    for (k = 0; k < t->threads; k++) pthread_join(threads[k], NULL);
-}
-
 /* All samplers that are not _batch, under one number. */
 enum { SOLVER_WAYS = 11 };
 typedef struct solver_task {
@@ -1230,14 +1196,14 @@ static void test_sampler_threads(void) {
         CHECK_SAME(x, first, rows * DIM * sizeof *x);
         for (threads = 1; threads <= 3; threads++) {
             ssde_context context;
-            solver_threads hook;
-            hook.threads = threads, hook.parallel_calls = 0;
+            threads_hook hook;
+            hook.threads = threads, hook.calls = 0;
             memset(&context, 0, sizeof context);
-            context.parallel_for = solver_parallel_for, context.user = &hook, context.threads = threads + 1;
+            context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
             task.context = &context;
             CHECK_OK(solver_run(&task, way, 0, rows, x));
             CHECK_SAME(x, first, rows * DIM * sizeof *x);
-            CHECK(way > 6 || hook.parallel_calls > 0);
+            CHECK(way > 6 || hook.calls > 0);
         }
     }
     ssde_mixture_destroy(mixture);
