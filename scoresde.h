@@ -580,12 +580,13 @@ typedef struct ssdei_kernels {
     size_t width;     /* floats per vector */
     size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
-    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][k] *
+    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][offset + k] *
        packed[(q * depth + k) * tile_columns + column]: the one product that convolutions, linear layers and attention
-       are made of. Rows of A are found through pointers, so that a 3x3 convolution needs no gathered copy; rows beyond
-       `rows` point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever the tile. */
-    void (*tile)(size_t taps, size_t depth, const float *const *a, const float *packed, float *c, size_t stride,
-                 size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
+       are made of. Rows of A are found through pointers, `offset` floats beyond them, so that a 3x3 convolution needs
+       no gathered copy; rows beyond `rows` point anywhere readable. Sums run over q, then k, in one chain of FMAs per
+       element whatever the tile. */
+    void (*tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed, float *c,
+                 size_t stride, size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
     /* c[rows <= tile_rows, columns <= tile_columns] += sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
@@ -868,6 +869,8 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
 /* Per tier: vector width, register tile of the products, and what stands before a kernel. */
 #define ssdei_width SSDEI_T(width)
 #define ssdei_tile_rows SSDEI_T(tile_rows)
+#define ssdei_tile_rows_medium SSDEI_T(tile_rows_medium)
+#define ssdei_tile_rows_low SSDEI_T(tile_rows_low)
 #define ssdei_tile_vectors SSDEI_T(tile_vectors)
 #define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
 #define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
@@ -880,13 +883,39 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
 #define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
 #define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
 /* Accumulators fill the register file but for two vectors of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of
-   32; each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. */
+   32; each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. The last
+   rows of a product take a tile of two thirds or one third of the height, whose 8 accumulators still cover an FMA's
+   latency of 4 cycles on two units. */
 enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
 enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
-enum { ssdei_width_scalar = 1, ssdei_tile_rows_scalar = 4, ssdei_tile_vectors_scalar = 4 };
-enum { ssdei_width_neon = 4, ssdei_tile_rows_neon = 8, ssdei_tile_vectors_neon = 2 };
-enum { ssdei_width_avx2 = 8, ssdei_tile_rows_avx2 = 6, ssdei_tile_vectors_avx2 = 2 };
-enum { ssdei_width_avx512 = 16, ssdei_tile_rows_avx512 = 12, ssdei_tile_vectors_avx512 = 2 };
+enum {
+    ssdei_width_scalar = 1,
+    ssdei_tile_rows_scalar = 4,
+    ssdei_tile_rows_medium_scalar = 2,
+    ssdei_tile_rows_low_scalar = 1,
+    ssdei_tile_vectors_scalar = 4
+};
+enum {
+    ssdei_width_neon = 4,
+    ssdei_tile_rows_neon = 8,
+    ssdei_tile_rows_medium_neon = 4,
+    ssdei_tile_rows_low_neon = 2,
+    ssdei_tile_vectors_neon = 2
+};
+enum {
+    ssdei_width_avx2 = 8,
+    ssdei_tile_rows_avx2 = 6,
+    ssdei_tile_rows_medium_avx2 = 4,
+    ssdei_tile_rows_low_avx2 = 2,
+    ssdei_tile_vectors_avx2 = 2
+};
+enum {
+    ssdei_width_avx512 = 16,
+    ssdei_tile_rows_avx512 = 12,
+    ssdei_tile_rows_medium_avx512 = 8,
+    ssdei_tile_rows_low_avx512 = 4,
+    ssdei_tile_vectors_avx512 = 2
+};
 enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32 };
 
 /* Vector functions of every tier: the first part of >>kernels. */
@@ -1546,7 +1575,7 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
                         if (here.bias) here.bias += column;
                         if (here.residual) here.residual += row * c_stride + column;
                     }
-                    kernels->tile(1, part, pointers, packed + column * depth + k * tile_columns,
+                    kernels->tile(1, part, pointers, 0, packed + column * depth + k * tile_columns,
                                   c + row * c_stride + column, c_stride, tile_height, tile_width, accumulate || k > 0,
                                   epilogue && last ? &here : NULL);
                 }
@@ -3718,16 +3747,17 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
 
-SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a, const float *packed, float *c,
-                                size_t stride, size_t rows, size_t columns, int accumulate,
-                                const ssdei_epilogue *epilogue) {
+/* The body of `tile` for a constant number of rows of the register tile, of which the first `rows` are stored. */
+SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t depth, const float *const *a, size_t offset,
+                                   const float *packed, float *c, size_t stride, size_t rows, size_t columns,
+                                   int accumulate, const ssdei_epilogue *epilogue) {
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     size_t q, k, r, v;
-    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
     }
     if (accumulate) {
-        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (r = 0; r < height; r++) {
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
                 const float *from = c + r * stride + v * ssdei_width;
                 if (r >= rows || v * ssdei_width >= columns) continue;
@@ -3739,17 +3769,17 @@ SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a
     }
     for (q = 0; q < taps; q++, a += ssdei_tile_rows) {
         const float *row[ssdei_tile_rows];
-        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) row[r] = a[r];
+        SSDEI_UNROLL for (r = 0; r < height; r++) row[r] = a[r] + offset;
         for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
             ssdei_v b[ssdei_tile_vectors];
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
-            SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+            SSDEI_UNROLL for (r = 0; r < height; r++) {
                 ssdei_v broadcast = ssdei_set(row[r][k]);
                 SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, b[v], sum[r][v]);
             }
         }
     }
-    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             size_t column = v * ssdei_width, at = r * stride + column;
             size_t left = columns > column ? columns - column : 0;
@@ -3771,23 +3801,37 @@ SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c,
-                                 size_t stride, size_t rows, size_t columns) {
+SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed,
+                                float *c, size_t stride, size_t rows, size_t columns, int accumulate,
+                                const ssdei_epilogue *epilogue) {
+    if (rows > ssdei_tile_rows_medium)
+        SSDEI_T(tile_of)
+        (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
+    else if (rows > ssdei_tile_rows_low)
+        SSDEI_T(tile_of)
+        (ssdei_tile_rows_medium, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
+    else
+        SSDEI_T(tile_of)
+        (ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
+}
+
+SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,
+                                    const float *b, float *c, size_t stride, size_t rows, size_t columns) {
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     size_t p, r, v;
-    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
     }
     for (p = 0; p < count; p++, b += ssdei_tile_columns) {
         const float *row = a[p] + offset;
         ssdei_v right[ssdei_tile_vectors];
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) right[v] = ssdei_load(b + v * ssdei_width);
-        SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+        SSDEI_UNROLL for (r = 0; r < height; r++) {
             ssdei_v broadcast = ssdei_set(row[r]);
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
         }
     }
-    SSDEI_UNROLL for (r = 0; r < ssdei_tile_rows; r++) {
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             size_t column = v * ssdei_width;
             size_t left = columns > column ? columns - column : 0;
@@ -3799,6 +3843,16 @@ SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t off
                 ssdei_store_first(to, ssdei_add(ssdei_load_first(to, left), sum[r][v]), left);
         }
     }
+}
+
+SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c,
+                                 size_t stride, size_t rows, size_t columns) {
+    if (rows > ssdei_tile_rows_medium)
+        SSDEI_T(outer_of)(ssdei_tile_rows, count, a, offset, b, c, stride, rows, columns);
+    else if (rows > ssdei_tile_rows_low)
+        SSDEI_T(outer_of)(ssdei_tile_rows_medium, count, a, offset, b, c, stride, rows, columns);
+    else
+        SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns);
 }
 
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {

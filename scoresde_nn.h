@@ -1273,7 +1273,7 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const float *const 
         for (row = 0; row < count; row += tile_rows) {
             size_t height = count - row < tile_rows ? count - row : tile_rows, at = row * columns + column;
             epilogue.residual = residual ? residual + at : NULL;
-            kernels->tile(taps, depth, pointers + row * taps, packed, to + at, columns, height, width, accumulate,
+            kernels->tile(taps, depth, pointers + row * taps, 0, packed, to + at, columns, height, width, accumulate,
                           last ? &epilogue : NULL);
         }
     }
