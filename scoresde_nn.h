@@ -212,11 +212,22 @@ typedef enum ssde_run_mode {
     SSDE_RUN_VJP,       /* and backward to the input */
     SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
 } ssde_run_mode;
+/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) take a quarter of the multiplications. Their error is about
+   1.3e-6 of the result's norm, where a direct sum over as many channels has 2e-7. */
+typedef enum ssde_convolution {
+    SSDE_CONVOLUTION_AUTO, /* Winograd where the layer's shape makes it faster */
+    SSDE_CONVOLUTION_DIRECT,
+    SSDE_CONVOLUTION_WINOGRAD /* wherever it is possible */
+} ssde_convolution;
 typedef struct ssde_run_desc {
     ssde_run_mode mode;
-    size_t max_rows;       /* capacity */
-    int skip_weight_cache; /* pack weights anew in each pass instead of keeping packed copies (as large as the weights)
-                            */
+    size_t max_rows; /* capacity */
+    /* Packed weights are kept until the weights change: as large as the weights, four times that for Winograd. Mode
+       train, where they change in every step, keeps none. */
+    int skip_weight_cache; /* pack anew in each pass */
+    size_t
+        max_weight_cache; /* bytes they may take: layers on small maps, where packing costs most, first; 0: no limit */
+    ssde_convolution convolution;
     ssde_context *context;
 } ssde_run_desc;
 typedef struct ssde_run ssde_run;
@@ -1035,11 +1046,19 @@ typedef struct ssdei_nn_kernels {
     void (*add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out);
     /* in place, one row */
     void (*softmax)(float *x, float scale, size_t count);
+    /* Winograd's transforms of one tile, or of one input channel's weights; strides and `point` in floats */
+    void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v, size_t point);
+    void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
+                            size_t row, size_t pixel, size_t rows, size_t columns);
+    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float *u, size_t point);
+    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float *w, size_t point);
+    void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
 enum { SSDEI_FORWARD, SSDEI_BACKWARD };
 #define SSDEI_NOWHERE ((size_t)-1)
+#define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
 
 struct ssde_run {
     ssde_context *context;
@@ -1049,15 +1068,16 @@ struct ssde_run {
     const ssdei_kernels *kernels;
     const ssdei_nn_kernels *nn;
     size_t tasks;
-    int cache_weights;
+    ssde_convolution convolution;
     float *arena;
     size_t arena_floats;
     /* per node, offsets in the arena; SSDEI_NOWHERE where there is none */
     size_t *value, *gradient, *saved;
     unsigned char *needs;   /* a gradient is wanted at this node */
     unsigned char *written; /* its gradient buffer holds something already */
-    /* packed weights of each product, forward and backward, and the network's version they were packed from */
-    size_t *packed[2];
+    /* packed weights of each product, forward and backward, and the network's version they were packed from; those that
+       are not kept share one place */
+    size_t *packed[2], packed_shared;
     uint64_t *packed_version[2];
     size_t zeros;                  /* offset of floats that stay zero: what padding reads */
     size_t workspace, task_floats; /* one piece per task */
@@ -1113,6 +1133,8 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_rows_function functi
     work.function = function;
     ssdei_parallel_for(run->context, run->tasks, ssdei_over_rows_task, &work);
 }
+
+static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
@@ -1330,97 +1352,23 @@ static void ssdei_convolve_task(void *argument, size_t task) {
         ssdei_convolve_chunk(c, begin, end - begin < chunk ? end - begin : chunk, ssdei_workspace(c->run, task));
 }
 
-/* Packs the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
-static void ssdei_pack_weights(const ssdei_convolution *c, const float *weights, int direction, float scale,
-                               float *packed) {
+/* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
+static void ssdei_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale, size_t panel,
+                             float *packed) {
     const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column, k, j;
+    size_t width = c->kernels->tile_columns, column = panel * width, k, j;
+    size_t columns = g->columns - column < width ? g->columns - column : width;
     int q;
-    for (column = 0; column < g->columns; column += width) {
-        size_t columns = g->columns - column < width ? g->columns - column : width;
-        for (q = 0; q < g->taps; q++) {
-            const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
-            for (k = 0; k < g->depth; k++, packed += width) {
-                const float *from =
-                    direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
-                size_t stride = direction == SSDEI_FORWARD ? 1 : g->depth;
-                for (j = 0; j < columns; j++) packed[j] = scale * from[j * stride];
-                for (; j < width; j++) packed[j] = 0.0f;
-            }
+    packed += column * (size_t)g->taps * g->depth;
+    for (q = 0; q < g->taps; q++) {
+        const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
+        for (k = 0; k < g->depth; k++, packed += width) {
+            const float *from =
+                direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
+            size_t stride = direction == SSDEI_FORWARD ? 1 : g->depth;
+            for (j = 0; j < columns; j++) packed[j] = scale * from[j * stride];
+            for (; j < width; j++) packed[j] = 0.0f;
         }
-    }
-}
-
-static size_t ssdei_gather_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    return ssdei_packed_size(ssdei_kernels_narrow(kernels, g->columns), (size_t)g->taps * g->depth, g->columns);
-}
-
-static void ssdei_convolve(ssde_run *run, const ssdei_gather *gather, const float *x, const float *packed, float *out,
-                           int accumulate, const float *bias, const float *residual, float scale) {
-    ssdei_convolution c;
-    c.run = run;
-    c.kernels = ssdei_kernels_narrow(run->kernels, gather->columns);
-    c.gather = *gather;
-    c.x = x;
-    c.packed = packed;
-    c.out = out;
-    c.accumulate = accumulate;
-    c.bias = bias;
-    c.residual = residual;
-    c.scale = scale;
-    ssdei_parallel_for(run->context, run->tasks, ssdei_convolve_task, &c);
-}
-
-/* The packed weights of a node's product, packed anew if the weights have changed. */
-static const float *ssdei_packed_weights(ssde_run *run, int index, const ssdei_gather *gathers, int count,
-                                         int direction) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *packed = run->arena + run->packed[direction][index], *at = packed;
-    ssdei_convolution c;
-    int i;
-    if (run->cache_weights && run->packed_version[direction][index] == run->net->version) return packed;
-    for (i = 0; i < count; i++) {
-        c.gather = gathers[i];
-        c.kernels = ssdei_kernels_narrow(run->kernels, gathers[i].columns);
-        ssdei_pack_weights(&c, ssdei_weights(run, node->parameter), direction,
-                           direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f, at);
-        at += ssdei_gather_packed_size(run->kernels, &gathers[i]);
-    }
-    run->packed_version[direction][index] = run->net->version;
-    return packed;
-}
-
-/* y = (W * x + bias + residual) scale */
-static void ssdei_conv_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_gather g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    const float *packed = ssdei_packed_weights(run, index, &g, 1, SSDEI_FORWARD);
-    ssdei_convolve(run, &g, ssdei_value(run, node->input[0]), packed, ssdei_value(run, index), 0,
-                   ssdei_weights(run, node->parameter + 1),
-                   node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL, (float)node->scale);
-}
-
-static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
-    const ssdei_node *in = &net->nodes[node->input[0]];
-    int y, x, count = 0;
-    for (y = 0; y < node->stride; y++) {
-        for (x = 0; x < node->stride; x++) {
-            gathers[count] = ssdei_gather_backward(in, node, y, x);
-            if (gathers[count].grid_height && gathers[count].grid_width) count++;
-        }
-    }
-    return count;
-}
-
-static void ssdei_conv_backward_input(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_gather gathers[4];
-    int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
-    const float *packed = ssdei_packed_weights(run, index, gathers, count, SSDEI_BACKWARD);
-    for (i = 0; i < count; i++) {
-        ssdei_convolve(run, &gathers[i], ssdei_gradient(run, index), packed, ssdei_gradient(run, node->input[0]),
-                       accumulate, NULL, NULL, 1.0f);
-        packed += ssdei_gather_packed_size(run->kernels, &gathers[i]);
     }
 }
 
@@ -1488,6 +1436,452 @@ static void ssdei_weight_task(void *argument, size_t task) {
                            ssdei_workspace(work->c.run, task));
 }
 
+/* ---- products: Winograd's F(4x4, 3x3) ----
+   36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
+   line and pass in blocks, so that small maps fill register tiles as well as large ones do; V, a block's transformed
+   input, stays in the second-level cache while one panel of columns after the other is multiplied and transformed
+   back. */
+
+enum {
+    SSDEI_POINTS = 36,
+    SSDEI_LINE = 16 /* floats of a cache line, which offset the points from each other's sets */
+};
+
+typedef struct ssdei_winograd {
+    ssdei_convolution c;
+    size_t tiles_x, tiles_per_image, tiles;
+    size_t block, blocks; /* tiles that pass together */
+    size_t panels;
+    size_t depth_line;       /* floats from one tile of V to the next */
+    size_t point_v, point_m; /* from one point to the next */
+    int pad_y, pad_x;        /* the first tile's window begins at (-pad_y, -pad_x) */
+    /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
+    size_t first, count, point_sum;
+    float *shared_v, *shared_w, *sums, *weights;
+    const float *gradient;
+} ssdei_winograd;
+
+static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+/* A product by Winograd needs all nine taps at stride 1. */
+static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
+
+/* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 5
+   columns of the product. Small maps waste what their last tiles hang over. */
+static int ssdei_winograd_pays(const ssdei_gather *g) {
+    double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
+    double depth = (double)g->depth, columns = (double)g->columns;
+    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
+    return SSDEI_POINTS * tiles * (depth * columns + 5.0 * (depth + columns)) < direct;
+}
+
+static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
+    if (run->convolution == SSDE_CONVOLUTION_DIRECT || !ssdei_winograd_possible(g)) return 0;
+    return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
+}
+
+enum { SSDEI_BLOCK_FLOATS = 1 << 18, SSDEI_BLOCK_LEAST = 48, SSDEI_BLOCK_MOST = 192 };
+
+/* The most tiles of one block: V takes SSDEI_BLOCK_FLOATS unless the panels of weights would then pass too often. */
+static size_t ssdei_winograd_block(const ssdei_kernels *kernels, size_t depth) {
+    size_t block = SSDEI_BLOCK_FLOATS / (SSDEI_POINTS * depth);
+    if (block < SSDEI_BLOCK_LEAST) block = SSDEI_BLOCK_LEAST;
+    if (block > SSDEI_BLOCK_MOST) block = SSDEI_BLOCK_MOST;
+    return block / kernels->tile_rows * kernels->tile_rows;
+}
+
+static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w;
+    int q;
+    memset(&w, 0, sizeof w);
+    w.c.kernels = kernels;
+    w.c.gather = *g;
+    for (q = 0; q < g->taps; q++) {
+        if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
+        if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
+    }
+    w.tiles_x = ssdei_divide_up(g->out_width, 4);
+    w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
+    w.tiles = rows * w.tiles_per_image;
+    w.block = ssdei_winograd_block(kernels, g->depth);
+    w.blocks = ssdei_divide_up(w.tiles, w.block);
+    w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
+    w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
+    w.point_v = w.block * w.depth_line + SSDEI_LINE;
+    w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;
+    return w;
+}
+
+/* One task's workspace: pointers to V's rows, a window that hangs over the border, V, and M for one panel. */
+typedef struct ssdei_winograd_space {
+    const float **rows;
+    float *window, *v, *m;
+    size_t floats;
+} ssdei_winograd_space;
+
+static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
+    ssdei_winograd_space space;
+    size_t pointers = ssdei_round_floats((w->block + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
+    size_t window = ssdei_round_floats(SSDEI_POINTS * ssdei_max(w->c.gather.depth, w->c.gather.columns));
+    size_t v = ssdei_round_floats(SSDEI_POINTS * w->point_v), m = ssdei_round_floats(SSDEI_POINTS * w->point_m);
+    space.rows = (const float **)(void *)workspace;
+    space.window = workspace + pointers;
+    space.v = space.window + window;
+    space.m = space.v + v;
+    space.floats = pointers + window + v + m;
+    return space;
+}
+
+static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1);
+    float none = 0.0f;
+    return ssdei_winograd_layout(&w, &none).floats;
+}
+
+/* The size x size window of an image [height, width, channels] at (y, x), which may hang over its border: where it
+   lies, or copied aside between zeros. *row is the distance of its rows. */
+static const float *ssdei_window(const float *image, size_t height, size_t width, size_t channels, int y, int x,
+                                 size_t size, float *aside, size_t *row) {
+    size_t i, first = x < 0 ? (size_t)-x : 0,
+              left = width > (size_t)(x < 0 ? 0 : x) ? width - (size_t)(x < 0 ? 0 : x) : 0;
+    size_t some = size - first < left ? size - first : left;
+    if (y >= 0 && x >= 0 && (size_t)y + size <= height && (size_t)x + size <= width) {
+        *row = width * channels;
+        return image + ((size_t)y * width + (size_t)x) * channels;
+    }
+    *row = size * channels;
+    memset(aside, 0, size * size * channels * sizeof *aside);
+    for (i = 0; i < size; i++) {
+        int from = y + (int)i;
+        if (from < 0 || (size_t)from >= height) continue;
+        memcpy(aside + (i * size + first) * channels,
+               image + ((size_t)from * width + (x < 0 ? 0 : (size_t)x)) * channels, some * channels * sizeof *aside);
+    }
+    return aside;
+}
+
+/* Row and column of a tile's first output pixel; returns its image. */
+static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
+    size_t within = tile % w->tiles_per_image;
+    *y = within / w->tiles_x * 4;
+    *x = within % w->tiles_x * 4;
+    return tile / w->tiles_per_image;
+}
+
+static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *window, float *v) {
+    const ssdei_gather *g = &w->c.gather;
+    size_t y, x, row, image = ssdei_winograd_tile(w, tile, &y, &x);
+    const float *from = ssdei_window(w->c.x + image * g->height * g->width * g->depth, g->height, g->width, g->depth,
+                                     (int)y - w->pad_y, (int)x - w->pad_x, 6, window, &row);
+    w->c.run->nn->winograd_input(from, row, g->depth, g->depth, v, w->point_v);
+}
+
+/* M[36][count][tile_columns] of one panel */
+static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t panel, size_t count,
+                                    const ssdei_winograd_space *space) {
+    const ssdei_kernels *kernels = w->c.kernels;
+    size_t depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point, k, row;
+    size_t point_u = depth * columns + SSDEI_LINE;
+    for (point = 0; point < SSDEI_POINTS; point++) {
+        const float *u = w->c.packed + (panel * SSDEI_POINTS + point) * point_u;
+        for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
+            size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
+            for (row = 0; row < count; row += tile_rows)
+                kernels->tile(1, part, space->rows + row, point * w->point_v + k, u + k * columns,
+                              space->m + point * w->point_m + row * columns, columns,
+                              count - row < tile_rows ? count - row : tile_rows, columns, k > 0, NULL);
+        }
+    }
+}
+
+/* One panel's output tiles */
+static void ssdei_winograd_store(const ssdei_winograd *w, size_t panel, size_t first, size_t count, const float *m) {
+    const ssdei_gather *g = &w->c.gather;
+    size_t columns = w->c.kernels->tile_columns, column = panel * columns, tile;
+    const float *residual = w->c.accumulate ? w->c.out : w->c.residual;
+    ssdei_epilogue epilogue;
+    epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
+    epilogue.scale = w->c.scale;
+    for (tile = first; tile < first + count; tile++, m += columns) {
+        size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
+        size_t at = ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
+        epilogue.residual = residual ? residual + at : NULL;
+        w->c.run->nn->winograd_output(m, w->point_m, g->columns - column < columns ? g->columns - column : columns,
+                                      &epilogue, w->c.out + at, g->out_width * g->columns, g->columns,
+                                      g->out_height - y, g->out_width - x);
+    }
+}
+
+/* Units of work are a block and a panel; a task that goes on with another panel of its block keeps V. */
+static void ssdei_winograd_task(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
+    size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
+    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++)
+        space.rows[i] = space.v + (i < w->block ? i : 0) * w->depth_line;
+    ssdei_task_range(w->blocks * w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    for (unit = begin; unit < end; unit++) {
+        size_t block = unit / w->panels, panel = unit % w->panels, first = block * w->block;
+        size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
+        for (i = 0; i < count && block != transformed; i++)
+            ssdei_winograd_transform(w, first + i, space.window, space.v + i * w->depth_line);
+        transformed = block;
+        ssdei_winograd_multiply(w, panel, count, &space);
+        ssdei_winograd_store(w, panel, first, count, space.m);
+    }
+}
+
+static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    size_t panels = ssdei_divide_up(g->columns, kernels->tile_columns);
+    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * kernels->tile_columns + SSDEI_LINE);
+}
+
+enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
+
+/* U[36][depth][tile_columns] of one panel from weights [tap][in][out]; backward they are turned by 180 degrees,
+   transposed and scaled. */
+static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale,
+                                      size_t panel, float *aside, float *packed) {
+    const ssdei_gather *g = &c->gather;
+    size_t width = c->kernels->tile_columns, column = panel * width, k, i, j, q, point = g->depth * width + SSDEI_LINE;
+    size_t columns = g->columns - column < width ? g->columns - column : width, tap = g->depth * g->columns;
+    packed += panel * SSDEI_POINTS * point;
+    if (columns < width) memset(packed, 0, SSDEI_POINTS * point * sizeof *packed);
+    for (k = 0; k < g->depth && direction == SSDEI_FORWARD; k++)
+        c->run->nn->winograd_weights(weights + k * g->columns + column, tap, columns, packed + k * width, point);
+    for (k = 0; k < g->depth && direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
+        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
+        for (q = 0; q < 9; q++) {
+            for (j = 0; j < columns; j++) {
+                const float *from = weights + (8 - q) * tap + (column + j) * g->depth + k;
+                for (i = 0; i < some; i++) aside[(q * some + i) * width + j] = scale * from[i];
+            }
+        }
+        for (i = 0; i < some; i++)
+            c->run->nn->winograd_weights(aside + i * width, some * width, columns, packed + (k + i) * width, point);
+    }
+}
+
+/* ---- products: Winograd's gradient by weights ----
+   Block after block of tiles: their inputs and gradients are transformed, then each of the 36 points adds its product
+   [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
+   and takes tiles in order. */
+
+enum { SSDEI_SUM_FLOATS = 1 << 20, SSDEI_SUM_LEAST = 64, SSDEI_SUM_MOST = 192 };
+
+static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows);
+    w.block = SSDEI_SUM_FLOATS / (SSDEI_POINTS * (g->depth + g->columns));
+    if (w.block < SSDEI_SUM_LEAST) w.block = SSDEI_SUM_LEAST;
+    if (w.block > SSDEI_SUM_MOST) w.block = SSDEI_SUM_MOST;
+    w.blocks = ssdei_divide_up(w.tiles, w.block);
+    w.point_v = w.block * w.depth_line + SSDEI_LINE;
+    w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;
+    w.point_sum = g->depth * kernels->tile_columns + SSDEI_LINE;
+    return w;
+}
+
+/* Floats that all tasks share: sums, V and the transformed gradients of a block. */
+static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_gradient_plan(kernels, g, 1);
+    size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
+    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_POINTS * w.point_v) +
+           ssdei_round_floats(ssdei_multiply(panels, w.point_m));
+}
+
+static size_t ssdei_winograd_gradient_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(kernels, g->columns), g, 1);
+    float none = 0.0f;
+    return ssdei_winograd_layout(&w, &none).floats;
+}
+
+static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const ssdei_gather *g = &w->c.gather;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
+    size_t columns = w->c.kernels->tile_columns, begin, end, i, panel;
+    ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
+    for (i = begin; i < end; i++) {
+        size_t y, x, row, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
+        const float *dy = ssdei_window(w->gradient + image * g->out_height * g->out_width * g->columns, g->out_height,
+                                       g->out_width, g->columns, (int)y, (int)x, 4, space.window, &row);
+        for (panel = 0; panel < w->panels; panel++)
+            w->c.run->nn->winograd_gradient(
+                dy + panel * columns, row, g->columns,
+                g->columns - panel * columns < columns ? g->columns - panel * columns : columns,
+                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m);
+        ssdei_winograd_transform(w, w->first + i, space.window, w->shared_v + i * w->depth_line);
+    }
+}
+
+static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const ssdei_kernels *kernels = w->c.kernels;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
+    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, begin, end, unit, i, channel;
+    for (i = 0; i < w->count; i++) space.rows[i] = w->shared_v + i * w->depth_line;
+    ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
+    for (unit = begin; unit < end; unit++) {
+        size_t point = unit / w->panels, panel = unit % w->panels, at = panel * SSDEI_POINTS + point;
+        for (channel = 0; channel < depth; channel += kernels->tile_rows)
+            kernels->outer(w->count, space.rows, point * w->point_v + channel, w->shared_w + at * w->point_m,
+                           w->sums + at * w->point_sum + channel * columns, columns,
+                           depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns);
+    }
+}
+
+static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const ssdei_gather *g = &w->c.gather;
+    size_t width = w->c.kernels->tile_columns, begin, end, panel, k;
+    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    for (panel = begin; panel < end; panel++) {
+        size_t column = panel * width, columns = g->columns - column < width ? g->columns - column : width;
+        for (k = 0; k < g->depth; k++)
+            w->c.run->nn->winograd_weight_gradient(w->sums + panel * SSDEI_POINTS * w->point_sum + k * width,
+                                                   w->point_sum, columns, w->weights + k * g->columns + column,
+                                                   g->depth * g->columns);
+    }
+}
+
+/* weights[3][3][depth][columns] += the gradient */
+static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const float *x, const float *gradient,
+                                    float *weights) {
+    ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(run->kernels, g->columns), g, run->rows);
+    size_t panels = SSDEI_POINTS * w.panels, block;
+    w.c.run = run;
+    w.c.x = x;
+    w.gradient = gradient;
+    w.weights = weights;
+    w.sums = run->arena + run->packed_shared;
+    w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
+    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_POINTS * w.point_v);
+    memset(w.sums, 0, panels * w.point_sum * sizeof *w.sums);
+    for (block = 0; block < w.blocks; block++) {
+        w.first = block * w.block;
+        w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
+        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
+        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_sum, &w);
+    }
+    ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
+}
+
+/* ---- operations: convolution ---- */
+
+static size_t ssdei_gather_packed_size(const ssde_run *run, const ssdei_gather *g) {
+    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
+    if (ssdei_use_winograd(run, g)) return ssdei_winograd_packed_size(kernels, g);
+    return ssdei_packed_size(kernels, (size_t)g->taps * g->depth, g->columns);
+}
+
+static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g) {
+    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
+    if (!ssdei_use_winograd(run, g)) return ssdei_convolve_workspace(g);
+    return ssdei_max(ssdei_winograd_workspace(kernels, g), 9 * SSDEI_TRANSPOSED * kernels->tile_columns);
+}
+
+typedef struct ssdei_packing {
+    ssdei_convolution c;
+    const float *weights;
+    float *packed;
+    int direction;
+    float scale;
+} ssdei_packing;
+
+static void ssdei_pack_task(void *argument, size_t task) {
+    const ssdei_packing *packing = (const ssdei_packing *)argument;
+    const ssdei_convolution *c = &packing->c;
+    size_t begin, end, panel;
+    ssdei_task_range(ssdei_divide_up(c->gather.columns, c->kernels->tile_columns), 1, c->run->tasks, task, &begin,
+                     &end);
+    for (panel = begin; panel < end; panel++) {
+        if (ssdei_use_winograd(c->run, &c->gather))
+            ssdei_winograd_pack_panel(c, packing->weights, packing->direction, packing->scale, panel,
+                                      ssdei_workspace(c->run, task), packing->packed);
+        else
+            ssdei_pack_panel(c, packing->weights, packing->direction, packing->scale, panel, packing->packed);
+    }
+}
+
+/* The packed weights of a node's product, packed anew if the weights have changed. */
+static const float *ssdei_packed_weights(ssde_run *run, int index, const ssdei_gather *gathers, int count,
+                                         int direction) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int kept = run->packed[direction][index] != SSDEI_SHARED, i;
+    float *packed = run->arena + (kept ? run->packed[direction][index] : run->packed_shared);
+    ssdei_packing packing;
+    if (kept && run->packed_version[direction][index] == run->net->version) return packed;
+    packing.packed = packed;
+    packing.c.run = run;
+    packing.weights = ssdei_weights(run, node->parameter);
+    packing.direction = direction;
+    packing.scale = direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f;
+    for (i = 0; i < count; i++) {
+        packing.c.gather = gathers[i];
+        packing.c.kernels = ssdei_kernels_narrow(run->kernels, gathers[i].columns);
+        ssdei_parallel_for(run->context, run->tasks, ssdei_pack_task, &packing);
+        packing.packed += ssdei_gather_packed_size(run, &gathers[i]);
+    }
+    run->packed_version[direction][index] = run->net->version;
+    return packed;
+}
+
+static void ssdei_convolve(ssde_run *run, const ssdei_gather *gather, const float *x, const float *packed, float *out,
+                           int accumulate, const float *bias, const float *residual, float scale) {
+    ssdei_convolution c;
+    c.run = run;
+    c.kernels = ssdei_kernels_narrow(run->kernels, gather->columns);
+    c.gather = *gather;
+    c.x = x;
+    c.packed = packed;
+    c.out = out;
+    c.accumulate = accumulate;
+    c.bias = bias;
+    c.residual = residual;
+    c.scale = scale;
+    if (ssdei_use_winograd(run, gather)) {
+        ssdei_winograd w = ssdei_winograd_plan(c.kernels, gather, run->rows);
+        w.c = c;
+        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_task, &w);
+    } else {
+        ssdei_parallel_for(run->context, run->tasks, ssdei_convolve_task, &c);
+    }
+}
+
+/* y = (W * x + bias + residual) scale */
+static void ssdei_conv_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_gather g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    const float *packed = ssdei_packed_weights(run, index, &g, 1, SSDEI_FORWARD);
+    ssdei_convolve(run, &g, ssdei_value(run, node->input[0]), packed, ssdei_value(run, index), 0,
+                   ssdei_weights(run, node->parameter + 1),
+                   node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL, (float)node->scale);
+}
+
+static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
+    const ssdei_node *in = &net->nodes[node->input[0]];
+    int y, x, count = 0;
+    for (y = 0; y < node->stride; y++) {
+        for (x = 0; x < node->stride; x++) {
+            gathers[count] = ssdei_gather_backward(in, node, y, x);
+            if (gathers[count].grid_height && gathers[count].grid_width) count++;
+        }
+    }
+    return count;
+}
+
+static void ssdei_conv_backward_input(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_gather gathers[4];
+    int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
+    const float *packed = ssdei_packed_weights(run, index, gathers, count, SSDEI_BACKWARD);
+    for (i = 0; i < count; i++) {
+        ssdei_convolve(run, &gathers[i], ssdei_gradient(run, index), packed, ssdei_gradient(run, node->input[0]),
+                       accumulate, NULL, NULL, 1.0f);
+        packed += ssdei_gather_packed_size(run, &gathers[i]);
+    }
+}
+
 static void ssdei_conv_bias_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], row;
@@ -1532,14 +1926,19 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     float *weights = ssdei_weight_gradient(run, node->parameter);
     if (!weights) return;
     if (node->scale != 1.0) ssdei_over_rows(run, index, ssdei_conv_scale_rows);
-    work.c.run = run;
     work.c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    work.c.kernels = ssdei_kernels_narrow(run->kernels, work.c.gather.columns);
-    work.c.x = ssdei_value(run, node->input[0]);
-    work.gradient = ssdei_gradient(run, index);
-    work.weights = weights;
-    work.panels = (node->shape[2] + work.c.kernels->tile_columns - 1) / work.c.kernels->tile_columns;
-    ssdei_parallel_for(run->context, run->tasks, ssdei_weight_task, &work);
+    if (ssdei_use_winograd(run, &work.c.gather)) {
+        ssdei_winograd_gradient(run, &work.c.gather, ssdei_value(run, node->input[0]), ssdei_gradient(run, index),
+                                weights);
+    } else {
+        work.c.run = run;
+        work.c.kernels = ssdei_kernels_narrow(run->kernels, work.c.gather.columns);
+        work.c.x = ssdei_value(run, node->input[0]);
+        work.gradient = ssdei_gradient(run, index);
+        work.weights = weights;
+        work.panels = ssdei_divide_up(node->shape[2], work.c.kernels->tile_columns);
+        ssdei_parallel_for(run->context, run->tasks, ssdei_weight_task, &work);
+    }
     ssdei_over_rows(run, index, ssdei_conv_bias_rows);
     ssdei_add_rows(ssdei_shared(run), run->rows, node->shape[2], node->shape[2],
                    ssdei_weight_gradient(run, node->parameter + 1));
@@ -2218,21 +2617,21 @@ static size_t ssdei_plan_place(ssdei_plan *plan) {
     return total;
 }
 
-static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
-
 /* Floats of workspace per task that a node's operation takes. */
 static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) {
     const ssde_net *net = run->net;
     size_t floats = 0, channels = node->shape[2];
     if (node->operation == SSDEI_OPERATION_conv) {
-        ssdei_gather gathers[4];
+        ssdei_gather forward = ssdei_gather_forward(&net->nodes[node->input[0]], node), gathers[4];
         int count, i;
-        gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
-        floats = ssdei_convolve_workspace(&gathers[0]);
+        floats = ssdei_gather_workspace(run, &forward);
         count = ssdei_gathers_backward(net, node, gathers);
         for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
-            floats = ssdei_max(floats, ssdei_convolve_workspace(&gathers[i]));
-        if (run->mode == SSDE_RUN_TRAIN) floats = ssdei_max(floats, ssdei_weight_workspace());
+            floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
+        if (run->mode == SSDE_RUN_TRAIN)
+            floats = ssdei_max(floats, ssdei_use_winograd(run, &forward)
+                                           ? ssdei_winograd_gradient_workspace(run->kernels, &forward)
+                                           : ssdei_weight_workspace());
     } else if (node->operation == SSDEI_OPERATION_group_norm) {
         floats = ssdei_round_floats(4 * channels) + 2 * channels;
     } else if (node->operation == SSDEI_OPERATION_add) {
@@ -2245,33 +2644,72 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
     return ssdei_round_floats(floats);
 }
 
-/* Packed weights of every product, after what else lies in the arena. Without the cache all share one place. */
-static size_t ssdei_plan_packed(ssde_run *run, size_t at) {
+/* Floats that a node's packed weights take in a direction. */
+static size_t ssdei_node_packed_size(const ssde_run *run, const ssdei_node *node, int direction) {
     const ssde_net *net = run->net;
-    size_t largest = 0;
-    int i, j, direction;
-    for (i = 0; i < net->node_count; i++) {
-        const ssdei_node *node = &net->nodes[i];
-        if (node->operation != SSDEI_OPERATION_conv) continue;
-        for (direction = SSDEI_FORWARD; direction <= SSDEI_BACKWARD; direction++) {
-            ssdei_gather gathers[4];
-            size_t floats = 0;
-            int count = 1;
-            if (direction == SSDEI_BACKWARD && !ssdei_wants(run, node->input[0])) continue;
-            gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
-            if (direction == SSDEI_BACKWARD) count = ssdei_gathers_backward(net, node, gathers);
-            for (j = 0; j < count; j++) floats += ssdei_gather_packed_size(run->kernels, &gathers[j]);
-            floats = ssdei_round_floats(floats);
-            run->packed[direction][i] = at;
-            if (run->cache_weights) at += floats;
-            largest = ssdei_max(largest, floats);
+    ssdei_gather gathers[4];
+    size_t floats = 0;
+    int count = 1, i;
+    gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
+    if (direction == SSDEI_BACKWARD) count = ssdei_gathers_backward(net, node, gathers);
+    for (i = 0; i < count; i++) floats += ssdei_gather_packed_size(run, &gathers[i]);
+    return ssdei_round_floats(floats);
+}
+
+/* Floats that a node's products share with the others': packed weights that are not kept, sums of Winograd. */
+static size_t ssdei_node_shared(const ssde_run *run, const ssdei_node *node) {
+    ssdei_gather g;
+    if (run->mode != SSDE_RUN_TRAIN || node->operation != SSDEI_OPERATION_conv) return 0;
+    g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    if (!ssdei_use_winograd(run, &g)) return 0;
+    return ssdei_winograd_gradient_floats(ssdei_kernels_narrow(run->kernels, g.columns), &g);
+}
+
+/* The product not placed yet whose output has the fewest pixels, in *direction; -1: none. */
+static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
+    const ssde_net *net = run->net;
+    size_t fewest = SIZE_MAX;
+    int next = -1, i, d;
+    for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++) {
+        for (i = 0; i < net->node_count; i++) {
+            const ssdei_node *node = &net->nodes[i];
+            size_t pixels = node->shape[0] * node->shape[1];
+            if (node->operation != SSDEI_OPERATION_conv || run->packed[d][i] != SSDEI_NOWHERE || pixels >= fewest)
+                continue;
+            if (d == SSDEI_BACKWARD && !ssdei_wants(run, node->input[0])) continue;
+            fewest = pixels;
+            next = i;
+            *direction = d;
         }
     }
-    return run->cache_weights ? at : at + largest;
+    return next;
+}
+
+/* Packed weights of every product, after what else lies in the arena: those that are kept, at most `most` floats, then
+   one place that the others share. */
+static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
+    const ssde_net *net = run->net;
+    size_t kept = 0, shared = 0;
+    int i, direction = 0;
+    for (i = 0; i < net->node_count; i++) {
+        run->packed[SSDEI_FORWARD][i] = run->packed[SSDEI_BACKWARD][i] = SSDEI_NOWHERE;
+        shared = ssdei_max(shared, ssdei_node_shared(run, &net->nodes[i]));
+    }
+    while ((i = ssdei_plan_next_product(run, &direction)) >= 0) {
+        size_t floats = ssdei_node_packed_size(run, &net->nodes[i], direction);
+        int keep = floats <= most - kept;
+        run->packed[direction][i] = keep ? at + kept : SSDEI_SHARED;
+        if (keep)
+            kept += floats;
+        else
+            shared = ssdei_max(shared, floats);
+    }
+    run->packed_shared = at + kept;
+    return at + kept + shared;
 }
 
 /* Lays out the arena and sets run->arena_floats; SIZE_MAX if that overflows. Leaves plan->buffers to the caller. */
-static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan) {
+static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached) {
     const ssde_net *net = run->net;
     size_t at, workspace = 0, shared = 0, widest = 0;
     int i;
@@ -2296,13 +2734,13 @@ static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan) {
     at += workspace * run->tasks;
     run->shared_doubles = at;
     if (run->mode != SSDE_RUN_INFERENCE) at += ssdei_round_floats(shared);
-    run->arena_floats = ssdei_plan_packed(run, at);
+    run->arena_floats = ssdei_plan_packed(run, at, most_cached);
 }
 
 /* The run without its arena. */
 static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const ssde_run_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
-    size_t nodes;
+    size_t nodes, most_cached = SIZE_MAX;
     ssdei_plan plan;
     ssde_run *run;
     *out = NULL;
@@ -2320,7 +2758,9 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     run->net = net;
     run->mode = desc->mode;
     run->max_rows = desc->max_rows;
-    run->cache_weights = !desc->skip_weight_cache;
+    run->convolution = desc->convolution;
+    if (desc->max_weight_cache) most_cached = desc->max_weight_cache / sizeof(float);
+    if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
     run->kernels = ssdei_kernels_for(context);
     run->nn = ssdei_nn_kernels_for(context);
     run->tasks = ssdei_task_count(context);
@@ -2340,7 +2780,7 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     run->packed[1] = run->packed[0] + nodes;
     run->packed_version[1] = run->packed_version[0] + nodes;
     run->written = run->needs + nodes;
-    ssdei_plan_arena(run, &plan);
+    ssdei_plan_arena(run, &plan, most_cached);
     ssdei_release(context, plan.buffers);
     return SSDE_OK;
 }
@@ -5322,9 +5762,236 @@ SSDEI_KERNEL void SSDEI_T(softmax)(float *x, float scale, size_t count) {
     SSDEI_T(multiply_add)(x, 1.0f / sum, count, 0, x);
 }
 
-static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
-    SSDEI_T(channel_sums),  SSDEI_T(channel_affine), SSDEI_T(norm_sums),  SSDEI_T(norm_apply), SSDEI_T(silu),
-    SSDEI_T(silu_backward), SSDEI_T(multiply_add),   SSDEI_T(add_scaled), SSDEI_T(softmax)};
+/* ---- Winograd's F(4x4, 3x3) ----
+   A 4 x 4 tile Y of outputs comes from 6 x 6 inputs d and a 3 x 3 kernel g by 36 products instead of 144:
+   Y = A^T [(G g G^T) . (B^T d B)] A. The points of interpolation are 0, +-a, +-b and infinity; a = 3/4, b = 3/2 make
+   the rounding error 2.4 times smaller than the usual 1 and 2, at the same cost. With n(p) = 1 / product of (p - other
+   points), for point p
+       B^T d = d4 - b^2 d2 +- a (d3 - b^2 d1) at +-a, likewise at +-b; a^2 b^2 d0 - (a^2 + b^2) d2 + d4 at 0, and the
+               same from d1 at infinity
+       G g   = n (g0 + p g1 + p^2 g2)
+       A^T m = the sums of m(p), p m(p), p^2 m(p), p^3 m(p)
+   The gradient by g is G^T [(B^T d B) . (A dY A^T)] G. All run along channels; `point` is the distance of the 36 points
+   in floats. */
+#define SSDEI_A 0.75f
+#define SSDEI_A2 0.5625f
+#define SSDEI_A3 0.421875f
+#define SSDEI_B 1.5f
+#define SSDEI_B2 2.25f
+#define SSDEI_B3 3.375f
+#define SSDEI_N0 ((float)(1.0 / 1.265625))   /* 1 / (a^2 b^2) */
+#define SSDEI_NA ((float)(-1.0 / 1.8984375)) /* 1 / (2 a^2 (a^2 - b^2)) */
+#define SSDEI_NB ((float)(1.0 / 7.59375))    /* 1 / (2 b^2 (b^2 - a^2)) */
+
+/* t = B^T d */
+SSDEI_HELPER void SSDEI_T(winograd_input_line)(const ssdei_v d[6], ssdei_v t[6]) {
+    ssdei_v even_a = ssdei_fma(ssdei_set(-SSDEI_B2), d[2], d[4]), odd_a = ssdei_fma(ssdei_set(-SSDEI_B2), d[1], d[3]);
+    ssdei_v even_b = ssdei_fma(ssdei_set(-SSDEI_A2), d[2], d[4]), odd_b = ssdei_fma(ssdei_set(-SSDEI_A2), d[1], d[3]);
+    ssdei_v product = ssdei_set(SSDEI_A2 * SSDEI_B2), sum = ssdei_set(-SSDEI_A2 - SSDEI_B2);
+    t[0] = ssdei_fma(product, d[0], ssdei_fma(sum, d[2], d[4]));
+    t[1] = ssdei_fma(ssdei_set(SSDEI_A), odd_a, even_a);
+    t[2] = ssdei_fma(ssdei_set(-SSDEI_A), odd_a, even_a);
+    t[3] = ssdei_fma(ssdei_set(SSDEI_B), odd_b, even_b);
+    t[4] = ssdei_fma(ssdei_set(-SSDEI_B), odd_b, even_b);
+    t[5] = ssdei_fma(product, d[1], ssdei_fma(sum, d[3], d[5]));
+}
+
+/* v[36] = B^T x B for one tile; x [6, 6, channels] with the given strides, rows of v filled up with zeros to whole
+   vectors */
+SSDEI_HELPER void SSDEI_T(winograd_input_part)(const float *x, size_t row, size_t pixel, size_t n, float *v,
+                                               size_t point) {
+    ssdei_v half[6][6], line[6], out[6];
+    size_t i, j;
+    SSDEI_UNROLL for (i = 0; i < 6; i++) {
+        SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = SSDEI_T(load_some)(x + i * row + j * pixel, n);
+        SSDEI_T(winograd_input_line)(line, half[i]);
+    }
+    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+        SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = half[i][j];
+        SSDEI_T(winograd_input_line)(line, out);
+        SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(v + (6 * i + j) * point, out[i]);
+    }
+}
+SSDEI_KERNEL void SSDEI_T(winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v,
+                                          size_t point) {
+    size_t c = 0;
+    for (; c + ssdei_width <= channels; c += ssdei_width)
+        SSDEI_T(winograd_input_part)(x + c, row, pixel, ssdei_width, v + c, point);
+    if (c < channels) SSDEI_T(winograd_input_part)(x + c, row, pixel, channels - c, v + c, point);
+}
+
+/* y = A^T m */
+SSDEI_HELPER void SSDEI_T(winograd_output_line)(const ssdei_v m[6], ssdei_v y[4]) {
+    ssdei_v even_a = ssdei_add(m[1], m[2]), odd_a = ssdei_sub(m[1], m[2]);
+    ssdei_v even_b = ssdei_add(m[3], m[4]), odd_b = ssdei_sub(m[3], m[4]);
+    y[0] = ssdei_add(ssdei_add(m[0], even_a), even_b);
+    y[1] = ssdei_fma(ssdei_set(SSDEI_A), odd_a, ssdei_mul(ssdei_set(SSDEI_B), odd_b));
+    y[2] = ssdei_fma(ssdei_set(SSDEI_A2), even_a, ssdei_mul(ssdei_set(SSDEI_B2), even_b));
+    y[3] = ssdei_fma(ssdei_set(SSDEI_A3), odd_a, ssdei_fma(ssdei_set(SSDEI_B3), odd_b, m[5]));
+}
+
+/* y = (A^T m A + bias + residual) scale: the first rows x columns pixels of one tile; residual has y's strides */
+SSDEI_HELPER void SSDEI_T(winograd_output_part)(const float *m, size_t point, size_t n, const ssdei_epilogue *epilogue,
+                                                size_t c, float *y, size_t row, size_t pixel, size_t rows,
+                                                size_t columns) {
+    ssdei_v half[6][4], line[6], out[4], scale = ssdei_set(epilogue->scale);
+    ssdei_v bias = epilogue->bias ? SSDEI_T(load_some)(epilogue->bias + c, n) : ssdei_set(0.0f);
+    size_t i, j;
+    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+        SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = ssdei_load(m + (6 * i + j) * point + c);
+        SSDEI_T(winograd_output_line)(line, half[j]);
+    }
+    SSDEI_UNROLL for (i = 0; i < 4; i++) {
+        if (i >= rows) break;
+        SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = half[j][i];
+        SSDEI_T(winograd_output_line)(line, out);
+        SSDEI_UNROLL for (j = 0; j < 4; j++) {
+            size_t at = i * row + j * pixel + c;
+            if (j >= columns) continue;
+            out[j] = ssdei_add(out[j], bias);
+            if (epilogue->residual) out[j] = ssdei_add(out[j], SSDEI_T(load_some)(epilogue->residual + at, n));
+            SSDEI_T(store_some)(y + at, ssdei_mul(out[j], scale), n);
+        }
+    }
+}
+SSDEI_KERNEL void SSDEI_T(winograd_output)(const float *m, size_t point, size_t channels,
+                                           const ssdei_epilogue *epilogue, float *y, size_t row, size_t pixel,
+                                           size_t rows, size_t columns) {
+    size_t c = 0;
+    for (; c + ssdei_width <= channels; c += ssdei_width)
+        SSDEI_T(winograd_output_part)(m, point, ssdei_width, epilogue, c, y, row, pixel, rows, columns);
+    if (c < channels) SSDEI_T(winograd_output_part)(m, point, channels - c, epilogue, c, y, row, pixel, rows, columns);
+}
+
+/* u = G g */
+SSDEI_HELPER void SSDEI_T(winograd_weights_line)(const ssdei_v g[3], ssdei_v u[6]) {
+    ssdei_v even_a = ssdei_fma(ssdei_set(SSDEI_A2 * SSDEI_NA), g[2], ssdei_mul(ssdei_set(SSDEI_NA), g[0]));
+    ssdei_v even_b = ssdei_fma(ssdei_set(SSDEI_B2 * SSDEI_NB), g[2], ssdei_mul(ssdei_set(SSDEI_NB), g[0]));
+    ssdei_v odd_a = ssdei_mul(ssdei_set(SSDEI_A * SSDEI_NA), g[1]);
+    ssdei_v odd_b = ssdei_mul(ssdei_set(SSDEI_B * SSDEI_NB), g[1]);
+    u[0] = ssdei_mul(ssdei_set(SSDEI_N0), g[0]);
+    u[1] = ssdei_add(even_a, odd_a);
+    u[2] = ssdei_sub(even_a, odd_a);
+    u[3] = ssdei_add(even_b, odd_b);
+    u[4] = ssdei_sub(even_b, odd_b);
+    u[5] = g[2];
+}
+
+/* u[36] = G g G^T for one input channel; g is [3, 3, columns], its taps `tap` floats apart */
+SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, float *u, size_t point) {
+    ssdei_v half[3][6], line[3], out[6];
+    size_t i, j;
+    SSDEI_UNROLL for (i = 0; i < 3; i++) {
+        SSDEI_UNROLL for (j = 0; j < 3; j++) line[j] = SSDEI_T(load_some)(g + (3 * i + j) * tap, n);
+        SSDEI_T(winograd_weights_line)(line, half[i]);
+    }
+    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+        SSDEI_UNROLL for (i = 0; i < 3; i++) line[i] = half[i][j];
+        SSDEI_T(winograd_weights_line)(line, out);
+        SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(u + (6 * i + j) * point, out[i]);
+    }
+}
+SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t columns, float *u, size_t point) {
+    size_t c = 0;
+    for (; c + ssdei_width <= columns; c += ssdei_width)
+        SSDEI_T(winograd_weights_part)(g + c, tap, ssdei_width, u + c, point);
+    if (c < columns) SSDEI_T(winograd_weights_part)(g + c, tap, columns - c, u + c, point);
+}
+
+/* t = A y */
+SSDEI_HELPER void SSDEI_T(winograd_gradient_line)(const ssdei_v y[4], ssdei_v t[6]) {
+    ssdei_v even_a = ssdei_fma(ssdei_set(SSDEI_A2), y[2], y[0]), even_b = ssdei_fma(ssdei_set(SSDEI_B2), y[2], y[0]);
+    ssdei_v odd_a = ssdei_fma(ssdei_set(SSDEI_A3), y[3], ssdei_mul(ssdei_set(SSDEI_A), y[1]));
+    ssdei_v odd_b = ssdei_fma(ssdei_set(SSDEI_B3), y[3], ssdei_mul(ssdei_set(SSDEI_B), y[1]));
+    t[0] = y[0];
+    t[1] = ssdei_add(even_a, odd_a);
+    t[2] = ssdei_sub(even_a, odd_a);
+    t[3] = ssdei_add(even_b, odd_b);
+    t[4] = ssdei_sub(even_b, odd_b);
+    t[5] = y[3];
+}
+
+/* w[36] = A dy A^T for one tile; dy [4, 4, channels] with the given strides */
+SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, size_t pixel, size_t n, float *w,
+                                                  size_t point) {
+    ssdei_v half[4][6], line[4], out[6];
+    size_t i, j;
+    SSDEI_UNROLL for (i = 0; i < 4; i++) {
+        SSDEI_UNROLL for (j = 0; j < 4; j++) line[j] = SSDEI_T(load_some)(dy + i * row + j * pixel, n);
+        SSDEI_T(winograd_gradient_line)(line, half[i]);
+    }
+    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+        SSDEI_UNROLL for (i = 0; i < 4; i++) line[i] = half[i][j];
+        SSDEI_T(winograd_gradient_line)(line, out);
+        SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(w + (6 * i + j) * point, out[i]);
+    }
+}
+SSDEI_KERNEL void SSDEI_T(winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float *w,
+                                             size_t point) {
+    size_t c = 0;
+    for (; c + ssdei_width <= channels; c += ssdei_width)
+        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, ssdei_width, w + c, point);
+    if (c < channels) SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, channels - c, w + c, point);
+}
+
+/* g = G^T m */
+SSDEI_HELPER void SSDEI_T(winograd_weight_gradient_line)(const ssdei_v m[6], ssdei_v g[3]) {
+    ssdei_v even_a = ssdei_mul(ssdei_set(SSDEI_NA), ssdei_add(m[1], m[2])), odd_a = ssdei_sub(m[1], m[2]);
+    ssdei_v even_b = ssdei_mul(ssdei_set(SSDEI_NB), ssdei_add(m[3], m[4])), odd_b = ssdei_sub(m[3], m[4]);
+    g[0] = ssdei_fma(ssdei_set(SSDEI_N0), m[0], ssdei_add(even_a, even_b));
+    g[1] = ssdei_fma(ssdei_set(SSDEI_A * SSDEI_NA), odd_a, ssdei_mul(ssdei_set(SSDEI_B * SSDEI_NB), odd_b));
+    g[2] = ssdei_fma(ssdei_set(SSDEI_A2), even_a, ssdei_fma(ssdei_set(SSDEI_B2), even_b, m[5]));
+}
+
+/* g[3, 3, columns] += G^T m G for one input channel */
+SSDEI_HELPER void SSDEI_T(winograd_weight_gradient_part)(const float *m, size_t point, size_t n, float *g, size_t tap) {
+    ssdei_v half[6][3], line[6], out[3];
+    size_t i, j;
+    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+        SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = ssdei_load(m + (6 * i + j) * point);
+        SSDEI_T(winograd_weight_gradient_line)(line, half[j]);
+    }
+    SSDEI_UNROLL for (i = 0; i < 3; i++) {
+        SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = half[j][i];
+        SSDEI_T(winograd_weight_gradient_line)(line, out);
+        SSDEI_UNROLL for (j = 0; j < 3; j++) {
+            float *to = g + (3 * i + j) * tap;
+            SSDEI_T(store_some)(to, ssdei_add(SSDEI_T(load_some)(to, n), out[j]), n);
+        }
+    }
+}
+SSDEI_KERNEL void SSDEI_T(winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g,
+                                                    size_t tap) {
+    size_t c = 0;
+    for (; c + ssdei_width <= columns; c += ssdei_width)
+        SSDEI_T(winograd_weight_gradient_part)(m + c, point, ssdei_width, g + c, tap);
+    if (c < columns) SSDEI_T(winograd_weight_gradient_part)(m + c, point, columns - c, g + c, tap);
+}
+
+static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
+                                                     SSDEI_T(channel_affine),
+                                                     SSDEI_T(norm_sums),
+                                                     SSDEI_T(norm_apply),
+                                                     SSDEI_T(silu),
+                                                     SSDEI_T(silu_backward),
+                                                     SSDEI_T(multiply_add),
+                                                     SSDEI_T(add_scaled),
+                                                     SSDEI_T(softmax),
+                                                     SSDEI_T(winograd_input),
+                                                     SSDEI_T(winograd_output),
+                                                     SSDEI_T(winograd_weights),
+                                                     SSDEI_T(winograd_gradient),
+                                                     SSDEI_T(winograd_weight_gradient)};
+
+#undef SSDEI_A
+#undef SSDEI_A2
+#undef SSDEI_A3
+#undef SSDEI_B
+#undef SSDEI_B2
+#undef SSDEI_B3
+#undef SSDEI_N0
+#undef SSDEI_NA
+#undef SSDEI_NB
 
 #endif /* SSDEI_NN_KERNELS */
 
