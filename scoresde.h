@@ -513,6 +513,15 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #define SSDEI_UNROLL
 #endif
 
+/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
+#define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
+#else
+#define ssdei_prefetch(address) ((void)(address))
+#define ssdei_prefetch_write(address) ((void)(address))
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -3746,6 +3755,9 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 /* Kernels, second part: one table of functions per tier */
 
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
+#ifndef SSDEI_PREFETCH_DEPTH
+#define SSDEI_PREFETCH_DEPTH 16
+#endif
 
 /* The body of `tile` for a constant number of rows of the register tile, of which the first `rows` are stored. */
 SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t depth, const float *const *a, size_t offset,
@@ -3772,7 +3784,10 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
         SSDEI_UNROLL for (r = 0; r < height; r++) row[r] = a[r] + offset;
         for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
             ssdei_v b[ssdei_tile_vectors];
-            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+                b[v] = ssdei_load(packed + v * ssdei_width);
+                ssdei_prefetch(packed + v * ssdei_width + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
+            }
             SSDEI_UNROLL for (r = 0; r < height; r++) {
                 ssdei_v broadcast = ssdei_set(row[r][k]);
                 SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, b[v], sum[r][v]);
@@ -3804,15 +3819,12 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
 SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed,
                                 float *c, size_t stride, size_t rows, size_t columns, int accumulate,
                                 const ssdei_epilogue *epilogue) {
-    if (rows > ssdei_tile_rows_medium)
-        SSDEI_T(tile_of)
-        (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
-    else if (rows > ssdei_tile_rows_low)
-        SSDEI_T(tile_of)
-        (ssdei_tile_rows_medium, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
-    else
-        SSDEI_T(tile_of)
-        (ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
+    if (rows > ssdei_tile_rows_medium) SSDEI_T(tile_of)
+    (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
+    else if (rows > ssdei_tile_rows_low) SSDEI_T(tile_of)(ssdei_tile_rows_medium, taps, depth, a, offset, packed, c,
+                                                          stride, rows, columns, accumulate, epilogue);
+    else SSDEI_T(tile_of)(ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate,
+                          epilogue);
 }
 
 SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,

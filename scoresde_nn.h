@@ -254,7 +254,10 @@ typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
     size_t max_rows;   /* 0: 64 */
     int no_derivative; /* inference memory only; the model has no vjp */
+    /* as in ssde_run_desc */
     int skip_weight_cache;
+    size_t max_weight_cache;
+    ssde_convolution convolution;
     ssde_context *context;
 } ssde_score_net_desc;
 /* desc may be NULL. The network stays alive; its weights may change between calls. */
@@ -278,6 +281,7 @@ typedef struct ssde_train_desc {
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
     double levels, low, high;
     uint64_t seed;
+    ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
 } ssde_train_desc;
 /* The reference's: batch 128, Adam 2e-4 (0.9, 0.999, 1e-8), warm-up 5000, clip 1, EMA 0.9999 (VE: 0.999), mean over
@@ -1519,23 +1523,25 @@ typedef struct ssdei_winograd_space {
     size_t floats;
 } ssdei_winograd_space;
 
+/* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
     size_t pointers = ssdei_round_floats((w->block + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
     size_t window = ssdei_round_floats(SSDEI_POINTS * ssdei_max(w->c.gather.depth, w->c.gather.columns));
     size_t v = ssdei_round_floats(SSDEI_POINTS * w->point_v), m = ssdei_round_floats(SSDEI_POINTS * w->point_m);
+    memset(&space, 0, sizeof space);
+    space.floats = pointers + window + v + m;
+    if (!workspace) return space;
     space.rows = (const float **)(void *)workspace;
     space.window = workspace + pointers;
     space.v = space.window + window;
     space.m = space.v + v;
-    space.floats = pointers + window + v + m;
     return space;
 }
 
 static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1);
-    float none = 0.0f;
-    return ssdei_winograd_layout(&w, &none).floats;
+    return ssdei_winograd_layout(&w, NULL).floats;
 }
 
 /* The size x size window of an image [height, width, channels] at (y, x), which may hang over its border: where it
@@ -1576,14 +1582,28 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
     w->c.run->nn->winograd_input(from, row, g->depth, g->depth, v, w->point_v);
 }
 
+/* Fetches the lines that a tile of one panel will be stored to. */
+static void ssdei_winograd_expect(const ssdei_winograd *w, size_t panel, size_t tile) {
+    const ssdei_gather *g = &w->c.gather;
+    size_t columns = w->c.kernels->tile_columns, column = panel * columns, y, x, i, j, k;
+    size_t image = ssdei_winograd_tile(w, tile, &y, &x);
+    const float *to = w->c.out + ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
+    for (i = 0; i < 4 && y + i < g->out_height; i++)
+        for (j = 0; j < 4 && x + j < g->out_width; j++)
+            for (k = 0; k < columns && column + k < g->columns; k += SSDEI_LINE)
+                ssdei_prefetch_write(to + (i * g->out_width + j) * g->columns + k);
+}
+
 /* M[36][count][tile_columns] of one panel */
-static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t panel, size_t count,
+static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t panel, size_t first, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
-    size_t depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point, k, row;
+    size_t tile = 0, depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point,
+           k, row;
     size_t point_u = depth * columns + SSDEI_LINE;
     for (point = 0; point < SSDEI_POINTS; point++) {
         const float *u = w->c.packed + (panel * SSDEI_POINTS + point) * point_u;
+        for (; tile * SSDEI_POINTS < count * (point + 1); tile++) ssdei_winograd_expect(w, panel, first + tile);
         for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
             size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
             for (row = 0; row < count; row += tile_rows)
@@ -1626,7 +1646,7 @@ static void ssdei_winograd_task(void *argument, size_t task) {
         for (i = 0; i < count && block != transformed; i++)
             ssdei_winograd_transform(w, first + i, space.window, space.v + i * w->depth_line);
         transformed = block;
-        ssdei_winograd_multiply(w, panel, count, &space);
+        ssdei_winograd_multiply(w, panel, first, count, &space);
         ssdei_winograd_store(w, panel, first, count, space.m);
     }
 }
@@ -1691,8 +1711,7 @@ static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const
 
 static size_t ssdei_winograd_gradient_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
     ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(kernels, g->columns), g, 1);
-    float none = 0.0f;
-    return ssdei_winograd_layout(&w, &none).floats;
+    return ssdei_winograd_layout(&w, NULL).floats;
 }
 
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
@@ -2751,6 +2770,8 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
                          INT_MAX / 2);
     if ((unsigned)desc->mode > SSDE_RUN_TRAIN)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d", (int)desc->mode);
+    if ((unsigned)desc->convolution > SSDE_CONVOLUTION_WINOGRAD)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d", (int)desc->convolution);
     nodes = (size_t)net->node_count;
     run = (ssde_run *)ssdei_allocate(context, 1, sizeof *run);
     if (!run) return SSDE_ERROR_MEMORY;
@@ -3359,7 +3380,11 @@ ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *ne
     memset(&run, 0, sizeof run);
     run.mode = s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE;
     run.max_rows = s->max_rows;
-    run.skip_weight_cache = desc ? desc->skip_weight_cache : 0;
+    if (desc) {
+        run.skip_weight_cache = desc->skip_weight_cache;
+        run.max_weight_cache = desc->max_weight_cache;
+        run.convolution = desc->convolution;
+    }
     run.context = context;
     s->label = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, 3), sizeof(float));
     s->scaled = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, s->dim), sizeof(float));
@@ -3558,6 +3583,7 @@ static ssde_status ssdei_trainer_run(ssde_trainer *trainer, ssde_run **run, cons
     memset(&desc, 0, sizeof desc);
     desc.mode = mode;
     desc.max_rows = trainer->desc.batch;
+    desc.convolution = trainer->desc.convolution;
     desc.context = trainer->context;
     return ssde_run_create(run, net, &desc);
 }
