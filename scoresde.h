@@ -596,10 +596,10 @@ typedef struct ssdei_kernels {
        element whatever the tile. */
     void (*tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed, float *c,
                  size_t stride, size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
-    /* c[rows <= tile_rows, columns <= tile_columns] += sum over p < count of a[p][offset + r] * b[p * tile_columns +
+    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
-                  size_t rows, size_t columns);
+                  size_t rows, size_t columns, int accumulate);
     void (*exponential)(const float *x, float *y, size_t count);
     /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
     void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
@@ -3828,11 +3828,15 @@ SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a
 }
 
 SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,
-                                    const float *b, float *c, size_t stride, size_t rows, size_t columns) {
+                                    const float *b, float *c, size_t stride, size_t rows, size_t columns,
+                                    int accumulate) {
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     size_t p, r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+    }
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) ssdei_prefetch_write(c + r * stride + v * ssdei_width);
     }
     for (p = 0; p < count; p++, b += ssdei_tile_columns) {
         const float *row = a[p] + offset;
@@ -3850,21 +3854,21 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
             float *to = c + r * stride + column;
             if (r >= rows || !left) continue;
             if (left >= ssdei_width)
-                ssdei_store(to, ssdei_add(ssdei_load(to), sum[r][v]));
+                ssdei_store(to, accumulate ? ssdei_add(ssdei_load(to), sum[r][v]) : sum[r][v]);
             else
-                ssdei_store_first(to, ssdei_add(ssdei_load_first(to, left), sum[r][v]), left);
+                ssdei_store_first(to, accumulate ? ssdei_add(ssdei_load_first(to, left), sum[r][v]) : sum[r][v], left);
         }
     }
 }
 
 SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c,
-                                 size_t stride, size_t rows, size_t columns) {
+                                 size_t stride, size_t rows, size_t columns, int accumulate) {
     if (rows > ssdei_tile_rows_medium)
-        SSDEI_T(outer_of)(ssdei_tile_rows, count, a, offset, b, c, stride, rows, columns);
+        SSDEI_T(outer_of)(ssdei_tile_rows, count, a, offset, b, c, stride, rows, columns, accumulate);
     else if (rows > ssdei_tile_rows_low)
-        SSDEI_T(outer_of)(ssdei_tile_rows_medium, count, a, offset, b, c, stride, rows, columns);
+        SSDEI_T(outer_of)(ssdei_tile_rows_medium, count, a, offset, b, c, stride, rows, columns, accumulate);
     else
-        SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns);
+        SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns, accumulate);
 }
 
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {

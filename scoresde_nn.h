@@ -1423,7 +1423,8 @@ static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size
         for (channel = 0; channel < g->depth; channel += kernels->tile_rows) {
             size_t rows = g->depth - channel < kernels->tile_rows ? g->depth - channel : kernels->tile_rows;
             kernels->outer(count, pointers, channel, packed,
-                           work->weights + (tap * g->depth + channel) * g->columns + column, g->columns, rows, columns);
+                           work->weights + (tap * g->depth + channel) * g->columns + column, g->columns, rows, columns,
+                           1);
         }
     }
 }
@@ -1448,7 +1449,8 @@ static void ssdei_weight_task(void *argument, size_t task) {
 
 enum {
     SSDEI_POINTS = 36,
-    SSDEI_LINE = 16 /* floats of a cache line, which offset the points from each other's sets */
+    SSDEI_LINE = 16,       /* floats of a cache line, by which points are offset from each other's cache sets */
+    SSDEI_BLOCK_TILES = 36 /* fewer read the weights too often, more push V out of the cache; 24 to 48 are close */
 };
 
 typedef struct ssdei_winograd {
@@ -1484,16 +1486,6 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
     return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
 }
 
-enum { SSDEI_BLOCK_FLOATS = 1 << 18, SSDEI_BLOCK_LEAST = 48, SSDEI_BLOCK_MOST = 192 };
-
-/* The most tiles of one block: V takes SSDEI_BLOCK_FLOATS unless the panels of weights would then pass too often. */
-static size_t ssdei_winograd_block(const ssdei_kernels *kernels, size_t depth) {
-    size_t block = SSDEI_BLOCK_FLOATS / (SSDEI_POINTS * depth);
-    if (block < SSDEI_BLOCK_LEAST) block = SSDEI_BLOCK_LEAST;
-    if (block > SSDEI_BLOCK_MOST) block = SSDEI_BLOCK_MOST;
-    return block / kernels->tile_rows * kernels->tile_rows;
-}
-
 static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
     ssdei_winograd w;
     int q;
@@ -1507,7 +1499,7 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.tiles_x = ssdei_divide_up(g->out_width, 4);
     w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
     w.tiles = rows * w.tiles_per_image;
-    w.block = ssdei_winograd_block(kernels, g->depth);
+    w.block = SSDEI_BLOCK_TILES / kernels->tile_rows * kernels->tile_rows;
     w.blocks = ssdei_divide_up(w.tiles, w.block);
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
     w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
@@ -1548,20 +1540,24 @@ static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei
    lies, or copied aside between zeros. *row is the distance of its rows. */
 static const float *ssdei_window(const float *image, size_t height, size_t width, size_t channels, int y, int x,
                                  size_t size, float *aside, size_t *row) {
-    size_t i, first = x < 0 ? (size_t)-x : 0,
-              left = width > (size_t)(x < 0 ? 0 : x) ? width - (size_t)(x < 0 ? 0 : x) : 0;
-    size_t some = size - first < left ? size - first : left;
+    size_t before = x < 0 ? (size_t)-x : 0, from = x < 0 ? 0 : (size_t)x, i;
+    size_t inside = width - from < size - before ? width - from : size - before, after = size - before - inside;
     if (y >= 0 && x >= 0 && (size_t)y + size <= height && (size_t)x + size <= width) {
         *row = width * channels;
         return image + ((size_t)y * width + (size_t)x) * channels;
     }
     *row = size * channels;
-    memset(aside, 0, size * size * channels * sizeof *aside);
     for (i = 0; i < size; i++) {
-        int from = y + (int)i;
-        if (from < 0 || (size_t)from >= height) continue;
-        memcpy(aside + (i * size + first) * channels,
-               image + ((size_t)from * width + (x < 0 ? 0 : (size_t)x)) * channels, some * channels * sizeof *aside);
+        float *to = aside + i * size * channels;
+        int line = y + (int)i;
+        if (line < 0 || (size_t)line >= height) {
+            memset(to, 0, size * channels * sizeof *to);
+            continue;
+        }
+        memset(to, 0, before * channels * sizeof *to);
+        memcpy(to + before * channels, image + ((size_t)line * width + from) * channels,
+               inside * channels * sizeof *to);
+        memset(to + (before + inside) * channels, 0, after * channels * sizeof *to);
     }
     return aside;
 }
@@ -1687,7 +1683,7 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *w
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-enum { SSDEI_SUM_FLOATS = 1 << 20, SSDEI_SUM_LEAST = 64, SSDEI_SUM_MOST = 192 };
+enum { SSDEI_SUM_FLOATS = 1 << 20, SSDEI_SUM_LEAST = 48, SSDEI_SUM_MOST = 48 };
 
 static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows);
@@ -1745,7 +1741,8 @@ static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
         for (channel = 0; channel < depth; channel += kernels->tile_rows)
             kernels->outer(w->count, space.rows, point * w->point_v + channel, w->shared_w + at * w->point_m,
                            w->sums + at * w->point_sum + channel * columns, columns,
-                           depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns);
+                           depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
+                           w->first > 0);
     }
 }
 
@@ -1775,7 +1772,6 @@ static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const 
     w.sums = run->arena + run->packed_shared;
     w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
     w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_POINTS * w.point_v);
-    memset(w.sums, 0, panels * w.point_sum * sizeof *w.sums);
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
@@ -2178,7 +2174,7 @@ static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_
         size_t at = panel * width, some = columns - at < width ? columns - at : width;
         for (row = 0; row < rows; row += kernels->tile_rows)
             kernels->outer(count, space->rows, row, space->packed + panel * count * width, c + row * columns + at,
-                           columns, rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some);
+                           columns, rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some, 1);
     }
 }
 
@@ -5828,11 +5824,11 @@ SSDEI_HELPER void SSDEI_T(winograd_input_part)(const float *x, size_t row, size_
                                                size_t point) {
     ssdei_v half[6][6], line[6], out[6];
     size_t i, j;
-    SSDEI_UNROLL for (i = 0; i < 6; i++) {
+    for (i = 0; i < 6; i++) {
         SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = SSDEI_T(load_some)(x + i * row + j * pixel, n);
         SSDEI_T(winograd_input_line)(line, half[i]);
     }
-    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+    for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = half[i][j];
         SSDEI_T(winograd_input_line)(line, out);
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(v + (6 * i + j) * point, out[i]);
@@ -5863,11 +5859,11 @@ SSDEI_HELPER void SSDEI_T(winograd_output_part)(const float *m, size_t point, si
     ssdei_v half[6][4], line[6], out[4], scale = ssdei_set(epilogue->scale);
     ssdei_v bias = epilogue->bias ? SSDEI_T(load_some)(epilogue->bias + c, n) : ssdei_set(0.0f);
     size_t i, j;
-    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+    for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = ssdei_load(m + (6 * i + j) * point + c);
         SSDEI_T(winograd_output_line)(line, half[j]);
     }
-    SSDEI_UNROLL for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++) {
         if (i >= rows) break;
         SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = half[j][i];
         SSDEI_T(winograd_output_line)(line, out);
@@ -5907,11 +5903,11 @@ SSDEI_HELPER void SSDEI_T(winograd_weights_line)(const ssdei_v g[3], ssdei_v u[6
 SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, float *u, size_t point) {
     ssdei_v half[3][6], line[3], out[6];
     size_t i, j;
-    SSDEI_UNROLL for (i = 0; i < 3; i++) {
+    for (i = 0; i < 3; i++) {
         SSDEI_UNROLL for (j = 0; j < 3; j++) line[j] = SSDEI_T(load_some)(g + (3 * i + j) * tap, n);
         SSDEI_T(winograd_weights_line)(line, half[i]);
     }
-    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+    for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 3; i++) line[i] = half[i][j];
         SSDEI_T(winograd_weights_line)(line, out);
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(u + (6 * i + j) * point, out[i]);
@@ -5942,11 +5938,11 @@ SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, s
                                                   size_t point) {
     ssdei_v half[4][6], line[4], out[6];
     size_t i, j;
-    SSDEI_UNROLL for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++) {
         SSDEI_UNROLL for (j = 0; j < 4; j++) line[j] = SSDEI_T(load_some)(dy + i * row + j * pixel, n);
         SSDEI_T(winograd_gradient_line)(line, half[i]);
     }
-    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+    for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 4; i++) line[i] = half[i][j];
         SSDEI_T(winograd_gradient_line)(line, out);
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(w + (6 * i + j) * point, out[i]);
@@ -5973,11 +5969,11 @@ SSDEI_HELPER void SSDEI_T(winograd_weight_gradient_line)(const ssdei_v m[6], ssd
 SSDEI_HELPER void SSDEI_T(winograd_weight_gradient_part)(const float *m, size_t point, size_t n, float *g, size_t tap) {
     ssdei_v half[6][3], line[6], out[3];
     size_t i, j;
-    SSDEI_UNROLL for (j = 0; j < 6; j++) {
+    for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = ssdei_load(m + (6 * i + j) * point);
         SSDEI_T(winograd_weight_gradient_line)(line, half[j]);
     }
-    SSDEI_UNROLL for (i = 0; i < 3; i++) {
+    for (i = 0; i < 3; i++) {
         SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = half[j][i];
         SSDEI_T(winograd_weight_gradient_line)(line, out);
         SSDEI_UNROLL for (j = 0; j < 3; j++) {
