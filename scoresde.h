@@ -600,6 +600,8 @@ typedef struct ssdei_kernels {
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
                   size_t rows, size_t columns, int accumulate);
+    /* to[column][row] = from[row][column] */
+    void (*transpose)(const float *from, size_t from_stride, size_t rows, size_t columns, float *to, size_t to_stride);
     void (*exponential)(const float *x, float *y, size_t count);
     /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
     void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
@@ -647,6 +649,8 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 #define ssdei_max SSDEI_T(max) /* a > b ? a : b */
 #define ssdei_sqrt SSDEI_T(sqrt)
 #define ssdei_select_less SSDEI_T(select_less) /* a < b ? x : y */
+#define ssdei_zip_low SSDEI_T(zip_low)         /* a0 b0 a1 b1 ... of the lower halves */
+#define ssdei_zip_high SSDEI_T(zip_high)       /* of the upper halves */
 #define ssdei_sum SSDEI_T(sum)                 /* of the lanes, in a fixed order */
 #define ssdei_bits SSDEI_T(bits)               /* reinterpret */
 #define ssdei_float SSDEI_T(float)             /* reinterpret */
@@ -684,6 +688,8 @@ SSDEI_INLINE float ssdei_min_scalar(float a, float b) { return a < b ? a : b; }
 SSDEI_INLINE float ssdei_max_scalar(float a, float b) { return a > b ? a : b; }
 SSDEI_INLINE float ssdei_sqrt_scalar(float a) { return sqrtf(a); }
 SSDEI_INLINE float ssdei_select_less_scalar(float a, float b, float x, float y) { return a < b ? x : y; }
+SSDEI_INLINE float ssdei_zip_low_scalar(float a, float b) { return (void)b, a; }
+SSDEI_INLINE float ssdei_zip_high_scalar(float a, float b) { return (void)a, b; }
 SSDEI_INLINE float ssdei_sum_scalar(float a) { return a; }
 SSDEI_INLINE uint32_t ssdei_bits_scalar(float a) {
     uint32_t bits;
@@ -739,6 +745,12 @@ SSDEI_AVX2 __m256 ssdei_sqrt_avx2(__m256 a) { return _mm256_sqrt_ps(a); }
 SSDEI_AVX2 __m256 ssdei_select_less_avx2(__m256 a, __m256 b, __m256 x, __m256 y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+SSDEI_AVX2 __m256 ssdei_zip_low_avx2(__m256 a, __m256 b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+SSDEI_AVX2 __m256 ssdei_zip_high_avx2(__m256 a, __m256 b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
 SSDEI_AVX2 float ssdei_sum_avx2(__m256 a) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -789,6 +801,13 @@ SSDEI_AVX512 __m512 ssdei_max_avx512(__m512 a, __m512 b) { return _mm512_max_ps(
 SSDEI_AVX512 __m512 ssdei_sqrt_avx512(__m512 a) { return _mm512_sqrt_ps(a); }
 SSDEI_AVX512 __m512 ssdei_select_less_avx512(__m512 a, __m512 b, __m512 x, __m512 y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
+}
+SSDEI_AVX512 __m512 ssdei_zip_low_avx512(__m512 a, __m512 b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+}
+SSDEI_AVX512 __m512 ssdei_zip_high_avx512(__m512 a, __m512 b) {
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),
+                                  b);
 }
 SSDEI_AVX512 float ssdei_sum_avx512(__m512 a) {
     __m256 low = _mm512_castps512_ps256(a);
@@ -848,6 +867,8 @@ SSDEI_INLINE float32x4_t ssdei_sqrt_neon(float32x4_t a) { return vsqrtq_f32(a); 
 SSDEI_INLINE float32x4_t ssdei_select_less_neon(float32x4_t a, float32x4_t b, float32x4_t x, float32x4_t y) {
     return vbslq_f32(vcltq_f32(a, b), x, y);
 }
+SSDEI_INLINE float32x4_t ssdei_zip_low_neon(float32x4_t a, float32x4_t b) { return vzip1q_f32(a, b); }
+SSDEI_INLINE float32x4_t ssdei_zip_high_neon(float32x4_t a, float32x4_t b) { return vzip2q_f32(a, b); }
 SSDEI_INLINE float ssdei_sum_neon(float32x4_t a) {
     float32x2_t two = vadd_f32(vget_low_f32(a), vget_high_f32(a));
     return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
@@ -1549,12 +1570,13 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
     size_t first, k, j;
     for (first = 0; first < columns; first += tile) {
         size_t width = columns - first < tile ? columns - first : tile;
+        if (row_stride == 1) kernels->transpose(b + first * column_stride, column_stride, width, depth, packed, tile);
         for (k = 0; k < depth; k++, packed += tile) {
             const float *from = b + k * row_stride + first * column_stride;
             if (column_stride == 1)
                 memcpy(packed, from, width * sizeof *packed);
             else
-                for (j = 0; j < width; j++) packed[j] = from[j * column_stride];
+                for (j = 0; row_stride != 1 && j < width; j++) packed[j] = from[j * column_stride];
             for (j = width; j < tile; j++) packed[j] = 0.0f;
         }
     }
@@ -3871,6 +3893,34 @@ SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t off
         SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns, accumulate);
 }
 
+/* Squares of vectors: interleaving line i with line i + width / 2, log2(width) times, transposes them. */
+SSDEI_HELPER void SSDEI_T(transpose_square)(const float *from, size_t from_stride, float *to, size_t to_stride) {
+    ssdei_v line[ssdei_width], next[ssdei_width];
+    size_t i, stage;
+    SSDEI_UNROLL for (i = 0; i < ssdei_width; i++) line[i] = ssdei_load(from + i * from_stride);
+    SSDEI_UNROLL for (stage = 1; stage < ssdei_width; stage *= 2) {
+        SSDEI_UNROLL for (i = 0; 2 * i + 1 < ssdei_width; i++) {
+            next[2 * i] = ssdei_zip_low(line[i], line[i + ssdei_width / 2]);
+            next[2 * i + 1] = ssdei_zip_high(line[i], line[i + ssdei_width / 2]);
+        }
+        SSDEI_UNROLL for (i = 0; i < ssdei_width; i++) line[i] = next[i];
+    }
+    SSDEI_UNROLL for (i = 0; i < ssdei_width; i++) ssdei_store(to + i * to_stride, line[i]);
+}
+SSDEI_KERNEL void SSDEI_T(transpose)(const float *from, size_t from_stride, size_t rows, size_t columns, float *to,
+                                     size_t to_stride) {
+    size_t row = 0, column, i;
+    for (; row + ssdei_width <= rows; row += ssdei_width) {
+        for (column = 0; column + ssdei_width <= columns; column += ssdei_width)
+            SSDEI_T(transpose_square)
+            (from + row * from_stride + column, from_stride, to + column * to_stride + row, to_stride);
+        for (; column < columns; column++)
+            for (i = row; i < row + ssdei_width; i++) to[column * to_stride + i] = from[i * from_stride + column];
+    }
+    for (; row < rows; row++)
+        for (column = 0; column < columns; column++) to[column * to_stride + row] = from[row * from_stride + column];
+}
+
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
     size_t i;
     for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, ssdei_exp(ssdei_load(x + i)));
@@ -3985,9 +4035,9 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
     SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
 }
 
-static const ssdei_kernels SSDEI_T(kernels) = {(ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,
-                                               ssdei_tile_columns,       SSDEI_T(tile),         SSDEI_T(outer),
-                                               SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal)};
+static const ssdei_kernels SSDEI_T(kernels) = {
+    (ssde_tier)SSDEI_T(tier), ssdei_width,        ssdei_tile_rows,      ssdei_tile_columns,    SSDEI_T(tile),
+    SSDEI_T(outer),           SSDEI_T(transpose), SSDEI_T(exponential), SSDEI_T(random_words), SSDEI_T(random_normal)};
 
 #undef ssdei_tile_columns
 

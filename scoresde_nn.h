@@ -1054,7 +1054,7 @@ typedef struct ssdei_nn_kernels {
     void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v, size_t point);
     void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
                             size_t row, size_t pixel, size_t rows, size_t columns);
-    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float *u, size_t point);
+    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
     void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float *w, size_t point);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
 } ssdei_nn_kernels;
@@ -1360,19 +1360,17 @@ static void ssdei_convolve_task(void *argument, size_t task) {
 static void ssdei_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale, size_t panel,
                              float *packed) {
     const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, k, j;
+    size_t width = c->kernels->tile_columns, column = panel * width;
     size_t columns = g->columns - column < width ? g->columns - column : width;
     int q;
     packed += column * (size_t)g->taps * g->depth;
-    for (q = 0; q < g->taps; q++) {
+    for (q = 0; q < g->taps; q++, packed += g->depth * width) {
         const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
-        for (k = 0; k < g->depth; k++, packed += width) {
-            const float *from =
-                direction == SSDEI_FORWARD ? tap + k * g->columns + column : tap + column * g->depth + k;
-            size_t stride = direction == SSDEI_FORWARD ? 1 : g->depth;
-            for (j = 0; j < columns; j++) packed[j] = scale * from[j * stride];
-            for (; j < width; j++) packed[j] = 0.0f;
-        }
+        if (direction == SSDEI_FORWARD)
+            ssdei_pack(c->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
+        else
+            ssdei_pack(c->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
+        if (scale != 1.0f) c->run->nn->multiply_add(packed, scale, g->depth * width, 0, packed);
     }
 }
 
@@ -1659,22 +1657,20 @@ enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a
 static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale,
                                       size_t panel, float *aside, float *packed) {
     const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, k, i, j, q, point = g->depth * width + SSDEI_LINE;
+    size_t width = c->kernels->tile_columns, column = panel * width, k, i, q, point = g->depth * width + SSDEI_LINE;
     size_t columns = g->columns - column < width ? g->columns - column : width, tap = g->depth * g->columns;
     packed += panel * SSDEI_POINTS * point;
     if (columns < width) memset(packed, 0, SSDEI_POINTS * point * sizeof *packed);
     for (k = 0; k < g->depth && direction == SSDEI_FORWARD; k++)
-        c->run->nn->winograd_weights(weights + k * g->columns + column, tap, columns, packed + k * width, point);
+        c->run->nn->winograd_weights(weights + k * g->columns + column, tap, columns, scale, packed + k * width, point);
     for (k = 0; k < g->depth && direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
         size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
-        for (q = 0; q < 9; q++) {
-            for (j = 0; j < columns; j++) {
-                const float *from = weights + (8 - q) * tap + (column + j) * g->depth + k;
-                for (i = 0; i < some; i++) aside[(q * some + i) * width + j] = scale * from[i];
-            }
-        }
+        for (q = 0; q < 9; q++)
+            c->kernels->transpose(weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
+                                  aside + q * some * width, width);
         for (i = 0; i < some; i++)
-            c->run->nn->winograd_weights(aside + i * width, some * width, columns, packed + (k + i) * width, point);
+            c->run->nn->winograd_weights(aside + i * width, some * width, columns, scale, packed + (k + i) * width,
+                                         point);
     }
 }
 
@@ -5899,12 +5895,13 @@ SSDEI_HELPER void SSDEI_T(winograd_weights_line)(const ssdei_v g[3], ssdei_v u[6
     u[5] = g[2];
 }
 
-/* u[36] = G g G^T for one input channel; g is [3, 3, columns], its taps `tap` floats apart */
-SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, float *u, size_t point) {
+/* u[36] = scale G g G^T for one input channel; g is [3, 3, columns], its taps `tap` floats apart */
+SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, ssdei_v scale, float *u,
+                                                 size_t point) {
     ssdei_v half[3][6], line[3], out[6];
     size_t i, j;
     for (i = 0; i < 3; i++) {
-        SSDEI_UNROLL for (j = 0; j < 3; j++) line[j] = SSDEI_T(load_some)(g + (3 * i + j) * tap, n);
+        SSDEI_UNROLL for (j = 0; j < 3; j++) line[j] = ssdei_mul(scale, SSDEI_T(load_some)(g + (3 * i + j) * tap, n));
         SSDEI_T(winograd_weights_line)(line, half[i]);
     }
     for (j = 0; j < 6; j++) {
@@ -5913,11 +5910,12 @@ SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, siz
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(u + (6 * i + j) * point, out[i]);
     }
 }
-SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t columns, float *u, size_t point) {
+SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u,
+                                            size_t point) {
     size_t c = 0;
     for (; c + ssdei_width <= columns; c += ssdei_width)
-        SSDEI_T(winograd_weights_part)(g + c, tap, ssdei_width, u + c, point);
-    if (c < columns) SSDEI_T(winograd_weights_part)(g + c, tap, columns - c, u + c, point);
+        SSDEI_T(winograd_weights_part)(g + c, tap, ssdei_width, ssdei_set(scale), u + c, point);
+    if (c < columns) SSDEI_T(winograd_weights_part)(g + c, tap, columns - c, ssdei_set(scale), u + c, point);
 }
 
 /* t = A y */
