@@ -1500,7 +1500,7 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.block = SSDEI_BLOCK_TILES / kernels->tile_rows * kernels->tile_rows;
     w.blocks = ssdei_divide_up(w.tiles, w.block);
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
+    w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE + SSDEI_LINE;
     w.point_v = w.block * w.depth_line + SSDEI_LINE;
     w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;
     return w;
