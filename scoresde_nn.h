@@ -1031,17 +1031,19 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 /* ---- runs: structures ---- */
 
 typedef struct ssdei_nn_kernels {
-    /* sum[c] += sum over pixels of (x[p][c] - mean[c])^power, power 1 or 2; mean may be NULL */
-    void (*channel_sums)(const float *x, const float *mean, int power, size_t pixels, size_t channels, double *sum);
-    /* y = silu(a[c] x + b[c]), or without the silu */
-    void (*channel_affine)(const float *x, const float *a, const float *b, size_t pixels, size_t channels, int silu,
-                           float *y);
-    /* dy becomes du = dy * silu'(a x + b) (dy itself without the silu); sum[c] += du, product[c] += du (x - mean[c]) */
-    void (*norm_sums)(const float *x, float *dy, const float *a, const float *b, const float *mean, size_t pixels,
+    /* sum[c] += sum over pixels of x[p][c] */
+    void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
+    /* mean[c] over pixels of x[p][c]; square[c]: the sum of (x[p][c] - mean[c])^2 */
+    void (*channel_moments)(const float *x, size_t pixels, size_t channels, double *mean, double *square);
+    /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
+    void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
+                 int silu, float *y);
+    /* dy becomes du = dy silu'(u), or stays; sum[c] += du, product[c] += du (x - mean[c]) */
+    void (*norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b, size_t pixels,
                       size_t channels, int silu, double *sum, double *product);
-    /* dx (+)= du a[c] + x b[c] + d[c] */
-    void (*norm_apply)(const float *x, const float *du, const float *a, const float *b, const float *d, size_t pixels,
-                       size_t channels, int accumulate, float *dx);
+    /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
+    void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
+                          const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
     void (*silu)(const float *x, size_t count, float *y);
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* y (+)= w x */
@@ -1900,8 +1902,7 @@ static void ssdei_conv_bias_rows(ssde_run *run, int index, size_t begin, size_t 
     for (row = begin; row < end; row++) {
         double *sum = ssdei_shared(run) + row * channels;
         memset(sum, 0, channels * sizeof *sum);
-        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, NULL, 1, node->count / channels, channels,
-                              sum);
+        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, node->count / channels, channels, sum);
     }
 }
 
@@ -2031,95 +2032,110 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_activate_backward_rows);
 }
 
-/* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). Saved per sample:
-   mean[groups], 1 / sqrt(var + eps) [groups]. As a[c] x + b[c] it is one pass after the two that find mean and
-   variance. */
+/* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
+   finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
+   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
 #define SSDEI_NORM_EPS 1e-6
+enum { SSDEI_NORM_SAVED = 3 };
 
-/* a, b, mean, rstd per channel from what is saved; workspace holds four rows of channels */
-static void ssdei_norm_coefficients(const ssde_run *run, int index, size_t row, float *a, float *b, float *mean,
-                                    float *rstd) {
+static float *ssdei_norm_saved(const ssde_run *run, int index, size_t row) {
+    return run->arena + run->saved[index] + row * SSDEI_NORM_SAVED * run->net->nodes[index].groups;
+}
+
+/* mean, a, b per channel from what is saved */
+static void ssdei_norm_coefficients(const ssde_run *run, int index, size_t row, float *mean, float *a, float *b) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *gamma = ssdei_weights(run, node->parameter), *beta = ssdei_weights(run, node->parameter + 1);
-    const float *saved = run->arena + run->saved[index] + row * 2 * node->groups;
-    size_t channels = node->shape[2], c;
+    const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups, *rstd = rest + node->groups;
+    size_t channels = node->shape[2], size = channels / node->groups, c;
     for (c = 0; c < channels; c++) {
-        size_t group = c / (channels / node->groups);
-        mean[c] = saved[group];
-        rstd[c] = saved[node->groups + group];
-        a[c] = gamma[c] * rstd[c];
-        b[c] = beta[c] - a[c] * mean[c];
+        mean[c] = saved[c / size];
+        a[c] = gamma[c] * rstd[c / size];
+        b[c] = beta[c] - a[c] * rest[c / size];
     }
 }
 
-/* Mean over a group of sums[channels]. */
-static double ssdei_group_mean(const double *sums, size_t group, size_t size, size_t pixels) {
-    double total = 0.0;
-    size_t c;
-    for (c = group * size; c < (group + 1) * size; c++) total += sums[c];
-    return total / (double)(size * pixels);
+/* What is saved, from the channels' moments over `pixels`. */
+static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double *mean, const double *square,
+                            float *saved) {
+    size_t size = node->shape[2] / node->groups, group, c;
+    for (group = 0; group < node->groups; group++, mean += size, square += size) {
+        double centre = 0.0, variance = 0.0;
+        for (c = 0; c < size; c++) centre += mean[c];
+        centre /= (double)size;
+        for (c = 0; c < size; c++) {
+            double away = mean[c] - centre;
+            variance += square[c] / (double)pixels + away * away;
+        }
+        variance /= (double)size;
+        saved[group] = (float)centre;
+        saved[node->groups + group] = (float)(centre - (double)saved[group]);
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+    }
+}
+
+/* Floats of workspace: five rows of coefficients, two of doubles. */
+static size_t ssdei_norm_workspace(size_t channels) {
+    return ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
 }
 
 static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, group, c;
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *rstd = b + channels;
-    double *sums = (double *)(void *)(mean + ssdei_round_floats(4 * channels));
+    size_t channels = node->shape[2], pixels = node->count / channels, row;
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
+    double *moments = (double *)(void *)(mean + ssdei_round_floats(5 * channels));
     for (row = begin; row < end; row++) {
         const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        float *saved = run->arena + run->saved[index] + row * 2 * node->groups;
-        memset(sums, 0, channels * sizeof *sums);
-        run->nn->channel_sums(x, NULL, 1, pixels, channels, sums);
-        for (group = 0; group < node->groups; group++)
-            saved[group] = (float)ssdei_group_mean(sums, group, size, pixels);
-        for (c = 0; c < channels; c++) mean[c] = saved[c / size];
-        memset(sums, 0, channels * sizeof *sums);
-        run->nn->channel_sums(x, mean, 2, pixels, channels, sums);
-        for (group = 0; group < node->groups; group++)
-            saved[node->groups + group] =
-                (float)(1.0 / sqrt(ssdei_group_mean(sums, group, size, pixels) + SSDEI_NORM_EPS));
-        ssdei_norm_coefficients(run, index, row, a, b, mean, rstd);
-        run->nn->channel_affine(x, a, b, pixels, channels, node->activation == SSDE_SILU,
-                                ssdei_value(run, index) + row * node->count);
+        run->nn->channel_moments(x, pixels, channels, moments, moments + channels);
+        ssdei_norm_save(node, pixels, moments, moments + channels, ssdei_norm_saved(run, index, row));
+        ssdei_norm_coefficients(run, index, row, mean, a, b);
+        run->nn->norm(x, mean, a, b, pixels, channels, node->activation == SSDE_SILU,
+                      ssdei_value(run, index) + row * node->count);
     }
 }
 static void ssdei_group_norm_forward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_group_norm_forward_rows);
 }
 
-/* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of du gamma, m2 of du gamma xhat:
-   dx = rstd (du gamma - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. */
+/* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of gamma du, m2 of gamma du xhat:
+   dx = rstd (gamma du - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. Given sum = dbeta and product = dgamma per
+   channel, dx = a du + slope (x - mean) + shift with the mean as a float. */
+static void ssdei_norm_slopes(const ssdei_node *node, const float *gamma, const float *saved, const double *sum,
+                              const double *product, float *slope, float *shift) {
+    size_t size = node->shape[2] / node->groups, group, c;
+    for (group = 0; group < node->groups; group++) {
+        double rest = (double)saved[node->groups + group], rstd = (double)saved[2 * node->groups + group];
+        double m1 = 0.0, m2 = 0.0, members = (double)(node->count / node->groups);
+        for (c = group * size; c < (group + 1) * size; c++) {
+            m1 += (double)gamma[c] * sum[c] / members;
+            m2 += (double)gamma[c] * product[c] / members;
+        }
+        for (c = group * size; c < (group + 1) * size; c++) {
+            slope[c] = (float)(-rstd * rstd * m2);
+            shift[c] = (float)(rstd * (rstd * rest * m2 - m1));
+        }
+    }
+}
+
 static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    const float *gamma = ssdei_weights(run, node->parameter);
-    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, group, c;
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *rstd = b + channels;
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, c;
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *slope = b + channels,
+          *shift = slope + channels;
     for (row = begin; row < end; row++) {
         const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups;
         float *du = ssdei_gradient(run, index) + row * node->count;
         double *sum = ssdei_shared(run) + row * 2 * channels, *product = sum + channels;
         memset(sum, 0, 2 * channels * sizeof *sum);
-        ssdei_norm_coefficients(run, index, row, a, b, mean, rstd);
-        run->nn->norm_sums(x, du, a, b, mean, pixels, channels, node->activation == SSDE_SILU, sum, product);
-        for (c = 0; c < channels; c++) product[c] *= (double)rstd[c]; /* now the parameters' derivatives */
+        ssdei_norm_coefficients(run, index, row, mean, a, b);
+        run->nn->norm_sums(x, du, mean, a, b, pixels, channels, node->activation == SSDE_SILU, sum, product);
+        for (c = 0; c < channels; c++) /* to the parameters' derivatives */
+            product[c] = (product[c] - (double)rest[c / size] * sum[c]) * (double)rest[node->groups + c / size];
         if (!ssdei_wants(run, node->input[0])) continue;
-        for (group = 0; group < node->groups; group++) {
-            double m1 = 0.0, m2 = 0.0;
-            for (c = group * size; c < (group + 1) * size; c++) {
-                m1 += (double)gamma[c] * sum[c];
-                m2 += (double)gamma[c] * product[c];
-            }
-            m1 /= (double)(size * pixels);
-            m2 /= (double)(size * pixels);
-            /* dx = du a + x b + mean, the three rows reused as coefficients */
-            for (c = group * size; c < (group + 1) * size; c++) {
-                double r = (double)rstd[c];
-                b[c] = (float)(-r * r * m2);
-                mean[c] = (float)(r * r * m2 * (double)mean[c] - r * m1);
-            }
-        }
-        run->nn->norm_apply(x, du, a, b, mean, pixels, channels, run->accumulate[0],
-                            ssdei_gradient(run, node->input[0]) + row * node->count);
+        ssdei_norm_slopes(node, ssdei_weights(run, node->parameter), saved, sum, product, slope, shift);
+        run->nn->norm_backward(x, du, mean, a, slope, shift, pixels, channels, run->accumulate[0],
+                               ssdei_gradient(run, node->input[0]) + row * node->count);
     }
 }
 static void ssdei_group_norm_backward(ssde_run *run, int index) {
@@ -2275,7 +2291,7 @@ static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size
             continue;
         }
         memset(sums, 0, period * sizeof *sums);
-        run->nn->channel_sums(dy + row * node->count, NULL, 1, node->count / period, period, sums);
+        run->nn->channel_sums(dy + row * node->count, node->count / period, period, sums);
         for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
     }
 }
@@ -2580,7 +2596,7 @@ static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
         if (run->needs[i])
             ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
         if (node->operation == SSDEI_OPERATION_group_norm)
-            ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, 2 * node->groups), i,
+            ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, SSDEI_NORM_SAVED * node->groups), i,
                            !run->needs[i] ? i
                            : again        ? last
                                           : last - 1 - i);
@@ -2644,7 +2660,7 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
                                            ? ssdei_winograd_gradient_workspace(run->kernels, &forward)
                                            : ssdei_weight_workspace());
     } else if (node->operation == SSDEI_OPERATION_group_norm) {
-        floats = ssdei_round_floats(4 * channels) + 2 * channels;
+        floats = ssdei_norm_workspace(channels);
     } else if (node->operation == SSDEI_OPERATION_add) {
         floats = 2 * net->nodes[node->input[1]].count;
     } else if (node->operation == SSDEI_OPERATION_dropout) {
@@ -5616,8 +5632,16 @@ SSDEI_END
 
 /* >>kernels: one table of functions per tier */
 
+#define ssdei_join_moments SSDEI_T(join_moments)
+#define ssdei_chunk_moments SSDEI_T(chunk_moments)
+#define ssdei_chunk_sums SSDEI_T(chunk_sums)
+#define ssdei_norm_vector SSDEI_T(norm_vector)
+#define ssdei_norm_backward_vector SSDEI_T(norm_backward_vector)
+
 /* Pixels of one channel sum that stay in float before they join the double. */
 enum { SSDEI_T(sum_pixels) = 64 };
+/* Vectors of channels whose sums grow side by side. */
+enum { SSDEI_T(block_vectors) = ssdei_width < 16 ? 4 : 2 };
 
 /* Loads lanes of which the last may be missing. */
 SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
@@ -5636,18 +5660,15 @@ SSDEI_HELPER void SSDEI_T(add_lanes)(ssdei_v v, size_t n, double *sum) {
     for (i = 0; i < n && i < ssdei_width; i++) sum[i] += (double)lanes[i];
 }
 
-SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, const float *mean, int power, size_t pixels, size_t channels,
-                                        double *sum) {
+SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, size_t pixels, size_t channels, double *sum) {
     size_t first, p, c;
     for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
         size_t end = pixels - first < SSDEI_T(sum_pixels) ? pixels : first + SSDEI_T(sum_pixels);
         for (c = 0; c < channels; c += ssdei_width) {
             size_t n = channels - c;
-            ssdei_v shift = mean ? SSDEI_T(load_some)(mean + c, n) : ssdei_set(0.0f);
             ssdei_v even = ssdei_set(0.0f), odd = even;
             for (p = first; p < end; p++) {
-                ssdei_v d = ssdei_sub(SSDEI_T(load_some)(x + p * channels + c, n), shift);
-                if (power == 2) d = ssdei_mul(d, d);
+                ssdei_v d = SSDEI_T(load_some)(x + p * channels + c, n);
                 if (p & 1)
                     odd = ssdei_add(odd, d);
                 else
@@ -5658,63 +5679,175 @@ SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, const float *mean, int p
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(channel_affine)(const float *x, const float *a, const float *b, size_t pixels,
-                                          size_t channels, int silu, float *y) {
-    size_t p, c;
-    for (p = 0; p < pixels; p++, x += channels, y += channels) {
-        for (c = 0; c < channels; c += ssdei_width) {
-            size_t n = channels - c;
-            ssdei_v u =
-                ssdei_fma(SSDEI_T(load_some)(a + c, n), SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n));
-            if (silu) u = ssdei_mul(u, ssdei_sigmoid(u));
-            SSDEI_T(store_some)(y + c, u, n);
+/* Joins `count` pixels, given their sum and sum of squares about `centre`, to the moments of the `before` pixels before
+   them (Chan, Golub and LeVeque 1983). */
+SSDEI_HELPER void ssdei_join_moments(ssdei_v centre, ssdei_v sum, ssdei_v sum_square, size_t count, size_t before,
+                                     size_t n, double *mean, double *square) {
+    float centres[ssdei_width], sums[ssdei_width], squares[ssdei_width];
+    double inverse = 1.0 / (double)count, share = (double)count / (double)(before + count);
+    size_t i;
+    ssdei_store(centres, centre);
+    ssdei_store(sums, sum);
+    ssdei_store(squares, sum_square);
+    for (i = 0; i < n && i < ssdei_width; i++) {
+        double offset = (double)sums[i] * inverse, step = (double)centres[i] + offset - mean[i];
+        square[i] += (double)squares[i] - (double)sums[i] * offset + step * step * (share * (double)before);
+        mean[i] += step * share;
+    }
+}
+
+/* Sums over one chunk of pixels about mean, of `vectors` vectors of channels, each of n lanes. */
+SSDEI_HELPER void ssdei_chunk_moments(const float *x, size_t count, size_t before, size_t channels, size_t vectors,
+                                      size_t n, double *mean, double *square) {
+    ssdei_v centre[SSDEI_T(block_vectors)], sum[SSDEI_T(block_vectors)], sum_square[SSDEI_T(block_vectors)];
+    float lanes[ssdei_width];
+    size_t p, v, i;
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+        sum[v] = sum_square[v] = ssdei_set(0.0f);
+        ssdei_store(lanes, sum[v]);
+        for (i = 0; i < n && i < ssdei_width; i++) lanes[i] = (float)mean[v * ssdei_width + i];
+        centre[v] = ssdei_load(lanes);
+    }
+    for (p = 0; p < count; p++, x += channels) {
+        SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+            ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + v * ssdei_width, n), centre[v]);
+            sum[v] = ssdei_add(sum[v], away);
+            sum_square[v] = ssdei_fma(away, away, sum_square[v]);
         }
     }
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+        size_t c = v * ssdei_width;
+        ssdei_join_moments(centre[v], sum[v], sum_square[v], count, before, n, mean + c, square + c);
+    }
+}
+
+/* Each chunk is centred on the mean of the pixels before it, the first on its own: what a square then loses by
+   cancelling is small beside what the distance of the means adds. */
+SSDEI_KERNEL void SSDEI_T(channel_moments)(const float *x, size_t pixels, size_t channels, double *mean,
+                                           double *square) {
+    enum { chunk = SSDEI_T(sum_pixels), vectors = SSDEI_T(block_vectors), block = vectors * ssdei_width };
+    size_t first, count = pixels < chunk ? pixels : (size_t)chunk, c;
+    for (c = 0; c < channels; c++) mean[c] = square[c] = 0.0;
+    SSDEI_T(channel_sums)(x, count, channels, mean);
+    for (c = 0; c < channels; c++) mean[c] /= (double)count;
+    for (first = 0; first < pixels; first += chunk) {
+        const float *from = x + first * channels;
+        count = pixels - first < chunk ? pixels - first : (size_t)chunk;
+        for (c = 0; c + block <= channels; c += block)
+            ssdei_chunk_moments(from + c, count, first, channels, vectors, ssdei_width, mean + c, square + c);
+        for (; c < channels; c += ssdei_width)
+            ssdei_chunk_moments(from + c, count, first, channels, 1, channels - c, mean + c, square + c);
+    }
+}
+
+/* 1 / (1 + e^-u) to 2.5 ulp for |u| <= 86, and as there beyond: the core's sigmoid less its infinities, half the time.
+   NaN gives some number: the product with u has the NaN. */
+SSDEI_HELPER ssdei_v SSDEI_T(gate)(ssdei_v u) {
+    ssdei_v x = ssdei_max(ssdei_min(ssdei_sub(ssdei_set(0.0f), u), ssdei_set(86.0f)), ssdei_set(-86.0f));
+    ssdei_u n = ssdei_to_int(ssdei_mul(x, ssdei_set(1.44269504f)));
+    ssdei_v whole = ssdei_from_int(n), one = ssdei_set(1.0f);
+    ssdei_v r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), ssdei_fma(whole, ssdei_set(-0.693359375f), x));
+    ssdei_v p = ssdei_set(0.00138145406f);
+    p = ssdei_fma(p, r, ssdei_set(0.00836874545f));
+    p = ssdei_fma(p, r, ssdei_set(0.041668389f));
+    p = ssdei_fma(p, r, ssdei_set(0.166665211f));
+    p = ssdei_fma(p, r, ssdei_set(0.49999994f));
+    p = ssdei_fma(ssdei_fma(p, r, one), r, one);
+    return ssdei_div(one, ssdei_add(one, ssdei_float(ssdei_uadd(ssdei_bits(p), ssdei_ushl(n, 23)))));
 }
 
 /* silu'(u) = s (1 + u (1 - s)), s = sigmoid(u) */
 SSDEI_HELPER ssdei_v SSDEI_T(silu_slope)(ssdei_v u) {
-    ssdei_v s = ssdei_sigmoid(u), one = ssdei_set(1.0f);
+    ssdei_v s = SSDEI_T(gate)(u), one = ssdei_set(1.0f);
     return ssdei_mul(s, ssdei_fma(u, ssdei_sub(one, s), one));
 }
 
-SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, float *dy, const float *a, const float *b, const float *mean,
-                                     size_t pixels, size_t channels, int silu, double *sum, double *product) {
-    size_t first, p, c;
-    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
-        size_t end = pixels - first < SSDEI_T(sum_pixels) ? pixels : first + SSDEI_T(sum_pixels);
-        for (c = 0; c < channels; c += ssdei_width) {
-            size_t n = channels - c;
-            ssdei_v slope = SSDEI_T(load_some)(a + c, n), shift = SSDEI_T(load_some)(b + c, n);
-            ssdei_v centre = SSDEI_T(load_some)(mean + c, n), total = ssdei_set(0.0f), weighted = total;
-            for (p = first; p < end; p++) {
-                ssdei_v value = SSDEI_T(load_some)(x + p * channels + c, n);
-                ssdei_v du = SSDEI_T(load_some)(dy + p * channels + c, n);
-                if (silu) {
-                    du = ssdei_mul(du, SSDEI_T(silu_slope)(ssdei_fma(slope, value, shift)));
-                    SSDEI_T(store_some)(dy + p * channels + c, du, n);
-                }
-                total = ssdei_add(total, du);
-                weighted = ssdei_fma(du, ssdei_sub(value, centre), weighted);
-            }
-            SSDEI_T(add_lanes)(total, n, sum + c);
-            SSDEI_T(add_lanes)(weighted, n, product + c);
-        }
+/* a (x - mean) + b of n lanes */
+SSDEI_HELPER ssdei_v SSDEI_T(normalise)(ssdei_v x, const float *mean, const float *a, const float *b, size_t n) {
+    return ssdei_fma(SSDEI_T(load_some)(a, n), ssdei_sub(x, SSDEI_T(load_some)(mean, n)), SSDEI_T(load_some)(b, n));
+}
+
+SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const float *a, const float *b, size_t n,
+                                    int silu, float *y) {
+    ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
+    if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
+    SSDEI_T(store_some)(y, u, n);
+}
+
+SSDEI_KERNEL void SSDEI_T(norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels,
+                                size_t channels, int silu, float *y) {
+    size_t p, c;
+    for (p = 0; p < pixels; p++, x += channels, y += channels) {
+        for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
+            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, silu, y + c);
+        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, silu, y + c);
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(norm_apply)(const float *x, const float *du, const float *a, const float *b, const float *d,
-                                      size_t pixels, size_t channels, int accumulate, float *dx) {
+/* One chunk of pixels, `vectors` vectors of channels, each of n lanes. */
+SSDEI_HELPER void ssdei_chunk_sums(const float *x, float *dy, const float *mean, const float *a, const float *b,
+                                   size_t count, size_t channels, size_t vectors, size_t n, int silu, double *sum,
+                                   double *product) {
+    ssdei_v total[SSDEI_T(block_vectors)], weighted[SSDEI_T(block_vectors)];
+    size_t p, v;
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) total[v] = weighted[v] = ssdei_set(0.0f);
+    for (p = 0; p < count; p++, x += channels, dy += channels) {
+        SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+            size_t c = v * ssdei_width;
+            ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(mean + c, n));
+            ssdei_v du = SSDEI_T(load_some)(dy + c, n);
+            if (silu) {
+                ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), away, SSDEI_T(load_some)(b + c, n));
+                du = ssdei_mul(du, SSDEI_T(silu_slope)(u));
+                SSDEI_T(store_some)(dy + c, du, n);
+            }
+            total[v] = ssdei_add(total[v], du);
+            weighted[v] = ssdei_fma(du, away, weighted[v]);
+        }
+    }
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+        SSDEI_T(add_lanes)(total[v], n, sum + v * ssdei_width);
+        SSDEI_T(add_lanes)(weighted[v], n, product + v * ssdei_width);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b,
+                                     size_t pixels, size_t channels, int silu, double *sum, double *product) {
+    enum { block = SSDEI_T(block_vectors) * ssdei_width };
+    size_t first, c;
+    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
+        size_t count = pixels - first < SSDEI_T(sum_pixels) ? pixels - first : (size_t)SSDEI_T(sum_pixels);
+        const float *from = x + first * channels;
+        float *to = dy + first * channels;
+        for (c = 0; c + block <= channels; c += block)
+            ssdei_chunk_sums(from + c, to + c, mean + c, a + c, b + c, count, channels, SSDEI_T(block_vectors),
+                             ssdei_width, silu, sum + c, product + c);
+        for (; c < channels; c += ssdei_width)
+            ssdei_chunk_sums(from + c, to + c, mean + c, a + c, b + c, count, channels, 1, channels - c, silu, sum + c,
+                             product + c);
+    }
+}
+
+SSDEI_HELPER void ssdei_norm_backward_vector(const float *x, const float *du, const float *mean, const float *a,
+                                             const float *slope, const float *shift, size_t n, int accumulate,
+                                             float *dx) {
+    ssdei_v y = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, slope, shift, n);
+    y = ssdei_fma(SSDEI_T(load_some)(du, n), SSDEI_T(load_some)(a, n), y);
+    if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx, n));
+    SSDEI_T(store_some)(dx, y, n);
+}
+
+SSDEI_KERNEL void SSDEI_T(norm_backward)(const float *x, const float *du, const float *mean, const float *a,
+                                         const float *slope, const float *shift, size_t pixels, size_t channels,
+                                         int accumulate, float *dx) {
     size_t p, c;
     for (p = 0; p < pixels; p++, x += channels, du += channels, dx += channels) {
-        for (c = 0; c < channels; c += ssdei_width) {
-            size_t n = channels - c;
-            ssdei_v y =
-                ssdei_fma(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(b + c, n), SSDEI_T(load_some)(d + c, n));
-            y = ssdei_fma(SSDEI_T(load_some)(du + c, n), SSDEI_T(load_some)(a + c, n), y);
-            if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + c, n));
-            SSDEI_T(store_some)(dx + c, y, n);
-        }
+        for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
+            ssdei_norm_backward_vector(x + c, du + c, mean + c, a + c, slope + c, shift + c, ssdei_width, accumulate,
+                                       dx + c);
+        if (c < channels)
+            ssdei_norm_backward_vector(x + c, du + c, mean + c, a + c, slope + c, shift + c, channels - c, accumulate,
+                                       dx + c);
     }
 }
 
@@ -5722,7 +5855,7 @@ SSDEI_KERNEL void SSDEI_T(silu)(const float *x, size_t count, float *y) {
     size_t i;
     for (i = 0; i < count; i += ssdei_width) {
         ssdei_v u = SSDEI_T(load_some)(x + i, count - i);
-        SSDEI_T(store_some)(y + i, ssdei_mul(u, ssdei_sigmoid(u)), count - i);
+        SSDEI_T(store_some)(y + i, ssdei_mul(u, SSDEI_T(gate)(u)), count - i);
     }
 }
 
@@ -5988,21 +6121,18 @@ SSDEI_KERNEL void SSDEI_T(winograd_weight_gradient)(const float *m, size_t point
     if (c < columns) SSDEI_T(winograd_weight_gradient_part)(m + c, point, columns - c, g + c, tap);
 }
 
-static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
-                                                     SSDEI_T(channel_affine),
-                                                     SSDEI_T(norm_sums),
-                                                     SSDEI_T(norm_apply),
-                                                     SSDEI_T(silu),
-                                                     SSDEI_T(silu_backward),
-                                                     SSDEI_T(multiply_add),
-                                                     SSDEI_T(add_scaled),
-                                                     SSDEI_T(softmax),
-                                                     SSDEI_T(winograd_input),
-                                                     SSDEI_T(winograd_output),
-                                                     SSDEI_T(winograd_weights),
-                                                     SSDEI_T(winograd_gradient),
-                                                     SSDEI_T(winograd_weight_gradient)};
+static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
+    SSDEI_T(channel_sums),     SSDEI_T(channel_moments),   SSDEI_T(norm),
+    SSDEI_T(norm_sums),        SSDEI_T(norm_backward),     SSDEI_T(silu),
+    SSDEI_T(silu_backward),    SSDEI_T(multiply_add),      SSDEI_T(add_scaled),
+    SSDEI_T(softmax),          SSDEI_T(winograd_input),    SSDEI_T(winograd_output),
+    SSDEI_T(winograd_weights), SSDEI_T(winograd_gradient), SSDEI_T(winograd_weight_gradient)};
 
+#undef ssdei_join_moments
+#undef ssdei_chunk_moments
+#undef ssdei_chunk_sums
+#undef ssdei_norm_vector
+#undef ssdei_norm_backward_vector
 #undef SSDEI_A
 #undef SSDEI_A2
 #undef SSDEI_A3

@@ -329,7 +329,7 @@ static void nn_unshare(ssde_run *run) {
         run->value[i] = total;
         run->gradient[i] = total + floats;
         run->saved[i] = total + 2 * floats;
-        total += 2 * floats + ssdei_round_floats(2 * run->max_rows * node->groups);
+        total += 2 * floats + ssdei_round_floats(SSDEI_NORM_SAVED * run->max_rows * node->groups);
     }
     arena = (float *)ssdei_allocate(run->context, total, sizeof *arena);
     for (i = 0; i < total; i++) arena[i] = NAN;
@@ -611,17 +611,18 @@ static void test_nn_group_norm(void) {
     }
 }
 
-/* Far from zero the mean is subtracted from numbers with 24 bits: 1000 +- 1 has a relative error of 1000 2^-24 = 6e-5
-   to give, and its derivative the same. Tiny variances are eps's: 1e-3 of spread is its size. */
+/* Far from zero nothing is lost: floats less a mean near them are exact. The differences lose, by the objective's size:
+   the input is part of the output. Tiny variances are eps's: 1e-3 of spread is its size. */
 static void test_nn_group_norm_extremes(void) {
     nn_options options = nn_usual();
     options.mean = 1000.0;
-    options.forward = options.gradient = 3e-4;
     nn_norm_case(6, 7, 8, 2, SSDE_IDENTITY, &options, 1);
     nn_norm_case(5, 4, 20, 4, SSDE_SILU, &options, 1);
-    options.mean = -30.0;
-    options.forward = options.gradient = 1e-5;
-    nn_norm_case(5, 4, 20, 4, SSDE_SILU, &options, 1);
+    nn_norm_case(11, 13, 33, 3, SSDE_SILU, &options, 1);
+    options.mean = -1e6;
+    options.gradient = 1e-3;
+    nn_norm_case(6, 7, 8, 2, SSDE_IDENTITY, &options, 1);
+    nn_norm_case(11, 13, 33, 3, SSDE_SILU, &options, 1);
     options = nn_usual();
     options.spread = 1e-3;
     nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
@@ -629,6 +630,101 @@ static void test_nn_group_norm_extremes(void) {
     nn_norm_case(4, 5, 8, 2, SSDE_IDENTITY, &options, 1);
     options.spread = 1e4;
     nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+}
+
+/* x[p][c] of the moments' test: a spread of 1 about 0, about 1e6; a step after the first chunk; one outlier, first or
+   last; a slope; a constant. */
+static float nn_moments_sample(int kind, size_t p, size_t pixels, uint64_t *state) {
+    double value = oracle_normal(state);
+    switch (kind) {
+        case 0: return (float)value;
+        case 1: return (float)(value + 1e6);
+        case 2: return (float)(1e-3 * value + (p < 64 ? 0.0 : 1e4));
+        case 3: return (float)(value + (p ? 0.0 : 1e4));
+        case 4: return (float)(value + (p + 1 < pixels ? 0.0 : 1e4));
+        case 5: return (float)(value + 30.0 * (double)p);
+        default: return -7.3f;
+    }
+}
+
+/* Means to a few roundings of the spread, squares to those of their sum: chains of 64 floats err by some 1e-6. */
+static void nn_moments_case(const ssdei_nn_kernels *kernels, int kind, size_t pixels, size_t channels) {
+    float *x = (float *)malloc(pixels * channels * sizeof *x);
+    double *mean = (double *)malloc(2 * channels * sizeof *mean), *square = mean + channels;
+    uint64_t state = 5;
+    size_t p, c;
+    for (p = 0; p < pixels; p++)
+        for (c = 0; c < channels; c++) x[p * channels + c] = nn_moments_sample(kind, p, pixels, &state);
+    for (c = 0; c < 2 * channels; c++) mean[c] = NAN;
+    kernels->channel_moments(x, pixels, channels, mean, square);
+    for (c = 0; c < channels; c++) {
+        double exact = 0.0, exact_square = 0.0;
+        for (p = 0; p < pixels; p++) exact += (double)x[p * channels + c] / (double)pixels;
+        for (p = 0; p < pixels; p++) {
+            double away = (double)x[p * channels + c] - exact;
+            exact_square += away * away;
+        }
+        CHECK_NEAR(square[c], exact_square, 4e-6 * exact_square + 1e-18);
+        CHECK_NEAR(mean[c], exact, 1e-6 * sqrt(exact_square / (double)pixels) + 1e-14 * fabs(exact));
+    }
+    free(x);
+    free(mean);
+}
+
+static void test_nn_channel_moments(void) {
+    static const size_t pixels[] = {1, 2, 63, 64, 65, 200}, channels[] = {1, 3, 16, 17, 64, 77};
+    ssde_context context;
+    size_t i, k;
+    int tier, kind;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (kind = 0; kind < 7; kind++)
+            for (i = 0; i < 6; i++)
+                for (k = 0; k < 6; k++) nn_moments_case(ssdei_nn_kernels_for(&context), kind, pixels[i], channels[k]);
+}
+
+/* |y - exact| in units of the last place of a float of exact's size. */
+static double nn_ulps(float y, double exact) {
+    int exponent;
+    frexp(exact, &exponent);
+    if (exponent < -125) exponent = -125;
+    return fabs((double)y - exact) / ldexp(1.0, exponent - 24);
+}
+
+/* silu(x) = x / (1 + e^-x): 3 ulp, down to where it ends at about -86 e^-86 = -4e-36; the derivative by its own
+   formula, whose 1 + x (1 - s) cancels near its root. */
+static void test_nn_silu(void) {
+    enum { COUNT = 4099 };
+    static float x[COUNT], y[COUNT], ones[COUNT], slope[COUNT];
+    ssde_context context;
+    int tier, range;
+    size_t i;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        double worst = 0.0, worst_slope = 0.0;
+        for (range = 0; range < 3; range++) {
+            const double size[] = {86.0, 4.0, 1e-3};
+            for (i = 0; i < COUNT; i++) {
+                x[i] = (float)(size[range] * (2.0 * (double)i / (COUNT - 1) - 1.0));
+                ones[i] = 1.0f;
+            }
+            kernels->silu(x, COUNT, y);
+            kernels->silu_backward(x, ones, COUNT, 0, slope);
+            for (i = 0; i < COUNT; i++) {
+                double u = (double)x[i], s = 1.0 / (1.0 + exp(-u));
+                double error = nn_ulps(y[i], u * s), away = fabs((double)slope[i] - s * (1.0 + u * (1.0 - s)));
+                if (!(error <= worst)) worst = error;
+                if (!(away / (s * (1.0 + fabs(u))) <= worst_slope)) worst_slope = away / (s * (1.0 + fabs(u)));
+            }
+        }
+        CHECK(worst <= 3.0);
+        CHECK(worst_slope <= 4e-7);
+        x[0] = NAN, x[1] = INFINITY, x[2] = -1e30f, x[3] = 1e30f, x[4] = -200.0f, x[5] = 200.0f, x[6] = -0.0f;
+        kernels->silu(x, 7, y);
+        kernels->silu_backward(x, ones, 7, 0, slope);
+        CHECK(isnan(y[0]) && isnan(slope[0]) && isinf(y[1]) && y[3] == 1e30f && y[5] == 200.0f && y[6] == 0.0f);
+        CHECK(fabs((double)y[4]) < 1e-34 && fabs((double)slope[4]) < 1e-34 && slope[5] == 1.0f && slope[3] == 1.0f);
+        CHECK(fabs((double)y[2]) < 1e-6 && fabs((double)slope[2]) < 1e-6);
+    }
 }
 
 /* q, k and v from convolutions, or shared in every way. */
@@ -2264,14 +2360,6 @@ static nn_vector_function nn_vector_for(ssde_tier tier) {
     return nn_vector_scalar;
 }
 
-/* |y - exact| in units of the last place of a float of exact's size. */
-static double nn_ulps(float y, double exact) {
-    int exponent;
-    frexp(exact, &exponent);
-    if (exponent < -125) exponent = -125;
-    return fabs((double)y - exact) / ldexp(1.0, exponent - 24);
-}
-
 enum { VECTOR_BLOCK = 4096 };
 static double nn_vector_exact(int function, double x) {
     return function == 0 ? exp(x) : function == 1 ? log(x) : 1.0 / (1.0 + exp(-x));
@@ -2473,6 +2561,8 @@ static void test_nn_score_net(void) {
     X(nn_parameter_order)       \
     X(nn_group_norm)            \
     X(nn_group_norm_extremes)   \
+    X(nn_channel_moments)       \
+    X(nn_silu)                  \
     X(nn_attention)             \
     X(nn_small_operations)      \
     X(nn_early_output)          \
