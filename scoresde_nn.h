@@ -1050,8 +1050,10 @@ typedef struct ssdei_nn_kernels {
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
     void (*add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out);
-    /* in place, one row */
+    /* x = e^(scale x) over its sum, one row */
     void (*softmax)(float *x, float scale, size_t count);
+    /* and back, given its value: ds = scale s (ds - sum_j s_j ds_j) */
+    void (*softmax_backward)(const float *s, float scale, size_t count, float *ds);
     /* Winograd's transforms of one tile, or of one input channel's weights; strides and `point` in floats */
     void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v, size_t point);
     void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
@@ -1119,25 +1121,31 @@ static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
     return run->weight_gradients + run->net->parameters[parameter].offset;
 }
 
-/* Runs an operation's function over shares of the rows: most are independent from sample to sample. */
-typedef void (*ssdei_rows_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
-typedef struct ssdei_over_rows_work {
+/* Runs an operation's function over shares of `count` units of work. */
+typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
+typedef struct ssdei_share_work {
     ssde_run *run;
     int index;
-    ssdei_rows_function function;
-} ssdei_over_rows_work;
-static void ssdei_over_rows_task(void *argument, size_t task) {
-    const ssdei_over_rows_work *work = (const ssdei_over_rows_work *)argument;
+    size_t count;
+    ssdei_share_function function;
+} ssdei_share_work;
+static void ssdei_share_task(void *argument, size_t task) {
+    const ssdei_share_work *work = (const ssdei_share_work *)argument;
     size_t begin, end;
-    ssdei_task_range(work->run->rows, 1, work->run->tasks, task, &begin, &end);
+    ssdei_task_range(work->count, 1, work->run->tasks, task, &begin, &end);
     if (begin < end) work->function(work->run, work->index, begin, end, task);
 }
-static void ssdei_over_rows(ssde_run *run, int index, ssdei_rows_function function) {
-    ssdei_over_rows_work work;
+static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_function function) {
+    ssdei_share_work work;
     work.run = run;
     work.index = index;
+    work.count = count;
     work.function = function;
-    ssdei_parallel_for(run->context, run->tasks, ssdei_over_rows_task, &work);
+    ssdei_parallel_for(run->context, run->tasks, ssdei_share_task, &work);
+}
+/* Over the rows: most operations are independent from sample to sample. */
+static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
+    ssdei_share(run, index, run->rows, function);
 }
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
@@ -2148,118 +2156,162 @@ static void ssdei_group_norm_backward(ssde_run *run, int index) {
     if (gamma) ssdei_add_rows(ssdei_shared(run) + channels, run->rows, 2 * channels, channels, gamma);
 }
 
-/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. */
-typedef struct ssdei_attention_space {
-    float *weights, *slopes, *packed; /* [P, P], [P, P], and one packed operand */
-    const float **rows;               /* [max(P)] */
-} ssdei_attention_space;
+/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
+   take S [B, P] at a time, never [P, P]. */
+enum { SSDEI_ATTENTION_TILES = 4 };
 
-static size_t ssdei_attention_workspace(const ssdei_node *node, const ssdei_kernels *kernels) {
-    size_t channels = node->shape[2], pixels = node->count / channels;
-    size_t first = ssdei_packed_size(kernels, channels, pixels), second = ssdei_packed_size(kernels, pixels, channels);
-    if (ssdei_multiply(pixels, pixels) > SIZE_MAX / 16) return SIZE_MAX;
-    return 2 * ssdei_round_floats(ssdei_multiply(pixels, pixels)) +
-           ssdei_round_floats(first > second ? first : second) +
-           ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
+typedef struct ssdei_attention {
+    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
+    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
+    float scale;                            /* 1 / sqrt(C) */
+    float *weights;                         /* S [B, P] */
+    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
+    /* backward only */
+    float *slopes;      /* dS, dA [B, P] */
+    float *keys_down;   /* packed k [P, C] */
+    float *queries;     /* packed q or dy [B, C] */
+    const float **rows; /* [B] */
+} ssdei_attention;
+
+/* All but the places of the buffers. */
+static ssdei_attention ssdei_attention_shape(const ssde_run *run, const ssdei_node *node) {
+    ssdei_attention shape;
+    memset(&shape, 0, sizeof shape);
+    shape.channels = node->shape[2];
+    shape.pixels = node->count / shape.channels;
+    shape.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
+    shape.blocks = (shape.pixels - 1) / shape.block + 1;
+    shape.stride = ssdei_round_floats(shape.pixels);
+    shape.scale = (float)(1.0 / sqrt((double)shape.channels));
+    return shape;
 }
 
-static ssdei_attention_space ssdei_attention_layout(const ssde_run *run, const ssdei_node *node, size_t task) {
-    ssdei_attention_space space;
-    size_t pixels = node->count / node->shape[2];
+static size_t ssdei_attention_packed(const ssde_run *run, size_t depth, size_t columns) {
+    return ssdei_round_floats(ssdei_packed_size(run->kernels, depth, columns));
+}
+
+static size_t ssdei_attention_workspace(const ssde_run *run, const ssdei_node *node) {
+    ssdei_attention shape = ssdei_attention_shape(run, node);
+    size_t weights = ssdei_multiply(shape.block, shape.stride);
+    size_t across = ssdei_attention_packed(run, shape.channels, shape.pixels);
+    size_t down = ssdei_attention_packed(run, shape.pixels, shape.channels);
+    size_t queries = ssdei_attention_packed(run, shape.block, shape.channels);
+    size_t limit = SIZE_MAX / 16, values = across > down ? across : down;
+    if (weights > limit || values > limit || queries > limit) return SIZE_MAX;
+    if (run->mode == SSDE_RUN_INFERENCE) return weights + across + down;
+    return 2 * weights + across + values + down + queries + shape.block * sizeof(float *) / sizeof(float);
+}
+
+/* With its buffers in a task's workspace. */
+static ssdei_attention ssdei_attention_open(const ssde_run *run, const ssdei_node *node, size_t task) {
+    ssdei_attention space = ssdei_attention_shape(run, node);
+    size_t across = ssdei_attention_packed(run, space.channels, space.pixels);
+    size_t down = ssdei_attention_packed(run, space.pixels, space.channels);
     space.weights = ssdei_workspace(run, task);
-    space.slopes = space.weights + ssdei_round_floats(pixels * pixels);
-    space.rows = (const float **)(void *)(space.slopes + ssdei_round_floats(pixels * pixels));
-    space.packed = (float *)(void *)space.rows + ssdei_round_floats(pixels * sizeof(float *) / sizeof(float));
+    space.keys = space.weights + space.block * space.stride;
+    space.values = space.keys + across;
+    if (run->mode == SSDE_RUN_INFERENCE) return space;
+    space.slopes = space.values + (across > down ? across : down);
+    space.keys_down = space.slopes + space.block * space.stride;
+    space.queries = space.keys_down + down;
+    space.rows = (const float **)(void *)(space.queries + ssdei_attention_packed(run, space.block, space.channels));
     return space;
 }
 
-/* c (+)= a^T b for a[count, rows] and b[count, columns]: the products whose sum runs over pixels of both. */
-static void ssdei_transposed_product(const ssde_run *run, const ssdei_attention_space *space, const float *a,
-                                     size_t count, size_t rows, const float *b, size_t columns, float *c,
-                                     int accumulate) {
-    const ssdei_kernels *kernels = run->kernels;
-    size_t i, row, panel, width = kernels->tile_columns;
-    if (!accumulate) memset(c, 0, rows * columns * sizeof *c);
-    ssdei_pack(kernels, b, columns, 1, count, columns, space->packed);
-    for (i = 0; i < count; i++) space->rows[i] = a + i * rows;
-    for (panel = 0; panel * width < columns; panel++) {
-        size_t at = panel * width, some = columns - at < width ? columns - at : width;
-        for (row = 0; row < rows; row += kernels->tile_rows)
-            kernels->outer(count, space->rows, row, space->packed + panel * count * width, c + row * columns + at,
-                           columns, rows - row < kernels->tile_rows ? rows - row : kernels->tile_rows, some, 1);
-    }
-}
-
-static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention_space *space, const float *q,
-                                    const float *k, size_t pixels, size_t channels) {
-    float scale = (float)(1.0 / sqrt((double)channels));
+/* S of `rows` query pixels */
+static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
     size_t i;
-    ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space->packed);
-    ssdei_product(run->kernels, q, channels, space->packed, pixels, channels, pixels, space->weights, pixels, 0, NULL);
-    for (i = 0; i < pixels; i++) run->nn->softmax(space->weights + i * pixels, scale, pixels);
+    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
+                  space->stride, 0, NULL);
+    for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
 }
 
-static void ssdei_attention_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention_space space = ssdei_attention_layout(run, node, task);
-    size_t channels = node->shape[2], pixels = node->count / channels, row;
-    for (row = begin; row < end; row++) {
-        size_t at = row * node->count;
-        const float *v = ssdei_value(run, node->input[2]) + at;
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at,
-                                ssdei_value(run, node->input[1]) + at, pixels, channels);
-        ssdei_pack(run->kernels, v, channels, 1, pixels, channels, space.packed);
-        ssdei_product(run->kernels, space.weights, pixels, space.packed, pixels, pixels, channels,
+    ssdei_attention space = ssdei_attention_open(run, node, task);
+    size_t pixels = space.pixels, channels = space.channels, unit;
+    for (unit = begin; unit < end; unit++) {
+        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
+        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
+        if (unit == begin || !first) {
+            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
+                       space.keys);
+            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
+                       space.values);
+        }
+        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
+        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
                       ssdei_value(run, index) + at, channels, 0, NULL);
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_attention_forward_rows);
+    ssdei_share(run, index, run->rows * ssdei_attention_shape(run, &run->net->nodes[index]).blocks,
+                ssdei_attention_forward_blocks);
 }
 
-/* dv = S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq = dA k; dk = dA^T q. */
-static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention_space space = ssdei_attention_layout(run, node, task);
-    size_t channels = node->shape[2], pixels = node->count / channels, row, i, j;
-    float scale = (float)(1.0 / sqrt((double)channels));
-    for (row = begin; row < end; row++) {
-        size_t at = row * node->count;
-        const float *q = ssdei_value(run, node->input[0]) + at, *k = ssdei_value(run, node->input[1]) + at;
-        const float *v = ssdei_value(run, node->input[2]) + at, *dy = ssdei_gradient(run, index) + at;
-        ssdei_attention_weights(run, &space, q, k, pixels, channels);
-        if (ssdei_wants(run, node->input[2]))
-            ssdei_transposed_product(run, &space, space.weights, pixels, pixels, dy, channels,
-                                     ssdei_gradient(run, node->input[2]) + at, run->accumulate[2]);
-        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.packed);
-        ssdei_product(run->kernels, dy, channels, space.packed, pixels, channels, pixels, space.slopes, pixels, 0,
-                      NULL);
-        for (i = 0; i < pixels; i++) {
-            const float *s = space.weights + i * pixels;
-            float *slope = space.slopes + i * pixels;
-            double dot = 0.0;
-            for (j = 0; j < pixels; j++) dot += (double)s[j] * (double)slope[j];
-            for (j = 0; j < pixels; j++) slope[j] = s[j] * (slope[j] - (float)dot) * scale;
-        }
-        if (ssdei_wants(run, node->input[0])) {
-            ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.packed);
-            ssdei_product(run->kernels, space.slopes, pixels, space.packed, pixels, pixels, channels,
-                          ssdei_gradient(run, node->input[0]) + at, channels, run->accumulate[0], NULL);
-        }
-        if (ssdei_wants(run, node->input[1]))
-            ssdei_transposed_product(run, &space, space.slopes, pixels, pixels, q, channels,
-                                     ssdei_gradient(run, node->input[1]) + at, run->accumulate[1]);
+/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
+static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                  size_t rows, float *c) {
+    const ssdei_kernels *kernels = run->kernels;
+    size_t pixels = space->pixels, channels = space->channels, width = kernels->tile_columns, column, i;
+    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
+    for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
+    for (column = 0; column < channels; column += width) {
+        size_t columns = channels - column < width ? channels - column : width;
+        for (i = 0; i < pixels; i += kernels->tile_rows)
+            kernels->outer(rows, space->rows, i, space->queries + column * rows, c + i * channels + column, channels,
+                           pixels - i < kernels->tile_rows ? pixels - i : kernels->tile_rows, columns, 1);
     }
 }
-/* dv is written first, then dq, then dk: where nodes repeat, only the first of them may overwrite. */
+
+/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
+   at `first` of the sample at `sample`. */
+static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
+                                           size_t first) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
+    size_t rows = pixels - first < space->block ? pixels - first : space->block;
+    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
+    ssdei_attention_weights(run, space, q, rows);
+    if (ssdei_wants(run, node->input[2]))
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
+    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
+    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0,
+                  NULL);
+    for (i = 0; i < rows; i++)
+        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
+                                  space->slopes + i * space->stride);
+    if (ssdei_wants(run, node->input[0]))
+        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
+                      ssdei_gradient(run, node->input[0]) + at, channels, 1, NULL);
+    if (ssdei_wants(run, node->input[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
+}
+
+/* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
+static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_attention space = ssdei_attention_open(run, node, task);
+    size_t pixels = space.pixels, channels = space.channels, row, first;
+    int i;
+    for (row = begin; row < end; row++) {
+        size_t sample = row * node->count;
+        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+        for (i = 0; i < 3; i++)
+            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
+                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
+        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
+        for (first = 0; first < pixels; first += space.block)
+            ssdei_attention_backward_block(run, index, &space, sample, first);
+    }
+}
 static void ssdei_attention_backward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     int i;
     for (i = 0; i < 3; i++)
         if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    if (node->input[0] == node->input[2]) run->accumulate[2] = run->accumulate[0], run->accumulate[0] = 1;
-    if (node->input[1] == node->input[2] && node->input[1] != node->input[0])
-        run->accumulate[2] = run->accumulate[1], run->accumulate[1] = 1;
     ssdei_over_rows(run, index, ssdei_attention_backward_rows);
 }
 
@@ -2666,7 +2718,7 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
     } else if (node->operation == SSDEI_OPERATION_dropout) {
         floats = node->count;
     } else if (node->operation == SSDEI_OPERATION_attention) {
-        floats = ssdei_attention_workspace(node, run->kernels);
+        floats = ssdei_attention_workspace(run, node);
     }
     return ssdei_round_floats(floats);
 }
@@ -5640,6 +5692,8 @@ SSDEI_END
 
 /* Pixels of one channel sum that stay in float before they join the double. */
 enum { SSDEI_T(sum_pixels) = 64 };
+/* Independent chains of one long sum. */
+enum { SSDEI_T(chains) = 4 };
 /* Vectors of channels whose sums grow side by side. */
 enum { SSDEI_T(block_vectors) = ssdei_width < 16 ? 4 : 2 };
 
@@ -5893,24 +5947,55 @@ SSDEI_KERNEL void SSDEI_T(add_scaled)(const float *a, const float *b, size_t per
     }
 }
 
+/* The largest of a row, which NaN is not. */
+SSDEI_HELPER float SSDEI_T(largest)(const float *x, size_t count) {
+    ssdei_v largest[SSDEI_T(chains)];
+    float lanes[ssdei_width], result = x[0];
+    size_t i, j;
+    SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) largest[j] = ssdei_set(x[0]);
+    for (i = 0; i + SSDEI_T(chains) * ssdei_width <= count; i += SSDEI_T(chains) * ssdei_width) {
+        SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
+            largest[j] = ssdei_max(ssdei_load(x + i + j * ssdei_width), largest[j]);
+        }
+    }
+    for (; i < count; i++) result = x[i] > result ? x[i] : result;
+    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) largest[0] = ssdei_max(largest[j], largest[0]);
+    ssdei_store(lanes, largest[0]);
+    for (i = 0; i < ssdei_width; i++) result = lanes[i] > result ? lanes[i] : result;
+    return result;
+}
+
 SSDEI_KERNEL void SSDEI_T(softmax)(float *x, float scale, size_t count) {
-    ssdei_v factor = ssdei_set(scale), total = ssdei_set(0.0f), highest;
-    float largest = x[0], sum;
+    ssdei_v factor = ssdei_set(scale), highest = ssdei_set(SSDEI_T(largest)(x, count)), total = ssdei_set(0.0f);
     size_t i;
-    for (i = 1; i < count; i++) largest = x[i] > largest ? x[i] : largest;
-    highest = ssdei_set(largest);
-    for (i = 0; i + ssdei_width <= count; i += ssdei_width) {
-        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(ssdei_load(x + i), highest)));
-        ssdei_store(x + i, e);
-        total = ssdei_add(total, e);
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(SSDEI_T(load_some)(x + i, n), highest)));
+        SSDEI_T(store_some)(x + i, e, n);
+        total = ssdei_add(total, n < ssdei_width ? ssdei_load_first(x + i, n) : e); /* zeros beyond the row */
     }
-    sum = ssdei_sum(total);
-    if (i < count) {
-        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(ssdei_load_first(x + i, count - i), highest)));
-        ssdei_store_first(x + i, e, count - i);
-        for (; i < count; i++) sum += x[i];
+    SSDEI_T(multiply_add)(x, 1.0f / ssdei_sum(total), count, 0, x);
+}
+
+SSDEI_KERNEL void SSDEI_T(softmax_backward)(const float *s, float scale, size_t count, float *ds) {
+    ssdei_v sum[SSDEI_T(chains)], dot, factor = ssdei_set(scale);
+    size_t i, j;
+    SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) sum[j] = ssdei_set(0.0f);
+    for (i = 0; i + SSDEI_T(chains) * ssdei_width <= count; i += SSDEI_T(chains) * ssdei_width) {
+        SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
+            size_t at = i + j * ssdei_width;
+            sum[j] = ssdei_fma(ssdei_load(s + at), ssdei_load(ds + at), sum[j]);
+        }
     }
-    SSDEI_T(multiply_add)(x, 1.0f / sum, count, 0, x);
+    for (; i < count; i += ssdei_width)
+        sum[0] = ssdei_fma(SSDEI_T(load_some)(s + i, count - i), SSDEI_T(load_some)(ds + i, count - i), sum[0]);
+    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) sum[0] = ssdei_add(sum[0], sum[j]);
+    dot = ssdei_set(ssdei_sum(sum[0]));
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v away = ssdei_sub(SSDEI_T(load_some)(ds + i, n), dot);
+        SSDEI_T(store_some)(ds + i, ssdei_mul(factor, ssdei_mul(SSDEI_T(load_some)(s + i, n), away)), n);
+    }
 }
 
 /* ---- Winograd's F(4x4, 3x3) ----
@@ -6121,12 +6206,22 @@ SSDEI_KERNEL void SSDEI_T(winograd_weight_gradient)(const float *m, size_t point
     if (c < columns) SSDEI_T(winograd_weight_gradient_part)(m + c, point, columns - c, g + c, tap);
 }
 
-static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {
-    SSDEI_T(channel_sums),     SSDEI_T(channel_moments),   SSDEI_T(norm),
-    SSDEI_T(norm_sums),        SSDEI_T(norm_backward),     SSDEI_T(silu),
-    SSDEI_T(silu_backward),    SSDEI_T(multiply_add),      SSDEI_T(add_scaled),
-    SSDEI_T(softmax),          SSDEI_T(winograd_input),    SSDEI_T(winograd_output),
-    SSDEI_T(winograd_weights), SSDEI_T(winograd_gradient), SSDEI_T(winograd_weight_gradient)};
+static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
+                                                     SSDEI_T(channel_moments),
+                                                     SSDEI_T(norm),
+                                                     SSDEI_T(norm_sums),
+                                                     SSDEI_T(norm_backward),
+                                                     SSDEI_T(silu),
+                                                     SSDEI_T(silu_backward),
+                                                     SSDEI_T(multiply_add),
+                                                     SSDEI_T(add_scaled),
+                                                     SSDEI_T(softmax),
+                                                     SSDEI_T(softmax_backward),
+                                                     SSDEI_T(winograd_input),
+                                                     SSDEI_T(winograd_output),
+                                                     SSDEI_T(winograd_weights),
+                                                     SSDEI_T(winograd_gradient),
+                                                     SSDEI_T(winograd_weight_gradient)};
 
 #undef ssdei_join_moments
 #undef ssdei_chunk_moments

@@ -741,15 +741,121 @@ static void nn_attention_case(size_t height, size_t width, size_t channels, int 
     oracle_close(&o);
 }
 
+/* Pixels on either side of blocks of query pixels, which are 16 to 48. */
 static void test_nn_attention(void) {
-    static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}}, channels[] = {4, 17, 40};
+    static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}, {1, 97}, {1, 131}}, channels[] = {1, 3, 17, 32};
     size_t s, c;
     int shared;
-    for (s = 0; s < (check_quick ? 2u : 4u); s++)
-        for (c = 0; c < 3; c++)
+    for (s = 0; s < (check_quick ? 2u : 6u); s++)
+        for (c = 0; c < 4; c++)
             for (shared = 0; shared < 5; shared++)
                 if (!check_quick || s == 1 || shared == 0)
                     nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared);
+    if (check_quick) nn_attention_case(1, 97, 17, 1);
+}
+
+/* The output and gradient of attention over samples from first on, in a run of its own. */
+static void nn_attention_run(const ssde_net *net, ssde_context *context, const float *x, size_t first, size_t rows,
+                             float *out, float *gradient) {
+    size_t dim = ssde_net_dim(net);
+    ssde_run *run = nn_run(net, context, SSDE_RUN_VJP, rows);
+    if (!run) return;
+    nn_poison(run);
+    CHECK_OK(ssde_run_forward(run, x + first * dim, NULL, NULL, rows, 0, 0, NULL, out));
+    CHECK_OK(ssde_run_backward(run, x + first * dim, gradient, NULL));
+    ssde_run_destroy(run);
+}
+
+/* A sample's blocks may be done by several threads, and its neighbours' by the same: the bits are the same. */
+static void test_nn_attention_company(void) {
+    enum { ROWS = 5, PIXELS = 131, CHANNELS = 17, DIM = PIXELS * CHANNELS };
+    static float x[ROWS * DIM], out[2][ROWS * DIM], gradient[2][ROWS * DIM];
+    ssde_context context;
+    ssde_net *net = NULL;
+    ssde_node h;
+    size_t row;
+    int tier, threads;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_input(net, 1, PIXELS, CHANNELS);
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h)));
+    oracle_normals(3, 1.0, ROWS * DIM, x);
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_attention_run(net, &context, x, 0, ROWS, out[0], gradient[0]);
+        for (row = 0; row < ROWS; row++)
+            for (threads = 1; threads <= 3; threads++) {
+                threads_hook hook;
+                size_t rows = row ? 1 : ROWS;
+                hook.threads = threads;
+                hook.calls = 0;
+                context.parallel_for = threads_parallel_for;
+                context.user = &hook;
+                context.threads = threads;
+                nn_attention_run(net, &context, x, row, rows, out[1], gradient[1]);
+                CHECK_SAME(out[1], out[0] + row * DIM, rows * DIM * sizeof(float));
+                CHECK_SAME(gradient[1], gradient[0] + row * DIM, rows * DIM * sizeof(float));
+                CHECK((hook.calls > 0) == (threads > 1));
+            }
+    }
+    ssde_net_destroy(net);
+}
+
+/* The matrix of all pairs of pixels is never there: 64 MiB for 64 x 64. */
+static void test_nn_attention_memory(void) {
+    ssde_run_desc desc;
+    ssde_net *net = NULL;
+    ssde_node h;
+    ssde_context context;
+    int tier, mode;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_input(net, 64, 64, 16);
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h)));
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+            size_t bytes;
+            memset(&desc, 0, sizeof desc);
+            desc.mode = (ssde_run_mode)mode;
+            desc.max_rows = 1;
+            desc.context = &context;
+            bytes = ssde_run_memory(net, &desc);
+            CHECK(bytes > 4 * 64 * 64 * 16 && bytes < (size_t)64 * 64 * 64 * 64 * sizeof(float) / 8);
+        }
+    ssde_net_destroy(net);
+}
+
+/* A row of softmax and its derivative against double, of every length around vectors; a row with a NaN is NaN. */
+static void nn_softmax_case(const ssdei_nn_kernels *kernels, size_t count, double spread) {
+    float x[300], ds[300];
+    double s[300], slope[300], sum = 0.0, dot = 0.0, size = 0.0;
+    size_t i;
+    oracle_normals(count, spread, count, x);
+    oracle_normals(count + 1, 1.0, count, ds);
+    for (i = 0; i < count; i++) sum += s[i] = exp(0.25 * ((double)x[i] - (double)x[0]));
+    for (i = 0; i < count; i++) dot += (s[i] /= sum) * (double)ds[i];
+    for (i = 0; i < count; i++) slope[i] = 0.25 * s[i] * ((double)ds[i] - dot);
+    x[count] = ds[count] = NAN; /* not read */
+    kernels->softmax(x, 0.25f, count);
+    kernels->softmax_backward(x, 0.25f, count, ds);
+    for (i = 0; i < count; i++) {
+        /* x / 4 is to 24 bits, and so much of it e^x errs */
+        CHECK_NEAR(x[i], s[i], s[i] * (1e-6 + 4e-7 * spread) + 1e-37);
+        size = s[i] * (1.0 + fabs(dot) + fabs(slope[i] / (s[i] + 1e-300)));
+        CHECK_NEAR(ds[i], slope[i], size * (2e-6 + 4e-7 * spread) + 1e-37);
+    }
+    CHECK(isnan(x[count]) && isnan(ds[count]));
+    x[count / 2] = NAN;
+    kernels->softmax(x, 0.25f, count);
+    for (i = 0; i < count; i++) CHECK(isnan(x[i]));
+}
+
+static void test_nn_softmax(void) {
+    ssde_context context;
+    size_t count;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (count = 1; count < 300; count += count < 70 ? 1 : 37) {
+            nn_softmax_case(ssdei_nn_kernels_for(&context), count, 1.0);
+            nn_softmax_case(ssdei_nn_kernels_for(&context), count, 100.0);
+        }
 }
 
 /* Operations of few lines, on a convolution's output h of 5 x 4 x `channels`; -1 where there is no such case. */
@@ -1386,7 +1492,7 @@ static void test_nn_run_errors(void) {
     CHECK_FAILS(&context, ssde_run_create(&run, wide, &desc), SSDE_ERROR_MEMORY, "allocate");
     ssde_net_destroy(wide);
     CHECK_OK(ssde_net_create(&context, &wide, 1));
-    h = ssde_input(wide, (size_t)1 << 5 * sizeof(size_t), 1, 32); /* attention of P pixels takes P^2 */
+    h = ssde_input(wide, (size_t)1 << (7 * sizeof(size_t) - 1), 1, 1); /* attention of P pixels takes 32 P and more */
     CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h)));
     desc.max_rows = 1;
     CHECK(ssde_run_memory(wide, &desc) == 0);
@@ -2564,6 +2670,9 @@ static void test_nn_score_net(void) {
     X(nn_channel_moments)       \
     X(nn_silu)                  \
     X(nn_attention)             \
+    X(nn_attention_company)     \
+    X(nn_attention_memory)      \
+    X(nn_softmax)               \
     X(nn_small_operations)      \
     X(nn_early_output)          \
     X(nn_resampling)            \
