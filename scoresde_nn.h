@@ -1451,24 +1451,26 @@ static void ssdei_weight_task(void *argument, size_t task) {
 
 /* ---- products: Winograd's F(4x4, 3x3) ----
    36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
-   line and pass in blocks, so that small maps fill register tiles as well as large ones do; V, a block's transformed
-   input, stays in the second-level cache while one panel of columns after the other is multiplied and transformed
-   back. */
+   line and pass in blocks, so that small maps fill register tiles as well as large ones do. A block's transformed input
+   V is multiplied point by point with a group of panels of the weights U, so that a point of V comes once into the
+   first-level caches for all of them, and M, the products, is transformed back. */
 
 enum {
     SSDEI_POINTS = 36,
-    SSDEI_LINE = 16,       /* floats of a cache line, by which points are offset from each other's cache sets */
-    SSDEI_BLOCK_TILES = 36 /* fewer read the weights too often, more push V out of the cache; 24 to 48 are close */
+    SSDEI_LINE = 16, /* floats of a cache line, by which points are offset from each other's cache sets */
+    SSDEI_BLOCK_TILES =
+        36, /* fewer read the weights too often, more push V and M out of the cache; 24 to 48 are close */
+    SSDEI_GROUP_COLUMNS = 128
 };
 
 typedef struct ssdei_winograd {
     ssdei_convolution c;
     size_t tiles_x, tiles_per_image, tiles;
-    size_t block, blocks; /* tiles that pass together */
-    size_t panels;
-    size_t depth_line;       /* floats from one tile of V to the next */
-    size_t point_v, point_m; /* from one point to the next */
-    int pad_y, pad_x;        /* the first tile's window begins at (-pad_y, -pad_x) */
+    size_t block, blocks;             /* tiles that pass together */
+    size_t panels, group, groups;     /* panels that pass together */
+    size_t depth_line;                /* floats from one tile of V to the next */
+    size_t point_v, point_m, point_u; /* from one point to the next; of U, from one panel of a point to the next */
+    int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
     size_t first, count, point_sum;
     float *shared_v, *shared_w, *sums, *weights;
@@ -1512,11 +1514,15 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
     w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE + SSDEI_LINE;
     w.point_v = w.block * w.depth_line + SSDEI_LINE;
-    w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;
+    w.point_u = g->depth * kernels->tile_columns + SSDEI_LINE;
+    w.group =
+        SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
+    w.groups = ssdei_divide_up(w.panels, w.group);
+    w.point_m = w.group * w.block * kernels->tile_columns + SSDEI_LINE;
     return w;
 }
 
-/* One task's workspace: pointers to V's rows, a window that hangs over the border, V, and M for one panel. */
+/* One task's workspace: pointers to V's rows, a window that hangs over the border, V, and M for one group. */
 typedef struct ssdei_winograd_space {
     const float **rows;
     float *window, *v, *m;
@@ -1586,72 +1592,63 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
     w->c.run->nn->winograd_input(from, row, g->depth, g->depth, v, w->point_v);
 }
 
-/* Fetches the lines that a tile of one panel will be stored to. */
-static void ssdei_winograd_expect(const ssdei_winograd *w, size_t panel, size_t tile) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t columns = w->c.kernels->tile_columns, column = panel * columns, y, x, i, j, k;
-    size_t image = ssdei_winograd_tile(w, tile, &y, &x);
-    const float *to = w->c.out + ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
-    for (i = 0; i < 4 && y + i < g->out_height; i++)
-        for (j = 0; j < 4 && x + j < g->out_width; j++)
-            for (k = 0; k < columns && column + k < g->columns; k += SSDEI_LINE)
-                ssdei_prefetch_write(to + (i * g->out_width + j) * g->columns + k);
-}
-
-/* M[36][count][tile_columns] of one panel */
-static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t panel, size_t first, size_t count,
+/* M[36][group][count][tile_columns] of panels first_panel ... */
+static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel, size_t end_panel, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
-    size_t tile = 0, depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point,
-           k, row;
-    size_t point_u = depth * columns + SSDEI_LINE;
+    size_t depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point, panel, k,
+           row;
     for (point = 0; point < SSDEI_POINTS; point++) {
-        const float *u = w->c.packed + (panel * SSDEI_POINTS + point) * point_u;
-        for (; tile * SSDEI_POINTS < count * (point + 1); tile++) ssdei_winograd_expect(w, panel, first + tile);
-        for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
-            size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-            for (row = 0; row < count; row += tile_rows)
-                kernels->tile(1, part, space->rows + row, point * w->point_v + k, u + k * columns,
-                              space->m + point * w->point_m + row * columns, columns,
-                              count - row < tile_rows ? count - row : tile_rows, columns, k > 0, NULL);
+        float *m = space->m + point * w->point_m;
+        for (panel = first_panel; panel < end_panel; panel++, m += w->block * columns) {
+            const float *u = w->c.packed + (point * w->panels + panel) * w->point_u;
+            for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
+                size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
+                for (row = 0; row < count; row += tile_rows)
+                    kernels->tile(1, part, space->rows + row, point * w->point_v + k, u + k * columns,
+                                  m + row * columns, columns, count - row < tile_rows ? count - row : tile_rows,
+                                  columns, k > 0, NULL);
+            }
         }
     }
 }
 
-/* One panel's output tiles */
-static void ssdei_winograd_store(const ssdei_winograd *w, size_t panel, size_t first, size_t count, const float *m) {
+/* One output tile of panels first_panel ... */
+static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t end_panel, size_t tile,
+                                 const float *m) {
     const ssdei_gather *g = &w->c.gather;
-    size_t columns = w->c.kernels->tile_columns, column = panel * columns, tile;
+    size_t columns = w->c.kernels->tile_columns, y, x, image = ssdei_winograd_tile(w, tile, &y, &x), panel;
     const float *residual = w->c.accumulate ? w->c.out : w->c.residual;
-    ssdei_epilogue epilogue;
-    epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
-    epilogue.scale = w->c.scale;
-    for (tile = first; tile < first + count; tile++, m += columns) {
-        size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
+    for (panel = first_panel; panel < end_panel; panel++, m += w->block * columns) {
+        size_t column = panel * columns, width = g->columns - column < columns ? g->columns - column : columns;
         size_t at = ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
+        ssdei_epilogue epilogue;
+        epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
         epilogue.residual = residual ? residual + at : NULL;
-        w->c.run->nn->winograd_output(m, w->point_m, g->columns - column < columns ? g->columns - column : columns,
-                                      &epilogue, w->c.out + at, g->out_width * g->columns, g->columns,
-                                      g->out_height - y, g->out_width - x);
+        epilogue.scale = w->c.scale;
+        w->c.run->nn->winograd_output(m, w->point_m, width, &epilogue, w->c.out + at, g->out_width * g->columns,
+                                      g->columns, g->out_height - y, g->out_width - x);
     }
 }
 
-/* Units of work are a block and a panel; a task that goes on with another panel of its block keeps V. */
+/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. */
 static void ssdei_winograd_task(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
     size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
     for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++)
         space.rows[i] = space.v + (i < w->block ? i : 0) * w->depth_line;
-    ssdei_task_range(w->blocks * w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    ssdei_task_range(w->blocks * w->groups, 1, w->c.run->tasks, task, &begin, &end);
     for (unit = begin; unit < end; unit++) {
-        size_t block = unit / w->panels, panel = unit % w->panels, first = block * w->block;
+        size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
         size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
+        size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
         for (i = 0; i < count && block != transformed; i++)
             ssdei_winograd_transform(w, first + i, space.window, space.v + i * w->depth_line);
         transformed = block;
-        ssdei_winograd_multiply(w, panel, first, count, &space);
-        ssdei_winograd_store(w, panel, first, count, space.m);
+        ssdei_winograd_multiply(w, panel, end_panel, count, &space);
+        for (i = 0; i < count; i++)
+            ssdei_winograd_store(w, panel, end_panel, first + i, space.m + i * w->c.kernels->tile_columns);
     }
 }
 
@@ -1662,15 +1659,16 @@ static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssd
 
 enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
 
-/* U[36][depth][tile_columns] of one panel from weights [tap][in][out]; backward they are turned by 180 degrees,
+/* One panel of U[36][panel][depth][tile_columns] from weights [tap][in][out]; backward they are turned by 180 degrees,
    transposed and scaled. */
 static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale,
                                       size_t panel, float *aside, float *packed) {
     const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, k, i, q, point = g->depth * width + SSDEI_LINE;
-    size_t columns = g->columns - column < width ? g->columns - column : width, tap = g->depth * g->columns;
-    packed += panel * SSDEI_POINTS * point;
-    if (columns < width) memset(packed, 0, SSDEI_POINTS * point * sizeof *packed);
+    size_t width = c->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
+    size_t columns = g->columns - column < width ? g->columns - column : width;
+    size_t point_u = g->depth * width + SSDEI_LINE, point = ssdei_divide_up(g->columns, width) * point_u;
+    packed += panel * point_u;
+    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(packed + i * point, 0, point_u * sizeof *packed);
     for (k = 0; k < g->depth && direction == SSDEI_FORWARD; k++)
         c->run->nn->winograd_weights(weights + k * g->columns + column, tap, columns, scale, packed + k * width, point);
     for (k = 0; k < g->depth && direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
@@ -1689,13 +1687,11 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *w
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-enum { SSDEI_SUM_FLOATS = 1 << 20, SSDEI_SUM_LEAST = 48, SSDEI_SUM_MOST = 48 };
+enum { SSDEI_SUM_TILES = 48 /* of a block: fewer read and write the sums too often; 36 to 72 are close */ };
 
 static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows);
-    w.block = SSDEI_SUM_FLOATS / (SSDEI_POINTS * (g->depth + g->columns));
-    if (w.block < SSDEI_SUM_LEAST) w.block = SSDEI_SUM_LEAST;
-    if (w.block > SSDEI_SUM_MOST) w.block = SSDEI_SUM_MOST;
+    w.block = SSDEI_SUM_TILES;
     w.blocks = ssdei_divide_up(w.tiles, w.block);
     w.point_v = w.block * w.depth_line + SSDEI_LINE;
     w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;

@@ -47,7 +47,7 @@ static double seconds(void) {
 enum { CHAINS = 12, PEAK_STEPS = 4000000 };
 
 #define DEFINE_PEAK                                                                              \
-    SSDEI_KERNEL float SSDEI_T(chains)(float start) {                                            \
+    SSDEI_KERNEL float SSDEI_T(peak_chains)(float start) {                                       \
         ssdei_v sum[CHAINS], factor = ssdei_set(0.999f), shift = ssdei_set(start);               \
         size_t step, i;                                                                          \
         SSDEI_UNROLL for (i = 0; i < CHAINS; i++) sum[i] = ssdei_set((float)i);                  \
@@ -83,13 +83,13 @@ static double measure_peak(const ssdei_kernels *kernels) {
         double start = seconds(), took;
         switch (kernels->tier) {
 #ifdef SSDEI_X86
-            case SSDE_TIER_AVX2: sink = ssdei_chains_avx2(0.001f); break;
-            case SSDE_TIER_AVX512: sink = ssdei_chains_avx512(0.001f); break;
+            case SSDE_TIER_AVX2: sink = ssdei_peak_chains_avx2(0.001f); break;
+            case SSDE_TIER_AVX512: sink = ssdei_peak_chains_avx512(0.001f); break;
 #endif
 #ifdef SSDEI_NEON
-            case SSDE_TIER_NEON: sink = ssdei_chains_neon(0.001f); break;
+            case SSDE_TIER_NEON: sink = ssdei_peak_chains_neon(0.001f); break;
 #endif
-            default: sink = ssdei_chains_scalar(0.001f);
+            default: sink = ssdei_peak_chains_scalar(0.001f);
         }
         took = seconds() - start;
         if (took < best) best = took;
