@@ -3863,7 +3863,11 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
     for (p = 0; p < count; p++, b += ssdei_tile_columns) {
         const float *row = a[p] + offset;
         ssdei_v right[ssdei_tile_vectors];
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) right[v] = ssdei_load(b + v * ssdei_width);
+        ssdei_prefetch(row + 2 * height - 1); /* for the next rows of c */
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            right[v] = ssdei_load(b + v * ssdei_width);
+            ssdei_prefetch(b + v * ssdei_width + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
+        }
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             ssdei_v broadcast = ssdei_set(row[r]);
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
@@ -3911,9 +3915,8 @@ SSDEI_KERNEL void SSDEI_T(transpose)(const float *from, size_t from_stride, size
                                      size_t to_stride) {
     size_t row = 0, column, i;
     for (; row + ssdei_width <= rows; row += ssdei_width) {
-        for (column = 0; column + ssdei_width <= columns; column += ssdei_width)
-            SSDEI_T(transpose_square)
-            (from + row * from_stride + column, from_stride, to + column * to_stride + row, to_stride);
+        for (column = 0; column + ssdei_width <= columns; column += ssdei_width) SSDEI_T(transpose_square)
+        (from + row * from_stride + column, from_stride, to + column * to_stride + row, to_stride);
         for (; column < columns; column++)
             for (i = row; i < row + ssdei_width; i++) to[column * to_stride + i] = from[i * from_stride + column];
     }

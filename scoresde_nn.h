@@ -1460,7 +1460,10 @@ enum {
     SSDEI_LINE = 16, /* floats of a cache line, by which points are offset from each other's cache sets */
     SSDEI_BLOCK_TILES =
         36, /* fewer read the weights too often, more push V and M out of the cache; 24 to 48 are close */
-    SSDEI_GROUP_COLUMNS = 128
+    SSDEI_GROUP_COLUMNS = 128,
+    /* by weights, about so many and the most: fewer read and write the sums too often */
+    SSDEI_SUM_TILES = 48,
+    SSDEI_MOST_TILES = 72
 };
 
 typedef struct ssdei_winograd {
@@ -1532,7 +1535,7 @@ typedef struct ssdei_winograd_space {
 /* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
-    size_t pointers = ssdei_round_floats((w->block + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
+    size_t pointers = ssdei_round_floats((SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
     size_t window = ssdei_round_floats(SSDEI_POINTS * ssdei_max(w->c.gather.depth, w->c.gather.columns));
     size_t v = ssdei_round_floats(SSDEI_POINTS * w->point_v), m = ssdei_round_floats(SSDEI_POINTS * w->point_m);
     memset(&space, 0, sizeof space);
@@ -1687,14 +1690,12 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *w
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-enum { SSDEI_SUM_TILES = 48 /* of a block: fewer read and write the sums too often; 36 to 72 are close */ };
-
 static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows);
-    w.block = SSDEI_SUM_TILES;
-    w.blocks = ssdei_divide_up(w.tiles, w.block);
-    w.point_v = w.block * w.depth_line + SSDEI_LINE;
-    w.point_m = w.block * kernels->tile_columns + SSDEI_LINE;
+    w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
+    w.block = ssdei_divide_up(w.tiles, w.blocks);
+    w.point_v = SSDEI_MOST_TILES * w.depth_line + SSDEI_LINE;
+    w.point_m = SSDEI_MOST_TILES * kernels->tile_columns + SSDEI_LINE;
     w.point_sum = g->depth * kernels->tile_columns + SSDEI_LINE;
     return w;
 }
@@ -1731,34 +1732,67 @@ static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
     }
 }
 
+/* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
+static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
+                                          float *sums) {
+    const ssdei_kernels *kernels = w->c.kernels;
+    const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
+    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, channel;
+    for (channel = 0; channel < depth; channel += kernels->tile_rows)
+        kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
+                       depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
+                       w->first > 0);
+}
+
+/* One panel's sums[36] to the weights' gradient */
+static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, const float *sums) {
+    const ssdei_gather *g = &w->c.gather;
+    size_t width = w->c.kernels->tile_columns, column = panel * width, k;
+    for (k = 0; k < g->depth; k++)
+        w->c.run->nn->winograd_weight_gradient(sums + k * width, w->point_sum,
+                                               g->columns - column < width ? g->columns - column : width,
+                                               w->weights + k * g->columns + column, g->depth * g->columns);
+}
+
+/* Rows of V for the outer products, in a task's workspace. */
+static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w, size_t task) {
+    const float **rows = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task)).rows;
+    size_t i;
+    for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->depth_line;
+    return rows;
+}
+
 static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const ssdei_kernels *kernels = w->c.kernels;
-    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
-    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, begin, end, unit, i, channel;
-    for (i = 0; i < w->count; i++) space.rows[i] = w->shared_v + i * w->depth_line;
+    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    size_t begin, end, unit;
     ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
     for (unit = begin; unit < end; unit++) {
-        size_t point = unit / w->panels, panel = unit % w->panels, at = panel * SSDEI_POINTS + point;
-        for (channel = 0; channel < depth; channel += kernels->tile_rows)
-            kernels->outer(w->count, space.rows, point * w->point_v + channel, w->shared_w + at * w->point_m,
-                           w->sums + at * w->point_sum + channel * columns, columns,
-                           depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
-                           w->first > 0);
+        size_t point = unit / w->panels, panel = unit % w->panels;
+        ssdei_winograd_gradient_point(w, rows, point, panel, w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
     }
 }
 
 static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const ssdei_gather *g = &w->c.gather;
-    size_t width = w->c.kernels->tile_columns, begin, end, panel, k;
+    size_t begin, end, panel;
     ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    for (panel = begin; panel < end; panel++)
+        ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
+}
+
+/* Both at once, where there is but one block: a panel's sums need not leave the cache. */
+static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    size_t begin, end, panel, point;
+    float *sums;
+    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    sums = w->sums + begin * SSDEI_POINTS * w->point_sum;
     for (panel = begin; panel < end; panel++) {
-        size_t column = panel * width, columns = g->columns - column < width ? g->columns - column : width;
-        for (k = 0; k < g->depth; k++)
-            w->c.run->nn->winograd_weight_gradient(w->sums + panel * SSDEI_POINTS * w->point_sum + k * width,
-                                                   w->point_sum, columns, w->weights + k * g->columns + column,
-                                                   g->depth * g->columns);
+        for (point = 0; point < SSDEI_POINTS; point++)
+            ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
+        ssdei_winograd_gradient_store(w, panel, sums);
     }
 }
 
@@ -1778,9 +1812,10 @@ static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const 
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
         ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
-        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_sum, &w);
+        ssdei_parallel_for(run->context, run->tasks,
+                           w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
     }
-    ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
+    if (w.blocks > 1) ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
 }
 
 /* ---- operations: convolution ---- */
