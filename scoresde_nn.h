@@ -1059,7 +1059,8 @@ typedef struct ssdei_nn_kernels {
     void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
                             size_t row, size_t pixel, size_t rows, size_t columns);
     void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
-    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float *w, size_t point);
+    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float scale, float *w,
+                              size_t point, float *total);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
@@ -1476,7 +1477,7 @@ typedef struct ssdei_winograd {
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
     size_t first, count, point_sum;
-    float *shared_v, *shared_w, *sums, *weights;
+    float *shared_v, *shared_w, *sums, *totals, *weights;
     const float *gradient;
 } ssdei_winograd;
 
@@ -1705,7 +1706,7 @@ static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const
     ssdei_winograd w = ssdei_winograd_gradient_plan(kernels, g, 1);
     size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
     return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_POINTS * w.point_v) +
-           ssdei_round_floats(ssdei_multiply(panels, w.point_m));
+           ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
 }
 
 static size_t ssdei_winograd_gradient_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
@@ -1726,8 +1727,9 @@ static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
         for (panel = 0; panel < w->panels; panel++)
             w->c.run->nn->winograd_gradient(
                 dy + panel * columns, row, g->columns,
-                g->columns - panel * columns < columns ? g->columns - panel * columns : columns,
-                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m);
+                g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
+                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
+                w->totals + i * g->columns + panel * columns);
         ssdei_winograd_transform(w, w->first + i, space.window, w->shared_v + i * w->depth_line);
     }
 }
@@ -1796,22 +1798,26 @@ static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
     }
 }
 
-/* weights[3][3][depth][columns] += the gradient */
-static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const float *x, const float *gradient,
-                                    float *weights) {
+/* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts scale times. */
+static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const float *x, const float *dy, float scale,
+                                    float *weights, double *bias) {
     ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(run->kernels, g->columns), g, run->rows);
     size_t panels = SSDEI_POINTS * w.panels, block;
     w.c.run = run;
     w.c.x = x;
-    w.gradient = gradient;
+    w.c.scale = scale;
+    w.gradient = dy;
     w.weights = weights;
     w.sums = run->arena + run->packed_shared;
     w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
     w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_POINTS * w.point_v);
+    w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
+    memset(bias, 0, g->columns * sizeof *bias);
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
         ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
+        run->nn->channel_sums(w.totals, w.count, g->columns, bias);
         ssdei_parallel_for(run->context, run->tasks,
                            w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
     }
@@ -1975,12 +1981,12 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_weight_work work;
     float *weights = ssdei_weight_gradient(run, node->parameter);
+    size_t biases = 1; /* rows of sums */
     if (!weights) return;
-    if (node->scale != 1.0) ssdei_over_rows(run, index, ssdei_conv_scale_rows);
     work.c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
     if (ssdei_use_winograd(run, &work.c.gather)) {
         ssdei_winograd_gradient(run, &work.c.gather, ssdei_value(run, node->input[0]), ssdei_gradient(run, index),
-                                weights);
+                                (float)node->scale, weights, ssdei_shared(run));
     } else {
         work.c.run = run;
         work.c.kernels = ssdei_kernels_narrow(run->kernels, work.c.gather.columns);
@@ -1988,10 +1994,12 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
         work.gradient = ssdei_gradient(run, index);
         work.weights = weights;
         work.panels = ssdei_divide_up(node->shape[2], work.c.kernels->tile_columns);
+        if (node->scale != 1.0) ssdei_over_rows(run, index, ssdei_conv_scale_rows);
         ssdei_parallel_for(run->context, run->tasks, ssdei_weight_task, &work);
+        ssdei_over_rows(run, index, ssdei_conv_bias_rows);
+        biases = run->rows;
     }
-    ssdei_over_rows(run, index, ssdei_conv_bias_rows);
-    ssdei_add_rows(ssdei_shared(run), run->rows, node->shape[2], node->shape[2],
+    ssdei_add_rows(ssdei_shared(run), biases, node->shape[2], node->shape[2],
                    ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -6180,13 +6188,17 @@ SSDEI_HELPER void SSDEI_T(winograd_gradient_line)(const ssdei_v y[4], ssdei_v t[
     t[5] = y[3];
 }
 
-/* w[36] = A dy A^T for one tile; dy [4, 4, channels] with the given strides */
-SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, size_t pixel, size_t n, float *w,
-                                                  size_t point) {
-    ssdei_v half[4][6], line[4], out[6];
+/* w[36] = scale A dy A^T for one tile and total = the sum of its scale dy; dy [4, 4, channels] with the given strides
+ */
+SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, size_t pixel, size_t n, ssdei_v scale,
+                                                  float *w, size_t point, float *total) {
+    ssdei_v half[4][6], line[4], out[6], sum = ssdei_set(0.0f);
     size_t i, j;
     for (i = 0; i < 4; i++) {
-        SSDEI_UNROLL for (j = 0; j < 4; j++) line[j] = SSDEI_T(load_some)(dy + i * row + j * pixel, n);
+        SSDEI_UNROLL for (j = 0; j < 4; j++) {
+            line[j] = ssdei_mul(scale, SSDEI_T(load_some)(dy + i * row + j * pixel, n));
+        }
+        sum = ssdei_add(sum, ssdei_add(ssdei_add(line[0], line[1]), ssdei_add(line[2], line[3])));
         SSDEI_T(winograd_gradient_line)(line, half[i]);
     }
     for (j = 0; j < 6; j++) {
@@ -6194,13 +6206,16 @@ SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, s
         SSDEI_T(winograd_gradient_line)(line, out);
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(w + (6 * i + j) * point, out[i]);
     }
+    SSDEI_T(store_some)(total, sum, n);
 }
-SSDEI_KERNEL void SSDEI_T(winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float *w,
-                                             size_t point) {
+SSDEI_KERNEL void SSDEI_T(winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float scale,
+                                             float *w, size_t point, float *total) {
+    ssdei_v factor = ssdei_set(scale);
     size_t c = 0;
     for (; c + ssdei_width <= channels; c += ssdei_width)
-        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, ssdei_width, w + c, point);
-    if (c < channels) SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, channels - c, w + c, point);
+        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, ssdei_width, factor, w + c, point, total + c);
+    if (c < channels)
+        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, channels - c, factor, w + c, point, total + c);
 }
 
 /* g = G^T m */
