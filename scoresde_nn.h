@@ -1242,11 +1242,15 @@ typedef struct ssdei_convolution {
     const ssde_run *run;
     const ssdei_kernels *kernels;
     ssdei_gather gather;
-    const float *x, *packed;
+    const float *x;
     float *out;
     int accumulate;
     const float *bias, *residual;
     float scale;
+    float *packed;        /* weights as the algorithm wants them */
+    const float *weights; /* what they must be packed from, times weight_scale; NULL: they are packed */
+    int direction;
+    float weight_scale;
 } ssdei_convolution;
 
 /* Where a grid pixel is: its image, its place in the input before taps are added, and in the output. */
@@ -1368,20 +1372,19 @@ static void ssdei_convolve_task(void *argument, size_t task) {
 }
 
 /* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
-static void ssdei_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale, size_t panel,
-                             float *packed) {
+static void ssdei_pack_panel(const ssdei_convolution *c, size_t panel) {
     const ssdei_gather *g = &c->gather;
+    float *packed = c->packed + panel * c->kernels->tile_columns * (size_t)g->taps * g->depth;
     size_t width = c->kernels->tile_columns, column = panel * width;
     size_t columns = g->columns - column < width ? g->columns - column : width;
     int q;
-    packed += column * (size_t)g->taps * g->depth;
     for (q = 0; q < g->taps; q++, packed += g->depth * width) {
-        const float *tap = weights + (size_t)g->tap[q] * g->depth * g->columns;
-        if (direction == SSDEI_FORWARD)
+        const float *tap = c->weights + (size_t)g->tap[q] * g->depth * g->columns;
+        if (c->direction == SSDEI_FORWARD)
             ssdei_pack(c->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
         else
             ssdei_pack(c->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
-        if (scale != 1.0f) c->run->nn->multiply_add(packed, scale, g->depth * width, 0, packed);
+        if (c->weight_scale != 1.0f) c->run->nn->multiply_add(packed, c->weight_scale, g->depth * width, 0, packed);
     }
 }
 
@@ -1473,7 +1476,8 @@ typedef struct ssdei_winograd {
     size_t block, blocks;             /* tiles that pass together */
     size_t panels, group, groups;     /* panels that pass together */
     size_t depth_line;                /* floats from one tile of V to the next */
-    size_t point_v, point_m, point_u; /* from one point to the next; of U, from one panel of a point to the next */
+    size_t point_v, point_m, point_u; /* from one point to the next */
+    size_t panel_u;                   /* from one panel of U to the next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
     size_t first, count, point_sum;
@@ -1518,7 +1522,8 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
     w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE + SSDEI_LINE;
     w.point_v = w.block * w.depth_line + SSDEI_LINE;
-    w.point_u = g->depth * kernels->tile_columns + SSDEI_LINE;
+    w.panel_u = g->depth * kernels->tile_columns + SSDEI_LINE;
+    w.point_u = w.panels * w.panel_u;
     w.group =
         SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
     w.groups = ssdei_divide_up(w.panels, w.group);
@@ -1596,20 +1601,48 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
     w->c.run->nn->winograd_input(from, row, g->depth, g->depth, v, w->point_v);
 }
 
-/* M[36][group][count][tile_columns] of panels first_panel ... */
-static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel, size_t end_panel, size_t count,
+static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    size_t panels = ssdei_divide_up(g->columns, kernels->tile_columns);
+    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * kernels->tile_columns + SSDEI_LINE);
+}
+
+enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
+
+/* One panel of U from weights [tap][in][out]: u[36][depth][tile_columns], `point` floats from point to point. Backward
+   the weights are turned by 180 degrees, transposed and scaled. */
+static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, float *aside, float *u, size_t point) {
+    const ssdei_gather *g = &c->gather;
+    size_t width = c->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
+    size_t columns = g->columns - column < width ? g->columns - column : width;
+    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(u + i * point, 0, g->depth * width * sizeof *u);
+    for (k = 0; k < g->depth && c->direction == SSDEI_FORWARD; k++)
+        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, c->weight_scale, u + k * width,
+                                     point);
+    for (k = 0; k < g->depth && c->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
+        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
+        for (q = 0; q < 9; q++)
+            c->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
+                                  aside + q * some * width, width);
+        for (i = 0; i < some; i++)
+            c->run->nn->winograd_weights(aside + i * width, some * width, columns, c->weight_scale, u + (k + i) * width,
+                                         point);
+    }
+}
+
+/* M[36][group][count][tile_columns] of some panels, whose weights at the first point begin at u */
+static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
     size_t depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point, panel, k,
            row;
     for (point = 0; point < SSDEI_POINTS; point++) {
         float *m = space->m + point * w->point_m;
-        for (panel = first_panel; panel < end_panel; panel++, m += w->block * columns) {
-            const float *u = w->c.packed + (point * w->panels + panel) * w->point_u;
+        for (panel = 0; panel < panels; panel++, m += w->block * columns) {
+            const float *packed = u + point * w->point_u + panel * w->panel_u;
             for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
                 size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
                 for (row = 0; row < count; row += tile_rows)
-                    kernels->tile(1, part, space->rows + row, point * w->point_v + k, u + k * columns,
+                    kernels->tile(1, part, space->rows + row, point * w->point_v + k, packed + k * columns,
                                   m + row * columns, columns, count - row < tile_rows ? count - row : tile_rows,
                                   columns, k > 0, NULL);
             }
@@ -1635,7 +1668,8 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
     }
 }
 
-/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. */
+/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
+   not packed yet are packed panel by panel into the place of the task's first, where they stay in the cache. */
 static void ssdei_winograd_task(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
@@ -1647,43 +1681,32 @@ static void ssdei_winograd_task(void *argument, size_t task) {
         size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
         size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
         size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
+        float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
         for (i = 0; i < count && block != transformed; i++)
             ssdei_winograd_transform(w, first + i, space.window, space.v + i * w->depth_line);
         transformed = block;
-        ssdei_winograd_multiply(w, panel, end_panel, count, &space);
+        if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
+        ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
         for (i = 0; i < count; i++)
             ssdei_winograd_store(w, panel, end_panel, first + i, space.m + i * w->c.kernels->tile_columns);
     }
 }
 
-static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    size_t panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * kernels->tile_columns + SSDEI_LINE);
+/* Whether the weights are packed on the way: in their shared place, for one block. */
+static int ssdei_winograd_packs(const ssdei_convolution *c) {
+    return c->packed == c->run->arena + c->run->packed_shared &&
+           ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows).blocks == 1;
 }
 
-enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
-
-/* One panel of U[36][panel][depth][tile_columns] from weights [tap][in][out]; backward they are turned by 180 degrees,
-   transposed and scaled. */
-static void ssdei_winograd_pack_panel(const ssdei_convolution *c, const float *weights, int direction, float scale,
-                                      size_t panel, float *aside, float *packed) {
-    const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
-    size_t columns = g->columns - column < width ? g->columns - column : width;
-    size_t point_u = g->depth * width + SSDEI_LINE, point = ssdei_divide_up(g->columns, width) * point_u;
-    packed += panel * point_u;
-    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(packed + i * point, 0, point_u * sizeof *packed);
-    for (k = 0; k < g->depth && direction == SSDEI_FORWARD; k++)
-        c->run->nn->winograd_weights(weights + k * g->columns + column, tap, columns, scale, packed + k * width, point);
-    for (k = 0; k < g->depth && direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
-        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
-        for (q = 0; q < 9; q++)
-            c->kernels->transpose(weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
-                                  aside + q * some * width, width);
-        for (i = 0; i < some; i++)
-            c->run->nn->winograd_weights(aside + i * width, some * width, columns, scale, packed + (k + i) * width,
-                                         point);
+static void ssdei_winograd_convolve(const ssdei_convolution *c) {
+    ssdei_winograd w = ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows);
+    w.c = *c;
+    if (c->weights) {
+        w.group = 1;
+        w.groups = w.panels;
+        w.point_u = w.panel_u;
     }
+    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
 }
 
 /* ---- products: Winograd's gradient by weights ----
@@ -1838,82 +1861,61 @@ static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g)
     return ssdei_max(ssdei_winograd_workspace(kernels, g), 9 * SSDEI_TRANSPOSED * kernels->tile_columns);
 }
 
-typedef struct ssdei_packing {
-    ssdei_convolution c;
-    const float *weights;
-    float *packed;
-    int direction;
-    float scale;
-} ssdei_packing;
-
 static void ssdei_pack_task(void *argument, size_t task) {
-    const ssdei_packing *packing = (const ssdei_packing *)argument;
-    const ssdei_convolution *c = &packing->c;
-    size_t begin, end, panel;
-    ssdei_task_range(ssdei_divide_up(c->gather.columns, c->kernels->tile_columns), 1, c->run->tasks, task, &begin,
-                     &end);
+    const ssdei_convolution *c = (const ssdei_convolution *)argument;
+    size_t panels = ssdei_divide_up(c->gather.columns, c->kernels->tile_columns), begin, end, panel;
+    size_t panel_u = c->gather.depth * c->kernels->tile_columns + SSDEI_LINE;
+    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
     for (panel = begin; panel < end; panel++) {
         if (ssdei_use_winograd(c->run, &c->gather))
-            ssdei_winograd_pack_panel(c, packing->weights, packing->direction, packing->scale, panel,
-                                      ssdei_workspace(c->run, task), packing->packed);
+            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
+                                      panels * panel_u);
         else
-            ssdei_pack_panel(c, packing->weights, packing->direction, packing->scale, panel, packing->packed);
+            ssdei_pack_panel(c, panel);
     }
 }
 
-/* The packed weights of a node's product, packed anew if the weights have changed. */
-static const float *ssdei_packed_weights(ssde_run *run, int index, const ssdei_gather *gathers, int count,
-                                         int direction) {
+/* A node's product as far as its weights go, which are packed anew if they have changed. */
+static ssdei_convolution ssdei_convolution_of(ssde_run *run, int index, int direction) {
     const ssdei_node *node = &run->net->nodes[index];
-    int kept = run->packed[direction][index] != SSDEI_SHARED, i;
-    float *packed = run->arena + (kept ? run->packed[direction][index] : run->packed_shared);
-    ssdei_packing packing;
-    if (kept && run->packed_version[direction][index] == run->net->version) return packed;
-    packing.packed = packed;
-    packing.c.run = run;
-    packing.weights = ssdei_weights(run, node->parameter);
-    packing.direction = direction;
-    packing.scale = direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f;
-    for (i = 0; i < count; i++) {
-        packing.c.gather = gathers[i];
-        packing.c.kernels = ssdei_kernels_narrow(run->kernels, gathers[i].columns);
-        ssdei_parallel_for(run->context, run->tasks, ssdei_pack_task, &packing);
-        packing.packed += ssdei_gather_packed_size(run, &gathers[i]);
-    }
+    int kept = run->packed[direction][index] != SSDEI_SHARED;
+    ssdei_convolution c;
+    memset(&c, 0, sizeof c);
+    c.run = run;
+    c.scale = 1.0f;
+    c.packed = run->arena + (kept ? run->packed[direction][index] : run->packed_shared);
+    c.direction = direction;
+    c.weight_scale = direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f;
+    if (!kept || run->packed_version[direction][index] != run->net->version)
+        c.weights = ssdei_weights(run, node->parameter);
     run->packed_version[direction][index] = run->net->version;
-    return packed;
+    return c;
 }
 
-static void ssdei_convolve(ssde_run *run, const ssdei_gather *gather, const float *x, const float *packed, float *out,
-                           int accumulate, const float *bias, const float *residual, float scale) {
-    ssdei_convolution c;
-    c.run = run;
-    c.kernels = ssdei_kernels_narrow(run->kernels, gather->columns);
-    c.gather = *gather;
-    c.x = x;
-    c.packed = packed;
-    c.out = out;
-    c.accumulate = accumulate;
-    c.bias = bias;
-    c.residual = residual;
-    c.scale = scale;
-    if (ssdei_use_winograd(run, gather)) {
-        ssdei_winograd w = ssdei_winograd_plan(c.kernels, gather, run->rows);
-        w.c = c;
-        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_task, &w);
-    } else {
-        ssdei_parallel_for(run->context, run->tasks, ssdei_convolve_task, &c);
+static void ssdei_convolve(ssdei_convolution *c) {
+    int winograd = ssdei_use_winograd(c->run, &c->gather);
+    c->kernels = ssdei_kernels_narrow(c->run->kernels, c->gather.columns);
+    if (c->weights && !(winograd && ssdei_winograd_packs(c))) {
+        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
+        c->weights = NULL;
     }
+    if (winograd)
+        ssdei_winograd_convolve(c);
+    else
+        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_convolve_task, c);
 }
 
 /* y = (W * x + bias + residual) scale */
 static void ssdei_conv_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
-    ssdei_gather g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    const float *packed = ssdei_packed_weights(run, index, &g, 1, SSDEI_FORWARD);
-    ssdei_convolve(run, &g, ssdei_value(run, node->input[0]), packed, ssdei_value(run, index), 0,
-                   ssdei_weights(run, node->parameter + 1),
-                   node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL, (float)node->scale);
+    ssdei_convolution c = ssdei_convolution_of(run, index, SSDEI_FORWARD);
+    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    c.x = ssdei_value(run, node->input[0]);
+    c.out = ssdei_value(run, index);
+    c.bias = ssdei_weights(run, node->parameter + 1);
+    c.residual = node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL;
+    c.scale = (float)node->scale;
+    ssdei_convolve(&c);
 }
 
 static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
@@ -1932,11 +1934,15 @@ static void ssdei_conv_backward_input(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_gather gathers[4];
     int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
-    const float *packed = ssdei_packed_weights(run, index, gathers, count, SSDEI_BACKWARD);
+    ssdei_convolution all = ssdei_convolution_of(run, index, SSDEI_BACKWARD);
+    all.x = ssdei_gradient(run, index);
+    all.out = ssdei_gradient(run, node->input[0]);
+    all.accumulate = accumulate;
     for (i = 0; i < count; i++) {
-        ssdei_convolve(run, &gathers[i], ssdei_gradient(run, index), packed, ssdei_gradient(run, node->input[0]),
-                       accumulate, NULL, NULL, 1.0f);
-        packed += ssdei_gather_packed_size(run, &gathers[i]);
+        ssdei_convolution c = all;
+        c.gather = gathers[i];
+        ssdei_convolve(&c);
+        all.packed += ssdei_gather_packed_size(run, &gathers[i]);
     }
 }
 

@@ -377,7 +377,6 @@ static double run_ours(const problem *p) {
     ssde_run *run = p->run;
     double start;
     memset(run->written, 0, (size_t)run->net->node_count);
-    run->packed_version[SSDEI_BACKWARD][p->node] = 0;
     start = seconds();
     if (p->pass == FORWARD) ssdei_conv_forward(run, p->node);
     if (p->pass == BACKWARD_DATA) ssdei_conv_backward_input(run, p->node);
@@ -468,6 +467,7 @@ static void bench_net(options *o, problem *p, ssde_net *net, int x, float *gradi
     ssde_run *run;
     memset(&desc, 0, sizeof desc);
     desc.mode = p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP;
+    desc.skip_weight_cache = p->pass == BACKWARD_DATA;
     desc.max_rows = p->s.n;
     desc.context = context;
     must(context, ssde_run_create(&run, net, &desc));
