@@ -1465,9 +1465,8 @@ enum {
     SSDEI_BLOCK_TILES =
         36, /* fewer read the weights too often, more push V and M out of the cache; 24 to 48 are close */
     SSDEI_GROUP_COLUMNS = 128,
-    /* by weights, about so many and the most: fewer read and write the sums too often */
-    SSDEI_SUM_TILES = 48,
-    SSDEI_MOST_TILES = 72
+    SSDEI_SUM_TILES = 48, /* the same by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72 /* of one block, where that spares packed weights or sums the way through memory */
 };
 
 typedef struct ssdei_winograd {
@@ -1504,7 +1503,9 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
     return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
 }
 
-static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
+/* For blocks of so many tiles. */
+static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows,
+                                          size_t block) {
     ssdei_winograd w;
     int q;
     memset(&w, 0, sizeof w);
@@ -1517,7 +1518,7 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.tiles_x = ssdei_divide_up(g->out_width, 4);
     w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
     w.tiles = rows * w.tiles_per_image;
-    w.block = SSDEI_BLOCK_TILES / kernels->tile_rows * kernels->tile_rows;
+    w.block = block / kernels->tile_rows * kernels->tile_rows;
     w.blocks = ssdei_divide_up(w.tiles, w.block);
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
     w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE + SSDEI_LINE;
@@ -1555,7 +1556,8 @@ static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float
 }
 
 static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1);
+    ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1, SSDEI_MOST_TILES);
+    if (w.blocks > 1) w = ssdei_winograd_plan(kernels, g, 1, SSDEI_BLOCK_TILES);
     return ssdei_winograd_layout(&w, NULL).floats;
 }
 
@@ -1695,11 +1697,12 @@ static void ssdei_winograd_task(void *argument, size_t task) {
 /* Whether the weights are packed on the way: in their shared place, for one block. */
 static int ssdei_winograd_packs(const ssdei_convolution *c) {
     return c->packed == c->run->arena + c->run->packed_shared &&
-           ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows).blocks == 1;
+           ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows, SSDEI_MOST_TILES).blocks == 1;
 }
 
 static void ssdei_winograd_convolve(const ssdei_convolution *c) {
-    ssdei_winograd w = ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows);
+    ssdei_winograd w =
+        ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows, c->weights ? SSDEI_MOST_TILES : SSDEI_BLOCK_TILES);
     w.c = *c;
     if (c->weights) {
         w.group = 1;
@@ -1715,7 +1718,7 @@ static void ssdei_winograd_convolve(const ssdei_convolution *c) {
    and takes tiles in order. */
 
 static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows);
+    ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows, SSDEI_MOST_TILES);
     w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
     w.block = ssdei_divide_up(w.tiles, w.blocks);
     w.point_v = SSDEI_MOST_TILES * w.depth_line + SSDEI_LINE;
