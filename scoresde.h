@@ -589,13 +589,14 @@ typedef struct ssdei_kernels {
     size_t width;     /* floats per vector */
     size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
-    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][offset + k] *
-       packed[(q * depth + k) * tile_columns + column]: the one product that convolutions, linear layers and attention
-       are made of. Rows of A are found through pointers, `offset` floats beyond them, so that a 3x3 convolution needs
-       no gathered copy; rows beyond `rows` point anywhere readable. Sums run over q, then k, in one chain of FMAs per
-       element whatever the tile. */
-    void (*tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed, float *c,
-                 size_t stride, size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
+    /* c[rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][offset + k] * packed[(q *
+       depth + k) * tile_columns + column], for the first tile_rows rows; the next have the next taps * tile_rows
+       pointers, and so on: the one product that convolutions, linear layers and attention are made of. Rows of A are
+       found through pointers, `offset` floats beyond them, so that a 3x3 convolution needs no gathered copy; those that
+       fill up the last tile point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever
+       the tile. */
+    void (*tiles)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed, float *c,
+                  size_t stride, size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
     /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
@@ -946,7 +947,7 @@ enum {
     ssdei_tile_rows_low_avx512 = 4,
     ssdei_tile_vectors_avx512 = 2
 };
-enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32 };
+enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
 
 /* Vector functions of every tier: the first part of >>kernels. */
 #define ssdei_exp SSDEI_T(exp)
@@ -1588,28 +1589,26 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
                    const ssdei_epilogue *epilogue) {
     const size_t tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns;
-    size_t first, row, column, k, r;
+    const float *pointers[SSDEI_PRODUCT_TILES * SSDEI_MAX_TILE_ROWS];
+    size_t first, row, column, k;
     for (first = 0; first < rows; first += SSDEI_PRODUCT_TILES * tile_rows) {
         size_t end = rows - first < SSDEI_PRODUCT_TILES * tile_rows ? rows : first + SSDEI_PRODUCT_TILES * tile_rows;
+        for (row = first; row < first + SSDEI_PRODUCT_TILES * tile_rows; row++)
+            pointers[row - first] = a + (row < end ? row : first) * a_stride;
         for (k = 0; k < depth; k += SSDEI_PRODUCT_DEPTH) {
             size_t part = depth - k < SSDEI_PRODUCT_DEPTH ? depth - k : (size_t)SSDEI_PRODUCT_DEPTH;
             int last = k + part == depth;
             for (column = 0; column < columns; column += tile_columns) {
                 size_t tile_width = columns - column < tile_columns ? columns - column : tile_columns;
-                for (row = first; row < end; row += tile_rows) {
-                    size_t tile_height = end - row < tile_rows ? end - row : tile_rows;
-                    const float *pointers[SSDEI_MAX_TILE_ROWS];
-                    ssdei_epilogue here;
-                    for (r = 0; r < tile_rows; r++) pointers[r] = a + (row + (r < tile_height ? r : 0)) * a_stride + k;
-                    if (epilogue && last) {
-                        here = *epilogue;
-                        if (here.bias) here.bias += column;
-                        if (here.residual) here.residual += row * c_stride + column;
-                    }
-                    kernels->tile(1, part, pointers, 0, packed + column * depth + k * tile_columns,
-                                  c + row * c_stride + column, c_stride, tile_height, tile_width, accumulate || k > 0,
-                                  epilogue && last ? &here : NULL);
+                ssdei_epilogue here;
+                if (epilogue && last) {
+                    here = *epilogue;
+                    if (here.bias) here.bias += column;
+                    if (here.residual) here.residual += first * c_stride + column;
                 }
+                kernels->tiles(1, part, pointers, k, packed + column * depth + k * tile_columns,
+                               c + first * c_stride + column, c_stride, end - first, tile_width, accumulate || k > 0,
+                               epilogue && last ? &here : NULL);
             }
         }
     }
@@ -3777,11 +3776,9 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 /* Kernels, second part: one table of functions per tier */
 
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
-#ifndef SSDEI_PREFETCH_DEPTH
-#define SSDEI_PREFETCH_DEPTH 16
-#endif
+#define SSDEI_PREFETCH_DEPTH 16 /* steps that packed floats are fetched before their use */
 
-/* The body of `tile` for a constant number of rows of the register tile, of which the first `rows` are stored. */
+/* One register tile of `tile`, of a constant height of which the first `rows` are stored. */
 SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t depth, const float *const *a, size_t offset,
                                    const float *packed, float *c, size_t stride, size_t rows, size_t columns,
                                    int accumulate, const ssdei_epilogue *epilogue) {
@@ -3806,9 +3803,9 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
         SSDEI_UNROLL for (r = 0; r < height; r++) row[r] = a[r] + offset;
         for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
             ssdei_v b[ssdei_tile_vectors];
-            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-                b[v] = ssdei_load(packed + v * ssdei_width);
-                ssdei_prefetch(packed + v * ssdei_width + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
+                ssdei_prefetch(packed + v + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
             }
             SSDEI_UNROLL for (r = 0; r < height; r++) {
                 ssdei_v broadcast = ssdei_set(row[r][k]);
@@ -3838,15 +3835,26 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(tile)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed,
-                                float *c, size_t stride, size_t rows, size_t columns, int accumulate,
-                                const ssdei_epilogue *epilogue) {
-    if (rows > ssdei_tile_rows_medium) SSDEI_T(tile_of)
-    (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate, epilogue);
-    else if (rows > ssdei_tile_rows_low) SSDEI_T(tile_of)(ssdei_tile_rows_medium, taps, depth, a, offset, packed, c,
-                                                          stride, rows, columns, accumulate, epilogue);
-    else SSDEI_T(tile_of)(ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, rows, columns, accumulate,
-                          epilogue);
+SSDEI_KERNEL void SSDEI_T(tiles)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed,
+                                 float *c, size_t stride, size_t rows, size_t columns, int accumulate,
+                                 const ssdei_epilogue *epilogue) {
+    ssdei_epilogue here;
+    size_t row;
+    if (epilogue) here = *epilogue;
+    for (row = 0; row < rows; row += ssdei_tile_rows) {
+        size_t left = rows - row;
+        if (left > ssdei_tile_rows_medium) SSDEI_T(tile_of)
+        (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, left, columns, accumulate,
+         epilogue ? &here : NULL);
+        else if (left > ssdei_tile_rows_low)
+            SSDEI_T(tile_of)(ssdei_tile_rows_medium, taps, depth, a, offset, packed, c, stride, left, columns,
+                             accumulate, epilogue ? &here : NULL);
+        else SSDEI_T(tile_of)(ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, left, columns, accumulate,
+                              epilogue ? &here : NULL);
+        a += taps * ssdei_tile_rows;
+        c += ssdei_tile_rows * stride;
+        if (epilogue && here.residual) here.residual += ssdei_tile_rows * stride;
+    }
 }
 
 SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,
@@ -4039,10 +4047,11 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,        ssdei_tile_rows,      ssdei_tile_columns,    SSDEI_T(tile),
+    (ssde_tier)SSDEI_T(tier), ssdei_width,        ssdei_tile_rows,      ssdei_tile_columns,    SSDEI_T(tiles),
     SSDEI_T(outer),           SSDEI_T(transpose), SSDEI_T(exponential), SSDEI_T(random_words), SSDEI_T(random_normal)};
 
 #undef ssdei_tile_columns
+#undef SSDEI_PREFETCH_DEPTH
 
 #endif /* SSDEI_CORE_KERNELS */
 

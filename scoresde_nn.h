@@ -1303,20 +1303,16 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const float *const 
                                  size_t depth, size_t sum_from, size_t sum_total, float *to, const float *residual,
                                  int accumulate, int last) {
     const ssdei_kernels *kernels = c->kernels;
-    size_t columns = c->gather.columns, tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns, panel,
-           row;
+    size_t columns = c->gather.columns, tile_columns = kernels->tile_columns, panel;
     ssdei_epilogue epilogue;
     epilogue.scale = c->scale;
     for (panel = 0; panel * tile_columns < columns; panel++) {
         const float *packed = c->packed + (panel * sum_total + sum_from) * tile_columns;
         size_t column = panel * tile_columns, width = columns - column < tile_columns ? columns - column : tile_columns;
         epilogue.bias = c->bias ? c->bias + column : NULL;
-        for (row = 0; row < count; row += tile_rows) {
-            size_t height = count - row < tile_rows ? count - row : tile_rows, at = row * columns + column;
-            epilogue.residual = residual ? residual + at : NULL;
-            kernels->tile(taps, depth, pointers + row * taps, 0, packed, to + at, columns, height, width, accumulate,
-                          last ? &epilogue : NULL);
-        }
+        epilogue.residual = residual ? residual + column : NULL;
+        kernels->tiles(taps, depth, pointers, 0, packed, to + column, columns, count, width, accumulate,
+                       last ? &epilogue : NULL);
     }
 }
 
@@ -1461,12 +1457,10 @@ static void ssdei_weight_task(void *argument, size_t task) {
 
 enum {
     SSDEI_POINTS = 36,
-    SSDEI_LINE = 16, /* floats of a cache line, by which points are offset from each other's cache sets */
-    SSDEI_BLOCK_TILES =
-        36, /* fewer read the weights too often, more push V and M out of the cache; 24 to 48 are close */
-    SSDEI_GROUP_COLUMNS = 128,
-    SSDEI_SUM_TILES = 48, /* the same by weights, about: fewer read and write the sums too often */
-    SSDEI_MOST_TILES = 72 /* of one block, where that spares packed weights or sums the way through memory */
+    SSDEI_BLOCK_TILES = 36, /* fewer read U too often, more push V and M out of the cache; 24 to 48 are close */
+    SSDEI_SUM_TILES = 48,   /* the same by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72,  /* of one block, where that spares packed weights or sums the way through memory */
+    SSDEI_GROUP_COLUMNS = 128
 };
 
 typedef struct ssdei_winograd {
@@ -1495,7 +1489,7 @@ static int ssdei_winograd_pays(const ssdei_gather *g) {
     double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
     double depth = (double)g->depth, columns = (double)g->columns;
     double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
-    return SSDEI_POINTS * tiles * (depth * columns + 5.0 * (depth + columns)) < direct;
+    return (double)SSDEI_POINTS * tiles * (depth * columns + 5.0 * (depth + columns)) < direct;
 }
 
 static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
@@ -1635,18 +1629,15 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, 
 static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
-    size_t depth = w->c.gather.depth, tile_rows = kernels->tile_rows, columns = kernels->tile_columns, point, panel, k,
-           row;
+    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, point, panel, k;
     for (point = 0; point < SSDEI_POINTS; point++) {
         float *m = space->m + point * w->point_m;
         for (panel = 0; panel < panels; panel++, m += w->block * columns) {
             const float *packed = u + point * w->point_u + panel * w->panel_u;
             for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
                 size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                for (row = 0; row < count; row += tile_rows)
-                    kernels->tile(1, part, space->rows + row, point * w->point_v + k, packed + k * columns,
-                                  m + row * columns, columns, count - row < tile_rows ? count - row : tile_rows,
-                                  columns, k > 0, NULL);
+                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, columns, count,
+                               columns, k > 0, NULL);
             }
         }
     }
