@@ -1030,6 +1030,11 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 
 /* ---- runs: structures ---- */
 
+/* Rows top ... bottom - 1 and columns left ... right - 1 of a window, those that lie in the image. */
+typedef struct ssdei_window {
+    size_t top, bottom, left, right;
+} ssdei_window;
+
 typedef struct ssdei_nn_kernels {
     /* sum[c] += sum over pixels of x[p][c] */
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
@@ -1055,12 +1060,13 @@ typedef struct ssdei_nn_kernels {
     /* and back, given its value: ds = scale s (ds - sum_j s_j ds_j) */
     void (*softmax_backward)(const float *s, float scale, size_t count, float *ds);
     /* Winograd's transforms of one tile, or of one input channel's weights; strides and `point` in floats */
-    void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v, size_t point);
+    void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, const ssdei_window *inside,
+                           float *v, size_t point);
     void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
                             size_t row, size_t pixel, size_t rows, size_t columns);
     void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
-    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float scale, float *w,
-                              size_t point, float *total);
+    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
+                              float scale, float *w, size_t point, float *total);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
@@ -1526,10 +1532,10 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     return w;
 }
 
-/* One task's workspace: pointers to V's rows, a window that hangs over the border, V, and M for one group. */
+/* One task's workspace: pointers to V's rows, V, and M for one group. */
 typedef struct ssdei_winograd_space {
     const float **rows;
-    float *window, *v, *m;
+    float *v, *m;
     size_t floats;
 } ssdei_winograd_space;
 
@@ -1537,14 +1543,12 @@ typedef struct ssdei_winograd_space {
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
     size_t pointers = ssdei_round_floats((SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
-    size_t window = ssdei_round_floats(SSDEI_POINTS * ssdei_max(w->c.gather.depth, w->c.gather.columns));
     size_t v = ssdei_round_floats(SSDEI_POINTS * w->point_v), m = ssdei_round_floats(SSDEI_POINTS * w->point_m);
     memset(&space, 0, sizeof space);
-    space.floats = pointers + window + v + m;
+    space.floats = pointers + v + m;
     if (!workspace) return space;
     space.rows = (const float **)(void *)workspace;
-    space.window = workspace + pointers;
-    space.v = space.window + window;
+    space.v = workspace + pointers;
     space.m = space.v + v;
     return space;
 }
@@ -1555,32 +1559,6 @@ static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei
     return ssdei_winograd_layout(&w, NULL).floats;
 }
 
-/* The size x size window of an image [height, width, channels] at (y, x), which may hang over its border: where it
-   lies, or copied aside between zeros. *row is the distance of its rows. */
-static const float *ssdei_window(const float *image, size_t height, size_t width, size_t channels, int y, int x,
-                                 size_t size, float *aside, size_t *row) {
-    size_t before = x < 0 ? (size_t)-x : 0, from = x < 0 ? 0 : (size_t)x, i;
-    size_t inside = width - from < size - before ? width - from : size - before, after = size - before - inside;
-    if (y >= 0 && x >= 0 && (size_t)y + size <= height && (size_t)x + size <= width) {
-        *row = width * channels;
-        return image + ((size_t)y * width + (size_t)x) * channels;
-    }
-    *row = size * channels;
-    for (i = 0; i < size; i++) {
-        float *to = aside + i * size * channels;
-        int line = y + (int)i;
-        if (line < 0 || (size_t)line >= height) {
-            memset(to, 0, size * channels * sizeof *to);
-            continue;
-        }
-        memset(to, 0, before * channels * sizeof *to);
-        memcpy(to + before * channels, image + ((size_t)line * width + from) * channels,
-               inside * channels * sizeof *to);
-        memset(to + (before + inside) * channels, 0, after * channels * sizeof *to);
-    }
-    return aside;
-}
-
 /* Row and column of a tile's first output pixel; returns its image. */
 static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
     size_t within = tile % w->tiles_per_image;
@@ -1589,12 +1567,23 @@ static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *
     return tile / w->tiles_per_image;
 }
 
-static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *window, float *v) {
+/* The part of a line of six pixels from `from` on, at a distance of -pad, that lies in a line of `size`. */
+static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *first, size_t *end) {
+    size_t before = from < (size_t)pad ? (size_t)pad - from : 0, start = from + before - (size_t)pad;
+    *first = before;
+    *end = size - start < 6 - before ? before + size - start : 6;
+}
+
+static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
     const ssdei_gather *g = &w->c.gather;
-    size_t y, x, row, image = ssdei_winograd_tile(w, tile, &y, &x);
-    const float *from = ssdei_window(w->c.x + image * g->height * g->width * g->depth, g->height, g->width, g->depth,
-                                     (int)y - w->pad_y, (int)x - w->pad_x, 6, window, &row);
-    w->c.run->nn->winograd_input(from, row, g->depth, g->depth, v, w->point_v);
+    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
+    ssdei_window inside;
+    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
+    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
+    y += inside.top - (size_t)w->pad_y;
+    x += inside.left - (size_t)w->pad_x;
+    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth, g->width * g->depth,
+                                 g->depth, g->depth, &inside, v, w->point_v);
 }
 
 static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
@@ -1676,7 +1665,7 @@ static void ssdei_winograd_task(void *argument, size_t task) {
         size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
         float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
         for (i = 0; i < count && block != transformed; i++)
-            ssdei_winograd_transform(w, first + i, space.window, space.v + i * w->depth_line);
+            ssdei_winograd_transform(w, first + i, space.v + i * w->depth_line);
         transformed = block;
         if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
         ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
@@ -1734,20 +1723,18 @@ static size_t ssdei_winograd_gradient_workspace(const ssdei_kernels *kernels, co
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     const ssdei_gather *g = &w->c.gather;
-    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
     size_t columns = w->c.kernels->tile_columns, begin, end, i, panel;
     ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
     for (i = begin; i < end; i++) {
-        size_t y, x, row, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
-        const float *dy = ssdei_window(w->gradient + image * g->out_height * g->out_width * g->columns, g->out_height,
-                                       g->out_width, g->columns, (int)y, (int)x, 4, space.window, &row);
+        size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
+        const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
         for (panel = 0; panel < w->panels; panel++)
             w->c.run->nn->winograd_gradient(
-                dy + panel * columns, row, g->columns,
+                dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
                 g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
                 w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
                 w->totals + i * g->columns + panel * columns);
-        ssdei_winograd_transform(w, w->first + i, space.window, w->shared_v + i * w->depth_line);
+        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->depth_line);
     }
 }
 
@@ -6071,14 +6058,18 @@ SSDEI_HELPER void SSDEI_T(winograd_input_line)(const ssdei_v d[6], ssdei_v t[6])
     t[5] = ssdei_fma(product, d[1], ssdei_fma(sum, d[3], d[5]));
 }
 
-/* v[36] = B^T x B for one tile; x [6, 6, channels] with the given strides, rows of v filled up with zeros to whole
-   vectors */
-SSDEI_HELPER void SSDEI_T(winograd_input_part)(const float *x, size_t row, size_t pixel, size_t n, float *v,
-                                               size_t point) {
+/* v[36] = B^T x B for one tile, rows of v filled up with zeros to whole vectors. Of the 6 x 6 window, the part in
+   `inside` lies in x, which begins with its first pixel; the rest is zero. */
+SSDEI_HELPER void SSDEI_T(winograd_input_part)(const float *x, size_t row, size_t pixel, size_t n, size_t top,
+                                               size_t bottom, size_t left, size_t right, float *v, size_t point) {
     ssdei_v half[6][6], line[6], out[6];
     size_t i, j;
     for (i = 0; i < 6; i++) {
-        SSDEI_UNROLL for (j = 0; j < 6; j++) line[j] = SSDEI_T(load_some)(x + i * row + j * pixel, n);
+        SSDEI_UNROLL for (j = 0; j < 6; j++) {
+            line[j] = i < top || i >= bottom || j < left || j >= right
+                          ? ssdei_set(0.0f)
+                          : SSDEI_T(load_some)(x + (i - top) * row + (j - left) * pixel, n);
+        }
         SSDEI_T(winograd_input_line)(line, half[i]);
     }
     for (j = 0; j < 6; j++) {
@@ -6087,12 +6078,16 @@ SSDEI_HELPER void SSDEI_T(winograd_input_part)(const float *x, size_t row, size_
         SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(v + (6 * i + j) * point, out[i]);
     }
 }
-SSDEI_KERNEL void SSDEI_T(winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, float *v,
-                                          size_t point) {
-    size_t c = 0;
+SSDEI_KERNEL void SSDEI_T(winograd_input)(const float *x, size_t row, size_t pixel, size_t channels,
+                                          const ssdei_window *inside, float *v, size_t point) {
+    size_t top = inside->top, bottom = inside->bottom, left = inside->left, right = inside->right, c = 0;
+    int whole = top == 0 && left == 0 && bottom == 6 && right == 6;
+    for (; whole && c + ssdei_width <= channels; c += ssdei_width)
+        SSDEI_T(winograd_input_part)(x + c, row, pixel, ssdei_width, 0, 6, 0, 6, v + c, point);
     for (; c + ssdei_width <= channels; c += ssdei_width)
-        SSDEI_T(winograd_input_part)(x + c, row, pixel, ssdei_width, v + c, point);
-    if (c < channels) SSDEI_T(winograd_input_part)(x + c, row, pixel, channels - c, v + c, point);
+        SSDEI_T(winograd_input_part)(x + c, row, pixel, ssdei_width, top, bottom, left, right, v + c, point);
+    if (c < channels)
+        SSDEI_T(winograd_input_part)(x + c, row, pixel, channels - c, top, bottom, left, right, v + c, point);
 }
 
 /* y = A^T m */
@@ -6188,15 +6183,17 @@ SSDEI_HELPER void SSDEI_T(winograd_gradient_line)(const ssdei_v y[4], ssdei_v t[
     t[5] = y[3];
 }
 
-/* w[36] = scale A dy A^T for one tile and total = the sum of its scale dy; dy [4, 4, channels] with the given strides
- */
-SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, size_t pixel, size_t n, ssdei_v scale,
-                                                  float *w, size_t point, float *total) {
+/* w[36] = scale A dy A^T for one tile of which the first rows x columns pixels exist, and total = the sum of its scale
+   dy */
+SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, size_t pixel, size_t rows,
+                                                  size_t columns, size_t n, ssdei_v scale, float *w, size_t point,
+                                                  float *total) {
     ssdei_v half[4][6], line[4], out[6], sum = ssdei_set(0.0f);
     size_t i, j;
     for (i = 0; i < 4; i++) {
         SSDEI_UNROLL for (j = 0; j < 4; j++) {
-            line[j] = ssdei_mul(scale, SSDEI_T(load_some)(dy + i * row + j * pixel, n));
+            line[j] = i < rows && j < columns ? ssdei_mul(scale, SSDEI_T(load_some)(dy + i * row + j * pixel, n))
+                                              : ssdei_set(0.0f);
         }
         sum = ssdei_add(sum, ssdei_add(ssdei_add(line[0], line[1]), ssdei_add(line[2], line[3])));
         SSDEI_T(winograd_gradient_line)(line, half[i]);
@@ -6208,14 +6205,14 @@ SSDEI_HELPER void SSDEI_T(winograd_gradient_part)(const float *dy, size_t row, s
     }
     SSDEI_T(store_some)(total, sum, n);
 }
-SSDEI_KERNEL void SSDEI_T(winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t channels, float scale,
-                                             float *w, size_t point, float *total) {
+SSDEI_KERNEL void SSDEI_T(winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns,
+                                             size_t channels, float scale, float *w, size_t point, float *total) {
     ssdei_v factor = ssdei_set(scale);
     size_t c = 0;
-    for (; c + ssdei_width <= channels; c += ssdei_width)
-        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, ssdei_width, factor, w + c, point, total + c);
-    if (c < channels)
-        SSDEI_T(winograd_gradient_part)(dy + c, row, pixel, channels - c, factor, w + c, point, total + c);
+    for (; rows >= 4 && columns >= 4 && c + ssdei_width <= channels; c += ssdei_width) SSDEI_T(winograd_gradient_part)
+    (dy + c, row, pixel, 4, 4, ssdei_width, factor, w + c, point, total + c);
+    for (; c < channels; c += ssdei_width) SSDEI_T(winograd_gradient_part)
+    (dy + c, row, pixel, rows, columns, channels - c, factor, w + c, point, total + c);
 }
 
 /* g = G^T m */
