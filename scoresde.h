@@ -3813,6 +3813,14 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
             }
         }
     }
+    if (!epilogue && rows >= height && columns == ssdei_tile_columns) { /* the usual case, without a test per vector */
+        SSDEI_UNROLL for (r = 0; r < height; r++) {
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+                ssdei_store(c + r * stride + v * ssdei_width, sum[r][v]);
+            }
+        }
+        return;
+    }
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             size_t column = v * ssdei_width, at = r * stride + column;

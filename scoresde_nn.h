@@ -1474,7 +1474,7 @@ typedef struct ssdei_winograd {
     size_t tiles_x, tiles_per_image, tiles;
     size_t block, blocks;             /* tiles that pass together */
     size_t panels, group, groups;     /* panels that pass together */
-    size_t depth_line;                /* floats from one tile of V to the next */
+    size_t depth_line, line_m;        /* floats from one tile of V, of M to the next */
     size_t point_v, point_m, point_u; /* from one point to the next */
     size_t panel_u;                   /* from one panel of U to the next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
@@ -1528,7 +1528,8 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.group =
         SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
     w.groups = ssdei_divide_up(w.panels, w.group);
-    w.point_m = w.group * w.block * kernels->tile_columns + SSDEI_LINE;
+    w.line_m = w.group * kernels->tile_columns;
+    w.point_m = w.block * w.line_m + SSDEI_LINE;
     return w;
 }
 
@@ -1614,40 +1615,37 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, 
     }
 }
 
-/* M[36][group][count][tile_columns] of some panels, whose weights at the first point begin at u */
+/* M[36][count][line_m] of some panels, whose weights at the first point begin at u */
 static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
     size_t depth = w->c.gather.depth, columns = kernels->tile_columns, point, panel, k;
     for (point = 0; point < SSDEI_POINTS; point++) {
         float *m = space->m + point * w->point_m;
-        for (panel = 0; panel < panels; panel++, m += w->block * columns) {
+        for (panel = 0; panel < panels; panel++, m += columns) {
             const float *packed = u + point * w->point_u + panel * w->panel_u;
             for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
                 size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, columns, count,
+                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, w->line_m, count,
                                columns, k > 0, NULL);
             }
         }
     }
 }
 
-/* One output tile of panels first_panel ... */
-static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t end_panel, size_t tile,
-                                 const float *m) {
+/* One output tile, of the columns that begin with panel first_panel */
+static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t tile, const float *m) {
     const ssdei_gather *g = &w->c.gather;
-    size_t columns = w->c.kernels->tile_columns, y, x, image = ssdei_winograd_tile(w, tile, &y, &x), panel;
+    size_t column = first_panel * w->c.kernels->tile_columns, left = g->columns - column, y, x;
+    size_t image = ssdei_winograd_tile(w, tile, &y, &x);
+    size_t at = ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
     const float *residual = w->c.accumulate ? w->c.out : w->c.residual;
-    for (panel = first_panel; panel < end_panel; panel++, m += w->block * columns) {
-        size_t column = panel * columns, width = g->columns - column < columns ? g->columns - column : columns;
-        size_t at = ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
-        ssdei_epilogue epilogue;
-        epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
-        epilogue.residual = residual ? residual + at : NULL;
-        epilogue.scale = w->c.scale;
-        w->c.run->nn->winograd_output(m, w->point_m, width, &epilogue, w->c.out + at, g->out_width * g->columns,
-                                      g->columns, g->out_height - y, g->out_width - x);
-    }
+    ssdei_epilogue epilogue;
+    epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
+    epilogue.residual = residual ? residual + at : NULL;
+    epilogue.scale = w->c.scale;
+    w->c.run->nn->winograd_output(m, w->point_m, left < w->line_m ? left : w->line_m, &epilogue, w->c.out + at,
+                                  g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
 }
 
 /* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
@@ -1669,8 +1667,7 @@ static void ssdei_winograd_task(void *argument, size_t task) {
         transformed = block;
         if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
         ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
-        for (i = 0; i < count; i++)
-            ssdei_winograd_store(w, panel, end_panel, first + i, space.m + i * w->c.kernels->tile_columns);
+        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->line_m);
     }
 }
 
@@ -1687,6 +1684,7 @@ static void ssdei_winograd_convolve(const ssdei_convolution *c) {
     if (c->weights) {
         w.group = 1;
         w.groups = w.panels;
+        w.line_m = c->kernels->tile_columns;
         w.point_u = w.panel_u;
     }
     ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
@@ -6050,11 +6048,13 @@ SSDEI_HELPER void SSDEI_T(winograd_input_line)(const ssdei_v d[6], ssdei_v t[6])
     ssdei_v even_a = ssdei_fma(ssdei_set(-SSDEI_B2), d[2], d[4]), odd_a = ssdei_fma(ssdei_set(-SSDEI_B2), d[1], d[3]);
     ssdei_v even_b = ssdei_fma(ssdei_set(-SSDEI_A2), d[2], d[4]), odd_b = ssdei_fma(ssdei_set(-SSDEI_A2), d[1], d[3]);
     ssdei_v product = ssdei_set(SSDEI_A2 * SSDEI_B2), sum = ssdei_set(-SSDEI_A2 - SSDEI_B2);
+    odd_a = ssdei_mul(ssdei_set(SSDEI_A), odd_a);
+    odd_b = ssdei_mul(ssdei_set(SSDEI_B), odd_b);
     t[0] = ssdei_fma(product, d[0], ssdei_fma(sum, d[2], d[4]));
-    t[1] = ssdei_fma(ssdei_set(SSDEI_A), odd_a, even_a);
-    t[2] = ssdei_fma(ssdei_set(-SSDEI_A), odd_a, even_a);
-    t[3] = ssdei_fma(ssdei_set(SSDEI_B), odd_b, even_b);
-    t[4] = ssdei_fma(ssdei_set(-SSDEI_B), odd_b, even_b);
+    t[1] = ssdei_add(even_a, odd_a);
+    t[2] = ssdei_sub(even_a, odd_a);
+    t[3] = ssdei_add(even_b, odd_b);
+    t[4] = ssdei_sub(even_b, odd_b);
     t[5] = ssdei_fma(product, d[1], ssdei_fma(sum, d[3], d[5]));
 }
 
@@ -6128,6 +6128,8 @@ SSDEI_KERNEL void SSDEI_T(winograd_output)(const float *m, size_t point, size_t 
                                            const ssdei_epilogue *epilogue, float *y, size_t row, size_t pixel,
                                            size_t rows, size_t columns) {
     size_t c = 0;
+    for (; rows >= 4 && columns >= 4 && c + ssdei_width <= channels; c += ssdei_width)
+        SSDEI_T(winograd_output_part)(m, point, ssdei_width, epilogue, c, y, row, pixel, 4, 4);
     for (; c + ssdei_width <= channels; c += ssdei_width)
         SSDEI_T(winograd_output_part)(m, point, ssdei_width, epilogue, c, y, row, pixel, rows, columns);
     if (c < channels) SSDEI_T(winograd_output_part)(m, point, channels - c, epilogue, c, y, row, pixel, rows, columns);
