@@ -1463,9 +1463,10 @@ static void ssdei_weight_task(void *argument, size_t task) {
 
 enum {
     SSDEI_POINTS = 36,
-    SSDEI_BLOCK_TILES = 36, /* fewer read U too often, more push V and M out of the cache; 24 to 48 are close */
-    SSDEI_SUM_TILES = 48,   /* the same by weights, about: fewer read and write the sums too often */
-    SSDEI_MOST_TILES = 72,  /* of one block, where that spares packed weights or sums the way through memory */
+    SSDEI_BLOCK_TILES = 48,          /* fewer read U too often */
+    SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
+    SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72,           /* of one block, where that spares packed weights or sums the way through memory */
     SSDEI_GROUP_COLUMNS = 128
 };
 
@@ -1474,7 +1475,7 @@ typedef struct ssdei_winograd {
     size_t tiles_x, tiles_per_image, tiles;
     size_t block, blocks;             /* tiles that pass together */
     size_t panels, group, groups;     /* panels that pass together */
-    size_t depth_line, line_m;        /* floats from one tile of V, of M to the next */
+    size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
     size_t point_v, point_m, point_u; /* from one point to the next */
     size_t panel_u;                   /* from one panel of U to the next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
@@ -1503,6 +1504,11 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
     return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
 }
 
+/* Tiles of one block: few keep V and M in the second-level cache, many read U seldom. */
+static size_t ssdei_winograd_block(const ssdei_kernels *kernels, const ssdei_gather *g) {
+    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
+}
+
 /* For blocks of so many tiles. */
 static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows,
                                           size_t block) {
@@ -1521,15 +1527,15 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.block = block / kernels->tile_rows * kernels->tile_rows;
     w.blocks = ssdei_divide_up(w.tiles, w.block);
     w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    w.depth_line = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE + SSDEI_LINE;
-    w.point_v = w.block * w.depth_line + SSDEI_LINE;
+    w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
+    w.tile_v = SSDEI_POINTS * w.point_v + SSDEI_LINE;
     w.panel_u = g->depth * kernels->tile_columns + SSDEI_LINE;
     w.point_u = w.panels * w.panel_u;
     w.group =
         SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
     w.groups = ssdei_divide_up(w.panels, w.group);
-    w.line_m = w.group * kernels->tile_columns;
-    w.point_m = w.block * w.line_m + SSDEI_LINE;
+    w.point_m = w.group * kernels->tile_columns;
+    w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
     return w;
 }
 
@@ -1544,7 +1550,7 @@ typedef struct ssdei_winograd_space {
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
     size_t pointers = ssdei_round_floats((SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
-    size_t v = ssdei_round_floats(SSDEI_POINTS * w->point_v), m = ssdei_round_floats(SSDEI_POINTS * w->point_m);
+    size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
     memset(&space, 0, sizeof space);
     space.floats = pointers + v + m;
     if (!workspace) return space;
@@ -1556,7 +1562,7 @@ static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float
 
 static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1, SSDEI_MOST_TILES);
-    if (w.blocks > 1) w = ssdei_winograd_plan(kernels, g, 1, SSDEI_BLOCK_TILES);
+    if (w.blocks > 1) w = ssdei_winograd_plan(kernels, g, 1, ssdei_winograd_block(kernels, g));
     return ssdei_winograd_layout(&w, NULL).floats;
 }
 
@@ -1615,7 +1621,7 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, 
     }
 }
 
-/* M[36][count][line_m] of some panels, whose weights at the first point begin at u */
+/* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
 static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
     const ssdei_kernels *kernels = w->c.kernels;
@@ -1626,7 +1632,7 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, siz
             const float *packed = u + point * w->point_u + panel * w->panel_u;
             for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
                 size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, w->line_m, count,
+                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, w->tile_m, count,
                                columns, k > 0, NULL);
             }
         }
@@ -1644,7 +1650,7 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
     epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
     epilogue.residual = residual ? residual + at : NULL;
     epilogue.scale = w->c.scale;
-    w->c.run->nn->winograd_output(m, w->point_m, left < w->line_m ? left : w->line_m, &epilogue, w->c.out + at,
+    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, w->c.out + at,
                                   g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
 }
 
@@ -1654,8 +1660,7 @@ static void ssdei_winograd_task(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
     size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
-    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++)
-        space.rows[i] = space.v + (i < w->block ? i : 0) * w->depth_line;
+    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++) space.rows[i] = space.v + (i < w->block ? i : 0) * w->tile_v;
     ssdei_task_range(w->blocks * w->groups, 1, w->c.run->tasks, task, &begin, &end);
     for (unit = begin; unit < end; unit++) {
         size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
@@ -1663,11 +1668,11 @@ static void ssdei_winograd_task(void *argument, size_t task) {
         size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
         float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
         for (i = 0; i < count && block != transformed; i++)
-            ssdei_winograd_transform(w, first + i, space.v + i * w->depth_line);
+            ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
         transformed = block;
         if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
         ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
-        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->line_m);
+        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
     }
 }
 
@@ -1679,12 +1684,14 @@ static int ssdei_winograd_packs(const ssdei_convolution *c) {
 
 static void ssdei_winograd_convolve(const ssdei_convolution *c) {
     ssdei_winograd w =
-        ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows, c->weights ? SSDEI_MOST_TILES : SSDEI_BLOCK_TILES);
+        ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows,
+                            c->weights ? SSDEI_MOST_TILES : ssdei_winograd_block(c->kernels, &c->gather));
     w.c = *c;
     if (c->weights) {
         w.group = 1;
         w.groups = w.panels;
-        w.line_m = c->kernels->tile_columns;
+        w.point_m = c->kernels->tile_columns;
+        w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
         w.point_u = w.panel_u;
     }
     ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
@@ -1699,7 +1706,6 @@ static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels,
     ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows, SSDEI_MOST_TILES);
     w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
     w.block = ssdei_divide_up(w.tiles, w.blocks);
-    w.point_v = SSDEI_MOST_TILES * w.depth_line + SSDEI_LINE;
     w.point_m = SSDEI_MOST_TILES * kernels->tile_columns + SSDEI_LINE;
     w.point_sum = g->depth * kernels->tile_columns + SSDEI_LINE;
     return w;
@@ -1709,7 +1715,7 @@ static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels,
 static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const ssdei_gather *g) {
     ssdei_winograd w = ssdei_winograd_gradient_plan(kernels, g, 1);
     size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
-    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_POINTS * w.point_v) +
+    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
            ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
 }
 
@@ -1732,7 +1738,7 @@ static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
                 g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
                 w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
                 w->totals + i * g->columns + panel * columns);
-        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->depth_line);
+        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
     }
 }
 
@@ -1762,7 +1768,7 @@ static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel,
 static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w, size_t task) {
     const float **rows = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task)).rows;
     size_t i;
-    for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->depth_line;
+    for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->tile_v;
     return rows;
 }
 
@@ -1812,7 +1818,7 @@ static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const 
     w.weights = weights;
     w.sums = run->arena + run->packed_shared;
     w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
-    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_POINTS * w.point_v);
+    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
     w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
     memset(bias, 0, g->columns * sizeof *bias);
     for (block = 0; block < w.blocks; block++) {
