@@ -3917,7 +3917,10 @@ SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t off
 SSDEI_HELPER void SSDEI_T(transpose_square)(const float *from, size_t from_stride, float *to, size_t to_stride) {
     ssdei_v line[ssdei_width], next[ssdei_width];
     size_t i, stage;
-    SSDEI_UNROLL for (i = 0; i < ssdei_width; i++) line[i] = ssdei_load(from + i * from_stride);
+    SSDEI_UNROLL for (i = 0; i < ssdei_width; i++) {
+        line[i] = ssdei_load(from + i * from_stride);
+        ssdei_prefetch(from + i * from_stride + 2 * SSDEI_LINE);
+    }
     SSDEI_UNROLL for (stage = 1; stage < ssdei_width; stage *= 2) {
         SSDEI_UNROLL for (i = 0; 2 * i + 1 < ssdei_width; i++) {
             next[2 * i] = ssdei_zip_low(line[i], line[i + ssdei_width / 2]);
