@@ -3778,7 +3778,16 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
 #define SSDEI_PREFETCH_DEPTH 16 /* steps that packed floats are fetched before their use */
 
-/* One register tile of `tile`, of a constant height of which the first `rows` are stored. */
+/* The epilogue of n lanes at a column of the tile; `at` is their place in c. */
+SSDEI_HELPER ssdei_v SSDEI_T(finish)(ssdei_v x, const ssdei_epilogue *epilogue, size_t column, size_t at, size_t n) {
+    const float *bias = epilogue->bias, *residual = epilogue->residual;
+    int whole = n >= ssdei_width;
+    if (bias) x = ssdei_add(x, whole ? ssdei_load(bias + column) : ssdei_load_first(bias + column, n));
+    if (residual) x = ssdei_add(x, whole ? ssdei_load(residual + at) : ssdei_load_first(residual + at, n));
+    return ssdei_mul(x, ssdei_set(epilogue->scale));
+}
+
+/* One register tile of `tiles`, of a constant height of which the first `rows` are stored. */
 SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t depth, const float *const *a, size_t offset,
                                    const float *packed, float *c, size_t stride, size_t rows, size_t columns,
                                    int accumulate, const ssdei_epilogue *epilogue) {
@@ -3813,10 +3822,12 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
             }
         }
     }
-    if (!epilogue && rows >= height && columns == ssdei_tile_columns) { /* the usual case, without a test per vector */
+    if (rows >= height && columns == ssdei_tile_columns) {
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-                ssdei_store(c + r * stride + v * ssdei_width, sum[r][v]);
+                size_t column = v * ssdei_width, at = r * stride + column;
+                ssdei_v x = sum[r][v];
+                ssdei_store(c + at, epilogue ? SSDEI_T(finish)(x, epilogue, column, at, ssdei_width) : x);
             }
         }
         return;
@@ -3824,21 +3835,13 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             size_t column = v * ssdei_width, at = r * stride + column;
-            size_t left = columns > column ? columns - column : 0;
-            int whole = left >= ssdei_width;
             ssdei_v x = sum[r][v];
-            if (r >= rows || !left) continue;
-            if (epilogue) {
-                const float *bias = epilogue->bias ? epilogue->bias + column : NULL;
-                const float *residual = epilogue->residual ? epilogue->residual + at : NULL;
-                if (bias) x = ssdei_add(x, whole ? ssdei_load(bias) : ssdei_load_first(bias, left));
-                if (residual) x = ssdei_add(x, whole ? ssdei_load(residual) : ssdei_load_first(residual, left));
-                x = ssdei_mul(x, ssdei_set(epilogue->scale));
-            }
-            if (whole)
+            if (r >= rows || column >= columns) continue;
+            if (epilogue) x = SSDEI_T(finish)(x, epilogue, column, at, columns - column);
+            if (columns - column >= ssdei_width)
                 ssdei_store(c + at, x);
             else
-                ssdei_store_first(c + at, x, left);
+                ssdei_store_first(c + at, x, columns - column);
         }
     }
 }
