@@ -516,9 +516,11 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 /* Asks for a cache line that will be read, or written, some hundred cycles from now. */
 #if defined(__GNUC__) || defined(__clang__)
 #define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
+#define ssdei_prefetch_far(address) __builtin_prefetch(address, 0, 2)
 #define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
 #else
 #define ssdei_prefetch(address) ((void)(address))
+#define ssdei_prefetch_far(address) ((void)(address))
 #define ssdei_prefetch_write(address) ((void)(address))
 #endif
 
@@ -576,31 +578,39 @@ void ssdei_writer_abandon(ssdei_writer *writer);
 
 /* ---- kernels of one tier, filled in by >>kernels ---- */
 
-/* What a product does with its sums before it stores them: c = (sum + bias[column] +
-   residual[row][column]) * scale. Every pointer may be NULL. */
-typedef struct ssdei_epilogue {
-    const float *bias;
-    const float *residual; /* same leading dimension and origin as c */
+/* The one product that convolutions, linear layers and attention are made of, for one panel of columns:
+       c[row][column] = (start[row][column] + sum over q < taps, k < depth of a[row][q][offset + k] *
+                         packed[q * depth + k][column] + residual[row][column]) * scale
+   Rows of A are found through pointers, so that a 3x3 convolution needs no gathered copy: tap q of row r of a register
+   tile is at a[(tile * taps + q) * tile_rows + r]; those that fill up the last tile point anywhere readable. Sums run
+   over q, then k, in one chain of FMAs per element whatever the tile. */
+typedef struct ssdei_tiles {
+    size_t taps, depth;
+    const float *const *a;
+    size_t offset;
+    const float *packed; /* rows of tile_columns */
+    float *c;
+    size_t stride, rows, columns; /* columns <= tile_columns */
+    const float *start;           /* c to add to it; a bias, with start_stride 0; NULL: 0 */
+    size_t start_stride;
+    const float *residual; /* NULL: 0; stride as c */
     float scale;
-} ssdei_epilogue;
+    int cold; /* c is in no cache: it is fetched while the sums grow */
+} ssdei_tiles;
 
 typedef struct ssdei_kernels {
     ssde_tier tier;
     size_t width;     /* floats per vector */
     size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
-    /* c[rows, columns <= tile_columns] (+)= sum over taps q and k of a[q * tile_rows + r][offset + k] * packed[(q *
-       depth + k) * tile_columns + column], for the first tile_rows rows; the next have the next taps * tile_rows
-       pointers, and so on: the one product that convolutions, linear layers and attention are made of. Rows of A are
-       found through pointers, `offset` floats beyond them, so that a 3x3 convolution needs no gathered copy; those that
-       fill up the last tile point anywhere readable. Sums run over q, then k, in one chain of FMAs per element whatever
-       the tile. */
-    void (*tiles)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed, float *c,
-                  size_t stride, size_t rows, size_t columns, int accumulate, const ssdei_epilogue *epilogue);
+    void (*tiles)(const ssdei_tiles *work);
     /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
                   size_t rows, size_t columns, int accumulate);
+    /* to[(tile * count + p) * tile_rows + r] = a[p][tile * tile_rows + r], tiles that hold the first `depth` values: in
+       the order that `outer` reads them. Whole tiles must be readable. */
+    void (*interleave_rows)(size_t count, const float *const *a, size_t depth, float *to);
     /* to[column][row] = from[row][column] */
     void (*transpose)(const float *from, size_t from_stride, size_t rows, size_t columns, float *to, size_t to_stride);
     void (*exponential)(const float *x, float *y, size_t count);
@@ -623,8 +633,7 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
                 size_t columns, float *packed);
 /* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
-                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
-                   const ssdei_epilogue *epilogue);
+                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate);
 
 /* ---- vectors: the vocabulary that >>kernels are written in ----
    ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
@@ -1564,20 +1573,39 @@ size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t colu
     return ssdei_multiply(ssdei_multiply(panels, kernels->tile_columns), depth);
 }
 
+/* Row by row, as they lie in memory: b[k * row_stride + j] */
+static void ssdei_pack_rows(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t depth,
+                            size_t columns, float *packed) {
+    const size_t tile = kernels->tile_columns; /* a multiple of 4 */
+    size_t first, k, j;
+    for (k = 0; k < depth; k++, b += row_stride) {
+        for (first = 0; first < columns; first += tile) {
+            float *to = packed + first * depth + k * tile;
+            if (columns - first >= tile) {
+                for (j = 0; j < tile; j += 4) memcpy(to + j, b + first + j, 4 * sizeof *to);
+            } else {
+                memcpy(to, b + first, (columns - first) * sizeof *to);
+                memset(to + columns - first, 0, (tile - (columns - first)) * sizeof *to);
+            }
+        }
+    }
+}
+
 /* b[k * row_stride + j * column_stride] to packed[panel][k][tile_columns], zeros beyond the last column. */
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
                 size_t columns, float *packed) {
     const size_t tile = kernels->tile_columns;
     size_t first, k, j;
+    if (column_stride == 1) {
+        ssdei_pack_rows(kernels, b, row_stride, depth, columns, packed);
+        return;
+    }
     for (first = 0; first < columns; first += tile) {
         size_t width = columns - first < tile ? columns - first : tile;
         if (row_stride == 1) kernels->transpose(b + first * column_stride, column_stride, width, depth, packed, tile);
         for (k = 0; k < depth; k++, packed += tile) {
             const float *from = b + k * row_stride + first * column_stride;
-            if (column_stride == 1)
-                memcpy(packed, from, width * sizeof *packed);
-            else
-                for (j = 0; row_stride != 1 && j < width; j++) packed[j] = from[j * column_stride];
+            for (j = 0; row_stride != 1 && j < width; j++) packed[j] = from[j * column_stride];
             for (j = width; j < tile; j++) packed[j] = 0.0f;
         }
     }
@@ -1586,29 +1614,28 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
 /* c[rows, columns] (+)= a[rows, depth] times packed panels, on the calling thread. Each element is one chain of sums
    along depth, so rows and columns may be divided among calls as one likes. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
-                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate,
-                   const ssdei_epilogue *epilogue) {
-    const size_t tile_rows = kernels->tile_rows, tile_columns = kernels->tile_columns;
+                   size_t depth, size_t columns, float *c, size_t c_stride, int accumulate) {
+    const size_t most = SSDEI_PRODUCT_TILES * kernels->tile_rows, width = kernels->tile_columns;
     const float *pointers[SSDEI_PRODUCT_TILES * SSDEI_MAX_TILE_ROWS];
     size_t first, row, column, k;
-    for (first = 0; first < rows; first += SSDEI_PRODUCT_TILES * tile_rows) {
-        size_t end = rows - first < SSDEI_PRODUCT_TILES * tile_rows ? rows : first + SSDEI_PRODUCT_TILES * tile_rows;
-        for (row = first; row < first + SSDEI_PRODUCT_TILES * tile_rows; row++)
-            pointers[row - first] = a + (row < end ? row : first) * a_stride;
+    ssdei_tiles work;
+    memset(&work, 0, sizeof work);
+    work.taps = 1;
+    work.a = pointers;
+    work.stride = work.start_stride = c_stride;
+    work.scale = 1.0f;
+    for (first = 0; first < rows; first += most) {
+        work.rows = rows - first < most ? rows - first : most;
+        for (row = 0; row < most; row++) pointers[row] = a + (first + (row < work.rows ? row : 0)) * a_stride;
         for (k = 0; k < depth; k += SSDEI_PRODUCT_DEPTH) {
-            size_t part = depth - k < SSDEI_PRODUCT_DEPTH ? depth - k : (size_t)SSDEI_PRODUCT_DEPTH;
-            int last = k + part == depth;
-            for (column = 0; column < columns; column += tile_columns) {
-                size_t tile_width = columns - column < tile_columns ? columns - column : tile_columns;
-                ssdei_epilogue here;
-                if (epilogue && last) {
-                    here = *epilogue;
-                    if (here.bias) here.bias += column;
-                    if (here.residual) here.residual += first * c_stride + column;
-                }
-                kernels->tiles(1, part, pointers, k, packed + column * depth + k * tile_columns,
-                               c + first * c_stride + column, c_stride, end - first, tile_width, accumulate || k > 0,
-                               epilogue && last ? &here : NULL);
+            work.depth = depth - k < SSDEI_PRODUCT_DEPTH ? depth - k : (size_t)SSDEI_PRODUCT_DEPTH;
+            work.offset = k;
+            for (column = 0; column < columns; column += width) {
+                work.columns = columns - column < width ? columns - column : width;
+                work.packed = packed + column * depth + k * width;
+                work.c = c + first * c_stride + column;
+                work.start = accumulate || k > 0 ? work.c : NULL;
+                kernels->tiles(&work);
             }
         }
     }
@@ -2007,7 +2034,7 @@ static void ssdei_matmul_run(void *argument, size_t index) {
     size_t rows = task->rows - row < task->rows_per_task ? task->rows - row : task->rows_per_task;
     size_t columns = task->columns - column < task->columns_per_task ? task->columns - column : task->columns_per_task;
     ssdei_product(task->kernels, task->a + row * task->depth, task->depth, task->packed + column * task->depth, rows,
-                  task->depth, columns, task->c + row * task->columns + column, task->columns, 0, NULL);
+                  task->depth, columns, task->c + row * task->columns + column, task->columns, 0);
 }
 
 /* from[rows, columns] to to[columns, rows], sixteen columns at a time: a cache line of each row. */
@@ -3778,38 +3805,58 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
 #define SSDEI_PREFETCH_DEPTH 16 /* steps that packed floats are fetched before their use */
 
-/* The epilogue of n lanes at a column of the tile; `at` is their place in c. */
-SSDEI_HELPER ssdei_v SSDEI_T(finish)(ssdei_v x, const ssdei_epilogue *epilogue, size_t column, size_t at, size_t n) {
-    const float *bias = epilogue->bias, *residual = epilogue->residual;
-    int whole = n >= ssdei_width;
-    if (bias) x = ssdei_add(x, whole ? ssdei_load(bias + column) : ssdei_load_first(bias + column, n));
-    if (residual) x = ssdei_add(x, whole ? ssdei_load(residual + at) : ssdei_load_first(residual + at, n));
-    return ssdei_mul(x, ssdei_set(epilogue->scale));
+SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
+    return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
+}
+SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
+    if (n >= ssdei_width)
+        ssdei_store(p, v);
+    else
+        ssdei_store_first(p, v, n);
 }
 
-/* One register tile of `tiles`, of a constant height of which the first `rows` are stored. */
-SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t depth, const float *const *a, size_t offset,
-                                   const float *packed, float *c, size_t stride, size_t rows, size_t columns,
-                                   int accumulate, const ssdei_epilogue *epilogue) {
-    ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
-    size_t q, k, r, v;
+/* Stores a register tile's sums; the tile is at `row` of c, and the first rows x columns of it exist. */
+SSDEI_HELPER void SSDEI_T(tile_store)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
+                                      size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
+    int plain = !work->residual && work->scale == 1.0f;
+    size_t r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width, at = (row + r) * work->stride + column;
+            ssdei_v x = sum[r][v];
+            if (r >= rows || column >= columns) continue;
+            if (!plain) {
+                if (work->residual) x = ssdei_add(x, SSDEI_T(load_some)(work->residual + at, columns - column));
+                x = ssdei_mul(x, ssdei_set(work->scale));
+            }
+            SSDEI_T(store_some)(work->c + at, x, columns - column);
+        }
     }
-    if (accumulate) {
+}
+
+/* One register tile, of a constant height of which the first `rows` exist. */
+SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows) {
+    ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
+    const float *const *a = work->a + row * work->taps, *packed = work->packed, *start = work->start;
+    size_t depth = work->depth, columns = work->columns, q, k, r, v;
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width;
+            sum[r][v] = ssdei_set(0.0f);
+            if (start && r < rows && column < columns)
+                sum[r][v] = SSDEI_T(load_some)(start + (row + r) * work->start_stride + column, columns - column);
+        }
+    }
+    if (work->cold) {
         SSDEI_UNROLL for (r = 0; r < height; r++) {
-            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-                const float *from = c + r * stride + v * ssdei_width;
-                if (r >= rows || v * ssdei_width >= columns) continue;
-                sum[r][v] = columns - v * ssdei_width >= ssdei_width
-                                ? ssdei_load(from)
-                                : ssdei_load_first(from, columns - v * ssdei_width);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
+                ssdei_prefetch_write(work->c + (row + r) * work->stride + v);
             }
         }
     }
-    for (q = 0; q < taps; q++, a += ssdei_tile_rows) {
-        const float *row[ssdei_tile_rows];
-        SSDEI_UNROLL for (r = 0; r < height; r++) row[r] = a[r] + offset;
+    for (q = 0; q < work->taps; q++, a += ssdei_tile_rows) {
+        const float *from[ssdei_tile_rows];
+        SSDEI_UNROLL for (r = 0; r < height; r++) from[r] = a[r] + work->offset;
         for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
             ssdei_v b[ssdei_tile_vectors];
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
@@ -3817,54 +3864,28 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const size_t height, size_t taps, size_t dept
                 ssdei_prefetch(packed + v + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
             }
             SSDEI_UNROLL for (r = 0; r < height; r++) {
-                ssdei_v broadcast = ssdei_set(row[r][k]);
+                ssdei_v broadcast = ssdei_set(from[r][k]);
                 SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, b[v], sum[r][v]);
             }
         }
     }
-    if (rows >= height && columns == ssdei_tile_columns) {
-        SSDEI_UNROLL for (r = 0; r < height; r++) {
-            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-                size_t column = v * ssdei_width, at = r * stride + column;
-                ssdei_v x = sum[r][v];
-                ssdei_store(c + at, epilogue ? SSDEI_T(finish)(x, epilogue, column, at, ssdei_width) : x);
-            }
-        }
-        return;
-    }
-    SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width, at = r * stride + column;
-            ssdei_v x = sum[r][v];
-            if (r >= rows || column >= columns) continue;
-            if (epilogue) x = SSDEI_T(finish)(x, epilogue, column, at, columns - column);
-            if (columns - column >= ssdei_width)
-                ssdei_store(c + at, x);
-            else
-                ssdei_store_first(c + at, x, columns - column);
-        }
-    }
+    if (rows >= height && columns == ssdei_tile_columns) /* the usual case, without a test per vector */
+        SSDEI_T(tile_store)(work, height, row, height, ssdei_tile_columns, sum);
+    else
+        SSDEI_T(tile_store)(work, height, row, rows, columns, sum);
 }
 
-SSDEI_KERNEL void SSDEI_T(tiles)(size_t taps, size_t depth, const float *const *a, size_t offset, const float *packed,
-                                 float *c, size_t stride, size_t rows, size_t columns, int accumulate,
-                                 const ssdei_epilogue *epilogue) {
-    ssdei_epilogue here;
+SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *given) {
+    const ssdei_tiles work = *given; /* a copy, which no store can change */
     size_t row;
-    if (epilogue) here = *epilogue;
-    for (row = 0; row < rows; row += ssdei_tile_rows) {
-        size_t left = rows - row;
-        if (left > ssdei_tile_rows_medium) SSDEI_T(tile_of)
-        (ssdei_tile_rows, taps, depth, a, offset, packed, c, stride, left, columns, accumulate,
-         epilogue ? &here : NULL);
+    for (row = 0; row < work.rows; row += ssdei_tile_rows) {
+        size_t left = work.rows - row;
+        if (left > ssdei_tile_rows_medium)
+            SSDEI_T(tile_of)(&work, ssdei_tile_rows, row, left);
         else if (left > ssdei_tile_rows_low)
-            SSDEI_T(tile_of)(ssdei_tile_rows_medium, taps, depth, a, offset, packed, c, stride, left, columns,
-                             accumulate, epilogue ? &here : NULL);
-        else SSDEI_T(tile_of)(ssdei_tile_rows_low, taps, depth, a, offset, packed, c, stride, left, columns, accumulate,
-                              epilogue ? &here : NULL);
-        a += taps * ssdei_tile_rows;
-        c += ssdei_tile_rows * stride;
-        if (epilogue && here.residual) here.residual += ssdei_tile_rows * stride;
+            SSDEI_T(tile_of)(&work, ssdei_tile_rows_medium, row, left);
+        else
+            SSDEI_T(tile_of)(&work, ssdei_tile_rows_low, row, left);
     }
 }
 
@@ -3898,10 +3919,7 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
             size_t left = columns > column ? columns - column : 0;
             float *to = c + r * stride + column;
             if (r >= rows || !left) continue;
-            if (left >= ssdei_width)
-                ssdei_store(to, accumulate ? ssdei_add(ssdei_load(to), sum[r][v]) : sum[r][v]);
-            else
-                ssdei_store_first(to, accumulate ? ssdei_add(ssdei_load_first(to, left), sum[r][v]) : sum[r][v], left);
+            SSDEI_T(store_some)(to, accumulate ? ssdei_add(SSDEI_T(load_some)(to, left), sum[r][v]) : sum[r][v], left);
         }
     }
 }
@@ -3914,6 +3932,12 @@ SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t off
         SSDEI_T(outer_of)(ssdei_tile_rows_medium, count, a, offset, b, c, stride, rows, columns, accumulate);
     else
         SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns, accumulate);
+}
+
+SSDEI_KERNEL void SSDEI_T(interleave_rows)(size_t count, const float *const *a, size_t depth, float *to) {
+    size_t p, k;
+    for (p = 0; p < count; p++, to += ssdei_tile_rows)
+        for (k = 0; k < depth; k += ssdei_tile_rows) memcpy(to + k * count, a[p] + k, ssdei_tile_rows * sizeof *to);
 }
 
 /* Squares of vectors: interleaving line i with line i + width / 2, log2(width) times, transposes them. */
@@ -4060,9 +4084,10 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
     SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
 }
 
-static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,        ssdei_tile_rows,      ssdei_tile_columns,    SSDEI_T(tiles),
-    SSDEI_T(outer),           SSDEI_T(transpose), SSDEI_T(exponential), SSDEI_T(random_words), SSDEI_T(random_normal)};
+static const ssdei_kernels SSDEI_T(kernels) = {(ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,
+                                               ssdei_tile_columns,       SSDEI_T(tiles),        SSDEI_T(outer),
+                                               SSDEI_T(interleave_rows), SSDEI_T(transpose),    SSDEI_T(exponential),
+                                               SSDEI_T(random_words),    SSDEI_T(random_normal)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_PREFETCH_DEPTH

@@ -1030,6 +1030,13 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 
 /* ---- runs: structures ---- */
 
+/* What an output transform does with its sums before it stores them: (sum + bias[channel] + residual) scale. The
+   pointers may be NULL. */
+typedef struct ssdei_epilogue {
+    const float *bias, *residual;
+    float scale;
+} ssdei_epilogue;
+
 /* Rows top ... bottom - 1 and columns left ... right - 1 of a window, those that lie in the image. */
 typedef struct ssdei_window {
     size_t top, bottom, left, right;
@@ -1155,6 +1162,7 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function funct
     ssdei_share(run, index, run->rows, function);
 }
 
+static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
@@ -1165,7 +1173,14 @@ static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? 
    channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
    parity of the input pixel, since only taps of that parity reach it. */
 
-enum { SSDEI_MAX_TAPS = 9, SSDEI_CHUNK_TILES = 8, SSDEI_DEPTH_BLOCK = 256, SSDEI_GRADIENT_PIXELS = 256 };
+enum {
+    SSDEI_MAX_TAPS = 9,
+    SSDEI_CHUNK_TILES = 8,
+    SSDEI_DEPTH_BLOCK = 256,
+    SSDEI_GRADIENT_PIXELS = 256,
+    SSDEI_GRADIENT_CHANNELS = 240, /* whole register tiles of every tier */
+    SSDEI_GRADIENT_PANELS = 4
+};
 
 typedef struct ssdei_gather {
     size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
@@ -1218,9 +1233,9 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.out_x = parity_x;
     g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
     g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
-    for (ky = 0; ky < node->kernel; ky++) {
+    for (ky = node->kernel - 1; ky >= 0; ky--) {
         int y = parity_y + node->pad_before - ky;
-        for (kx = 0; kx < node->kernel; kx++) {
+        for (kx = node->kernel - 1; kx >= 0; kx--) {
             int x = parity_x + node->pad_before - kx;
             if (y % step || x % step) continue;
             g.tap_y[g.taps] = y / step;
@@ -1236,12 +1251,43 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
 static size_t ssdei_block_taps(size_t depth) { return depth >= SSDEI_DEPTH_BLOCK ? 1 : SSDEI_DEPTH_BLOCK / depth; }
 static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK ? depth : (size_t)SSDEI_DEPTH_BLOCK; }
 
-/* Floats of workspace one task needs: row coordinates, pointers, and a chunk of results. */
-static size_t ssdei_convolve_workspace(const ssdei_gather *g) {
-    size_t rows = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
-    size_t pointers = rows * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float);
-    return ssdei_round_floats(pointers) + ssdei_round_floats(rows * 4 * sizeof(int) / sizeof(float)) +
-           (g->out_step > 1 ? ssdei_round_floats(rows * g->columns) : 0);
+/* Few channels make short runs along the sum, of which each costs a tile new pointers: where a pixel's taps fit one
+   block, they are copied into one row, and the product has one tap. */
+static int ssdei_copies_rows(const ssdei_gather *g) {
+    return g->taps > 1 && (size_t)g->taps * g->depth <= SSDEI_DEPTH_BLOCK;
+}
+static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
+
+/* Where a grid pixel is: its image, its place in the input before taps are added, and in the output. */
+typedef struct ssdei_place {
+    int y, x;
+    int image, out; /* row number; pixel of the output tensor's row */
+} ssdei_place;
+
+/* A task's workspace for some pixels of a product. */
+typedef struct ssdei_chunk {
+    ssdei_place *pixels;
+    const float **pointers; /* to their taps */
+    float *rows;            /* copied taps */
+    float *aside;           /* results that are not stored in their places yet */
+    size_t floats;
+} ssdei_chunk;
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
+    size_t capacity = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
+    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_place) / sizeof(float));
+    size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
+    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
+    ssdei_chunk chunk;
+    memset(&chunk, 0, sizeof chunk);
+    chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
+    if (!workspace) return chunk;
+    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pointers = (const float **)(void *)(workspace + pixels);
+    chunk.rows = workspace + pixels + pointers;
+    chunk.aside = chunk.rows + rows;
+    return chunk;
 }
 
 typedef struct ssdei_convolution {
@@ -1259,12 +1305,6 @@ typedef struct ssdei_convolution {
     float weight_scale;
 } ssdei_convolution;
 
-/* Where a grid pixel is: its image, its place in the input before taps are added, and in the output. */
-typedef struct ssdei_place {
-    int y, x;
-    int image, out; /* row number; pixel of the output tensor's row */
-} ssdei_place;
-
 static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
     size_t per_image = g->grid_height * g->grid_width, i;
     size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
@@ -1281,44 +1321,90 @@ static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssde
     }
 }
 
+/* A tap of a pixel, or NULL where it lies in the padding. */
+static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pixel, size_t tap) {
+    const ssdei_gather *g = &c->gather;
+    int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
+    if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
+    return c->x + (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth;
+}
+
 /* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
    rows beyond count repeat the last. */
 static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
                         size_t channel, const float **pointers) {
-    const ssdei_gather *g = &c->gather;
     const float *zeros = c->run->arena + c->run->zeros;
-    size_t tile_rows = c->kernels->tile_rows, tiles = (count + tile_rows - 1) / tile_rows, tile, q, r;
+    size_t tile_rows = c->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
     for (tile = 0; tile < tiles; tile++) {
-        for (q = 0; q < taps; q++) {
-            int tap_y = g->tap_y[first + q], tap_x = g->tap_x[first + q];
-            for (r = 0; r < tile_rows; r++) {
-                size_t row = tile * tile_rows + r;
-                const ssdei_place *pixel = &pixels[row < count ? row : count - 1];
-                int y = pixel->y + tap_y, x = pixel->x + tap_x;
-                int inside = y >= 0 && x >= 0 && y < (int)g->height && x < (int)g->width;
-                size_t at =
-                    (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth + channel;
-                *pointers++ = inside ? c->x + at : zeros;
+        for (q = first; q < first + taps; q++) {
+            for (r = tile * tile_rows; r < (tile + 1) * tile_rows; r++) {
+                const float *tap = ssdei_tap(c, &pixels[r < count ? r : count - 1], q);
+                *pointers++ = tap ? tap + channel : zeros;
             }
         }
     }
 }
 
-/* One block along the sum, for a chunk of pixels: every panel of columns, every tile of rows. */
-static void ssdei_convolve_block(const ssdei_convolution *c, const float *const *pointers, size_t count, size_t taps,
-                                 size_t depth, size_t sum_from, size_t sum_total, float *to, const float *residual,
-                                 int accumulate, int last) {
-    const ssdei_kernels *kernels = c->kernels;
-    size_t columns = c->gather.columns, tile_columns = kernels->tile_columns, panel;
-    ssdei_epilogue epilogue;
-    epilogue.scale = c->scale;
-    for (panel = 0; panel * tile_columns < columns; panel++) {
-        const float *packed = c->packed + (panel * sum_total + sum_from) * tile_columns;
-        size_t column = panel * tile_columns, width = columns - column < tile_columns ? columns - column : tile_columns;
-        epilogue.bias = c->bias ? c->bias + column : NULL;
-        epilogue.residual = residual ? residual + column : NULL;
-        kernels->tiles(taps, depth, pointers, 0, packed, to + column, columns, count, width, accumulate,
-                       last ? &epilogue : NULL);
+/* Taps from `first` on that are neighbours in one line of the image. */
+static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
+    size_t run = 1;
+    while (first + run < (size_t)g->taps && g->tap_y[first + run] == g->tap_y[first] &&
+           g->tap_x[first + run] == g->tap_x[first] + (int)run)
+        run++;
+    return run;
+}
+
+/* rows[count][taps][depth], ssdei_row_floats from one to the next. A run of taps is copied four floats at a time, those
+   too many overwritten by the next; one that meets the border, tap by tap. */
+static void ssdei_copy_rows(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, float *rows) {
+    const ssdei_gather *g = &c->gather;
+    size_t row_floats = ssdei_row_floats(g), depth = g->depth, p, q, i, run;
+    for (q = 0; q < (size_t)g->taps; q += run) {
+        float *to = rows + q * depth;
+        run = ssdei_tap_run(g, q);
+        for (p = 0; p < count; p++, to += row_floats) {
+            int y = pixels[p].y + g->tap_y[q], x = pixels[p].x + g->tap_x[q];
+            if (y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width) {
+                const float *from =
+                    c->x + (((size_t)pixels[p].image * g->height + (size_t)y) * g->width + (size_t)x) * depth;
+                for (i = 0; i < run * depth; i += 4) memcpy(to + i, from + i, 4 * sizeof *to);
+            } else {
+                for (i = 0; i < run; i++) {
+                    const float *from = ssdei_tap(c, &pixels[p], q + i);
+                    if (from)
+                        memcpy(to + i * depth, from, depth * sizeof *to);
+                    else
+                        memset(to + i * depth, 0, depth * sizeof *to);
+                }
+            }
+        }
+    }
+}
+
+/* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
+   of the first. The last block fetches, panel by panel, the pixels that the next chunk is the first to read, and what
+   it writes. */
+static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_chunk *chunk, const ssdei_tiles *first,
+                                 int last) {
+    const ssdei_gather *g = &c->gather;
+    size_t columns = g->columns, tile_columns = c->kernels->tile_columns,
+           panels = ssdei_divide_up(columns, tile_columns);
+    size_t share = ssdei_divide_up(first->rows * g->depth, panels), panel, i;
+    const ssdei_place *end = &chunk->pixels[first->rows - 1];
+    const float *ahead =
+        c->x +
+        (((size_t)end->image * g->height + (size_t)end->y + (g->taps > 1)) * g->width + (size_t)end->x) * g->depth;
+    ssdei_tiles work = *first;
+    work.cold = last;
+    for (panel = 0; panel < panels; panel++) {
+        size_t column = panel * tile_columns;
+        work.packed = first->packed + column * (size_t)g->taps * g->depth;
+        work.c = first->c + column;
+        work.columns = columns - column < tile_columns ? columns - column : tile_columns;
+        work.start = first->start ? first->start + column : NULL;
+        work.residual = first->residual ? first->residual + column : NULL;
+        for (i = 0; last && i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
+        c->kernels->tiles(&work);
     }
 }
 
@@ -1336,32 +1422,60 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
     }
 }
 
-static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
+/* By blocks of taps and channels: sums begin with work->start, and go on with c. */
+static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = &c->gather;
-    size_t capacity = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
-    const float **pointers = (const float **)(void *)workspace;
-    ssdei_place *pixels = (ssdei_place *)(void *)(workspace + ssdei_round_floats(capacity * SSDEI_MAX_TAPS *
-                                                                                 sizeof *pointers / sizeof(float)));
-    float *aside = (float *)(void *)pixels + ssdei_round_floats(capacity * sizeof *pixels / sizeof(float));
-    int direct = g->out_step == 1, started = 0;
-    float *to = direct ? c->out + first * g->columns : aside;
-    const float *residual = c->residual ? c->residual + first * g->columns : NULL;
-    size_t taps_step = ssdei_block_taps(g->depth), depth_step = ssdei_block_depth(g->depth);
-    size_t total = (size_t)g->taps * g->depth, tap, channel;
-    ssdei_locate(g, first, count, pixels);
-    for (tap = 0; tap < (size_t)g->taps; tap += taps_step) {
-        size_t taps = (size_t)g->taps - tap < taps_step ? (size_t)g->taps - tap : taps_step;
-        for (channel = 0; channel < g->depth; channel += depth_step) {
-            size_t depth = g->depth - channel < depth_step ? g->depth - channel : depth_step;
-            int last = tap + taps == (size_t)g->taps && channel + depth == g->depth;
-            ssdei_point(c, pixels, count, tap, taps, channel, pointers);
-            ssdei_convolve_block(c, pointers, count, taps, depth, tap * g->depth + channel, total, to, residual,
-                                 started || (direct && c->accumulate), last);
-            started = 1;
+    size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
+    for (tap = 0; tap < all; tap += taps) {
+        work->taps = all - tap < taps ? all - tap : taps;
+        for (channel = 0; channel < g->depth; channel += depth) {
+            int last = tap + work->taps == all && channel + depth >= g->depth;
+            work->depth = g->depth - channel < depth ? g->depth - channel : depth;
+            work->packed = c->packed + (tap * g->depth + channel) * c->kernels->tile_columns;
+            work->residual = last && c->residual ? c->residual + (work->c - c->out) : NULL;
+            work->scale = last ? c->scale : 1.0f;
+            ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
+            ssdei_convolve_block(c, chunk, work, last);
+            work->start = work->c;
+            work->start_stride = work->stride;
         }
     }
-    if (!g->taps) memset(to, 0, (direct && c->accumulate ? 0 : count * g->columns) * sizeof *to);
-    if (!direct) ssdei_scatter(c, pixels, count, aside);
+}
+
+/* In one block of copied rows. */
+static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
+    const ssdei_gather *g = &c->gather;
+    size_t row_floats = ssdei_row_floats(g), rows = SSDEI_CHUNK_TILES * c->kernels->tile_rows, i;
+    ssdei_copy_rows(c, chunk->pixels, work->rows, chunk->rows);
+    for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
+    work->taps = 1;
+    work->depth = (size_t)g->taps * g->depth;
+    work->packed = c->packed;
+    work->residual = c->residual ? c->residual + (work->c - c->out) : NULL;
+    work->scale = c->scale;
+    ssdei_convolve_block(c, chunk, work, 1);
+}
+
+static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
+    const ssdei_gather *g = &c->gather;
+    ssdei_chunk chunk = ssdei_chunk_layout(g, workspace);
+    int direct = g->out_step == 1, accumulate = direct && c->accumulate;
+    ssdei_tiles work;
+    memset(&work, 0, sizeof work);
+    work.a = chunk.pointers;
+    work.c = direct ? c->out + first * g->columns : chunk.aside;
+    work.stride = g->columns;
+    work.rows = count;
+    work.start = accumulate ? work.c : c->bias;
+    work.start_stride = accumulate ? work.stride : 0;
+    ssdei_locate(g, first, count, chunk.pixels);
+    if (!g->taps && !accumulate)
+        memset(work.c, 0, count * g->columns * sizeof *work.c);
+    else if (ssdei_copies_rows(g))
+        ssdei_convolve_rows(c, &chunk, &work);
+    else
+        ssdei_convolve_taps(c, &chunk, &work);
+    if (!direct) ssdei_scatter(c, chunk.pixels, count, chunk.aside);
 }
 
 static void ssdei_convolve_task(void *argument, size_t task) {
@@ -1391,68 +1505,117 @@ static void ssdei_pack_panel(const ssdei_convolution *c, size_t panel) {
 }
 
 /* ---- products: gradient by weights ----
-   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap and one panel of
-   output channels; it owns its part of dW and sums pixels in order, so that threads change nothing. */
+   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap, a block of its
+   input channels and one panel of output channels; it owns its part of dW and sums pixels in order, so that threads
+   change nothing. Where pixels' taps are copied into rows, these are one tap. */
 
 typedef struct ssdei_weight_work {
     ssdei_convolution c;
     const float *gradient;
     float *weights;
-    size_t panels;
+    double *bias;       /* sums of dy, whole panels */
+    size_t taps, depth; /* of which units are made */
+    size_t blocks, panels;
 } ssdei_weight_work;
 
-static size_t ssdei_weight_workspace(void) {
-    size_t pixels = SSDEI_GRADIENT_PIXELS;
-    return ssdei_round_floats(pixels * sizeof(float *) / sizeof(float)) +
-           ssdei_round_floats(pixels * sizeof(ssdei_place) / sizeof(float)) +
-           ssdei_round_floats(pixels * SSDEI_MAX_TILE_COLUMNS);
+/* A task's workspace for some pixels. */
+typedef struct ssdei_weight_chunk {
+    ssdei_place *pixels;
+    const float **pointers;
+    float *packed; /* dy, times scale */
+    float *rows;   /* copied taps */
+    float *x;      /* a block of a tap, in the order that outer products read it */
+    size_t floats;
+} ssdei_weight_chunk;
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_weight_chunk ssdei_weight_layout(const ssdei_kernels *kernels, const ssdei_gather *g, float *workspace) {
+    size_t count = SSDEI_GRADIENT_PIXELS;
+    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_place) / sizeof(float));
+    size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
+    size_t packed = ssdei_packed_size(kernels, count, g->columns);
+    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
+    ssdei_weight_chunk chunk;
+    memset(&chunk, 0, sizeof chunk);
+    chunk.floats = pixels + pointers + packed + rows + count * (SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
+    if (!workspace) return chunk;
+    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pointers = (const float **)(void *)(workspace + pixels);
+    chunk.packed = workspace + pixels + pointers;
+    chunk.rows = chunk.packed + packed;
+    chunk.x = chunk.rows + rows;
+    return chunk;
 }
 
-static void ssdei_weight_chunk(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
-                               float *workspace) {
+/* Points at channels first ... of a tap of every pixel, as outer products read them; returns the distance from one
+   register tile's channels to the next's. Where several panels read them they lie in that order: a register tile's of
+   all pixels together, since those of pixels as they are share but a few cache sets. */
+static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size_t first, size_t channels, size_t count,
+                                 const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
-    const ssdei_gather *g = &c->gather;
-    const ssdei_kernels *kernels = c->kernels;
-    const float *zeros = c->run->arena + c->run->zeros;
-    const float **pointers = (const float **)(void *)workspace;
-    ssdei_place *pixels = (ssdei_place *)(void *)(workspace + ssdei_round_floats(SSDEI_GRADIENT_PIXELS *
-                                                                                 sizeof *pointers / sizeof(float)));
-    float *packed =
-        (float *)(void *)pixels + ssdei_round_floats(SSDEI_GRADIENT_PIXELS * sizeof *pixels / sizeof(float));
-    size_t unit, packed_panel = SSDEI_NOWHERE, p, channel;
-    ssdei_locate(g, first, count, pixels);
+    size_t tile_rows = c->kernels->tile_rows, p;
+    for (p = 0; p < count; p++) {
+        const float *x = ssdei_copies_rows(&c->gather) ? chunk->rows + p * ssdei_row_floats(&c->gather)
+                                                       : ssdei_tap(c, &chunk->pixels[p], tap);
+        chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
+    }
+    if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
+    c->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
+    for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
+    return count * tile_rows;
+}
+
+static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
+                                const ssdei_weight_chunk *chunk) {
+    const ssdei_convolution *c = &work->c;
+    size_t all = c->gather.columns, tile_rows = c->kernels->tile_rows, tile_columns = c->kernels->tile_columns;
+    size_t unit, row, next = 0;
+    ssdei_locate(&c->gather, first, count, chunk->pixels);
+    if (ssdei_copies_rows(&c->gather)) ssdei_copy_rows(c, chunk->pixels, count, chunk->rows);
+    ssdei_pack(c->kernels, work->gradient + first * all, all, 1, count, all, chunk->packed);
+    if (c->scale != 1.0f)
+        c->run->nn->multiply_add(chunk->packed, c->scale, work->panels * count * tile_columns, 0, chunk->packed);
     for (unit = begin; unit < end; unit++) {
-        size_t panel = unit / (size_t)g->taps, tap = unit % (size_t)g->taps, column = panel * kernels->tile_columns;
-        size_t columns = g->columns - column < kernels->tile_columns ? g->columns - column : kernels->tile_columns;
-        if (panel != packed_panel) {
-            ssdei_pack(kernels, work->gradient + first * g->columns + column, g->columns, 1, count, columns, packed);
-            packed_panel = panel;
-        }
-        for (p = 0; p < count; p++) {
-            int y = pixels[p].y + g->tap_y[tap], x = pixels[p].x + g->tap_x[tap];
-            int inside = y >= 0 && x >= 0 && y < (int)g->height && x < (int)g->width;
-            size_t at = (((size_t)pixels[p].image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth;
-            pointers[p] = inside ? c->x + at : zeros;
-        }
-        for (channel = 0; channel < g->depth; channel += kernels->tile_rows) {
-            size_t rows = g->depth - channel < kernels->tile_rows ? g->depth - channel : kernels->tile_rows;
-            kernels->outer(count, pointers, channel, packed,
-                           work->weights + (tap * g->depth + channel) * g->columns + column, g->columns, rows, columns,
-                           1);
-        }
+        size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
+        size_t tap = unit / work->panels / work->blocks, channel = block * SSDEI_GRADIENT_CHANNELS;
+        size_t columns = all - column < tile_columns ? all - column : tile_columns;
+        size_t channels = work->depth - channel;
+        float *to = work->weights + (tap * work->depth + channel) * all + column;
+        const float *packed = chunk->packed + column * count;
+        if (channels > SSDEI_GRADIENT_CHANNELS) channels = SSDEI_GRADIENT_CHANNELS;
+        if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
+        if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
+        for (row = 0; row < channels; row += tile_rows)
+            c->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
+                              channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
     }
 }
 
 static void ssdei_weight_task(void *argument, size_t task) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
     const ssdei_gather *g = &work->c.gather;
-    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, chunk = SSDEI_GRADIENT_PIXELS, begin, end,
-           first;
-    ssdei_task_range(work->panels * (size_t)g->taps, 1, work->c.run->tasks, task, &begin, &end);
-    if (begin == end) return;
-    for (first = 0; first < pixels; first += chunk)
-        ssdei_weight_chunk(work, first, pixels - first < chunk ? pixels - first : chunk, begin, end,
-                           ssdei_workspace(work->c.run, task));
+    ssdei_weight_chunk chunk = ssdei_weight_layout(work->c.kernels, g, ssdei_workspace(work->c.run, task));
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
+    ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
+    for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
+        ssdei_weight_pixels(work, first,
+                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : SSDEI_GRADIENT_PIXELS, begin, end,
+                            &chunk);
+}
+
+/* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    const ssdei_gather *g = &c->gather;
+    ssdei_weight_work work;
+    work.c = *c;
+    work.gradient = dy;
+    work.weights = weights;
+    work.bias = bias;
+    work.taps = ssdei_copies_rows(g) ? 1 : (size_t)g->taps;
+    work.depth = ssdei_copies_rows(g) ? (size_t)g->taps * g->depth : g->depth;
+    work.blocks = ssdei_divide_up(work.depth, SSDEI_GRADIENT_CHANNELS);
+    work.panels = ssdei_divide_up(g->columns, c->kernels->tile_columns);
+    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
 }
 
 /* ---- products: Winograd's F(4x4, 3x3) ----
@@ -1485,18 +1648,17 @@ typedef struct ssdei_winograd {
     const float *gradient;
 } ssdei_winograd;
 
-static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
-
 /* A product by Winograd needs all nine taps at stride 1. */
 static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
 
-/* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 5
-   columns of the product. Small maps waste what their last tiles hang over. */
+/* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
+   columns of the product, a register tile's coming and going as 6 channels. Small maps waste what their last tiles hang
+   over. */
 static int ssdei_winograd_pays(const ssdei_gather *g) {
     double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
     double depth = (double)g->depth, columns = (double)g->columns;
     double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
-    return (double)SSDEI_POINTS * tiles * (depth * columns + 5.0 * (depth + columns)) < direct;
+    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * columns + 8.0 * (depth + columns)) < direct;
 }
 
 static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
@@ -1624,16 +1786,25 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, 
 /* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
 static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
-    const ssdei_kernels *kernels = w->c.kernels;
-    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, point, panel, k;
+    size_t depth = w->c.gather.depth, columns = w->c.kernels->tile_columns, point, panel, k;
+    ssdei_tiles work;
+    memset(&work, 0, sizeof work);
+    work.taps = 1;
+    work.a = space->rows;
+    work.stride = work.start_stride = w->tile_m;
+    work.rows = count;
+    work.columns = columns;
+    work.scale = 1.0f;
     for (point = 0; point < SSDEI_POINTS; point++) {
-        float *m = space->m + point * w->point_m;
-        for (panel = 0; panel < panels; panel++, m += columns) {
+        for (panel = 0; panel < panels; panel++) {
             const float *packed = u + point * w->point_u + panel * w->panel_u;
+            work.c = space->m + point * w->point_m + panel * columns;
             for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
-                size_t part = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                kernels->tiles(1, part, space->rows, point * w->point_v + k, packed + k * columns, m, w->tile_m, count,
-                               columns, k > 0, NULL);
+                work.depth = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
+                work.offset = point * w->point_v + k;
+                work.packed = packed + k * columns;
+                work.start = k > 0 ? work.c : NULL;
+                w->c.kernels->tiles(&work);
             }
         }
     }
@@ -1806,21 +1977,19 @@ static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
     }
 }
 
-/* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts scale times. */
-static void ssdei_winograd_gradient(ssde_run *run, const ssdei_gather *g, const float *x, const float *dy, float scale,
-                                    float *weights, double *bias) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(run->kernels, g->columns), g, run->rows);
+/* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    const ssde_run *run = c->run;
+    const ssdei_gather *g = &c->gather;
+    ssdei_winograd w = ssdei_winograd_gradient_plan(c->kernels, g, run->rows);
     size_t panels = SSDEI_POINTS * w.panels, block;
-    w.c.run = run;
-    w.c.x = x;
-    w.c.scale = scale;
+    w.c = *c;
     w.gradient = dy;
     w.weights = weights;
     w.sums = run->arena + run->packed_shared;
     w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
     w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
     w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
-    memset(bias, 0, g->columns * sizeof *bias);
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
@@ -1842,7 +2011,7 @@ static size_t ssdei_gather_packed_size(const ssde_run *run, const ssdei_gather *
 
 static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g) {
     const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
-    if (!ssdei_use_winograd(run, g)) return ssdei_convolve_workspace(g);
+    if (!ssdei_use_winograd(run, g)) return ssdei_chunk_layout(g, NULL).floats;
     return ssdei_max(ssdei_winograd_workspace(kernels, g), 9 * SSDEI_TRANSPOSED * kernels->tile_columns);
 }
 
@@ -1931,25 +2100,6 @@ static void ssdei_conv_backward_input(ssde_run *run, int index) {
     }
 }
 
-static void ssdei_conv_bias_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], row;
-    (void)task;
-    for (row = begin; row < end; row++) {
-        double *sum = ssdei_shared(run) + row * channels;
-        memset(sum, 0, channels * sizeof *sum);
-        run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, node->count / channels, channels, sum);
-    }
-}
-
-/* dW and db carry the node's scale */
-static void ssdei_conv_scale_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *gradient = ssdei_gradient(run, index) + begin * node->count;
-    (void)task;
-    run->nn->multiply_add(gradient, (float)node->scale, (end - begin) * node->count, 0, gradient);
-}
-
 static void ssdei_conv_residual_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t at = begin * node->count;
@@ -1968,30 +2118,25 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
     }
 }
 
+/* dW and db carry the node's scale */
 static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
-    ssdei_weight_work work;
     float *weights = ssdei_weight_gradient(run, node->parameter);
-    size_t biases = 1; /* rows of sums */
+    double *bias = ssdei_shared(run);
+    ssdei_convolution c;
     if (!weights) return;
-    work.c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    if (ssdei_use_winograd(run, &work.c.gather)) {
-        ssdei_winograd_gradient(run, &work.c.gather, ssdei_value(run, node->input[0]), ssdei_gradient(run, index),
-                                (float)node->scale, weights, ssdei_shared(run));
-    } else {
-        work.c.run = run;
-        work.c.kernels = ssdei_kernels_narrow(run->kernels, work.c.gather.columns);
-        work.c.x = ssdei_value(run, node->input[0]);
-        work.gradient = ssdei_gradient(run, index);
-        work.weights = weights;
-        work.panels = ssdei_divide_up(node->shape[2], work.c.kernels->tile_columns);
-        if (node->scale != 1.0) ssdei_over_rows(run, index, ssdei_conv_scale_rows);
-        ssdei_parallel_for(run->context, run->tasks, ssdei_weight_task, &work);
-        ssdei_over_rows(run, index, ssdei_conv_bias_rows);
-        biases = run->rows;
-    }
-    ssdei_add_rows(ssdei_shared(run), biases, node->shape[2], node->shape[2],
-                   ssdei_weight_gradient(run, node->parameter + 1));
+    memset(&c, 0, sizeof c);
+    c.run = run;
+    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
+    c.kernels = ssdei_kernels_narrow(run->kernels, c.gather.columns);
+    c.x = ssdei_value(run, node->input[0]);
+    c.scale = (float)node->scale;
+    memset(bias, 0, ssdei_packed_size(c.kernels, 1, node->shape[2]) * sizeof *bias);
+    if (ssdei_use_winograd(run, &c.gather))
+        ssdei_winograd_gradient(&c, ssdei_gradient(run, index), weights, bias);
+    else
+        ssdei_direct_gradient(&c, ssdei_gradient(run, index), weights, bias);
+    ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
 /* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
@@ -2252,7 +2397,7 @@ static ssdei_attention ssdei_attention_open(const ssde_run *run, const ssdei_nod
 static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
     size_t i;
     ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
-                  space->stride, 0, NULL);
+                  space->stride, 0);
     for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
 }
 
@@ -2271,7 +2416,7 @@ static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begi
         }
         ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
         ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
-                      ssdei_value(run, index) + at, channels, 0, NULL);
+                      ssdei_value(run, index) + at, channels, 0);
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
@@ -2306,14 +2451,13 @@ static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei
     if (ssdei_wants(run, node->input[2]))
         ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
     if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
-    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0,
-                  NULL);
+    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
     for (i = 0; i < rows; i++)
         run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
                                   space->slopes + i * space->stride);
     if (ssdei_wants(run, node->input[0]))
         ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
-                      ssdei_gradient(run, node->input[0]) + at, channels, 1, NULL);
+                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
     if (ssdei_wants(run, node->input[1]))
         ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
 }
@@ -2738,9 +2882,11 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
         for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
             floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
         if (run->mode == SSDE_RUN_TRAIN)
-            floats = ssdei_max(floats, ssdei_use_winograd(run, &forward)
-                                           ? ssdei_winograd_gradient_workspace(run->kernels, &forward)
-                                           : ssdei_weight_workspace());
+            floats = ssdei_max(
+                floats,
+                ssdei_use_winograd(run, &forward)
+                    ? ssdei_winograd_gradient_workspace(run->kernels, &forward)
+                    : ssdei_weight_layout(ssdei_kernels_narrow(run->kernels, forward.columns), &forward, NULL).floats);
     } else if (node->operation == SSDEI_OPERATION_group_norm) {
         floats = ssdei_norm_workspace(channels);
     } else if (node->operation == SSDEI_OPERATION_add) {
@@ -2829,7 +2975,9 @@ static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached
         const ssdei_node *node = &net->nodes[i];
         workspace = ssdei_max(workspace, ssdei_node_workspace(run, node));
         widest = ssdei_max(widest, node->shape[2]);
-        if (node->operation == SSDEI_OPERATION_conv || node->operation == SSDEI_OPERATION_group_norm)
+        if (node->operation == SSDEI_OPERATION_conv)
+            shared = ssdei_max(shared, 2 * (node->shape[2] + SSDEI_MAX_TILE_COLUMNS));
+        if (node->operation == SSDEI_OPERATION_group_norm)
             shared = ssdei_max(shared, ssdei_multiply(run->max_rows, 4 * node->shape[2]));
     }
     if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || shared > SIZE_MAX / 16) {
@@ -5727,16 +5875,6 @@ enum { SSDEI_T(chains) = 4 };
 /* Vectors of channels whose sums grow side by side. */
 enum { SSDEI_T(block_vectors) = ssdei_width < 16 ? 4 : 2 };
 
-/* Loads lanes of which the last may be missing. */
-SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
-    return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
-}
-SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
-    if (n >= ssdei_width)
-        ssdei_store(p, v);
-    else
-        ssdei_store_first(p, v, n);
-}
 SSDEI_HELPER void SSDEI_T(add_lanes)(ssdei_v v, size_t n, double *sum) {
     float lanes[ssdei_width];
     size_t i;

@@ -18,7 +18,8 @@
     X(tensor_unary)                     \
     X(tensor_reduce)                    \
     X(tensor_matmul)                    \
-    X(tensor_product_epilogue)          \
+    X(tensor_product_tiles)             \
+    X(tensor_product_deep)              \
     X(tensor_arguments)                 \
     X(npy_round_trip)                   \
     X(npy_types)                        \
@@ -697,44 +698,95 @@ static void test_tensor_matmul(void) {
     }
 }
 
-/* The product that linear layers use: accumulation, bias, residual and scale, applied once however deep the sum. */
-static void test_tensor_product_epilogue(void) {
-    enum { M = 29, K = 600, N = 45, STRIDE = 50 };
-    static float a[M * K], b[K * N], c[M * STRIDE], residual[M * STRIDE], expected[M * STRIDE], bias[N];
+/* The product that convolutions and linear layers use: several taps, sums that begin with c, with a bias or with
+   nothing, residual and scale, at the tier's register tiles and what is left over. */
+static void test_tensor_product_tiles(void) {
+    enum { M = 29, K = 41, N = 45, TAPS = 3, STRIDE = 50, OFFSET = 2, WIDE = OFFSET + K };
+    static float a[TAPS * M * WIDE], b[TAPS * K * N], c[M * STRIDE], residual[M * STRIDE], expected[M * STRIDE],
+        bias[N];
+    const float *pointers[(M + SSDEI_MAX_TILE_ROWS) * TAPS];
     ssde_context context;
-    int tier = 0;
-    size_t i, j, p;
-    for (i = 0; i < M * K; i++) a[i] = core_number(i);
-    for (i = 0; i < K * N; i++) b[i] = core_number(i + 99);
+    int tier = 0, start, ends;
+    size_t i, j, p, q;
+    for (i = 0; i < TAPS * M * WIDE; i++) a[i] = core_number(i);
+    for (i = 0; i < TAPS * K * N; i++) b[i] = core_number(i + 99);
     for (i = 0; i < M * STRIDE; i++) residual[i] = core_number(i + 31) * 9.0f;
     for (i = 0; i < N; i++) bias[i] = core_number(i + 77) * 9.0f;
     while (core_next_tier(&tier, &context)) {
         const ssdei_kernels *kernels = ssdei_kernels_for(&context);
-        float *packed = (float *)malloc(ssdei_packed_size(kernels, K, N) * sizeof *packed);
-        ssdei_epilogue epilogue;
-        ssdei_pack(kernels, b, 1, K, K, N, packed); /* the transpose of b[N, K]: beyond column N all is 0 */
-        for (p = 0; p < ssdei_packed_size(kernels, K, N); p++) {
-            size_t panel = p / (K * kernels->tile_columns), k = p / kernels->tile_columns % K;
-            j = panel * kernels->tile_columns + p % kernels->tile_columns;
-            CHECK(packed[p] == (j < N ? b[j * K + k] : 0.0f));
+        size_t width = kernels->tile_columns, height = kernels->tile_rows;
+        float *packed = (float *)malloc(ssdei_packed_size(kernels, TAPS * K, N) * sizeof *packed);
+        ssdei_pack(kernels, b, 1, TAPS * K, TAPS * K, N, packed); /* the transpose of b[N, TAPS K] */
+        for (p = 0; p < ssdei_packed_size(kernels, TAPS * K, N); p++) {
+            size_t k = p / width % (TAPS * K);
+            j = p / (TAPS * K * width) * width + p % width; /* beyond column N all is 0 */
+            CHECK(packed[p] == (j < N ? b[j * TAPS * K + k] : 0.0f));
             packed[p] = NAN;
         }
-        ssdei_pack(kernels, b, N, 1, K, N, packed);
-        for (p = 0; p < ssdei_packed_size(kernels, K, N); p++) CHECK(!isnan(packed[p]));
-        epilogue.bias = bias;
-        epilogue.residual = residual;
-        epilogue.scale = 0.5f;
-        for (i = 0; i < M * STRIDE; i++) expected[i] = c[i] = core_number(i + 3) * 9.0f;
-        for (i = 0; i < M; i++) {
-            for (j = 0; j < N; j++) {
-                double sum = (double)c[i * STRIDE + j];
-                for (p = 0; p < K; p++) sum += (double)a[i * K + p] * (double)b[p * N + j];
-                expected[i * STRIDE + j] = (float)((sum + (double)bias[j] + (double)residual[i * STRIDE + j]) * 0.5);
+        ssdei_pack(kernels, b, N, 1, TAPS * K, N, packed);
+        for (i = 0; i < (M + height - 1) / height * height; i++)
+            for (q = 0; q < TAPS; q++)
+                pointers[(i / height * TAPS + q) * height + i % height] = a + (q * M + (i < M ? i : 0)) * WIDE;
+        for (start = 0; start < 3; start++) {
+            for (ends = 0; ends < 2; ends++) {
+                ssdei_tiles work;
+                memset(&work, 0, sizeof work);
+                for (i = 0; i < M * STRIDE; i++) expected[i] = c[i] = core_number(i + 3) * 9.0f;
+                for (i = 0; i < M; i++) {
+                    for (j = 0; j < N; j++) {
+                        float *to = &expected[i * STRIDE + j];
+                        double sum = start == 0 ? 0.0 : start == 1 ? (double)bias[j] : (double)*to;
+                        for (p = 0; p < TAPS * K; p++)
+                            sum += (double)a[(p / K * M + i) * WIDE + OFFSET + p % K] * (double)b[p * N + j];
+                        *to = (float)(ends ? (sum + (double)residual[i * STRIDE + j]) * 0.5 : sum);
+                    }
+                }
+                work.taps = TAPS;
+                work.depth = K;
+                work.a = pointers;
+                work.offset = OFFSET;
+                work.stride = STRIDE;
+                work.rows = M;
+                work.scale = ends ? 0.5f : 1.0f;
+                work.start_stride = start == 1 ? 0 : STRIDE;
+                work.cold = ends;
+                for (j = 0; j < N; j += width) {
+                    work.packed = packed + j * TAPS * K;
+                    work.c = c + j;
+                    work.columns = N - j < width ? N - j : width;
+                    work.start = start == 0 ? NULL : start == 1 ? bias + j : work.c;
+                    work.residual = ends ? residual + j : NULL;
+                    kernels->tiles(&work);
+                }
+                CHECK_ARRAY(c, expected, M * STRIDE, 1e-6);
+                for (i = 0; i < M; i++) /* beyond column N nothing was written */
+                    CHECK_SAME(c + i * STRIDE + N, expected + i * STRIDE + N, (STRIDE - N) * sizeof *c);
             }
         }
-        ssdei_product(kernels, a, K, packed, M, K, N, c, STRIDE, 1, &epilogue);
-        CHECK_ARRAY(c, expected, M * STRIDE, 1e-6); /* beyond column N nothing was written */
-        for (i = 0; i < M; i++) CHECK_SAME(c + i * STRIDE + N, expected + i * STRIDE + N, (STRIDE - N) * sizeof *c);
+        free(packed);
+    }
+}
+
+/* Sums over more rows than one block of packed panels holds, added to what is there. */
+static void test_tensor_product_deep(void) {
+    enum { M = 5, K = 600, N = 20 };
+    static float a[M * K], b[K * N], c[M * N], expected[M * N];
+    ssde_context context;
+    int tier = 0;
+    size_t i, p;
+    for (i = 0; i < M * K; i++) a[i] = core_number(i);
+    for (i = 0; i < K * N; i++) b[i] = core_number(i + 99);
+    while (core_next_tier(&tier, &context)) {
+        const ssdei_kernels *kernels = ssdei_kernels_for(&context);
+        float *packed = (float *)malloc(ssdei_packed_size(kernels, K, N) * sizeof *packed);
+        ssdei_pack(kernels, b, N, 1, K, N, packed);
+        for (i = 0; i < M * N; i++) {
+            double sum = (double)(c[i] = core_number(i + 3) * 9.0f);
+            for (p = 0; p < K; p++) sum += (double)a[i / N * K + p] * (double)b[p * N + i % N];
+            expected[i] = (float)sum;
+        }
+        ssdei_product(kernels, a, K, packed, M, K, N, c, N, 1);
+        CHECK_ARRAY(c, expected, M * N, 1e-6);
         free(packed);
     }
 }
