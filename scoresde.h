@@ -3803,7 +3803,7 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
 /* Kernels, second part: one table of functions per tier */
 
 #define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
-#define SSDEI_PREFETCH_DEPTH 16 /* steps that packed floats are fetched before their use */
+#define SSDEI_AHEAD 1024 /* floats between packed ones that are fetched and those in use: some 400 cycles */
 
 SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
     return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
@@ -3861,7 +3861,7 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height,
             ssdei_v b[ssdei_tile_vectors];
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
-                ssdei_prefetch(packed + v + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
+                ssdei_prefetch(packed + v + SSDEI_AHEAD);
             }
             SSDEI_UNROLL for (r = 0; r < height; r++) {
                 ssdei_v broadcast = ssdei_set(from[r][k]);
@@ -3906,7 +3906,7 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
         ssdei_prefetch(row + 2 * height - 1); /* for the next rows of c */
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             right[v] = ssdei_load(b + v * ssdei_width);
-            ssdei_prefetch(b + v * ssdei_width + SSDEI_PREFETCH_DEPTH * ssdei_tile_columns);
+            ssdei_prefetch(b + v * ssdei_width + SSDEI_AHEAD);
         }
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             ssdei_v broadcast = ssdei_set(row[r]);
@@ -4090,7 +4090,7 @@ static const ssdei_kernels SSDEI_T(kernels) = {(ssde_tier)SSDEI_T(tier), ssdei_w
                                                SSDEI_T(random_words),    SSDEI_T(random_normal)};
 
 #undef ssdei_tile_columns
-#undef SSDEI_PREFETCH_DEPTH
+#undef SSDEI_AHEAD
 
 #endif /* SSDEI_CORE_KERNELS */
 
