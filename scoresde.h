@@ -3815,6 +3815,18 @@ SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
         ssdei_store_first(p, v, n);
 }
 
+/* What a register tile's sums begin with. */
+SSDEI_HELPER void SSDEI_T(tile_start)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
+                                      size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
+    size_t r, v;
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width, at = (row + r) * work->start_stride + column;
+            if (r < rows && column < columns) sum[r][v] = SSDEI_T(load_some)(work->start + at, columns - column);
+        }
+    }
+}
+
 /* Stores a register tile's sums; the tile is at `row` of c, and the first rows x columns of it exist. */
 SSDEI_HELPER void SSDEI_T(tile_store)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
                                       size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
@@ -3837,16 +3849,16 @@ SSDEI_HELPER void SSDEI_T(tile_store)(const ssdei_tiles *work, const size_t heig
 /* One register tile, of a constant height of which the first `rows` exist. */
 SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows) {
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
-    const float *const *a = work->a + row * work->taps, *packed = work->packed, *start = work->start;
+    const float *const *a = work->a + row * work->taps, *packed = work->packed;
     size_t depth = work->depth, columns = work->columns, q, k, r, v;
+    int whole = rows >= height && columns == ssdei_tile_columns; /* the usual case, without a test per vector */
     SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width;
-            sum[r][v] = ssdei_set(0.0f);
-            if (start && r < rows && column < columns)
-                sum[r][v] = SSDEI_T(load_some)(start + (row + r) * work->start_stride + column, columns - column);
-        }
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
     }
+    if (work->start && whole)
+        SSDEI_T(tile_start)(work, height, row, height, ssdei_tile_columns, sum);
+    else if (work->start)
+        SSDEI_T(tile_start)(work, height, row, rows, columns, sum);
     if (work->cold) {
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
@@ -3869,7 +3881,7 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height,
             }
         }
     }
-    if (rows >= height && columns == ssdei_tile_columns) /* the usual case, without a test per vector */
+    if (whole)
         SSDEI_T(tile_store)(work, height, row, height, ssdei_tile_columns, sum);
     else
         SSDEI_T(tile_store)(work, height, row, rows, columns, sum);

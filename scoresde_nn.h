@@ -1258,10 +1258,10 @@ static int ssdei_copies_rows(const ssdei_gather *g) {
 }
 static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
 
-/* Where a grid pixel is: its image, its place in the input before taps are added, and in the output. */
+/* Where a grid pixel is: its place in the input before taps are added, and pixels from the start of both tensors. */
 typedef struct ssdei_place {
     int y, x;
-    int image, out; /* row number; pixel of the output tensor's row */
+    size_t in, out;
 } ssdei_place;
 
 /* A task's workspace for some pixels of a product. */
@@ -1308,11 +1308,13 @@ typedef struct ssdei_convolution {
 static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
     size_t per_image = g->grid_height * g->grid_width, i;
     size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
+    size_t step = (size_t)g->step, out_step = (size_t)g->out_step;
     for (i = 0; i < count; i++) {
-        pixels[i].image = (int)image;
-        pixels[i].y = (int)y * g->step;
-        pixels[i].x = (int)x * g->step;
-        pixels[i].out = ((int)y * g->out_step + g->out_y) * (int)g->out_width + (int)x * g->out_step + g->out_x;
+        pixels[i].y = (int)(y * step);
+        pixels[i].x = (int)(x * step);
+        pixels[i].in = (image * g->height + y * step) * g->width + x * step;
+        pixels[i].out =
+            (image * g->out_height + y * out_step + (size_t)g->out_y) * g->out_width + x * out_step + (size_t)g->out_x;
         if (++x < g->grid_width) continue;
         x = 0;
         if (++y < g->grid_height) continue;
@@ -1326,7 +1328,7 @@ static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pix
     const ssdei_gather *g = &c->gather;
     int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
     if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
-    return c->x + (((size_t)pixel->image * g->height + (size_t)y) * g->width + (size_t)x) * g->depth;
+    return c->x + (pixel->in + (size_t)g->tap_y[tap] * g->width + (size_t)g->tap_x[tap]) * g->depth;
 }
 
 /* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
@@ -1361,21 +1363,21 @@ static void ssdei_copy_rows(const ssdei_convolution *c, const ssdei_place *pixel
     size_t row_floats = ssdei_row_floats(g), depth = g->depth, p, q, i, run;
     for (q = 0; q < (size_t)g->taps; q += run) {
         float *to = rows + q * depth;
+        size_t tap = ((size_t)g->tap_y[q] * g->width + (size_t)g->tap_x[q]) * depth;
         run = ssdei_tap_run(g, q);
         for (p = 0; p < count; p++, to += row_floats) {
             int y = pixels[p].y + g->tap_y[q], x = pixels[p].x + g->tap_x[q];
             if (y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width) {
-                const float *from =
-                    c->x + (((size_t)pixels[p].image * g->height + (size_t)y) * g->width + (size_t)x) * depth;
+                const float *from = c->x + (pixels[p].in * depth + tap);
                 for (i = 0; i < run * depth; i += 4) memcpy(to + i, from + i, 4 * sizeof *to);
-            } else {
-                for (i = 0; i < run; i++) {
-                    const float *from = ssdei_tap(c, &pixels[p], q + i);
-                    if (from)
-                        memcpy(to + i * depth, from, depth * sizeof *to);
-                    else
-                        memset(to + i * depth, 0, depth * sizeof *to);
-                }
+                continue;
+            }
+            for (i = 0; i < run; i++) {
+                const float *from = ssdei_tap(c, &pixels[p], q + i);
+                if (from)
+                    memcpy(to + i * depth, from, depth * sizeof *to);
+                else
+                    memset(to + i * depth, 0, depth * sizeof *to);
             }
         }
     }
@@ -1390,10 +1392,7 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_chunk *
     size_t columns = g->columns, tile_columns = c->kernels->tile_columns,
            panels = ssdei_divide_up(columns, tile_columns);
     size_t share = ssdei_divide_up(first->rows * g->depth, panels), panel, i;
-    const ssdei_place *end = &chunk->pixels[first->rows - 1];
-    const float *ahead =
-        c->x +
-        (((size_t)end->image * g->height + (size_t)end->y + (g->taps > 1)) * g->width + (size_t)end->x) * g->depth;
+    const float *ahead = c->x + (chunk->pixels[first->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
     ssdei_tiles work = *first;
     work.cold = last;
     for (panel = 0; panel < panels; panel++) {
@@ -1413,8 +1412,7 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
     const ssdei_gather *g = &c->gather;
     size_t i, j;
     for (i = 0; i < count; i++, from += g->columns) {
-        float *to =
-            c->out + ((size_t)pixels[i].image * g->out_height * g->out_width + (size_t)pixels[i].out) * g->columns;
+        float *to = c->out + pixels[i].out * g->columns;
         if (!c->accumulate)
             memcpy(to, from, g->columns * sizeof *to);
         else
