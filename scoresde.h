@@ -593,7 +593,8 @@ typedef struct ssdei_tiles {
     size_t stride, rows, columns; /* columns <= tile_columns */
     const float *start;           /* c to add to it; a bias, with start_stride 0; NULL: 0 */
     size_t start_stride;
-    const float *residual; /* NULL: 0; stride as c */
+    const float *residual; /* NULL: 0 */
+    size_t residual_stride;
     float scale;
     int cold; /* c is in no cache: it is fetched while the sums grow */
 } ssdei_tiles;
@@ -3830,18 +3831,17 @@ SSDEI_HELPER void SSDEI_T(tile_start)(const ssdei_tiles *work, const size_t heig
 /* Stores a register tile's sums; the tile is at `row` of c, and the first rows x columns of it exist. */
 SSDEI_HELPER void SSDEI_T(tile_store)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
                                       size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
-    int plain = !work->residual && work->scale == 1.0f;
+    int plain = work->scale == 1.0f;
     size_t r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width, at = (row + r) * work->stride + column;
+            size_t column = v * ssdei_width, left = columns - column;
             ssdei_v x = sum[r][v];
             if (r >= rows || column >= columns) continue;
-            if (!plain) {
-                if (work->residual) x = ssdei_add(x, SSDEI_T(load_some)(work->residual + at, columns - column));
-                x = ssdei_mul(x, ssdei_set(work->scale));
-            }
-            SSDEI_T(store_some)(work->c + at, x, columns - column);
+            if (work->residual)
+                x = ssdei_add(x, SSDEI_T(load_some)(work->residual + (row + r) * work->residual_stride + column, left));
+            if (!plain) x = ssdei_mul(x, ssdei_set(work->scale));
+            SSDEI_T(store_some)(work->c + (row + r) * work->stride + column, x, left);
         }
     }
 }

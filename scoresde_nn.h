@@ -94,7 +94,8 @@ ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
 
 /* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
-   down-convolution pads 0 before and 1 after). residual -1: none. init_scale: see ssde_initialisation below. */
+   down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
+   -1: none. */
 typedef struct ssde_conv_desc {
     size_t channels; /* of the output */
     int kernel;      /* 1 or 3 */
@@ -773,36 +774,41 @@ ssde_conv_desc ssde_conv(size_t channels, int kernel) {
     return desc;
 }
 
-static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name,
-                                    ssdei_layout layout, const char *weight, const char *bias, int file_kernel) {
+/* Weight and bias of a product that reads x; the index of the first. */
+static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name,
+                                    ssdei_layout layout, int kernel) {
+    const ssdei_node *in = ssdei_look(net, x);
+    int nin = layout == SSDEI_LAYOUT_NIN, first;
+    if (!in) return -1;
+    if (!channels) return ssdei_net_fail(net, "conv2d: channels is 0");
+    first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
+    ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
+                            0.0);
+    return first;
+}
+
+/* A product with the parameters given. */
+static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, int parameters) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    size_t height, width, channels, reach;
-    int first;
+    size_t height, width, reach;
     if (!in) return -1;
-    if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL");
-    if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
-        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
-        return ssdei_net_fail(net, "conv2d: kernel is 1 or 3, stride 1 or 2, padding below the kernel");
     reach = (size_t)(desc->pad_before + desc->pad_after);
     if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
         return ssdei_net_fail(net, "conv2d: the image is smaller than the kernel");
     height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
     width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
-    channels = in->shape[2];
     if (desc->residual >= 0) {
         const ssdei_node *residual = ssdei_look(net, desc->residual);
         if (!residual) return -1;
-        if (residual->shape[0] != height || residual->shape[1] != width || residual->shape[2] != desc->channels)
-            return ssdei_net_fail(net, "conv2d: the residual's shape differs from the output's");
+        if (residual->shape[2] != desc->channels ||
+            (residual->count != desc->channels && (residual->shape[0] != height || residual->shape[1] != width)))
+            return ssdei_net_fail(net, "conv2d: the residual has neither the output's shape nor one value per channel");
     }
-    if (!desc->channels) return ssdei_net_fail(net, "conv2d: channels is 0");
-    first = ssdei_net_add_parameter(net, name, weight, layout, channels, desc->channels, file_kernel,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, desc->init_scale);
-    ssdei_net_add_parameter(net, name, bias, SSDEI_LAYOUT_PLAIN, 0, desc->channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_conv, x, desc->residual, -1, height, width, desc->channels);
     if (!node) return -1;
-    node->parameter = first;
+    node->parameter = parameters;
     node->kernel = desc->kernel;
     node->stride = desc->stride;
     node->pad_before = desc->pad_before;
@@ -810,19 +816,38 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     return ssdei_last(net, node);
 }
 
+/* NULL, or what is wrong. */
+static const char *ssdei_conv_check(const ssde_conv_desc *desc) {
+    if (!desc) return "conv2d: desc is NULL";
+    if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
+        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
+        return "conv2d: kernel is 1 or 3, stride 1 or 2, padding below the kernel";
+    return NULL;
+}
+
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    return ssdei_product_node(net, x, desc, name, SSDEI_LAYOUT_LINEAR, "weight", "bias", desc ? desc->kernel : 0);
+    const char *wrong = ssdei_conv_check(desc);
+    if (!net) return -1;
+    if (wrong) return ssdei_net_fail(net, wrong);
+    return ssdei_product_node(
+        net, x, desc,
+        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
 }
 
 ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    if (desc && desc->kernel != 1) return net ? ssdei_net_fail(net, "nin: kernel is 1") : -1;
-    return ssdei_product_node(net, x, desc, name, SSDEI_LAYOUT_NIN, "W", "b", 0);
+    const char *wrong = ssdei_conv_check(desc);
+    if (!net) return -1;
+    if (!wrong && desc->kernel != 1) wrong = "nin: kernel is 1";
+    if (wrong) return ssdei_net_fail(net, wrong);
+    return ssdei_product_node(
+        net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
 }
 
 ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
     ssde_conv_desc desc = ssde_conv(channels, 1);
-    desc.init_scale = init_scale;
-    return ssdei_product_node(net, x, &desc, name, SSDEI_LAYOUT_LINEAR, "weight", "bias", 0);
+    if (!net) return -1;
+    return ssdei_product_node(net, x, &desc,
+                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
 }
 
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) {
@@ -1034,6 +1059,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
    pointers may be NULL. */
 typedef struct ssdei_epilogue {
     const float *bias, *residual;
+    size_t row, pixel; /* strides of the residual */
     float scale;
 } ssdei_epilogue;
 
@@ -1298,6 +1324,7 @@ typedef struct ssdei_convolution {
     float *out;
     int accumulate;
     const float *bias, *residual;
+    size_t residual_image, residual_pixel; /* floats from one image's, one pixel's residual to the next; 0: the same */
     float scale;
     float *packed;        /* weights as the algorithm wants them */
     const float *weights; /* what they must be packed from, times weight_scale; NULL: they are packed */
@@ -1423,6 +1450,7 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
 /* By blocks of taps and channels: sums begin with work->start, and go on with c. */
 static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = &c->gather;
+    const float *residual = work->residual;
     size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
     for (tap = 0; tap < all; tap += taps) {
         work->taps = all - tap < taps ? all - tap : taps;
@@ -1430,7 +1458,7 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
             int last = tap + work->taps == all && channel + depth >= g->depth;
             work->depth = g->depth - channel < depth ? g->depth - channel : depth;
             work->packed = c->packed + (tap * g->depth + channel) * c->kernels->tile_columns;
-            work->residual = last && c->residual ? c->residual + (work->c - c->out) : NULL;
+            work->residual = last ? residual : NULL;
             work->scale = last ? c->scale : 1.0f;
             ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
             ssdei_convolve_block(c, chunk, work, last);
@@ -1449,7 +1477,6 @@ static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *c
     work->taps = 1;
     work->depth = (size_t)g->taps * g->depth;
     work->packed = c->packed;
-    work->residual = c->residual ? c->residual + (work->c - c->out) : NULL;
     work->scale = c->scale;
     ssdei_convolve_block(c, chunk, work, 1);
 }
@@ -1458,6 +1485,7 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
     const ssdei_gather *g = &c->gather;
     ssdei_chunk chunk = ssdei_chunk_layout(g, workspace);
     int direct = g->out_step == 1, accumulate = direct && c->accumulate;
+    size_t image = g->grid_height * g->grid_width;
     ssdei_tiles work;
     memset(&work, 0, sizeof work);
     work.a = chunk.pointers;
@@ -1466,6 +1494,9 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
     work.rows = count;
     work.start = accumulate ? work.c : c->bias;
     work.start_stride = accumulate ? work.stride : 0;
+    if (c->residual)
+        work.residual = c->residual + first / image * c->residual_image + first % image * c->residual_pixel;
+    work.residual_stride = c->residual_pixel;
     ssdei_locate(g, first, count, chunk.pixels);
     if (!g->taps && !accumulate)
         memset(work.c, 0, count * g->columns * sizeof *work.c);
@@ -1476,13 +1507,17 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
     if (!direct) ssdei_scatter(c, chunk.pixels, count, chunk.aside);
 }
 
+/* Chunks of pixels; of one image each where they have the same residual. */
 static void ssdei_convolve_task(void *argument, size_t task) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t chunk = SSDEI_CHUNK_TILES * c->kernels->tile_rows, begin, end;
-    ssdei_task_range(c->run->rows * c->gather.grid_height * c->gather.grid_width, chunk, c->run->tasks, task, &begin,
-                     &end);
-    for (; begin < end; begin += chunk)
-        ssdei_convolve_chunk(c, begin, end - begin < chunk ? end - begin : chunk, ssdei_workspace(c->run, task));
+    size_t chunk = SSDEI_CHUNK_TILES * c->kernels->tile_rows, image = c->gather.grid_height * c->gather.grid_width;
+    size_t begin, end, count;
+    ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
+    for (; begin < end; begin += count) {
+        count = end - begin < chunk ? end - begin : chunk;
+        if (c->residual && !c->residual_pixel && count > image - begin % image) count = image - begin % image;
+        ssdei_convolve_chunk(c, begin, count, ssdei_workspace(c->run, task));
+    }
 }
 
 /* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
@@ -1813,13 +1848,17 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
     const ssdei_gather *g = &w->c.gather;
     size_t column = first_panel * w->c.kernels->tile_columns, left = g->columns - column, y, x;
     size_t image = ssdei_winograd_tile(w, tile, &y, &x);
-    size_t at = ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
-    const float *residual = w->c.accumulate ? w->c.out : w->c.residual;
+    size_t pixel = y * g->out_width + x;
+    float *to = w->c.out + (image * g->out_height * g->out_width + pixel) * g->columns + column;
     ssdei_epilogue epilogue;
     epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
-    epilogue.residual = residual ? residual + at : NULL;
+    epilogue.residual = w->c.accumulate ? to : NULL;
+    epilogue.pixel = w->c.accumulate ? g->columns : w->c.residual_pixel;
+    epilogue.row = epilogue.pixel * g->out_width;
+    if (w->c.residual)
+        epilogue.residual = w->c.residual + image * w->c.residual_image + pixel * w->c.residual_pixel + column;
     epilogue.scale = w->c.scale;
-    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, w->c.out + at,
+    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to,
                                   g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
 }
 
@@ -2065,7 +2104,11 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
     c.bias = ssdei_weights(run, node->parameter + 1);
-    c.residual = node->input[1] >= 0 ? ssdei_value(run, node->input[1]) : NULL;
+    if (node->input[1] >= 0) {
+        c.residual = ssdei_value(run, node->input[1]);
+        c.residual_image = run->net->nodes[node->input[1]].count;
+        c.residual_pixel = c.residual_image == node->count ? node->shape[2] : 0;
+    }
     c.scale = (float)node->scale;
     ssdei_convolve(&c);
 }
@@ -2098,14 +2141,6 @@ static void ssdei_conv_backward_input(ssde_run *run, int index) {
     }
 }
 
-static void ssdei_conv_residual_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count;
-    (void)task;
-    run->nn->multiply_add(ssdei_gradient(run, index) + at, (float)node->scale, (end - begin) * node->count,
-                          run->accumulate[1], ssdei_gradient(run, node->input[1]) + at);
-}
-
 /* to[c] += sum over rows of sums[row][c], rows in order */
 static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_t channels, float *to) {
     size_t row, c;
@@ -2113,6 +2148,24 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
         double total = 0.0;
         for (row = 0; row < rows; row++) total += sums[row * stride + c];
         to[c] += (float)total;
+    }
+}
+
+/* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
+static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t period = run->net->nodes[node->input[1]].count, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *db = ssdei_gradient(run, node->input[1]) + row * period;
+        if (period == node->count) {
+            run->nn->multiply_add(dy, (float)node->scale, node->count, run->accumulate[1], db);
+            continue;
+        }
+        memset(sums, 0, period * sizeof *sums);
+        run->nn->channel_sums(dy, node->count / period, period, sums);
+        for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
     }
 }
 
@@ -2142,7 +2195,7 @@ static void ssdei_conv_backward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     if (ssdei_wants(run, node->input[1])) {
         run->accumulate[1] = ssdei_claim(run, node->input[1]);
-        ssdei_over_rows(run, index, ssdei_conv_residual_rows);
+        ssdei_over_rows(run, index, ssdei_added_backward_rows);
     }
     if (ssdei_wants(run, node->input[0])) ssdei_conv_backward_input(run, index);
     ssdei_conv_backward_weights(run, index);
@@ -2501,23 +2554,11 @@ static void ssdei_add_forward(ssde_run *run, int index) { ssdei_over_rows(run, i
 
 static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t period = run->net->nodes[node->input[1]].count, row, c;
-    double *sums = (double *)(void *)ssdei_workspace(run, task);
-    const float *dy = ssdei_gradient(run, index);
+    size_t at = begin * node->count;
     if (ssdei_wants(run, node->input[0]))
-        run->nn->multiply_add(dy + begin * node->count, (float)node->scale, (end - begin) * node->count,
-                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + begin * node->count);
-    if (!ssdei_wants(run, node->input[1])) return;
-    for (row = begin; row < end; row++) {
-        float *db = ssdei_gradient(run, node->input[1]) + row * period;
-        if (period == node->count) {
-            run->nn->multiply_add(dy + row * node->count, (float)node->scale, node->count, run->accumulate[1], db);
-            continue;
-        }
-        memset(sums, 0, period * sizeof *sums);
-        run->nn->channel_sums(dy + row * node->count, node->count / period, period, sums);
-        for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
-    }
+        run->nn->multiply_add(ssdei_gradient(run, index) + at, (float)node->scale, (end - begin) * node->count,
+                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
+    if (ssdei_wants(run, node->input[1])) ssdei_added_backward_rows(run, index, begin, end, task);
 }
 static void ssdei_add_backward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -2875,7 +2916,7 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
     if (node->operation == SSDEI_OPERATION_conv) {
         ssdei_gather forward = ssdei_gather_forward(&net->nodes[node->input[0]], node), gathers[4];
         int count, i;
-        floats = ssdei_gather_workspace(run, &forward);
+        floats = ssdei_max(ssdei_gather_workspace(run, &forward), 2 * channels);
         count = ssdei_gathers_backward(net, node, gathers);
         for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
             floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
@@ -3258,6 +3299,7 @@ static ssde_node ssdei_unet_downsample_conv(ssdei_unet *unet, ssde_node x, size_
 static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
     ssde_net *net = unet->net;
     int biggan = unet->desc->resblock_type == SSDE_RESBLOCK_BIGGAN, shortcut = direction != 0;
+    int parameters;
     size_t in = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv;
     ssde_node h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
@@ -3266,11 +3308,12 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
         h = direction > 0 ? ssdei_unet_upsample(unet, h) : ssdei_unet_downsample(unet, h);
         x = direction > 0 ? ssdei_unet_upsample(unet, x) : ssdei_unet_downsample(unet, x);
     }
-    h = ssdei_unet_conv(unet, h, channels, 3, 1.0, "Conv_0");
-    if (unet->embedding >= 0) {
-        ssde_node bias = ssde_linear(net, unet->embedding, channels, 1.0, ssdei_unet_name(unet, "Dense_0"));
-        h = ssde_add_scaled(net, h, bias, 1.0);
-    }
+    conv = ssde_conv(channels, 3);
+    parameters =
+        ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3);
+    if (unet->embedding >= 0) /* its parameters follow those of the convolution that adds it */
+        conv.residual = ssde_linear(net, unet->embedding, channels, 1.0, ssdei_unet_name(unet, "Dense_0"));
+    h = ssdei_product_node(net, h, &conv, parameters);
     h = ssdei_unet_norm(unet, h, SSDE_SILU, "GroupNorm_1");
     h = ssde_dropout(net, h, unet->desc->dropout);
     conv = ssdei_unet_residual(unet, x, channels, 3);
@@ -6242,12 +6285,13 @@ SSDEI_HELPER void SSDEI_T(winograd_output_line)(const ssdei_v m[6], ssdei_v y[4]
     y[3] = ssdei_fma(ssdei_set(SSDEI_A3), odd_a, ssdei_fma(ssdei_set(SSDEI_B3), odd_b, m[5]));
 }
 
-/* y = (A^T m A + bias + residual) scale: the first rows x columns pixels of one tile; residual has y's strides */
+/* y = (A^T m A + bias + residual) scale: the first rows x columns pixels of one tile */
 SSDEI_HELPER void SSDEI_T(winograd_output_part)(const float *m, size_t point, size_t n, const ssdei_epilogue *epilogue,
                                                 size_t c, float *y, size_t row, size_t pixel, size_t rows,
                                                 size_t columns) {
     ssdei_v half[6][4], line[6], out[4], scale = ssdei_set(epilogue->scale);
     ssdei_v bias = epilogue->bias ? SSDEI_T(load_some)(epilogue->bias + c, n) : ssdei_set(0.0f);
+    const float *residual = epilogue->residual;
     size_t i, j;
     for (j = 0; j < 6; j++) {
         SSDEI_UNROLL for (i = 0; i < 6; i++) line[i] = ssdei_load(m + (6 * i + j) * point + c);
@@ -6261,7 +6305,9 @@ SSDEI_HELPER void SSDEI_T(winograd_output_part)(const float *m, size_t point, si
             size_t at = i * row + j * pixel + c;
             if (j >= columns) continue;
             out[j] = ssdei_add(out[j], bias);
-            if (epilogue->residual) out[j] = ssdei_add(out[j], SSDEI_T(load_some)(epilogue->residual + at, n));
+            if (residual)
+                out[j] =
+                    ssdei_add(out[j], SSDEI_T(load_some)(residual + i * epilogue->row + j * epilogue->pixel + c, n));
             SSDEI_T(store_some)(y + at, ssdei_mul(out[j], scale), n);
         }
     }

@@ -94,7 +94,7 @@ static void oracle_conv_forward(const oracle *o, const oracle_node *n, double *y
                             sum += w[weight] * x[((size_t)iy * width + (size_t)ix) * c + ic];
                         }
                     }
-                if (n->input[1] >= 0) sum += oracle_value(o, n->input[1])[at];
+                if (n->input[1] >= 0) sum += oracle_value(o, n->input[1])[at % o->nodes[n->input[1]].count];
                 y[at] = sum * n->scale;
             }
 }

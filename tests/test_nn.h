@@ -469,7 +469,8 @@ static void nn_check(oracle *o, const nn_options *options) {
 
 /* ---- operations ---- */
 
-/* A convolution after another, which has parameters too. residual 0: none; 1: another convolution; 2: its own input. */
+/* A convolution after another, which has parameters too. residual 0: none; 1: another convolution; 2: its own input; 3:
+   one value per channel. */
 static void nn_conv_case(size_t height, size_t width, size_t in, const ssde_conv_desc *desc, int residual, int as) {
     oracle o;
     ssde_conv_desc conv = *desc;
@@ -478,6 +479,7 @@ static void nn_conv_case(size_t height, size_t width, size_t in, const ssde_conv
     x = oracle_conv1(&o, oracle_input(&o, height, width, 2), in);
     if (residual == 1) conv.residual = oracle_conv(&o, 0, desc, ORACLE_AS_CONV);
     if (residual == 2) conv.residual = x;
+    if (residual == 3) conv.residual = oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 6), desc->channels);
     oracle_finish(&o, oracle_conv(&o, x, &conv, as));
     nn_check(&o, NULL);
     oracle_close(&o);
@@ -540,6 +542,21 @@ static void test_nn_conv_residual(void) {
         desc = ssde_conv(channels[i], 1);
         desc.scale = -2.0;
         nn_conv_case(2, 1, channels[i], &desc, 2, ORACLE_AS_NIN);
+    }
+}
+
+/* One value per channel is added to every pixel of a sample, whose pixels share chunks and blocks with others'. */
+static void test_nn_conv_channel_residual(void) {
+    static const size_t sizes[][2] = {{1, 1}, {3, 5}, {9, 8}};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        ssde_conv_desc desc = ssde_conv(4 * i + 1, 3);
+        desc.scale = 0.5;
+        nn_conv_case(sizes[i][0], sizes[i][1], 3 + i, &desc, 3, ORACLE_AS_CONV);
+        desc = ssde_conv(17, 1);
+        nn_conv_case(sizes[i][0], sizes[i][1], 30, &desc, 3, ORACLE_AS_NIN);
+        desc = ssde_conv(33, 3);
+        nn_conv_case(sizes[i][0], sizes[i][1], 2, &desc, 3, ORACLE_AS_CONV);
     }
 }
 
@@ -2664,6 +2681,7 @@ static void test_nn_score_net(void) {
     X(nn_conv_padding)          \
     X(nn_conv_sizes)            \
     X(nn_conv_residual)         \
+    X(nn_conv_channel_residual) \
     X(nn_parameter_order)       \
     X(nn_group_norm)            \
     X(nn_group_norm_extremes)   \
