@@ -501,9 +501,11 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #if defined(__GNUC__) || defined(__clang__)
 #define SSDEI_TARGET(options) __attribute__((target(options)))
 #define SSDEI_INLINE static inline __attribute__((always_inline))
+#define SSDEI_NOINLINE __attribute__((noinline))
 #else
 #define SSDEI_TARGET(options)
 #define SSDEI_INLINE static __forceinline
+#define SSDEI_NOINLINE __declspec(noinline)
 #endif
 #if defined(__clang__)
 #define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
@@ -938,10 +940,10 @@ enum {
 };
 enum {
     ssdei_width_neon = 4,
-    ssdei_tile_rows_neon = 8,
+    ssdei_tile_rows_neon = 5,
     ssdei_tile_rows_medium_neon = 4,
     ssdei_tile_rows_low_neon = 2,
-    ssdei_tile_vectors_neon = 2
+    ssdei_tile_vectors_neon = 4
 };
 enum {
     ssdei_width_avx2 = 8,
@@ -3816,59 +3818,75 @@ SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
         ssdei_store_first(p, v, n);
 }
 
-/* What a register tile's sums begin with. */
-SSDEI_HELPER void SSDEI_T(tile_start)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
-                                      size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
+/* Loads, or stores, the first rows x columns of a register tile. */
+SSDEI_HELPER void SSDEI_T(tile_load)(const float *from, size_t stride, const size_t height, size_t rows, size_t columns,
+                                     ssdei_v sum[][ssdei_tile_vectors]) {
     size_t r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width, at = (row + r) * work->start_stride + column;
-            if (r < rows && column < columns) sum[r][v] = SSDEI_T(load_some)(work->start + at, columns - column);
+            size_t column = v * ssdei_width;
+            if (r < rows && column < columns)
+                sum[r][v] = SSDEI_T(load_some)(from + r * stride + column, columns - column);
+        }
+    }
+}
+SSDEI_HELPER void SSDEI_T(tile_store)(float *to, size_t stride, const size_t height, size_t rows, size_t columns,
+                                      ssdei_v sum[][ssdei_tile_vectors]) {
+    size_t r, v;
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width;
+            if (r < rows && column < columns)
+                SSDEI_T(store_some)(to + r * stride + column, sum[r][v], columns - column);
         }
     }
 }
 
-/* Stores a register tile's sums; the tile is at `row` of c, and the first rows x columns of it exist. */
-SSDEI_HELPER void SSDEI_T(tile_store)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows,
-                                      size_t columns, ssdei_v sum[][ssdei_tile_vectors]) {
-    int plain = work->scale == 1.0f;
-    size_t r, v;
-    SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width, left = columns - column;
-            ssdei_v x = sum[r][v];
-            if (r >= rows || column >= columns) continue;
+/* c = (c + residual) scale, for rows that a cache has just received. */
+SSDEI_HELPER void SSDEI_T(tile_finish)(const ssdei_tiles *work, size_t row, size_t rows) {
+    ssdei_v scale = ssdei_set(work->scale);
+    size_t column, end = row + rows;
+    for (; row < end; row++) {
+        for (column = 0; column < work->columns; column += ssdei_width) {
+            size_t left = work->columns - column;
+            float *c = work->c + row * work->stride + column;
+            ssdei_v x = SSDEI_T(load_some)(c, left);
             if (work->residual)
-                x = ssdei_add(x, SSDEI_T(load_some)(work->residual + (row + r) * work->residual_stride + column, left));
-            if (!plain) x = ssdei_mul(x, ssdei_set(work->scale));
-            SSDEI_T(store_some)(work->c + (row + r) * work->stride + column, x, left);
+                x = ssdei_add(x, SSDEI_T(load_some)(work->residual + row * work->residual_stride + column, left));
+            SSDEI_T(store_some)(c, ssdei_mul(x, scale), left);
         }
     }
 }
 
-/* One register tile, of a constant height of which the first `rows` exist. */
-SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height, size_t row, size_t rows) {
+/* One register tile of a constant height, at a row of c. */
+SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *given, const size_t height, size_t row) {
+    const ssdei_tiles work = *given; /* a copy, which no store can change */
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
-    const float *const *a = work->a + row * work->taps, *packed = work->packed;
-    size_t depth = work->depth, columns = work->columns, q, k, r, v;
-    int whole = rows >= height && columns == ssdei_tile_columns; /* the usual case, without a test per vector */
+    const float *const *a = work.a + row * work.taps, *packed = work.packed;
+    float *c = work.c + row * work.stride;
+    size_t depth = work.depth, columns = work.columns, rows = work.rows - row < height ? work.rows - row : height;
+    size_t q, k, r, v;
+    int whole = rows == height && columns == ssdei_tile_columns; /* the usual case, without a test per vector */
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
     }
-    if (work->start && whole)
-        SSDEI_T(tile_start)(work, height, row, height, ssdei_tile_columns, sum);
-    else if (work->start)
-        SSDEI_T(tile_start)(work, height, row, rows, columns, sum);
-    if (work->cold) {
+    if (work.start) {
+        const float *start = work.start + row * work.start_stride;
+        if (whole)
+            SSDEI_T(tile_load)(start, work.start_stride, height, height, ssdei_tile_columns, sum);
+        else
+            SSDEI_T(tile_load)(start, work.start_stride, height, rows, columns, sum);
+    }
+    if (work.cold) {
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
-                ssdei_prefetch_write(work->c + (row + r) * work->stride + v);
+                ssdei_prefetch_write(c + r * work.stride + v);
             }
         }
     }
-    for (q = 0; q < work->taps; q++, a += ssdei_tile_rows) {
+    for (q = 0; q < work.taps; q++, a += ssdei_tile_rows) {
         const float *from[ssdei_tile_rows];
-        SSDEI_UNROLL for (r = 0; r < height; r++) from[r] = a[r] + work->offset;
+        SSDEI_UNROLL for (r = 0; r < height; r++) from[r] = a[r] + work.offset;
         for (k = 0; k < depth; k++, packed += ssdei_tile_columns) {
             ssdei_v b[ssdei_tile_vectors];
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
@@ -3882,22 +3900,34 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *work, const size_t height,
         }
     }
     if (whole)
-        SSDEI_T(tile_store)(work, height, row, height, ssdei_tile_columns, sum);
+        SSDEI_T(tile_store)(c, work.stride, height, height, ssdei_tile_columns, sum);
     else
-        SSDEI_T(tile_store)(work, height, row, rows, columns, sum);
+        SSDEI_T(tile_store)(c, work.stride, height, rows, columns, sum);
+    if (work.residual || work.scale != 1.0f) SSDEI_T(tile_finish)(given, row, rows);
 }
 
-SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *given) {
-    const ssdei_tiles work = *given; /* a copy, which no store can change */
+/* One register tile of each height, as functions: where one function holds them all, or a loop over them, gcc runs out
+   of registers. */
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(tile_high)(const ssdei_tiles *work, size_t row) {
+    SSDEI_T(tile_of)(work, ssdei_tile_rows, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(tile_medium)(const ssdei_tiles *work, size_t row) {
+    SSDEI_T(tile_of)(work, ssdei_tile_rows_medium, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(tile_low)(const ssdei_tiles *work, size_t row) {
+    SSDEI_T(tile_of)(work, ssdei_tile_rows_low, row);
+}
+
+SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *work) {
     size_t row;
-    for (row = 0; row < work.rows; row += ssdei_tile_rows) {
-        size_t left = work.rows - row;
+    for (row = 0; row < work->rows; row += ssdei_tile_rows) {
+        size_t left = work->rows - row;
         if (left > ssdei_tile_rows_medium)
-            SSDEI_T(tile_of)(&work, ssdei_tile_rows, row, left);
+            SSDEI_T(tile_high)(work, row);
         else if (left > ssdei_tile_rows_low)
-            SSDEI_T(tile_of)(&work, ssdei_tile_rows_medium, row, left);
+            SSDEI_T(tile_medium)(work, row);
         else
-            SSDEI_T(tile_of)(&work, ssdei_tile_rows_low, row, left);
+            SSDEI_T(tile_low)(work, row);
     }
 }
 
