@@ -1202,6 +1202,7 @@ static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? 
 enum {
     SSDEI_MAX_TAPS = 9,
     SSDEI_CHUNK_TILES = 8,
+    SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
     SSDEI_GRADIENT_PIXELS = 256,
     SSDEI_GRADIENT_CHANNELS = 240, /* whole register tiles of every tier */
@@ -1282,6 +1283,9 @@ static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK
 static int ssdei_copies_rows(const ssdei_gather *g) {
     return g->taps > 1 && (size_t)g->taps * g->depth <= SSDEI_DEPTH_BLOCK;
 }
+static size_t ssdei_chunk_tiles(const ssdei_gather *g) {
+    return ssdei_copies_rows(g) ? SSDEI_CHUNK_TILES_COPIED : SSDEI_CHUNK_TILES;
+}
 static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
 
 /* Where a grid pixel is: its place in the input before taps are added, and pixels from the start of both tensors. */
@@ -1301,7 +1305,7 @@ typedef struct ssdei_chunk {
 
 /* workspace NULL: only how many floats it takes */
 static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
-    size_t capacity = SSDEI_CHUNK_TILES * SSDEI_MAX_TILE_ROWS;
+    size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
     size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_place) / sizeof(float));
     size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
     size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
@@ -1383,28 +1387,41 @@ static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
     return run;
 }
 
-/* rows[count][taps][depth], ssdei_row_floats from one to the next. A run of taps is copied four floats at a time, those
-   too many overwritten by the next; one that meets the border, tap by tap. */
+/* Taps first ... first + run - 1 of a pixel, zeros where they lie in the padding. */
+static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel, size_t first, size_t run, float *to) {
+    size_t depth = c->gather.depth, q;
+    for (q = first; q < first + run; q++, to += depth) {
+        const float *from = ssdei_tap(c, pixel, q);
+        if (from)
+            memcpy(to, from, depth * sizeof *to);
+        else
+            memset(to, 0, depth * sizeof *to);
+    }
+}
+
+/* rows[count][taps][depth], ssdei_row_floats from one to the next. A run of taps that lies in the image is copied four
+   floats at a time, those too many overwritten by the next; and so for its neighbours in the line. */
 static void ssdei_copy_rows(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, float *rows) {
     const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), depth = g->depth, p, q, i, run;
+    size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, p, q, n, i, run;
     for (q = 0; q < (size_t)g->taps; q += run) {
-        float *to = rows + q * depth;
-        size_t tap = ((size_t)g->tap_y[q] * g->width + (size_t)g->tap_x[q]) * depth;
+        float *to = rows + q * g->depth;
         run = ssdei_tap_run(g, q);
-        for (p = 0; p < count; p++, to += row_floats) {
+        for (p = 0; p < count; p += n) {
             int y = pixels[p].y + g->tap_y[q], x = pixels[p].x + g->tap_x[q];
-            if (y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width) {
-                const float *from = c->x + (pixels[p].in * depth + tap);
-                for (i = 0; i < run * depth; i += 4) memcpy(to + i, from + i, 4 * sizeof *to);
+            const float *from = ssdei_tap(c, &pixels[p], q);
+            if (y < 0 || y >= (int)g->height || x < 0 || x + (int)run > (int)g->width) {
+                ssdei_copy_taps(c, &pixels[p], q, run, to);
+                to += row_floats;
+                n = 1;
                 continue;
             }
-            for (i = 0; i < run; i++) {
-                const float *from = ssdei_tap(c, &pixels[p], q + i);
-                if (from)
-                    memcpy(to + i * depth, from, depth * sizeof *to);
-                else
-                    memset(to + i * depth, 0, depth * sizeof *to);
+            n = (g->width - run - (size_t)x) / step + 1;
+            if (n > g->grid_width - (size_t)pixels[p].x / step) n = g->grid_width - (size_t)pixels[p].x / step;
+            if (n > count - p) n = count - p;
+            for (i = 0; i < n; i++, to += row_floats, from += step * g->depth) {
+                size_t j;
+                for (j = 0; j < run * g->depth; j += 4) memcpy(to + j, from + j, 4 * sizeof *to);
             }
         }
     }
@@ -1471,7 +1488,7 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
 /* In one block of copied rows. */
 static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), rows = SSDEI_CHUNK_TILES * c->kernels->tile_rows, i;
+    size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * c->kernels->tile_rows, i;
     ssdei_copy_rows(c, chunk->pixels, work->rows, chunk->rows);
     for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
     work->taps = 1;
@@ -1510,7 +1527,8 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
 /* Chunks of pixels; of one image each where they have the same residual. */
 static void ssdei_convolve_task(void *argument, size_t task) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t chunk = SSDEI_CHUNK_TILES * c->kernels->tile_rows, image = c->gather.grid_height * c->gather.grid_width;
+    size_t chunk = ssdei_chunk_tiles(&c->gather) * c->kernels->tile_rows,
+           image = c->gather.grid_height * c->gather.grid_width;
     size_t begin, end, count;
     ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
     for (; begin < end; begin += count) {
