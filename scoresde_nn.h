@@ -1205,7 +1205,7 @@ enum {
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
     SSDEI_GRADIENT_PIXELS = 256,
-    SSDEI_GRADIENT_CHANNELS = 240, /* whole register tiles of every tier */
+    SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
 };
 
@@ -1566,7 +1566,7 @@ typedef struct ssdei_weight_work {
     float *weights;
     double *bias;       /* sums of dy, whole panels */
     size_t taps, depth; /* of which units are made */
-    size_t blocks, panels;
+    size_t block, blocks, panels;
 } ssdei_weight_work;
 
 /* A task's workspace for some pixels. */
@@ -1616,6 +1616,21 @@ static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size
     return count * tile_rows;
 }
 
+/* Packs the panels of dy that units begin ... end - 1 read. */
+static void ssdei_weight_pack(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
+                              float *packed) {
+    const ssdei_convolution *c = &work->c;
+    size_t all = c->gather.columns, width = c->kernels->tile_columns, panel = 0, panels = work->panels, columns;
+    if (begin % work->panels + (end - begin) <= work->panels) {
+        panel = begin % work->panels;
+        panels = end - begin;
+    }
+    columns = panel + panels < work->panels ? panels * width : all - panel * width;
+    packed += panel * width * count;
+    ssdei_pack(c->kernels, work->gradient + first * all + panel * width, all, 1, count, columns, packed);
+    if (c->scale != 1.0f) c->run->nn->multiply_add(packed, c->scale, panels * count * width, 0, packed);
+}
+
 static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
                                 const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
@@ -1623,17 +1638,14 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
     size_t unit, row, next = 0;
     ssdei_locate(&c->gather, first, count, chunk->pixels);
     if (ssdei_copies_rows(&c->gather)) ssdei_copy_rows(c, chunk->pixels, count, chunk->rows);
-    ssdei_pack(c->kernels, work->gradient + first * all, all, 1, count, all, chunk->packed);
-    if (c->scale != 1.0f)
-        c->run->nn->multiply_add(chunk->packed, c->scale, work->panels * count * tile_columns, 0, chunk->packed);
+    ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
     for (unit = begin; unit < end; unit++) {
         size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
-        size_t tap = unit / work->panels / work->blocks, channel = block * SSDEI_GRADIENT_CHANNELS;
+        size_t tap = unit / work->panels / work->blocks, channel = block * work->block;
         size_t columns = all - column < tile_columns ? all - column : tile_columns;
-        size_t channels = work->depth - channel;
+        size_t channels = work->depth - channel < work->block ? work->depth - channel : work->block;
         float *to = work->weights + (tap * work->depth + channel) * all + column;
         const float *packed = chunk->packed + column * count;
-        if (channels > SSDEI_GRADIENT_CHANNELS) channels = SSDEI_GRADIENT_CHANNELS;
         if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
         if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
         for (row = 0; row < channels; row += tile_rows)
@@ -1657,6 +1669,7 @@ static void ssdei_weight_task(void *argument, size_t task) {
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
 static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
     const ssdei_gather *g = &c->gather;
+    size_t tile_rows = c->kernels->tile_rows;
     ssdei_weight_work work;
     work.c = *c;
     work.gradient = dy;
@@ -1665,6 +1678,8 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
     work.taps = ssdei_copies_rows(g) ? 1 : (size_t)g->taps;
     work.depth = ssdei_copies_rows(g) ? (size_t)g->taps * g->depth : g->depth;
     work.blocks = ssdei_divide_up(work.depth, SSDEI_GRADIENT_CHANNELS);
+    work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
+    work.blocks = ssdei_divide_up(work.depth, work.block);
     work.panels = ssdei_divide_up(g->columns, c->kernels->tile_columns);
     ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
 }
