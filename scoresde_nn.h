@@ -1960,11 +1960,6 @@ static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const
            ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
 }
 
-static size_t ssdei_winograd_gradient_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(ssdei_kernels_narrow(kernels, g->columns), g, 1);
-    return ssdei_winograd_layout(&w, NULL).floats;
-}
-
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     const ssdei_gather *g = &w->c.gather;
@@ -2005,9 +2000,9 @@ static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel,
                                                w->weights + k * g->columns + column, g->depth * g->columns);
 }
 
-/* Rows of V for the outer products, in a task's workspace. */
+/* Rows of V for the outer products, in a task's workspace, which is larger for the pass forward. */
 static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w, size_t task) {
-    const float **rows = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task)).rows;
+    const float **rows = (const float **)(void *)ssdei_workspace(w->c.run, task);
     size_t i;
     for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->tile_v;
     return rows;
@@ -2953,12 +2948,10 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
         count = ssdei_gathers_backward(net, node, gathers);
         for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
             floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
-        if (run->mode == SSDE_RUN_TRAIN)
+        if (run->mode == SSDE_RUN_TRAIN && !ssdei_use_winograd(run, &forward))
             floats = ssdei_max(
                 floats,
-                ssdei_use_winograd(run, &forward)
-                    ? ssdei_winograd_gradient_workspace(run->kernels, &forward)
-                    : ssdei_weight_layout(ssdei_kernels_narrow(run->kernels, forward.columns), &forward, NULL).floats);
+                ssdei_weight_layout(ssdei_kernels_narrow(run->kernels, forward.columns), &forward, NULL).floats);
     } else if (node->operation == SSDEI_OPERATION_group_norm) {
         floats = ssdei_norm_workspace(channels);
     } else if (node->operation == SSDEI_OPERATION_add) {
