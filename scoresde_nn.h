@@ -1399,54 +1399,66 @@ static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel
     }
 }
 
-/* rows[count][taps][depth], ssdei_row_floats from one to the next. A run of taps that lies in the image is copied four
-   floats at a time, those too many overwritten by the next; and so for its neighbours in the line. */
-static void ssdei_copy_rows(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, float *rows) {
+/* The same for n pixels of a line, ssdei_row_floats from one to the next. Where the taps lie in the image, four floats
+   at a time, of which those too many are overwritten by the next. */
+static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_t n, size_t first, size_t run,
+                            float *to) {
     const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, p, q, n, i, run;
-    for (q = 0; q < (size_t)g->taps; q += run) {
-        float *to = rows + q * g->depth;
-        run = ssdei_tap_run(g, q);
-        for (p = 0; p < count; p += n) {
-            int y = pixels[p].y + g->tap_y[q], x = pixels[p].x + g->tap_x[q];
-            const float *from = ssdei_tap(c, &pixels[p], q);
-            if (y < 0 || y >= (int)g->height || x < 0 || x + (int)run > (int)g->width) {
-                ssdei_copy_taps(c, &pixels[p], q, run, to);
-                to += row_floats;
-                n = 1;
-                continue;
-            }
-            n = (g->width - run - (size_t)x) / step + 1;
-            if (n > g->grid_width - (size_t)pixels[p].x / step) n = g->grid_width - (size_t)pixels[p].x / step;
-            if (n > count - p) n = count - p;
-            for (i = 0; i < n; i++, to += row_floats, from += step * g->depth) {
-                size_t j;
+    size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, inside, i, j;
+    int y = pixel.y + g->tap_y[first];
+    while (n) {
+        int x = pixel.x + g->tap_x[first];
+        inside = y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width;
+        if (inside) {
+            const float *from = ssdei_tap(c, &pixel, first);
+            inside = (g->width - run - (size_t)x) / step + 1;
+            if (inside > n) inside = n;
+            for (i = 0; i < inside; i++, to += row_floats, from += step * g->depth)
                 for (j = 0; j < run * g->depth; j += 4) memcpy(to + j, from + j, 4 * sizeof *to);
-            }
+        } else {
+            inside = 1;
+            ssdei_copy_taps(c, &pixel, first, run, to);
+            to += row_floats;
+        }
+        n -= inside;
+        pixel.x += (int)(inside * step);
+        pixel.in += inside * step;
+    }
+}
+
+/* rows[count][taps][depth] of grid pixels first ... */
+static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t count, float *rows) {
+    const ssdei_gather *g = &c->gather;
+    size_t p, q, n, run;
+    for (p = 0; p < count; p += n) {
+        ssdei_place pixel;
+        ssdei_locate(g, first + p, 1, &pixel);
+        n = g->grid_width - (size_t)(pixel.x / g->step);
+        if (n > count - p) n = count - p;
+        for (q = 0; q < (size_t)g->taps; q += run) {
+            run = ssdei_tap_run(g, q);
+            ssdei_copy_line(c, pixel, n, q, run, rows + p * ssdei_row_floats(g) + q * g->depth);
         }
     }
 }
 
 /* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
-   of the first. The last block fetches, panel by panel, the pixels that the next chunk is the first to read, and what
-   it writes. */
-static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_chunk *chunk, const ssdei_tiles *first,
-                                 int last) {
+   of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
+   many pixels of the input, which the next chunk is the first to read. */
+static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
     const ssdei_gather *g = &c->gather;
-    size_t columns = g->columns, tile_columns = c->kernels->tile_columns,
-           panels = ssdei_divide_up(columns, tile_columns);
-    size_t share = ssdei_divide_up(first->rows * g->depth, panels), panel, i;
-    const float *ahead = c->x + (chunk->pixels[first->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
+    size_t columns = g->columns, width = c->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
+    size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
     ssdei_tiles work = *first;
     work.cold = last;
     for (panel = 0; panel < panels; panel++) {
-        size_t column = panel * tile_columns;
+        size_t column = panel * width;
         work.packed = first->packed + column * (size_t)g->taps * g->depth;
         work.c = first->c + column;
-        work.columns = columns - column < tile_columns ? columns - column : tile_columns;
+        work.columns = columns - column < width ? columns - column : width;
         work.start = first->start ? first->start + column : NULL;
         work.residual = first->residual ? first->residual + column : NULL;
-        for (i = 0; last && i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
+        for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
         c->kernels->tiles(&work);
     }
 }
@@ -1468,6 +1480,7 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
 static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = &c->gather;
     const float *residual = work->residual;
+    const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
     size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
     for (tap = 0; tap < all; tap += taps) {
         work->taps = all - tap < taps ? all - tap : taps;
@@ -1478,7 +1491,7 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
             work->residual = last ? residual : NULL;
             work->scale = last ? c->scale : 1.0f;
             ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
-            ssdei_convolve_block(c, chunk, work, last);
+            ssdei_convolve_block(c, work, last, last ? ahead : NULL);
             work->start = work->c;
             work->start_stride = work->stride;
         }
@@ -1486,16 +1499,16 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
 }
 
 /* In one block of copied rows. */
-static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
+static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, size_t first, ssdei_tiles *work) {
     const ssdei_gather *g = &c->gather;
     size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * c->kernels->tile_rows, i;
-    ssdei_copy_rows(c, chunk->pixels, work->rows, chunk->rows);
+    ssdei_copy_rows(c, first, work->rows, chunk->rows);
     for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
     work->taps = 1;
     work->depth = (size_t)g->taps * g->depth;
     work->packed = c->packed;
     work->scale = c->scale;
-    ssdei_convolve_block(c, chunk, work, 1);
+    ssdei_convolve_block(c, work, 1, NULL);
 }
 
 static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
@@ -1514,11 +1527,11 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
     if (c->residual)
         work.residual = c->residual + first / image * c->residual_image + first % image * c->residual_pixel;
     work.residual_stride = c->residual_pixel;
-    ssdei_locate(g, first, count, chunk.pixels);
+    if (!direct || !ssdei_copies_rows(g)) ssdei_locate(g, first, count, chunk.pixels);
     if (!g->taps && !accumulate)
         memset(work.c, 0, count * g->columns * sizeof *work.c);
     else if (ssdei_copies_rows(g))
-        ssdei_convolve_rows(c, &chunk, &work);
+        ssdei_convolve_rows(c, &chunk, first, &work);
     else
         ssdei_convolve_taps(c, &chunk, &work);
     if (!direct) ssdei_scatter(c, chunk.pixels, count, chunk.aside);
@@ -1636,8 +1649,10 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
     const ssdei_convolution *c = &work->c;
     size_t all = c->gather.columns, tile_rows = c->kernels->tile_rows, tile_columns = c->kernels->tile_columns;
     size_t unit, row, next = 0;
-    ssdei_locate(&c->gather, first, count, chunk->pixels);
-    if (ssdei_copies_rows(&c->gather)) ssdei_copy_rows(c, chunk->pixels, count, chunk->rows);
+    if (ssdei_copies_rows(&c->gather))
+        ssdei_copy_rows(c, first, count, chunk->rows);
+    else
+        ssdei_locate(&c->gather, first, count, chunk->pixels);
     ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
     for (unit = begin; unit < end; unit++) {
         size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
