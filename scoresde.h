@@ -925,10 +925,14 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
 #define SSDEI_TARGET_neon
 #define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
 #define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
-/* Accumulators fill the register file but for two vectors of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of
-   32; each step along the sum then loads rows + 2 values for 2 rows FMAs, and the FMA units are what limits. The last
-   rows of a product take a tile of two thirds or one third of the height, whose 8 accumulators still cover an FMA's
-   latency of 4 cycles on two units. */
+/* Accumulators fill the register file but for a row of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32.
+   Each step along the sum loads rows + 2 values for 2 rows FMAs: 8 for 12 and 14 for 24, so that two loads a cycle
+   never wait where two FMAs do. The last rows of a product take a tile of about two thirds or one third of the height,
+   whose 8 accumulators still cover an FMA's latency of 4 cycles on two units. NEON multiplies by a lane, so that a
+   value of A takes one load and no broadcast: 5 rows of 4 vectors are 20 FMAs for 5 loads of A and 2 of pairs of B, and
+   20 chains cover 4 units of 4 cycles. (llvm-mca 14: bound by FMAs alone, 20 cycles a step on Neoverse N1's model with
+   its one unit, 6.7 on Apple's with three. A tile of 6 x 4 would be better still, but gcc 12 keeps two of its sums in
+   memory.) */
 enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
 enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
 enum {

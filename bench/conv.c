@@ -19,6 +19,7 @@
             --threads N                        1; more need -fopenmp
             --shape n,c,h,w,k,r,stride         images, channels, height, width, output channels, kernel, stride
             --pass forward|backward_data|backward_weights
+            --convolution auto|direct|winograd
             --check                            compares oneDNN's results with ours and names its implementations */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_nn.h"
@@ -359,6 +360,7 @@ typedef struct options {
     ssde_context context;
     shape only; /* n = 0: all */
     int pass;   /* -1: all */
+    ssde_convolution convolution;
     int check;
     double peak;
     summary ratios[PASSES];
@@ -469,6 +471,7 @@ static void bench_net(options *o, problem *p, ssde_net *net, int x, float *gradi
     desc.mode = p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP;
     desc.skip_weight_cache = p->pass == BACKWARD_DATA;
     desc.max_rows = p->s.n;
+    desc.convolution = o->convolution;
     desc.context = context;
     must(context, ssde_run_create(&run, net, &desc));
     run->rows = p->s.n;
@@ -549,7 +552,15 @@ static int read_shape(const char *text, shape *s) {
     return 1;
 }
 
+/* The index of one of `count` names; count: none. */
+static int read_name(const char *text, const char *const *names, int count) {
+    int i = 0;
+    while (i < count && strcmp(text, names[i])) i++;
+    return i;
+}
+
 static void read_option(const char *name, const char *value, options *o) {
+    static const char *const convolutions[] = {"auto", "direct", "winograd"};
     if (!strcmp(name, "--threads")) {
         if (!read_numbers(value, 1, &o->context.threads)) fail(name, "a number of at least 1");
     } else if (!strcmp(name, "--tier")) {
@@ -557,9 +568,11 @@ static void read_option(const char *name, const char *value, options *o) {
     } else if (!strcmp(name, "--shape")) {
         if (!read_shape(value, &o->only)) fail(name, "n,c,h,w,k,r,stride, with r 1 or 3 and stride 1 or 2");
     } else if (!strcmp(name, "--pass")) {
-        for (o->pass = 0; o->pass < PASSES && strcmp(value, pass_names[o->pass]); o->pass++) {
-        }
+        o->pass = read_name(value, pass_names, PASSES);
         if (o->pass == PASSES) fail(name, "forward, backward_data or backward_weights");
+    } else if (!strcmp(name, "--convolution")) {
+        o->convolution = (ssde_convolution)read_name(value, convolutions, 3);
+        if ((int)o->convolution == 3) fail(name, "auto, direct or winograd");
     } else
         fail(name, "no such option; see the top of bench/conv.c");
 }
