@@ -560,6 +560,114 @@ static void test_nn_conv_channel_residual(void) {
     }
 }
 
+/* A layer of several blocks of tiles, groups of columns and blocks along the sum: samples of its output and of both
+   gradients against sums in double. Direct sums err by some 1e-7 of the result's norm here, Winograd by 1e-6, three
+   times that by weights, whose sums are the longest; the same bits from 1 and 3 threads. */
+enum { WIDE_ROWS = 3, WIDE_SIDE = 21, WIDE_CHANNELS = 150, WIDE_SAMPLES = 200, WIDE_PIXELS = WIDE_SIDE * WIDE_SIDE };
+
+/* An element of x [rows, side, side, channels], 0 outside. */
+static double nn_wide_at(const float *x, size_t row, int iy, int ix, size_t c) {
+    if (iy < 0 || ix < 0 || iy >= WIDE_SIDE || ix >= WIDE_SIDE) return 0.0;
+    return (double)x[((row * WIDE_SIDE + (size_t)iy) * WIDE_SIDE + (size_t)ix) * WIDE_CHANNELS + c];
+}
+
+/* What element `at` of y, dx or dw is, given weights [3][3][in][out]. */
+static double nn_wide_output(const float *x, const float *w, size_t at, int backward) {
+    size_t c = at % WIDE_CHANNELS, pixel = at / WIDE_CHANNELS, i, k;
+    int iy = (int)(pixel / WIDE_SIDE % WIDE_SIDE), ix = (int)(pixel % WIDE_SIDE);
+    double sum = 0.0;
+    for (k = 0; k < 9; k++) {
+        int dy = (int)(k / 3) - 1, dx = (int)(k % 3) - 1;
+        for (i = 0; i < WIDE_CHANNELS; i++) {
+            const float *tap = w + k * WIDE_CHANNELS * WIDE_CHANNELS;
+            sum += backward
+                       ? (double)tap[c * WIDE_CHANNELS + i] * nn_wide_at(x, pixel / WIDE_PIXELS, iy - dy, ix - dx, i)
+                       : (double)tap[i * WIDE_CHANNELS + c] * nn_wide_at(x, pixel / WIDE_PIXELS, iy + dy, ix + dx, i);
+        }
+    }
+    return sum;
+}
+static double nn_wide_weight(const float *x, const float *dy, size_t at) {
+    size_t o = at % WIDE_CHANNELS, i = at / WIDE_CHANNELS % WIDE_CHANNELS, k = at / WIDE_CHANNELS / WIDE_CHANNELS, p;
+    double sum = 0.0;
+    for (p = 0; p < WIDE_ROWS * WIDE_PIXELS; p++) {
+        int iy = (int)(p / WIDE_SIDE % WIDE_SIDE) + (int)(k / 3) - 1, ix = (int)(p % WIDE_SIDE) + (int)(k % 3) - 1;
+        sum += (double)dy[p * WIDE_CHANNELS + o] * nn_wide_at(x, p / WIDE_PIXELS, iy, ix, i);
+    }
+    return sum;
+}
+
+/* what: 0 output, 1 gradient by input, 2 by weights; found is compared with what the others make of it. */
+static void nn_wide_compare(int what, const float *found, size_t count, const float *x, const float *w, const float *dy,
+                            double tolerance) {
+    float some[WIDE_SAMPLES], exact[WIDE_SAMPLES];
+    size_t i;
+    for (i = 0; i < WIDE_SAMPLES; i++) {
+        size_t at = (size_t)(0.61803398875 * (double)(i + 1) * (double)count) % count;
+        some[i] = found[at];
+        exact[i] = (float)(what == 0   ? nn_wide_output(x, w, at, 0)
+                           : what == 1 ? nn_wide_output(dy, w, at, 1)
+                                       : nn_wide_weight(x, dy, at));
+    }
+    CHECK_ARRAY(some, exact, WIDE_SAMPLES, tolerance);
+}
+
+static void test_nn_conv_wide(void) {
+    enum { COUNT = WIDE_ROWS * WIDE_PIXELS * WIDE_CHANNELS, WEIGHTS = 9 * WIDE_CHANNELS * WIDE_CHANNELS };
+    float *x = (float *)malloc(6 * COUNT * sizeof *x), *dy = x + COUNT, *y = dy + COUNT, *dx = y + COUNT,
+          *one = dx + COUNT, *one_dx = one + COUNT;
+    float *dw = (float *)malloc(2 * (WEIGHTS + WIDE_CHANNELS) * sizeof *dw), *one_dw = dw + WEIGHTS + WIDE_CHANNELS;
+    ssde_net *net = NULL;
+    ssde_conv_desc conv = ssde_conv(WIDE_CHANNELS, 3);
+    ssde_context context;
+    int tier, algorithm, threads, mode;
+    CHECK_OK(ssde_net_create(NULL, &net, 7));
+    CHECK_OK(ssde_net_finish(net, ssde_conv2d(net, ssde_input(net, WIDE_SIDE, WIDE_SIDE, WIDE_CHANNELS), &conv, "c")));
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, WIDE_ROWS, COUNT / WIDE_ROWS, x));
+    CHECK_OK(ssde_random_normal(NULL, 2, SSDE_STREAM_USER, 0, NULL, WIDE_ROWS, COUNT / WIDE_ROWS, dy));
+    for (tier = check_quick ? 1 : 0; nn_tier(tier, &context); tier++) {
+        for (algorithm = SSDE_CONVOLUTION_DIRECT; algorithm <= SSDE_CONVOLUTION_WINOGRAD; algorithm++) {
+            for (threads = 1; threads <= 3; threads += 2) {
+                double tolerance = algorithm == SSDE_CONVOLUTION_DIRECT ? 1e-6 : 2e-6;
+                threads_hook hook;
+                ssde_run_desc desc;
+                ssde_run *run;
+                memset(&hook, 0, sizeof hook);
+                hook.threads = threads;
+                context.parallel_for = threads > 1 ? threads_parallel_for : NULL;
+                context.user = &hook;
+                context.threads = threads;
+                memset(&desc, 0, sizeof desc);
+                desc.max_rows = WIDE_ROWS;
+                desc.convolution = (ssde_convolution)algorithm;
+                desc.context = &context;
+                for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TRAIN; mode++) {
+                    desc.mode = (ssde_run_mode)mode;
+                    CHECK_OK(ssde_run_create(&run, net, &desc));
+                    CHECK_OK(ssde_run_forward(run, x, NULL, NULL, WIDE_ROWS, 0, 0, NULL, y));
+                    memset(dw, 0, (WEIGHTS + WIDE_CHANNELS) * sizeof *dw);
+                    CHECK_OK(ssde_run_backward(run, dy, mode == SSDE_RUN_VJP ? dx : NULL,
+                                               mode == SSDE_RUN_TRAIN ? dw : NULL));
+                    ssde_run_destroy(run);
+                }
+                if (threads == 1) {
+                    nn_wide_compare(0, y, COUNT, x, net->weights, dy, tolerance);
+                    nn_wide_compare(1, dx, COUNT, x, net->weights, dy, tolerance);
+                    nn_wide_compare(2, dw, WEIGHTS, x, net->weights, dy, tolerance);
+                    memcpy(one, y, COUNT * sizeof *y);
+                    memcpy(one_dx, dx, COUNT * sizeof *dx);
+                    memcpy(one_dw, dw, WEIGHTS * sizeof *dw);
+                }
+                CHECK_SAME(y, one, COUNT * sizeof *y);
+                CHECK_SAME(dx, one_dx, COUNT * sizeof *dx);
+                CHECK_SAME(dw, one_dw, WEIGHTS * sizeof *dw);
+            }
+        }
+    }
+    ssde_net_destroy(net);
+    free(x), free(dw);
+}
+
 /* Files' axes: convolution [out, in, h, w], linear [out, in], NIN [in, out]; in memory the kernel before the channels.
  */
 static void test_nn_parameter_order(void) {
@@ -2682,6 +2790,7 @@ static void test_nn_score_net(void) {
     X(nn_conv_sizes)            \
     X(nn_conv_residual)         \
     X(nn_conv_channel_residual) \
+    X(nn_conv_wide)             \
     X(nn_parameter_order)       \
     X(nn_group_norm)            \
     X(nn_group_norm_extremes)   \
