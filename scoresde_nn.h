@@ -1677,8 +1677,8 @@ static void ssdei_weight_task(void *argument, size_t task) {
     ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
     for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
         ssdei_weight_pixels(work, first,
-                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : SSDEI_GRADIENT_PIXELS, begin, end,
-                            &chunk);
+                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
+                            begin, end, &chunk);
 }
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -1948,7 +1948,7 @@ static int ssdei_winograd_packs(const ssdei_convolution *c) {
 static void ssdei_winograd_convolve(const ssdei_convolution *c) {
     ssdei_winograd w =
         ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows,
-                            c->weights ? SSDEI_MOST_TILES : ssdei_winograd_block(c->kernels, &c->gather));
+                            c->weights ? (size_t)SSDEI_MOST_TILES : ssdei_winograd_block(c->kernels, &c->gather));
     w.c = *c;
     if (c->weights) {
         w.group = 1;
