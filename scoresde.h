@@ -3805,13 +3805,7 @@ SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
     return ssdei_div(one, ssdei_add(one, ssdei_exp(ssdei_sub(ssdei_set(0.0f), x))));
 }
 
-#else
-
-/* Kernels, second part: one table of functions per tier */
-
-#define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
-#define SSDEI_AHEAD 1024 /* floats between packed ones that are fetched and those in use: some 400 cycles */
-
+/* The first n floats, or a whole vector of them. */
 SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
     return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
 }
@@ -3821,6 +3815,13 @@ SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
     else
         ssdei_store_first(p, v, n);
 }
+
+#else
+
+/* Kernels, second part: one table of functions per tier */
+
+#define ssdei_tile_columns (ssdei_tile_vectors * ssdei_width)
+#define SSDEI_AHEAD 1024 /* floats between packed ones that are fetched and those in use: some 400 cycles */
 
 /* Loads, or stores, the first rows x columns of a register tile. */
 SSDEI_HELPER void SSDEI_T(tile_load)(const float *from, size_t stride, const size_t height, size_t rows, size_t columns,
