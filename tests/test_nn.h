@@ -1617,7 +1617,7 @@ static void test_nn_run_errors(void) {
     CHECK_FAILS(&context, ssde_run_create(&run, wide, &desc), SSDE_ERROR_MEMORY, "allocate");
     ssde_net_destroy(wide);
     CHECK_OK(ssde_net_create(&context, &wide, 1));
-    h = ssde_input(wide, (size_t)1 << (7 * sizeof(size_t) - 1), 1, 1); /* attention of P pixels takes 32 P and more */
+    h = ssde_input(wide, SIZE_MAX / 128, 1, 1); /* attention of P pixels takes 16 P and more */
     CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h)));
     desc.max_rows = 1;
     CHECK(ssde_run_memory(wide, &desc) == 0);
