@@ -24,79 +24,7 @@
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_nn.h"
 
-#include <time.h>
-#if !defined(_WIN32) && !defined(CLOCK_MONOTONIC)
-#include <sys/time.h>
-#endif
-
-static double seconds(void) {
-#if defined(CLOCK_MONOTONIC)
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-#elif !defined(_WIN32)
-    struct timeval now;
-    gettimeofday(&now, NULL);
-    return (double)now.tv_sec + 1e-6 * (double)now.tv_usec;
-#else
-    return (double)clock() / CLOCKS_PER_SEC;
-#endif
-}
-
-/* ---- the machine's peak: independent chains of FMAs in registers ---- */
-
-enum { CHAINS = 12, PEAK_STEPS = 4000000 };
-
-#define DEFINE_PEAK                                                                              \
-    SSDEI_KERNEL float SSDEI_T(peak_chains)(float start) {                                       \
-        ssdei_v sum[CHAINS], factor = ssdei_set(0.999f), shift = ssdei_set(start);               \
-        size_t step, i;                                                                          \
-        SSDEI_UNROLL for (i = 0; i < CHAINS; i++) sum[i] = ssdei_set((float)i);                  \
-        for (step = 0; step < PEAK_STEPS; step++) {                                              \
-            SSDEI_UNROLL for (i = 0; i < CHAINS; i++) sum[i] = ssdei_fma(sum[i], factor, shift); \
-        }                                                                                        \
-        SSDEI_UNROLL for (i = 1; i < CHAINS; i++) sum[0] = ssdei_add(sum[0], sum[i]);            \
-        return ssdei_sum(sum[0]);                                                                \
-    }
-#define SSDEI_TIER scalar
-DEFINE_PEAK
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-DEFINE_PEAK
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-DEFINE_PEAK
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-DEFINE_PEAK
-#undef SSDEI_TIER
-#endif
-
-static volatile float sink; /* keeps the chains from being optimised away */
-
-static double measure_peak(const ssdei_kernels *kernels) {
-    double best = HUGE_VAL;
-    int i;
-    for (i = 0; i < 5; i++) {
-        double start = seconds(), took;
-        switch (kernels->tier) {
-#ifdef SSDEI_X86
-            case SSDE_TIER_AVX2: sink = ssdei_peak_chains_avx2(0.001f); break;
-            case SSDE_TIER_AVX512: sink = ssdei_peak_chains_avx512(0.001f); break;
-#endif
-#ifdef SSDEI_NEON
-            case SSDE_TIER_NEON: sink = ssdei_peak_chains_neon(0.001f); break;
-#endif
-            default: sink = ssdei_peak_chains_scalar(0.001f);
-        }
-        took = seconds() - start;
-        if (took < best) best = took;
-    }
-    return 2.0 * (double)CHAINS * (double)PEAK_STEPS * (double)kernels->width / best * 1e-9;
-}
+#include "measure.h"
 
 /* ---- one pass of one shape ---- */
 
@@ -126,11 +54,6 @@ typedef struct problem {
     int node;
     float *tensors[TENSORS]; /* NHWC, HWIO, [k], NHWC: values or gradients, as the pass reads and writes them */
 } problem;
-
-static void fail(const char *what, const char *why) {
-    fprintf(stderr, "%s: %s\n", what, why);
-    exit(1);
-}
 
 /* ---- oneDNN ---- */
 
@@ -366,15 +289,6 @@ typedef struct options {
     summary ratios[PASSES];
 } options;
 
-static int by_size(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-static void must(ssde_context *context, ssde_status status) {
-    if (status != SSDE_OK) fail(ssde_status_text(status), context->error);
-}
-
 static double run_ours(const problem *p) {
     ssde_run *run = p->run;
     double start;
@@ -521,42 +435,12 @@ static void bench_shape(options *o, const shape *s) {
 
 /* ---- options ---- */
 
-/* Positive numbers between commas; whether there are exactly count. */
-static int read_numbers(const char *text, int count, int *numbers) {
-    int i;
-    for (i = 0; i < count; i++) {
-        char *end;
-        long number = strtol(text, &end, 10);
-        if (end == text || number < 1 || number > 1000000 || *end != (i + 1 < count ? ',' : '\0')) return 0;
-        numbers[i] = (int)number;
-        text = end + 1;
-    }
-    return 1;
-}
-
-static int read_tier(const char *text, ssde_context *context) {
-    int tier;
-    for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
-        if (strcmp(text, ssde_tier_name((ssde_tier)tier))) continue;
-        context->tier = (ssde_tier)tier;
-        return ssde_tier_used(context) == context->tier;
-    }
-    return 0;
-}
-
 static int read_shape(const char *text, shape *s) {
     int numbers[7];
     if (!read_numbers(text, 7, numbers) || (numbers[5] != 1 && numbers[5] != 3) || numbers[6] > 2) return 0;
     s->n = (size_t)numbers[0], s->c = (size_t)numbers[1], s->h = (size_t)numbers[2], s->w = (size_t)numbers[3];
     s->k = (size_t)numbers[4], s->r = numbers[5], s->stride = numbers[6];
     return 1;
-}
-
-/* The index of one of `count` names; count: none. */
-static int read_name(const char *text, const char *const *names, int count) {
-    int i = 0;
-    while (i < count && strcmp(text, names[i])) i++;
-    return i;
 }
 
 static void read_option(const char *name, const char *value, options *o) {
@@ -593,11 +477,7 @@ int main(int argc, char **argv) {
         }
     }
     if (o.check && !HAS_ONEDNN) fail("--check", "needs -DBENCH_ONEDNN");
-#ifdef _OPENMP
-    omp_set_num_threads(o.context.threads);
-#else
-    if (o.context.threads > 1) fail("--threads", "more than 1 need -fopenmp");
-#endif
+    use_threads(&o.context);
     onednn_start(ssde_tier_used(&o.context), o.context.threads);
     o.peak = measure_peak(ssdei_kernels_for(&o.context));
     printf("pass,n,c,h,w,k,r,stride,tier,threads,ms,gflops,peak_gflops,onednn_ms,ratio\n");
