@@ -1121,8 +1121,10 @@ struct ssde_run {
     size_t arena_floats;
     /* per node, offsets in the arena; SSDEI_NOWHERE where there is none */
     size_t *value, *gradient, *saved;
-    unsigned char *needs;   /* a gradient is wanted at this node */
-    unsigned char *written; /* its gradient buffer holds something already */
+    size_t *again;           /* where the backward pass computes its value again: see ssdei_plan_again */
+    unsigned char *needs;    /* a gradient is wanted at this node */
+    unsigned char *written;  /* its gradient buffer holds something already */
+    unsigned char *restored; /* its value has been computed again */
     /* packed weights of each product, forward and backward, and the network's version they were packed from; those that
        are not kept share one place */
     size_t *packed[2], packed_shared;
@@ -2220,6 +2222,15 @@ static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, si
 }
 
 /* dW and db carry the node's scale */
+/* A node's value in the backward pass. */
+static void ssdei_group_norm_again(ssde_run *run, int index);
+static const float *ssdei_value_again(ssde_run *run, int index) {
+    if (run->again[index] == SSDEI_NOWHERE) return ssdei_value(run, index);
+    if (!run->restored[index]) ssdei_group_norm_again(run, index);
+    run->restored[index] = 1;
+    return run->arena + run->again[index];
+}
+
 static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     float *weights = ssdei_weight_gradient(run, node->parameter);
@@ -2230,7 +2241,7 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.run = run;
     c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
     c.kernels = ssdei_kernels_narrow(run->kernels, c.gather.columns);
-    c.x = ssdei_value(run, node->input[0]);
+    c.x = ssdei_value_again(run, node->input[0]);
     c.scale = (float)node->scale;
     memset(bias, 0, ssdei_packed_size(c.kernels, 1, node->shape[2]) * sizeof *bias);
     if (ssdei_use_winograd(run, &c.gather))
@@ -2363,22 +2374,38 @@ static size_t ssdei_norm_workspace(size_t channels) {
     return ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
 }
 
+/* y of a row from what is saved. */
+static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, size_t task, float *y) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
+    ssdei_norm_coefficients(run, index, row, mean, a, b);
+    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, mean, a, b, node->count / channels, channels,
+                  node->activation == SSDE_SILU, y);
+}
+
 static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, row;
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
-    double *moments = (double *)(void *)(mean + ssdei_round_floats(5 * channels));
+    double *moments = (double *)(void *)(ssdei_workspace(run, task) + ssdei_round_floats(5 * channels));
     for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        run->nn->channel_moments(x, pixels, channels, moments, moments + channels);
+        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, moments,
+                                 moments + channels);
         ssdei_norm_save(node, pixels, moments, moments + channels, ssdei_norm_saved(run, index, row));
-        ssdei_norm_coefficients(run, index, row, mean, a, b);
-        run->nn->norm(x, mean, a, b, pixels, channels, node->activation == SSDE_SILU,
-                      ssdei_value(run, index) + row * node->count);
+        ssdei_norm_apply(run, index, row, task, ssdei_value(run, index) + row * node->count);
     }
 }
 static void ssdei_group_norm_forward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_group_norm_forward_rows);
+}
+
+static void ssdei_group_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_norm_apply(run, index, row, task, run->arena + run->again[index] + row * run->net->nodes[index].count);
+}
+static void ssdei_group_norm_again(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_again_rows);
 }
 
 /* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of gamma du, m2 of gamma du xhat:
@@ -2888,26 +2915,48 @@ static void ssdei_plan_add(ssdei_plan *plan, size_t *offset, size_t floats, int 
     buffer->to = to;
 }
 
+/* Training keeps no group norm's value that only products' weights read in the backward pass: it costs a pass over
+   memory to compute again, and such values are a quarter of all. *from and *to: the backward steps that read it. */
+static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) {
+    const ssde_net *net = run->net;
+    int last = 2 * net->node_count, j, k;
+    *from = last;
+    *to = -1;
+    if (run->mode != SSDE_RUN_TRAIN || net->nodes[index].operation != SSDEI_OPERATION_group_norm) return 0;
+    for (j = index + 1; j < net->node_count; j++) {
+        for (k = 0; k < 3; k++) {
+            if (net->nodes[j].input[k] != index || !ssdei_backward_reads(run, &net->nodes[j], k)) continue;
+            if (net->nodes[j].operation != SSDEI_OPERATION_conv) return 0;
+            *from = last - 1 - j;
+            if (*to < *from) *to = *from;
+        }
+    }
+    return *from <= *to;
+}
+
 static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
     const ssde_net *net = run->net;
     int n = net->node_count, last = 2 * n, again = run->mode == SSDE_RUN_VJP, i, j, k;
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
+        int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_multiply(run->max_rows, node->count);
+        run->again[i] = SSDEI_NOWHERE;
         for (j = i + 1; j < n; j++) {
             const ssdei_node *reader = &net->nodes[j];
             for (k = 0; k < 3; k++) {
                 if (reader->input[k] != i) continue;
                 if (value_to < j) value_to = j;
                 if (!run->needs[j]) continue;
-                if (ssdei_backward_reads(run, reader, k) && value_to < last - 1 - j)
+                if (ssdei_backward_reads(run, reader, k) && !computed_again && value_to < last - 1 - j)
                     value_to = again ? last : last - 1 - j;
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
         /* inputs are written before the first step */
         ssdei_plan_add(plan, &run->value[i], floats, node->operation == SSDEI_OPERATION_input ? 0 : i, value_to);
+        if (computed_again) ssdei_plan_add(plan, &run->again[i], floats, again_from, again_to);
         if (run->needs[i])
             ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
         if (node->operation == SSDEI_OPERATION_group_norm)
@@ -3110,11 +3159,11 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     run->kernels = ssdei_kernels_for(context);
     run->nn = ssdei_nn_kernels_for(context);
     run->tasks = ssdei_task_count(context);
-    run->value = (size_t *)ssdei_allocate(context, 5 * nodes, sizeof *run->value);
+    run->value = (size_t *)ssdei_allocate(context, 6 * nodes, sizeof *run->value);
     run->packed_version[0] = (uint64_t *)ssdei_allocate(context, 2 * nodes, sizeof(uint64_t));
-    run->needs = (unsigned char *)ssdei_allocate(context, 2 * nodes, 1);
+    run->needs = (unsigned char *)ssdei_allocate(context, 3 * nodes, 1);
     plan.count = 0;
-    plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 3 * nodes, sizeof *plan.buffers);
+    plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 4 * nodes, sizeof *plan.buffers);
     *out = run;
     if (!run->value || !run->packed_version[0] || !run->needs || !plan.buffers) {
         ssdei_release(context, plan.buffers);
@@ -3122,10 +3171,12 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     }
     run->gradient = run->value + nodes;
     run->saved = run->gradient + nodes;
-    run->packed[0] = run->saved + nodes;
+    run->again = run->saved + nodes;
+    run->packed[0] = run->again + nodes;
     run->packed[1] = run->packed[0] + nodes;
     run->packed_version[1] = run->packed_version[0] + nodes;
     run->written = run->needs + nodes;
+    run->restored = run->written + nodes;
     ssdei_plan_arena(run, &plan, most_cached);
     ssdei_release(context, plan.buffers);
     return SSDE_OK;
@@ -3135,7 +3186,7 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
     ssde_run *run;
     size_t bytes = 0;
     if (ssdei_run_prepare(&run, net, desc) == SSDE_OK && run->arena_floats < SIZE_MAX / sizeof(float))
-        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * (5 * sizeof(size_t) + 18) + sizeof *run;
+        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * (6 * sizeof(size_t) + 19) + sizeof *run;
     ssde_run_destroy(run);
     return bytes;
 }
@@ -3208,6 +3259,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
                          "this run's mode gives no derivatives, or not by what was asked for");
     run->weight_gradients = weight_gradients;
     memset(run->written, 0, (size_t)net->node_count);
+    memset(run->restored, 0, (size_t)net->node_count);
     if (run->needs[net->output]) {
         memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_dim(net) * sizeof *gradient);
         run->written[net->output] = 1;
