@@ -65,7 +65,8 @@ typedef int ssde_node; /* an operation's result; -1 after a failure */
 
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
 void ssde_net_destroy(ssde_net *net); /* NULL is fine */
-/* Declares the result, which must have the shape of the input x. Call once, last. */
+/* Declares the result, which must have the shape of the input x, and draws the weights' initial values. Call once,
+   last. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
 
 /* Parameters. The name is the reference's; shape is that of the reference's tensor, in its order of axes. */
@@ -81,7 +82,7 @@ size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
 const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
-/* Copies a parameter out of or into the network in the reference's order of axes; values [parameter->count]. */
+/* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 
@@ -390,6 +391,8 @@ typedef struct ssdei_parameter {
     ssde_parameter info;
     ssdei_layout layout;
     size_t offset; /* floats from the start of the weights */
+    ssdei_initialisation initialisation;
+    double scale; /* of the initial values */
 } ssdei_parameter;
 
 /* One row of a sparse matrix along one axis: output o = sum of weight[i] * input[first + i]. */
@@ -426,8 +429,8 @@ struct ssde_net {
     size_t parameter_count, parameter_capacity;
     ssdei_taps *taps;
     size_t taps_count, taps_capacity;
-    float *weights;
-    size_t weight_count, weight_capacity;
+    float *weights; /* from ssde_net_finish on */
+    size_t weight_count;
     uint64_t version; /* grows with every change of the weights, so that packed copies know that they are stale */
     int input, label, sigma, output;
     int dropouts;
@@ -506,37 +509,49 @@ static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const fl
         memcpy(memory, file, parameter->info.count * sizeof *memory);
 }
 
-/* Draws in file order, so that a network starts the same whatever its memory layout; `file` has room for the values. */
-static ssde_status ssdei_parameter_initialise(ssde_net *net, const ssdei_parameter *parameter, ssdei_initialisation how,
-                                              double scale, float *file) {
+/* Draws the initial values in file order, so that a network starts the same whatever its memory layout. */
+static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index, float *file) {
+    const ssdei_parameter *parameter = &net->parameters[index];
     const ssde_parameter *info = &parameter->info;
-    uint64_t address = net->parameter_count;
+    uint64_t address = index;
     size_t i;
-    if (!(scale >= 0.0 && scale <= 1e12))
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                         "%s: the scale of its initial values is %g, wanted 0 or more", info->name, scale);
-    if (how == SSDEI_INITIALISE_NORMAL) {
+    if (parameter->initialisation == SSDEI_INITIALISE_NORMAL) {
         ssdei_try(
             ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
-        for (i = 0; i < info->count; i++) file[i] = (float)(scale * (double)file[i]);
-    } else if (how == SSDEI_INITIALISE_FAN_AVERAGE) {
+        for (i = 0; i < info->count; i++) file[i] = (float)(parameter->scale * (double)file[i]);
+    } else if (parameter->initialisation == SSDEI_INITIALISE_FAN_AVERAGE) {
         size_t taps = info->rank == 4 ? info->shape[2] * info->shape[3] : 1;
         double fan_average = 0.5 * (double)(info->shape[0] + info->shape[1]) * (double)taps;
-        double limit = sqrt(3.0 * (scale > 0.0 ? scale : 1e-10) / fan_average);
+        double limit = sqrt(3.0 * (parameter->scale > 0.0 ? parameter->scale : 1e-10) / fan_average);
         ssdei_try(
             ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)((2.0 * (double)file[i] - 1.0) * limit);
     } else {
-        for (i = 0; i < info->count; i++) file[i] = how == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
+        for (i = 0; i < info->count; i++) file[i] = parameter->initialisation == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
     }
+    ssdei_parameter_from_file(parameter, file, net->weights + parameter->offset);
     return SSDE_OK;
 }
 
-/* Adds prefix.suffix and its initial values; the index of the parameter, or -1. in = 0: a vector. */
+/* Takes the weights' memory, once their number is known, and draws their initial values. */
+static ssde_status ssdei_net_initialise(ssde_net *net) {
+    ssde_status status = SSDE_OK;
+    size_t largest = 0, i;
+    float *file;
+    for (i = 0; i < net->parameter_count; i++)
+        if (largest < net->parameters[i].info.count) largest = net->parameters[i].info.count;
+    net->weights = (float *)ssdei_allocate(net->context, net->weight_count, sizeof *net->weights);
+    file = net->weights ? (float *)ssdei_allocate(net->context, largest, sizeof *file) : NULL;
+    if (!file) return SSDE_ERROR_MEMORY;
+    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++) status = ssdei_parameter_initialise(net, i, file);
+    ssdei_release(net->context, file);
+    return status;
+}
+
+/* Adds prefix.suffix and how its values begin; the index of the parameter, or -1. in = 0: a vector. */
 static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout,
                                    size_t in, size_t out, int kernel, ssdei_initialisation how, double scale) {
     ssdei_parameter *parameter;
-    float *file;
     size_t i;
     if (net->status != SSDE_OK) return -1;
     net->parameters = (ssdei_parameter *)ssdei_net_grow(net, net->parameters, &net->parameter_capacity,
@@ -561,18 +576,20 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
     parameter->layout = layout;
+    parameter->initialisation = how;
+    parameter->scale = scale;
     parameter->offset = net->weight_count;
-    net->weights = (float *)ssdei_net_grow(net, net->weights, &net->weight_capacity, net->weight_count,
-                                           parameter->info.count, sizeof *net->weights);
-    if (net->status != SSDE_OK) return -1;
-    file = (float *)ssdei_allocate(net->context, parameter->info.count, sizeof *file);
-    if (!file) {
-        net->status = SSDE_ERROR_MEMORY;
+    if (!(scale >= 0.0 && scale <= 1e12)) {
+        net->status =
+            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the scale of its initial values is %g, wanted 0 or more",
+                      parameter->info.name, scale);
         return -1;
     }
-    net->status = ssdei_parameter_initialise(net, parameter, how, scale, file);
-    ssdei_parameter_from_file(parameter, file, net->weights + parameter->offset);
-    ssdei_release(net->context, file);
+    if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
+        net->status =
+            ssde_fail(net->context, SSDE_ERROR_MEMORY, "%s: more weights than memory can hold", parameter->info.name);
+        return -1;
+    }
     net->weight_count += parameter->info.count;
     return (int)net->parameter_count++;
 }
@@ -679,6 +696,7 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (memcmp(net->nodes[output].shape, net->nodes[net->input].shape, sizeof net->nodes[output].shape))
         ssdei_net_fail(net, "the output's shape differs from the input's");
+    if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
     net->output = output;
     net->finished = net->status == SSDE_OK;
     return net->status;
@@ -714,6 +732,8 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index) {
 }
 
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
+    if (net && !net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!net || !values || index >= net->parameter_count)
         return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
                          (unsigned long)index);
@@ -723,6 +743,8 @@ ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
 
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     size_t bad;
+    if (net && !net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!net || !values || index >= net->parameter_count)
         return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
                          (unsigned long)index);

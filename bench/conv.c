@@ -418,6 +418,7 @@ static void bench_shape(options *o, const shape *s) {
     if (s->stride == 2) conv.pad_before = 0;
     p.node = ssde_conv2d(net, x, &conv, "conv");
     must(&o->context, net->status);
+    must(&o->context, ssdei_net_initialise(net));
     net->output = p.node;
     net->finished = 1; /* not the shape of a score network: ssde_net_finish would refuse it */
     p.s = *s;

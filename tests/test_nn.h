@@ -1434,7 +1434,7 @@ static void test_nn_run_memory(void) {
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     nn_run_data_fill(&data);
-    plan = 3 * (size_t)net->node_count * sizeof(ssdei_buffer);
+    plan = 4 * (size_t)net->node_count * sizeof(ssdei_buffer);
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
         for (skip = 0; skip < 2; skip++) {
             nn_memory memory;
