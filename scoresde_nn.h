@@ -144,6 +144,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 /* >>networks */
 
 enum { SSDE_MAX_LEVELS = 10, SSDE_MAX_FIR_TAPS = 8 };
+typedef enum ssde_unet_name { SSDE_UNET_NCSNPP, SSDE_UNET_DDPM } ssde_unet_name;
 typedef enum ssde_resblock_type { SSDE_RESBLOCK_DDPM, SSDE_RESBLOCK_BIGGAN } ssde_resblock_type;
 typedef enum ssde_progressive { SSDE_PROGRESSIVE_NONE, SSDE_OUTPUT_SKIP, SSDE_OUTPUT_RESIDUAL } ssde_progressive;
 typedef enum ssde_progressive_input {
@@ -154,11 +155,14 @@ typedef enum ssde_progressive_input {
 typedef enum ssde_progressive_combine { SSDE_COMBINE_SUM, SSDE_COMBINE_CAT } ssde_progressive_combine;
 typedef enum ssde_embedding_type { SSDE_EMBEDDING_POSITIONAL, SSDE_EMBEDDING_FOURIER } ssde_embedding_type;
 
-/* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++; flags as there. Start from a
- * constructor. */
+/* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++, and "ddpm" (models/ddpm.py); flags as
+   there. DDPM has group norms of 32 groups, no rescaling of skips and starts its last layers at zero; it does not read
+   fir, skip_rescale, resblock_type, progressive, progressive_input, embedding_type and what belongs to them, nor
+   init_scale. Start from a constructor. */
 typedef struct ssde_unet_desc {
+    ssde_unet_name name;
     size_t height, width, channels; /* divisible by 2^(num_levels - 1) */
-    size_t nf;                      /* channels of the first level; a multiple of 4 */
+    size_t nf;                      /* channels of the first level; a multiple of 4, of 32 for DDPM */
     int num_levels;
     int ch_mult[SSDE_MAX_LEVELS];
     int num_res_blocks;
@@ -190,6 +194,8 @@ typedef struct ssde_unet_desc {
    data in [0, 1] (configs/ve/cifar10_ncsnpp_continuous.py). */
 ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels);
 ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
+/* The same sizes with 2 blocks per level (configs/vp/ddpm/cifar10_continuous.py). */
+ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
 
 /* For vectors: x and an embedding of the noise label through residual layers of `hidden` units with SiLU. */
@@ -3298,7 +3304,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     return SSDE_OK;
 }
 
-/* ---- networks: the paper's U-Net (models/ncsnpp.py) ---- */
+/* ---- networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
 
 ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels) {
     static const int ch_mult[4] = {1, 2, 2, 2};
@@ -3340,6 +3346,30 @@ ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels) {
     return desc;
 }
 
+ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels) {
+    ssde_unet_desc desc = ssde_ddpmpp(height, width, channels);
+    desc.name = SSDE_UNET_DDPM;
+    desc.num_res_blocks = 2;
+    desc.skip_rescale = 0;
+    desc.resblock_type = SSDE_RESBLOCK_DDPM;
+    return desc;
+}
+
+/* The values that the flags have which DDPM does not read. */
+static ssde_unet_desc ssdei_unet_as_built(const ssde_unet_desc *desc) {
+    ssde_unet_desc built = *desc;
+    if (desc->name != SSDE_UNET_DDPM) return built;
+    built.fir = 0;
+    built.skip_rescale = 0;
+    built.resblock_type = SSDE_RESBLOCK_DDPM;
+    built.progressive = SSDE_PROGRESSIVE_NONE;
+    built.progressive_input = SSDE_PROGRESSIVE_INPUT_NONE;
+    built.progressive_combine = SSDE_COMBINE_SUM;
+    built.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    built.init_scale = 0.0;
+    return built;
+}
+
 /* What building a U-Net carries along: the reference numbers its modules in the order they are made. */
 typedef struct ssdei_unet {
     ssde_net *net;
@@ -3364,7 +3394,8 @@ static size_t ssdei_unet_width(const ssdei_unet *unet, ssde_node node) {
 
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
-    return ssde_group_norm(unet->net, x, groups < 32 ? groups : 32, activation, ssdei_unet_name(unet, part));
+    if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
+    return ssde_group_norm(unet->net, x, groups, activation, ssdei_unet_name(unet, part));
 }
 
 static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
@@ -3404,7 +3435,7 @@ static ssde_node ssdei_unet_upsample_conv(ssdei_unet *unet, ssde_node x, size_t 
     ssde_conv_desc conv = ssde_conv(channels, 3);
     if (!unet->desc->fir) return ssdei_unet_conv(unet, ssde_upsample_nearest(unet->net, x), channels, 3, 1.0, "Conv_0");
     conv.pad_before = conv.pad_after = 0;
-    x = ssdei_unet_fir(unet, x, 2, 1, (taps - 3) / 2 + 3, (taps - 4) / 2 + 2);
+    x = ssdei_unet_fir(unet, x, 2, 1, (taps - 1) / 2 + 2, taps / 2);
     return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, "Conv2d_0"));
 }
 static ssde_node ssdei_unet_downsample_conv(ssdei_unet *unet, ssde_node x, size_t channels) {
@@ -3599,7 +3630,7 @@ static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, 
 
 static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     ssde_context *context = desc->context;
-    size_t unit;
+    size_t unit, step;
     int i;
     if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
@@ -3611,9 +3642,12 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
                          (unsigned long)unit);
     if (desc->height > 1 << 15 || desc->width > 1 << 15 || desc->channels > 1 << 12)
         return ssde_fail(context, SSDE_ERROR_SHAPE, "images are at most 32768 x 32768 x 4096");
-    if (desc->nf < 4 || desc->nf % 4 || desc->nf > 1 << 14)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of 4 up to 16384",
-                         (unsigned long)desc->nf);
+    if ((unsigned)desc->name > SSDE_UNET_DDPM)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "name is no value of its enum");
+    step = desc->name == SSDE_UNET_DDPM ? 32 : 4;
+    if (!desc->nf || desc->nf % step || desc->nf > 1 << 14)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of %lu up to 16384",
+                         (unsigned long)desc->nf, (unsigned long)step);
     for (i = 0; i < desc->num_levels; i++)
         if (desc->ch_mult[i] < 1 || desc->ch_mult[i] > 256)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ch_mult[%d] is %d, wanted 1 to 256", i, desc->ch_mult[i]);
@@ -3635,8 +3669,8 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %g, wanted 0 or more", desc->init_scale);
-    if (desc->fir && (desc->fir_taps < 4 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 4 to %d", desc->fir_taps,
+    if (desc->fir && (desc->fir_taps < 2 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 2 to %d", desc->fir_taps,
                          SSDE_MAX_FIR_TAPS);
     return SSDE_OK;
 }
@@ -3655,13 +3689,16 @@ static ssde_status ssdei_net_complete(ssde_net **net, ssde_node output, const ss
     return status;
 }
 
-ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
+ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *wanted) {
+    ssde_unet_desc built;
+    const ssde_unet_desc *desc = &built;
     ssdei_unet unet;
     ssde_node x, h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
     if (!net) return SSDE_ERROR_ARGUMENT;
     *net = NULL;
-    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!wanted) return SSDE_ERROR_ARGUMENT;
+    built = ssdei_unet_as_built(wanted);
     ssdei_try(ssdei_unet_check(desc));
     ssdei_try(ssde_net_create(desc->context, net, desc->seed));
     memset(&unet, 0, sizeof unet);
@@ -5417,7 +5454,7 @@ static int ssdei_field_sizes(ssdei_fields *fields, const char *key, double *numb
 }
 
 static const char *const ssdei_embedding_names[] = {"positional", "fourier", NULL};
-static const char *const ssdei_unet_names[] = {"ncsnpp", NULL};
+static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
 
 static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
@@ -5449,19 +5486,12 @@ static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) 
     desc->num_attn_resolutions = count;
 }
 
-static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+/* The flags that only ncsnpp.py reads. */
+static void ssdei_unet_ncsnpp_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     static const char *const resblock[] = {"ddpm", "biggan", NULL};
     static const char *const progressive[] = {"none", "output_skip", "residual", NULL};
     static const char *const progressive_input[] = {"none", "input_skip", "residual", NULL};
     static const char *const combine[] = {"sum", "cat", NULL};
-    ssdei_field_choice(fields, "model.name", 0, ssdei_unet_names);
-    ssdei_unet_image_fields(fields, desc);
-    ssdei_unet_level_fields(fields, desc);
-    desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
-    desc->num_res_blocks = ssdei_field_int(fields, "model.num_res_blocks", desc->num_res_blocks);
-    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
-    desc->resamp_with_conv = ssdei_field_flag(fields, "model.resamp_with_conv", desc->resamp_with_conv);
-    desc->conditional = ssdei_field_flag(fields, "model.conditional", desc->conditional);
     desc->fir = ssdei_field_flag(fields, "model.fir", desc->fir);
     desc->fir_taps = ssdei_field_list(fields, "model.fir_kernel", desc->fir_kernel, desc->fir_taps, SSDE_MAX_FIR_TAPS);
     desc->skip_rescale = ssdei_field_flag(fields, "model.skip_rescale", desc->skip_rescale);
@@ -5477,6 +5507,18 @@ static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
                                                                    (int)desc->embedding_type, ssdei_embedding_names);
     desc->fourier_scale = ssdei_field_number(fields, "model.fourier_scale", desc->fourier_scale);
     desc->init_scale = ssdei_field_number(fields, "model.init_scale", desc->init_scale);
+}
+
+static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+    desc->name = (ssde_unet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_unet_names);
+    ssdei_unet_image_fields(fields, desc);
+    ssdei_unet_level_fields(fields, desc);
+    desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
+    desc->num_res_blocks = ssdei_field_int(fields, "model.num_res_blocks", desc->num_res_blocks);
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->resamp_with_conv = ssdei_field_flag(fields, "model.resamp_with_conv", desc->resamp_with_conv);
+    desc->conditional = ssdei_field_flag(fields, "model.conditional", desc->conditional);
+    if (desc->name == SSDE_UNET_NCSNPP) ssdei_unet_ncsnpp_fields(fields, desc);
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
@@ -5739,10 +5781,10 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *
 
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
-    static const char *const models[] = {"ncsnpp", "mlp", NULL};
+    static const char *const models[] = {"mlp", "ncsnpp", "ddpm", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
-    return model ? ssdei_mlp_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+    return model ? ssdei_unet_load(fields, file, net) : ssdei_mlp_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {

@@ -482,14 +482,14 @@ static void test_nn_files_layout(void) {
 
 /* The reference's own weights: every tensor where it belongs, whatever its order in memory. */
 static void test_nn_files_golden(void) {
-    static const char *const names[] = {"ddpmpp_vp", "ddpmpp_subvp_1ch", "ncsnpp_ve", "ncsnpp_ve_skip"};
-    static const ssde_sde_kind kinds[] = {SSDE_VP, SSDE_SUBVP, SSDE_VE, SSDE_VE};
+    static const char *const names[] = {"ddpmpp_vp", "ddpmpp_subvp_1ch", "ncsnpp_ve", "ncsnpp_ve_skip", "ddpm_vp"};
+    static const ssde_sde_kind kinds[] = {SSDE_VP, SSDE_SUBVP, SSDE_VE, SSDE_VE, SSDE_VP};
     static double wanted[65536];
     static float values[65536];
     files_memory memory;
     ssde_context context = files_context(&memory);
     size_t i, j, k;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < sizeof names / sizeof *names; i++) {
         char path[100];
         ssde_net *net;
         ssde_sde sde;
@@ -555,7 +555,7 @@ static void test_nn_files_descriptions(void) {
         {"", SSDE_ERROR_FORMAT, "model.name"},
         {"[]", SSDE_ERROR_FORMAT, "an object is expected"},
         {"{}", SSDE_ERROR_FORMAT, "'model.name' in its description is missing"},
-        {"{\"model.name\": \"ddpm\"}", SSDE_ERROR_UNSUPPORTED, "'ddpm'"},
+        {"{\"model.name\": \"ncsn\"}", SSDE_ERROR_UNSUPPORTED, "'ncsn'"},
         {"{\"model.name\": \"ncsnv2_64\"}", SSDE_ERROR_UNSUPPORTED, "'ncsnv2_64'"},
         {"{\"model.name\": 3}", SSDE_ERROR_FORMAT, "'model.name' in its description cannot be read"},
         {"{\"model.name\": \"ncsnpp\"}", SSDE_ERROR_FORMAT, "'data.image_size' in its description is missing"},
