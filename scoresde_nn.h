@@ -3448,6 +3448,12 @@ static ssde_node ssdei_unet_downsample_conv(ssdei_unet *unet, ssde_node x, size_
     return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, fir ? "Conv2d_0" : "Conv_0"));
 }
 
+/* A dense layer's parameters without the layer: the reference's blocks have it, unused, where conditional is 0. */
+static void ssdei_linear_parameters(ssde_net *net, size_t in, size_t out, const char *name) {
+    ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_LINEAR, in, out, 0, SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
+    ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, out, 0, SSDEI_INITIALISE_ZERO, 0.0);
+}
+
 /* ResnetBlockDDPMpp and ResnetBlockBigGANpp; layerspp.py:172-278. direction: 0, +1 up, -1 down (BigGAN only). */
 static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
     ssde_net *net = unet->net;
@@ -3466,6 +3472,8 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
         ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3);
     if (unet->embedding >= 0) /* its parameters follow those of the convolution that adds it */
         conv.residual = ssde_linear(net, unet->embedding, channels, 1.0, ssdei_unet_name(unet, "Dense_0"));
+    else
+        ssdei_linear_parameters(net, 4 * unet->desc->nf, channels, ssdei_unet_name(unet, "Dense_0"));
     h = ssdei_product_node(net, h, &conv, parameters);
     h = ssdei_unet_norm(unet, h, SSDE_SILU, "GroupNorm_1");
     h = ssde_dropout(net, h, unet->desc->dropout);

@@ -210,6 +210,141 @@ static void test_nn_golden_ncsnpp_ve(void) { nn_golden_network("ncsnpp_ve"); }
 static void test_nn_golden_ncsnpp_ve_skip(void) { nn_golden_network("ncsnpp_ve_skip"); }
 static void test_nn_golden_ddpm_vp(void) { nn_golden_network("ddpm_vp"); }
 
+/* ---- flags that the golden networks lack, against the reference (unet_flags.safetensors names its source) ---- */
+
+static ssde_run *nn_run(const ssde_net *net, ssde_context *context, ssde_run_mode mode, size_t max_rows) {
+    ssde_run_desc desc;
+    ssde_run *run = NULL;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = max_rows;
+    desc.convolution = nn_convolution;
+    desc.context = context;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    return run;
+}
+
+enum { FLAGS_CASES = 13, FLAGS_DIM = 2 * 8 * 8 };
+
+/* Tensor `index`: vectors 1 + u named weight, u / 2 otherwise; matrices and kernels [n, ...] u of variance n / count;
+   u uniform in [-1/2, 1/2) by a hash of index and element. */
+static void nn_flags_fill(uint32_t index, const ssde_parameter *info, float *values) {
+    size_t length = strlen(info->name), i;
+    int weight = length > 7 && !strcmp(info->name + length - 7, ".weight");
+    for (i = 0; i < info->count; i++) {
+        uint32_t h = index * 2654435761u + (uint32_t)i * 40503u + 12345u;
+        double u;
+        h ^= h >> 16;
+        h *= 0x85ebca6bu;
+        h ^= h >> 13;
+        h *= 0xc2b2ae35u;
+        h ^= h >> 16;
+        u = (double)(h >> 8) / 16777216.0 - 0.5;
+        values[i] = (float)(info->rank > 1 ? u * sqrt(12.0 * (double)info->shape[0] / (double)info->count)
+                            : weight       ? 1.0 + u
+                                           : 0.5 * u);
+    }
+}
+
+/* The reference's image of that index, [height, width, channels], times scale. */
+static void nn_flags_image(uint32_t index, const ssde_unet_desc *desc, float scale, float *image) {
+    float planar[FLAGS_DIM];
+    ssde_parameter info;
+    size_t i;
+    memset(&info, 0, sizeof info);
+    info.rank = 4;
+    info.shape[0] = 1;
+    info.count = FLAGS_DIM;
+    nn_flags_fill(index, &info, planar);
+    for (i = 0; i < FLAGS_DIM; i++) planar[i] *= scale;
+    nn_swap_axes(planar, image, 1, desc->height, desc->width, desc->channels, 1);
+}
+
+static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
+    ssdei_fields fields;
+    ssde_safetensors *metadata = NULL;
+    ssde_net *net = NULL;
+    char key[16];
+    size_t i;
+    memset(desc, 0, sizeof *desc);
+    snprintf(key, sizeof key, "%d", which);
+    CHECK_OK(ssde_safetensors_open(NULL, &metadata, "tests/golden/unet_flags.safetensors"));
+    if (!metadata) return NULL;
+    fields = ssdei_fields_over(SSDEI_FIELDS_READ, NULL, ssde_safetensors_metadata(metadata, key), key);
+    ssdei_unet_fields(&fields, desc);
+    CHECK_OK(fields.status);
+    CHECK_OK(ssde_unet_create(&net, desc));
+    ssde_safetensors_close(metadata);
+    for (i = 0; net && i < ssde_net_parameter_count(net); i++) {
+        const ssde_parameter *info = ssde_net_parameter(net, i);
+        float *values = (float *)malloc(info->count * sizeof *values);
+        nn_flags_fill((uint32_t)i, info, values);
+        CHECK_OK(ssde_net_set(net, i, values));
+        free(values);
+    }
+    return net;
+}
+
+/* Output and VJP within 2e-5; the norm of the gradient by each parameter, in the reference's order, within 1e-4. */
+static void nn_flags_case(const golden_file *file, int which, ssde_context *context) {
+    static const ssde_run_mode modes[2] = {SSDE_RUN_VJP, SSDE_RUN_TRAIN};
+    ssde_unet_desc desc;
+    ssde_net *net = nn_flags_net(which, &desc);
+    float x[FLAGS_DIM], v[FLAGS_DIM], out[FLAGS_DIM], vjp[FLAGS_DIM], planar[FLAGS_DIM], expected[FLAGS_DIM];
+    float label, sigma, norms[256], *gradient, largest = 0.0f;
+    char name[32];
+    size_t i;
+    int m;
+    if (!net || ssde_net_dim(net) != FLAGS_DIM || ssde_net_parameter_count(net) > 256) {
+        check_report(__FILE__, __LINE__, "case %d is no network of that size", which);
+        ssde_net_destroy(net);
+        return;
+    }
+#define FLAGS_NAME(part) (snprintf(name, sizeof name, "%d." part, which), name)
+    golden_floats(file, FLAGS_NAME("label"), &label, 1);
+    golden_floats(file, FLAGS_NAME("sigma"), &sigma, 1);
+    golden_floats(file, FLAGS_NAME("gradient_norms"), norms, ssde_net_parameter_count(net));
+    nn_flags_image(1000, &desc, 0.5f, x);
+    nn_flags_image(1001, &desc, 1.0f, v);
+    gradient = (float *)calloc(ssde_net_weight_count(net), sizeof *gradient);
+    for (i = 0; i < (size_t)net->node_count; i++)
+        if (net->nodes[i].operation == SSDEI_OPERATION_dropout) net->nodes[i].scale = 0.0;
+    for (m = 0; m < 2; m++) {
+        ssde_run *run = nn_run(net, context, modes[m], 1);
+        CHECK_OK(ssde_run_forward(run, x, &label, &sigma, 1, 0, 0, NULL, out));
+        CHECK_OK(ssde_run_backward(run, v, m ? NULL : vjp, m ? gradient : NULL));
+        ssde_run_destroy(run);
+    }
+    golden_floats(file, FLAGS_NAME("out"), planar, FLAGS_DIM);
+    nn_swap_axes(planar, expected, 1, desc.height, desc.width, desc.channels, 1);
+    CHECK_ARRAY(out, expected, FLAGS_DIM, 2e-5);
+    golden_floats(file, FLAGS_NAME("vjp"), planar, FLAGS_DIM);
+    nn_swap_axes(planar, expected, 1, desc.height, desc.width, desc.channels, 1);
+    CHECK_ARRAY(vjp, expected, FLAGS_DIM, 2e-5);
+#undef FLAGS_NAME
+    for (i = 0; i < ssde_net_parameter_count(net); i++) largest = norms[i] > largest ? norms[i] : largest;
+    for (i = 0; i < ssde_net_parameter_count(net); i++) {
+        double norm = nn_norm(gradient + net->parameters[i].offset, net->parameters[i].info.count);
+        /* what is zero but for rounding (nn_golden_loss) is so beside the others */
+        CHECK_NEAR(norm, norms[i], 1e-4 * (double)norms[i] + 1e-6 * (double)largest);
+    }
+    free(gradient);
+    ssde_net_destroy(net);
+}
+
+static void test_nn_golden_flags(void) {
+    golden_file *file = golden_open("tests/golden/unet_flags.safetensors");
+    ssde_context context;
+    int which, tier, convolution;
+    for (which = 0; which < FLAGS_CASES; which += check_quick ? 2 : 1)
+        for (convolution = SSDE_CONVOLUTION_DIRECT; convolution <= SSDE_CONVOLUTION_WINOGRAD; convolution++) {
+            nn_convolution = (ssde_convolution)convolution;
+            for (tier = 0; nn_tier(tier, &context); tier++) nn_flags_case(file, which, &context);
+        }
+    nn_convolution = SSDE_CONVOLUTION_AUTO;
+    golden_close(file);
+}
+
 /* ---- an oracle's network on every tier ---- */
 
 typedef struct nn_options {
@@ -310,18 +445,6 @@ static double nn_along(const float *gradient, size_t count, uint64_t seed, doubl
     }
     *norm = sqrt(square);
     return dot;
-}
-
-static ssde_run *nn_run(const ssde_net *net, ssde_context *context, ssde_run_mode mode, size_t max_rows) {
-    ssde_run_desc desc;
-    ssde_run *run = NULL;
-    memset(&desc, 0, sizeof desc);
-    desc.mode = mode;
-    desc.max_rows = max_rows;
-    desc.convolution = nn_convolution;
-    desc.context = context;
-    CHECK_OK(ssde_run_create(&run, net, &desc));
-    return run;
 }
 
 /* NaN wherever nothing may be kept from one forward pass to the next: values, gradients, workspaces, sums. */
@@ -1873,7 +1996,7 @@ static void nn_expect_block(nn_reference *r, size_t in, size_t out, int resample
     int biggan = r->desc->resblock_type == SSDE_RESBLOCK_BIGGAN;
     nn_expect_norm(r, "GroupNorm_0.", in);
     nn_expect_conv(r, "Conv_0.", in, out, 3, 1.0);
-    if (r->desc->conditional) nn_expect_conv(r, "Dense_0.", 4 * r->desc->nf, out, 0, 1.0);
+    nn_expect_conv(r, "Dense_0.", 4 * r->desc->nf, out, 0, 1.0); /* not used where conditional is 0 */
     nn_expect_norm(r, "GroupNorm_1.", out);
     nn_expect_conv(r, "Conv_1.", out, out, 3, r->desc->init_scale);
     if (biggan && (in != out || resampled)) nn_expect_conv(r, "Conv_2.", in, out, 1, 1.0);
@@ -2341,7 +2464,8 @@ static void nn_check_wiring(const ssde_net *net, const ssde_unet_desc *desc, con
     const double *reference;
     size_t i, j;
     nn_wire_unet(&wiring, desc);
-    CHECK(ssde_net_parameter_count(wiring.o.net) == ssde_net_parameter_count(net));
+    /* without conditioning the reference's blocks have a dense layer that nothing uses */
+    CHECK(!desc->conditional || ssde_net_parameter_count(wiring.o.net) == ssde_net_parameter_count(net));
     values = (float *)calloc(ssde_net_weight_count(net), sizeof *values);
     for (i = 0; i < ssde_net_parameter_count(wiring.o.net); i++) {
         const ssde_parameter *to = ssde_net_parameter(wiring.o.net, i);
@@ -2860,6 +2984,7 @@ static void test_nn_score_net(void) {
     X(nn_golden_ncsnpp_ve)      \
     X(nn_golden_ncsnpp_ve_skip) \
     X(nn_golden_ddpm_vp)        \
+    X(nn_golden_flags)          \
     X(nn_conv_padding)          \
     X(nn_conv_sizes)            \
     X(nn_conv_residual)         \
