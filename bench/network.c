@@ -13,7 +13,8 @@
    Without --pass the program starts itself once for each pass (and network), so that every line has a process of its
    own.
 
-   Options: --network ddpmpp_cifar10|ncsnpp_cifar10|ddpmpp_small
+   Options: --network ddpmpp_cifar10|ncsnpp_cifar10|ddpm_cifar10|ddpmpp_small
+                      ncsnpp_1024    1024 x 1024; by name only, best with --batch 1
             --pass forward|vjp|train
             --batch N              8
             --tier scalar|neon|avx2|avx512     the best one that the machine has
@@ -31,8 +32,9 @@
 enum { FORWARD, VJP, TRAIN, PASSES };
 static const char *const pass_names[PASSES] = {"forward", "vjp", "train"};
 
-enum { DDPMPP_CIFAR10, NCSNPP_CIFAR10, DDPMPP_SMALL, NETWORKS };
-static const char *const network_names[NETWORKS] = {"ddpmpp_cifar10", "ncsnpp_cifar10", "ddpmpp_small"};
+enum { DDPMPP_CIFAR10, NCSNPP_CIFAR10, DDPM_CIFAR10, DDPMPP_SMALL, NCSNPP_1024, NETWORKS };
+static const char *const network_names[NETWORKS] = {"ddpmpp_cifar10", "ncsnpp_cifar10", "ddpm_cifar10", "ddpmpp_small",
+                                                    "ncsnpp_1024"};
 
 enum { LEAST_REPETITIONS = 5, MOST_REPETITIONS = 51 };
 
@@ -73,16 +75,39 @@ static double forward_work(const ssde_net *net) {
     return work;
 }
 
-static ssde_unet_desc describe(int network) {
-    ssde_unet_desc desc = network == NCSNPP_CIFAR10 ? ssde_ncsnpp(32, 32, 3) : ssde_ddpmpp(32, 32, 3);
-    if (network == DDPMPP_SMALL) {
-        desc = ssde_ddpmpp(28, 28, 1);
-        desc.nf = 32;
-        desc.num_levels = 3;
-        desc.num_res_blocks = 1;
-        desc.attn_resolutions[0] = 7;
-    }
+/* 28 x 28 x 1, 1.3M parameters. */
+static ssde_unet_desc describe_small(void) {
+    ssde_unet_desc desc = ssde_ddpmpp(28, 28, 1);
+    desc.nf = 32;
+    desc.num_levels = 3;
+    desc.num_res_blocks = 1;
+    desc.attn_resolutions[0] = 7;
     return desc;
+}
+
+/* The reference's configs/ve/ffhq_ncsnpp_continuous.py. */
+static ssde_unet_desc describe_1024(void) {
+    static const int ch_mult[8] = {1, 2, 4, 8, 16, 32, 32, 32};
+    ssde_unet_desc desc = ssde_ncsnpp(1024, 1024, 3);
+    int i;
+    desc.nf = 16;
+    desc.num_levels = 8;
+    for (i = 0; i < 8; i++) desc.ch_mult[i] = ch_mult[i];
+    desc.num_res_blocks = 1;
+    desc.progressive = SSDE_OUTPUT_SKIP;
+    desc.progressive_input = SSDE_INPUT_SKIP;
+    desc.dropout = 0.0;
+    return desc;
+}
+
+static ssde_unet_desc describe(int network) {
+    switch (network) {
+        case NCSNPP_CIFAR10: return ssde_ncsnpp(32, 32, 3);
+        case DDPM_CIFAR10: return ssde_ddpm(32, 32, 3);
+        case DDPMPP_SMALL: return describe_small();
+        case NCSNPP_1024: return describe_1024();
+        default: return ssde_ddpmpp(32, 32, 3);
+    }
 }
 
 /* ---- one pass ---- */
@@ -332,7 +357,8 @@ int main(int argc, char **argv) {
     }
     for (network = 0; network < NETWORKS; network++)
         for (pass = 0; pass < PASSES; pass++)
-            if ((o.network == NETWORKS || o.network == network) && (o.pass == PASSES || o.pass == pass))
+            if ((o.network == NETWORKS ? network != NCSNPP_1024 : o.network == network) &&
+                (o.pass == PASSES || o.pass == pass))
                 start_process(argv[0], &o, network, pass);
     return 0;
 }
