@@ -81,7 +81,7 @@ typedef struct picture_plot {
 typedef struct picture_key {
     const char *name;
     unsigned colour;
-    char mark; /* '-' line, ':' dashed line, 'o' disc, '#' bar */
+    char mark; /* '-' line, ':' dashed line, 'o' disc, '#' bar, '>' arrow, '%' the colours of heat (`colour` unused) */
 } picture_key;
 
 typedef struct picture_ticks {
@@ -800,6 +800,23 @@ static inline void picture_plot_bars(const picture_plot *plot, double low, doubl
     picture_unclip(plot->page);
 }
 
+/* The same lying on its side: bars of equal thickness from y = low to y = high, starting at x = 0. */
+static inline void picture_plot_bars_across(const picture_plot *plot, double low, double high, const float *lengths,
+                                            int count, unsigned colour, float alpha) {
+    float zero = plot->flags & PICTURE_LOG_X ? (float)plot->frame.left : picture_plot_x(plot, 0);
+    picture_clip(plot->page, plot->frame);
+    for (int i = 0; i < count; i++) {
+        float from = picture_plot_y(plot, low + (high - low) * i / count);
+        float to = picture_plot_y(plot, low + (high - low) * (i + 1) / count);
+        float x = picture_plot_x(plot, (double)lengths[i]);
+        if (!(fabsf(to - from) > 0 && fabsf(x - zero) > 0)) continue; /* nothing to see, or not a number */
+        int top = (int)(fminf(from, to) + 0.5f), bottom = (int)(fmaxf(from, to) + 0.5f);
+        int left = (int)(fminf(x, zero) + 0.5f), right = (int)(fmaxf(x, zero) + 0.5f);
+        picture_rectangle(plot->page, left, top, right - left, bottom - top - 1, colour, alpha);
+    }
+    picture_unclip(plot->page);
+}
+
 /* A density: rows * columns values fill the plot, row 0 along the x axis; low is white, high the darkest. */
 static inline void picture_plot_heat(const picture_plot *plot, const float *values, int columns, int rows, float low,
                                      float high) {
@@ -815,12 +832,64 @@ static inline void picture_plot_heat(const picture_plot *plot, const float *valu
         }
 }
 
+/* Where the straight line through the values of a triangle's corners is `level`; 0 when all lie on one side of it. */
+static inline int picture_cut(const float x[3], const float y[3], const float value[3], float level,
+                              picture_segment *cut) {
+    float at[2][2] = {{0, 0}, {0, 0}};
+    int found = 0;
+    for (int i = 0; i < 3; i++) {
+        int j = (i + 1) % 3;
+        if ((value[i] > level) == (value[j] > level) || found == 2) continue;
+        float along = (level - value[i]) / (value[j] - value[i]);
+        at[found][0] = x[i] + along * (x[j] - x[i]);
+        at[found++][1] = y[i] + along * (y[j] - y[i]);
+    }
+    cut->x0 = at[0][0];
+    cut->y0 = at[0][1];
+    cut->x1 = at[1][0];
+    cut->y1 = at[1][1];
+    return found == 2;
+}
+
+/* The line on which values laid out as for picture_plot_heat, of the centres of their cells, are `level`. */
+static inline void picture_plot_contour(const picture_plot *plot, const float *values, int columns, int rows,
+                                        float level, float thickness, unsigned colour, float alpha) {
+    if (columns < 2 || rows < 2) return;
+    picture_box frame = plot->frame;
+    float across = (float)(frame.right - frame.left) / (float)columns;
+    float up = (float)(frame.bottom - frame.top) / (float)rows;
+    size_t most = 2 * (size_t)(columns - 1) * (size_t)(rows - 1), count = 0;
+    picture_segment *segments = (picture_segment *)malloc(most * sizeof *segments);
+    if (!segments) return;
+    for (int row = 0; row + 1 < rows; row++)
+        for (int column = 0; column + 1 < columns; column++)
+            for (int half = 0; half < 2; half++) { /* both triangles have the diagonal's two corners */
+                float x[3], y[3], value[3];
+                for (int corner = 0; corner < 3; corner++) {
+                    int right = corner == 2 || (corner == 1 && !half), above = corner == 2 || (corner == 1 && half);
+                    x[corner] = (float)frame.left + across * ((float)(column + right) + 0.5f);
+                    y[corner] = (float)frame.bottom - up * ((float)(row + above) + 0.5f);
+                    value[corner] = values[(size_t)(row + above) * (size_t)columns + (size_t)(column + right)];
+                }
+                count += (size_t)picture_cut(x, y, value, level, &segments[count]);
+            }
+    picture_clip(plot->page, frame);
+    picture_stroke(plot->page, segments, count, thickness, colour, alpha);
+    picture_unclip(plot->page);
+    free(segments);
+}
+
 static inline void picture_draw_key(picture *page, const picture_key *key, float x, float y, float s) {
     if (key->mark == '-') picture_line(page, x, y, x + 12 * s, y, fmaxf(1.2f * s, 2), key->colour, 1);
     if (key->mark == ':') picture_dashes(page, x, y, x + 12 * s, y, fmaxf(0.8f * s, 1), key->colour);
     if (key->mark == 'o') picture_disc(page, x + 6 * s, y, 2.2f * s, key->colour, 1);
     if (key->mark == '#')
         picture_rectangle(page, (int)(x + 2 * s), (int)(y - 3 * s), (int)(8 * s), (int)(6 * s), key->colour, 1);
+    if (key->mark == '>') picture_arrow(page, x, y, x + 12 * s, y, fmaxf(s, 1), key->colour, 1);
+    if (key->mark == '%')
+        for (int i = 0; i < (int)(12 * s); i++)
+            picture_rectangle(page, (int)x + i, (int)(y - 3 * s), 1, (int)(6 * s), picture_heat_colour(i / (12.0 * s)),
+                              1);
     picture_text(page, x + 17 * s, y - 3.5f * s, 0, s, PICTURE_INK, key->name);
 }
 
@@ -838,6 +907,17 @@ static inline void picture_plot_legend(const picture_plot *plot, const picture_k
     picture_border(page, x, y, width, height, 1, 0xC8C8C8);
     for (int i = 0; i < count; i++)
         picture_draw_key(page, &keys[i], (float)x + 5 * s, (float)y + (float)(11 * i + 8) * s, s);
+}
+
+/* The same in one row without a box, centred at x, for several plots together; y is the top of its capitals. */
+static inline void picture_legend_row(picture *page, float x, float y, const picture_key *keys, int count) {
+    float s = page->text, gap = 14 * s, width = -gap;
+    for (int i = 0; i < count; i++) width += 17 * s + picture_text_width(keys[i].name, s) + gap;
+    x -= width / 2;
+    for (int i = 0; i < count; i++) {
+        picture_draw_key(page, &keys[i], x, y + 3.5f * s, s);
+        x += 17 * s + picture_text_width(keys[i].name, s) + gap;
+    }
 }
 
 #endif
