@@ -229,6 +229,7 @@ typedef enum ssde_stream {
     SSDE_STREAM_PARAMETERS,
     SSDE_STREAM_SHUFFLE,
     SSDE_STREAM_MIXTURE,
+    SSDE_STREAM_CLASS,
     SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
 } ssde_stream;
 
@@ -286,6 +287,10 @@ typedef struct ssde_score_model {
     ssde_status (*vjp)(void *user, const float *v, size_t rows, float *out);
     void *user;
 } ssde_score_model;
+
+/* gradient[rows, dim] = grad_x log p_t(y | x) of whatever samples are to be conditioned on (eq. 14); rows as above. */
+typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const double *t, const uint64_t *sample,
+                                              size_t rows, float *gradient);
 
 /* >>sde
    Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,

@@ -9,6 +9,7 @@
        >>networks          the paper's U-Net, a multi-layer perceptron
        >>run               forward and backward passes, and their memory
        >>score net         a network as a score model
+       >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>files             safetensors
        >>implementation    the functions of this file
@@ -38,7 +39,9 @@
    DIFFERENCES FROM THE REFERENCE (github.com/yang-song/score_sde_pytorch)
        Activations and kernels are NHWC and HWIO in memory; files keep the reference's names and axes.
        Images need not be square: attn_resolutions are compared with the width.
-       conditional = 0 works. scale_by_sigma divides by std(t) whatever the embedding.
+       conditional = 0 works, as do up-sampling convolutions with FIR and nearest up-sampling with convolution in
+   ncsnpp. scale_by_sigma divides by std(t) whatever the embedding; discrete, as there, by the level's sigma. std(t) is
+   computed in double, where the reference loses half its digits to 1 - exp(x) in float at small t.
 */
 #ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
 
@@ -65,8 +68,8 @@ typedef int ssde_node; /* an operation's result; -1 after a failure */
 
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
 void ssde_net_destroy(ssde_net *net); /* NULL is fine */
-/* Declares the result, which must have the shape of the input x, and draws the weights' initial values. Call once,
-   last. */
+/* Declares the result and draws the weights' initial values. Call once, last. A score network's result has the shape of
+   the input x. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
 
 /* Parameters. The name is the reference's; shape is that of the reference's tensor, in its order of axes. */
@@ -80,6 +83,10 @@ typedef struct ssde_parameter {
 size_t ssde_net_parameter_count(const ssde_net *net); /* tensors */
 size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
+size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
+size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
+/* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
+int ssde_net_discrete(const ssde_net *net);
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
 const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 /* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
@@ -89,10 +96,11 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The three inputs a score network has: the data, the noise label it is conditioned on, and std(t). */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
+ssde_node ssde_input_class(ssde_net *net);
 
 /* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
    down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
@@ -112,7 +120,14 @@ ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, co
 ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name);
 ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name);
 
-typedef enum ssde_activation { SSDE_IDENTITY, SSDE_SILU, SSDE_RELU, SSDE_ELU, SSDE_SOFTPLUS } ssde_activation;
+typedef enum ssde_activation {
+    SSDE_IDENTITY,
+    SSDE_SILU,
+    SSDE_RELU,
+    SSDE_ELU,
+    SSDE_SOFTPLUS,
+    SSDE_LOG /* of positive numbers */
+} ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
 /* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
    channels. */
@@ -121,7 +136,11 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
 /* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
-ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);                    /* along channels */
+/* Along channels; b has a's height and width, or is [1, 1, n], repeated at every pixel. */
+ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
+/* x (1 + scale) + shift at every pixel; scale_shift [1, 1, 2 channels] is scale, then shift. */
+ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
 /* Training only: zero with probability p, else x / (1 - p); identity in inference. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
@@ -137,6 +156,8 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
    frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
 ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
+/* Row c of a table name.weight [classes + 1, dim] for class c; the last row is the null class's. */
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
@@ -154,6 +175,13 @@ typedef enum ssde_progressive_input {
 } ssde_progressive_input;
 typedef enum ssde_progressive_combine { SSDE_COMBINE_SUM, SSDE_COMBINE_CAT } ssde_progressive_combine;
 typedef enum ssde_embedding_type { SSDE_EMBEDDING_POSITIONAL, SSDE_EMBEDDING_FOURIER } ssde_embedding_type;
+
+/* How a network learns of the noise. The reference has the first. */
+typedef enum ssde_noise_conditioning {
+    SSDE_NOISE_EMBEDDING,  /* an embedding, added to each block's channels */
+    SSDE_NOISE_CHANNEL,    /* a channel of the input: 2 label / 999 - 1 (positional) or log(label) / 4 (Fourier) */
+    SSDE_NOISE_SCALE_SHIFT /* an embedding, which scales and shifts each block's second norm: ssde_modulate */
+} ssde_noise_conditioning;
 
 /* The reference's "ncsnpp" (models/ncsnpp.py), which is both NCSN++ and DDPM++, and "ddpm" (models/ddpm.py); flags as
    there. DDPM has group norms of 32 groups, no rescaling of skips and starts its last layers at zero; it does not read
@@ -182,9 +210,11 @@ typedef struct ssde_unet_desc {
     ssde_embedding_type embedding_type;
     double fourier_scale;
     double init_scale;
-    int scale_by_sigma; /* divide the output by std(t): for VE */
-    int centered;       /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
-    uint64_t seed;      /* of the initialisation */
+    int scale_by_sigma;                         /* divide the output by std(t): for VE */
+    int centered;                               /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
+    ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
+    size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
+    uint64_t seed;  /* of the initialisation */
     ssde_context *context;
 } ssde_unet_desc;
 
@@ -197,6 +227,14 @@ ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
 /* The same sizes with 2 blocks per level (configs/vp/ddpm/cifar10_continuous.py). */
 ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
+
+/* p_t(class | x): the U-Net's way down and its middle, the mean over pixels, and a linear layer to `classes` logits. */
+typedef struct ssde_classifier_desc {
+    ssde_unet_desc body; /* its progressive, init_scale and scale_by_sigma are not read; its classes must be 0 */
+    size_t classes;      /* 2 or more */
+} ssde_classifier_desc;
+ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes);
+ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *desc);
 
 /* For vectors: x and an embedding of the noise label through residual layers of `hidden` units with SiLU. */
 typedef struct ssde_mlp_desc {
@@ -245,18 +283,25 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, dim] (may be NULL).
+/* The classes of the next forward passes' rows, each below ssde_net_classes, or -1: the null class. NULL: the null
+   class for all, as in the beginning. A pass of more rows than were given is an error. */
+ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
+   NULL).
    Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
-/* After a forward pass: from gradient [rows, dim] of the output. To the input: input_gradient [rows, dim] (NULL: none).
-   To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order (NULL:
-   none). In mode VJP it may be called again for another gradient; in mode train once. */
+/* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
+   none). To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order
+   (NULL: none). In mode VJP it may be called again for another gradient; in mode train once. */
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
 
 /* >>score net
-   Scaled as the reference's get_score_fn (models/utils.py:129-178). VP and sub-VP: score = -net(x, 999 t) / std(t). VE:
-   score = net(x, std(t)). Affine: as VP. */
+   Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
+   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
+   Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal: VP and sub-VP (which the
+   reference does not train so) score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1)); VE score = net(x, round((1 -
+   t)(N - 1))), label 0 the highest noise, scale_by_sigma with that level's sigma. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -266,6 +311,10 @@ typedef struct ssde_score_net_desc {
     int skip_weight_cache;
     size_t max_weight_cache;
     ssde_convolution convolution;
+    int discrete; /* labels are indices; so they are, too, where ssde_net_discrete says so */
+    /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
+       null class), both from one pass of twice the rows; 0: s(x, class). */
+    double guidance;
     ssde_context *context;
 } ssde_score_net_desc;
 /* desc may be NULL. The network stays alive; its weights may change between calls. */
@@ -273,8 +322,36 @@ ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *ne
                                   const ssde_score_net_desc *desc);
 void ssde_score_net_destroy(ssde_score_net *score_net);
 ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
-/* What the network is conditioned on at t, and the meaning of its raw output. */
+/* Sample first_sample + i has classes[i], copied, each below ssde_net_classes, or -1: the null class. A sample beyond
+   them is an error. NULL: the null class for all, as in the beginning. */
+ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
+                                       uint64_t first_sample);
+/* What the network is conditioned on at t, and the meaning of its raw output; continuous, or discrete. */
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma);
+ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
+                                          float *sigma);
+
+/* >>classifier
+   A network of ssde_classifier_net_create that was trained with ssde_train_desc.classifier, as guidance (eq. 14). */
+
+typedef struct ssde_classifier ssde_classifier;
+/* desc may be NULL; no_derivative and guidance are not read. */
+ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
+                                   const ssde_score_net_desc *desc);
+void ssde_classifier_destroy(ssde_classifier *classifier);
+/* log p_t(class | x) in nats [rows, classes]; x [rows, dim], t [rows], any number of rows. */
+ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const float *x, const double *t, size_t rows,
+                                            float *log_probability);
+/* What samples are to be: as ssde_score_net_set_classes, without the null class. */
+ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32_t *classes, size_t count,
+                                        uint64_t first_sample);
+/* A ssde_guidance_function of those classes; user is the ssde_classifier. sample NULL: row numbers. */
+ssde_status ssde_classifier_gradient(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                     float *gradient);
+/* losses[rows] = -log softmax(logits[r])[class_of[r]] in nats of logits [rows, classes], and, unless gradient is NULL,
+   gradient[rows, classes] = scale * d losses[r] / d logits[r]; gradient may be logits. */
+ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const int32_t *class_of, size_t rows,
+                               size_t classes, double scale, double *losses, float *gradient);
 
 /* >>train */
 
@@ -288,6 +365,9 @@ typedef struct ssde_train_desc {
     int random_flip;  /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
     double levels, low, high;
+    /* With this probability a row trains the null class instead of its own (SSDE_STREAM_CLASS). */
+    double class_dropout;
+    int classifier; /* cross-entropy of batch.classes given perturbed x: for ssde_classifier_net_create's networks */
     uint64_t seed;
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
@@ -300,10 +380,12 @@ typedef struct ssde_batch {
     const float *x; /* [rows, dim], NHWC */
     size_t rows;
     uint64_t first_slot; /* of the global batch, where several processes share a step; usually 0 */
+    /* [rows], read for networks with classes and for classifiers; -1: the null class */
+    const int32_t *classes;
 } ssde_batch;
 
 typedef struct ssde_trainer ssde_trainer;
-/* The trainer changes net's weights; the net stays alive. */
+/* The trainer changes net's weights, and ssde_net_discrete to its loss's; the net stays alive. */
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
@@ -314,6 +396,9 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
    for one row); either may be NULL. The first call allocates. */
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error);
+/* The same with classes [rows] as in ssde_batch; without them the null class is evaluated. */
+ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
+                                          uint64_t seed, double *loss, double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
 /* From the next step on, before the warm-up's factor; 0 or more. For schedules of one's own. */
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
@@ -337,7 +422,7 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
    SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
-   another shape is an error that names it. With discrete labels (VE, or N other than 1000) sde must be NULL. */
+   another shape is an error that names it. */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
 /* Loads the tensors of a file into a network built already, which an error leaves as it was. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
@@ -438,7 +523,9 @@ struct ssde_net {
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
     uint64_t version; /* grows with every change of the weights, so that packed copies know that they are stale */
-    int input, label, sigma, output;
+    int input, label, sigma, class_number, output;
+    size_t classes; /* of the embedding */
+    int discrete;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
 };
@@ -450,6 +537,11 @@ static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const fl
 static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared);
 /* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
+/* The output has the input's shape. */
+static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net);
+/* Each of classes[rows] is from `least` to net_classes - 1. */
+static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
+                                       size_t net_classes);
 
 /* ---- building: parameters ---- */
 
@@ -615,7 +707,10 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     X(resample)             \
     X(positional)           \
     X(fourier)              \
-    X(scale_rows)
+    X(scale_rows)           \
+    X(modulate)             \
+    X(mean_pixels)          \
+    X(class_embedding)
 #define SSDEI_OPERATION_NAME(name) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
@@ -676,7 +771,7 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     (*net)->context = context;
     (*net)->seed = seed;
     (*net)->version = 1;
-    (*net)->input = (*net)->label = (*net)->sigma = (*net)->output = -1;
+    (*net)->input = (*net)->label = (*net)->sigma = (*net)->class_number = (*net)->output = -1;
     return SSDE_OK;
 }
 
@@ -700,8 +795,6 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "the network has no input: ssde_input");
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
-    else if (memcmp(net->nodes[output].shape, net->nodes[net->input].shape, sizeof net->nodes[output].shape))
-        ssdei_net_fail(net, "the output's shape differs from the input's");
     if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
     net->output = output;
     net->finished = net->status == SSDE_OK;
@@ -725,6 +818,27 @@ static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared) {
 size_t ssde_net_parameter_count(const ssde_net *net) { return net ? net->parameter_count : 0; }
 size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_count : 0; }
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
+size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
+size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
+int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
+
+static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
+    if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
+    if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_SHAPE,
+                     "the network's output of %lu values has another shape than its input of %lu: no score",
+                     (unsigned long)ssde_net_output_dim(net), (unsigned long)ssde_net_dim(net));
+}
+
+static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
+                                       size_t net_classes) {
+    size_t row;
+    for (row = 0; row < rows; row++)
+        if (classes[row] < least || classes[row] >= (int64_t)net_classes)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes[%lu] is %ld, wanted %d to %lu", (unsigned long)row,
+                             (long)classes[row], (int)least, (unsigned long)net_classes - 1);
+    return SSDE_OK;
+}
 
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
     int known = net && net->input >= 0;
@@ -786,6 +900,14 @@ ssde_node ssde_input_sigma(ssde_net *net) {
     if (net && net->sigma >= 0) return net->sigma;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
     if (node) net->sigma = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_class(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->class_number >= 0) return net->class_number;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->class_number = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
@@ -882,7 +1004,7 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_SOFTPLUS) return ssdei_net_fail(net, "activate: no such activation");
+    if ((unsigned)activation > SSDE_LOG) return ssdei_net_fail(net, "activate: no such activation");
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
@@ -932,10 +1054,25 @@ ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale)
 ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
     const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
     if (!left || !right) return -1;
-    if (left->shape[0] != right->shape[0] || left->shape[1] != right->shape[1])
+    if (right->count != right->shape[2] && (left->shape[0] != right->shape[0] || left->shape[1] != right->shape[1]))
         return ssdei_net_fail(net, "concat: the images differ in size");
     return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_concat, a, b, -1, left->shape[0], left->shape[1],
                                               left->shape[2] + right->shape[2]));
+}
+
+ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift) {
+    const ssdei_node *in = ssdei_look(net, x), *by = ssdei_look(net, scale_shift);
+    if (!in || !by) return -1;
+    if (by->count != by->shape[2] || by->shape[2] != 2 * in->shape[2])
+        return ssdei_net_fail(net, "modulate: scale_shift has not two values per channel");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_modulate, x, scale_shift, -1, in->shape[0],
+                                              in->shape[1], in->shape[2]));
+}
+
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x) {
+    const ssdei_node *in = ssdei_look(net, x);
+    if (!in) return -1;
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_mean_pixels, x, -1, -1, 1, 1, in->shape[2]));
 }
 
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift) {
@@ -1070,6 +1207,24 @@ ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, dou
     return ssdei_last(net, node);
 }
 
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    const ssdei_node *in = ssdei_look(net, class_number);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (class_number != net->class_number || !classes || classes > 1 << 24 || !dim)
+        return ssdei_net_fail(net, "class_embedding: ssde_input_class's node, 1 to 2^24 classes, at least 1 dimension");
+    if (net->classes && net->classes != classes)
+        return ssdei_net_fail(net, "class_embedding: another one has another number of classes");
+    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    net->classes = classes;
+    node->parameter = first;
+    return ssdei_last(net, node);
+}
+
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
     const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
     ssdei_node *node;
@@ -1165,6 +1320,7 @@ struct ssde_run {
     uint64_t seed;                 /* of dropout */
     uint32_t step;
     const uint64_t *sample;
+    size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
 static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->value[node]; }
@@ -2306,11 +2462,13 @@ static void ssdei_input_backward(ssde_run *run, int index) {
 
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
+    if (activation == SSDE_LOG) return logf(x);
     if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
     if (activation == SSDE_ELU) return x > 0.0f ? x : expm1f(x);
     return x > 20.0f ? x : log1pf(expf(x)); /* softplus */
 }
 static float ssdei_activation_slope(int activation, float x) {
+    if (activation == SSDE_LOG) return 1.0f / x;
     if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : expf(x);
     return 1.0f / (1.0f + expf(-x));
@@ -2673,28 +2831,41 @@ static void ssdei_add_backward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_add_backward_rows);
 }
 
-/* [a | b] along channels */
+/* [a | b] along channels; b may have one pixel */
 static void ssdei_concat_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t first = run->net->nodes[node->input[0]].shape[2], second = node->shape[2] - first;
-    size_t pixels = node->count / node->shape[2], p;
+    size_t pixels = node->count / node->shape[2], of_b = run->net->nodes[node->input[1]].count / second, p;
     (void)task;
     for (p = begin * pixels; p < end * pixels; p++) {
         float *y = ssdei_value(run, index) + p * node->shape[2];
         memcpy(y, ssdei_value(run, node->input[0]) + p * first, first * sizeof *y);
-        memcpy(y + first, ssdei_value(run, node->input[1]) + p * second, second * sizeof *y);
+        memcpy(y + first, ssdei_value(run, node->input[1]) + (of_b == 1 ? p / pixels : p) * second, second * sizeof *y);
     }
 }
 static void ssdei_concat_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_concat_forward_rows); }
+
+/* db[c] (+)= sum over the pixels of dy[pixel][first + c] */
+static void ssdei_concat_backward_repeated(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], some = run->net->nodes[node->input[1]].count, c;
+    float *db = ssdei_gradient(run, node->input[1]) + row * some;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    memset(sums, 0, channels * sizeof *sums);
+    run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, node->count / channels, channels, sums);
+    for (c = 0; c < some; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)sums[channels - some + c];
+}
 
 static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, from = 0, p;
     int i;
-    (void)task;
     for (i = 0; i < 2; i++) {
         size_t some = run->net->nodes[node->input[i]].shape[2];
-        if (ssdei_wants(run, node->input[i]))
+        if (!ssdei_wants(run, node->input[i])) continue;
+        if (pixels > 1 && run->net->nodes[node->input[i]].count == some)
+            for (p = begin; p < end; p++) ssdei_concat_backward_repeated(run, index, p, task);
+        else
             for (p = begin * pixels; p < end * pixels; p++)
                 run->nn->multiply_add(ssdei_gradient(run, index) + p * channels + from, 1.0f, some, run->accumulate[i],
                                       ssdei_gradient(run, node->input[i]) + p * some);
@@ -2707,6 +2878,91 @@ static void ssdei_concat_backward(ssde_run *run, int index) {
     for (i = 0; i < 2; i++)
         if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
     ssdei_over_rows(run, index, ssdei_concat_backward_rows);
+}
+
+/* y = x (1 + scale) + shift, both per channel */
+static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        const float *x = ssdei_value(run, node->input[0]) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels, *shift = scale + channels;
+        float *y = ssdei_value(run, index) + p * channels;
+        for (c = 0; c < channels; c++) y[c] = x[c] * (1.0f + scale[c]) + shift[c];
+    }
+}
+static void ssdei_modulate_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_modulate_forward_rows);
+}
+
+/* dx += dy (1 + scale); dscale += sum over pixels of dy x, dshift += sum of dy */
+static void ssdei_modulate_backward_by(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], p, c;
+    const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+    const float *dy = ssdei_gradient(run, index) + row * node->count;
+    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    memset(sums, 0, 2 * channels * sizeof *sums);
+    for (p = 0; p < node->count; p += channels) {
+        for (c = 0; c < channels; c++) {
+            sums[c] += (double)dy[p + c] * (double)x[p + c];
+            sums[channels + c] += (double)dy[p + c];
+        }
+    }
+    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
+}
+static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
+    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
+        ssdei_modulate_backward_by(run, index, row, task);
+    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
+        const float *dy = ssdei_gradient(run, index) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels;
+        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
+        for (c = 0; c < channels; c++) dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]);
+    }
+}
+static void ssdei_modulate_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    for (i = 0; i < 2; i++)
+        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
+    ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
+}
+
+/* y = mean of x over the pixels */
+static void ssdei_mean_pixels_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->count, pixels = in->count / channels, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        float *y = ssdei_value(run, index) + row * channels;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(ssdei_value(run, node->input[0]) + row * in->count, pixels, channels, sums);
+        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
+    }
+}
+static void ssdei_mean_pixels_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_mean_pixels_forward_rows);
+}
+
+/* dx += dy / pixels */
+static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->count, pixels = run->net->nodes[node->input[0]].count / channels, p;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + p / pixels * channels, 1.0f / (float)pixels, channels,
+                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + p * channels);
+}
+static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
+    int input = run->net->nodes[index].input[0];
+    if (!ssdei_wants(run, input)) return;
+    run->accumulate[0] = ssdei_claim(run, input);
+    ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
 /* y = scale x + shift */
@@ -2864,6 +3120,26 @@ static void ssdei_fourier_backward(ssde_run *run, int index) {
     (void)index;
 }
 
+/* y = the table's row of the sample's class */
+static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
+    return (size_t)ssdei_value(run, node->input[0])[row] * node->count;
+}
+static void ssdei_class_embedding_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = 0; row < run->rows; row++)
+        memcpy(ssdei_value(run, index) + row * node->count,
+               ssdei_weights(run, node->parameter) + ssdei_class_row(run, node, row), node->count * sizeof(float));
+}
+static void ssdei_class_embedding_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *table = ssdei_weight_gradient(run, node->parameter);
+    size_t row;
+    for (row = 0; row < run->rows && table; row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1,
+                              table + ssdei_class_row(run, node, row));
+}
+
 /* y = x f(sigma), one sigma per sample, which has no derivative */
 static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
     float sigma = ssdei_value(run, node->input[1])[row];
@@ -2918,6 +3194,8 @@ static int ssdei_backward_reads(const ssde_run *run, const ssdei_node *node, int
         case SSDEI_OPERATION_group_norm: return 1;
         case SSDEI_OPERATION_attention: return 1;
         case SSDEI_OPERATION_scale_rows: return i == 1;
+        case SSDEI_OPERATION_modulate: return i == 1 || run->needs[node->input[1]];
+        case SSDEI_OPERATION_class_embedding: return 1;
         default: return 0;
     }
 }
@@ -2982,6 +3260,7 @@ static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
+        if (i == net->class_number) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
         ssdei_plan_add(plan, &run->value[i], floats, node->operation == SSDEI_OPERATION_input ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &run->again[i], floats, again_from, again_to);
@@ -3055,6 +3334,10 @@ static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) 
         floats = ssdei_norm_workspace(channels);
     } else if (node->operation == SSDEI_OPERATION_add) {
         floats = 2 * net->nodes[node->input[1]].count;
+    } else if (node->operation == SSDEI_OPERATION_concat || node->operation == SSDEI_OPERATION_mean_pixels) {
+        floats = 2 * channels;
+    } else if (node->operation == SSDEI_OPERATION_modulate) {
+        floats = 4 * channels;
     } else if (node->operation == SSDEI_OPERATION_dropout) {
         floats = node->count;
     } else if (node->operation == SSDEI_OPERATION_attention) {
@@ -3227,10 +3510,30 @@ ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_
         (*run)->arena = (float *)ssdei_allocate((*run)->context, (*run)->arena_floats, sizeof(float));
         if (!(*run)->arena) status = SSDE_ERROR_MEMORY;
     }
-    if (status == SSDE_OK) return status;
+    if (status == SSDE_OK) return ssde_run_set_classes(*run, NULL, 0);
     ssde_run_destroy(*run);
     *run = NULL;
     return status;
+}
+
+ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows) {
+    const ssde_net *net;
+    size_t row;
+    float *numbers;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    net = run->net;
+    if (classes && !net->classes)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
+    if (classes && (!rows || rows > run->max_rows))
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu",
+                         (unsigned long)rows, (unsigned long)run->max_rows);
+    if (classes) ssdei_try(ssdei_check_classes(run->context, classes, rows, -1, net->classes));
+    run->class_rows = classes ? rows : 0;
+    if (net->class_number < 0) return SSDE_OK;
+    numbers = ssdei_value(run, net->class_number);
+    for (row = 0; row < run->max_rows; row++)
+        numbers[row] = row < run->class_rows && classes[row] >= 0 ? (float)classes[row] : (float)net->classes;
+    return SSDE_OK;
 }
 
 void ssde_run_destroy(ssde_run *run) {
@@ -3259,6 +3562,9 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu",
                          (unsigned long)rows, (unsigned long)run->max_rows);
+    if (run->class_rows && rows > run->class_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, but ssde_run_set_classes was given %lu",
+                         (unsigned long)rows, (unsigned long)run->class_rows);
     for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is 2^48 or more", (unsigned long)row);
@@ -3270,7 +3576,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (net->label >= 0 && label) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
     if (net->sigma >= 0 && sigma) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
     for (i = 0; i < net->node_count; i++) ssdei_operations[net->nodes[i].operation].forward(run, i);
-    if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_dim(net) * sizeof *out);
+    if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_output_dim(net) * sizeof *out);
     return SSDE_OK;
 }
 
@@ -3289,7 +3595,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     memset(run->written, 0, (size_t)net->node_count);
     memset(run->restored, 0, (size_t)net->node_count);
     if (run->needs[net->output]) {
-        memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_dim(net) * sizeof *gradient);
+        memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
         run->written[net->output] = 1;
     }
     for (i = net->node_count - 1; i >= 0; i--)
@@ -3458,7 +3764,8 @@ static void ssdei_linear_parameters(ssde_net *net, size_t in, size_t out, const 
 static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
     ssde_net *net = unet->net;
     int biggan = unet->desc->resblock_type == SSDE_RESBLOCK_BIGGAN, shortcut = direction != 0;
-    int parameters;
+    int modulated = unet->embedding >= 0 && unet->desc->noise_conditioning == SSDE_NOISE_SCALE_SHIFT, parameters;
+    ssde_node dense = -1;
     size_t in = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv;
     ssde_node h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
@@ -3471,11 +3778,14 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
     parameters =
         ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3);
     if (unet->embedding >= 0) /* its parameters follow those of the convolution that adds it */
-        conv.residual = ssde_linear(net, unet->embedding, channels, 1.0, ssdei_unet_name(unet, "Dense_0"));
-    else
+        dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
+                            ssdei_unet_name(unet, "Dense_0"));
+    else if (unet->desc->noise_conditioning == SSDE_NOISE_EMBEDDING)
         ssdei_linear_parameters(net, 4 * unet->desc->nf, channels, ssdei_unet_name(unet, "Dense_0"));
+    if (!modulated) conv.residual = dense;
     h = ssdei_product_node(net, h, &conv, parameters);
-    h = ssdei_unet_norm(unet, h, SSDE_SILU, "GroupNorm_1");
+    h = ssdei_unet_norm(unet, h, modulated ? SSDE_IDENTITY : SSDE_SILU, "GroupNorm_1");
+    if (modulated) h = ssde_activate(net, ssde_modulate(net, h, dense), SSDE_SILU);
     h = ssde_dropout(net, h, unet->desc->dropout);
     conv = ssdei_unet_residual(unet, x, channels, 3);
     if (shortcut) {
@@ -3533,11 +3843,11 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
 
 static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
 
-/* The label's embedding through two dense layers, SiLU after each as every block applies it; -1 without
-   conditioning. */
-static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
+/* The label's embedding through two dense layers; -1 without. */
+static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h;
+    if (desc->noise_conditioning == SSDE_NOISE_CHANNEL) return -1;
     if (!desc->conditional && desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) return -1;
     if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
         h = ssde_fourier_embedding(unet->net, ssde_input_label(unet->net), desc->nf, desc->fourier_scale,
@@ -3551,7 +3861,31 @@ static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
     unet->module++;
     h = ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
     unet->module++;
-    return ssde_activate(unet->net, h, SSDE_SILU);
+    return h;
+}
+
+/* That, and the class's, SiLU applied as every block does; -1 without conditioning. */
+static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
+    const ssde_unet_desc *desc = unet->desc;
+    ssde_node h = ssdei_unet_noise_embedding(unet);
+    if (desc->classes) {
+        ssde_node class_number = ssde_input_class(unet->net);
+        ssde_node own = ssde_class_embedding(unet->net, class_number, desc->classes, 4 * desc->nf, "class_embedding");
+        h = h >= 0 ? ssde_add_scaled(unet->net, h, own, 1.0) : own;
+    }
+    return h >= 0 ? ssde_activate(unet->net, h, SSDE_SILU) : -1;
+}
+
+/* x, and the noise as one more channel where that is how it is told. */
+static ssde_node ssdei_unet_noise_channel(ssdei_unet *unet, ssde_node x) {
+    const ssde_unet_desc *desc = unet->desc;
+    ssde_node noise;
+    if (!desc->conditional || desc->noise_conditioning != SSDE_NOISE_CHANNEL) return x;
+    noise = ssde_input_label(unet->net);
+    noise = desc->embedding_type == SSDE_EMBEDDING_POSITIONAL
+                ? ssde_affine_map(unet->net, noise, 2.0 / 999.0, -1.0)
+                : ssde_affine_map(unet->net, ssde_activate(unet->net, noise, SSDE_LOG), 0.25, 0.0);
+    return ssde_concat(unet->net, x, noise);
 }
 
 enum { SSDEI_MAX_SKIPS = 256 };
@@ -3561,7 +3895,7 @@ static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h, pyramid = x;
     int level, block;
-    h = ssdei_unet_conv(unet, x, desc->nf, 3, 1.0, "");
+    h = ssdei_unet_conv(unet, ssdei_unet_noise_channel(unet, x), desc->nf, 3, 1.0, "");
     unet->module++;
     skips[(*count)++] = h;
     for (level = 0; level < desc->num_levels; level++) {
@@ -3668,11 +4002,14 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     if ((unsigned)desc->resblock_type > SSDE_RESBLOCK_BIGGAN || (unsigned)desc->progressive > SSDE_OUTPUT_RESIDUAL ||
         (unsigned)desc->progressive_input > SSDE_INPUT_RESIDUAL ||
         (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT ||
-        (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER)
-        return ssde_fail(
-            context, SSDE_ERROR_ARGUMENT,
-            "resblock_type, progressive, progressive_input, progressive_combine or embedding_type is no value "
-            "of its enum");
+        (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER ||
+        (unsigned)desc->noise_conditioning > SSDE_NOISE_SCALE_SHIFT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "resblock_type, progressive, progressive_input, progressive_combine, embedding_type or "
+                         "noise_conditioning is no value of its enum");
+    if (desc->classes > 1 << 20)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes is %lu, wanted 0 to 2^20",
+                         (unsigned long)desc->classes);
     if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
@@ -3684,49 +4021,91 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
 }
 
 static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc);
+static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc);
 static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc);
 
-/* Finishes the network, keeps its description, or destroys it. */
+/* Finishes the network whose description is one of these, keeps that, or destroys it. */
 static ssde_status ssdei_net_complete(ssde_net **net, ssde_node output, const ssde_unet_desc *unet,
-                                      const ssde_mlp_desc *mlp) {
+                                      const ssde_classifier_desc *classifier, const ssde_mlp_desc *mlp) {
     ssde_status status = ssde_net_finish(*net, output);
-    if (status == SSDE_OK) status = unet ? ssdei_describe_unet(*net, unet) : ssdei_describe_mlp(*net, mlp);
+    if (status == SSDE_OK)
+        status = unet         ? ssdei_describe_unet(*net, unet)
+                 : classifier ? ssdei_describe_classifier(*net, classifier)
+                              : ssdei_describe_mlp(*net, mlp);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
     return status;
 }
 
+/* From the input to the end of the middle; *desc is what is built. */
+static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc, ssde_net **net, ssde_node *skips,
+                                    int *count, ssde_node *middle) {
+    ssde_node x, h;
+    ssdei_try(ssdei_unet_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(unet, 0, sizeof *unet);
+    unet->net = *net;
+    unet->desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->channels);
+    unet->embedding = ssdei_unet_embedding(unet);
+    if (!desc->centered) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    h = ssdei_unet_down(unet, x, skips, count);
+    h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
+    h = ssdei_unet_attention(unet, h);
+    *middle = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
+    return SSDE_OK;
+}
+
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *wanted) {
-    ssde_unet_desc built;
-    const ssde_unet_desc *desc = &built;
+    ssde_unet_desc desc;
     ssdei_unet unet;
-    ssde_node x, h, skips[SSDEI_MAX_SKIPS];
+    ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
     if (!net) return SSDE_ERROR_ARGUMENT;
     *net = NULL;
     if (!wanted) return SSDE_ERROR_ARGUMENT;
-    built = ssdei_unet_as_built(wanted);
-    ssdei_try(ssdei_unet_check(desc));
-    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
-    memset(&unet, 0, sizeof unet);
-    unet.net = *net;
-    unet.desc = desc;
-    x = ssde_input(*net, desc->height, desc->width, desc->channels);
-    unet.embedding = ssdei_unet_embedding(&unet);
-    if (!desc->centered) x = ssde_affine_map(*net, x, 2.0, -1.0);
-    h = ssdei_unet_down(&unet, x, skips, &count);
-    h = ssdei_unet_block(&unet, h, ssdei_unet_channels(&unet, h), 0);
-    h = ssdei_unet_attention(&unet, h);
-    h = ssdei_unet_block(&unet, h, ssdei_unet_channels(&unet, h), 0);
+    desc = ssdei_unet_as_built(wanted);
+    ssdei_try(ssdei_unet_begin(&unet, &desc, net, skips, &count, &h));
     h = ssdei_unet_up(&unet, h, skips, count);
-    if (desc->progressive != SSDE_OUTPUT_SKIP) {
+    if (desc.progressive != SSDE_OUTPUT_SKIP) {
         h = ssdei_unet_norm(&unet, h, SSDE_SILU, "");
         unet.module++;
-        h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
+        h = ssdei_unet_conv(&unet, h, desc.channels, 3, desc.init_scale, "");
     }
-    if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    return ssdei_net_complete(net, h, desc, NULL);
+    if (desc.scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    return ssdei_net_complete(net, h, &desc, NULL, NULL);
+}
+
+/* ---- networks: classifier ---- */
+
+ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes) {
+    ssde_classifier_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (body) desc.body = *body;
+    desc.classes = classes;
+    return desc;
+}
+
+ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *wanted) {
+    ssde_classifier_desc desc;
+    ssdei_unet unet;
+    ssde_node h, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    *net = NULL;
+    if (!wanted) return SSDE_ERROR_ARGUMENT;
+    if (wanted->classes < 2 || wanted->classes > 1 << 20 || wanted->body.classes)
+        return ssde_fail(wanted->body.context, SSDE_ERROR_ARGUMENT,
+                         "classes is %lu, wanted 2 to 2^20; body.classes is %lu, wanted 0",
+                         (unsigned long)wanted->classes, (unsigned long)wanted->body.classes);
+    desc = *wanted;
+    desc.body = ssdei_unet_as_built(&wanted->body);
+    ssdei_try(ssdei_unet_begin(&unet, &desc.body, net, skips, &count, &h));
+    h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
+    unet.module++;
+    h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
+    return ssdei_net_complete(net, h, NULL, &desc, NULL);
 }
 
 /* ---- networks: multi-layer perceptron ---- */
@@ -3775,22 +4154,10 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     }
     h = ssde_linear(*net, ssde_activate(*net, h, SSDE_SILU), desc->dim, 0.0, "output");
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    return ssdei_net_complete(net, h, NULL, desc);
+    return ssdei_net_complete(net, h, NULL, NULL, desc);
 }
 
-/* ---- a network as a score model ---- */
-
-struct ssde_score_net {
-    ssde_context *context;
-    ssde_sde sde;
-    ssde_run *run;
-    size_t max_rows, dim;
-    int derivative;
-    float *label, *sigma, *factor; /* [max_rows] each; score = factor * net */
-    float *scaled;                 /* [max_rows, dim] */
-    size_t rows;
-    int differentiable; /* the last score was asked to be */
-};
+/* ---- what a network is told: labels, classes ---- */
 
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
     return sde->kind == SSDE_VE ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
@@ -3801,8 +4168,136 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, dou
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "label or sigma is NULL");
     ssdei_try(ssde_coefficients_at(context, sde, t, &at));
     *sigma = (float)at.std;
-    /* The reference multiplies in float32. */
-    *label = sde->kind == SSDE_VE ? *sigma : (float)t * 999.0f;
+    if (sde->kind == SSDE_VE)
+        *label = (float)sde->sigma_min * (float)pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
+    else
+        *label = (float)t * 999.0f;
+    return SSDE_OK;
+}
+
+ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
+                                          float *sigma) {
+    double std;
+    int index;
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "label or sigma is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %g, wanted 0 to 1", t);
+    if (sde->kind == SSDE_AFFINE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
+    if (sde->kind == SSDE_VE) {
+        *label = rintf((1.0f - (float)t) * (float)(sde->N - 1));
+        index = sde->N - 1 - (int)*label;
+    } else {
+        *label = (float)t * (float)(sde->N - 1);
+        index = ssdei_step_index(sde, t);
+    }
+    ssdei_try(ssde_discrete_marginal(context, sde, index, NULL, &std, NULL));
+    *sigma = (float)std;
+    return SSDE_OK;
+}
+
+/* label[rows] and sigma[rows]; once per run of equal t. */
+static ssde_status ssdei_labels(ssde_context *context, const ssde_sde *sde, int discrete, const double *t, size_t rows,
+                                float *label, float *sigma) {
+    size_t row;
+    for (row = 0; row < rows; row++) {
+        if (row && t[row] == t[row - 1]) {
+            label[row] = label[row - 1];
+            sigma[row] = sigma[row - 1];
+        } else if (discrete) {
+            ssdei_try(ssde_score_net_label_discrete(context, sde, t[row], &label[row], &sigma[row]));
+        } else {
+            ssdei_try(ssde_score_net_label(context, sde, t[row], &label[row], &sigma[row]));
+        }
+    }
+    return SSDE_OK;
+}
+
+/* The classes of samples first ... first + count - 1. */
+typedef struct ssdei_class_table {
+    int32_t *classes; /* NULL: none were given */
+    size_t count;
+    uint64_t first;
+} ssdei_class_table;
+
+static ssde_status ssdei_class_table_set(ssde_context *context, ssdei_class_table *table, const int32_t *classes,
+                                         size_t count, uint64_t first, int32_t least, size_t net_classes) {
+    int32_t *copy = NULL;
+    if (classes && !net_classes)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
+    if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0");
+    if (classes) {
+        ssdei_try(ssdei_check_classes(context, classes, count, least, net_classes));
+        copy = (int32_t *)ssdei_allocate(context, count, sizeof *copy);
+        if (!copy) return SSDE_ERROR_MEMORY;
+        memcpy(copy, classes, count * sizeof *copy);
+    }
+    ssdei_release(context, table->classes);
+    table->classes = copy;
+    table->count = classes ? count : 0;
+    table->first = first;
+    return SSDE_OK;
+}
+
+/* classes[rows] of the rows' samples (NULL: row numbers, from `row` on); -1 where no classes were given. */
+static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_class_table *table, const uint64_t *sample,
+                                          size_t first_row, size_t rows, int32_t *classes) {
+    size_t row;
+    for (row = 0; row < rows; row++) {
+        uint64_t number = sample ? sample[row] : first_row + row;
+        classes[row] = -1;
+        if (!table->classes) continue;
+        if (number < table->first || number - table->first >= table->count)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "sample %.0f has no class: they were given for %lu samples from %.0f on", (double)number,
+                             (unsigned long)table->count, (double)table->first);
+        classes[row] = table->classes[number - table->first];
+    }
+    return SSDE_OK;
+}
+
+/* ---- a network as a score model ----
+   With guidance, each pass has the rows twice: with their classes, then with the null class. */
+
+struct ssde_score_net {
+    ssde_context *context;
+    ssde_sde sde;
+    ssde_run *run;
+    size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
+    int derivative, discrete;
+    double guidance;
+    float *label, *sigma, *factor; /* [copies, max_rows] each; score = sum over copies of factor * net */
+    float *scaled;                 /* [copies, max_rows, dim] */
+    ssdei_class_table table;
+    int32_t *classes; /* [copies, max_rows] */
+    size_t rows;
+    int differentiable; /* the last score was asked to be */
+};
+
+static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_run_mode mode, size_t max_rows) {
+    ssde_run_desc run;
+    memset(&run, 0, sizeof run);
+    run.mode = mode;
+    run.max_rows = max_rows;
+    if (!desc) return run;
+    run.skip_weight_cache = desc->skip_weight_cache;
+    run.max_weight_cache = desc->max_weight_cache;
+    run.convolution = desc->convolution;
+    run.context = desc->context;
+    return run;
+}
+
+static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    if (((desc && desc->discrete) || net->discrete) && sde->kind == SSDE_AFFINE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
+    if (desc && !(fabs(desc->guidance) <= 1e6))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, wanted a finite weight", desc->guidance);
+    if (desc && !(desc->guidance == 0.0) && !net->classes)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
+                         desc->guidance);
     return SSDE_OK;
 }
 
@@ -3812,10 +4307,11 @@ ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *ne
     ssde_run_desc run;
     ssde_score_net *s;
     ssde_status status;
+    size_t rows;
     if (!score_net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "score_net is NULL");
     *score_net = NULL;
-    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
-    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_score_net_check(net, sde, desc));
+    ssdei_try(ssdei_net_check_score(context, net));
     s = (ssde_score_net *)ssdei_allocate(context, 1, sizeof *s);
     if (!s) return SSDE_ERROR_MEMORY;
     s->context = context;
@@ -3823,24 +4319,21 @@ ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *ne
     s->max_rows = desc && desc->max_rows ? desc->max_rows : 64;
     s->dim = ssde_net_dim(net);
     s->derivative = !(desc && desc->no_derivative);
-    memset(&run, 0, sizeof run);
-    run.mode = s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE;
-    run.max_rows = s->max_rows;
-    if (desc) {
-        run.skip_weight_cache = desc->skip_weight_cache;
-        run.max_weight_cache = desc->max_weight_cache;
-        run.convolution = desc->convolution;
-    }
-    run.context = context;
-    s->label = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, 3), sizeof(float));
-    s->scaled = (float *)ssdei_allocate(context, ssdei_multiply(s->max_rows, s->dim), sizeof(float));
-    status = s->label && s->scaled ? ssde_run_create(&s->run, net, &run) : SSDE_ERROR_MEMORY;
+    s->discrete = net->discrete || (desc && desc->discrete);
+    s->guidance = desc ? desc->guidance : 0.0;
+    s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
+    rows = ssdei_multiply(s->max_rows, s->copies);
+    run = ssdei_score_net_run(desc, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, rows);
+    s->label = (float *)ssdei_allocate(context, ssdei_multiply(rows, 3), sizeof(float));
+    s->scaled = (float *)ssdei_allocate(context, ssdei_multiply(rows, s->dim), sizeof(float));
+    s->classes = (int32_t *)ssdei_allocate(context, rows, sizeof *s->classes);
+    status = s->label && s->scaled && s->classes ? ssde_run_create(&s->run, net, &run) : SSDE_ERROR_MEMORY;
     if (status != SSDE_OK) {
         ssde_score_net_destroy(s);
         return status;
     }
-    s->sigma = s->label + s->max_rows;
-    s->factor = s->sigma + s->max_rows;
+    s->sigma = s->label + rows;
+    s->factor = s->sigma + rows;
     *score_net = s;
     return SSDE_OK;
 }
@@ -3850,33 +4343,59 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
     ssde_run_destroy(score_net->run);
     ssdei_release(score_net->context, score_net->label);
     ssdei_release(score_net->context, score_net->scaled);
+    ssdei_release(score_net->context, score_net->classes);
+    ssdei_release(score_net->context, score_net->table.classes);
     ssdei_release(score_net->context, score_net);
+}
+
+ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
+                                       uint64_t first_sample) {
+    if (!score_net) return SSDE_ERROR_ARGUMENT;
+    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample, -1,
+                                 score_net->run->net->classes);
+}
+
+/* label, sigma, factor and classes of the rows, and of their copies. */
+static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, const uint64_t *sample, size_t rows) {
+    size_t row;
+    ssdei_try(ssdei_labels(s->context, &s->sde, s->discrete, t, rows, s->label, s->sigma));
+    ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
+    for (row = 0; row < rows; row++) {
+        if (!(s->sigma[row] > 0.0f))
+            return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
+        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+        if (s->copies == 1) continue;
+        s->label[rows + row] = s->label[row];
+        s->sigma[rows + row] = s->sigma[row];
+        s->classes[rows + row] = -1;
+        s->factor[rows + row] = (float)-s->guidance * s->factor[row];
+        s->factor[row] *= (float)(1.0 + s->guidance);
+    }
+    return s->run->net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
 }
 
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t row, i;
-    (void)sample;
+    const float *value;
+    size_t count = rows * s->dim, i;
     s->differentiable = 0;
     if (!x || !t || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: x, t or out is NULL");
     if (!rows || rows > s->max_rows)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %lu, wanted 1 to max_rows = %lu",
                          (unsigned long)rows, (unsigned long)s->max_rows);
-    for (row = 0; row < rows; row++) {
-        if (row && t[row] == t[row - 1]) {
-            s->label[row] = s->label[row - 1];
-            s->sigma[row] = s->sigma[row - 1];
-        } else {
-            ssdei_try(ssde_score_net_label(s->context, &s->sde, t[row], &s->label[row], &s->sigma[row]));
-        }
-        if (!(s->sigma[row] > 0.0f))
-            return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
-        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+    ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
+    if (s->copies == 2) {
+        memcpy(s->scaled, x, count * sizeof *x);
+        memcpy(s->scaled + count, x, count * sizeof *x);
+        x = s->scaled;
     }
-    ssdei_try(ssde_run_forward(s->run, x, s->label, s->sigma, rows, 0, 0, NULL, out));
-    for (row = 0; row < rows; row++)
-        for (i = 0; i < s->dim; i++) out[row * s->dim + i] *= s->factor[row];
+    ssdei_try(ssde_run_forward(s->run, x, s->label, s->sigma, s->copies * rows, 0, 0, NULL, NULL));
+    value = ssdei_value(s->run, s->run->net->output);
+    for (i = 0; i < count; i++) {
+        out[i] = value[i] * s->factor[i / s->dim];
+        if (s->copies == 2) out[i] += value[count + i] * s->factor[rows + i / s->dim];
+    }
     s->rows = rows;
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
@@ -3884,13 +4403,15 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
 
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t row, i;
+    size_t count = rows * s->dim, i;
     if (!v || !out || rows != s->rows || !s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: needs v, out, and the rows of a score(..., differentiate = 1) right before");
-    for (row = 0; row < rows; row++)
-        for (i = 0; i < s->dim; i++) s->scaled[row * s->dim + i] = v[row * s->dim + i] * s->factor[row];
-    return ssde_run_backward(s->run, s->scaled, out, NULL);
+    for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
+    if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);
+    ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
+    for (i = 0; i < count; i++) out[i] = s->scaled[i] + s->scaled[count + i];
+    return SSDE_OK;
 }
 
 ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
@@ -3903,6 +4424,160 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.vjp = score_net->derivative ? ssdei_score_net_vjp : NULL;
     model.user = score_net;
     return model;
+}
+
+/* ---- a network as guidance ---- */
+
+struct ssde_classifier {
+    ssde_context *context;
+    ssde_sde sde;
+    ssde_run *run;
+    size_t max_rows, dim, count; /* of classes */
+    int discrete;
+    float *label, *sigma; /* [max_rows] */
+    float *logits;        /* [max_rows, count]; then the gradient */
+    double *losses;       /* [max_rows] */
+    ssdei_class_table table;
+    int32_t *classes; /* [max_rows] */
+};
+
+ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
+                                   const ssde_score_net_desc *desc) {
+    ssde_score_net_desc plain;
+    ssde_run_desc run;
+    ssde_classifier *c;
+    ssde_status status;
+    memset(&plain, 0, sizeof plain);
+    if (desc) plain = *desc;
+    plain.guidance = 0.0;
+    if (!classifier) return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT, "classifier is NULL");
+    *classifier = NULL;
+    ssdei_try(ssdei_score_net_check(net, sde, &plain));
+    if (ssde_net_output_dim(net) < 2 || net->classes)
+        return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT,
+                         "the network is no classifier: %lu results, conditioned on %lu classes",
+                         (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+    c = (ssde_classifier *)ssdei_allocate(plain.context, 1, sizeof *c);
+    if (!c) return SSDE_ERROR_MEMORY;
+    c->context = plain.context;
+    c->sde = *sde;
+    c->max_rows = plain.max_rows ? plain.max_rows : 64;
+    c->dim = ssde_net_dim(net);
+    c->count = ssde_net_output_dim(net);
+    c->discrete = net->discrete || plain.discrete;
+    run = ssdei_score_net_run(&plain, SSDE_RUN_VJP, c->max_rows);
+    c->label = (float *)ssdei_allocate(c->context, ssdei_multiply(c->max_rows, 2), sizeof(float));
+    c->logits = (float *)ssdei_allocate(c->context, ssdei_multiply(c->max_rows, c->count), sizeof(float));
+    c->losses = (double *)ssdei_allocate(c->context, c->max_rows, sizeof *c->losses);
+    c->classes = (int32_t *)ssdei_allocate(c->context, c->max_rows, sizeof *c->classes);
+    status = c->label && c->logits && c->losses && c->classes ? ssde_run_create(&c->run, net, &run) : SSDE_ERROR_MEMORY;
+    if (status != SSDE_OK) {
+        ssde_classifier_destroy(c);
+        return status;
+    }
+    c->sigma = c->label + c->max_rows;
+    *classifier = c;
+    return SSDE_OK;
+}
+
+void ssde_classifier_destroy(ssde_classifier *classifier) {
+    if (!classifier) return;
+    ssde_run_destroy(classifier->run);
+    ssdei_release(classifier->context, classifier->label);
+    ssdei_release(classifier->context, classifier->logits);
+    ssdei_release(classifier->context, classifier->losses);
+    ssdei_release(classifier->context, classifier->classes);
+    ssdei_release(classifier->context, classifier->table.classes);
+    ssdei_release(classifier->context, classifier);
+}
+
+ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32_t *classes, size_t count,
+                                        uint64_t first_sample) {
+    if (!classifier) return SSDE_ERROR_ARGUMENT;
+    return ssdei_class_table_set(classifier->context, &classifier->table, classes, count, first_sample, 0,
+                                 classifier->count);
+}
+
+/* logits of at most max_rows rows */
+static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
+    ssdei_try(ssdei_labels(c->context, &c->sde, c->discrete, t, rows, c->label, c->sigma));
+    return ssde_run_forward(c->run, x, c->label, c->sigma, rows, 0, 0, NULL, c->logits);
+}
+
+/* log sum over c of exp(logits[c]) */
+static double ssdei_log_sum_exp(const float *logits, size_t classes) {
+    double largest = (double)logits[0], sum = 0.0;
+    size_t c;
+    for (c = 1; c < classes; c++)
+        if ((double)logits[c] > largest) largest = (double)logits[c];
+    for (c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);
+    return largest + log(sum);
+}
+
+ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const float *x, const double *t, size_t rows,
+                                            float *log_probability) {
+    ssde_classifier *c = classifier;
+    size_t begin, count, row, k;
+    if (!c) return SSDE_ERROR_ARGUMENT;
+    if (!x || !t || !log_probability)
+        return ssde_fail(c->context, SSDE_ERROR_ARGUMENT, "%s is NULL", !x ? "x" : !t ? "t" : "log_probability");
+    for (begin = 0; begin < rows; begin += count) {
+        count = rows - begin < c->max_rows ? rows - begin : c->max_rows;
+        ssdei_try(ssdei_classifier_logits(c, x + begin * c->dim, t + begin, count));
+        for (row = 0; row < count; row++) {
+            const float *logits = c->logits + row * c->count;
+            double total = ssdei_log_sum_exp(logits, c->count);
+            for (k = 0; k < c->count; k++) *log_probability++ = (float)((double)logits[k] - total);
+        }
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_classifier_gradient(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                     float *gradient) {
+    ssde_classifier *c = (ssde_classifier *)user;
+    size_t begin, count;
+    if (!c) return SSDE_ERROR_ARGUMENT;
+    if (!x || !t || !gradient)
+        return ssde_fail(c->context, SSDE_ERROR_ARGUMENT, "%s is NULL", !x ? "x" : !t ? "t" : "gradient");
+    if (!c->table.classes)
+        return ssde_fail(c->context, SSDE_ERROR_ARGUMENT, "no classes to guide to: ssde_classifier_set_classes");
+    for (begin = 0; begin < rows; begin += count) {
+        count = rows - begin < c->max_rows ? rows - begin : c->max_rows;
+        ssdei_try(
+            ssdei_class_table_find(c->context, &c->table, sample ? sample + begin : NULL, begin, count, c->classes));
+        ssdei_try(ssdei_classifier_logits(c, x + begin * c->dim, t + begin, count));
+        ssdei_try(ssde_cross_entropy(c->context, c->logits, c->classes, count, c->count, -1.0, c->losses, c->logits));
+        ssdei_try(ssde_run_backward(c->run, c->logits, gradient + begin * c->dim, NULL));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const int32_t *class_of, size_t rows,
+                               size_t classes, double scale, double *losses, float *gradient) {
+    size_t row, c;
+    if (!logits || !class_of || !losses)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_cross_entropy: %s is NULL",
+                         !logits     ? "logits"
+                         : !class_of ? "class_of"
+                                     : "losses");
+    if (!rows || classes < 2)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_cross_entropy: rows is %lu, classes %lu, wanted 1, 2 or more", (unsigned long)rows,
+                         (unsigned long)classes);
+    ssdei_try(ssdei_check_classes(context, class_of, rows, 0, classes));
+    for (row = 0; row < rows; row++, logits += classes) {
+        size_t own = (size_t)class_of[row], bad = ssdei_first_nonfinite(logits, classes);
+        double total;
+        if (bad < classes)
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_cross_entropy: row %lu, logit %lu is %g",
+                             (unsigned long)row, (unsigned long)bad, (double)logits[bad]);
+        total = ssdei_log_sum_exp(logits, classes);
+        losses[row] = total - (double)logits[own];
+        for (c = 0; c < classes && gradient; c++, gradient++)
+            *gradient = (float)(scale * (exp((double)logits[c] - total) - (c == own ? 1.0 : 0.0)));
+    }
+    return SSDE_OK;
 }
 
 /* ---- training ---- */
@@ -3931,6 +4606,7 @@ struct ssde_trainer {
     float *label, *sigma;                            /* [batch] and so on */
     double *t, *weight, *losses;
     uint64_t *slot;
+    int32_t *classes;
 };
 
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
@@ -3978,6 +4654,8 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
     if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
         return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number up to 2^24, or 0");
+    if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
+        return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
     if (desc->levels > 0.0 && !(desc->low < desc->high && desc->high - desc->low <= DBL_MAX))
         return ssdei_train_out_of_range(desc, "low", desc->low, "a finite number below desc.high");
     return SSDE_OK;
@@ -4003,6 +4681,7 @@ static int ssdei_trainer_allocate(ssde_trainer *trainer) {
     ssde_context *context = trainer->context;
     size_t weights = trainer->net->weight_count + 1, batch = trainer->desc.batch;
     size_t values = ssdei_multiply(batch, trainer->dim);
+    size_t results = ssdei_multiply(batch, ssde_net_output_dim(trainer->net));
     trainer->stretch_count = ssdei_train_stretches(trainer->net, NULL);
     trainer->stretches =
         (ssdei_stretch *)ssdei_allocate(context, trainer->stretch_count + 1, sizeof *trainer->stretches);
@@ -4011,17 +4690,18 @@ static int ssdei_trainer_allocate(ssde_trainer *trainer) {
     trainer->second_moment = (float *)ssdei_allocate(context, weights, sizeof(float));
     trainer->x = (float *)ssdei_allocate(context, values, sizeof(float));
     trainer->z = (float *)ssdei_allocate(context, values, sizeof(float));
-    trainer->output = (float *)ssdei_allocate(context, values, sizeof(float));
-    trainer->output_gradient = (float *)ssdei_allocate(context, values, sizeof(float));
+    trainer->output = (float *)ssdei_allocate(context, results, sizeof(float));
+    trainer->output_gradient = (float *)ssdei_allocate(context, results, sizeof(float));
     trainer->label = (float *)ssdei_allocate(context, batch, sizeof(float));
     trainer->sigma = (float *)ssdei_allocate(context, batch, sizeof(float));
     trainer->t = (double *)ssdei_allocate(context, batch, sizeof(double));
     trainer->weight = (double *)ssdei_allocate(context, batch, sizeof(double));
     trainer->losses = (double *)ssdei_allocate(context, batch, sizeof(double));
     trainer->slot = (uint64_t *)ssdei_allocate(context, batch, sizeof(uint64_t));
+    trainer->classes = (int32_t *)ssdei_allocate(context, batch, sizeof(int32_t));
     return trainer->stretches && trainer->gradients && trainer->first_moment && trainer->second_moment && trainer->x &&
            trainer->z && trainer->output && trainer->output_gradient && trainer->label && trainer->sigma &&
-           trainer->t && trainer->weight && trainer->losses && trainer->slot;
+           trainer->t && trainer->weight && trainer->losses && trainer->slot && trainer->classes;
 }
 
 static ssde_status ssdei_trainer_run(ssde_trainer *trainer, ssde_run **run, const ssde_net *net, ssde_run_mode mode) {
@@ -4034,6 +4714,23 @@ static ssde_status ssdei_trainer_run(ssde_trainer *trainer, ssde_run **run, cons
     return ssde_run_create(run, net, &desc);
 }
 
+/* The network is of the kind that desc trains. */
+static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ssde_net *net) {
+    const ssde_train_desc *desc = &trainer->desc;
+    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net));
+    if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
+        return ssde_fail(
+            trainer->context, SSDE_ERROR_ARGUMENT,
+            "ssde_trainer_create: desc.classifier is set, but the network has %lu results, and %lu classes "
+            "as a condition",
+            (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+    if (desc->class_dropout > 0.0 && !net->classes)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.class_dropout = %g, but the network has no classes",
+                         desc->class_dropout);
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
     double t, weight;
@@ -4044,6 +4741,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
     if (!(desc->loss.eps < 0.0 || desc->loss.eps > 0.0)) desc->loss.eps = 1e-5;
+    ssdei_try(ssdei_trainer_check_net(trainer, net));
     /* refuses a loss that this SDE does not have */
     ssdei_try(ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight));
     ssde_net_shape(net, &height, &width, &channels);
@@ -4052,6 +4750,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
                          "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
     if (!ssdei_trainer_allocate(trainer)) return SSDE_ERROR_MEMORY;
     ssdei_train_stretches(net, trainer->stretches);
+    net->discrete = desc->loss.discrete != 0;
     ssdei_try(ssdei_net_share(net, &trainer->ema));
     return ssdei_trainer_run(trainer, &trainer->run, net, SSDE_RUN_TRAIN);
 }
@@ -4101,6 +4800,7 @@ void ssde_trainer_destroy(ssde_trainer *trainer) {
     ssdei_release(trainer->context, trainer->weight);
     ssdei_release(trainer->context, trainer->losses);
     ssdei_release(trainer->context, trainer->slot);
+    ssdei_release(trainer->context, trainer->classes);
     ssdei_release(trainer->context, trainer);
 }
 
@@ -4189,6 +4889,45 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
     for (row = 0; row < rows; row++)
         ssdei_try(ssdei_train_label(trainer, trainer->t[row], &trainer->label[row], &trainer->sigma[row]));
     return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x, trainer->z, trainer->t, rows, dim, trainer->x);
+}
+
+/* Checks classes [rows] and keeps them, with some in place of which the null class is trained. */
+static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *classes, size_t rows) {
+    size_t count = trainer->desc.classifier ? ssde_net_output_dim(trainer->net) : trainer->net->classes;
+    if (!count) return SSDE_OK;
+    if (!classes)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT, "classes is NULL, but the network has %lu",
+                         (unsigned long)count);
+    ssdei_try(ssdei_check_classes(trainer->context, classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    memcpy(trainer->classes, classes, rows * sizeof *classes);
+    return SSDE_OK;
+}
+
+static void ssdei_train_drop_classes(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step) {
+    double p = trainer->desc.class_dropout;
+    size_t row;
+    for (row = 0; row < rows && p > 0.0; row++)
+        if (ssde_random_double(seed, SSDE_STREAM_CLASS, step, trainer->slot[row], 0) < p) trainer->classes[row] = -1;
+}
+
+/* A pass over what ssdei_train_perturb made; losses [rows], and scale times their derivatives unless gradient is NULL.
+ */
+static ssde_status ssdei_train_losses(ssde_trainer *trainer, ssde_run *run, size_t rows, uint64_t seed, uint32_t step,
+                                      double scale, float *gradient) {
+    size_t count = ssde_net_output_dim(trainer->net), row;
+    if (trainer->net->classes) ssdei_try(ssde_run_set_classes(run, trainer->classes, rows));
+    ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
+                               trainer->output));
+    if (!trainer->desc.classifier)
+        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+                         trainer->weight, rows, trainer->dim, scale, trainer->losses, gradient);
+    for (row = 0; row < rows; row++) {
+        ssdei_try(ssde_cross_entropy(trainer->context, trainer->output + row * count, trainer->classes + row, 1, count,
+                                     scale * trainer->weight[row], trainer->losses + row,
+                                     gradient ? gradient + row * count : NULL));
+        trainer->losses[row] *= trainer->weight[row];
+    }
+    return SSDE_OK;
 }
 
 /* ---- training: Adam ---- */
@@ -4287,11 +5026,9 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     size_t rows = batch->rows, row;
     for (row = 0; row < rows; row++) trainer->slot[row] = batch->first_slot + row;
     ssdei_try(ssdei_train_perturb(trainer, batch->x, rows, seed, step, trainer->desc.random_flip));
-    ssdei_try(ssde_run_forward(trainer->run, trainer->x, trainer->label, trainer->sigma, rows, seed, step,
-                               trainer->slot, trainer->output));
-    ssdei_try(ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
-                        trainer->weight, rows, trainer->dim, 1.0 / (double)rows, trainer->losses,
-                        trainer->output_gradient));
+    ssdei_train_drop_classes(trainer, rows, seed, step);
+    ssdei_try(
+        ssdei_train_losses(trainer, trainer->run, rows, seed, step, 1.0 / (double)rows, trainer->output_gradient));
     *loss = 0.0;
     for (row = 0; row < rows; row++) *loss += trainer->losses[row];
     *loss /= (double)rows;
@@ -4316,6 +5053,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
                          (double)batch->first_slot);
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
+    ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
     if (status == SSDE_ERROR_NUMERIC && context) {
@@ -4329,6 +5067,11 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
 
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error) {
+    return ssde_trainer_evaluate_classes(trainer, x, NULL, rows, seed, loss, standard_error);
+}
+
+ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
+                                          uint64_t seed, double *loss, double *standard_error) {
     double mean = 0.0, squares = 0.0; /* of the losses so far: their mean, their squared distances from it */
     size_t begin, row;
     if (!trainer || !x || !rows)
@@ -4341,11 +5084,12 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t 
     for (begin = 0; begin < rows; begin += trainer->desc.batch) {
         size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
         for (row = 0; row < count; row++) trainer->slot[row] = begin + row;
+        if (classes || trainer->desc.classifier)
+            ssdei_try(ssdei_train_classes(trainer, classes ? classes + begin : NULL, count));
+        else
+            for (row = 0; row < count; row++) trainer->classes[row] = -1;
         ssdei_try(ssdei_train_perturb(trainer, x + begin * trainer->dim, count, seed, 0, 0));
-        ssdei_try(ssde_run_forward(trainer->ema_run, trainer->x, trainer->label, trainer->sigma, count, seed, 0,
-                                   trainer->slot, trainer->output));
-        ssdei_try(ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
-                            trainer->weight, count, trainer->dim, 1.0, trainer->losses, NULL));
+        ssdei_try(ssdei_train_losses(trainer, trainer->ema_run, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
             double away = trainer->losses[row] - mean;
             mean += away / (double)(begin + row + 1);
@@ -5463,7 +6207,15 @@ static int ssdei_field_sizes(ssdei_fields *fields, const char *key, double *numb
 
 static const char *const ssdei_embedding_names[] = {"positional", "fourier", NULL};
 static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
+static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+
+/* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
+static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
+    ssdei_json value;
+    if (fields->mode == SSDEI_FIELDS_WRITE) return unusual;
+    return ssdei_fields_find(fields, key, &value) || (fields->mode == SSDEI_FIELDS_COMPARE && unusual);
+}
 
 static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     ssdei_json value;
@@ -5517,8 +6269,10 @@ static void ssdei_unet_ncsnpp_fields(ssdei_fields *fields, ssde_unet_desc *desc)
     desc->init_scale = ssdei_field_number(fields, "model.init_scale", desc->init_scale);
 }
 
-static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
-    desc->name = (ssde_unet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_unet_names);
+/* Under "model.name" or, for a classifier's, another key. */
+static void ssdei_unet_fields(ssdei_fields *fields, const char *name, ssde_unet_desc *desc) {
+    static const char *const noise[] = {"embedding", "channel", "scale_shift", NULL};
+    desc->name = (ssde_unet_name)ssdei_field_choice(fields, name, (int)desc->name, ssdei_unet_names);
     ssdei_unet_image_fields(fields, desc);
     ssdei_unet_level_fields(fields, desc);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
@@ -5528,6 +6282,18 @@ static void ssdei_unet_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     desc->conditional = ssdei_field_flag(fields, "model.conditional", desc->conditional);
     if (desc->name == SSDE_UNET_NCSNPP) ssdei_unet_ncsnpp_fields(fields, desc);
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
+    /* not the reference's */
+    if (ssdei_field_present(fields, "model.noise_conditioning", desc->noise_conditioning != SSDE_NOISE_EMBEDDING))
+        desc->noise_conditioning = (ssde_noise_conditioning)ssdei_field_choice(fields, "model.noise_conditioning",
+                                                                               (int)desc->noise_conditioning, noise);
+    if (ssdei_field_present(fields, "model.classes", desc->classes > 0))
+        desc->classes = ssdei_field_size(fields, "model.classes", desc->classes);
+}
+
+static void ssdei_classifier_fields(ssdei_fields *fields, ssde_classifier_desc *desc) {
+    ssdei_field_choice(fields, "model.name", 0, ssdei_classifier_names);
+    desc->classes = ssdei_field_size(fields, "classifier.classes", desc->classes);
+    ssdei_unet_fields(fields, "classifier.body", &desc->body);
 }
 
 static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
@@ -5544,7 +6310,6 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
 /* Everything but the functions of an affine SDE. */
 static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     static const char *const names[] = {"vesde", "vpsde", "subvpsde", NULL};
-    ssdei_json value;
     sde->kind = (ssde_sde_kind)ssdei_field_choice(fields, "training.sde", (int)sde->kind, names);
     if (sde->kind == SSDE_VE) {
         sde->sigma_min = ssdei_field_number(fields, "model.sigma_min", sde->sigma_min);
@@ -5555,8 +6320,7 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     }
     sde->N = ssdei_field_int(fields, "model.num_scales", sde->N);
     /* Not the reference's; written where it is not the family's own. */
-    if (fields->mode == SSDEI_FIELDS_WRITE ? sde->prior_std > 0.0 || sde->prior_std < 0.0
-                                           : ssdei_fields_find(fields, "sde.prior_std", &value))
+    if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
 }
 
@@ -5575,7 +6339,14 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
 static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
     ssde_unet_desc copy = *desc;
-    ssdei_unet_fields(&fields, &copy);
+    ssdei_unet_fields(&fields, "model.name", &copy);
+    return ssdei_fields_finish(&fields, &net->description);
+}
+
+static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_classifier_desc copy = *desc;
+    ssdei_classifier_fields(&fields, &copy);
     return ssdei_fields_finish(&fields, &net->description);
 }
 
@@ -5625,8 +6396,10 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
     size_t i;
     ssde_status status;
     if (!net->description)
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                         "only networks of ssde_unet_create and ssde_mlp_create can be saved as models");
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "only networks of ssde_unet_create, ssde_classifier_net_create and ssde_mlp_create can be saved "
+            "as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
         if (sde->kind == SSDE_AFFINE)
@@ -5650,7 +6423,7 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: net is not finished");
     if (!path) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: path is NULL");
-    return ssdei_model_save(net->context, net, net->weights, sde, 1, path);
+    return ssdei_model_save(net->context, net, net->weights, sde, !net->discrete, path);
 }
 
 /* Reads the tensor of one parameter, checked, into `weights` in memory order. */
@@ -5755,26 +6528,45 @@ static ssde_status ssdei_check_described_size(ssdei_fields *fields, const ssde_s
     return fields->status;
 }
 
-static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
-    static const char *const norms[] = {"GroupNorm", NULL}, *const nonlinearities[] = {"swish", NULL};
-    ssde_unet_desc desc;
-    ssdei_json value;
-    double width = 1.0;
+/* A lower bound of a U-Net's parameters: a 3x3 convolution from and to nf or more channels in each block of each
+   level, and one to the widest; and the classes. */
+static double ssdei_unet_least(const ssde_unet_desc *desc) {
+    double width = (double)desc->num_levels * (double)desc->num_res_blocks;
     int i;
-    memset(&desc, 0, sizeof desc);
-    desc.context = fields->context;
-    ssdei_unet_fields(fields, &desc);
+    if (width < 1.0) width = 1.0;
+    for (i = 0; i < desc->num_levels; i++)
+        if (width < (double)desc->ch_mult[i]) width = (double)desc->ch_mult[i];
+    return (double)desc->nf * (9.0 * (double)desc->nf * width + 4.0 * (double)desc->classes);
+}
+
+/* What these networks are made of and descriptions may name. */
+static void ssdei_unet_check_parts(ssdei_fields *fields) {
+    static const char *const norms[] = {"GroupNorm", NULL}, *const nonlinearities[] = {"swish", NULL};
+    ssdei_json value;
     if (ssdei_fields_find(fields, "model.normalization", &value))
         ssdei_field_choice(fields, "model.normalization", 0, norms);
     if (ssdei_fields_find(fields, "model.nonlinearity", &value))
         ssdei_field_choice(fields, "model.nonlinearity", 0, nonlinearities);
-    for (i = 0; i < desc.num_levels; i++)
-        if (width < (double)desc.ch_mult[i]) width = (double)desc.ch_mult[i];
-    /* a 3x3 convolution from and to nf or more channels in each block of each level, and one to the widest */
-    if (width < (double)desc.num_levels * (double)desc.num_res_blocks)
-        width = (double)desc.num_levels * (double)desc.num_res_blocks;
-    ssdei_try(ssdei_check_described_size(fields, file, 9.0 * (double)desc.nf * (double)desc.nf * width));
+}
+
+static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+    ssde_unet_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet_fields(fields, "model.name", &desc);
+    ssdei_unet_check_parts(fields);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
     return ssde_unet_create(net, &desc);
+}
+
+static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+    ssde_classifier_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.body.context = fields->context;
+    ssdei_classifier_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file,
+                                         ssdei_unet_least(&desc.body) + (double)desc.classes * (double)desc.body.nf));
+    return ssde_classifier_net_create(net, &desc);
 }
 
 static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
@@ -5789,21 +6581,16 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *
 
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
-    static const char *const models[] = {"mlp", "ncsnpp", "ddpm", NULL};
+    static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
-    return model ? ssdei_unet_load(fields, file, net) : ssdei_mlp_load(fields, file, net);
+    if (model == 0) return ssdei_mlp_load(fields, file, net);
+    return model == 1 ? ssdei_classifier_load(fields, file, net) : ssdei_unet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
-    ssdei_json value;
     ssde_sde read = ssde_vp(0.1, 20.0);
     ssdei_sde_fields(fields, &read);
-    if (ssdei_fields_find(fields, "training.continuous", &value) &&
-        !ssdei_field_flag(fields, "training.continuous", 1) && (read.kind == SSDE_VE || read.N != 1000))
-        return ssde_fail(fields->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.100s' was trained on discrete labels, which score models do not offer: pass sde = NULL",
-                         fields->path);
     ssdei_try(fields->status);
     ssdei_try(ssde_sde_check(fields->context, &read));
     *sde = read;
@@ -5828,6 +6615,9 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
         memset(&read, 0, sizeof read);
         status = sde ? ssdei_model_sde(&fields, &read) : SSDE_OK;
         if (status == SSDE_OK) status = ssdei_model_build(&fields, file, &built);
+        if (status == SSDE_OK && ssdei_field_present(&fields, "training.continuous", 0))
+            built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
+        if (status == SSDE_OK) status = fields.status;
     }
     if (status == SSDE_OK) status = ssdei_weights_load(context, built, file, built->weights);
     ssde_safetensors_close(file);
@@ -5860,6 +6650,8 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
     ssdei_field_number(fields, "optim.eps", desc->adam_eps);
     ssdei_field_number(fields, "optim.weight_decay", desc->weight_decay);
     ssdei_field_number(fields, "model.ema_rate", desc->ema_rate);
+    if (ssdei_field_present(fields, "training.class_dropout", desc->class_dropout > 0.0))
+        ssdei_field_number(fields, "training.class_dropout", desc->class_dropout);
     ssdei_field_flag(fields, "data.random_flip", desc->random_flip);
     ssdei_field_number(fields, "data.levels", desc->levels);
     if (!(desc->levels > 0.0)) return;
