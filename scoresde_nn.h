@@ -11,6 +11,7 @@
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
+       >>configurations    the paper's, by name
        >>files             safetensors
        >>implementation    the functions of this file
        >>kernels           what runs once per SIMD tier; this file includes itself for each
@@ -415,6 +416,16 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
 /* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b
    ... s b + b - 1. Random access, so that resuming needs no state. */
 uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
+
+/* >>configurations */
+
+/* What the reference trained under a name, its path in configs/ without ".py": "subvp/cifar10_ddpmpp_deep_continuous"
+   is the model of 2.99 bits/dim. Network, SDE with its N, and training (learning rate, batch, EMA, flips, mean or half
+   sum, continuous or discrete) go to *shape, *sde and *train, of which any may be NULL. Data are floats in [train->low,
+   train->high]; the reference did not dequantise them. An unknown name is an error. */
+ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_unet_desc *shape, ssde_sde *sde,
+                               ssde_train_desc *train);
+const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 
 /* >>files */
 
@@ -4057,24 +4068,32 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
     return SSDE_OK;
 }
 
-ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *wanted) {
-    ssde_unet_desc desc;
+/* All but the weights' values. */
+static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, ssde_node *output) {
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    *net = NULL;
-    if (!wanted) return SSDE_ERROR_ARGUMENT;
-    desc = ssdei_unet_as_built(wanted);
-    ssdei_try(ssdei_unet_begin(&unet, &desc, net, skips, &count, &h));
+    ssdei_try(ssdei_unet_begin(&unet, desc, net, skips, &count, &h));
     h = ssdei_unet_up(&unet, h, skips, count);
-    if (desc.progressive != SSDE_OUTPUT_SKIP) {
+    if (desc->progressive != SSDE_OUTPUT_SKIP) {
         h = ssdei_unet_norm(&unet, h, SSDE_SILU, "");
         unet.module++;
-        h = ssdei_unet_conv(&unet, h, desc.channels, 3, desc.init_scale, "");
+        h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
     }
-    if (desc.scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    return ssdei_net_complete(net, h, &desc, NULL, NULL);
+    if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    *output = h;
+    return SSDE_OK;
+}
+
+ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
+    ssde_unet_desc built;
+    ssde_node output;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    built = ssdei_unet_as_built(desc);
+    ssdei_try(ssdei_unet_build(net, &built, &output));
+    return ssdei_net_complete(net, output, &built, NULL, NULL);
 }
 
 /* ---- networks: classifier ---- */
@@ -5136,6 +5155,138 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position) {
     do index = ssdei_feistel(seed, pass, half_bits, index);
     while (index >= count);
     return index;
+}
+
+/* ---- configurations ---- */
+
+/* What configurations of images of a size have in common. */
+typedef struct ssdei_images {
+    size_t size, nf;
+    int num_levels, ch_mult[8];
+    double dropout, lr;
+    int N;
+    size_t batch;
+} ssdei_images;
+enum { SSDEI_CIFAR, SSDEI_CELEBA, SSDEI_256_DDPM, SSDEI_256, SSDEI_1024 };
+static const ssdei_images ssdei_image_sets[] = {
+    {32, 128, 4, {1, 2, 2, 2, 0, 0, 0, 0}, 0.1, 2e-4, 1000, 128},
+    {64, 128, 4, {1, 2, 2, 2, 0, 0, 0, 0}, 0.1, 2e-4, 1000, 128},
+    {256, 128, 6, {1, 1, 2, 2, 4, 4, 0, 0}, 0.0, 2e-5, 1000, 64},
+    {256, 128, 7, {1, 1, 2, 2, 2, 2, 2, 0}, 0.0, 2e-4, 2000, 64},
+    {1024, 16, 8, {1, 2, 4, 8, 16, 32, 32, 32}, 0.0, 2e-4, 2000, 8},
+};
+
+/* NCSN++ has a residual input pyramid; with skips, input_skip and output_skip. */
+typedef enum ssdei_body { SSDEI_DDPM, SSDEI_DDPMPP, SSDEI_NCSNPP, SSDEI_NCSNPP_SKIPS } ssdei_body;
+
+typedef struct ssdei_configuration {
+    const char *name;
+    ssde_sde_kind sde;
+    int continuous;
+    ssdei_body body;
+    int images, num_res_blocks;
+    double sigma_max; /* VE */
+    double ema_rate;
+    int reduce_mean, conditional;
+} ssdei_configuration;
+static const ssdei_configuration ssdei_configurations[] = {
+    {"subvp/cifar10_ddpm_continuous", SSDE_SUBVP, 1, SSDEI_DDPM, SSDEI_CIFAR, 2, 0.0, 0.9999, 1, 1},
+    {"subvp/cifar10_ddpmpp_continuous", SSDE_SUBVP, 1, SSDEI_DDPMPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"subvp/cifar10_ddpmpp_deep_continuous", SSDE_SUBVP, 1, SSDEI_DDPMPP, SSDEI_CIFAR, 8, 0.0, 0.9999, 1, 1},
+    {"subvp/cifar10_ncsnpp_continuous", SSDE_SUBVP, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"subvp/cifar10_ncsnpp_deep_continuous", SSDE_SUBVP, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 8, 0.0, 0.9999, 1, 1},
+    {"ve/bedroom_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_256, 2, 378.0, 0.999, 0, 1},
+    {"ve/celeba_ncsnpp", SSDE_VE, 0, SSDEI_NCSNPP, SSDEI_CELEBA, 4, 90.0, 0.999, 0, 1},
+    {"ve/celebahq_256_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_256, 2, 348.0, 0.999, 0, 1},
+    {"ve/celebahq_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_1024, 1, 1348.0, 0.9999, 0, 1},
+    {"ve/church_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_256, 2, 380.0, 0.999, 0, 1},
+    {"ve/cifar10_ddpm", SSDE_VE, 0, SSDEI_DDPM, SSDEI_CIFAR, 2, 50.0, 0.999, 0, 1},
+    {"ve/cifar10_ncsnpp", SSDE_VE, 0, SSDEI_NCSNPP, SSDEI_CIFAR, 4, 50.0, 0.999, 0, 1},
+    {"ve/cifar10_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 4, 50.0, 0.999, 0, 1},
+    {"ve/cifar10_ncsnpp_deep_continuous", SSDE_VE, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 8, 50.0, 0.999, 0, 1},
+    {"ve/ffhq_256_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_256, 2, 348.0, 0.999, 0, 1},
+    {"ve/ffhq_ncsnpp_continuous", SSDE_VE, 1, SSDEI_NCSNPP_SKIPS, SSDEI_1024, 1, 1348.0, 0.9999, 1, 1},
+    {"vp/cifar10_ddpmpp", SSDE_VP, 0, SSDEI_DDPMPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"vp/cifar10_ddpmpp_continuous", SSDE_VP, 1, SSDEI_DDPMPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"vp/cifar10_ddpmpp_deep_continuous", SSDE_VP, 1, SSDEI_DDPMPP, SSDEI_CIFAR, 8, 0.0, 0.9999, 1, 1},
+    {"vp/cifar10_ncsnpp", SSDE_VP, 0, SSDEI_NCSNPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"vp/cifar10_ncsnpp_continuous", SSDE_VP, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 4, 0.0, 0.9999, 1, 1},
+    {"vp/cifar10_ncsnpp_deep_continuous", SSDE_VP, 1, SSDEI_NCSNPP, SSDEI_CIFAR, 8, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/bedroom", SSDE_VP, 0, SSDEI_DDPM, SSDEI_256_DDPM, 2, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/celebahq", SSDE_VP, 0, SSDEI_DDPM, SSDEI_256_DDPM, 2, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/church", SSDE_VP, 0, SSDEI_DDPM, SSDEI_256_DDPM, 2, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/cifar10", SSDE_VP, 0, SSDEI_DDPM, SSDEI_CIFAR, 2, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/cifar10_continuous", SSDE_VP, 1, SSDEI_DDPM, SSDEI_CIFAR, 2, 0.0, 0.9999, 1, 1},
+    {"vp/ddpm/cifar10_unconditional", SSDE_VP, 0, SSDEI_DDPM, SSDEI_CIFAR, 2, 0.0, 0.9999, 1, 0},
+};
+enum { SSDEI_CONFIGURATIONS = sizeof ssdei_configurations / sizeof ssdei_configurations[0] };
+
+const char *ssde_configuration_name(size_t index) {
+    return index < SSDEI_CONFIGURATIONS ? ssdei_configurations[index].name : NULL;
+}
+
+static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, const ssdei_images *images) {
+    ssde_unet_desc shape = row->body == SSDEI_DDPM     ? ssde_ddpm(images->size, images->size, 3)
+                           : row->body == SSDEI_DDPMPP ? ssde_ddpmpp(images->size, images->size, 3)
+                                                       : ssde_ncsnpp(images->size, images->size, 3);
+    int ve = row->sde == SSDE_VE, i;
+    shape.nf = images->nf;
+    shape.num_levels = images->num_levels;
+    for (i = 0; i < images->num_levels; i++) shape.ch_mult[i] = images->ch_mult[i];
+    shape.num_res_blocks = row->num_res_blocks;
+    shape.dropout = images->dropout;
+    shape.conditional = row->conditional;
+    if (row->body == SSDEI_NCSNPP_SKIPS) {
+        shape.progressive = SSDE_OUTPUT_SKIP;
+        shape.progressive_input = SSDE_INPUT_SKIP;
+    }
+    /* Fourier embeddings and data in [0, 1] go with VE, not with the network. */
+    if (!ve || !row->continuous) shape.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    shape.scale_by_sigma = ve;
+    shape.centered = !ve;
+    return shape;
+}
+
+static ssde_train_desc ssdei_configuration_train(const ssdei_configuration *row, const ssdei_images *images,
+                                                 const ssde_sde *sde) {
+    ssde_train_desc train = ssde_train_defaults(sde);
+    train.loss.discrete = !row->continuous;
+    train.loss.half_sum = !row->reduce_mean;
+    train.batch = images->batch;
+    train.lr = images->lr;
+    train.ema_rate = row->ema_rate;
+    train.random_flip = 1;
+    return train;
+}
+
+ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_unet_desc *shape, ssde_sde *sde,
+                               ssde_train_desc *train) {
+    const ssdei_configuration *row = ssdei_configurations, *end = row + SSDEI_CONFIGURATIONS;
+    const ssdei_images *images;
+    ssde_sde own;
+    if (!name) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_configuration: name is NULL");
+    while (row < end && strcmp(row->name, name)) row++;
+    if (row == end)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "no configuration '%.40s'; known: {subvp,ve,vp}/cifar10_*, vp/ddpm/{cifar10*,bedroom,celebahq,"
+                         "church}, ve/{bedroom,church,celebahq,celebahq_256,ffhq,ffhq_256}_ncsnpp_continuous, "
+                         "ve/celeba_ncsnpp; all: ssde_configuration_name",
+                         name);
+    images = &ssdei_image_sets[row->images];
+    own = row->sde == SSDE_VE   ? ssde_ve(0.01, row->sigma_max)
+          : row->sde == SSDE_VP ? ssde_vp(0.1, 20.0)
+                                : ssde_subvp(0.1, 20.0);
+    own.N = images->N;
+    if (shape) {
+        *shape = ssdei_configuration_shape(row, images);
+        shape->context = context;
+    }
+    if (train) {
+        *train = ssdei_configuration_train(row, images, &own);
+        train->context = context;
+    }
+    if (sde) *sde = own;
+    return SSDE_OK;
 }
 
 /* ---- text ---- */

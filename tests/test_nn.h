@@ -2842,6 +2842,98 @@ static void test_nn_vector_functions(void) {
     }
 }
 
+/* ---- configurations ---- */
+
+/* What the reference builds in PyTorch from its configs/: parameters in all and tensors of the network, and settings.
+ */
+static const struct {
+    const char *name;
+    size_t weights, tensors;
+    ssde_sde_kind sde;
+    int continuous, reduce_mean;
+    size_t batch;
+    double lr, ema_rate, sigma_max;
+    int N;
+    size_t size;
+    int centered;
+    double dropout;
+} nn_configurations[] = {
+    {"subvp/cifar10_ddpm_continuous", 35218947, 308, SSDE_SUBVP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"subvp/cifar10_ddpmpp_continuous", 61804419, 564, SSDE_SUBVP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"subvp/cifar10_ddpmpp_deep_continuous", 106632579, 956, SSDE_SUBVP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1,
+     0.1},
+    {"subvp/cifar10_ncsnpp_continuous", 62693251, 570, SSDE_SUBVP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"subvp/cifar10_ncsnpp_deep_continuous", 107521411, 962, SSDE_SUBVP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1,
+     0.1},
+    {"ve/bedroom_ncsnpp_continuous", 65574549, 645, SSDE_VE, 1, 0, 64, 0.0002, 0.999, 378.0, 2000, 256, 0, 0.0},
+    {"ve/celeba_ncsnpp", 62693251, 570, SSDE_VE, 0, 0, 128, 0.0002, 0.999, 90.0, 1000, 64, 0, 0.1},
+    {"ve/celebahq_256_ncsnpp_continuous", 65574549, 645, SSDE_VE, 1, 0, 64, 0.0002, 0.999, 348.0, 2000, 256, 0, 0.0},
+    {"ve/celebahq_ncsnpp_continuous", 105785896, 553, SSDE_VE, 1, 0, 8, 0.0002, 0.9999, 1348.0, 2000, 1024, 0, 0.0},
+    {"ve/church_ncsnpp_continuous", 65574549, 645, SSDE_VE, 1, 0, 64, 0.0002, 0.999, 380.0, 2000, 256, 0, 0.0},
+    {"ve/cifar10_ddpm", 35218947, 308, SSDE_VE, 0, 0, 128, 0.0002, 0.999, 50.0, 1000, 32, 0, 0.1},
+    {"ve/cifar10_ncsnpp", 62693251, 570, SSDE_VE, 0, 0, 128, 0.0002, 0.999, 50.0, 1000, 32, 0, 0.1},
+    {"ve/cifar10_ncsnpp_continuous", 62758915, 571, SSDE_VE, 1, 0, 128, 0.0002, 0.999, 50.0, 1000, 32, 0, 0.1},
+    {"ve/cifar10_ncsnpp_deep_continuous", 107587075, 963, SSDE_VE, 1, 0, 128, 0.0002, 0.999, 50.0, 1000, 32, 0, 0.1},
+    {"ve/ffhq_256_ncsnpp_continuous", 65574549, 645, SSDE_VE, 1, 0, 64, 0.0002, 0.999, 348.0, 2000, 256, 0, 0.0},
+    {"ve/ffhq_ncsnpp_continuous", 105785896, 553, SSDE_VE, 1, 1, 8, 0.0002, 0.9999, 1348.0, 2000, 1024, 0, 0.0},
+    {"vp/cifar10_ddpmpp", 61804419, 564, SSDE_VP, 0, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/cifar10_ddpmpp_continuous", 61804419, 564, SSDE_VP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/cifar10_ddpmpp_deep_continuous", 106632579, 956, SSDE_VP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/cifar10_ncsnpp", 62693251, 570, SSDE_VP, 0, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/cifar10_ncsnpp_continuous", 62693251, 570, SSDE_VP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/cifar10_ncsnpp_deep_continuous", 107521411, 962, SSDE_VP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/ddpm/bedroom", 111569923, 430, SSDE_VP, 0, 1, 64, 2e-05, 0.9999, 378.0, 1000, 256, 1, 0.0},
+    {"vp/ddpm/celebahq", 111569923, 430, SSDE_VP, 0, 1, 64, 2e-05, 0.9999, 378.0, 1000, 256, 1, 0.0},
+    {"vp/ddpm/church", 111569923, 430, SSDE_VP, 0, 1, 64, 2e-05, 0.9999, 378.0, 1000, 256, 1, 0.0},
+    {"vp/ddpm/cifar10", 35218947, 308, SSDE_VP, 0, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/ddpm/cifar10_continuous", 35218947, 308, SSDE_VP, 1, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+    {"vp/ddpm/cifar10_unconditional", 34890243, 304, SSDE_VP, 0, 1, 128, 0.0002, 0.9999, 50.0, 1000, 32, 1, 0.1},
+};
+
+static void test_nn_configurations(void) {
+    ssde_context context;
+    ssde_unet_desc shape;
+    ssde_train_desc train;
+    ssde_sde sde;
+    size_t count = sizeof nn_configurations / sizeof nn_configurations[0], i, j;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < count; i++) {
+        ssde_net *net = NULL;
+        ssde_node output;
+        CHECK_OK(ssde_configuration(&context, nn_configurations[i].name, &shape, &sde, &train));
+        for (j = 0; ssde_configuration_name(j) && strcmp(ssde_configuration_name(j), nn_configurations[i].name);) j++;
+        CHECK(ssde_configuration_name(j) != NULL);
+        shape = ssdei_unet_as_built(&shape);
+        CHECK_OK(ssdei_unet_build(&net, &shape, &output)); /* the weights themselves would take up to 450 MB */
+        CHECK(net && net->status == SSDE_OK && ssdei_is_node(net, output));
+        CHECK(ssde_net_weight_count(net) == nn_configurations[i].weights);
+        CHECK(ssde_net_parameter_count(net) == nn_configurations[i].tensors);
+        ssde_net_destroy(net);
+        CHECK(sde.kind == nn_configurations[i].sde && sde.N == nn_configurations[i].N);
+        CHECK_OK(ssde_sde_check(&context, &sde));
+        if (sde.kind == SSDE_VE)
+            CHECK(sde.sigma_min == 0.01 && sde.sigma_max == nn_configurations[i].sigma_max);
+        else
+            CHECK(sde.beta_min == 0.1 && sde.beta_max == 20.0);
+        CHECK(train.loss.discrete == !nn_configurations[i].continuous);
+        CHECK(train.loss.half_sum == !nn_configurations[i].reduce_mean);
+        CHECK(train.batch == nn_configurations[i].batch && train.lr == nn_configurations[i].lr);
+        CHECK(train.ema_rate == nn_configurations[i].ema_rate && train.warmup == 5000 && train.grad_clip == 1.0);
+        CHECK(train.beta1 == 0.9 && train.adam_eps == 1e-8 && train.weight_decay == 0.0 && train.random_flip);
+        CHECK(train.low == (nn_configurations[i].centered ? -1.0 : 0.0) && train.high == 1.0);
+        CHECK(train.context == &context && shape.context == &context);
+        CHECK(shape.width == nn_configurations[i].size && shape.height == shape.width && shape.channels == 3);
+        CHECK(shape.centered == nn_configurations[i].centered && shape.dropout == nn_configurations[i].dropout);
+        CHECK(shape.scale_by_sigma == (sde.kind == SSDE_VE));
+    }
+    CHECK(!ssde_configuration_name(count));
+    CHECK_OK(ssde_configuration(NULL, "vp/ddpm/cifar10", NULL, NULL, NULL));
+    CHECK_FAILS(&context, ssde_configuration(&context, "vp/cifar10", &shape, &sde, &train), SSDE_ERROR_ARGUMENT,
+                "no configuration 'vp/cifar10'");
+    CHECK(strstr(context.error, "ssde_configuration_name") != NULL); /* the text fits */
+    CHECK_STATUS(ssde_configuration(NULL, NULL, &shape, &sde, &train), SSDE_ERROR_ARGUMENT);
+}
+
 /* ---- score models ---- */
 
 static double nn_affine_drift(void *user, double t) {
@@ -3015,6 +3107,7 @@ static void test_nn_score_net(void) {
     X(nn_initialisation)        \
     X(nn_mlp)                   \
     X(nn_vector_functions)      \
+    X(nn_configurations)        \
     X(nn_score_net)
 
 #endif
