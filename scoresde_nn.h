@@ -390,6 +390,8 @@ typedef struct ssde_trainer ssde_trainer;
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
+/* Bytes that ssde_trainer_create will take beside the network; 0 if the arguments are invalid. */
+size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc);
 /* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not
    finite leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
@@ -4618,6 +4620,7 @@ struct ssde_trainer {
     ssde_run *ema_run; /* from the first ssde_trainer_evaluate on */
     uint64_t step;
     size_t dim, tasks;
+    char *memory; /* of all arrays below */
     ssdei_stretch *stretches;
     size_t stretch_count;
     float *gradients, *first_moment, *second_moment; /* [weight_count] */
@@ -4696,41 +4699,47 @@ static size_t ssdei_train_stretches(const ssde_net *net, ssdei_stretch *stretche
     return count;
 }
 
-static int ssdei_trainer_allocate(ssde_trainer *trainer) {
-    ssde_context *context = trainer->context;
-    size_t weights = trainer->net->weight_count + 1, batch = trainer->desc.batch;
-    size_t values = ssdei_multiply(batch, trainer->dim);
-    size_t results = ssdei_multiply(batch, ssde_net_output_dim(trainer->net));
-    trainer->stretch_count = ssdei_train_stretches(trainer->net, NULL);
-    trainer->stretches =
-        (ssdei_stretch *)ssdei_allocate(context, trainer->stretch_count + 1, sizeof *trainer->stretches);
-    trainer->gradients = (float *)ssdei_allocate(context, weights, sizeof(float));
-    trainer->first_moment = (float *)ssdei_allocate(context, weights, sizeof(float));
-    trainer->second_moment = (float *)ssdei_allocate(context, weights, sizeof(float));
-    trainer->x = (float *)ssdei_allocate(context, values, sizeof(float));
-    trainer->z = (float *)ssdei_allocate(context, values, sizeof(float));
-    trainer->output = (float *)ssdei_allocate(context, results, sizeof(float));
-    trainer->output_gradient = (float *)ssdei_allocate(context, results, sizeof(float));
-    trainer->label = (float *)ssdei_allocate(context, batch, sizeof(float));
-    trainer->sigma = (float *)ssdei_allocate(context, batch, sizeof(float));
-    trainer->t = (double *)ssdei_allocate(context, batch, sizeof(double));
-    trainer->weight = (double *)ssdei_allocate(context, batch, sizeof(double));
-    trainer->losses = (double *)ssdei_allocate(context, batch, sizeof(double));
-    trainer->slot = (uint64_t *)ssdei_allocate(context, batch, sizeof(uint64_t));
-    trainer->classes = (int32_t *)ssdei_allocate(context, batch, sizeof(int32_t));
-    return trainer->stretches && trainer->gradients && trainer->first_moment && trainer->second_moment && trainer->x &&
-           trainer->z && trainer->output && trainer->output_gradient && trainer->label && trainer->sigma &&
-           trainer->t && trainer->weight && trainer->losses && trainer->slot && trainer->classes;
+/* The next piece of memory, a multiple of a cache line; NULL while sizes are only summed up. */
+static void *ssdei_trainer_piece(char *memory, size_t *bytes, size_t count, size_t size) {
+    size_t piece = ssdei_multiply(count, size), at = *bytes;
+    int fits = piece < SIZE_MAX - SSDEI_ALIGNMENT && at < SIZE_MAX - SSDEI_ALIGNMENT - piece;
+    *bytes = fits ? at + (piece + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT : SIZE_MAX;
+    return memory ? memory + at : NULL;
 }
 
-static ssde_status ssdei_trainer_run(ssde_trainer *trainer, ssde_run **run, const ssde_net *net, ssde_run_mode mode) {
+/* Lays the trainer's arrays out in its memory, and returns how many bytes they take. */
+static size_t ssdei_trainer_layout(ssde_trainer *trainer, const ssde_net *net, char *memory) {
+    size_t weights = net->weight_count, batch = trainer->desc.batch, bytes = 0;
+    size_t values = ssdei_multiply(batch, ssde_net_dim(net));
+    size_t results = ssdei_multiply(batch, ssde_net_output_dim(net));
+    trainer->stretch_count = ssdei_train_stretches(net, NULL);
+    trainer->stretches =
+        (ssdei_stretch *)ssdei_trainer_piece(memory, &bytes, trainer->stretch_count, sizeof *trainer->stretches);
+    trainer->gradients = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
+    trainer->first_moment = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
+    trainer->second_moment = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
+    trainer->x = (float *)ssdei_trainer_piece(memory, &bytes, values, sizeof(float));
+    trainer->z = (float *)ssdei_trainer_piece(memory, &bytes, values, sizeof(float));
+    trainer->output = (float *)ssdei_trainer_piece(memory, &bytes, results, sizeof(float));
+    trainer->output_gradient = (float *)ssdei_trainer_piece(memory, &bytes, results, sizeof(float));
+    trainer->label = (float *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(float));
+    trainer->sigma = (float *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(float));
+    trainer->t = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
+    trainer->weight = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
+    trainer->losses = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
+    trainer->slot = (uint64_t *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(uint64_t));
+    trainer->classes = (int32_t *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(int32_t));
+    return bytes;
+}
+
+static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train, ssde_run_mode mode) {
     ssde_run_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.mode = mode;
-    desc.max_rows = trainer->desc.batch;
-    desc.convolution = trainer->desc.convolution;
-    desc.context = trainer->context;
-    return ssde_run_create(run, net, &desc);
+    desc.max_rows = train->batch;
+    desc.convolution = train->convolution;
+    desc.context = train->context;
+    return desc;
 }
 
 /* The network is of the kind that desc trains. */
@@ -4752,6 +4761,7 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
 
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
+    ssde_run_desc run;
     double t, weight;
     size_t height, width, channels;
     trainer->net = net;
@@ -4767,11 +4777,14 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     if (desc->random_flip && width == 1)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
-    if (!ssdei_trainer_allocate(trainer)) return SSDE_ERROR_MEMORY;
+    trainer->memory = (char *)ssdei_allocate(trainer->context, ssdei_trainer_layout(trainer, net, NULL), 1);
+    if (!trainer->memory) return SSDE_ERROR_MEMORY;
+    ssdei_trainer_layout(trainer, net, trainer->memory);
     ssdei_train_stretches(net, trainer->stretches);
     net->discrete = desc->loss.discrete != 0;
     ssdei_try(ssdei_net_share(net, &trainer->ema));
-    return ssdei_trainer_run(trainer, &trainer->run, net, SSDE_RUN_TRAIN);
+    run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
+    return ssde_run_create(&trainer->run, net, &run);
 }
 
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
@@ -4800,26 +4813,27 @@ ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssd
     return status;
 }
 
+size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc) {
+    ssde_trainer trainer;
+    ssde_run_desc run;
+    size_t arrays, weights, passes;
+    if (!net || !net->finished || !desc || ssdei_train_desc_check(desc) != SSDE_OK) return 0;
+    memset(&trainer, 0, sizeof trainer);
+    trainer.desc = *desc;
+    run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
+    arrays = ssdei_trainer_layout(&trainer, net, NULL);
+    weights = (net->weight_count + 1) * sizeof *net->weights + sizeof *net; /* averaged */
+    passes = ssde_run_memory(net, &run);
+    if (!passes || arrays > SIZE_MAX / 4 || passes > SIZE_MAX / 4) return 0;
+    return arrays + weights + passes + sizeof trainer;
+}
+
 void ssde_trainer_destroy(ssde_trainer *trainer) {
     if (!trainer) return;
     ssde_run_destroy(trainer->run);
     ssde_run_destroy(trainer->ema_run);
     ssde_net_destroy(trainer->ema);
-    ssdei_release(trainer->context, trainer->stretches);
-    ssdei_release(trainer->context, trainer->gradients);
-    ssdei_release(trainer->context, trainer->first_moment);
-    ssdei_release(trainer->context, trainer->second_moment);
-    ssdei_release(trainer->context, trainer->x);
-    ssdei_release(trainer->context, trainer->z);
-    ssdei_release(trainer->context, trainer->output);
-    ssdei_release(trainer->context, trainer->output_gradient);
-    ssdei_release(trainer->context, trainer->label);
-    ssdei_release(trainer->context, trainer->sigma);
-    ssdei_release(trainer->context, trainer->t);
-    ssdei_release(trainer->context, trainer->weight);
-    ssdei_release(trainer->context, trainer->losses);
-    ssdei_release(trainer->context, trainer->slot);
-    ssdei_release(trainer->context, trainer->classes);
+    ssdei_release(trainer->context, trainer->memory);
     ssdei_release(trainer->context, trainer);
 }
 
@@ -5099,7 +5113,10 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
                          : !x     ? "x is NULL"
                                   : "rows = 0");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
-    if (!trainer->ema_run) ssdei_try(ssdei_trainer_run(trainer, &trainer->ema_run, trainer->ema, SSDE_RUN_INFERENCE));
+    if (!trainer->ema_run) {
+        ssde_run_desc desc = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_INFERENCE);
+        ssdei_try(ssde_run_create(&trainer->ema_run, trainer->ema, &desc));
+    }
     for (begin = 0; begin < rows; begin += trainer->desc.batch) {
         size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
         for (row = 0; row < count; row++) trainer->slot[row] = begin + row;

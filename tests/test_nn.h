@@ -1614,6 +1614,57 @@ static void test_nn_run_memory(void) {
     ssde_net_destroy(net);
 }
 
+/* The same of trainers, of which each of the three blocks may add its padding. */
+static void test_nn_trainer_memory(void) {
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = ssde_train_defaults(&sde);
+    ssde_net *net = NULL;
+    ssde_trainer *trainer = NULL;
+    nn_memory memory;
+    ssde_context context = nn_counting(&memory);
+    size_t said, plan;
+    shape.context = &context;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    desc.batch = 5;
+    desc.context = &context;
+    plan = 2 * 4 * (size_t)net->node_count * sizeof(ssdei_buffer); /* its list, which is gone when the run is there */
+    said = ssde_trainer_memory(net, &desc);
+    CHECK(said > 0);
+    memory.bytes = 0;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK(memory.bytes >= said && memory.bytes <= said + plan + 10 * 80);
+    ssde_trainer_destroy(trainer);
+    desc.batch = 0;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.batch = INT_MAX;
+    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* What the README says of DDPM++ for CIFAR-10, 61.8 million weights, at batch 8: 450 MB to evaluate and 1.7 GB to
+   train, weights included. */
+static void test_nn_memory_ddpmpp(void) {
+    ssde_unet_desc shape = ssde_ddpmpp(32, 32, 3);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_net *net = NULL;
+    ssde_run_desc run;
+    double weights;
+    if (check_quick) shape.num_res_blocks = 1; /* bounds that are easier to keep, of weights that are quicker to draw */
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    weights = 4.0 * (double)ssde_net_weight_count(net);
+    memset(&run, 0, sizeof run);
+    run.max_rows = train.batch = 8;
+    run.skip_weight_cache = 1;
+    CHECK(ssde_run_memory(net, &run) > 0 && (double)ssde_run_memory(net, &run) + weights < 450e6);
+    CHECK(ssde_trainer_memory(net, &train) > 0 && (double)ssde_trainer_memory(net, &train) + weights < 1.7e9);
+    ssde_net_destroy(net);
+}
+
 /* Creation under an allocator that refuses any one request. */
 static ssde_status nn_create(ssde_context *context, int which) {
     ssde_unet_desc shape = nn_small_unet();
@@ -3098,6 +3149,8 @@ static void test_nn_score_net(void) {
     X(nn_run_company)           \
     X(nn_run_reuse)             \
     X(nn_run_memory)            \
+    X(nn_trainer_memory)        \
+    X(nn_memory_ddpmpp)         \
     X(nn_run_errors)            \
     X(nn_allocation)            \
     X(nn_build_errors)          \
