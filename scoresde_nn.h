@@ -441,25 +441,25 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* A safetensors file opened for reading: names, shapes, and values as float or double. */
-typedef struct ssde_safetensors ssde_safetensors;
-typedef struct ssde_safetensor {
+typedef struct ssde_tensor_file ssde_tensor_file;
+typedef struct ssde_file_tensor {
     const char *name;
     const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
     int rank;
     size_t shape[8];
     size_t count;
-} ssde_safetensor;
-ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file, const char *path);
-void ssde_safetensors_close(ssde_safetensors *file);
-size_t ssde_safetensors_count(const ssde_safetensors *file);
-const ssde_safetensor *ssde_safetensors_get(const ssde_safetensors *file, size_t index);
+} ssde_file_tensor;
+ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
+void ssde_tensor_file_close(ssde_tensor_file *file);
+size_t ssde_tensor_file_count(const ssde_tensor_file *file);
+const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
 /* NULL if there is none of that name. */
-const ssde_safetensor *ssde_safetensors_find(const ssde_safetensors *file, const char *name);
+const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name);
 /* A string of __metadata__, or NULL. */
-const char *ssde_safetensors_metadata(const ssde_safetensors *file, const char *key);
+const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key);
 /* values [tensor->count]; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
-ssde_status ssde_safetensors_read(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values);
-ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssde_safetensor *tensor, double *values);
+ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values);
+ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values);
 
 #ifdef __cplusplus
 }
@@ -5653,7 +5653,7 @@ static const ssdei_dtype ssdei_dtypes[] = {
     {"BOOL", 1, SSDEI_NUMBER_UNSIGNED}, {"F8_E5M2", 1, SSDEI_NUMBER_OPAQUE}, {"F8_E4M3", 1, SSDEI_NUMBER_OPAQUE}};
 
 typedef struct ssdei_entry {
-    ssde_safetensor info;
+    ssde_file_tensor info;
     const ssdei_dtype *dtype;
     uint64_t begin, end; /* in the data */
 } ssdei_entry;
@@ -5662,7 +5662,7 @@ typedef struct ssdei_metadata {
     const char *key, *value;
 } ssdei_metadata;
 
-struct ssde_safetensors {
+struct ssde_tensor_file {
     ssde_context *context;
     char *path;
     FILE *stream;
@@ -5694,21 +5694,21 @@ static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
 }
 
 /* Decodes a string into file->strings, where it stays. */
-static const char *ssdei_keep_string(ssde_safetensors *file, ssdei_json *json) {
+static const char *ssdei_keep_string(ssde_tensor_file *file, ssdei_json *json) {
     char *string = file->strings + file->strings_size;
     file->strings_size += ssdei_json_string(json, string);
     return json->problem ? NULL : string;
 }
 
 /* Decodes an object's key, which stays valid until the next string. */
-static const char *ssdei_read_key(ssde_safetensors *file, ssdei_json *json) {
+static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
     char *key = file->strings + file->strings_size;
     ssdei_json_string(json, key);
     if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
     return json->problem ? NULL : key;
 }
 
-static const ssdei_dtype *ssdei_read_dtype(ssde_safetensors *file, ssdei_json *json) {
+static const ssdei_dtype *ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json) {
     char *name = file->strings + file->strings_size;
     size_t i;
     ssdei_json_string(json, name);
@@ -5718,7 +5718,7 @@ static const ssdei_dtype *ssdei_read_dtype(ssde_safetensors *file, ssdei_json *j
     return NULL;
 }
 
-static void ssdei_read_shape(ssdei_json *json, ssde_safetensor *info) {
+static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
     info->count = 1;
     info->rank = 0;
     for (ssdei_json_open(json, '['); ssdei_json_next(json, ']');) {
@@ -5741,7 +5741,7 @@ static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end)
 }
 
 /* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. */
-static void ssdei_read_entry(ssde_safetensors *file, ssdei_json *json, ssdei_entry *entry) {
+static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
     unsigned seen = 0, field;
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
         const char *key = ssdei_read_key(file, json);
@@ -5766,7 +5766,7 @@ static void ssdei_read_entry(ssde_safetensors *file, ssdei_json *json, ssdei_ent
         ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
 }
 
-static ssde_status ssdei_read_metadata(ssde_safetensors *file, ssdei_json *json) {
+static ssde_status ssdei_read_metadata(ssde_tensor_file *file, ssdei_json *json) {
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
         void *array = file->metadata;
         ssdei_metadata *metadata;
@@ -5783,12 +5783,12 @@ static ssde_status ssdei_read_metadata(ssde_safetensors *file, ssdei_json *json)
     return SSDE_OK;
 }
 
-static ssde_status ssdei_header_failure(const ssde_safetensors *file, const ssdei_json *json, const char *name) {
+static ssde_status ssdei_header_failure(const ssde_tensor_file *file, const ssdei_json *json, const char *name) {
     return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)",
                      file->path, name, json->problem, (unsigned long)json->at);
 }
 
-static ssde_status ssdei_read_header(ssde_safetensors *file, const char *header, size_t size) {
+static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header, size_t size) {
     ssdei_json json = ssdei_json_over(header, size);
     const char *name = "";
     int seen_metadata = 0;
@@ -5816,18 +5816,18 @@ static ssde_status ssdei_read_header(ssde_safetensors *file, const char *header,
     return ssdei_json_end(&json) ? SSDE_OK : ssdei_header_failure(file, &json, name);
 }
 
-static int ssdei_name_before(const ssde_safetensors *file, size_t a, size_t b) {
+static int ssdei_name_before(const ssde_tensor_file *file, size_t a, size_t b) {
     return strcmp(file->entries[a].info.name, file->entries[b].info.name) < 0;
 }
 
-static int ssdei_offset_before(const ssde_safetensors *file, size_t a, size_t b) {
+static int ssdei_offset_before(const ssde_tensor_file *file, size_t a, size_t b) {
     const ssdei_entry *x = &file->entries[a], *y = &file->entries[b];
     return x->begin < y->begin || (x->begin == y->begin && x->end < y->end);
 }
 
 /* Shell's sort with Knuth's gaps: the library's qsort may take memory of its own. */
-static void ssdei_sort_entries(const ssde_safetensors *file, size_t *order,
-                               int (*before)(const ssde_safetensors *file, size_t a, size_t b)) {
+static void ssdei_sort_entries(const ssde_tensor_file *file, size_t *order,
+                               int (*before)(const ssde_tensor_file *file, size_t a, size_t b)) {
     size_t gap = 1, i;
     for (i = 0; i < file->count; i++) order[i] = i;
     while (gap < file->count / 3) gap = 3 * gap + 1;
@@ -5841,7 +5841,7 @@ static void ssdei_sort_entries(const ssde_safetensors *file, size_t *order,
 }
 
 /* The tensors cover the data without holes or overlaps, and no name comes twice. Leaves by_name sorted. */
-static ssde_status ssdei_check_entries(ssde_safetensors *file) {
+static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
     uint64_t covered = 0;
     size_t i;
     file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
@@ -5870,7 +5870,7 @@ static ssde_status ssdei_check_entries(ssde_safetensors *file) {
 /* The format allows headers up to 100 MB. */
 enum { SSDEI_MAX_HEADER = 100000000 };
 
-static ssde_status ssdei_load_header(ssde_safetensors *file) {
+static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     unsigned char length[8];
     uint64_t header_size;
     int64_t size = ssdei_seek(file->stream, 0, SEEK_END) ? -1 : ssdei_tell(file->stream);
@@ -5898,13 +5898,13 @@ static ssde_status ssdei_load_header(ssde_safetensors *file) {
     return status == SSDE_OK ? ssdei_check_entries(file) : status;
 }
 
-ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file, const char *path) {
-    ssde_safetensors *opened;
+ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    ssde_tensor_file *opened;
     ssde_status status;
     if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: file is NULL");
     *file = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: path is NULL");
-    opened = (ssde_safetensors *)ssdei_allocate(context, 1, sizeof *opened);
+    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
     if (!opened) return SSDE_ERROR_MEMORY;
     opened->context = context;
     opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
@@ -5914,13 +5914,13 @@ ssde_status ssde_safetensors_open(ssde_context *context, ssde_safetensors **file
              : !opened->stream ? ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path)
                                : ssdei_load_header(opened);
     if (status != SSDE_OK)
-        ssde_safetensors_close(opened);
+        ssde_tensor_file_close(opened);
     else
         *file = opened;
     return status;
 }
 
-void ssde_safetensors_close(ssde_safetensors *file) {
+void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
     if (file->stream) fclose(file->stream);
     ssdei_release(file->context, file->path);
@@ -5931,17 +5931,17 @@ void ssde_safetensors_close(ssde_safetensors *file) {
     ssdei_release(file->context, file);
 }
 
-size_t ssde_safetensors_count(const ssde_safetensors *file) { return file ? file->count : 0; }
+size_t ssde_tensor_file_count(const ssde_tensor_file *file) { return file ? file->count : 0; }
 
-const ssde_safetensor *ssde_safetensors_get(const ssde_safetensors *file, size_t index) {
+const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index) {
     return file && index < file->count ? &file->entries[index].info : NULL;
 }
 
-const ssde_safetensor *ssde_safetensors_find(const ssde_safetensors *file, const char *name) {
+const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name) {
     size_t low = 0, high = file && name ? file->count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const ssde_safetensor *tensor = &file->entries[file->by_name[middle]].info;
+        const ssde_file_tensor *tensor = &file->entries[file->by_name[middle]].info;
         int order = strcmp(name, tensor->name);
         if (!order) return tensor;
         if (order < 0)
@@ -5952,7 +5952,7 @@ const ssde_safetensor *ssde_safetensors_find(const ssde_safetensors *file, const
     return NULL;
 }
 
-const char *ssde_safetensors_metadata(const ssde_safetensors *file, const char *key) {
+const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key) {
     size_t i;
     for (i = 0; file && key && i < file->metadata_count; i++)
         if (!strcmp(file->metadata[i].key, key)) return file->metadata[i].value;
@@ -5988,18 +5988,18 @@ static double ssdei_number(const ssdei_dtype *dtype, const unsigned char *bytes)
 }
 
 /* One of values and doubles is NULL. */
-static ssde_status ssdei_read_values(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values,
+static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
                                      double *doubles) {
     unsigned char bytes[4096];
-    const ssde_safetensor *found;
+    const ssde_file_tensor *found;
     const ssdei_entry *entry;
     size_t done = 0, i;
     if (!file || !tensor || (!values && !doubles))
-        return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_safetensors_read: %s is NULL",
+        return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
                          : !tensor ? "tensor"
                                    : "values");
-    found = ssde_safetensors_find(file, tensor->name);
+    found = ssde_tensor_file_find(file, tensor->name);
     if (!found || found->count != tensor->count)
         return ssde_fail(file->context, SSDE_ERROR_ARGUMENT, "'%.90s' has no such tensor '%.60s'", file->path,
                          tensor->name ? tensor->name : "NULL");
@@ -6028,11 +6028,11 @@ static ssde_status ssdei_read_values(const ssde_safetensors *file, const ssde_sa
     return SSDE_OK;
 }
 
-ssde_status ssde_safetensors_read(const ssde_safetensors *file, const ssde_safetensor *tensor, float *values) {
+ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
     return ssdei_read_values(file, tensor, values, NULL);
 }
 
-ssde_status ssde_safetensors_read_double(const ssde_safetensors *file, const ssde_safetensor *tensor, double *values) {
+ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
     return ssdei_read_values(file, tensor, NULL, values);
 }
 
@@ -6596,14 +6596,14 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 
 /* Reads the tensor of one parameter, checked, into `weights` in memory order. */
 static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_parameter *parameter,
-                                        const ssde_safetensors *file, const char *prefix, float *scratch,
+                                        const ssde_tensor_file *file, const char *prefix, float *scratch,
                                         float *weights) {
     const ssde_parameter *info = &parameter->info;
-    const ssde_safetensor *tensor;
+    const ssde_file_tensor *tensor;
     char name[sizeof info->name + 16];
     int axis, same;
     snprintf(name, sizeof name, "%s%s", prefix, info->name);
-    tensor = ssde_safetensors_find(file, name);
+    tensor = ssde_tensor_file_find(file, name);
     if (!tensor) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, name);
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
@@ -6615,7 +6615,7 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     if (tensor->dtype[0] != 'F' && tensor->dtype[0] != 'B')
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%s' has dtype %s, not a floating one",
                          file->path, name, tensor->dtype);
-    ssdei_try(ssde_safetensors_read(file, tensor, scratch));
+    ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
     if (ssdei_first_nonfinite(scratch, info->count) < info->count)
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%s' has a value that is not finite",
                          file->path, name);
@@ -6624,7 +6624,7 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
 }
 
 /* Reads one set of values of a network's parameters. */
-static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *net, const ssde_safetensors *file,
+static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                          const char *prefix, int only_trainable, float *weights) {
     float *scratch = ssdei_parameter_scratch(context, net);
     ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
@@ -6638,9 +6638,9 @@ static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *
 
 /* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is
    a buffer that the reference's files carry. */
-static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_safetensors *file) {
+static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file) {
     size_t extra = file->count - net->parameter_count, i, j;
-    if (ssde_safetensors_find(file, "sigmas")) extra--;
+    if (ssde_tensor_file_find(file, "sigmas")) extra--;
     for (i = 0; extra && i < file->count; i++) {
         const char *name = file->entries[i].info.name;
         for (j = 0; j < net->parameter_count && strcmp(name, net->parameters[j].info.name); j++) continue;
@@ -6651,14 +6651,14 @@ static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net
     return SSDE_OK;
 }
 
-static ssde_status ssdei_weights_load(ssde_context *context, const ssde_net *net, const ssde_safetensors *file,
+static ssde_status ssdei_weights_load(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                       float *weights) {
     ssdei_try(ssdei_parameters_load(context, net, file, "", 0, weights));
     return ssdei_check_superfluous(context, net, file);
 }
 
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     float *weights;
     ssde_status status;
     if (!net) return SSDE_ERROR_ARGUMENT;
@@ -6673,11 +6673,11 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
         net->version++;
     }
     ssdei_release(net->context, weights);
-    ssde_safetensors_close(file);
+    ssde_tensor_file_close(file);
     return status;
 }
 
-static size_t ssdei_file_numbers(const ssde_safetensors *file) {
+static size_t ssdei_file_numbers(const ssde_tensor_file *file) {
     size_t total = 0, i;
     for (i = 0; i < file->count; i++) {
         size_t count = file->entries[i].info.count;
@@ -6688,7 +6688,7 @@ static size_t ssdei_file_numbers(const ssde_safetensors *file) {
 
 /* A few bytes of description can ask for any amount of memory: it must not exceed what the file has numbers for.
    `least` is a lower bound of the network's parameters. */
-static ssde_status ssdei_check_described_size(ssdei_fields *fields, const ssde_safetensors *file, double least) {
+static ssde_status ssdei_check_described_size(ssdei_fields *fields, const ssde_tensor_file *file, double least) {
     if (fields->status == SSDE_OK && least > (double)ssdei_file_numbers(file))
         fields->status = ssde_fail(fields->context, SSDE_ERROR_SHAPE,
                                    "'%.100s' describes a network of %.3g or more parameters and has %.3g", fields->path,
@@ -6717,7 +6717,7 @@ static void ssdei_unet_check_parts(ssdei_fields *fields) {
         ssdei_field_choice(fields, "model.nonlinearity", 0, nonlinearities);
 }
 
-static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     ssde_unet_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.context = fields->context;
@@ -6727,7 +6727,7 @@ static ssde_status ssdei_unet_load(ssdei_fields *fields, const ssde_safetensors 
     return ssde_unet_create(net, &desc);
 }
 
-static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     ssde_classifier_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.body.context = fields->context;
@@ -6737,7 +6737,7 @@ static ssde_status ssdei_classifier_load(ssdei_fields *fields, const ssde_safete
     return ssde_classifier_net_create(net, &desc);
 }
 
-static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     ssde_mlp_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.context = fields->context;
@@ -6748,7 +6748,7 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_safetensors *
 }
 
 /* What a file says its network is. */
-static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_safetensors *file, ssde_net **net) {
+static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
@@ -6766,7 +6766,7 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
 }
 
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     ssde_net *built = NULL;
     ssde_sde read;
     ssde_status status;
@@ -6774,7 +6774,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
     ssdei_try(ssde_safetensors_open(context, &file, path));
-    config = ssde_safetensors_metadata(file, "config");
+    config = ssde_tensor_file_metadata(file, "config");
     if (!config)
         status = ssde_fail(context, SSDE_ERROR_FORMAT,
                            "'%.120s' has no description of its network (\"config\" in __metadata__)", path);
@@ -6788,7 +6788,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
         if (status == SSDE_OK) status = fields.status;
     }
     if (status == SSDE_OK) status = ssdei_weights_load(context, built, file, built->weights);
-    ssde_safetensors_close(file);
+    ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
         return status;
@@ -6914,10 +6914,10 @@ ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
 }
 
 /* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
-static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssde_safetensors *file, uint64_t *step) {
+static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssde_tensor_file *file, uint64_t *step) {
     const ssde_net *net = trainer->net;
-    const char *config = ssde_safetensors_metadata(file, "config");
-    const char *training = ssde_safetensors_metadata(file, "training");
+    const char *config = ssde_tensor_file_metadata(file, "config");
+    const char *training = ssde_tensor_file_metadata(file, "training");
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, file->path);
     size_t wanted = 0, i;
     if (!config || !training)
@@ -6937,7 +6937,7 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
 }
 
 /* Loads all four parts into values [4, weight_count]. */
-static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_safetensors *file,
+static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_tensor_file *file,
                                          const ssdei_checkpoint_part parts[4], float *values) {
     const ssde_net *net = trainer->net;
     size_t count = net->weight_count, i;
@@ -6954,7 +6954,7 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
 
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
     ssdei_checkpoint_part parts[4];
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     float *values = NULL;
     uint64_t step = 0;
     ssde_status status;
@@ -6978,7 +6978,7 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
         trainer->step = step;
     }
     ssdei_release(trainer->context, values);
-    ssde_safetensors_close(file);
+    ssde_tensor_file_close(file);
     return status;
 }
 

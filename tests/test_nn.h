@@ -262,7 +262,7 @@ static void nn_flags_image(uint32_t index, const ssde_unet_desc *desc, float sca
 
 static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
     ssdei_fields fields;
-    ssde_safetensors *metadata = NULL;
+    ssde_tensor_file *metadata = NULL;
     ssde_net *net = NULL;
     char key[16];
     size_t i;
@@ -270,11 +270,11 @@ static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
     snprintf(key, sizeof key, "%d", which);
     CHECK_OK(ssde_safetensors_open(NULL, &metadata, "tests/golden/unet_flags.safetensors"));
     if (!metadata) return NULL;
-    fields = ssdei_fields_over(SSDEI_FIELDS_READ, NULL, ssde_safetensors_metadata(metadata, key), key);
+    fields = ssdei_fields_over(SSDEI_FIELDS_READ, NULL, ssde_tensor_file_metadata(metadata, key), key);
     ssdei_unet_fields(&fields, "model.name", desc);
     CHECK_OK(fields.status);
     CHECK_OK(ssde_unet_create(&net, desc));
-    ssde_safetensors_close(metadata);
+    ssde_tensor_file_close(metadata);
     for (i = 0; net && i < ssde_net_parameter_count(net); i++) {
         const ssde_parameter *info = ssde_net_parameter(net, i);
         float *values = (float *)malloc(info->count * sizeof *values);

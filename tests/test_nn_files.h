@@ -273,9 +273,9 @@ static void test_nn_files_dtypes(void) {
                   {"none", 0, {0, 0, 0, 0, 0}}};
     unsigned char bytes[8 + sizeof header - 1 + sizeof data];
     ssde_context context;
-    ssde_safetensors *file;
-    const ssde_safetensor *tensor;
-    ssde_safetensor copy;
+    ssde_tensor_file *file;
+    const ssde_file_tensor *tensor;
+    ssde_file_tensor copy;
     double values[5];
     float floats[5];
     size_t i, j;
@@ -286,33 +286,33 @@ static void test_nn_files_dtypes(void) {
     files_write(FILES_PATH, bytes, sizeof bytes);
     CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
     if (!file) return;
-    CHECK(ssde_safetensors_count(file) == 13 && !strcmp(ssde_safetensors_get(file, 1)->name, "bf16"));
-    CHECK(!ssde_safetensors_get(file, 13) && !ssde_safetensors_find(file, "f1") && !ssde_safetensors_find(file, NULL));
-    CHECK(!strcmp(ssde_safetensors_metadata(file, "b\n"), "\xc3\xa9") && !ssde_safetensors_metadata(file, "c"));
+    CHECK(ssde_tensor_file_count(file) == 13 && !strcmp(ssde_tensor_file_get(file, 1)->name, "bf16"));
+    CHECK(!ssde_tensor_file_get(file, 13) && !ssde_tensor_file_find(file, "f1") && !ssde_tensor_file_find(file, NULL));
+    CHECK(!strcmp(ssde_tensor_file_metadata(file, "b\n"), "\xc3\xa9") && !ssde_tensor_file_metadata(file, "c"));
     for (i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        tensor = ssde_safetensors_find(file, wanted[i].name);
+        tensor = ssde_tensor_file_find(file, wanted[i].name);
         CHECK(tensor && tensor->count == wanted[i].count);
         if (!tensor || tensor->count != wanted[i].count) continue;
-        CHECK_OK(ssde_safetensors_read_double(file, tensor, values));
-        CHECK_OK(ssde_safetensors_read(file, tensor, floats));
+        CHECK_OK(ssde_tensor_file_read_double(file, tensor, values));
+        CHECK_OK(ssde_tensor_file_read(file, tensor, floats));
         for (j = 0; j < tensor->count; j++) {
             CHECK(values[j] <= wanted[i].values[j] && values[j] >= wanted[i].values[j]);
             if (fabs(values[j]) <= (double)FLT_MAX) CHECK_RELATIVE(floats[j], values[j], 6e-8);
         }
     }
     CHECK(floats[0] >= 0.0f);
-    tensor = ssde_safetensors_find(file, "f64");
-    CHECK_OK(ssde_safetensors_read(file, tensor, floats));
+    tensor = ssde_tensor_file_find(file, "f64");
+    CHECK_OK(ssde_tensor_file_read(file, tensor, floats));
     CHECK(floats[1] > FLT_MAX); /* 1e300 */
-    CHECK_FAILS(&context, ssde_safetensors_read(file, ssde_safetensors_find(file, "f8"), floats),
+    CHECK_FAILS(&context, ssde_tensor_file_read(file, ssde_tensor_file_find(file, "f8"), floats),
                 SSDE_ERROR_UNSUPPORTED, "F8_E4M3");
     copy = *tensor;
     copy.name = "other";
-    CHECK_FAILS(&context, ssde_safetensors_read(file, &copy, floats), SSDE_ERROR_ARGUMENT, "other");
-    CHECK_FAILS(&context, ssde_safetensors_read(file, NULL, floats), SSDE_ERROR_ARGUMENT, "tensor is NULL");
-    CHECK_FAILS(&context, ssde_safetensors_read(file, tensor, NULL), SSDE_ERROR_ARGUMENT, "values is NULL");
-    ssde_safetensors_close(file);
-    ssde_safetensors_close(NULL);
+    CHECK_FAILS(&context, ssde_tensor_file_read(file, &copy, floats), SSDE_ERROR_ARGUMENT, "other");
+    CHECK_FAILS(&context, ssde_tensor_file_read(file, NULL, floats), SSDE_ERROR_ARGUMENT, "tensor is NULL");
+    CHECK_FAILS(&context, ssde_tensor_file_read(file, tensor, NULL), SSDE_ERROR_ARGUMENT, "values is NULL");
+    ssde_tensor_file_close(file);
+    ssde_tensor_file_close(NULL);
     remove(FILES_PATH);
 }
 
@@ -358,7 +358,7 @@ static void test_nn_files_bad_headers(void) {
     static const unsigned char giant[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}', 0, 0, 0, 0, 0, 0};
     files_memory memory;
     ssde_context context = files_context(&memory);
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     size_t i;
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
         files_write_header(FILES_PATH, bad[i].header, bad[i].data);
@@ -372,14 +372,14 @@ static void test_nn_files_bad_headers(void) {
     }
     files_write_header(FILES_PATH, "{}", 0);
     CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
-    CHECK(file && ssde_safetensors_count(file) == 0);
-    ssde_safetensors_close(file);
+    CHECK(file && ssde_tensor_file_count(file) == 0);
+    ssde_tensor_file_close(file);
     CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "no such folder/file"), SSDE_ERROR_FILE,
                 "no such folder");
     CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "."), ssde_safetensors_open(NULL, &file, "."), "'.'");
     CHECK_FAILS(&context, ssde_safetensors_open(&context, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT, "file is NULL");
     CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");
-    CHECK(!ssde_safetensors_count(NULL) && !ssde_safetensors_get(NULL, 0) && !ssde_safetensors_metadata(NULL, "a"));
+    CHECK(!ssde_tensor_file_count(NULL) && !ssde_tensor_file_get(NULL, 0) && !ssde_tensor_file_metadata(NULL, "a"));
     CHECK(memory.live == 0);
     remove(FILES_PATH);
 }
@@ -716,16 +716,16 @@ static void test_nn_files_bad_saves(void) {
 /* Opens, reads and builds whatever is there; must end with a status, freeing everything. */
 static ssde_status files_try(ssde_context *context, const char *path) {
     static float values[65536];
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     ssde_net *net;
     ssde_sde sde;
     ssde_status status = ssde_safetensors_open(context, &file, path);
     size_t i;
-    for (i = 0; i < ssde_safetensors_count(file); i++) {
-        const ssde_safetensor *tensor = ssde_safetensors_get(file, i);
-        if (tensor->count <= sizeof values / sizeof *values) ssde_safetensors_read(file, tensor, values);
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->count <= sizeof values / sizeof *values) ssde_tensor_file_read(file, tensor, values);
     }
-    ssde_safetensors_close(file);
+    ssde_tensor_file_close(file);
     if (ssde_net_load(context, &net, &sde, path) == SSDE_OK)
         ssde_net_destroy(net);
     else if (status == SSDE_OK)

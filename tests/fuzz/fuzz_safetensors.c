@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static double values[4096];
     ssde_context context;
-    ssde_safetensors *file;
+    ssde_tensor_file *file;
     ssde_net *net;
     ssde_sde sde;
     size_t i;
@@ -25,12 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     fclose(stream);
     memset(&context, 0, sizeof context);
     if (ssde_safetensors_open(&context, &file, FUZZ_PATH) != SSDE_OK) return 0;
-    for (i = 0; i < ssde_safetensors_count(file); i++) {
-        const ssde_safetensor *tensor = ssde_safetensors_get(file, i);
-        if (ssde_safetensors_find(file, tensor->name) != tensor) abort();
-        if (tensor->count <= sizeof values / sizeof *values) ssde_safetensors_read_double(file, tensor, values);
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (ssde_tensor_file_find(file, tensor->name) != tensor) abort();
+        if (tensor->count <= sizeof values / sizeof *values) ssde_tensor_file_read_double(file, tensor, values);
     }
-    ssde_safetensors_close(file);
+    ssde_tensor_file_close(file);
     if (size > 4 * FUZZ_MOST_NUMBERS) return 0;
     if (ssde_net_load(&context, &net, &sde, FUZZ_PATH) == SSDE_OK) ssde_net_destroy(net);
     if (ssde_net_load(&context, &net, NULL, FUZZ_PATH) == SSDE_OK) ssde_net_destroy(net);
