@@ -12,7 +12,7 @@
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>files             safetensors
+       >>files             models, safetensors, PyTorch's checkpoints
        >>implementation    the functions of this file
        >>kernels           what runs once per SIMD tier; this file includes itself for each
 
@@ -440,7 +440,14 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 /* Loads the tensors of a file into a network built already, which an error leaves as it was. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
-/* A safetensors file opened for reading: names, shapes, and values as float or double. */
+/* The reference's own checkpoint_N.pth, as its training loop saves it with torch.save (utils.py:22-29): the averaged
+   parameters, which are what it samples with, or the model's. Into a network built already, which an error leaves as it
+   was; a tensor missing, superfluous or of another shape is an error that names it. The average is an unnamed list of
+   the trainable parameters (models/ema.py:24) in the order that the model's state in the same file has. */
+typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
+ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
+
+/* A file of tensors opened for reading: names, shapes, and values as float or double. */
 typedef struct ssde_tensor_file ssde_tensor_file;
 typedef struct ssde_file_tensor {
     const char *name;
@@ -450,14 +457,20 @@ typedef struct ssde_file_tensor {
     size_t count;
 } ssde_file_tensor;
 ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
-void ssde_tensor_file_close(ssde_tensor_file *file);
+/* What torch.save writes: tensors in dictionaries, lists and tuples. A tensor's name is the way to it, "model.weight"
+   or "ema.shadow_params.0"; numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata. Nothing in the
+   file is executed: it is read by an interpreter for the opcodes and functions that tensors need, and anything else is
+   an error that names it. Checksums are verified. Refused are the format of PyTorch before 1.6 and compressed archives.
+ */
+ssde_status ssde_pth_open(ssde_context *context, ssde_tensor_file **file, const char *path);
+void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
 size_t ssde_tensor_file_count(const ssde_tensor_file *file);
 const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
 /* NULL if there is none of that name. */
 const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name);
-/* A string of __metadata__, or NULL. */
+/* A string of the file's metadata, or NULL. */
 const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key);
-/* values [tensor->count]; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
+/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values);
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values);
 
@@ -5626,10 +5639,7 @@ static void ssdei_json_skip(ssdei_json *json) {
     } while (depth && !json->problem);
 }
 
-/* ---- safetensors: reading ----
-   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"}
-   and "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or
-   overlaps. */
+/* ---- files of tensors ---- */
 
 typedef enum ssdei_number_kind {
     SSDEI_NUMBER_FLOAT,
@@ -5652,10 +5662,23 @@ static const ssdei_dtype ssdei_dtypes[] = {
     {"U32", 4, SSDEI_NUMBER_UNSIGNED},  {"U16", 2, SSDEI_NUMBER_UNSIGNED},   {"U8", 1, SSDEI_NUMBER_UNSIGNED},
     {"BOOL", 1, SSDEI_NUMBER_UNSIGNED}, {"F8_E5M2", 1, SSDEI_NUMBER_OPAQUE}, {"F8_E4M3", 1, SSDEI_NUMBER_OPAQUE}};
 
+/* A file inside an archive. */
+typedef struct ssdei_record {
+    const char *name; /* without a NUL behind */
+    size_t length;    /* of the name */
+    uint64_t begin, size;
+    uint32_t crc;
+    int checked; /* its bytes have been found to have this CRC */
+} ssdei_record;
+
 typedef struct ssdei_entry {
     ssde_file_tensor info;
     const ssdei_dtype *dtype;
-    uint64_t begin, end; /* in the data */
+    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
+    size_t stride[8];     /* from one element to the next along an axis, in elements */
+    ssdei_record *record; /* that the bytes lie in; NULL: in none */
+    int immediate;        /* a number that stands in `value`, little-endian, and nowhere else */
+    unsigned char value[8];
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -5666,7 +5689,9 @@ struct ssde_tensor_file {
     ssde_context *context;
     char *path;
     FILE *stream;
+    uint64_t size;
     uint64_t data_start, data_size;
+    int big_endian;
     char *strings; /* every name, key and value */
     size_t strings_size;
     ssdei_entry *entries;
@@ -5674,6 +5699,11 @@ struct ssde_tensor_file {
     size_t *by_name; /* entries in the order of their names */
     ssdei_metadata *metadata;
     size_t metadata_count, metadata_capacity;
+    /* of an archive */
+    unsigned char *directory;
+    ssdei_record *records;
+    size_t record_count;
+    size_t *record_by_name;
 };
 
 /* Files beyond 2 GB, also where long has 32 bits. */
@@ -5693,172 +5723,44 @@ static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
     return value;
 }
 
-/* Decodes a string into file->strings, where it stays. */
-static const char *ssdei_keep_string(ssde_tensor_file *file, ssdei_json *json) {
-    char *string = file->strings + file->strings_size;
-    file->strings_size += ssdei_json_string(json, string);
-    return json->problem ? NULL : string;
-}
-
-/* Decodes an object's key, which stays valid until the next string. */
-static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
-    char *key = file->strings + file->strings_size;
-    ssdei_json_string(json, key);
-    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-    return json->problem ? NULL : key;
-}
-
-static const ssdei_dtype *ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json) {
-    char *name = file->strings + file->strings_size;
-    size_t i;
-    ssdei_json_string(json, name);
-    for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
-        if (!strcmp(name, ssdei_dtypes[i].name)) return &ssdei_dtypes[i];
-    ssdei_json_fail(json, "an unknown dtype");
-    return NULL;
-}
-
-static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
-    info->count = 1;
-    info->rank = 0;
-    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']');) {
-        uint64_t size = ssdei_json_unsigned(json);
-        if (info->rank == (int)(sizeof info->shape / sizeof *info->shape))
-            ssdei_json_fail(json, "more than 8 axes");
-        else if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
-            ssdei_json_fail(json, "more elements than memory can hold");
-        if (json->problem) return;
-        info->shape[info->rank++] = (size_t)size;
-        info->count *= (size_t)size;
-    }
-}
-
-static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end) {
-    int count = 0;
-    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); count++)
-        *(count ? end : begin) = ssdei_json_unsigned(json);
-    if (count != 2) ssdei_json_fail(json, "data_offsets are two numbers");
-}
-
-/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. */
-static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
-    unsigned seen = 0, field;
-    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
-        const char *key = ssdei_read_key(file, json);
-        field = !key                           ? 0u
-                : !strcmp(key, "dtype")        ? 1u
-                : !strcmp(key, "shape")        ? 2u
-                : !strcmp(key, "data_offsets") ? 4u
-                                               : 0u;
-        if (!field || (seen & field)) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
-        if (field == 1) entry->dtype = ssdei_read_dtype(file, json);
-        if (field == 2) ssdei_read_shape(json, &entry->info);
-        if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
-        if (json->problem) return;
-    }
-    if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
-    if (json->problem) return;
-    entry->info.dtype = entry->dtype->name;
-    if (entry->begin > entry->end || entry->end > file->data_size)
-        ssdei_json_fail(json, "data_offsets lie outside the file");
-    else if (ssdei_multiply(entry->info.count, entry->dtype->bytes) == SIZE_MAX ||
-             entry->info.count * entry->dtype->bytes != entry->end - entry->begin)
-        ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
-}
-
-static ssde_status ssdei_read_metadata(ssde_tensor_file *file, ssdei_json *json) {
-    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
-        void *array = file->metadata;
-        ssdei_metadata *metadata;
-        ssde_status status = ssdei_grow(file->context, &array, &file->metadata_capacity, file->metadata_count, 1,
-                                        sizeof *file->metadata);
-        file->metadata = (ssdei_metadata *)array;
-        ssdei_try(status);
-        metadata = &file->metadata[file->metadata_count];
-        metadata->key = ssdei_keep_string(file, json);
-        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-        metadata->value = ssdei_keep_string(file, json);
-        if (json->problem) break;
-    }
+/* Bytes that the file must have. */
+static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, void *bytes, size_t size) {
+    if (offset > file->size || size > file->size - offset)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes and refers to %lu at %llu",
+                         file->path, (unsigned long long)file->size, (unsigned long)size, (unsigned long long)offset);
+    if (ssdei_seek(file->stream, (int64_t)offset, SEEK_SET) || fread(bytes, 1, size, file->stream) != size)
+        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
+                         (unsigned long)size, (unsigned long long)offset, file->path);
     return SSDE_OK;
 }
 
-static ssde_status ssdei_header_failure(const ssde_tensor_file *file, const ssdei_json *json, const char *name) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)",
-                     file->path, name, json->problem, (unsigned long)json->at);
-}
-
-static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header, size_t size) {
-    ssdei_json json = ssdei_json_over(header, size);
-    const char *name = "";
-    int seen_metadata = 0;
-    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        void *array = file->entries;
-        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
-        file->entries = (ssdei_entry *)array;
-        ssdei_try(status);
-        name = ssdei_keep_string(file, &json);
-        if (!name) name = "";
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
-        if (json.problem) break;
-        if (!strcmp(name, "__metadata__")) {
-            if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
-            ssdei_try(ssdei_read_metadata(file, &json));
-        } else {
-            ssdei_entry *entry = &file->entries[file->count];
-            memset(entry, 0, sizeof *entry);
-            entry->info.name = name;
-            ssdei_read_entry(file, &json, entry);
-            file->count++;
-        }
-        if (json.problem) break;
-    }
-    return ssdei_json_end(&json) ? SSDE_OK : ssdei_header_failure(file, &json, name);
-}
-
-static int ssdei_name_before(const ssde_tensor_file *file, size_t a, size_t b) {
-    return strcmp(file->entries[a].info.name, file->entries[b].info.name) < 0;
-}
-
-static int ssdei_offset_before(const ssde_tensor_file *file, size_t a, size_t b) {
-    const ssdei_entry *x = &file->entries[a], *y = &file->entries[b];
-    return x->begin < y->begin || (x->begin == y->begin && x->end < y->end);
-}
-
-/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its own. */
-static void ssdei_sort_entries(const ssde_tensor_file *file, size_t *order,
-                               int (*before)(const ssde_tensor_file *file, size_t a, size_t b)) {
+/* Fills order with 0 ... count-1, sorted. Shell's sort with Knuth's gaps: the library's qsort may take memory of its
+   own. */
+static void ssdei_sort(const void *items, size_t count, size_t *order,
+                       int (*before)(const void *items, size_t a, size_t b)) {
     size_t gap = 1, i;
-    for (i = 0; i < file->count; i++) order[i] = i;
-    while (gap < file->count / 3) gap = 3 * gap + 1;
+    for (i = 0; i < count; i++) order[i] = i;
+    while (gap < count / 3) gap = 3 * gap + 1;
     for (; gap; gap /= 3) {
-        for (i = gap; i < file->count; i++) {
+        for (i = gap; i < count; i++) {
             size_t moving = order[i], j = i;
-            for (; j >= gap && before(file, moving, order[j - gap]); j -= gap) order[j] = order[j - gap];
+            for (; j >= gap && before(items, moving, order[j - gap]); j -= gap) order[j] = order[j - gap];
             order[j] = moving;
         }
     }
 }
 
-/* The tensors cover the data without holes or overlaps, and no name comes twice. Leaves by_name sorted. */
-static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
-    uint64_t covered = 0;
+static int ssdei_name_before(const void *items, size_t a, size_t b) {
+    const ssdei_entry *entries = (const ssdei_entry *)items;
+    return strcmp(entries[a].info.name, entries[b].info.name) < 0;
+}
+
+/* No name comes twice. Leaves by_name sorted. */
+static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     size_t i;
-    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
+    if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
     if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort_entries(file, file->by_name, ssdei_offset_before);
-    for (i = 0; i < file->count; i++) {
-        const ssdei_entry *entry = &file->entries[file->by_name[i]];
-        if (entry->begin != covered)
-            return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                             "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu", file->path,
-                             entry->info.name, (unsigned long long)entry->begin, (unsigned long long)covered);
-        covered = entry->end;
-    }
-    if (covered != file->data_size)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu",
-                         file->path, (unsigned long long)file->data_size, (unsigned long long)covered);
-    ssdei_sort_entries(file, file->by_name, ssdei_name_before);
+    ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
     for (i = 1; i < file->count; i++) {
         const char *name = file->entries[file->by_name[i]].info.name;
         if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
@@ -5867,52 +5769,30 @@ static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
     return SSDE_OK;
 }
 
-/* The format allows headers up to 100 MB. */
-enum { SSDEI_MAX_HEADER = 100000000 };
-
-static ssde_status ssdei_load_header(ssde_tensor_file *file) {
-    unsigned char length[8];
-    uint64_t header_size;
-    int64_t size = ssdei_seek(file->stream, 0, SEEK_END) ? -1 : ssdei_tell(file->stream);
-    char *header;
-    ssde_status status;
-    if (size < 0 || ssdei_seek(file->stream, 0, SEEK_SET))
-        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", file->path);
-    if (fread(length, 1, sizeof length, file->stream) != sizeof length)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
-                         file->path);
-    header_size = ssdei_little_endian(length, sizeof length);
-    if (header_size > (uint64_t)size - 8 || header_size > SSDEI_MAX_HEADER)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                         "'%.120s' is no safetensors file: a header of %llu bytes in a file of %llu", file->path,
-                         (unsigned long long)header_size, (unsigned long long)size);
-    file->data_start = 8 + header_size;
-    file->data_size = (uint64_t)size - file->data_start;
-    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    status = !header || !file->strings ? SSDE_ERROR_MEMORY
-             : fread(header, 1, (size_t)header_size, file->stream) != (size_t)header_size
-                 ? ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read the header of '%.180s'", file->path)
-                 : ssdei_read_header(file, header, (size_t)header_size);
-    ssdei_release(file->context, header);
-    return status == SSDE_OK ? ssdei_check_entries(file) : status;
-}
-
-ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+/* Opens a file and lets `load` find what is in it. */
+static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path,
+                                          const char *caller, ssde_status (*load)(ssde_tensor_file *file)) {
     ssde_tensor_file *opened;
-    ssde_status status;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: file is NULL");
+    ssde_status status = SSDE_OK;
+    int64_t size;
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: file is NULL", caller);
     *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_safetensors_open: path is NULL");
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: path is NULL", caller);
     opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
     if (!opened) return SSDE_ERROR_MEMORY;
     opened->context = context;
     opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
     if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
     opened->stream = opened->path ? fopen(path, "rb") : NULL;
-    status = !opened->path     ? SSDE_ERROR_MEMORY
-             : !opened->stream ? ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path)
-                               : ssdei_load_header(opened);
+    size = !opened->stream || ssdei_seek(opened->stream, 0, SEEK_END) ? -1 : ssdei_tell(opened->stream);
+    if (!opened->path)
+        status = SSDE_ERROR_MEMORY;
+    else if (!opened->stream)
+        status = ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
+    else if (size < 0 || size == INT64_MAX) /* the latter: a folder, on Linux */
+        status = ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
+    opened->size = (uint64_t)size;
+    if (status == SSDE_OK) status = load(opened);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
     else
@@ -5928,6 +5808,9 @@ void ssde_tensor_file_close(ssde_tensor_file *file) {
     ssdei_release(file->context, file->entries);
     ssdei_release(file->context, file->by_name);
     ssdei_release(file->context, file->metadata);
+    ssdei_release(file->context, file->directory);
+    ssdei_release(file->context, file->records);
+    ssdei_release(file->context, file->record_by_name);
     ssdei_release(file->context, file);
 }
 
@@ -5987,13 +5870,99 @@ static double ssdei_number(const ssdei_dtype *dtype, const unsigned char *bytes)
     }
 }
 
+/* CRC-32 as in zip: the reflected polynomial 0xedb88320, four bits at a time. */
+static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t size) {
+    static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
+                                       0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
+                                       0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    crc = ~crc;
+    for (; size; size--, bytes++) {
+        crc = crc >> 4 ^ table[(crc ^ *bytes) & 15];
+        crc = crc >> 4 ^ table[(crc ^ *bytes >> 4) & 15];
+    }
+    return ~crc;
+}
+
+/* Reads a whole record once and compares its CRC. */
+static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
+    unsigned char bytes[4096];
+    uint64_t done = 0;
+    uint32_t crc = 0;
+    if (record->checked) return SSDE_OK;
+    while (done < record->size) {
+        size_t count = record->size - done < sizeof bytes ? (size_t)(record->size - done) : sizeof bytes;
+        ssdei_try(ssdei_read_at(file, record->begin + done, bytes, count));
+        crc = ssdei_crc32(crc, bytes, count);
+        done += count;
+    }
+    record->checked = crc == record->crc;
+    if (record->checked) return SSDE_OK;
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': '%.*s' is damaged: its CRC is %08lx, not %08lx",
+                     file->path, (int)(record->length < 60 ? record->length : 60), record->name, (unsigned long)crc,
+                     (unsigned long)record->crc);
+}
+
+/* A piece of the file in memory. */
+typedef struct ssdei_piece {
+    unsigned char bytes[4096];
+    uint64_t begin;
+    size_t size;
+} ssdei_piece;
+
+/* Moves the piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to `end`.
+ */
+static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *piece, uint64_t offset, size_t size,
+                                    uint64_t end) {
+    size_t have = end - offset < sizeof piece->bytes ? (size_t)(end - offset) : sizeof piece->bytes;
+    if (offset >= piece->begin && offset + size <= piece->begin + piece->size) return SSDE_OK;
+    piece->size = 0;
+    ssdei_try(ssdei_read_at(file, offset, piece->bytes, have));
+    piece->begin = offset;
+    piece->size = have;
+    return SSDE_OK;
+}
+
+/* Of the next element in C order; *position is where the last one is, in elements. */
+static void ssdei_next_element(const ssdei_entry *entry, size_t *index, size_t *position) {
+    int axis;
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        *position += entry->stride[axis];
+        if (++index[axis] < entry->info.shape[axis]) return;
+        *position -= entry->stride[axis] * entry->info.shape[axis];
+        index[axis] = 0;
+    }
+}
+
 /* One of values and doubles is NULL. */
+static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
+                                     double *doubles) {
+    ssdei_piece piece;
+    const size_t size = entry->dtype->bytes;
+    const uint64_t end = file->data_start + entry->end;
+    size_t index[8] = {0, 0, 0, 0, 0, 0, 0, 0}, position = 0, i, b;
+    piece.begin = piece.size = 0;
+    for (i = 0; i < entry->info.count; i++) {
+        uint64_t offset = file->data_start + entry->begin + (uint64_t)position * size;
+        unsigned char element[8];
+        double number;
+        if (!entry->immediate) ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
+        for (b = 0; b < size; b++)
+            element[b] = entry->immediate ? entry->value[b]
+                                          : piece.bytes[offset - piece.begin + (file->big_endian ? size - 1 - b : b)];
+        number = ssdei_number(entry->dtype, element);
+        if (doubles)
+            doubles[i] = number;
+        else
+            values[i] = number > FLT_MAX ? HUGE_VALF : number < -FLT_MAX ? -HUGE_VALF : (float)number;
+        ssdei_next_element(entry, index, &position);
+    }
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
                                      double *doubles) {
-    unsigned char bytes[4096];
     const ssde_file_tensor *found;
     const ssdei_entry *entry;
-    size_t done = 0, i;
     if (!file || !tensor || (!values && !doubles))
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
@@ -6007,25 +5976,8 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
     if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': tensor '%.60s' has dtype %s", file->path,
                          tensor->name, tensor->dtype);
-    if (ssdei_seek(file->stream, (int64_t)(file->data_start + entry->begin), SEEK_SET))
-        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot move to tensor '%.60s' in '%.90s'", tensor->name,
-                         file->path);
-    while (done < tensor->count) {
-        size_t size = entry->dtype->bytes, count = sizeof bytes / size;
-        if (count > tensor->count - done) count = tensor->count - done;
-        if (fread(bytes, size, count, file->stream) != count)
-            return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read tensor '%.60s' of '%.90s'", tensor->name,
-                             file->path);
-        for (i = 0; i < count; i++) {
-            double number = ssdei_number(entry->dtype, bytes + i * size);
-            if (doubles)
-                doubles[done + i] = number;
-            else
-                values[done + i] = number > FLT_MAX ? HUGE_VALF : number < -FLT_MAX ? -HUGE_VALF : (float)number;
-        }
-        done += count;
-    }
-    return SSDE_OK;
+    if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
+    return ssdei_copy_values(file, entry, values, doubles);
 }
 
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
@@ -6034,6 +5986,197 @@ ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_
 
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
     return ssdei_read_values(file, tensor, NULL, values);
+}
+
+/* ---- safetensors: reading ----
+   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"}
+   and "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or
+   overlaps. */
+
+/* Decodes a string into file->strings, where it stays. */
+static const char *ssdei_keep_string(ssde_tensor_file *file, ssdei_json *json) {
+    char *string = file->strings + file->strings_size;
+    file->strings_size += ssdei_json_string(json, string);
+    return json->problem ? NULL : string;
+}
+
+/* Decodes an object's key, which stays valid until the next string. */
+static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
+    char *key = file->strings + file->strings_size;
+    ssdei_json_string(json, key);
+    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+    return json->problem ? NULL : key;
+}
+
+static const ssdei_dtype *ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json) {
+    char *name = file->strings + file->strings_size;
+    size_t i;
+    ssdei_json_string(json, name);
+    for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
+        if (!strcmp(name, ssdei_dtypes[i].name)) return &ssdei_dtypes[i];
+    ssdei_json_fail(json, "an unknown dtype");
+    return NULL;
+}
+
+static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
+    info->count = 1;
+    info->rank = 0;
+    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']');) {
+        uint64_t size = ssdei_json_unsigned(json);
+        if (info->rank == (int)(sizeof info->shape / sizeof *info->shape))
+            ssdei_json_fail(json, "more than 8 axes");
+        else if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
+            ssdei_json_fail(json, "more elements than memory can hold");
+        if (json->problem) return;
+        info->shape[info->rank++] = (size_t)size;
+        info->count *= (size_t)size;
+    }
+}
+
+static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end) {
+    int count = 0;
+    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); count++)
+        *(count ? end : begin) = ssdei_json_unsigned(json);
+    if (count != 2) ssdei_json_fail(json, "data_offsets are two numbers");
+}
+
+/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. */
+static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
+    unsigned seen = 0, field;
+    size_t stride = 1;
+    int axis;
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
+        const char *key = ssdei_read_key(file, json);
+        field = !key                           ? 0u
+                : !strcmp(key, "dtype")        ? 1u
+                : !strcmp(key, "shape")        ? 2u
+                : !strcmp(key, "data_offsets") ? 4u
+                                               : 0u;
+        if (!field || (seen & field)) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
+        if (field == 1) entry->dtype = ssdei_read_dtype(file, json);
+        if (field == 2) ssdei_read_shape(json, &entry->info);
+        if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
+        if (json->problem) return;
+    }
+    if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
+    if (json->problem) return;
+    entry->info.dtype = entry->dtype->name;
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        entry->stride[axis] = stride;
+        stride *= entry->info.shape[axis];
+    }
+    if (entry->begin > entry->end || entry->end > file->data_size)
+        ssdei_json_fail(json, "data_offsets lie outside the file");
+    else if (ssdei_multiply(entry->info.count, entry->dtype->bytes) == SIZE_MAX ||
+             entry->info.count * entry->dtype->bytes != entry->end - entry->begin)
+        ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
+}
+
+static ssde_status ssdei_read_metadata(ssde_tensor_file *file, ssdei_json *json) {
+    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
+        void *array = file->metadata;
+        ssdei_metadata *metadata;
+        ssde_status status = ssdei_grow(file->context, &array, &file->metadata_capacity, file->metadata_count, 1,
+                                        sizeof *file->metadata);
+        file->metadata = (ssdei_metadata *)array;
+        ssdei_try(status);
+        metadata = &file->metadata[file->metadata_count];
+        metadata->key = ssdei_keep_string(file, json);
+        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
+        metadata->value = ssdei_keep_string(file, json);
+        if (json->problem) break;
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_header_failure(const ssde_tensor_file *file, const ssdei_json *json, const char *name) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)",
+                     file->path, name, json->problem, (unsigned long)json->at);
+}
+
+static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header, size_t size) {
+    ssdei_json json = ssdei_json_over(header, size);
+    const char *name = "";
+    int seen_metadata = 0;
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        void *array = file->entries;
+        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
+        file->entries = (ssdei_entry *)array;
+        ssdei_try(status);
+        name = ssdei_keep_string(file, &json);
+        if (!name) name = "";
+        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        if (json.problem) break;
+        if (!strcmp(name, "__metadata__")) {
+            if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
+            ssdei_try(ssdei_read_metadata(file, &json));
+        } else {
+            ssdei_entry *entry = &file->entries[file->count];
+            memset(entry, 0, sizeof *entry);
+            entry->info.name = name;
+            ssdei_read_entry(file, &json, entry);
+            file->count++;
+        }
+        if (json.problem) break;
+    }
+    return ssdei_json_end(&json) ? SSDE_OK : ssdei_header_failure(file, &json, name);
+}
+
+static int ssdei_offset_before(const void *items, size_t a, size_t b) {
+    const ssdei_entry *x = (const ssdei_entry *)items + a, *y = (const ssdei_entry *)items + b;
+    return x->begin < y->begin || (x->begin == y->begin && x->end < y->end);
+}
+
+/* The tensors cover the data without holes or overlaps, and no name comes twice. */
+static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
+    uint64_t covered = 0;
+    size_t i;
+    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
+    if (!file->by_name) return SSDE_ERROR_MEMORY;
+    ssdei_sort(file->entries, file->count, file->by_name, ssdei_offset_before);
+    for (i = 0; i < file->count; i++) {
+        const ssdei_entry *entry = &file->entries[file->by_name[i]];
+        if (entry->begin != covered)
+            return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                             "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu", file->path,
+                             entry->info.name, (unsigned long long)entry->begin, (unsigned long long)covered);
+        covered = entry->end;
+    }
+    if (covered != file->data_size)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu",
+                         file->path, (unsigned long long)file->data_size, (unsigned long long)covered);
+    return ssdei_check_names(file);
+}
+
+/* The format allows headers up to 100 MB. */
+enum { SSDEI_MAX_HEADER = 100000000 };
+
+static ssde_status ssdei_load_header(ssde_tensor_file *file) {
+    unsigned char length[8];
+    uint64_t header_size;
+    char *header;
+    ssde_status status;
+    if (file->size < sizeof length)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
+                         file->path);
+    ssdei_try(ssdei_read_at(file, 0, length, sizeof length));
+    header_size = ssdei_little_endian(length, sizeof length);
+    if (header_size > file->size - 8 || header_size > SSDEI_MAX_HEADER)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                         "'%.120s' is no safetensors file: a header of %llu bytes in a file of %llu", file->path,
+                         (unsigned long long)header_size, (unsigned long long)file->size);
+    file->data_start = 8 + header_size;
+    file->data_size = file->size - file->data_start;
+    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    status = header && file->strings ? ssdei_read_at(file, 8, header, (size_t)header_size) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssdei_read_header(file, header, (size_t)header_size);
+    ssdei_release(file->context, header);
+    return status == SSDE_OK ? ssdei_check_entries(file) : status;
+}
+
+ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    return ssdei_tensor_file_open(context, file, path, "ssde_safetensors_open", ssdei_load_header);
 }
 
 /* ---- safetensors: writing ----
