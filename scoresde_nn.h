@@ -6179,6 +6179,885 @@ ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file
     return ssdei_tensor_file_open(context, file, path, "ssde_safetensors_open", ssdei_load_header);
 }
 
+/* ---- zip: reading ----
+   A directory at the end of the file names the records and where they are. torch.save stores them without
+   compression. */
+
+/* "PK" and two numbers. */
+static int ssdei_zip_signature(const unsigned char *bytes, unsigned char third, unsigned char fourth) {
+    return bytes[0] == 'P' && bytes[1] == 'K' && bytes[2] == third && bytes[3] == fourth;
+}
+
+static ssde_status ssdei_zip_fail(const ssde_tensor_file *file, const ssdei_record *record, const char *problem) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': record '%.*s' %s", file->path,
+                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
+}
+
+/* Where the directory is: from the end of the archive, [22 bytes][comment], and the 64-bit record it may point to. */
+static ssde_status ssdei_zip_find(const ssde_tensor_file *file, uint64_t *begin, uint64_t *size, uint64_t *count) {
+    unsigned char end[22 + 20 + 256], large[56];
+    size_t have = file->size < sizeof end ? (size_t)file->size : sizeof end, at = have < 22 ? 0 : have - 22 + 1;
+    ssdei_try(ssdei_read_at(file, file->size - have, end, have));
+    while (at-- > 0)
+        if (ssdei_zip_signature(end + at, 5, 6) && ssdei_little_endian(end + at + 20, 2) == have - at - 22) break;
+    if (at == SIZE_MAX)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                         "'%.120s' is no zip archive, or cut short: it has no directory at its end", file->path);
+    *count = ssdei_little_endian(end + at + 10, 2);
+    *size = ssdei_little_endian(end + at + 12, 4);
+    *begin = ssdei_little_endian(end + at + 16, 4);
+    if (at >= 20 && ssdei_zip_signature(end + at - 20, 6, 7)) {
+        ssdei_try(ssdei_read_at(file, ssdei_little_endian(end + at - 12, 8), large, sizeof large));
+        if (!ssdei_zip_signature(large, 6, 6))
+            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its 64-bit zip directory is not there",
+                             file->path);
+        *count = ssdei_little_endian(large + 32, 8);
+        *size = ssdei_little_endian(large + 40, 8);
+        *begin = ssdei_little_endian(large + 48, 8);
+    }
+    if (*begin > file->size || *size > file->size - *begin || *size > SSDEI_MAX_HEADER || *count > *size / 46)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                         "'%.90s': a zip directory of %llu records in %llu bytes at %llu of %llu", file->path,
+                         (unsigned long long)*count, (unsigned long long)*size, (unsigned long long)*begin,
+                         (unsigned long long)file->size);
+    return SSDE_OK;
+}
+
+/* Sizes and the offset of a record: 32 bits, or 64 in an extra field where those are all ones. */
+static int ssdei_zip_sizes(const unsigned char *entry, const unsigned char *extra, size_t extra_size,
+                           uint64_t values[3]) {
+    static const int places[3] = {24, 20, 42}; /* size, compressed size, offset */
+    size_t used = 4;
+    int i;
+    while (extra_size >= 4 && ssdei_little_endian(extra, 2) != 1) {
+        size_t step = 4 + (size_t)ssdei_little_endian(extra + 2, 2);
+        if (step > extra_size) step = extra_size;
+        extra += step;
+        extra_size -= step;
+    }
+    for (i = 0; i < 3; i++) {
+        values[i] = ssdei_little_endian(entry + places[i], 4);
+        if (values[i] != 0xffffffffu) continue;
+        if (used + 8 > extra_size) return 0;
+        values[i] = ssdei_little_endian(extra + used, 8);
+        used += 8;
+    }
+    return 1;
+}
+
+/* Finds a record's bytes behind its own header at `offset`, all of which lie before the directory. */
+static ssde_status ssdei_zip_locate(const ssde_tensor_file *file, ssdei_record *record, uint64_t offset,
+                                    uint64_t directory) {
+    unsigned char header[30], name[64];
+    size_t length, i;
+    if (offset > directory || directory - offset < sizeof header)
+        return ssdei_zip_fail(file, record, "lies outside the file");
+    ssdei_try(ssdei_read_at(file, offset, header, sizeof header));
+    length = (size_t)ssdei_little_endian(header + 26, 2);
+    if (!ssdei_zip_signature(header, 3, 4) || length != record->length)
+        return ssdei_zip_fail(file, record, "is not where the directory says");
+    for (i = 0; i < length; i += sizeof name) {
+        size_t piece = length - i < sizeof name ? length - i : sizeof name;
+        ssdei_try(ssdei_read_at(file, offset + sizeof header + i, name, piece));
+        if (memcmp(name, record->name + i, piece))
+            return ssdei_zip_fail(file, record, "is not where the directory says");
+    }
+    record->begin = offset + sizeof header + length + ssdei_little_endian(header + 28, 2);
+    if (record->begin > directory || record->size > directory - record->begin)
+        return ssdei_zip_fail(file, record, "lies outside the file");
+    return SSDE_OK;
+}
+
+/* One entry of the directory: 46 bytes, name, extra fields, comment; *used is how many bytes it has. */
+static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned char *entry, size_t size,
+                                   uint64_t directory, ssdei_record *record, size_t *used) {
+    uint64_t values[3];
+    size_t extra;
+    if (size < 46 || !ssdei_zip_signature(entry, 1, 2))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its zip directory is damaged", file->path);
+    record->name = (const char *)entry + 46;
+    record->length = (size_t)ssdei_little_endian(entry + 28, 2);
+    extra = (size_t)ssdei_little_endian(entry + 30, 2);
+    *used = 46 + record->length + extra + (size_t)ssdei_little_endian(entry + 32, 2);
+    if (*used > size || !ssdei_zip_sizes(entry, entry + 46 + record->length, extra, values))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its zip directory is damaged", file->path);
+    if (ssdei_little_endian(entry + 8, 2) & 1) return ssdei_zip_fail(file, record, "is encrypted");
+    if (ssdei_little_endian(entry + 10, 2))
+        return ssdei_zip_fail(file, record, "is compressed, which torch.save does not do: store it without");
+    if (values[0] != values[1]) return ssdei_zip_fail(file, record, "has two sizes");
+    record->crc = (uint32_t)ssdei_little_endian(entry + 16, 4);
+    record->size = values[0];
+    return ssdei_zip_locate(file, record, values[2], directory);
+}
+
+static int ssdei_record_order(const ssdei_record *record, const char *name, size_t length) {
+    size_t both = record->length < length ? record->length : length;
+    int order = memcmp(record->name, name, both);
+    return order ? order : record->length < length ? -1 : record->length > length;
+}
+
+static int ssdei_record_before(const void *items, size_t a, size_t b) {
+    const ssdei_record *records = (const ssdei_record *)items;
+    return ssdei_record_order(&records[a], records[b].name, records[b].length) < 0;
+}
+
+/* NULL if there is none. */
+static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *name, size_t length) {
+    size_t low = 0, high = file->record_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        ssdei_record *record = &file->records[file->record_by_name[middle]];
+        int order = ssdei_record_order(record, name, length);
+        if (!order) return record;
+        if (order > 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
+    uint64_t begin, size, count;
+    size_t at = 0, used, i;
+    ssdei_try(ssdei_zip_find(file, &begin, &size, &count));
+    file->directory = (unsigned char *)ssdei_allocate(file->context, (size_t)size + 1, 1);
+    file->records = (ssdei_record *)ssdei_allocate(file->context, (size_t)count + 1, sizeof *file->records);
+    file->record_by_name = (size_t *)ssdei_allocate(file->context, (size_t)count + 1, sizeof(size_t));
+    if (!file->directory || !file->records || !file->record_by_name) return SSDE_ERROR_MEMORY;
+    ssdei_try(ssdei_read_at(file, begin, file->directory, (size_t)size));
+    for (i = 0; i < (size_t)count; i++) {
+        ssdei_try(ssdei_zip_entry(file, file->directory + at, (size_t)size - at, begin, &file->records[i], &used));
+        at += used;
+    }
+    file->record_count = (size_t)count;
+    ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
+    for (i = 1; i < file->record_count; i++)
+        if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
+            return ssdei_zip_fail(file, &file->records[file->record_by_name[i]], "comes twice");
+    return SSDE_OK;
+}
+
+/* ---- pickle ----
+   A program for a stack machine that makes objects. This interpreter knows the instructions that torch.save emits, and
+   of all the functions that a pickle could call those that make dictionaries, tensors and parameters. Objects are
+   entries of one array; an object that contains others has a chain of cells. */
+
+enum { SSDEI_MAX_OBJECTS = 1 << 22, SSDEI_MAX_PICKLE = 1 << 26 };
+
+typedef enum ssdei_object_kind {
+    SSDEI_OBJECT_NONE,
+    SSDEI_OBJECT_BOOL,
+    SSDEI_OBJECT_INTEGER,
+    SSDEI_OBJECT_FLOAT,
+    SSDEI_OBJECT_STRING,
+    SSDEI_OBJECT_TUPLE,
+    SSDEI_OBJECT_LIST,
+    SSDEI_OBJECT_DICT, /* key, value, key, value, ... */
+    SSDEI_OBJECT_GLOBAL,
+    SSDEI_OBJECT_STORAGE,
+    SSDEI_OBJECT_TENSOR
+} ssdei_object_kind;
+
+typedef struct ssdei_object {
+    ssdei_object_kind kind;
+    uint32_t count;       /* of contained objects, or of a string's bytes */
+    uint32_t first, last; /* its cells; of a storage, first is its dtype */
+    uint64_t bits;        /* the number; a string's place in the pickle; the index of a global, record or tensor */
+} ssdei_object;
+
+typedef struct ssdei_cell {
+    uint32_t object, next;
+} ssdei_cell;
+
+typedef struct ssdei_pickle {
+    ssde_tensor_file *file;
+    const char *root; /* of the records' names: "checkpoint_1/" */
+    size_t root_length;
+    const unsigned char *bytes;
+    size_t size, at;
+    ssdei_object *objects;
+    size_t object_count, object_capacity;
+    ssdei_cell *cells;
+    size_t cell_count, cell_capacity;
+    uint32_t *stack; /* of objects, and marks */
+    size_t depth, stack_capacity;
+    uint32_t *memo; /* objects by their number, plus 1 */
+    size_t memo_size, memo_capacity, memo_count;
+    ssdei_entry *tensors;
+    size_t tensor_count, tensor_capacity;
+    ssde_status status; /* the first failure; then nothing more happens */
+} ssdei_pickle;
+
+static const uint32_t ssdei_mark = 0xffffffffu;
+
+typedef enum ssdei_global_kind {
+    SSDEI_GLOBAL_DICT,
+    SSDEI_GLOBAL_TENSOR,
+    SSDEI_GLOBAL_PARAMETER,
+    SSDEI_GLOBAL_STORAGE
+} ssdei_global_kind;
+
+static const struct ssdei_global {
+    const char *name;
+    ssdei_global_kind kind;
+    const char *dtype;
+} ssdei_globals[] = {{"collections.OrderedDict", SSDEI_GLOBAL_DICT, NULL},
+                     {"torch._utils._rebuild_tensor_v2", SSDEI_GLOBAL_TENSOR, NULL},
+                     {"torch._utils._rebuild_parameter", SSDEI_GLOBAL_PARAMETER, NULL},
+                     {"torch.FloatStorage", SSDEI_GLOBAL_STORAGE, "F32"},
+                     {"torch.DoubleStorage", SSDEI_GLOBAL_STORAGE, "F64"},
+                     {"torch.HalfStorage", SSDEI_GLOBAL_STORAGE, "F16"},
+                     {"torch.BFloat16Storage", SSDEI_GLOBAL_STORAGE, "BF16"},
+                     {"torch.LongStorage", SSDEI_GLOBAL_STORAGE, "I64"},
+                     {"torch.IntStorage", SSDEI_GLOBAL_STORAGE, "I32"},
+                     {"torch.ShortStorage", SSDEI_GLOBAL_STORAGE, "I16"},
+                     {"torch.CharStorage", SSDEI_GLOBAL_STORAGE, "I8"},
+                     {"torch.ByteStorage", SSDEI_GLOBAL_STORAGE, "U8"},
+                     {"torch.BoolStorage", SSDEI_GLOBAL_STORAGE, "BOOL"}};
+
+static void ssdei_pickle_fail(ssdei_pickle *pickle, const char *problem) {
+    if (pickle->status == SSDE_OK)
+        pickle->status = ssde_fail(pickle->file->context, SSDE_ERROR_FORMAT, "'%.70s': %s (byte %lu of its pickle)",
+                                   pickle->file->path, problem, (unsigned long)pickle->at);
+}
+
+/* The next `count` bytes, as a number. */
+static uint64_t ssdei_pickle_unsigned(ssdei_pickle *pickle, size_t count) {
+    if (pickle->status == SSDE_OK && count > pickle->size - pickle->at) ssdei_pickle_fail(pickle, "it ends too early");
+    if (pickle->status != SSDE_OK) return 0;
+    pickle->at += count;
+    return ssdei_little_endian(pickle->bytes + pickle->at - count, count);
+}
+
+/* Room for one more element of an array. */
+static void *ssdei_pickle_grow(ssdei_pickle *pickle, void *array, size_t *capacity, size_t used, size_t size) {
+    if (used >= SSDEI_MAX_OBJECTS) ssdei_pickle_fail(pickle, "more than 4194304 objects");
+    if (pickle->status == SSDE_OK) pickle->status = ssdei_grow(pickle->file->context, &array, capacity, used, 1, size);
+    return array;
+}
+
+static void ssdei_pickle_push(ssdei_pickle *pickle, uint32_t object) {
+    pickle->stack = (uint32_t *)ssdei_pickle_grow(pickle, pickle->stack, &pickle->stack_capacity, pickle->depth,
+                                                  sizeof *pickle->stack);
+    if (pickle->status == SSDE_OK) pickle->stack[pickle->depth++] = object;
+}
+
+/* The object on top of the stack, or 0, None, after a failure. */
+static uint32_t ssdei_pickle_top(ssdei_pickle *pickle) {
+    if (pickle->status == SSDE_OK && (!pickle->depth || pickle->stack[pickle->depth - 1] == ssdei_mark))
+        ssdei_pickle_fail(pickle, "an object is missing on its stack");
+    return pickle->status == SSDE_OK ? pickle->stack[pickle->depth - 1] : 0;
+}
+
+static uint32_t ssdei_pickle_pop(ssdei_pickle *pickle) {
+    uint32_t object = ssdei_pickle_top(pickle);
+    if (pickle->status == SSDE_OK) pickle->depth--;
+    return object;
+}
+
+/* The place of the last mark, which leaves the stack: what was above it is there, up to the old depth. */
+static size_t ssdei_pickle_pop_mark(ssdei_pickle *pickle) {
+    size_t at = pickle->depth;
+    while (at > 0 && pickle->stack[at - 1] != ssdei_mark) at--;
+    if (!at) ssdei_pickle_fail(pickle, "a mark is missing on its stack");
+    return at;
+}
+
+/* Makes an object and pushes it. */
+static uint32_t ssdei_pickle_make(ssdei_pickle *pickle, ssdei_object_kind kind, uint64_t bits) {
+    ssdei_object *object;
+    pickle->objects = (ssdei_object *)ssdei_pickle_grow(pickle, pickle->objects, &pickle->object_capacity,
+                                                        pickle->object_count, sizeof *pickle->objects);
+    if (pickle->status != SSDE_OK) return 0;
+    object = &pickle->objects[pickle->object_count];
+    memset(object, 0, sizeof *object);
+    object->kind = kind;
+    object->bits = bits;
+    ssdei_pickle_push(pickle, (uint32_t)pickle->object_count);
+    return (uint32_t)pickle->object_count++;
+}
+
+static void ssdei_pickle_append(ssdei_pickle *pickle, uint32_t container, uint32_t item) {
+    ssdei_object *object;
+    uint32_t cell = (uint32_t)pickle->cell_count;
+    pickle->cells = (ssdei_cell *)ssdei_pickle_grow(pickle, pickle->cells, &pickle->cell_capacity, pickle->cell_count,
+                                                    sizeof *pickle->cells);
+    if (pickle->status != SSDE_OK) return;
+    pickle->cells[cell].object = item;
+    object = &pickle->objects[container];
+    if (object->count++)
+        pickle->cells[object->last].next = cell;
+    else
+        object->first = cell;
+    object->last = cell;
+    pickle->cell_count++;
+}
+
+/* Whether a tuple has from least to most items, which are copied out. */
+static int ssdei_pickle_items(const ssdei_pickle *pickle, uint32_t tuple, uint32_t *items, uint32_t least,
+                              uint32_t most) {
+    const ssdei_object *object = &pickle->objects[tuple];
+    uint32_t cell, i;
+    if (pickle->status != SSDE_OK || object->kind != SSDEI_OBJECT_TUPLE) return 0;
+    if (object->count < least || object->count > most) return 0;
+    for (cell = object->first, i = 0; i < object->count; i++, cell = pickle->cells[cell].next)
+        items[i] = pickle->cells[cell].object;
+    return 1;
+}
+
+static int ssdei_pickle_is(const ssdei_pickle *pickle, uint32_t object, ssdei_object_kind kind) {
+    return pickle->status == SSDE_OK && pickle->objects[object].kind == kind;
+}
+
+/* Moves what is above `from` on the stack into the container. */
+static void ssdei_pickle_collect(ssdei_pickle *pickle, uint32_t container, size_t from, size_t to) {
+    size_t i;
+    if (pickle->status == SSDE_OK && pickle->objects[container].kind == SSDEI_OBJECT_DICT && (to - from) % 2)
+        ssdei_pickle_fail(pickle, "a dictionary's key has no value");
+    for (i = from; i < to && pickle->status == SSDE_OK; i++) ssdei_pickle_append(pickle, container, pickle->stack[i]);
+}
+
+/* Moves what is above the last mark into the container below it, or into a new tuple in its place. */
+static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind) {
+    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth;
+    uint32_t container;
+    if (pickle->status != SSDE_OK) return;
+    pickle->depth = from - 1;
+    container = kind == SSDEI_OBJECT_TUPLE ? ssdei_pickle_make(pickle, kind, 0) : ssdei_pickle_top(pickle);
+    if (pickle->status == SSDE_OK && pickle->objects[container].kind != kind)
+        ssdei_pickle_fail(pickle, "items are added to an object of another kind");
+    ssdei_pickle_collect(pickle, container, from, to);
+}
+
+/* One item, or a key and its value, from the top of the stack. */
+static void ssdei_pickle_add(ssdei_pickle *pickle, ssdei_object_kind kind) {
+    uint32_t value = ssdei_pickle_pop(pickle), key = kind == SSDEI_OBJECT_DICT ? ssdei_pickle_pop(pickle) : 0;
+    uint32_t container = ssdei_pickle_top(pickle);
+    if (pickle->status == SSDE_OK && pickle->objects[container].kind != kind)
+        ssdei_pickle_fail(pickle, "items are added to an object of another kind");
+    if (kind == SSDEI_OBJECT_DICT) ssdei_pickle_append(pickle, container, key);
+    ssdei_pickle_append(pickle, container, value);
+}
+
+/* A tuple of the one to three objects on top. */
+static void ssdei_pickle_tuple(ssdei_pickle *pickle, int count) {
+    uint32_t items[3], tuple;
+    int i;
+    for (i = count; i-- > 0;) items[i] = ssdei_pickle_pop(pickle);
+    tuple = ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0);
+    for (i = 0; i < count; i++) ssdei_pickle_append(pickle, tuple, items[i]);
+}
+
+static void ssdei_pickle_string(ssdei_pickle *pickle, uint64_t length) {
+    uint32_t string;
+    if (pickle->status == SSDE_OK && length > pickle->size - pickle->at)
+        ssdei_pickle_fail(pickle, "a string reaches beyond its end");
+    else if (pickle->status == SSDE_OK && memchr(pickle->bytes + pickle->at, 0, (size_t)length))
+        ssdei_pickle_fail(pickle, "a string with a zero character");
+    string = ssdei_pickle_make(pickle, SSDEI_OBJECT_STRING, pickle->at);
+    if (pickle->status != SSDE_OK) return;
+    pickle->objects[string].count = (uint32_t)length;
+    pickle->at += (size_t)length;
+}
+
+/* A whole number of `count` bytes in two's complement. */
+static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
+    uint64_t bits = 0;
+    if (count > 8)
+        ssdei_pickle_fail(pickle, "a whole number of more than 64 bits");
+    else
+        bits = ssdei_pickle_unsigned(pickle, (size_t)count);
+    if (count && count < 8 && bits >> (8 * count - 1)) bits |= ~(uint64_t)0 << 8 * count;
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, bits);
+}
+
+static void ssdei_pickle_float(ssdei_pickle *pickle) {
+    uint64_t little = ssdei_pickle_unsigned(pickle, 8), bits = 0;
+    int i;
+    for (i = 0; i < 8; i++) bits = bits << 8 | (little >> 8 * i & 255); /* it is the one number that is big-endian */
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, bits);
+}
+
+/* The function or class of a module; both names come as they stand in the pickle. */
+static void ssdei_pickle_global(ssdei_pickle *pickle, const unsigned char *module, size_t module_length,
+                                const unsigned char *name, size_t name_length) {
+    char full[80], problem[200];
+    size_t i;
+    if (pickle->status != SSDE_OK) return;
+    snprintf(full, sizeof full, "%.*s.%.*s", (int)(module_length < 40 ? module_length : 40), (const char *)module,
+             (int)(name_length < 38 ? name_length : 38), (const char *)name);
+    for (i = 0; i < sizeof ssdei_globals / sizeof *ssdei_globals; i++) {
+        if (module_length + name_length + 1 != strlen(full) || strcmp(full, ssdei_globals[i].name)) continue;
+        ssdei_pickle_make(pickle, SSDEI_OBJECT_GLOBAL, i);
+        return;
+    }
+    snprintf(problem, sizeof problem, "it asks for '%s', which is not needed for tensors, and nothing is executed",
+             full);
+    ssdei_pickle_fail(pickle, problem);
+}
+
+/* The names as two lines. */
+static void ssdei_pickle_global_lines(ssdei_pickle *pickle) {
+    const unsigned char *lines[2];
+    size_t lengths[2];
+    int i;
+    for (i = 0; i < 2; i++) {
+        const unsigned char *end;
+        lines[i] = pickle->bytes + pickle->at;
+        end = (const unsigned char *)memchr(lines[i], '\n', pickle->size - pickle->at);
+        if (!end) {
+            ssdei_pickle_fail(pickle, "it ends too early");
+            return;
+        }
+        lengths[i] = (size_t)(end - lines[i]);
+        pickle->at += lengths[i] + 1;
+    }
+    ssdei_pickle_global(pickle, lines[0], lengths[0], lines[1], lengths[1]);
+}
+
+/* The names as two strings on the stack. */
+static void ssdei_pickle_global_strings(ssdei_pickle *pickle) {
+    uint32_t name = ssdei_pickle_pop(pickle), module = ssdei_pickle_pop(pickle);
+    if (!ssdei_pickle_is(pickle, name, SSDEI_OBJECT_STRING) || !ssdei_pickle_is(pickle, module, SSDEI_OBJECT_STRING)) {
+        ssdei_pickle_fail(pickle, "the name of a function is no string");
+        return;
+    }
+    ssdei_pickle_global(pickle, pickle->bytes + pickle->objects[module].bits, pickle->objects[module].count,
+                        pickle->bytes + pickle->objects[name].bits, pickle->objects[name].count);
+}
+
+/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
+static void ssdei_pickle_storage(ssdei_pickle *pickle) {
+    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage;
+    char name[300];
+    const ssdei_object *key, *storage_class;
+    ssdei_record *record;
+    size_t dtype = 0;
+    if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL) ||
+        !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
+        ssdei_globals[pickle->objects[items[1]].bits].kind != SSDEI_GLOBAL_STORAGE ||
+        !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER) ||
+        pickle->root_length + pickle->objects[items[2]].count + 5 > sizeof name) {
+        ssdei_pickle_fail(pickle, "a persistent object that is no storage of a tensor");
+        return;
+    }
+    storage_class = &pickle->objects[items[1]];
+    key = &pickle->objects[items[2]];
+    while (strcmp(ssdei_dtypes[dtype].name, ssdei_globals[storage_class->bits].dtype)) dtype++;
+    memcpy(name, pickle->root, pickle->root_length);
+    memcpy(name + pickle->root_length, "data/", 5);
+    memcpy(name + pickle->root_length + 5, pickle->bytes + key->bits, key->count);
+    record = ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
+    if (!record)
+        ssdei_pickle_fail(pickle, "a storage that the archive does not have");
+    else if (record->size % ssdei_dtypes[dtype].bytes ||
+             record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits)
+        ssdei_pickle_fail(pickle, "a storage of another size than its record in the archive");
+    if (pickle->status != SSDE_OK) return;
+    storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, (uint64_t)(record - pickle->file->records));
+    if (pickle->status == SSDE_OK) pickle->objects[storage].first = (uint32_t)dtype;
+}
+
+/* A tuple of up to 8 sizes; how many, or -1. */
+static int ssdei_pickle_sizes(const ssdei_pickle *pickle, uint32_t tuple, size_t *sizes) {
+    uint32_t items[8];
+    int count, i;
+    if (!ssdei_pickle_items(pickle, tuple, items, 0, 8)) return -1;
+    count = (int)pickle->objects[tuple].count;
+    for (i = 0; i < count; i++) {
+        const ssdei_object *object = &pickle->objects[items[i]];
+        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX || object->bits > SIZE_MAX) return -1;
+        sizes[i] = (size_t)object->bits;
+    }
+    return count;
+}
+
+/* Whether all elements lie in a storage of `total`, the first at `offset`; sets count. */
+static int ssdei_entry_fits(ssdei_entry *entry, uint64_t offset, uint64_t total) {
+    uint64_t last = offset;
+    int axis;
+    entry->info.count = 1;
+    for (axis = 0; axis < entry->info.rank; axis++)
+        entry->info.count = ssdei_multiply(entry->info.count, entry->info.shape[axis]);
+    if (entry->info.count == SIZE_MAX) return 0;
+    if (!entry->info.count) return offset <= total;
+    for (axis = 0; axis < entry->info.rank; axis++) {
+        uint64_t steps = (uint64_t)entry->info.shape[axis] - 1;
+        if (last >= total || (entry->stride[axis] && steps > (total - 1 - last) / entry->stride[axis])) return 0;
+        last += steps * entry->stride[axis];
+    }
+    return last < total;
+}
+
+/* _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata]) */
+static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments) {
+    uint32_t items[7];
+    const ssdei_object *storage, *offset;
+    const ssdei_record *record;
+    ssdei_entry *entry;
+    if (!ssdei_pickle_items(pickle, arguments, items, 6, 7) ||
+        !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
+        !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_INTEGER)) {
+        ssdei_pickle_fail(pickle, "a tensor is not made of storage, offset, size, stride and two flags");
+        return;
+    }
+    pickle->tensors = (ssdei_entry *)ssdei_pickle_grow(pickle, pickle->tensors, &pickle->tensor_capacity,
+                                                       pickle->tensor_count, sizeof *pickle->tensors);
+    if (pickle->status != SSDE_OK) return;
+    storage = &pickle->objects[items[0]];
+    offset = &pickle->objects[items[1]];
+    entry = &pickle->tensors[pickle->tensor_count];
+    memset(entry, 0, sizeof *entry);
+    entry->record = &pickle->file->records[storage->bits];
+    entry->dtype = &ssdei_dtypes[storage->first];
+    entry->info.dtype = entry->dtype->name;
+    entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
+    record = entry->record;
+    if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank) {
+        ssdei_pickle_fail(pickle, "a tensor's size and stride are not as many whole numbers, 8 or fewer");
+        return;
+    }
+    if (!ssdei_entry_fits(entry, offset->bits, record->size / entry->dtype->bytes)) {
+        ssdei_pickle_fail(pickle, "a tensor reaches beyond its storage");
+        return;
+    }
+    entry->begin = record->begin + offset->bits * entry->dtype->bytes;
+    entry->end = record->begin + record->size;
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_TENSOR, pickle->tensor_count++);
+}
+
+/* Calls a function with a tuple of arguments. */
+static void ssdei_pickle_call(ssdei_pickle *pickle) {
+    uint32_t arguments = ssdei_pickle_pop(pickle), function = ssdei_pickle_pop(pickle), items[3];
+    ssdei_global_kind kind;
+    if (!ssdei_pickle_is(pickle, function, SSDEI_OBJECT_GLOBAL)) {
+        ssdei_pickle_fail(pickle, "it calls what is no function");
+        return;
+    }
+    kind = ssdei_globals[pickle->objects[function].bits].kind;
+    if (kind == SSDEI_GLOBAL_TENSOR)
+        ssdei_pickle_tensor(pickle, arguments);
+    else if (kind == SSDEI_GLOBAL_DICT && ssdei_pickle_items(pickle, arguments, items, 0, 0))
+        ssdei_pickle_make(pickle, SSDEI_OBJECT_DICT, 0);
+    else if (kind == SSDEI_GLOBAL_PARAMETER && ssdei_pickle_items(pickle, arguments, items, 3, 3) &&
+             ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_TENSOR))
+        ssdei_pickle_push(pickle, items[0]);
+    else
+        ssdei_pickle_fail(pickle, "a function is called with other arguments than torch.save gives it");
+}
+
+/* Attributes of an ordered dictionary, "_metadata" of a model's state: nothing that is read here. */
+static void ssdei_pickle_build(ssdei_pickle *pickle) {
+    uint32_t state = ssdei_pickle_pop(pickle), object = ssdei_pickle_top(pickle);
+    if (!ssdei_pickle_is(pickle, state, SSDEI_OBJECT_DICT) || !ssdei_pickle_is(pickle, object, SSDEI_OBJECT_DICT))
+        ssdei_pickle_fail(pickle, "attributes are given to what is no dictionary");
+}
+
+/* Remembers the object on top under a number. */
+static void ssdei_pickle_remember(ssdei_pickle *pickle, uint64_t number) {
+    uint32_t object = ssdei_pickle_top(pickle);
+    if (number >= SSDEI_MAX_OBJECTS) ssdei_pickle_fail(pickle, "more than 4194304 objects are remembered");
+    while (pickle->status == SSDE_OK && pickle->memo_size <= number) {
+        pickle->memo = (uint32_t *)ssdei_pickle_grow(pickle, pickle->memo, &pickle->memo_capacity, pickle->memo_size,
+                                                     sizeof *pickle->memo);
+        if (pickle->status == SSDE_OK) pickle->memo[pickle->memo_size++] = 0;
+    }
+    if (pickle->status != SSDE_OK) return;
+    if (!pickle->memo[number]) pickle->memo_count++;
+    pickle->memo[number] = object + 1;
+}
+
+static void ssdei_pickle_recall(ssdei_pickle *pickle, uint64_t number) {
+    if (pickle->status == SSDE_OK && (number >= pickle->memo_size || !pickle->memo[number]))
+        ssdei_pickle_fail(pickle, "it recalls an object that was never remembered");
+    if (pickle->status == SSDE_OK) ssdei_pickle_push(pickle, pickle->memo[number] - 1);
+}
+
+/* Instructions that make an object out of what follows them. */
+static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
+    switch (code) {
+        case 'N': ssdei_pickle_make(pickle, SSDEI_OBJECT_NONE, 0); return 1;
+        case 0x88: ssdei_pickle_make(pickle, SSDEI_OBJECT_BOOL, 1); return 1;
+        case 0x89: ssdei_pickle_make(pickle, SSDEI_OBJECT_BOOL, 0); return 1;
+        case 'K': ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'M': ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, ssdei_pickle_unsigned(pickle, 2)); return 1;
+        case 'J': ssdei_pickle_integer(pickle, 4); return 1;
+        case 0x8a: ssdei_pickle_integer(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'G': ssdei_pickle_float(pickle); return 1;
+        case 'X': ssdei_pickle_string(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
+        case 0x8c: ssdei_pickle_string(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
+        case ']': ssdei_pickle_make(pickle, SSDEI_OBJECT_LIST, 0); return 1;
+        case '}': ssdei_pickle_make(pickle, SSDEI_OBJECT_DICT, 0); return 1;
+        case 'c': ssdei_pickle_global_lines(pickle); return 1;
+        default: return 0;
+    }
+}
+
+/* Instructions that work on the stack. */
+static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
+    switch (code) {
+        case '(': ssdei_pickle_push(pickle, ssdei_mark); return 1;
+        case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE); return 1;
+        case 'e': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST); return 1;
+        case 'u': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT); return 1;
+        case 'a': ssdei_pickle_add(pickle, SSDEI_OBJECT_LIST); return 1;
+        case 's': ssdei_pickle_add(pickle, SSDEI_OBJECT_DICT); return 1;
+        case 0x85: ssdei_pickle_tuple(pickle, 1); return 1;
+        case 0x86: ssdei_pickle_tuple(pickle, 2); return 1;
+        case 0x87: ssdei_pickle_tuple(pickle, 3); return 1;
+        case 0x93: ssdei_pickle_global_strings(pickle); return 1;
+        case 'Q': ssdei_pickle_storage(pickle); return 1;
+        case 'R': ssdei_pickle_call(pickle); return 1;
+        case 'b': ssdei_pickle_build(pickle); return 1;
+        case 'q': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'r': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
+        case 0x94: ssdei_pickle_remember(pickle, pickle->memo_count); return 1;
+        case 'h': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'j': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
+        case 0x95: ssdei_pickle_unsigned(pickle, 8); return 1; /* the length of a frame */
+        default: return 0;
+    }
+}
+
+/* Runs the pickle; the object it makes. */
+static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
+    uint64_t start = ssdei_pickle_unsigned(pickle, 1), protocol = ssdei_pickle_unsigned(pickle, 1);
+    uint32_t result;
+    if (start != 0x80 || protocol < 2 || protocol > 5)
+        ssdei_pickle_fail(pickle, "it does not begin as one of protocol 2 to 5");
+    while (pickle->status == SSDE_OK) {
+        unsigned char code = (unsigned char)ssdei_pickle_unsigned(pickle, 1);
+        char problem[60];
+        if (pickle->status != SSDE_OK || code == '.') break;
+        if (ssdei_pickle_value(pickle, code) || ssdei_pickle_operation(pickle, code)) continue;
+        snprintf(problem, sizeof problem, "an instruction 0x%02x that torch.save does not emit", (unsigned)code);
+        ssdei_pickle_fail(pickle, problem);
+    }
+    result = ssdei_pickle_pop(pickle);
+    if (pickle->depth) ssdei_pickle_fail(pickle, "it leaves more than one object");
+    return result;
+}
+
+/* ---- PyTorch's files ---- */
+
+enum { SSDEI_MAX_NESTING = 32 };
+
+/* Walks through nested objects twice: to count what it finds, then to keep it. */
+typedef struct ssdei_flattening {
+    ssdei_pickle *pickle;
+    char path[256]; /* of the object */
+    int keep;
+    size_t visits; /* no more than the pickle has bytes: objects that contain each other would not end */
+    size_t tensors, strings, bytes;
+} ssdei_flattening;
+
+/* Copies a string to where strings stay, or counts its bytes. */
+static const char *ssdei_flatten_text(ssdei_flattening *flattening, const char *text, size_t length) {
+    char *copy = NULL;
+    if (flattening->keep) {
+        copy = flattening->pickle->file->strings + flattening->bytes;
+        memcpy(copy, text, length);
+    }
+    flattening->bytes += length + 1;
+    return copy;
+}
+
+static void ssdei_flatten_tensor(ssdei_flattening *flattening, const ssdei_entry *tensor) {
+    const char *name = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
+    if (flattening->keep) {
+        ssdei_entry *entry = &flattening->pickle->file->entries[flattening->tensors];
+        *entry = *tensor;
+        entry->info.name = name;
+    }
+    flattening->tensors++;
+}
+
+static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_object *object) {
+    const char *wanted = object->kind == SSDEI_OBJECT_BOOL    ? "BOOL"
+                         : object->kind == SSDEI_OBJECT_FLOAT ? "F64"
+                                                              : "I64";
+    ssdei_entry entry;
+    size_t i;
+    memset(&entry, 0, sizeof entry);
+    for (entry.dtype = ssdei_dtypes; strcmp(entry.dtype->name, wanted); entry.dtype++) continue;
+    entry.info.dtype = entry.dtype->name;
+    entry.info.count = 1;
+    entry.immediate = 1;
+    for (i = 0; i < 8; i++) entry.value[i] = (unsigned char)(object->bits >> 8 * i);
+    ssdei_flatten_tensor(flattening, &entry);
+}
+
+static void ssdei_flatten_string(ssdei_flattening *flattening, const ssdei_object *object) {
+    const char *key = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
+    const char *value =
+        ssdei_flatten_text(flattening, (const char *)flattening->pickle->bytes + object->bits, object->count);
+    if (flattening->keep) {
+        flattening->pickle->file->metadata[flattening->strings].key = key;
+        flattening->pickle->file->metadata[flattening->strings].value = value;
+    }
+    flattening->strings++;
+}
+
+/* Adds ".KEY" to the path, KEY a string, a whole number of a dictionary (`key` not NULL) or a place in a list. */
+static void ssdei_flatten_path(ssdei_flattening *flattening, const ssdei_object *key, uint32_t place) {
+    ssdei_pickle *pickle = flattening->pickle;
+    size_t length = strlen(flattening->path), room = sizeof flattening->path - length;
+    const char *dot = length ? "." : "";
+    char *end = flattening->path + length;
+    int used;
+    if (!key)
+        used = snprintf(end, room, "%s%lu", dot, (unsigned long)place);
+    else if (key->kind == SSDEI_OBJECT_INTEGER)
+        used = snprintf(end, room, "%s%s%llu", dot, key->bits > INT64_MAX ? "-" : "",
+                        (unsigned long long)(key->bits > INT64_MAX ? 0 - key->bits : key->bits));
+    else if (key->kind == SSDEI_OBJECT_STRING && key->count < room)
+        used = snprintf(end, room, "%s%.*s", dot, (int)key->count, (const char *)pickle->bytes + key->bits);
+    else {
+        ssdei_pickle_fail(pickle, key->kind == SSDEI_OBJECT_STRING ? "a name of more than 255 characters"
+                                                                   : "a key that is neither string nor whole number");
+        return;
+    }
+    if ((size_t)used >= room) ssdei_pickle_fail(pickle, "a name of more than 255 characters");
+}
+
+static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth) {
+    ssdei_pickle *pickle = flattening->pickle;
+    const ssdei_object *object = &pickle->objects[index];
+    size_t length = strlen(flattening->path);
+    uint32_t cell = object->first, i;
+    if (depth > SSDEI_MAX_NESTING)
+        ssdei_pickle_fail(pickle, "more than 32 levels of nesting, or objects in themselves");
+    if (flattening->visits++ > pickle->size) ssdei_pickle_fail(pickle, "objects are shared too often");
+    if (pickle->status != SSDE_OK) return;
+    switch (object->kind) {
+        case SSDEI_OBJECT_TUPLE:
+        case SSDEI_OBJECT_LIST:
+        case SSDEI_OBJECT_DICT: break;
+        case SSDEI_OBJECT_TENSOR: ssdei_flatten_tensor(flattening, &pickle->tensors[object->bits]); return;
+        case SSDEI_OBJECT_STRING: ssdei_flatten_string(flattening, object); return;
+        case SSDEI_OBJECT_NONE: return;
+        case SSDEI_OBJECT_GLOBAL:
+        case SSDEI_OBJECT_STORAGE:
+            ssdei_pickle_fail(pickle, "a function or a storage where a value is expected");
+            return;
+        default: ssdei_flatten_number(flattening, object); return;
+    }
+    for (i = 0; i < object->count && pickle->status == SSDE_OK; i++, cell = pickle->cells[cell].next) {
+        const ssdei_object *key = NULL;
+        if (object->kind == SSDEI_OBJECT_DICT) {
+            key = &pickle->objects[pickle->cells[cell].object];
+            cell = pickle->cells[cell].next;
+            i++;
+        }
+        ssdei_flatten_path(flattening, key, i);
+        ssdei_flatten(flattening, pickle->cells[cell].object, depth + 1);
+        flattening->path[length] = 0;
+    }
+}
+
+/* Fills the file's entries and metadata from what the pickle made. */
+static ssde_status ssdei_pth_fill(ssdei_pickle *pickle, uint32_t root) {
+    ssde_tensor_file *file = pickle->file;
+    ssdei_flattening flattening;
+    memset(&flattening, 0, sizeof flattening);
+    flattening.pickle = pickle;
+    ssdei_flatten(&flattening, root, 0);
+    ssdei_try(pickle->status);
+    file->entries = (ssdei_entry *)ssdei_allocate(file->context, flattening.tensors + 1, sizeof *file->entries);
+    file->metadata = (ssdei_metadata *)ssdei_allocate(file->context, flattening.strings + 1, sizeof *file->metadata);
+    file->strings = (char *)ssdei_allocate(file->context, flattening.bytes + 1, 1);
+    if (!file->entries || !file->metadata || !file->strings) return SSDE_ERROR_MEMORY;
+    file->count = flattening.tensors;
+    file->metadata_count = flattening.strings;
+    memset(&flattening, 0, sizeof flattening);
+    flattening.pickle = pickle;
+    flattening.keep = 1;
+    ssdei_flatten(&flattening, root, 0);
+    ssdei_try(pickle->status);
+    return ssdei_check_names(file);
+}
+
+/* The record ROOT/data.pkl, whose ROOT is any folder. */
+static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
+    static const char name[] = "/data.pkl";
+    size_t length = sizeof name - 1, i;
+    for (i = 0; i < file->record_count; i++) {
+        const ssdei_record *record = &file->records[i];
+        if (record->length > length && !memcmp(record->name + record->length - length, name, length))
+            return &file->records[i];
+    }
+    return NULL;
+}
+
+/* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
+static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root, size_t root_length) {
+    char name[300], order[6] = "";
+    ssdei_record *record;
+    if (root_length + 9 > sizeof name)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' has a root folder of more than 290 characters",
+                         file->path);
+    memcpy(name, root, root_length);
+    memcpy(name + root_length, "byteorder", 9);
+    record = ssdei_zip_record(file, name, root_length + 9);
+    if (!record) return SSDE_OK;
+    if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
+    file->big_endian = !strcmp(order, "big");
+    if (!file->big_endian && strcmp(order, "little")) return ssdei_zip_fail(file, record, "is neither little nor big");
+    return ssdei_record_check(file, record);
+}
+
+static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *program, unsigned char *bytes) {
+    ssdei_pickle pickle;
+    uint32_t root;
+    memset(&pickle, 0, sizeof pickle);
+    pickle.file = file;
+    pickle.root = program->name;
+    pickle.root_length = program->length - strlen("data.pkl");
+    pickle.bytes = bytes;
+    pickle.size = (size_t)program->size;
+    pickle.status = ssdei_pth_byte_order(file, pickle.root, pickle.root_length);
+    if (pickle.status == SSDE_OK) pickle.status = ssdei_record_check(file, program);
+    if (pickle.status == SSDE_OK) pickle.status = ssdei_read_at(file, program->begin, bytes, pickle.size);
+    root = ssdei_pickle_run(&pickle);
+    if (pickle.status == SSDE_OK) pickle.status = ssdei_pth_fill(&pickle, root);
+    ssdei_release(file->context, pickle.objects);
+    ssdei_release(file->context, pickle.cells);
+    ssdei_release(file->context, pickle.stack);
+    ssdei_release(file->context, pickle.memo);
+    ssdei_release(file->context, pickle.tensors);
+    return pickle.status;
+}
+
+static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
+    static const unsigned char old[14] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c,
+                                          0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
+    unsigned char start[sizeof old], *bytes;
+    ssdei_record *program;
+    ssde_status status;
+    if (file->size >= sizeof start) {
+        ssdei_try(ssdei_read_at(file, 0, start, sizeof start));
+        if (!memcmp(start, old, sizeof old))
+            return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
+                             "'%.90s' is in the format of PyTorch before 1.6: load it there and torch.save it again",
+                             file->path);
+    }
+    ssdei_try(ssdei_zip_load(file));
+    program = ssdei_pth_find(file);
+    if (!program || program->size > SSDEI_MAX_PICKLE)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no file of torch.save: %s", file->path,
+                         program ? "its data.pkl has more than 64 MB" : "it has no data.pkl");
+    bytes = (unsigned char *)ssdei_allocate(file->context, (size_t)program->size + 1, 1);
+    status = bytes ? ssdei_pth_interpret(file, program, bytes) : SSDE_ERROR_MEMORY;
+    ssdei_release(file->context, bytes);
+    return status;
+}
+
+ssde_status ssde_pth_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    return ssdei_tensor_file_open(context, file, path, "ssde_pth_open", ssdei_pth_load);
+}
+
 /* ---- safetensors: writing ----
    Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
    header is held in memory. */
@@ -6737,33 +7616,54 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
     return ssdei_model_save(net->context, net, net->weights, sde, !net->discrete, path);
 }
 
+/* Where a parameter's values are in a file. */
+typedef struct ssdei_source {
+    const ssde_file_tensor *tensor;
+    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
+                      */
+} ssdei_source;
+
 /* Reads the tensor of one parameter, checked, into `weights` in memory order. */
 static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_parameter *parameter,
-                                        const ssde_tensor_file *file, const char *prefix, float *scratch,
+                                        const ssde_tensor_file *file, const ssdei_source *source, float *scratch,
                                         float *weights) {
-    const ssde_parameter *info = &parameter->info;
-    const ssde_file_tensor *tensor;
-    char name[sizeof info->name + 16];
+    ssdei_parameter wanted = *parameter;
+    ssde_parameter *info = &wanted.info;
+    const ssde_file_tensor *tensor = source->tensor;
     int axis, same;
-    snprintf(name, sizeof name, "%s%s", prefix, info->name);
-    tensor = ssde_tensor_file_find(file, name);
-    if (!tensor) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, name);
+    if (source->turned_rank) {
+        wanted.layout = SSDEI_LAYOUT_LINEAR;
+        info->rank = source->turned_rank;
+        info->shape[0] = parameter->info.shape[1];
+        info->shape[1] = parameter->info.shape[0];
+        info->shape[2] = info->shape[3] = 1;
+    }
     same = tensor->rank == info->rank;
     for (axis = 0; same && axis < info->rank; axis++) same = tensor->shape[axis] == info->shape[axis];
     if (!same)
         return ssde_fail(context, SSDE_ERROR_SHAPE,
-                         "'%.60s': tensor '%s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]", file->path,
-                         name, tensor->rank, (unsigned long)tensor->shape[0], (unsigned long)tensor->shape[1],
-                         info->rank, (unsigned long)info->shape[0], (unsigned long)info->shape[1]);
-    if (tensor->dtype[0] != 'F' && tensor->dtype[0] != 'B')
-        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%s' has dtype %s, not a floating one",
-                         file->path, name, tensor->dtype);
+                         "'%.60s': tensor '%.70s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]",
+                         file->path, tensor->name, tensor->rank, (unsigned long)tensor->shape[0],
+                         (unsigned long)tensor->shape[1], info->rank, (unsigned long)info->shape[0],
+                         (unsigned long)info->shape[1]);
+    if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
+                         file->path, tensor->name, tensor->dtype);
     ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
     if (ssdei_first_nonfinite(scratch, info->count) < info->count)
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%s' has a value that is not finite",
-                         file->path, name);
-    ssdei_parameter_from_file(parameter, scratch, weights + parameter->offset);
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
+                         file->path, tensor->name);
+    ssdei_parameter_from_file(&wanted, scratch, weights + wanted.offset);
     return SSDE_OK;
+}
+
+/* The tensor of this name, or an error that names it. */
+static ssde_status ssdei_source_find(ssde_context *context, const ssde_tensor_file *file, const char *name,
+                                     ssdei_source *source) {
+    memset(source, 0, sizeof *source);
+    source->tensor = ssde_tensor_file_find(file, name);
+    return source->tensor ? SSDE_OK
+                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'", file->path, name);
 }
 
 /* Reads one set of values of a network's parameters. */
@@ -6772,22 +7672,51 @@ static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *
     float *scratch = ssdei_parameter_scratch(context, net);
     ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
     size_t i;
-    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        if (!only_trainable || net->parameters[i].info.trainable)
-            status = ssdei_parameter_load(context, &net->parameters[i], file, prefix, scratch, weights);
+    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        char name[sizeof parameter->info.name + 16];
+        ssdei_source source;
+        if (only_trainable && !parameter->info.trainable) continue;
+        snprintf(name, sizeof name, "%s%s", prefix, parameter->info.name);
+        status = ssdei_source_find(context, file, name, &source);
+        if (status == SSDE_OK) status = ssdei_parameter_load(context, parameter, file, &source, scratch, weights);
+    }
     ssdei_release(context, scratch);
     return status;
+}
+
+/* Reads a network's parameters from these sources, first aside, so that a file with an error changes nothing. */
+static ssde_status ssdei_sources_load(ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources) {
+    float *scratch = ssdei_parameter_scratch(net->context, net);
+    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
+    ssde_status status = scratch && weights ? SSDE_OK : SSDE_ERROR_MEMORY;
+    size_t i;
+    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
+        status = ssdei_parameter_load(net->context, &net->parameters[i], file, &sources[i], scratch, weights);
+    if (status == SSDE_OK) {
+        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
+        net->version++;
+    }
+    ssdei_release(net->context, scratch);
+    ssdei_release(net->context, weights);
+    return status;
+}
+
+/* parameter_count if there is none of this name. */
+static size_t ssdei_net_find_parameter(const ssde_net *net, const char *name) {
+    size_t i = 0;
+    while (i < net->parameter_count && strcmp(net->parameters[i].info.name, name)) i++;
+    return i;
 }
 
 /* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is
    a buffer that the reference's files carry. */
 static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file) {
-    size_t extra = file->count - net->parameter_count, i, j;
+    size_t extra = file->count - net->parameter_count, i;
     if (ssde_tensor_file_find(file, "sigmas")) extra--;
     for (i = 0; extra && i < file->count; i++) {
         const char *name = file->entries[i].info.name;
-        for (j = 0; j < net->parameter_count && strcmp(name, net->parameters[j].info.name); j++) continue;
-        if (j == net->parameter_count && strcmp(name, "sigmas"))
+        if (ssdei_net_find_parameter(net, name) == net->parameter_count && strcmp(name, "sigmas"))
             return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
                              file->path, name);
     }
@@ -6816,6 +7745,64 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
         net->version++;
     }
     ssdei_release(net->context, weights);
+    ssde_tensor_file_close(file);
+    return status;
+}
+
+/* Finds the parameters of a checkpoint of the reference: its model's state, "model.module.NAME", in the order in which
+   "ema.shadow_params.0", ... list those that are trained; frozen ones are the same in both. */
+static ssde_status ssdei_pth_sources(const ssde_net *net, const ssde_tensor_file *file, ssde_pth_weights weights,
+                                     ssdei_source *sources) {
+    static const char *const prefixes[] = {"model.module.", "model."}; /* the first from nn.DataParallel */
+    size_t averaged = 0, length, i;
+    char name[160];
+    const char *prefix;
+    snprintf(name, sizeof name, "%s%s", prefixes[0], net->parameters[0].info.name);
+    prefix = prefixes[!ssde_tensor_file_find(file, name)];
+    length = strlen(prefix);
+    for (i = 0; i < file->count; i++) {
+        const ssde_file_tensor *tensor = &file->entries[i].info;
+        size_t index;
+        if (strncmp(tensor->name, "model.", 6) || (length > 6 && !strcmp(tensor->name, "model.module.sigmas")) ||
+            !strcmp(tensor->name, "model.sigmas"))
+            continue; /* sigmas are a buffer */
+        index = strncmp(tensor->name, prefix, length) ? net->parameter_count
+                                                      : ssdei_net_find_parameter(net, tensor->name + length);
+        if (index == net->parameter_count)
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
+                             file->path, tensor->name);
+        sources[index].tensor = tensor;
+        if (weights == SSDE_PTH_MODEL || !net->parameters[index].info.trainable) continue;
+        snprintf(name, sizeof name, "ema.shadow_params.%lu", (unsigned long)averaged++);
+        ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
+    }
+    snprintf(name, sizeof name, "ema.shadow_params.%lu", (unsigned long)averaged);
+    if (weights == SSDE_PTH_EMA && ssde_tensor_file_find(file, name))
+        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%s', its model's state does not",
+                         file->path, name);
+    for (i = 0; i < net->parameter_count; i++)
+        if (!sources[i].tensor)
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%s%s'", file->path, prefix,
+                             net->parameters[i].info.name);
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights) {
+    ssde_tensor_file *file;
+    ssdei_source *sources;
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished || !net->parameter_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_net_load_pth: net is not finished or has no parameters");
+    if (weights != SSDE_PTH_EMA && weights != SSDE_PTH_MODEL)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_pth: weights is %d, no value of its enum",
+                         (int)weights);
+    ssdei_try(ssde_pth_open(net->context, &file, path));
+    sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count, sizeof *sources);
+    status = sources ? ssdei_pth_sources(net, file, weights, sources) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssdei_sources_load(net, file, sources);
+    ssdei_release(net->context, sources);
     ssde_tensor_file_close(file);
     return status;
 }
