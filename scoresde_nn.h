@@ -6318,8 +6318,8 @@ static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *
 }
 
 static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
-    uint64_t begin, size, count;
-    size_t at = 0, used, i;
+    uint64_t begin = 0, size = 0, count = 0;
+    size_t at = 0, used = 0, i;
     ssdei_try(ssdei_zip_find(file, &begin, &size, &count));
     file->directory = (unsigned char *)ssdei_allocate(file->context, (size_t)size + 1, 1);
     file->records = (ssdei_record *)ssdei_allocate(file->context, (size_t)count + 1, sizeof *file->records);
@@ -6927,9 +6927,9 @@ static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int dept
     const ssdei_object *object = &pickle->objects[index];
     size_t length = strlen(flattening->path);
     uint32_t cell = object->first, i;
-    if (depth > SSDEI_MAX_NESTING)
-        ssdei_pickle_fail(pickle, "more than 32 levels of nesting, or objects in themselves");
-    if (flattening->visits++ > pickle->size) ssdei_pickle_fail(pickle, "objects are shared too often");
+    if (depth > SSDEI_MAX_NESTING) ssdei_pickle_fail(pickle, "more than 32 levels of nesting");
+    if (flattening->visits++ > pickle->size)
+        ssdei_pickle_fail(pickle, "objects are shared too often, or contain themselves");
     if (pickle->status != SSDE_OK) return;
     switch (object->kind) {
         case SSDEI_OBJECT_TUPLE:
@@ -6993,7 +6993,7 @@ static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
 
 /* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
 static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root, size_t root_length) {
-    char name[300], order[6] = "";
+    char name[300], order[8] = "";
     ssdei_record *record;
     if (root_length + 9 > sizeof name)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' has a root folder of more than 290 characters",
@@ -7762,12 +7762,11 @@ static ssde_status ssdei_pth_sources(const ssde_net *net, const ssde_tensor_file
     length = strlen(prefix);
     for (i = 0; i < file->count; i++) {
         const ssde_file_tensor *tensor = &file->entries[i].info;
+        int inside = !strncmp(tensor->name, prefix, length);
         size_t index;
-        if (strncmp(tensor->name, "model.", 6) || (length > 6 && !strcmp(tensor->name, "model.module.sigmas")) ||
-            !strcmp(tensor->name, "model.sigmas"))
+        if (strncmp(tensor->name, "model.", 6) || (inside && !strcmp(tensor->name + length, "sigmas")))
             continue; /* sigmas are a buffer */
-        index = strncmp(tensor->name, prefix, length) ? net->parameter_count
-                                                      : ssdei_net_find_parameter(net, tensor->name + length);
+        index = inside ? ssdei_net_find_parameter(net, tensor->name + length) : net->parameter_count;
         if (index == net->parameter_count)
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
                              file->path, tensor->name);

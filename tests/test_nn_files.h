@@ -761,6 +761,573 @@ static void test_nn_files_hostile(void) {
     remove(FILES_PATH);
 }
 
+/* ---- PyTorch's files ---- */
+
+#define FILES_PTH "scoresde_test.pth"
+
+/* Bytes that are put one behind the other. */
+typedef struct files_buffer {
+    unsigned char bytes[1 << 17];
+    size_t size;
+} files_buffer;
+
+static void files_put(files_buffer *buffer, const void *bytes, size_t size) {
+    CHECK(buffer->size + size <= sizeof buffer->bytes);
+    if (buffer->size + size > sizeof buffer->bytes) return;
+    memcpy(buffer->bytes + buffer->size, bytes, size);
+    buffer->size += size;
+}
+
+static void files_put_number(files_buffer *buffer, uint64_t number, int size) {
+    int i;
+    for (i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)(i < 8 ? number >> 8 * i : 0);
+        files_put(buffer, &byte, 1);
+    }
+}
+
+static void files_put_text(files_buffer *buffer, const char *text) { files_put(buffer, text, strlen(text)); }
+
+/* A zip archive of stored records, and its directory. */
+typedef struct files_archive {
+    files_buffer records, directory;
+    unsigned count;
+} files_archive;
+
+static uint32_t files_crc(const unsigned char *bytes, size_t size) {
+    uint32_t crc = 0xffffffffu;
+    size_t i;
+    for (i = 0; i < 8 * size; i++) crc = crc >> 1 ^ (((crc ^ (unsigned)bytes[i / 8] >> i % 8) & 1) ? 0xedb88320u : 0u);
+    return ~crc;
+}
+
+static void files_archive_add(files_archive *archive, const char *name, const void *bytes, size_t size) {
+    int part;
+    size_t offset = archive->records.size;
+    for (part = 0; part < 2; part++) {
+        files_buffer *to = part ? &archive->directory : &archive->records;
+        files_put_text(to, part ? "PK\1\2" : "PK\3\4");
+        if (part) files_put_number(to, 20, 2);
+        files_put_number(to, 20, 2);
+        files_put_number(to, 0, 8); /* flags, method, time, date */
+        files_put_number(to, files_crc((const unsigned char *)bytes, size), 4);
+        files_put_number(to, size, 4);
+        files_put_number(to, size, 4);
+        files_put_number(to, strlen(name), 2);
+        files_put_number(to, 0, part ? 12 : 2);
+        if (part) files_put_number(to, offset, 4);
+        files_put_text(to, name);
+    }
+    files_put(&archive->records, bytes, size);
+    archive->count++;
+}
+
+static void files_archive_write(files_archive *archive, const char *path) {
+    size_t begin = archive->records.size;
+    files_put(&archive->records, archive->directory.bytes, archive->directory.size);
+    files_put_text(&archive->records, "PK\5\6");
+    files_put_number(&archive->records, 0, 4);
+    files_put_number(&archive->records, archive->count, 2);
+    files_put_number(&archive->records, archive->count, 2);
+    files_put_number(&archive->records, archive->directory.size, 4);
+    files_put_number(&archive->records, begin, 4);
+    files_put_number(&archive->records, 0, 2);
+    files_write(path, archive->records.bytes, archive->records.size);
+}
+
+/* An archive of one pickle and one storage of eight floats 0 ... 7, "x/data/0". */
+static void files_write_pickle(const char *path, const void *pickle, size_t size, const char *order) {
+    static files_archive archive;
+    unsigned char floats[32];
+    int i, b;
+    for (i = 0; i < 8; i++) {
+        float value = (float)i;
+        uint32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        for (b = 0; b < 4; b++) floats[4 * i + b] = (unsigned char)(bits >> 8 * (!strcmp(order, "big") ? 3 - b : b));
+    }
+    memset(&archive, 0, sizeof archive);
+    files_archive_add(&archive, "x/data.pkl", pickle, size);
+    files_archive_add(&archive, "x/byteorder", order, strlen(order));
+    files_archive_add(&archive, "x/data/0", floats, sizeof floats);
+    files_archive_write(&archive, path);
+}
+
+static void files_put_string(files_buffer *pickle, const char *string) {
+    files_put_text(pickle, "X");
+    files_put_number(pickle, strlen(string), 4);
+    files_put_text(pickle, string);
+}
+
+/* A contiguous tensor in a storage of its own, named by its number. */
+static void files_put_tensor(files_buffer *pickle, int storage, const ssde_parameter *info) {
+    size_t stride = info->count;
+    char key[16];
+    int axis;
+    snprintf(key, sizeof key, "%d", storage);
+    files_put_text(pickle, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    files_put_string(pickle, "storage");
+    files_put_text(pickle, "ctorch\nFloatStorage\n");
+    files_put_string(pickle, key);
+    files_put_string(pickle, "cpu");
+    files_put_text(pickle, "J");
+    files_put_number(pickle, info->count, 4);
+    files_put_text(pickle, "tQJ");
+    files_put_number(pickle, 0, 4);
+    files_put_text(pickle, "(");
+    for (axis = 0; axis < info->rank; axis++) {
+        files_put_text(pickle, "J");
+        files_put_number(pickle, info->shape[axis], 4);
+    }
+    files_put_text(pickle, "t(");
+    for (axis = 0; axis < info->rank; axis++) {
+        files_put_text(pickle, "J");
+        stride /= info->shape[axis];
+        files_put_number(pickle, stride, 4);
+    }
+    files_put_text(pickle,
+                   "t\x89"
+                   "ccollections\nOrderedDict\n)RtR");
+}
+
+/* How a checkpoint differs from the one that the reference would write. */
+typedef enum files_flaw {
+    FILES_NO_FLAW,
+    FILES_NO_DATA_PARALLEL, /* no "module." in its names, which is fine */
+    FILES_MISSING,          /* the parameter numbered `at` */
+    FILES_SHAPE,            /* of the parameter numbered `at`: one value more */
+    FILES_EXTRA,
+    FILES_EXTRA_SHADOW,
+    FILES_MISSING_SHADOW, /* the last one */
+    FILES_NOT_FINITE
+} files_flaw;
+
+/* A checkpoint as the reference would save it: the model has net's parameters, the average those plus 1. */
+static void files_write_checkpoint(const char *path, const ssde_net *net, files_flaw flaw, size_t at) {
+    static files_archive archive;
+    static files_buffer pickle;
+    static float values[4096];
+    size_t i, j, k, trained = 0;
+    int storages = 0, part;
+    memset(&archive, 0, sizeof archive);
+    pickle.size = 0;
+    files_put(&pickle, "\x80\x02}(", 4);
+    for (part = 0; part < 2; part++) {
+        files_put_string(&pickle, part ? "ema" : "model");
+        files_put_text(&pickle, part ? "}(" : "ccollections\nOrderedDict\n)R(");
+        if (part) {
+            files_put_string(&pickle, "shadow_params");
+            files_put_text(&pickle, "](");
+        }
+        for (i = 0; i < net->parameter_count + 1; i++) {
+            int extra = i == net->parameter_count;
+            ssde_parameter info = net->parameters[extra ? 0 : i].info;
+            char name[160];
+            unsigned char bytes[4 * 4096];
+            if (extra && flaw != (part ? FILES_EXTRA_SHADOW : FILES_EXTRA)) continue;
+            if (!extra && part && !info.trainable) continue;
+            if (part && flaw == FILES_MISSING_SHADOW && i == net->parameter_count - 1) continue;
+            if (!part && flaw == FILES_MISSING && i == at) continue;
+            trained += (size_t)(part != 0);
+            if (!extra) CHECK_OK(ssde_net_get(net, i, values));
+            for (j = 0; j < info.count && part; j++) values[j] += 1.0f;
+            if (flaw == FILES_SHAPE && i == at) {
+                values[info.count++] = 0.0f;
+                info.shape[0] = info.count;
+                info.rank = 1;
+            }
+            if (flaw == FILES_NOT_FINITE && i == at) values[info.count - 1] = HUGE_VALF;
+            snprintf(name, sizeof name, "%s%s", flaw == FILES_NO_DATA_PARALLEL ? "" : "module.",
+                     extra ? "extra" : info.name);
+            if (!part) files_put_string(&pickle, name);
+            files_put_tensor(&pickle, storages, &info);
+            for (j = 0; j < info.count; j++) {
+                uint32_t bits;
+                memcpy(&bits, &values[j], sizeof bits);
+                for (k = 0; k < 4; k++) bytes[4 * j + k] = (unsigned char)(bits >> 8 * k);
+            }
+            snprintf(name, sizeof name, "checkpoint_7/data/%d", storages++);
+            files_archive_add(&archive, name, bytes, 4 * info.count);
+        }
+        files_put_text(&pickle, part ? "eu" : "u");
+    }
+    CHECK(trained > 0);
+    files_put_string(&pickle, "step");
+    files_put_text(&pickle, "K\x07u.");
+    files_archive_add(&archive, "checkpoint_7/data.pkl", pickle.bytes, pickle.size);
+    files_archive_write(&archive, path);
+}
+
+/* tests/golden/torch_save.pth was written by PyTorch 1.13: every kind of storage, views of one storage, strides. */
+static void test_nn_files_pth_values(void) {
+    static const struct {
+        const char *name, *dtype;
+        int rank;
+        size_t shape[2];
+        double values[6];
+    } wanted[] = {{"transposed", "F32", 2, {3, 2}, {0, 3, 1, 4, 2, 5}},
+                  {"part", "F32", 2, {1, 2}, {4, 5, 0, 0, 0, 0}},
+                  {"stepped", "F32", 2, {2, 2}, {0, 2, 3, 5, 0, 0}},
+                  {"half", "F16", 2, {2, 3}, {-2.5, -1.5, -0.5, 0.5, 1.5, 2.5}},
+                  {"bfloat", "BF16", 2, {2, 3}, {-2.5, -1.5, -0.5, 0.5, 1.5, 2.5}},
+                  {"double", "F64", 2, {2, 3}, {0, 1.0 / 3.0, 2.0 / 3.0, 1, 4.0 / 3.0, 5.0 / 3.0}},
+                  {"scalar", "I64", 0, {0, 0}, {3, 0, 0, 0, 0, 0}},
+                  {"list.0", "F32", 1, {3, 0}, {0, 1, 2, 0, 0, 0}},
+                  {"list.1.0", "F32", 1, {3, 0}, {3, 4, 5, 0, 0, 0}},
+                  {"list.1.1", "BOOL", 0, {0, 0}, {1, 0, 0, 0, 0, 0}},
+                  {"list.1.3", "I64", 0, {0, 0}, {1099511627776.0, 0, 0, 0, 0, 0}},
+                  {"list.1.4", "I64", 0, {0, 0}, {-5, 0, 0, 0, 0, 0}},
+                  {"list.1.6", "F64", 0, {0, 0}, {2.5, 0, 0, 0, 0, 0}},
+                  {"parameter", "F32", 2, {2, 3}, {0, 1, 2, 3, 4, 5}},
+                  {"int", "I32", 2, {2, 3}, {0, -1, -2, -3, -4, -5}},
+                  {"bool", "BOOL", 2, {2, 3}, {0, 0, 0, 0, 1, 1}},
+                  {"byte", "U8", 2, {2, 3}, {200, 201, 202, 203, 204, 205}},
+                  {"short", "I16", 2, {2, 3}, {0, -1000, -2000, -3000, -4000, -5000}},
+                  {"char", "I8", 2, {2, 3}, {0, -1, -2, -3, -4, -5}},
+                  {"empty", "F32", 2, {0, 3}, {0, 0, 0, 0, 0, 0}},
+                  {"7", "F32", 2, {2, 3}, {0, 1, 2, 0, 1, 2}},
+                  {"state.w", "F32", 2, {2, 3}, {0, 1, 2, 3, 4, 5}}};
+    const size_t count = sizeof wanted / sizeof *wanted;
+    ssde_context context;
+    ssde_tensor_file *file;
+    double values[6];
+    size_t i, j;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_pth_open(&context, &file, "tests/golden/torch_save.pth"));
+    if (!file) return;
+    CHECK(ssde_tensor_file_count(file) == count);
+    CHECK(ssde_tensor_file_metadata(file, "list.1.5") && !strcmp(ssde_tensor_file_metadata(file, "list.1.5"), "text"));
+    CHECK(!ssde_tensor_file_metadata(file, "list.1.2") && !ssde_tensor_file_find(file, "list.1.2")); /* None */
+    for (i = 0; i < count; i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_find(file, wanted[i].name);
+        CHECK(tensor && tensor == ssde_tensor_file_get(file, i) && !strcmp(tensor->dtype, wanted[i].dtype));
+        CHECK(tensor && tensor->rank == wanted[i].rank && tensor->count <= 6);
+        if (!tensor || tensor->count > 6) continue;
+        for (j = 0; j < (size_t)tensor->rank; j++) CHECK(tensor->shape[j] == wanted[i].shape[j]);
+        CHECK_OK(ssde_tensor_file_read_double(file, tensor, values));
+        for (j = 0; j < tensor->count; j++) CHECK_NEAR(values[j], wanted[i].values[j], 0.0);
+    }
+    ssde_tensor_file_close(file);
+}
+
+/* The reference's own checkpoint: network output with the averaged parameters, and the model's parameters. */
+static void test_nn_files_pth_golden(void) {
+    enum { ROWS = 2, DIM = 192, PIXELS = 64 };
+    static double planar[ROWS * DIM], raw[16384];
+    static float x[ROWS * DIM], wanted[ROWS * DIM], out[ROWS * DIM], values[16384];
+    ssde_context context;
+    ssde_net *net;
+    ssde_run_desc desc;
+    ssde_run *run;
+    ssde_tensor_file *file;
+    float labels[ROWS];
+    double label[ROWS];
+    size_t i, j, k;
+    memset(&context, 0, sizeof context);
+    memset(&desc, 0, sizeof desc);
+    CHECK_OK(ssde_net_load(&context, &net, NULL, "tests/golden/ddpmpp_vp.weights.safetensors"));
+    if (!net) return;
+    CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_EMA));
+    for (k = 0; k < 2; k++) {
+        golden_load("tests/golden/ddpmpp_vp.checkpoint_io.safetensors", k ? "out_ema" : "x", planar, ROWS * DIM);
+        for (i = 0; i < ROWS; i++)
+            for (j = 0; j < DIM; j++)
+                (k ? wanted : x)[i * DIM + j % PIXELS * 3 + j / PIXELS] = (float)planar[i * DIM + j];
+    }
+    golden_load("tests/golden/ddpmpp_vp.checkpoint_io.safetensors", "labels", label, ROWS);
+    for (i = 0; i < ROWS; i++) labels[i] = (float)label[i];
+    desc.max_rows = ROWS;
+    desc.convolution = SSDE_CONVOLUTION_DIRECT;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    CHECK_OK(ssde_run_forward(run, x, labels, NULL, ROWS, 0, 0, NULL, out));
+    CHECK_ARRAY(out, wanted, ROWS * DIM, 2e-5);
+    CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_MODEL));
+    CHECK_OK(ssde_run_forward(run, x, labels, NULL, ROWS, 0, 0, NULL, out));
+    CHECK(check_distance(out, wanted, ROWS * DIM) > 1e-3); /* another network */
+    CHECK_OK(ssde_pth_open(&context, &file, "tests/golden/ddpmpp_vp.checkpoint.pth"));
+    for (i = 0; i < ssde_net_parameter_count(net); i++) {
+        const ssde_parameter *info = ssde_net_parameter(net, i);
+        const ssde_file_tensor *tensor;
+        char name[160];
+        snprintf(name, sizeof name, "model.module.%s", info->name);
+        tensor = ssde_tensor_file_find(file, name);
+        CHECK(tensor && tensor->count == info->count && info->count <= 16384);
+        if (!tensor || tensor->count != info->count) continue;
+        CHECK_OK(ssde_net_get(net, i, values));
+        CHECK_OK(ssde_tensor_file_read_double(file, tensor, raw));
+        for (j = 0; j < info->count; j++) CHECK_NEAR(values[j], raw[j], 0.0);
+    }
+    ssde_tensor_file_close(file);
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
+/* A network with frozen frequencies, whose average therefore skips a parameter. */
+static ssde_net *files_fourier_mlp(ssde_context *context) {
+    ssde_mlp_desc desc = ssde_mlp(2);
+    ssde_net *net = NULL;
+    desc.hidden = 4;
+    desc.layers = 1;
+    desc.embedding_type = SSDE_EMBEDDING_FOURIER;
+    desc.seed = 11;
+    desc.context = context;
+    ssde_mlp_create(&net, &desc);
+    return net;
+}
+
+static void test_nn_files_pth_networks(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_net *from = files_fourier_mlp(NULL), *net = files_fourier_mlp(&context);
+    static float before[4096], a[4096], b[4096];
+    static const struct {
+        files_flaw flaw;
+        size_t at;
+        ssde_pth_weights weights;
+        ssde_status status;
+        const char *words;
+    } bad[] = {{FILES_MISSING, 2, SSDE_PTH_MODEL, SSDE_ERROR_FORMAT, "has no tensor 'model.module."},
+               {FILES_MISSING, 0, SSDE_PTH_MODEL, SSDE_ERROR_FORMAT, "that the network lacks"},
+               {FILES_SHAPE, 2, SSDE_PTH_MODEL, SSDE_ERROR_SHAPE, "has rank 1"},
+               {FILES_SHAPE, 2, SSDE_PTH_EMA, SSDE_ERROR_SHAPE, "'ema.shadow_params.1' has rank 1"},
+               {FILES_EXTRA, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "'model.module.extra' that the network lacks"},
+               {FILES_EXTRA_SHADOW, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "has a tensor 'ema.shadow_params."},
+               {FILES_MISSING_SHADOW, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "has no tensor 'ema.shadow_params."},
+               {FILES_NOT_FINITE, 2, SSDE_PTH_EMA, SSDE_ERROR_NUMERIC, "not finite"}};
+    size_t i, j;
+    uint64_t version;
+    CHECK(from && net);
+    if (!from || !net) return;
+    CHECK(from->parameter_count == net->parameter_count && !from->parameters[0].info.trainable);
+    for (i = 0; i < from->weight_count; i++) from->weights[i] = (float)i * 0.25f;
+    for (i = 0; i < 4; i++) { /* the average's parameters are the model's plus 1, but for the frozen ones */
+        ssde_pth_weights weights = i % 2 ? SSDE_PTH_MODEL : SSDE_PTH_EMA;
+        files_write_checkpoint(FILES_PTH, from, i < 2 ? FILES_NO_FLAW : FILES_NO_DATA_PARALLEL, 0);
+        version = net->version;
+        CHECK_OK(ssde_net_load_pth(net, FILES_PTH, weights));
+        CHECK(net->version > version);
+        for (j = 0; j < net->parameter_count; j++) {
+            const ssde_parameter *info = &net->parameters[j].info;
+            size_t k;
+            CHECK_OK(ssde_net_get(net, j, a));
+            CHECK_OK(ssde_net_get(from, j, b));
+            for (k = 0; k < info->count; k++)
+                CHECK_NEAR(a[k], b[k] + (weights == SSDE_PTH_EMA && info->trainable ? 1.0f : 0.0f), 0.0);
+        }
+    }
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    version = net->version;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        files_write_checkpoint(FILES_PTH, from, bad[i].flaw, bad[i].at);
+        CHECK_FAILS(&context, ssde_net_load_pth(net, FILES_PTH, bad[i].weights), bad[i].status, bad[i].words);
+    }
+    CHECK_FAILS(&context, ssde_net_load_pth(net, FILES_PTH, (ssde_pth_weights)7), SSDE_ERROR_ARGUMENT, "weights is 7");
+    CHECK_FAILS(&context, ssde_net_load_pth(net, NULL, SSDE_PTH_EMA), SSDE_ERROR_ARGUMENT, "path is NULL");
+    CHECK_FAILS(&context, ssde_net_load_pth(net, "nowhere.pth", SSDE_PTH_EMA), SSDE_ERROR_FILE, "nowhere.pth");
+    CHECK_STATUS(ssde_net_load_pth(NULL, FILES_PTH, SSDE_PTH_EMA), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_net_load_pth(net, "tests/golden/torch_save.pth", SSDE_PTH_EMA), SSDE_ERROR_FORMAT,
+                "has no tensor 'model.");
+    CHECK_SAME(before, net->weights, net->weight_count * sizeof *before);
+    CHECK(net->version == version);
+    ssde_net_destroy(from);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+    remove(FILES_PTH);
+}
+
+#define FILES_TENSOR_2(global, storage, numel, rest)                                                            \
+    "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagec" global "\nX\1\0\0\0" storage "X\3\0\0\0cpuK" numel \
+    "tQ" rest                                                                                                   \
+    "\x89"                                                                                                      \
+    "ccollections\nOrderedDict\n)RtR"
+#define FILES_TENSOR(rest) FILES_TENSOR_2("torch\nFloatStorage", "0", "\10", rest)
+
+/* Pickles that are written by hand: what the interpreter reads, and what it refuses by name. */
+static void test_nn_files_pth_pickles(void) {
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *words; /* NULL: it is fine, and tensor "a" begins with the numbers 1, 3 */
+    } pickles[] = {
+#define FILES_PICKLE(text, words) {text, sizeof text - 1, words}
+#define FILES_A(value) "\x80\2}X\1\0\0\0a" value "s."
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\1K\2K\2\x86K\2K\1\x86")), NULL),
+        FILES_PICKLE(FILES_A("ctorch._utils\n_rebuild_parameter\n" FILES_TENSOR("K\1K\2\x85K\2\x85") "\x88}\x87R"),
+                     NULL),
+        FILES_PICKLE(
+            "\x80\4\x95\0\0\0\0\0\0\0\0}\x94(\x8c\1a\x94\x8c\14torch._utils\x94\x8c\22_rebuild_tensor_v2\x94\x93"
+            "\x94((\x8c\7storage\x8c\5torch\x8c\14FloatStorage\x93\x8c\1"
+            "0\x8c\3cpuK\10t\x94QK\1K\4\x85K\2\x85\x89}t"
+            "\x94R\x94u.",
+            NULL),
+        FILES_PICKLE("", "it ends too early"), FILES_PICKLE("\x80\1}.", "protocol 2 to 5"),
+        FILES_PICKLE("\x80\2", "it ends too early"), FILES_PICKLE("\x80\2.", "an object is missing"),
+        FILES_PICKLE("\x80\2NN.", "more than one object"), FILES_PICKLE("\x80\2(.", "an object is missing"),
+        FILES_PICKLE("\x80\2(N.", "more than one object"), FILES_PICKLE("\x80\2t.", "a mark is missing"),
+        FILES_PICKLE("\x80\2}(Nu.", "has no value"), FILES_PICKLE("\x80\2}Na.", "an object of another kind"),
+        FILES_PICKLE("\x80\2](NNu.", "an object of another kind"),
+        FILES_PICKLE("\x80\2cos\nsystem\nX\4\0\0\0true\x85R.", "it asks for 'os.system'"),
+        FILES_PICKLE("\x80\4\x8c\2os\x8c\6system\x93\x8c\4true\x85R.", "it asks for 'os.system'"),
+        FILES_PICKLE("\x80\2cbuiltins\neval\n.", "it asks for 'builtins.eval'"),
+        FILES_PICKLE("\x80\2ccollections.OrderedDict\n\n.", "it asks for"),
+        FILES_PICKLE("\x80\2ccollections\nOrderedDict\nN\x85R.", "other arguments"),
+        FILES_PICKLE("\x80\2ccollections\nOrderedDict\n.", "a function or a storage"),
+        FILES_PICKLE("\x80\2ccollections", "it ends too early"),
+        FILES_PICKLE("\x80\2N)R.", "calls what is no function"), FILES_PICKLE("\x80\2NN\x93.", "is no string"),
+        FILES_PICKLE("\x80\2]}b.", "what is no dictionary"), FILES_PICKLE("\x80\2i.", "an instruction 0x69"),
+        FILES_PICKLE("\x80\2\x81.", "an instruction 0x81"), FILES_PICKLE("\x80\2h\5.", "never remembered"),
+        FILES_PICKLE("\x80\2Nr\xff\xff\xff\xff.", "are remembered"),
+        FILES_PICKLE("\x80\2X\xff\xff\xff\xff"
+                     "abc.",
+                     "beyond its end"),
+        FILES_PICKLE("\x80\2X\2\0\0\0a\0.", "zero character"),
+        FILES_PICKLE("\x80\2\x8a\11"
+                     "123456789.",
+                     "more than 64 bits"),
+        FILES_PICKLE("\x80\2}NNs.", "neither string nor whole number"),
+        FILES_PICKLE("\x80\2]q\0h\0a.", "contain themselves"),
+        FILES_PICKLE("\x80\2}q\0X\1\0\0\0ah\0s.", "contain themselves"),
+        FILES_PICKLE(
+            FILES_A("N\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85"
+                    "\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85"),
+            "levels of nesting"),
+        /* each of these has the one before twice */
+        FILES_PICKLE(
+            "\x80\2](N\x85q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86"
+            "q\1h\1h\1\x86q\1h\1h\1\x86q\1h\1h\1\x86q\1e.",
+            "shared too often"),
+        FILES_PICKLE(FILES_A("K\1Q"), "no storage of a tensor"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR_2("torch\nFloatStorage", "1", "\10", "K\0)) ")), "does not have"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR_2("torch\nFloatStorage", "0", "\7", "K\0))")), "of another size"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR_2("torch\nDoubleStorage", "0", "\10", "K\0))")), "of another size"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR_2("torch\nComplexFloatStorage", "0", "\10", "K\0))")), "'torch.ComplexFloat"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\1K\4\x85K\2\x85")), NULL),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\1K\5\x85K\2\x85")), "beyond its storage"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\10))")), "beyond its storage"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\0K\2\x85)")), "size and stride"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\0J\xff\xff\xff\xff\x85K\1\x85")), "size and stride"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\0(KKKKKKKKK\1t(K\1t")), "size and stride"),
+        FILES_PICKLE(
+            FILES_A(FILES_TENSOR("K\0\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f"
+                                 "\x86K\0K\0\x86")),
+            "beyond its storage"),
+        FILES_PICKLE(
+            FILES_A(FILES_TENSOR("\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7fK\2\x85\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f"
+                                 "\x85")),
+            "beyond its storage"),
+        FILES_PICKLE("\x80\2}(X\1\0\0\0aK\1X\1\0\0\0aK\2u.", "tensor 'a' twice")};
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_tensor_file *file;
+    size_t i;
+    int big;
+    for (i = 0; i < sizeof pickles / sizeof *pickles; i++) {
+        for (big = 0; big < 2; big++) {
+            files_write_pickle(FILES_PTH, pickles[i].bytes, pickles[i].size, big ? "big" : "little");
+            if (pickles[i].words) {
+                CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, pickles[i].words);
+                CHECK(!file);
+            } else {
+                float values[4] = {0, 0, 0, 0};
+                CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+                if (!file) check_report(__FILE__, __LINE__, "pickle %d: %s", (int)i, context.error);
+                CHECK_OK(ssde_tensor_file_read(file, ssde_tensor_file_find(file, "a"), values));
+                CHECK(values[0] <= 1.0f && values[0] >= 1.0f);
+                ssde_tensor_file_close(file);
+            }
+            CHECK(memory.live == 0);
+        }
+    }
+    files_write_pickle(FILES_PTH, "\x80\2}.", 4, "middle");
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "neither little nor big");
+    remove(FILES_PTH);
+}
+
+static void files_open_and_read(ssde_context *context, int *opened, int *read) {
+    ssde_tensor_file *file;
+    double values[64];
+    size_t i;
+    *opened = ssde_pth_open(context, &file, FILES_PTH) == SSDE_OK;
+    *read = *opened;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->count > 64 || ssde_tensor_file_read_double(file, tensor, values) != SSDE_OK) *read = 0;
+    }
+    ssde_tensor_file_close(file);
+}
+
+/* PyTorch's own file cut short anywhere, and with any bit turned. */
+static void test_nn_files_pth_hostile(void) {
+    static unsigned char bytes[8192];
+    static const unsigned char old[16] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                          0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+    static files_archive archive;
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    size_t size = files_read("tests/golden/torch_save.pth", bytes, sizeof bytes), i, storage = 0, end, at;
+    ssde_tensor_file *file;
+    int opened, read;
+    for (i = 0; i < size; i += check_quick ? 37 : 1) {
+        files_write(FILES_PTH, bytes, i);
+        files_open_and_read(&context, &opened, &read);
+        CHECK(!opened && memory.live == 0);
+    }
+    for (i = 0; i < 8 * size; i += check_quick ? 371 : 5) {
+        bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
+        files_write(FILES_PTH, bytes, size);
+        files_open_and_read(&context, &opened, &read);
+        CHECK(memory.live == 0);
+        bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
+    }
+    /* a storage's first byte: found when it is read */
+    for (i = 0; i + 60 < size && !storage; i++)
+        if (!memcmp(bytes + i, "torch_save/data/0", 17) && bytes[i - 28] == 3) /* behind "PK\3\4" */
+            storage = i + 17 + ((size_t)bytes[i - 2] | (size_t)bytes[i - 1] << 8);
+    CHECK(storage > 0);
+    bytes[storage + 1] ^= 1;
+    files_write(FILES_PTH, bytes, size);
+    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    {
+        float values[6];
+        CHECK_FAILS(&context, ssde_tensor_file_read(file, ssde_tensor_file_find(file, "part"), values),
+                    SSDE_ERROR_FORMAT, "'torch_save/data/0' is damaged: its CRC is");
+        CHECK_OK(ssde_tensor_file_read(file, ssde_tensor_file_find(file, "half"), values));
+    }
+    ssde_tensor_file_close(file);
+    bytes[storage + 1] ^= 1;
+    /* the directory: method, flags, sizes and offset of its first record */
+    for (end = size; bytes[end - 4] != 'P' || bytes[end - 3] != 'K' || bytes[end - 2] != 1 || bytes[end - 1] != 2;)
+        end--;
+    at = end - 4;
+    bytes[at + 10] = 8;
+    files_write(FILES_PTH, bytes, size);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is compressed");
+    bytes[at + 10] = 0;
+    bytes[at + 8] |= 1;
+    files_write(FILES_PTH, bytes, size);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is encrypted");
+    bytes[at + 8] = (unsigned char)(bytes[at + 8] & ~1u);
+    bytes[at + 42] ^= 1;
+    files_write(FILES_PTH, bytes, size);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "not where the directory says");
+    files_write(FILES_PTH, old, sizeof old);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_UNSUPPORTED, "PyTorch before 1.6");
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, "tests/golden/solvers.safetensors"), SSDE_ERROR_FORMAT,
+                "is no zip archive");
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, "tests"), SSDE_ERROR_FILE, "'tests'");
+    CHECK_FAILS(&context, ssde_pth_open(&context, NULL, FILES_PTH), SSDE_ERROR_ARGUMENT, "ssde_pth_open: file is NULL");
+    memset(&archive, 0, sizeof archive);
+    files_archive_add(&archive, "x/other", "1", 1);
+    files_archive_write(&archive, FILES_PTH);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "it has no data.pkl");
+    memset(&archive, 0, sizeof archive);
+    for (i = 0; i < 2; i++) files_archive_add(&archive, "x/data.pkl", "\x80\2}.", 4);
+    files_archive_write(&archive, FILES_PTH);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "'x/data.pkl' comes twice");
+    CHECK(memory.live == 0);
+    remove(FILES_PTH);
+}
+
 /* ---- training ---- */
 
 static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
@@ -1407,6 +1974,8 @@ static ssde_status files_everything(ssde_context *context) {
     if (status == SSDE_OK) status = ssde_net_load(context, &loaded, &read, FILES_PATH);
     CHECK((status == SSDE_OK) == (loaded != NULL));
     if (status == SSDE_OK) status = ssde_net_load_weights(net, FILES_PATH);
+    if (status == SSDE_OK) files_write_checkpoint(FILES_PTH, net, FILES_NO_FLAW, 0);
+    if (status == SSDE_OK) status = ssde_net_load_pth(net, FILES_PTH, SSDE_PTH_EMA);
     if (status == SSDE_OK) status = ssde_trainer_create(&trainer, net, &sde, &desc);
     if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, NULL);
     if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL);
@@ -1436,6 +2005,7 @@ static void test_nn_files_memory(void) {
     }
     remove(FILES_PATH);
     remove(FILES_PATH ".tmp");
+    remove(FILES_PTH);
 }
 
 /* ---- the order of the data ---- */
@@ -1488,6 +2058,11 @@ static void test_nn_train_shuffle(void) {
     X(nn_files_descriptions)    \
     X(nn_files_bad_saves)       \
     X(nn_files_hostile)         \
+    X(nn_files_pth_values)      \
+    X(nn_files_pth_golden)      \
+    X(nn_files_pth_networks)    \
+    X(nn_files_pth_pickles)     \
+    X(nn_files_pth_hostile)     \
     X(nn_files_memory)          \
     X(nn_train_adam)            \
     X(nn_train_first_steps)     \
