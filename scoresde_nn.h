@@ -12,7 +12,7 @@
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>files             models, safetensors, PyTorch's checkpoints
+       >>files             models, safetensors, PyTorch's checkpoints, diffusers' models
        >>implementation    the functions of this file
        >>kernels           what runs once per SIMD tier; this file includes itself for each
 
@@ -197,6 +197,7 @@ typedef struct ssde_unet_desc {
     int num_res_blocks;
     int num_attn_resolutions;
     size_t attn_resolutions[SSDE_MAX_LEVELS]; /* widths with attention; the bottleneck always has it */
+    int attn_every_block; /* on the way up, too, as in Ho et al.'s network; 0: there only behind a level's last block */
     double dropout;
     int resamp_with_conv;
     int conditional; /* on noise */
@@ -446,6 +447,13 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the trainable parameters (models/ema.py:24) in the order that the model's state in the same file has. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
+
+/* diffusers' UNet2DModel, its config.json and its weights as safetensors, as published for google/ddpm-* (DDPM) and
+   google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns for
+   the same sample and timestep: the label, and sigma where it takes one, are the timestep. A key of the configuration
+   or a tensor that this library has no counterpart for is an error that names it. */
+ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
+                                    const char *weights_path);
 
 /* A file of tensors opened for reading: names, shapes, and values as float or double. */
 typedef struct ssde_tensor_file ssde_tensor_file;
@@ -3979,10 +3987,12 @@ static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, 
     ssde_node pyramid = -1;
     int level, block;
     for (level = desc->num_levels - 1; level >= 0; level--) {
-        for (block = 0; block <= desc->num_res_blocks; block++)
+        for (block = 0; block <= desc->num_res_blocks; block++) {
             h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]),
                                  desc->nf * (size_t)desc->ch_mult[level], 0);
-        if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
+            if (ssdei_unet_attends(unet, h) && (desc->attn_every_block || block == desc->num_res_blocks))
+                h = ssdei_unet_attention(unet, h);
+        }
         if (desc->progressive != SSDE_PROGRESSIVE_NONE) pyramid = ssdei_unet_pyramid(unet, pyramid, &h);
         if (level == 0) break;
         if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
@@ -7423,6 +7433,7 @@ static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) 
 
 static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     double numbers[SSDE_MAX_LEVELS];
+    ssdei_json value;
     int i, count;
     for (i = 0; i < desc->num_levels && i < SSDE_MAX_LEVELS; i++) numbers[i] = (double)desc->ch_mult[i];
     count = ssdei_field_sizes(fields, "model.ch_mult", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
@@ -7434,6 +7445,10 @@ static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) 
                               2147483647.0);
     for (i = 0; i < count; i++) desc->attn_resolutions[i] = (size_t)numbers[i];
     desc->num_attn_resolutions = count;
+    /* Not the reference's; written where it is set. */
+    if (fields->mode == SSDEI_FIELDS_WRITE ? desc->attn_every_block
+                                           : ssdei_fields_find(fields, "model.attn_every_block", &value))
+        desc->attn_every_block = ssdei_field_flag(fields, "model.attn_every_block", desc->attn_every_block);
 }
 
 /* The flags that only ncsnpp.py reads. */
@@ -7926,6 +7941,491 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
     if (sde) *sde = read;
     *net = built;
     return SSDE_OK;
+}
+
+/* ---- diffusers ----
+   models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
+   the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
+
+static void ssdei_config_refuse(ssdei_fields *fields, const char *key, const char *problem) {
+    if (fields->status != SSDE_OK) return;
+    ssdei_fields_fail(fields, key, problem);
+    fields->status = SSDE_ERROR_UNSUPPORTED;
+}
+
+/* A key that is there, and not null. */
+static int ssdei_config_given(ssdei_fields *fields, const char *key) {
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value) && !ssdei_json_word(&value, "null");
+}
+
+static double ssdei_config_number(ssdei_fields *fields, const char *key, double otherwise) {
+    return ssdei_config_given(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
+}
+
+static size_t ssdei_config_whole(ssdei_fields *fields, const char *key, size_t otherwise) {
+    return ssdei_config_given(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
+}
+
+static int ssdei_config_flag(ssdei_fields *fields, const char *key, int otherwise) {
+    return ssdei_config_given(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
+}
+
+/* A number, `otherwise` where the key is missing, that has one supported value. */
+static void ssdei_config_expect(ssdei_fields *fields, const char *key, double otherwise, double wanted) {
+    double number = ssdei_config_number(fields, key, otherwise);
+    char problem[80];
+    if (fabs(number - wanted) <= 1e-6 * fabs(wanted)) return;
+    snprintf(problem, sizeof problem, "is %.9g; only %.9g is supported", number, wanted);
+    ssdei_config_refuse(fields, key, problem);
+}
+
+static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int otherwise, int wanted) {
+    if (ssdei_config_flag(fields, key, otherwise) != wanted)
+        ssdei_config_refuse(fields, key,
+                            wanted ? "is false; only true is supported" : "is true; only false is supported");
+}
+
+/* A string that is one of `names`; its index, 0 where the key is missing. */
+static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
+    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+}
+
+/* A list of strings out of `names`, as their indices; how many. */
+static int ssdei_config_types(ssdei_fields *fields, const char *key, const char *const *names, int *types) {
+    ssdei_json value;
+    int count = 0;
+    if (!ssdei_field_begin(fields, key, &value)) return 0;
+    for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
+        char name[64] = "", problem[120];
+        size_t start = (ssdei_json_peek(&value), value.at);
+        ssdei_json_string(&value, NULL);
+        if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
+        if (value.problem) break;
+        if (value.at - start < sizeof name) {
+            value.at = start;
+            ssdei_json_string(&value, name);
+        }
+        for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
+        if (names[types[count]]) continue;
+        snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
+        ssdei_config_refuse(fields, key, problem);
+        return 0;
+    }
+    return ssdei_field_end(fields, key, &value) ? count : 0;
+}
+
+/* Every key of UNet2DModel's constructor, and of what its average's file has besides; others may only be null. */
+static int ssdei_config_knows(const char *key) {
+    static const char *const keys[] = {"sample_size",
+                                       "in_channels",
+                                       "out_channels",
+                                       "center_input_sample",
+                                       "time_embedding_type",
+                                       "time_embedding_dim",
+                                       "freq_shift",
+                                       "flip_sin_to_cos",
+                                       "down_block_types",
+                                       "mid_block_type",
+                                       "up_block_types",
+                                       "block_out_channels",
+                                       "layers_per_block",
+                                       "mid_block_scale_factor",
+                                       "downsample_padding",
+                                       "downsample_type",
+                                       "upsample_type",
+                                       "dropout",
+                                       "act_fn",
+                                       "attention_head_dim",
+                                       "norm_num_groups",
+                                       "attn_norm_num_groups",
+                                       "norm_eps",
+                                       "resnet_time_scale_shift",
+                                       "add_attention",
+                                       "num_train_timesteps",
+                                       "decay",
+                                       "min_decay",
+                                       "min_value",
+                                       "inv_gamma",
+                                       "power",
+                                       "update_after_step",
+                                       "use_ema_warmup",
+                                       "optimization_step"};
+    size_t i;
+    for (i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(key, keys[i])) return 1;
+    return key[0] == '_';
+}
+
+static void ssdei_config_check_keys(ssdei_fields *fields) {
+    ssdei_json json = ssdei_json_over(fields->json, strlen(fields->json));
+    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
+        char name[64] = "";
+        size_t start = json.at;
+        ssdei_json_string(&json, NULL);
+        if (!json.problem && json.at - start < sizeof name) {
+            json.at = start;
+            ssdei_json_string(&json, name);
+        }
+        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        if (!json.problem && !ssdei_config_knows(name) && !ssdei_json_word(&json, "null")) {
+            ssdei_config_refuse(fields, name, "is a key that scoresde does not know");
+            return;
+        }
+        if (!json.problem && ssdei_config_knows(name)) ssdei_json_skip(&json);
+    }
+    ssdei_json_end(&json);
+    ssdei_field_end(fields, "{}", &json);
+}
+
+/* "sample_size": one number, or height and width. */
+static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
+    ssdei_json value;
+    double sizes[2] = {0, 0};
+    if (!ssdei_config_given(fields, "sample_size")) {
+        ssdei_config_refuse(fields, "sample_size", "is missing or null: a network here has one size of image");
+        return;
+    }
+    if (ssdei_fields_find(fields, "sample_size", &value) && ssdei_json_peek(&value) == '[') {
+        if (ssdei_field_sizes(fields, "sample_size", sizes, 0, 2, 32768.0) != 2)
+            ssdei_fields_fail(fields, "sample_size", "is not height and width");
+        desc->height = (size_t)sizes[0];
+        desc->width = (size_t)sizes[1];
+    } else
+        desc->height = desc->width = ssdei_field_size(fields, "sample_size", 0);
+}
+
+/* Channels, levels, and which levels have attention. Returns whether the blocks are the Skip blocks. */
+static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
+    static const char *const down_names[] = {"DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D",
+                                             NULL};
+    static const char *const up_names[] = {"UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", NULL};
+    int down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS], i, levels;
+    double channels[SSDE_MAX_LEVELS];
+    channels[0] = 0.0;
+    levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
+    if (ssdei_config_types(fields, "down_block_types", down_names, down) != levels || !levels)
+        ssdei_fields_fail(fields, "down_block_types", "is not one for each of block_out_channels");
+    if (ssdei_config_types(fields, "up_block_types", up_names, up) != levels)
+        ssdei_fields_fail(fields, "up_block_types", "is not one for each of block_out_channels");
+    if (fields->status != SSDE_OK) return 0;
+    desc->num_levels = levels;
+    desc->nf = (size_t)channels[0];
+    for (i = 0; i < levels; i++) {
+        desc->ch_mult[i] = (int)(channels[i] / channels[0]);
+        if (fabs(desc->ch_mult[i] * channels[0] - channels[i]) > 0.0)
+            ssdei_config_refuse(fields, "block_out_channels", "has an entry that is no multiple of the first");
+        if (up[levels - 1 - i] != down[i] || down[i] / 2 != down[0] / 2)
+            ssdei_config_refuse(fields, "up_block_types", "does not mirror down_block_types, or kinds are mixed");
+        if (down[i] % 2) desc->attn_resolutions[desc->num_attn_resolutions++] = desc->width >> i;
+    }
+    return down[0] / 2;
+}
+
+static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
+    static const char *const names[] = {"positional", "fourier", NULL};
+    desc->embedding_type =
+        ssdei_config_choice(fields, "time_embedding_type", names) ? SSDE_EMBEDDING_FOURIER : SSDE_EMBEDDING_POSITIONAL;
+    desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
+    if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
+        ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
+        ssdei_config_expect(fields, "freq_shift", 0.0, 1.0);
+    } else if (desc->name == SSDE_UNET_DDPM)
+        ssdei_config_refuse(fields, "time_embedding_type", "is 'fourier', which DownBlock2D is not supported with");
+    ssdei_config_expect(fields, "time_embedding_dim", 4.0 * (double)desc->nf, 4.0 * (double)desc->nf);
+}
+
+static size_t ssdei_ncsnpp_groups(size_t channels) { return channels / 4 < 32 ? channels / 4 : 32; }
+
+/* Whether a group norm of `groups` over channels is another than the reference's; it exists only if groups divide
+   channels. */
+static int ssdei_config_groups_differ(size_t groups, size_t channels) {
+    return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
+}
+
+static int ssdei_unet_level_attends(const ssde_unet_desc *desc, int level) {
+    int i;
+    for (i = 0; i < desc->num_attn_resolutions; i++)
+        if (desc->attn_resolutions[i] == desc->width >> level) return 1;
+    return 0;
+}
+
+/* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
+   min(channels / 4, 32). */
+static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
+    size_t in = desc->nf * (size_t)desc->ch_mult[desc->num_levels - 1];
+    int level, block, differ = 0;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        size_t out = desc->nf * (size_t)desc->ch_mult[level];
+        size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
+        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_level_attends(desc, level); block++, in = out) {
+            size_t skip = block < desc->num_res_blocks ? out : below;
+            differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
+            differ |= ssdei_config_groups_differ(32, out);
+        }
+        in = out;
+    }
+    if (differ)
+        ssdei_config_refuse(fields, "down_block_types",
+                            "has AttnSkip blocks of so few channels that their norms have other groups than NCSN++'s");
+}
+
+/* DDPM has 32 groups everywhere, NCSN++ min(channels / 4, 32), which diffusers has where the number is null. */
+static void ssdei_config_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
+    size_t first = desc->nf, last = desc->num_levels ? first * (size_t)desc->ch_mult[desc->num_levels - 1] : 0;
+    int null = !ssdei_config_given(fields, "norm_num_groups");
+    size_t groups = ssdei_config_whole(fields, "norm_num_groups", 32), attention;
+    ssdei_json value;
+    null = null && ssdei_fields_find(fields, "norm_num_groups", &value);
+    if (fields->status != SSDE_OK) return;
+    if (desc->name == SSDE_UNET_DDPM
+            ? null || groups != 32
+            : !null && (ssdei_config_groups_differ(groups, first) || ssdei_config_groups_differ(groups, last)))
+        ssdei_config_refuse(fields, "norm_num_groups",
+                            desc->name == SSDE_UNET_DDPM ? "is not 32, which is what is supported with DownBlock2D"
+                                                         : "is not what NCSN++ has; null is supported");
+    if (null) groups = ssdei_ncsnpp_groups(last);
+    attention = ssdei_config_whole(fields, "attn_norm_num_groups", groups);
+    if (attention != groups) ssdei_config_refuse(fields, "attn_norm_num_groups", "is not norm_num_groups");
+    if (desc->name == SSDE_UNET_NCSNPP) ssdei_config_skip_groups(fields, desc);
+}
+
+/* One head wherever there is attention. */
+static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc) {
+    ssdei_json value;
+    double width = ssdei_config_number(fields, "attention_head_dim", 8.0);
+    int i;
+    if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
+        return;
+    for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
+        if ((i == desc->num_levels - 1 || ssdei_unet_level_attends(desc, i)) &&
+            fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
+            ssdei_config_refuse(fields, "attention_head_dim",
+                                "gives several heads, or is missing, which means 8; one head (null) is supported");
+}
+
+static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
+    static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
+    static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
+    static const char *const activations[] = {"silu", "swish", NULL};
+    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
+    int skip;
+    ssdei_config_check_keys(fields);
+    ssdei_config_choice(fields, "_class_name", classes);
+    ssdei_config_choice(fields, "mid_block_type", middles);
+    ssdei_config_choice(fields, "downsample_type", samplers);
+    ssdei_config_choice(fields, "upsample_type", samplers);
+    ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
+    ssdei_config_choice(fields, "act_fn", activations);
+    ssdei_config_size(fields, desc);
+    skip = ssdei_config_levels(fields, desc);
+    desc->name = skip ? SSDE_UNET_NCSNPP : SSDE_UNET_DDPM;
+    desc->channels = ssdei_config_whole(fields, "in_channels", 3);
+    ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
+    desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
+    desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
+    desc->attn_every_block = !skip;
+    desc->resamp_with_conv = desc->conditional = 1;
+    desc->fir = desc->skip_rescale = skip;
+    desc->fir_taps = 4;
+    memcpy(desc->fir_kernel, kernel, sizeof kernel);
+    desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
+    desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
+    desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
+    desc->fourier_scale = 16.0;
+    ssdei_config_embedding(fields, desc);
+    ssdei_config_groups(fields, desc);
+    ssdei_config_heads(fields, desc);
+    ssdei_config_expect(fields, "mid_block_scale_factor", 1.0, skip ? sqrt(2.0) : 1.0);
+    ssdei_config_expect(fields, "norm_eps", 1e-5, 1e-6);
+    if (!skip) ssdei_config_expect(fields, "downsample_padding", 1.0, 0.0);
+    ssdei_config_expect_flag(fields, "add_attention", 1, 1);
+}
+
+typedef enum ssdei_module_kind {
+    SSDEI_MODULE_BLOCK,
+    SSDEI_MODULE_ATTENTION,
+    SSDEI_MODULE_CONV, /* that wraps a convolution */
+    SSDEI_MODULE_PLAIN
+} ssdei_module_kind;
+
+/* The search for what diffusers calls the reference's module of a number: all modules in order. */
+typedef struct ssdei_module_search {
+    int wanted, at;
+    ssdei_module_kind kind;
+    char name[64];
+} ssdei_module_search;
+
+static void ssdei_module_next(ssdei_module_search *search, ssdei_module_kind kind, const char *format, int i, int j) {
+    if (search->at++ != search->wanted) return;
+    search->kind = kind;
+    snprintf(search->name, sizeof search->name, format, i, j);
+}
+
+static void ssdei_modules_down(ssdei_module_search *search, const ssde_unet_desc *desc) {
+    int level, j;
+    for (level = 0; level < desc->num_levels; level++) {
+        for (j = 0; j < desc->num_res_blocks; j++) {
+            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnets.%d", level, j);
+            if (ssdei_unet_level_attends(desc, level))
+                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "down_blocks.%d.attentions.%d", level, j);
+        }
+        if (level == desc->num_levels - 1) break;
+        if (desc->name == SSDE_UNET_DDPM) {
+            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.downsamplers.%d.conv", level, 0);
+        } else {
+            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnet_down", level, 0);
+            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.skip_conv", level, 0);
+        }
+    }
+}
+
+static void ssdei_modules_up(ssdei_module_search *search, const ssde_unet_desc *desc) {
+    int level, j, at, every = desc->attn_every_block;
+    for (at = 0; at < desc->num_levels; at++) {
+        level = desc->num_levels - 1 - at;
+        for (j = 0; j <= desc->num_res_blocks; j++) {
+            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnets.%d", at, j);
+            if (ssdei_unet_level_attends(desc, level) && (every || j == desc->num_res_blocks))
+                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "up_blocks.%d.attentions.%d", at, every ? j : 0);
+        }
+        if (!level) break;
+        if (desc->name == SSDE_UNET_DDPM) {
+            ssdei_module_next(search, SSDEI_MODULE_CONV, "up_blocks.%d.upsamplers.%d.conv", at, 0);
+        } else {
+            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_norm", at, 0);
+            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_conv", at, 0);
+            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnet_up", at, 0);
+        }
+    }
+}
+
+static void ssdei_module_find(ssdei_module_search *search, const ssde_unet_desc *desc, int number) {
+    memset(search, 0, sizeof *search);
+    search->wanted = number;
+    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER)
+        ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_proj", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_1", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_2", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_in", 0, 0);
+    ssdei_modules_down(search, desc);
+    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.0", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "mid_block.attentions.0", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.1", 0, 0);
+    ssdei_modules_up(search, desc);
+    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_norm_out", 0, 0);
+    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_out", 0, 0);
+}
+
+/* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
+static const struct ssdei_part_name {
+    ssdei_module_kind kind;
+    const char *ours, *theirs, *older;
+    int turned_rank; /* of its W */
+} ssdei_part_names[] = {{SSDEI_MODULE_BLOCK, "GroupNorm_0.", ".norm1.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "Conv_0.", ".conv1.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "Dense_0.", ".time_emb_proj.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "GroupNorm_1.", ".norm2.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "Conv_1.", ".conv2.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "Conv_2.", ".conv_shortcut.", NULL, 0},
+                        {SSDEI_MODULE_BLOCK, "NIN_0.", ".conv_shortcut.", NULL, 4},
+                        {SSDEI_MODULE_ATTENTION, "GroupNorm_0.", ".group_norm.", NULL, 0},
+                        {SSDEI_MODULE_ATTENTION, "NIN_0.", ".to_q.", ".query.", 2},
+                        {SSDEI_MODULE_ATTENTION, "NIN_1.", ".to_k.", ".key.", 2},
+                        {SSDEI_MODULE_ATTENTION, "NIN_2.", ".to_v.", ".value.", 2},
+                        {SSDEI_MODULE_ATTENTION, "NIN_3.", ".to_out.0.", ".proj_attn.", 2},
+                        {SSDEI_MODULE_CONV, "Conv_0.", ".", NULL, 0},
+                        {SSDEI_MODULE_PLAIN, "", ".", NULL, 0}};
+
+/* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
+static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
+                                          const ssde_parameter *info, ssdei_source *source) {
+    const struct ssdei_part_name *part = ssdei_part_names;
+    ssdei_module_search search;
+    char name[128], *rest, *kind, older[128];
+    const char *suffix;
+    ssdei_module_find(&search, desc, (int)strtol(info->name + strlen("all_modules."), &rest, 10));
+    rest++;
+    while (part->kind != search.kind || strncmp(rest, part->ours, strlen(part->ours))) part++;
+    kind = rest + strlen(part->ours);
+    suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
+    snprintf(name, sizeof name, "%s%s%s", search.name, part->theirs, suffix);
+    snprintf(older, sizeof older, "%s%s%s", search.name, part->older ? part->older : part->theirs,
+             part->older ? suffix : kind); /* "time_proj.W" */
+    if (!ssde_tensor_file_find(file, name) && ssde_tensor_file_find(file, older)) memcpy(name, older, sizeof name);
+    ssdei_try(ssdei_source_find(desc->context, file, name, source));
+    source->turned_rank = strcmp(kind, "W") ? 0 : part->turned_rank;
+    return SSDE_OK;
+}
+
+/* The frequencies under two names, of which the second is "time_proj.W". */
+static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
+    const ssde_file_tensor *other = ssde_tensor_file_find(file, "time_proj.weight");
+    float *values;
+    int same = 0;
+    if (strcmp(tensor->name, "time_proj.W") || !other || other->count != tensor->count) return 0;
+    values = (float *)ssdei_allocate(file->context, tensor->count + 1, 2 * sizeof *values);
+    if (values && ssde_tensor_file_read(file, tensor, values) == SSDE_OK &&
+        ssde_tensor_file_read(file, other, values + tensor->count) == SSDE_OK)
+        same = !memcmp(values, values + tensor->count, tensor->count * sizeof *values);
+    ssdei_release(file->context, values);
+    return same;
+}
+
+static ssde_status ssdei_diffusers_sources(const ssde_unet_desc *desc, const ssde_net *net,
+                                           const ssde_tensor_file *file, ssdei_source *sources) {
+    size_t i, j;
+    for (i = 0; i < net->parameter_count; i++)
+        ssdei_try(ssdei_diffusers_source(desc, file, &net->parameters[i].info, &sources[i]));
+    for (i = 0; i < file->count; i++) {
+        const ssde_file_tensor *tensor = &file->entries[i].info;
+        for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
+        if (j == net->parameter_count && !ssdei_diffusers_twin(file, tensor))
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
+                             file->path, tensor->name);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_unet_desc desc;
+    ssdei_source *sources;
+    ssde_status status;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_config_desc(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
+    ssdei_try(ssde_unet_create(net, &desc));
+    sources = (ssdei_source *)ssdei_allocate(fields->context, (*net)->parameter_count, sizeof *sources);
+    status = sources ? ssdei_diffusers_sources(&desc, *net, file, sources) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssdei_sources_load(*net, file, sources);
+    ssdei_release(fields->context, sources);
+    return status;
+}
+
+ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
+                                    const char *weights_path) {
+    unsigned char *config = NULL;
+    ssde_net *built = NULL;
+    ssde_tensor_file *file;
+    ssde_status status;
+    size_t size;
+    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
+    *net = NULL;
+    ssdei_try(ssde_safetensors_open(context, &file, weights_path));
+    status = ssdei_file_read(context, config_path, &config, &size);
+    if (status == SSDE_OK) {
+        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
+        status = ssdei_diffusers_build(&fields, file, &built);
+    }
+    ssdei_release(context, config);
+    ssde_tensor_file_close(file);
+    if (status != SSDE_OK)
+        ssde_net_destroy(built);
+    else
+        *net = built;
+    return status;
 }
 
 /* ---- checkpoints ----
