@@ -788,10 +788,11 @@ static void files_put_number(files_buffer *buffer, uint64_t number, int size) {
 
 static void files_put_text(files_buffer *buffer, const char *text) { files_put(buffer, text, strlen(text)); }
 
-/* A zip archive of stored records, and its directory. */
+/* A zip archive of stored records, and its directory; large: in the form for more than 4 GB. */
 typedef struct files_archive {
     files_buffer records, directory;
     unsigned count;
+    int large;
 } files_archive;
 
 static uint32_t files_crc(const unsigned char *bytes, size_t size) {
@@ -811,26 +812,47 @@ static void files_archive_add(files_archive *archive, const char *name, const vo
         files_put_number(to, 20, 2);
         files_put_number(to, 0, 8); /* flags, method, time, date */
         files_put_number(to, files_crc((const unsigned char *)bytes, size), 4);
-        files_put_number(to, size, 4);
-        files_put_number(to, size, 4);
+        files_put_number(to, archive->large ? 0xffffffffu : size, 4);
+        files_put_number(to, archive->large ? 0xffffffffu : size, 4);
         files_put_number(to, strlen(name), 2);
-        files_put_number(to, 0, part ? 12 : 2);
-        if (part) files_put_number(to, offset, 4);
+        files_put_number(to, archive->large && part ? 5 + 28 : 0, 2);
+        if (part) files_put_number(to, 0, 10);
+        if (part) files_put_number(to, archive->large ? 0xffffffffu : offset, 4);
         files_put_text(to, name);
+        if (!archive->large || !part) continue;
+        files_put(to, "\x99\0\1\0?", 5); /* another extra field */
+        files_put_number(to, 1, 2);
+        files_put_number(to, 24, 2);
+        files_put_number(to, size, 8);
+        files_put_number(to, size, 8);
+        files_put_number(to, offset, 8);
     }
     files_put(&archive->records, bytes, size);
     archive->count++;
 }
 
 static void files_archive_write(files_archive *archive, const char *path) {
-    size_t begin = archive->records.size;
-    files_put(&archive->records, archive->directory.bytes, archive->directory.size);
+    size_t begin = archive->records.size, size = archive->directory.size;
+    files_put(&archive->records, archive->directory.bytes, size);
+    if (archive->large) {
+        files_put_text(&archive->records, "PK\6\6");
+        files_put_number(&archive->records, 44, 8);
+        files_put_number(&archive->records, 0, 12);
+        files_put_number(&archive->records, archive->count, 8);
+        files_put_number(&archive->records, archive->count, 8);
+        files_put_number(&archive->records, size, 8);
+        files_put_number(&archive->records, begin, 8);
+        files_put_text(&archive->records, "PK\6\7");
+        files_put_number(&archive->records, 0, 4);
+        files_put_number(&archive->records, begin + size, 8);
+        files_put_number(&archive->records, 1, 4);
+    }
     files_put_text(&archive->records, "PK\5\6");
     files_put_number(&archive->records, 0, 4);
-    files_put_number(&archive->records, archive->count, 2);
-    files_put_number(&archive->records, archive->count, 2);
-    files_put_number(&archive->records, archive->directory.size, 4);
-    files_put_number(&archive->records, begin, 4);
+    files_put_number(&archive->records, archive->large ? 0xffffu : archive->count, 2);
+    files_put_number(&archive->records, archive->large ? 0xffffu : archive->count, 2);
+    files_put_number(&archive->records, archive->large ? 0xffffffffu : size, 4);
+    files_put_number(&archive->records, archive->large ? 0xffffffffu : begin, 4);
     files_put_number(&archive->records, 0, 2);
     files_write(path, archive->records.bytes, archive->records.size);
 }
@@ -1324,6 +1346,14 @@ static void test_nn_files_pth_hostile(void) {
     for (i = 0; i < 2; i++) files_archive_add(&archive, "x/data.pkl", "\x80\2}.", 4);
     files_archive_write(&archive, FILES_PTH);
     CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "'x/data.pkl' comes twice");
+    memset(&archive, 0, sizeof archive);
+    archive.large = 1;
+    files_archive_add(&archive, "x/other", "12345", 5);
+    files_archive_add(&archive, "x/data.pkl", "\x80\2K\7.", 5);
+    files_archive_write(&archive, FILES_PTH);
+    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    CHECK(ssde_tensor_file_count(file) == 1);
+    ssde_tensor_file_close(file);
     CHECK(memory.live == 0);
     remove(FILES_PTH);
 }
