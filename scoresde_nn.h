@@ -450,8 +450,9 @@ ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights 
 
 /* diffusers' UNet2DModel, its config.json and its weights as safetensors, as published for google/ddpm-* (DDPM) and
    google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns for
-   the same sample and timestep: the label, and sigma where it takes one, are the timestep. A key of the configuration
-   or a tensor that this library has no counterpart for is an error that names it. */
+   the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional embedding
+   that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a Fourier
+   embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
 
@@ -7433,7 +7434,6 @@ static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) 
 
 static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
     double numbers[SSDE_MAX_LEVELS];
-    ssdei_json value;
     int i, count;
     for (i = 0; i < desc->num_levels && i < SSDE_MAX_LEVELS; i++) numbers[i] = (double)desc->ch_mult[i];
     count = ssdei_field_sizes(fields, "model.ch_mult", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
@@ -7446,8 +7446,7 @@ static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) 
     for (i = 0; i < count; i++) desc->attn_resolutions[i] = (size_t)numbers[i];
     desc->num_attn_resolutions = count;
     /* Not the reference's; written where it is set. */
-    if (fields->mode == SSDEI_FIELDS_WRITE ? desc->attn_every_block
-                                           : ssdei_fields_find(fields, "model.attn_every_block", &value))
+    if (ssdei_field_present(fields, "model.attn_every_block", desc->attn_every_block))
         desc->attn_every_block = ssdei_field_flag(fields, "model.attn_every_block", desc->attn_every_block);
 }
 
@@ -8400,6 +8399,7 @@ static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor
     sources = (ssdei_source *)ssdei_allocate(fields->context, (*net)->parameter_count, sizeof *sources);
     status = sources ? ssdei_diffusers_sources(&desc, *net, file, sources) : SSDE_ERROR_MEMORY;
     if (status == SSDE_OK) status = ssdei_sources_load(*net, file, sources);
+    (*net)->discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
     ssdei_release(fields->context, sources);
     return status;
 }

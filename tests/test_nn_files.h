@@ -1414,6 +1414,7 @@ static void test_nn_files_diffusers_golden(void) {
             continue;
         }
         files_check_output(net, io, "t");
+        CHECK(ssde_net_discrete(net) == !i);
         CHECK_OK(ssde_net_save(net, NULL, FILES_PATH)); /* what only diffusers has is in the description, too */
         CHECK_OK(ssde_net_load(&context, &again, NULL, FILES_PATH));
         files_check_same_net(net, again);
