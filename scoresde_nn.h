@@ -6354,7 +6354,9 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
    of all the functions that a pickle could call those that make dictionaries, tensors and parameters. Objects are
    entries of one array; an object that contains others has a chain of cells. */
 
-enum { SSDEI_MAX_OBJECTS = 1 << 22, SSDEI_MAX_PICKLE = 1 << 26 };
+/* Far more than the largest network needs. They bound the memory that a file can ask for, since a few bytes suffice to
+   use an object again. */
+enum { SSDEI_MAX_OBJECTS = 1 << 22, SSDEI_MAX_TENSORS = 1 << 18, SSDEI_MAX_PICKLE = 1 << 26 };
 
 typedef enum ssdei_object_kind {
     SSDEI_OBJECT_NONE,
@@ -6713,6 +6715,7 @@ static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments) {
         ssdei_pickle_fail(pickle, "a tensor is not made of storage, offset, size, stride and two flags");
         return;
     }
+    if (pickle->tensor_count == SSDEI_MAX_TENSORS) ssdei_pickle_fail(pickle, "more than 262144 tensors");
     pickle->tensors = (ssdei_entry *)ssdei_pickle_grow(pickle, pickle->tensors, &pickle->tensor_capacity,
                                                        pickle->tensor_count, sizeof *pickle->tensors);
     if (pickle->status != SSDE_OK) return;
@@ -6867,6 +6870,9 @@ typedef struct ssdei_flattening {
 /* Copies a string to where strings stay, or counts its bytes. */
 static const char *ssdei_flatten_text(ssdei_flattening *flattening, const char *text, size_t length) {
     char *copy = NULL;
+    if (flattening->bytes + length >= SSDEI_MAX_PICKLE ||
+        flattening->tensors + flattening->strings >= SSDEI_MAX_TENSORS)
+        ssdei_pickle_fail(flattening->pickle, "more than 262144 values, or 64 MB of names");
     if (flattening->keep) {
         copy = flattening->pickle->file->strings + flattening->bytes;
         memcpy(copy, text, length);

@@ -767,7 +767,7 @@ static void test_nn_files_hostile(void) {
 
 /* Bytes that are put one behind the other. */
 typedef struct files_buffer {
-    unsigned char bytes[1 << 17];
+    unsigned char bytes[1 << 21];
     size_t size;
 } files_buffer;
 
@@ -1164,6 +1164,24 @@ static void test_nn_files_pth_networks(void) {
     "ccollections\nOrderedDict\n)RtR"
 #define FILES_TENSOR(rest) FILES_TENSOR_2("torch\nFloatStorage", "0", "\10", rest)
 
+/* A list of a number, a long string and a tensor, and a few bytes again and again that use them: remembered are the
+   number as 0, the string as 1, a tensor's function as 2 and its arguments as 3. */
+static void files_write_repetition(const char *again, size_t times) {
+    static const char tensor[] = FILES_TENSOR("K\1K\2K\2\x86K\2K\1\x86");
+    static files_buffer pickle;
+    size_t i, size = strchr(again, 'R') ? 5 : 2;
+    pickle.size = 0;
+    files_put(&pickle, "\x80\2](K\5q\0X", 9);
+    files_put_number(&pickle, 100000, 4);
+    for (i = 0; i < 100000; i++) files_put_text(&pickle, "s");
+    files_put(&pickle, "q\1ctorch._utils\n_rebuild_tensor_v2\nq\2", 37);
+    files_put(&pickle, tensor + 33, sizeof tensor - 1 - 33 - 1);
+    files_put(&pickle, "q\3R", 3);
+    for (i = 0; i < times; i++) files_put(&pickle, again, size);
+    files_put_text(&pickle, "e.");
+    files_write_pickle(FILES_PTH, pickle.bytes, pickle.size, "little");
+}
+
 /* Pickles that are written by hand: what the interpreter reads, and what it refuses by name. */
 static void test_nn_files_pth_pickles(void) {
     static const struct {
@@ -1260,6 +1278,17 @@ static void test_nn_files_pth_pickles(void) {
             CHECK(memory.live == 0);
         }
     }
+    files_write_repetition("h\0", 262145);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 values");
+    files_write_repetition("h\1", 700);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "64 MB of names");
+    files_write_repetition("h\2h\3R", 262145);
+    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 tensors");
+    files_write_repetition("h\2h\3R", 3);
+    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    CHECK(ssde_tensor_file_count(file) == 5);
+    ssde_tensor_file_close(file);
+    CHECK(memory.live == 0);
     files_write_pickle(FILES_PTH, "\x80\2}.", 4, "middle");
     CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "neither little nor big");
     remove(FILES_PTH);
