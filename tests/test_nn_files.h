@@ -1116,8 +1116,11 @@ static void test_nn_files_pth_networks(void) {
                {FILES_EXTRA_SHADOW, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "has a tensor 'ema.shadow_params."},
                {FILES_MISSING_SHADOW, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "has no tensor 'ema.shadow_params."},
                {FILES_NOT_FINITE, 2, SSDE_PTH_EMA, SSDE_ERROR_NUMERIC, "not finite"}};
+    const int seven = 7;
+    ssde_pth_weights other;
     size_t i, j;
     uint64_t version;
+    memcpy(&other, &seven, sizeof other);
     CHECK(from && net);
     if (!from || !net) return;
     CHECK(from->parameter_count == net->parameter_count && !from->parameters[0].info.trainable);
@@ -1143,7 +1146,7 @@ static void test_nn_files_pth_networks(void) {
         files_write_checkpoint(FILES_PTH, from, bad[i].flaw, bad[i].at);
         CHECK_FAILS(&context, ssde_net_load_pth(net, FILES_PTH, bad[i].weights), bad[i].status, bad[i].words);
     }
-    CHECK_FAILS(&context, ssde_net_load_pth(net, FILES_PTH, (ssde_pth_weights)7), SSDE_ERROR_ARGUMENT, "weights is 7");
+    CHECK_FAILS(&context, ssde_net_load_pth(net, FILES_PTH, other), SSDE_ERROR_ARGUMENT, "weights is 7");
     CHECK_FAILS(&context, ssde_net_load_pth(net, NULL, SSDE_PTH_EMA), SSDE_ERROR_ARGUMENT, "path is NULL");
     CHECK_FAILS(&context, ssde_net_load_pth(net, "nowhere.pth", SSDE_PTH_EMA), SSDE_ERROR_FILE, "nowhere.pth");
     CHECK_STATUS(ssde_net_load_pth(NULL, FILES_PTH, SSDE_PTH_EMA), SSDE_ERROR_ARGUMENT);
@@ -1805,7 +1808,8 @@ static void test_nn_files_diffusers_configs(void) {
          "'mid_block_scale_factor'"},
         {0, "\"norm_num_groups\": null", "\"norm_num_groups\": 8", SSDE_ERROR_UNSUPPORTED, "'norm_num_groups'"},
         {0, "\"fourier\"", "\"positional\"", SSDE_ERROR_UNSUPPORTED, "'flip_sin_to_cos'"},
-        /* of 32 channels diffusers' attention has 32 groups, the paper's 8 */
+        /* of 64 channels diffusers' attention has 32 groups, the paper's 16 */
+        {0, "[8, 16, 16]", "[8, 64, 64]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"},
         {0, "[8, 16, 16]", "[8, 32, 32]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"}};
     files_memory memory;
     ssde_context context = files_context(&memory);
