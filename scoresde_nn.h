@@ -7993,7 +7993,8 @@ static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int 
 
 /* A string that is one of `names`; its index, 0 where the key is missing. */
 static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
-    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value) ? ssdei_field_choice(fields, key, 0, names) : 0;
 }
 
 /* A list of strings out of `names`, as their indices; how many. */
@@ -8229,6 +8230,7 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
     desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
     desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
     desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
     desc->attn_every_block = !skip;
     desc->resamp_with_conv = desc->conditional = 1;
