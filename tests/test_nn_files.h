@@ -1247,6 +1247,7 @@ static void test_nn_files_pth_pickles(void) {
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\1K\4\x85K\2\x85")), NULL),
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\1K\5\x85K\2\x85")), "beyond its storage"),
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\10))")), "beyond its storage"),
+        FILES_PICKLE(FILES_A(FILES_TENSOR("K\0K\2K\2\x86K\4K\5\x86")), "beyond its storage"),
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\0K\2\x85)")), "size and stride"),
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\0J\xff\xff\xff\xff\x85K\1\x85")), "size and stride"),
         FILES_PICKLE(FILES_A(FILES_TENSOR("K\0(KKKKKKKKK\1t(K\1t")), "size and stride"),
