@@ -9,6 +9,7 @@ typedef enum oracle_kind {
     ORACLE_INPUT,
     ORACLE_LABEL,
     ORACLE_SIGMA,
+    ORACLE_CLASS,
     ORACLE_CONV,
     ORACLE_ACTIVATE,
     ORACLE_NORM,
@@ -23,7 +24,10 @@ typedef enum oracle_kind {
     ORACLE_MATRICES, /* resampling of a network built elsewhere, by that network's own tables */
     ORACLE_POSITIONAL,
     ORACLE_FOURIER,
-    ORACLE_ROWS
+    ORACLE_ROWS,
+    ORACLE_MODULATE,
+    ORACLE_MEAN,
+    ORACLE_TABLE
 } oracle_kind;
 
 typedef struct oracle_node {
@@ -47,7 +51,8 @@ typedef struct oracle {
     size_t *first;     /* where each parameter starts */
     double *values;
     size_t value_count;
-    char name[64]; /* of the next operation's parameters; empty: one is made up */
+    size_t class_number; /* of every sample */
+    char name[64];       /* of the next operation's parameters; empty: one is made up */
 } oracle;
 
 /* ---- numbers ---- */
@@ -105,6 +110,7 @@ static double oracle_activation(int activation, double x) {
         case SSDE_RELU: return x > 0.0 ? x : 0.0;
         case SSDE_ELU: return x > 0.0 ? x : exp(x) - 1.0;
         case SSDE_SOFTPLUS: return log(1.0 + exp(x));
+        case SSDE_LOG: return log(x);
         default: return x;
     }
 }
@@ -230,7 +236,8 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
     switch (n->kind) {
         case ORACLE_INPUT:
         case ORACLE_LABEL:
-        case ORACLE_SIGMA: break;
+        case ORACLE_SIGMA:
+        case ORACLE_CLASS: break;
         case ORACLE_CONV: oracle_conv_forward(o, n, y); break;
         case ORACLE_NORM: oracle_norm_forward(o, n, y); break;
         case ORACLE_ATTENTION: oracle_attention_forward(o, n, y); break;
@@ -250,8 +257,10 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
         case ORACLE_CONCAT:
             first = o->nodes[n->input[0]].shape[2];
             for (i = 0; i < n->count; i++)
-                y[i] = i % channels < first ? a[i / channels * first + i % channels]
-                                            : b[i / channels * (channels - first) + i % channels - first];
+                y[i] =
+                    i % channels < first
+                        ? a[i / channels * first + i % channels]
+                        : b[(i / channels * (channels - first) + i % channels - first) % o->nodes[n->input[1]].count];
             break;
         case ORACLE_AFFINE:
             for (i = 0; i < n->count; i++) y[i] = n->scale * a[i] + n->shift;
@@ -259,6 +268,17 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
         case ORACLE_ROWS:
             for (i = 0; i < n->count; i++)
                 y[i] = n->row_scale == SSDE_OVER_SIGMA ? a[i] / b[0] : a[i] / sqrt(1.0 + b[0] * b[0]);
+            break;
+        case ORACLE_MODULATE:
+            for (i = 0; i < n->count; i++) y[i] = a[i] * (1.0 + b[i % channels]) + b[channels + i % channels];
+            break;
+        case ORACLE_MEAN:
+            memset(y, 0, n->count * sizeof *y);
+            first = o->nodes[n->input[0]].count;
+            for (i = 0; i < first; i++) y[i % channels] += a[i] * (double)channels / (double)first;
+            break;
+        case ORACLE_TABLE:
+            for (i = 0; i < n->count; i++) y[i] = o->weights[o->first[n->parameter] + (size_t)a[0] * n->count + i];
             break;
     }
 }
@@ -271,6 +291,7 @@ static const double *oracle_forward(oracle *o, const double *x, double label, do
         if (o->nodes[i].kind == ORACLE_INPUT) memcpy(value, x, o->nodes[i].count * sizeof *value);
         if (o->nodes[i].kind == ORACLE_LABEL) *value = label;
         if (o->nodes[i].kind == ORACLE_SIGMA) *value = sigma;
+        if (o->nodes[i].kind == ORACLE_CLASS) *value = (double)o->class_number;
         oracle_node_forward(o, &o->nodes[i]);
     }
     return oracle_value(o, o->output);
@@ -454,6 +475,25 @@ static int oracle_rows(oracle *o, int x, int sigma, ssde_row_scale scale) {
     oracle_note_like(o, ORACLE_ROWS, x, sigma, -1)->row_scale = (int)scale;
     return oracle_noted(o, ssde_scale_rows(o->net, x, sigma, scale));
 }
+static int oracle_modulate(oracle *o, int x, int scale_shift) {
+    oracle_note_like(o, ORACLE_MODULATE, x, scale_shift, -1);
+    return oracle_noted(o, ssde_modulate(o->net, x, scale_shift));
+}
+static int oracle_mean(oracle *o, int x) {
+    oracle_note(o, ORACLE_MEAN, x, -1, -1, 1, 1, o->nodes[x].shape[2]);
+    return oracle_noted(o, ssde_mean_pixels(o->net, x));
+}
+/* of the null class, which runs have where no class is given */
+static int oracle_class(oracle *o, size_t classes, size_t dim) {
+    char name[64];
+    int number;
+    oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
+    number = oracle_noted(o, ssde_input_class(o->net));
+    o->class_number = classes;
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    oracle_note(o, ORACLE_TABLE, number, -1, -1, 1, 1, dim)->parameter = (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, ssde_class_embedding(o->net, number, classes, dim, name));
+}
 
 /* ---- finishing ---- */
 
@@ -520,17 +560,22 @@ static void oracle_finish(oracle *o, int node) {
 
 /* Notes a network built elsewhere, which stays the caller's until oracle_close. */
 static void oracle_from_net(oracle *o, ssde_net *net) {
-    static const oracle_kind kinds[] = {
-        ORACLE_INPUT,  ORACLE_CONV, ORACLE_ACTIVATE, ORACLE_NORM,       ORACLE_ATTENTION, ORACLE_ADD, ORACLE_CONCAT,
-        ORACLE_AFFINE, ORACLE_COPY, ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,   ORACLE_ROWS};
+    static const oracle_kind kinds[] = {ORACLE_INPUT,     ORACLE_CONV,     ORACLE_ACTIVATE,   ORACLE_NORM,
+                                        ORACLE_ATTENTION, ORACLE_ADD,      ORACLE_CONCAT,     ORACLE_AFFINE,
+                                        ORACLE_COPY,      ORACLE_MATRICES, ORACLE_POSITIONAL, ORACLE_FOURIER,
+                                        ORACLE_ROWS,      ORACLE_MODULATE, ORACLE_MEAN,       ORACLE_TABLE};
     int i, axis;
     memset(o, 0, sizeof *o);
     o->net = net;
     o->parameters = ssde_net_parameter_count(net);
     o->output = net->output;
+    o->class_number = net->classes;
     for (i = 0; i < net->node_count; i++) {
         const ssdei_node *from = &net->nodes[i];
-        oracle_kind kind = i == net->label ? ORACLE_LABEL : i == net->sigma ? ORACLE_SIGMA : kinds[from->operation];
+        oracle_kind kind = i == net->label          ? ORACLE_LABEL
+                           : i == net->sigma        ? ORACLE_SIGMA
+                           : i == net->class_number ? ORACLE_CLASS
+                                                    : kinds[from->operation];
         oracle_node *n = oracle_note(o, kind, from->input[0], from->input[1], from->input[2], from->shape[0],
                                      from->shape[1], from->shape[2]);
         n->parameter = from->parameter;

@@ -345,6 +345,62 @@ static void test_nn_golden_flags(void) {
     golden_close(file);
 }
 
+/* get_score_fn over networks of those cases; discrete and continuous, N of its own. */
+static void test_nn_golden_scores(void) {
+    enum { ROWS = 4 };
+    static const struct {
+        const char *name;
+        int which, discrete, N;
+        double sigma_max; /* 0: VP; below 0: sub-VP */
+    } cases[] = {
+        {"vp_discrete", 0, 1, 1000, 0.0}, {"vp_discrete_500", 0, 1, 500, 0.0}, {"vp", 0, 0, 1000, 0.0},
+        {"subvp", 0, 0, 1000, -1.0},      {"ve_discrete", 10, 1, 1000, 50.0},  {"ve_discrete_ddpm", 11, 1, 300, 90.0},
+        {"ve", 2, 0, 1000, 50.0}};
+    golden_file *file = golden_open("tests/golden/score_scaling.safetensors");
+    double t[ROWS];
+    size_t i, row;
+    golden_doubles(file, "t", t, ROWS);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        float x[ROWS * FLAGS_DIM], score[ROWS * FLAGS_DIM], planar[ROWS * FLAGS_DIM], expected[ROWS * FLAGS_DIM];
+        float labels[ROWS];
+        char name[64];
+        ssde_unet_desc shape;
+        ssde_net *net = nn_flags_net(cases[i].which, &shape);
+        ssde_sde sde = cases[i].sigma_max > 0.0   ? ssde_ve(0.01, cases[i].sigma_max)
+                       : cases[i].sigma_max < 0.0 ? ssde_subvp(0.1, 20.0)
+                                                  : ssde_vp(0.1, 20.0);
+        ssde_score_net_desc desc;
+        ssde_score_net *score_net = NULL;
+        ssde_score_model model;
+        memset(&desc, 0, sizeof desc);
+        desc.discrete = cases[i].discrete;
+        sde.N = cases[i].N;
+        CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
+        model = ssde_score_net_model(score_net);
+        snprintf(name, sizeof name, "%d.%s.labels", cases[i].which, cases[i].name);
+        golden_floats(file, name, labels, ROWS);
+        for (row = 0; row < ROWS; row++) {
+            float label, sigma;
+            nn_flags_image((uint32_t)(1000 + row), &shape, 0.5f, x + row * FLAGS_DIM);
+            if (desc.discrete)
+                CHECK_OK(ssde_score_net_label_discrete(NULL, &sde, t[row], &label, &sigma));
+            else
+                CHECK_OK(ssde_score_net_label(NULL, &sde, t[row], &label, &sigma));
+            /* the same float, but for powf's last bit */
+            CHECK_RELATIVE(label, labels[row], sde.kind == SSDE_VE && !desc.discrete ? 1.2e-7 : 0.0);
+        }
+        CHECK_OK(model.score(model.user, x, t, NULL, ROWS, 0, score));
+        snprintf(name, sizeof name, "%d.%s.score", cases[i].which, cases[i].name);
+        golden_floats(file, name, planar, ROWS * FLAGS_DIM);
+        nn_swap_axes(planar, expected, ROWS, shape.height, shape.width, shape.channels, 1);
+        for (row = 0; row < ROWS; row++)
+            CHECK_ARRAY(score + row * FLAGS_DIM, expected + row * FLAGS_DIM, FLAGS_DIM, 2e-5);
+        ssde_score_net_destroy(score_net);
+        ssde_net_destroy(net);
+    }
+    golden_close(file);
+}
+
 /* ---- an oracle's network on every tier ---- */
 
 typedef struct nn_options {
@@ -452,6 +508,7 @@ static void nn_poison(ssde_run *run) {
     size_t i;
     for (i = 0; i < run->zeros; i++) run->arena[i] = NAN;
     for (i = run->workspace; i < run->workspace + run->tasks * run->task_floats; i++) run->arena[i] = NAN;
+    CHECK_OK(ssde_run_set_classes(run, NULL, 0));
 }
 
 /* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten: what a plan that
@@ -1149,6 +1206,19 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
         case 21: return oracle_concat(o, oracle_concat(o, h, h), h);
         /* a node that nothing reads: its parameters' gradient is zero */
         case 22: oracle_conv3(o, h, 2); return oracle_activate(o, h, SSDE_SILU);
+        case 23:
+            other = oracle_affine(o, oracle_activate(o, h, SSDE_SOFTPLUS), 1.0, 2.0);
+            return oracle_add(o, oracle_activate(o, other, SSDE_LOG), h, 1.0);
+        case 24:
+            other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 2 * channels);
+            return oracle_add(o, oracle_modulate(o, h, other), oracle_modulate(o, oracle_conv3(o, h, channels), other),
+                              1.0);
+        case 25: return oracle_modulate(o, h, oracle_conv1(o, oracle_mean(o, h), 2 * channels));
+        case 26: return oracle_add(o, h, oracle_mean(o, h), 0.5);
+        case 27:
+            other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 3);
+            return oracle_concat(o, oracle_concat(o, h, other), other);
+        case 28: return oracle_add(o, h, oracle_class(o, 3, channels), 1.0);
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -1170,7 +1240,7 @@ static void test_nn_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 24);
+    CHECK(which == 30);
 }
 
 /* The output is not the last node: what comes after it leaves it alone. */
@@ -1896,7 +1966,16 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 57: return *node = ssde_activate(net, 4, SSDE_SILU), "not a node";
         case 58: return *node = ssde_affine_map(net, -2, 1.0, 1.0), "not a node";
         case 59: return *node = ssde_input(net, 4, 4, 3), "input already";
-        case 60: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 60: return *node = ssde_modulate(net, 0, 3), "two values per channel";
+        case 61: return *node = ssde_modulate(net, 0, -1), "not a node";
+        case 62: return *node = ssde_mean_pixels(net, 9), "not a node";
+        case 63: return *node = ssde_class_embedding(net, 1, 3, 4, "w"), "ssde_input_class";
+        case 64: return *node = ssde_class_embedding(net, ssde_input_class(net), 0, 4, "w"), "1 to 2^24 classes";
+        case 65:
+            ssde_class_embedding(net, ssde_input_class(net), 3, 4, "v");
+            return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "another number of classes";
+        case 66: return *node = ssde_concat(net, 1, 0), "differ in size";
+        case 67: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -1943,7 +2022,7 @@ static void test_nn_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 62);
+    CHECK(which == 69);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
@@ -3127,6 +3206,7 @@ static void test_nn_score_net(void) {
     X(nn_golden_ncsnpp_ve_skip) \
     X(nn_golden_ddpm_vp)        \
     X(nn_golden_flags)          \
+    X(nn_golden_scores)         \
     X(nn_conv_padding)          \
     X(nn_conv_sizes)            \
     X(nn_conv_residual)         \
