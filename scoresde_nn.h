@@ -6,7 +6,7 @@
    CONTENTS (search for the anchor)
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
-       >>networks          the paper's U-Net, a multi-layer perceptron
+       >>networks          the paper's U-Nets, a classifier, a multi-layer perceptron
        >>run               forward and backward passes, and their memory
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
@@ -40,9 +40,9 @@
    DIFFERENCES FROM THE REFERENCE (github.com/yang-song/score_sde_pytorch)
        Activations and kernels are NHWC and HWIO in memory; files keep the reference's names and axes.
        Images need not be square: attn_resolutions are compared with the width.
-       conditional = 0 works, as do up-sampling convolutions with FIR and nearest up-sampling with convolution in
-   ncsnpp. scale_by_sigma divides by std(t) whatever the embedding; discrete, as there, by the level's sigma. std(t) is
-   computed in double, where the reference loses half its digits to 1 - exp(x) in float at small t.
+       conditional = 0 works in ddpm, and up-sampling by a convolution in ncsnpp.
+       scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
+       std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
 */
 #ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
 
@@ -230,7 +230,8 @@ ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
 ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
 
-/* p_t(class | x): the U-Net's way down and its middle, the mean over pixels, and a linear layer to `classes` logits. */
+/* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
+   `classes` logits. */
 typedef struct ssde_classifier_desc {
     ssde_unet_desc body; /* its progressive, init_scale and scale_by_sigma are not read; its classes must be 0 */
     size_t classes;      /* 2 or more */
@@ -301,9 +302,9 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
    score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
-   Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal: VP and sub-VP (which the
-   reference does not train so) score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1)); VE score = net(x, round((1 -
-   t)(N - 1))), label 0 the highest noise, scale_by_sigma with that level's sigma. */
+   Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
+   VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
+   VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -313,7 +314,7 @@ typedef struct ssde_score_net_desc {
     int skip_weight_cache;
     size_t max_weight_cache;
     ssde_convolution convolution;
-    int discrete; /* labels are indices; so they are, too, where ssde_net_discrete says so */
+    int discrete; /* labels are indices, as where ssde_net_discrete says so */
     /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
        null class), both from one pass of twice the rows; 0: s(x, class). */
     double guidance;
@@ -4805,10 +4806,11 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     if (!trainer->memory) return SSDE_ERROR_MEMORY;
     ssdei_trainer_layout(trainer, net, trainer->memory);
     ssdei_train_stretches(net, trainer->stretches);
-    net->discrete = desc->loss.discrete != 0;
     ssdei_try(ssdei_net_share(net, &trainer->ema));
     run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
-    return ssde_run_create(&trainer->run, net, &run);
+    ssdei_try(ssde_run_create(&trainer->run, net, &run));
+    net->discrete = trainer->ema->discrete = desc->loss.discrete != 0;
+    return SSDE_OK;
 }
 
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,

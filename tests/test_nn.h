@@ -2795,6 +2795,8 @@ static void test_nn_unet_errors(void) {
     REFUSED(fir_taps = 1, argument, "fir_taps");
     REFUSED(fir_taps = 9, argument, "fir_taps");
     REFUSED(fir_kernel[1] = NAN, wrong_shape, "fir");
+    REFUSED(classes = ((size_t)1 << 20) + 1, argument, "classes is 1048577");
+    REFUSED(noise_conditioning = (ssde_noise_conditioning)3, argument, "noise_conditioning");
     REFUSED(progressive = (ssde_progressive)3, argument, "progressive");
     REFUSED(progressive_input = (ssde_progressive_input)3, argument, "progressive_input");
 #ifndef __cplusplus /* where an enum cannot hold what is not among its bits */

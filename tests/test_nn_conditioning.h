@@ -721,6 +721,60 @@ static void test_nn_classifier_posterior(void) {
     remove(CONDITIONING_PATH);
 }
 
+/* Everything here that allocates, in one context. */
+static ssde_status class_everything(ssde_context *context) {
+    static const int32_t classes[2] = {1, 0};
+    ssde_unet_desc body = conditioning_unet(SSDE_NOISE_SCALE_SHIFT, 0),
+                   shape = conditioning_unet(SSDE_NOISE_CHANNEL, 2);
+    ssde_classifier_desc desc;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_score_net_desc how;
+    ssde_net *net = NULL, *read = NULL, *unet = NULL;
+    ssde_classifier *classifier = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_status status;
+    body.context = shape.context = context;
+    desc = ssde_classifier_of(&body, 2);
+    memset(&how, 0, sizeof how);
+    how.max_rows = 2;
+    how.guidance = 1.0;
+    how.context = context;
+    status = ssde_classifier_net_create(&net, &desc);
+    CHECK((status == SSDE_OK) == (net != NULL));
+    if (status == SSDE_OK) status = ssde_net_save(net, &sde, CONDITIONING_PATH);
+    if (status == SSDE_OK) status = ssde_net_load(context, &read, &sde, CONDITIONING_PATH);
+    if (status == SSDE_OK) status = ssde_classifier_create(&classifier, read, &sde, &how);
+    CHECK((status == SSDE_OK) == (classifier != NULL));
+    if (status == SSDE_OK) status = ssde_classifier_set_classes(classifier, classes, 2, 0);
+    if (status == SSDE_OK) status = ssde_unet_create(&unet, &shape);
+    if (status == SSDE_OK) status = ssde_score_net_create(&score_net, unet, &sde, &how);
+    CHECK((status == SSDE_OK) == (score_net != NULL));
+    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 2, 0);
+    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 1, 0);
+    ssde_score_net_destroy(score_net);
+    ssde_classifier_destroy(classifier);
+    ssde_net_destroy(unet);
+    ssde_net_destroy(read);
+    ssde_net_destroy(net);
+    return status;
+}
+
+static void test_nn_conditioning_allocation(void) {
+    nn_memory memory;
+    ssde_context context = nn_counting(&memory);
+    long needed, n;
+    CHECK_OK(class_everything(&context));
+    needed = memory.made;
+    CHECK(needed > 20 && memory.live == 0);
+    for (n = 0; n < needed; n += check_quick ? 5 : 1) {
+        context = nn_counting(&memory);
+        memory.refuse = n;
+        CHECK_FAILS(&context, class_everything(&context), SSDE_ERROR_MEMORY, "allocate");
+        CHECK(memory.live == 0);
+    }
+    remove(CONDITIONING_PATH);
+}
+
 #define TEST_NN_CONDITIONING_LIST(X) \
     X(nn_conditioning_ways)          \
     X(nn_conditioning_classes)       \
@@ -730,6 +784,7 @@ static void test_nn_classifier_posterior(void) {
     X(nn_discrete_models)            \
     X(nn_cross_entropy)              \
     X(nn_classifier)                 \
-    X(nn_classifier_posterior)
+    X(nn_classifier_posterior)       \
+    X(nn_conditioning_allocation)
 
 #endif
