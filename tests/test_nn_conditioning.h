@@ -703,12 +703,12 @@ static void test_nn_classifier_posterior(void) {
         CHECK_OK(ssde_classifier_log_probability(classifier, point, &t, 1, log_probability));
         CHECK_NEAR(exp((double)log_probability[0]) + exp((double)log_probability[1]), 1.0, 1e-6);
         CHECK_OK(ssde_classifier_gradient(classifier, point, &t, NULL, 1, gradient));
-        error += pow(exp((double)log_probability[1]) - p, 2.0) / POINTS;
+        error += pow(exp((double)log_probability[1]) - p, 2.0) / (double)POINTS;
         for (j = 0; j < DIM; j++) {
             double exact = p * (1.0 - p) * 2.0 * at.mean * mu[j] / variance, found = p * (double)gradient[j];
-            along += found * mu[j] / POINTS;
-            exact_along += exact * mu[j] / POINTS;
-            mean[j] += found / POINTS;
+            along += found * mu[j] / (double)POINTS;
+            exact_along += exact * mu[j] / (double)POINTS;
+            mean[j] += found / (double)POINTS;
         }
     }
     for (j = 0; j < DIM; j++) square += mean[j] * mean[j];
