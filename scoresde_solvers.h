@@ -9,6 +9,7 @@
 
    CONTENTS (search for the anchor)
        >>grid              the times a sampler visits
+       >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: inpainting
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
@@ -67,15 +68,40 @@ extern "C" {
 
 /* >>grid */
 
+/* steps + 1 times from 1 to eps. s = std / m is the noise beside data of scale 1: the variable of DDIM, Karras et al.
+   and DPM-Solver, in which every affine SDE is VE. */
 typedef enum ssde_grid {
-    SSDE_GRID_UNIFORM, /* steps + 1 equally spaced times from 1 to eps */
+    SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info */
+    SSDE_GRID_UNIFORM, /* equally spaced t */
     /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
        update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
        the last update's noise instead of using Tweedie's formula. */
-    SSDE_GRID_REFERENCE
+    SSDE_GRID_REFERENCE,
+    /* The indices of DDPM and SMLD: the reference's rules at t = i / (steps - 1), i = steps - 1 ... 0, eps unused, for
+       models of the discrete losses. times[steps] repeats the last one. */
+    SSDE_GRID_DISCRETE,
+    SSDE_GRID_QUADRATIC, /* equally spaced sqrt(t) (DDIM) */
+    SSDE_GRID_LOG_SNR,   /* equally spaced log s (DPM-Solver); VE: the same as uniform */
+    SSDE_GRID_KARRAS,    /* equally spaced s^(1 / rho) (Karras et al. 2022, eq. 5) */
+    SSDE_GRID_COUNT
 } ssde_grid;
-/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. */
+/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. Of the grids that need no SDE: uniform, reference,
+   discrete, quadratic. */
 ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times);
+/* The same for all; rho is Karras', 0: 7. */
+ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
+                               size_t steps, double *times);
+/* The t at which std(t) / m(t) = noise, within [s(0), s(1)]. */
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
+
+/* >>path
+   A virtual Brownian path for every sample and element, addressed and nowhere stored: out[rows, dim] = W(t[r]), W(0) =
+   0, W a standard Wiener process on [0, 1], by Levy's construction over 24 halvings of [0, 1]: t is rounded to a
+   multiple of 2^-24. W(1) comes from the normals of (SSDE_STREAM_BROWNIAN, step 0), the midpoint of interval i of 2^k
+   from step 2^k + i, so that increments over any partition are those of one path. source NULL: the library's draws
+   under seed. work: [rows, dim]. */
+ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source, uint64_t seed, const double *t,
+                          const uint64_t *sample, size_t rows, size_t dim, float *work, float *out);
 
 /* >>condition
    Values that say what a sample must agree with; several are chained through `next` and applied in that order. */
@@ -96,6 +122,9 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
 
 /* >>sampler */
 
+/* All for every SDE, but for the chains ddpm and smld. With y = x / m, s = std / m and the denoised D = (x + std^2
+   score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE: what is written for VE applies as it
+   stands. */
 typedef enum ssde_predictor {
     SSDE_PREDICTOR_DEFAULT, /* VE: reverse diffusion; others: Euler-Maruyama */
     SSDE_PREDICTOR_NONE,
@@ -103,13 +132,42 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_REVERSE_DIFFUSION, /* paper, eq. 46: the discretisation of the forward SDE, reversed */
     SSDE_PREDICTOR_ANCESTRAL,         /* DDPM's and SMLD's chain (eq. 4 and 47); sub-VP and affine: the exact posterior
                                          variance. Not with probability_flow */
+    SSDE_PREDICTOR_DDPM, /* Ho et al. 2020, algorithm 2, with variances beta_i: betas in `schedule`, or linear from
+                            beta_min / steps to beta_max / steps. VP only */
+    SSDE_PREDICTOR_SMLD, /* Song and Ermon 2019, algorithm 1: corrector_steps Langevin steps at each of `steps` noise
+                            levels; sigmas in `schedule`, or the SDE's geometric ones. VE only */
+    SSDE_PREDICTOR_STOCHASTIC_HEUN, /* Heun's method in t for the reverse SDE: strong order 1, against which
+                                       Euler-Maruyama has the larger error; with probability_flow, order 2 */
+    SSDE_PREDICTOR_ADAPTIVE,        /* Jolicoeur-Martineau et al. 2021, algorithm 1: the same steps, as long as rtol and
+                                       atol let them be, for each sample apart. A rejected step keeps its path: noise
+                                       is always `brownian`. Updates lie between the grid's times, which are `steps`
+                                       stops */
+    SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling */
+    SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2; s_churn etc. */
+    SSDE_PREDICTOR_DPM_SOLVER_2M,   /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
+    SSDE_PREDICTOR_DPM_SOLVER_3M,   /* its third order, by the last three D's divided differences in log s */
+    SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, /* the same paper's SDE-DPM-Solver++(2M): 2M with eta 1 */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
+
+/* What the table of predictors says. */
+typedef struct ssde_predictor_properties {
+    const char *name; /* the enum's in lower case */
+    int order;        /* strong order in the largest step, of the flow's solution where there is no noise */
+    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
+    int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
+    int stochastic;   /* by default; 0 for the flow's solvers */
+    ssde_grid grid;   /* default */
+    size_t steps;     /* default; 0: sde->N */
+} ssde_predictor_properties;
+/* NULL for a value that is none. */
+const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor);
 
 /* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at
    N = sde->N, and 1 for others. */
 typedef enum ssde_corrector {
-    SSDE_CORRECTOR_DEFAULT, /* VE: Langevin; others: none */
+    SSDE_CORRECTOR_DEFAULT, /* VE under default, none, Euler-Maruyama, reverse diffusion and ancestral: Langevin;
+                               others: none */
     SSDE_CORRECTOR_NONE,
     /* step = 2 alpha (snr std(t))^2: the paper's rule with |z| and |s| replaced by what they are expected to be,
        sqrt(dim) and sqrt(dim) / std(t). A sample's own |s| must not stand there: near a mode it vanishes and the step
@@ -123,8 +181,9 @@ typedef enum ssde_corrector {
 
 /* What a run did. */
 typedef struct ssde_sample_report {
-    size_t evaluations; /* of the score, per sample */
-    size_t failed;      /* samples that became NaN or infinite; the lowest of them, and when: */
+    size_t evaluations;      /* of the score, per sample; adaptive: of the sample that took most */
+    double mean_evaluations; /* over the samples */
+    size_t failed;           /* samples that became NaN or infinite, or reached a limit; the lowest, and when: */
     uint64_t failed_sample;
     double failed_t;
 } ssde_sample_report;
@@ -134,26 +193,44 @@ typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, cons
 
 /* All zero: the paper's predictor and corrector for this SDE. */
 typedef struct ssde_sampler_desc {
-    size_t steps; /* 0: sde->N, which constructors set to 1000 */
+    size_t steps; /* 0: the predictor's, mostly sde->N, which constructors set to 1000 */
     double eps;   /* the last time, 0 < eps < 1; 0: 1e-5 for VE, 1e-3 for others */
     ssde_predictor predictor;
     ssde_corrector corrector;
     double snr;             /* of Langevin steps; 0: 0.16 */
     size_t corrector_steps; /* per step; 0: 1 */
-    int probability_flow;   /* Euler-Maruyama and reverse diffusion become the discretised ODE */
-    int corrector_first;    /* the reference's order */
-    int skip_denoise;       /* return x(eps), a draw with the noise of eps still on it */
-    int given_start;        /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
+    int probability_flow; /* the ODE instead of the reverse SDE: no noise, half the score; eta and s_churn count as 0 */
+    int corrector_first;  /* the reference's order */
+    int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it */
+    int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
        times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
-    const double *times; /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                            given_start. NULL: grid. With it, steps must be given */
+    double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
+    const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
+                               given_start. NULL: grid. With it, steps must be given */
+    const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
+                               the SDE's own. With it, steps must be given */
+    double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
+                               sigma_L^2,       which at sigma_L = 0.01 is the paper's 2e-5 */
+    double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
+    double s_churn, s_tmin, s_tmax, s_noise; /* heun: Karras et al.'s, s_tmin and s_tmax in s; 0 is no churn, no lower
+                                                end, no upper end, and 1. Noise is never raised above s(1) */
+    double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
+    size_t max_evaluations; /* adaptive, per sample: SSDE_ERROR_LIMIT where they do not suffice; 0: 10,000 */
+    /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
+       that runs of different steps follow the same path and come together as steps grow. W runs in the SDE's own time,
+       so that g(t) dW is the noise of eq. 6; a z that a solver weights by its exact integral of g dW keeps its
+       variance, and differs from that integral by an order less than the increment. Some 24 draws per element and step.
+       Not on the reference's and the discrete grid. */
+    int brownian;
     ssde_condition condition;
     ssde_noise_source noise;         /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
                                         step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j) and
-                                        (SSDE_STREAM_CONDITION, number of updates so far) */
+                                        (SSDE_STREAM_CONDITION, number of updates so far): always 0 where neither
+                                        predictor nor corrector draws, the predictor remembers steps or is adaptive;
+                                        smld: (SSDE_STREAM_PREDICTOR, step * corrector_steps + j) */
     ssde_progress_function progress; /* after every step */
     ssde_trajectory_function trajectory; /* may be NULL, as all pointers here */
     void *user;                          /* first argument of both */
@@ -167,11 +244,12 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
 
 /* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
    mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
-   probability_flow, discretisation and context; under SSDE_GRID_REFERENCE t_next is ignored, and steps counts. */
+   probability_flow, discretisation, eta, schedule, step_size and context; under SSDE_GRID_REFERENCE and
+   SSDE_GRID_DISCRETE t_next is ignored, and steps counts. Predictors of one evaluation without history only. */
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean);
-/* From `how`: corrector, snr, context; and under SSDE_GRID_REFERENCE steps. */
+/* From `how`: corrector, snr, context; and under SSDE_GRID_REFERENCE and SSDE_GRID_DISCRETE steps. */
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean);
 
@@ -407,15 +485,144 @@ static ssde_status ssdei_drift_diffusion(ssde_context *context, const ssde_sde *
 
 /* ---- >>grid ---- */
 
+static int ssdei_by_index(ssde_grid grid) { return grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE; }
+
 ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times) {
-    size_t k, last = grid == SSDE_GRID_REFERENCE ? steps - 1 : steps;
+    size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
+    double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
     ssdei_try(ssdei_check_eps(context, eps));
     if (!steps || !times) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0");
-    if (grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_REFERENCE)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)grid);
-    for (k = 0; k < last; k++) times[k] = 1.0 - (1.0 - eps) * (double)k / (double)last;
-    times[last] = last ? eps : 1.0;
-    times[steps] = eps;
+    if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
+        return ssde_fail(
+            context, SSDE_ERROR_ARGUMENT,
+            "grid is %d, wanted uniform, reference, discrete or quadratic; ssde_sde_time_grid takes others", (int)grid);
+    for (k = 0; k < last; k++) {
+        double part = (double)k / (double)last, root = 1.0 - (1.0 - sqrt(end)) * part;
+        times[k] = grid == SSDE_GRID_QUADRATIC ? root * root : 1.0 - (1.0 - end) * part;
+    }
+    times[last] = last ? end : 1.0;
+    times[steps] = grid == SSDE_GRID_DISCRETE ? times[last] : eps;
+    return SSDE_OK;
+}
+
+/* s = std / m, where it is a finite number. */
+static ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde, double t, double *noise) {
+    ssde_coefficients c;
+    ssdei_try(ssde_coefficients_at(context, sde, t, &c));
+    *noise = c.std / c.mean;
+    if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g is not a finite number", c.std,
+                     c.mean, t);
+}
+
+/* Newton's method on log s, d log s / dt = g^2 / (2 std^2), within a bracket that every try narrows; where a step
+   leaves it, its middle. */
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
+    double low = 0.0, high = 1.0, first, last;
+    int tries;
+    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
+    ssdei_try(ssdei_noise_level(context, sde, 1.0, &last));
+    if (!(noise >= first && noise <= last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %g, wanted %g to %g", noise, first,
+                         last);
+    *t = noise == first ? 0.0 : 1.0;
+    if (noise == first || noise == last) return SSDE_OK;
+    *t = 0.5;
+    for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
+        ssde_coefficients c;
+        double here, step;
+        ssdei_try(ssde_coefficients_at(context, sde, *t, &c));
+        here = c.std / c.mean;
+        if (here < noise)
+            low = *t;
+        else
+            high = *t;
+        step = log(noise / here) * 2.0 * c.std * c.std / (c.diffusion * c.diffusion);
+        if (fabs(step) <= DBL_EPSILON * *t) break;
+        *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
+                               size_t steps, double *times) {
+    double first, last;
+    size_t k;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (grid != SSDE_GRID_LOG_SNR && grid != SSDE_GRID_KARRAS) return ssde_time_grid(context, grid, eps, steps, times);
+    ssdei_try(ssdei_check_positive(context, "rho", &rho, 7.0));
+    ssdei_try(ssde_time_grid(context, SSDE_GRID_UNIFORM, eps, steps, times));
+    ssdei_try(ssdei_noise_level(context, sde, 1.0, &first));
+    ssdei_try(ssdei_noise_level(context, sde, eps, &last));
+    for (k = 1; k < steps; k++) {
+        double part = (double)k / (double)steps;
+        double noise = grid == SSDE_GRID_LOG_SNR
+                           ? first * pow(last / first, part)
+                           : pow((1.0 - part) * pow(first, 1.0 / rho) + part * pow(last, 1.0 / rho), rho);
+        ssdei_try(ssde_noise_time(context, sde, noise, &times[k]));
+        if (!(times[k] < times[k - 1] && times[k] > eps))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "steps is %lu: times %lu and %lu of the grid are too close to tell apart",
+                             (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k);
+    }
+    return SSDE_OK;
+}
+
+/* ---- >>path ---- */
+
+static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
+                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out);
+
+enum { SSDEI_PATH_LEVELS = 24 };
+
+static const double ssdei_path_step = 1.0 / (double)(1 << SSDEI_PATH_LEVELS);
+
+/* The multiple of 2^-24 that stands for t on a path. */
+static uint32_t ssdei_path_place(double t) { return (uint32_t)(t * (double)(1 << SSDEI_PATH_LEVELS) + 0.5); }
+
+/* The sum over levels of hat functions, each of the interval that holds the place and of height sqrt(its width) / 2,
+   times the normal of that interval's midpoint. A place that is an endpoint on some level is one on all below, where
+   hats vanish. */
+static ssde_status ssdei_path_rows(ssde_context *context, const ssde_noise_source *source, uint64_t seed,
+                                   uint32_t place, const uint64_t *sample, size_t rows, size_t dim, float *work,
+                                   float *out) {
+    size_t i, count = rows * dim;
+    int level;
+    float factor = (float)ldexp((double)place, -SSDEI_PATH_LEVELS);
+    ssdei_try(ssdei_draw_normal(context, source, seed, SSDE_STREAM_BROWNIAN, 0, sample, rows, dim, work));
+    for (i = 0; i < count; i++) out[i] = factor * work[i];
+    for (level = 0; level < SSDEI_PATH_LEVELS; level++) {
+        int below = SSDEI_PATH_LEVELS - level;
+        uint32_t interval = place >> below, rest = place - (interval << below), middle = (uint32_t)1 << (below - 1);
+        double height = rest < middle ? (double)rest / middle : 2.0 - (double)rest / middle;
+        if (!rest) return SSDE_OK;
+        ssdei_try(ssdei_draw_normal(context, source, seed, SSDE_STREAM_BROWNIAN, ((uint32_t)1 << level) + interval,
+                                    sample, rows, dim, work));
+        factor = (float)(height * 0.5 * sqrt(ldexp(1.0, -level)));
+        for (i = 0; i < count; i++) out[i] += factor * work[i];
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source, uint64_t seed, const double *t,
+                          const uint64_t *sample, size_t rows, size_t dim, float *work, float *out) {
+    ssde_noise_source own = {NULL, NULL};
+    size_t r, end;
+    if (!t || !sample || !work || !out)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: %s is NULL",
+                         !t        ? "t"
+                         : !sample ? "sample"
+                         : !work   ? "work"
+                                   : "out");
+    for (r = 0; r < rows; r = end) {
+        if (!(t[r] >= 0.0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: t[%lu] is %g, wanted 0 to 1",
+                             (unsigned long)r, t[r]);
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_try(ssdei_path_rows(context, source ? source : &own, seed, ssdei_path_place(t[r]), sample + r, end - r,
+                                  dim, work, out + r * dim));
+    }
     return SSDE_OK;
 }
 
@@ -423,7 +630,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 
    How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a
    line in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in
-   `advance`. */
+   `advance`, and says there how many arrays it wants. */
 
 typedef struct ssdei_update {
     double x, score, noise;
@@ -439,7 +646,7 @@ typedef struct ssdei_setting {
 /* x(t) = (1 + drift) x(t_next) + diffusion z: the forward SDE as the discretisation has it. */
 static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, double t_next, ssde_step *out) {
     const ssde_sde *sde = &setting->sde;
-    if (setting->how.grid == SSDE_GRID_REFERENCE)
+    if (ssdei_by_index(setting->how.grid))
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
     if (setting->how.discretisation == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         double a, g;
@@ -459,10 +666,10 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
     return SSDE_OK;
 }
 
-/* std(t_next) / std(t); by index under the reference's grid, with std 0 below index 0. */
+/* std(t_next) / std(t); by index on the reference's and the discrete grid, with std 0 below index 0. */
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
     double now, next = 0.0;
-    if (setting->how.grid == SSDE_GRID_REFERENCE && setting->sde.kind != SSDE_AFFINE) {
+    if (ssdei_by_index(setting->how.grid) && setting->sde.kind != SSDE_AFFINE) {
         int last = setting->sde.N - 1, i = (int)((t + 4.0 * DBL_EPSILON) * last); /* as ssde_discretise rounds it */
         if (i > last) i = last;
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
@@ -481,7 +688,7 @@ static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, doubl
 /* dx = (a x - g^2 s) dt + g dw backwards (eq. 6), by Euler. */
 static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     int flow = setting->how.probability_flow;
-    double step = setting->how.grid == SSDE_GRID_REFERENCE ? 1.0 / (double)setting->how.steps : t - t_next;
+    double step = ssdei_by_index(setting->how.grid) ? 1.0 / (double)setting->how.steps : t - t_next;
     double a, g;
     ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
     u->x = -a * step;
@@ -507,14 +714,63 @@ static ssde_status ssdei_rule_reverse_diffusion(const ssdei_setting *setting, do
 static ssde_status ssdei_rule_ancestral(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     ssde_step forward;
     double ratio = 1.0;
-    if (setting->how.probability_flow)
-        return ssde_fail(setting->context, SSDE_ERROR_UNSUPPORTED,
-                         "probability_flow with the ancestral predictor: take euler_maruyama or reverse_diffusion");
     ssdei_try(ssdei_forward_step(setting, t, t_next, &forward));
     if (setting->sde.kind != SSDE_VP) ssdei_try(ssdei_std_ratio(setting, t, t_next, &ratio));
     u->x = -forward.drift / (1.0 + forward.drift);
     u->score = forward.diffusion * forward.diffusion / (1.0 + forward.drift);
     u->noise = forward.diffusion * ratio;
+    return SSDE_OK;
+}
+
+/* (x + beta s) / sqrt(1 - beta) + sqrt(beta) z: algorithm 2 with -std s for its noise prediction. */
+static ssde_status ssdei_rule_ddpm(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
+    double beta, root;
+    (void)t_next;
+    if (setting->how.schedule)
+        beta = setting->how.schedule[(size_t)(t * (double)(setting->how.steps - 1) + 0.5)];
+    else {
+        ssde_step forward;
+        ssdei_try(ssde_discretise(setting->context, &setting->sde, SSDE_DISCRETISE_OWN, t, &forward));
+        beta = forward.diffusion * forward.diffusion;
+    }
+    root = sqrt(1.0 - beta);
+    u->x = beta / (root * (1.0 + root)); /* 1 / root - 1 */
+    u->score = beta / root;
+    u->noise = sqrt(beta);
+    return SSDE_OK;
+}
+
+/* One Langevin step of algorithm 1 at sigma = std(t): x + alpha s / 2 + sqrt(alpha) z, alpha = epsilon sigma^2 /
+   sigma_L^2. */
+static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
+    ssde_coefficients c;
+    double alpha;
+    (void)t_next;
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
+    alpha = 0.2 * c.std * c.std;
+    if (setting->how.step_size > 0.0) {
+        double last = setting->how.schedule ? setting->how.schedule[setting->how.steps - 1] : setting->sde.sigma_min;
+        alpha = setting->how.step_size * (c.std / last) * (c.std / last);
+    }
+    u->x = 0.0;
+    u->score = 0.5 * alpha;
+    u->noise = sqrt(alpha);
+    return SSDE_OK;
+}
+
+/* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
+   score. */
+static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
+    ssde_coefficients now, next;
+    double s, s_next, eta = setting->how.eta, lost;
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
+    s = now.std / now.mean;
+    s_next = next.std / next.mean;
+    lost = eta * eta * (1.0 - s_next / s) * (1.0 + s_next / s);
+    u->x = next.mean / now.mean - 1.0;
+    u->score = next.mean * now.std * (s - s_next * sqrt(1.0 - lost));
+    u->noise = next.std * sqrt(lost);
     return SSDE_OK;
 }
 
@@ -612,6 +868,23 @@ static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *
 
 /* ---- >>sampler ---- */
 
+/* A step of two evaluations: x += churn; s0 = score(x, t0); kept = keep_x x + keep_score s0; x += first; s1 = score(x,
+   t1); x += kept + second_score s1 + second. */
+typedef struct ssdei_stages {
+    double t0, t1, keep_x, keep_score, second_score;
+    ssdei_update churn, first, second;
+} ssdei_stages;
+
+/* Rows of a block that are on their way to the next of the grid's times, each at a time of its own. */
+typedef struct ssdei_travellers {
+    size_t count;
+    size_t *row;          /* [block]: which they are */
+    double *t, *noise;    /* [block], like row: a time for each, and the factor on g dW */
+    uint64_t *sample;     /* [block], like row */
+    double *here;         /* [block], of every row: where x is */
+    unsigned char *known; /* [block], of every row: the score at x has been evaluated */
+} ssdei_travellers;
+
 typedef struct ssdei_sampler {
     ssdei_setting setting;
     const ssde_score_model *model;
@@ -622,10 +895,19 @@ typedef struct ssdei_sampler {
     double *times;        /* [steps + 1] */
     double *t;            /* [block], t_value repeated */
     double t_value;
-    uint64_t *sample;                    /* [n] */
-    float *score, *noise;                /* [block, dim] */
-    unsigned char *failed;               /* [n] */
+    uint64_t *sample;            /* [n] */
+    float *score, *noise;        /* [block, dim] */
+    float *scratch[5];           /* [block, dim], as many as the predictor wants */
+    float *history[3];           /* [n, dim]: what it remembers of past steps */
+    float *path;                 /* [n, dim]: W at times[step], where `brownian` */
+    double *length;              /* [n]: adaptive, the next step */
+    size_t *evaluations;         /* [n]: adaptive */
+    ssdei_travellers travellers; /* adaptive */
+    unsigned char *failed;       /* [n]: the ssde_status that ended it */
+    int one_condition_draw;
     ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
+    ssdei_stages stages;                 /* likewise */
+    double weight[3];                    /* likewise: of the last denoised values, newest first */
     ssde_coefficients marginal;          /* at marginal_t, for conditions */
     double marginal_t;
     ssde_sample_report report;
@@ -640,24 +922,44 @@ typedef struct ssdei_block {
 typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double t_next, ssdei_update *u);
 /* Moves a block from times[step] to times[step + 1]; quiet: without the last noise. */
 typedef ssde_status (*ssdei_advance)(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
+static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
 
 static const struct {
-    const char *name;
-    ssdei_rule rule;       /* NULL: stays where it is */
+    ssde_predictor_properties info;
+    ssdei_rule rule;       /* NULL: stays where it is, or takes more than a rule */
     ssdei_advance advance; /* ssdei_predict: one evaluation and the rule */
+    int scratch, history;  /* arrays of ssdei_sampler that it uses */
 } ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    {"default", NULL, NULL},
-    {"none", NULL, NULL},
-    {"euler_maruyama", ssdei_rule_euler_maruyama, ssdei_predict},
-    {"reverse_diffusion", ssdei_rule_reverse_diffusion, ssdei_predict},
-    {"ancestral", ssdei_rule_ancestral, ssdei_predict},
+    /* name, order, evaluations, history, stochastic, grid, steps */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
+    {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_euler_maruyama, ssdei_predict, 0, 0},
+    {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_reverse_diffusion, ssdei_predict, 0, 0},
+    {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_ancestral, ssdei_predict, 0, 0},
+    {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_ddpm, ssdei_predict, 0, 0},
+    {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_smld, ssdei_ladder, 0, 0},
+    {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500}, NULL, ssdei_two_stages, 1, 0},
+    {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1}, NULL, ssdei_adapt, 5, 1},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, ssdei_rule_ddim, ssdei_predict, 0, 0},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, NULL, ssdei_two_stages, 1, 0},
+    {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 2},
+    {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
+    {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50}, NULL, ssdei_multistep, 0, 2},
 };
 
 static const char *const ssdei_correctors[SSDE_CORRECTOR_COUNT] = {"default", "none", "langevin", "langevin_batch"};
 
+const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
+}
+
 const char *ssde_predictor_name(ssde_predictor predictor) {
-    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].name : NULL;
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].info.name : NULL;
 }
 
 const char *ssde_corrector_name(ssde_corrector corrector) {
@@ -665,15 +967,19 @@ const char *ssde_corrector_name(ssde_corrector corrector) {
 }
 
 ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
+    char known[200] = "";
+    size_t length = 0;
     int i;
     if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
-        if (strcmp(name, ssdei_predictors[i].name)) continue;
-        *predictor = (ssde_predictor)i;
-        return SSDE_OK;
+        if (!strcmp(name, ssdei_predictors[i].info.name)) {
+            *predictor = (ssde_predictor)i;
+            return SSDE_OK;
+        }
+        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
+        length = strlen(known);
     }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "no predictor '%.40s': default, none, euler_maruyama, reverse_diffusion or ancestral", name);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
 }
 
 ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
@@ -686,6 +992,70 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
     }
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
                      name);
+}
+
+/* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
+static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
+    const char *name = ssdei_predictors[how->predictor].info.name;
+    ssde_predictor p = how->predictor;
+    int chain = p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD;
+    if (how->probability_flow && (chain || p == SSDE_PREDICTOR_ANCESTRAL))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
+    if (chain && sde->kind != (p == SSDE_PREDICTOR_DDPM ? SSDE_VP : SSDE_VE))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
+                         p == SSDE_PREDICTOR_DDPM ? "VP" : "VE");
+    if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s runs on SSDE_GRID_DISCRETE; others are in schedule",
+                         name);
+    if (p > SSDE_PREDICTOR_SMLD && ssdei_by_index(how->grid))
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
+    if (how->corrector != SSDE_CORRECTOR_NONE && (ssdei_predictors[p].info.history || p == SSDE_PREDICTOR_SMLD))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s with a corrector, %s: take corrector none, or ddim or heun", name,
+                         p == SSDE_PREDICTOR_SMLD ? "which it is itself" : "which would make its past another one");
+    if (how->brownian && ssdei_by_index(how->grid))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "brownian on the reference's or the discrete grid, whose steps are not between its times");
+    if (how->schedule && !chain)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule is given to %s, wanted ddpm or smld", name);
+    return SSDE_OK;
+}
+
+/* ddpm's betas, smld's sigmas. */
+static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
+    int ddpm = how->predictor == SSDE_PREDICTOR_DDPM;
+    double low = ddpm ? 0.0 : sde->sigma_min, high = ddpm ? 1.0 : sde->sigma_max;
+    size_t k;
+    for (k = 0; how->schedule && k < how->steps; k++) {
+        double value = how->schedule[k];
+        int valid =
+            ddpm ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
+        if (valid) continue;
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %g, wanted %s %g and %g", (unsigned long)k,
+                         value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
+    }
+    return SSDE_OK;
+}
+
+/* Numbers of the predictors after the paper's. */
+static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_desc *full) {
+    if (!(full->eta >= 0.0 && full->eta <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %g, wanted 0 to 1", full->eta);
+    if (full->predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE && full->eta == 0.0) full->eta = 1.0;
+    ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
+    ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
+    ssdei_try(ssdei_check_positive(context, "s_churn", &full->s_churn, 0.0));
+    ssdei_try(ssdei_check_positive(context, "s_tmin", &full->s_tmin, 0.0));
+    ssdei_try(ssdei_check_positive(context, "s_tmax", &full->s_tmax, DBL_MAX));
+    ssdei_try(ssdei_check_positive(context, "s_noise", &full->s_noise, 1.0));
+    ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
+    ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
+    if (full->probability_flow) full->eta = full->s_churn = 0.0;
+    if (!full->max_evaluations) full->max_evaluations = 10000;
+    return SSDE_OK;
 }
 
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
@@ -705,21 +1075,28 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
                          (int)full->discretisation);
-    if (full->grid != SSDE_GRID_UNIFORM && full->grid != SSDE_GRID_REFERENCE)
+    if ((unsigned)full->grid >= SSDE_GRID_COUNT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT) full->corrector = ve ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
+        full->corrector =
+            ve && full->predictor <= SSDE_PREDICTOR_ANCESTRAL ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    if (full->grid == SSDE_GRID_DEFAULT) full->grid = ssdei_predictors[full->predictor].info.grid;
+    ssdei_try(ssdei_check_combination(context, sde, full));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
+    ssdei_try(ssdei_setting_numbers(context, full));
+    if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
     if (!full->steps) full->steps = (size_t)sde->N;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
         ssdei_multiply(full->steps, full->corrector_steps + 1) > 0xffffffffu)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is %lu and corrector_steps %lu: too many to number",
                          (unsigned long)full->steps, (unsigned long)full->corrector_steps);
-    if (full->grid == SSDE_GRID_REFERENCE) setting->sde.N = (int)full->steps;
+    ssdei_try(ssdei_check_schedule(context, sde, full));
+    if (ssdei_by_index(full->grid)) setting->sde.N = (int)full->steps;
     return SSDE_OK;
 }
 
@@ -739,8 +1116,8 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %lu and dim %lu, wanted at least 1 each",
                          (unsigned long)rows, (unsigned long)dim);
     for (r = 0; r < rows; r++) {
-        if (!(t[r] > 0.0 && t[r] <= 1.0))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %g, wanted in (0, 1]", (unsigned long)r, t[r]);
+        if (!(t[r] >= 0.0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %g, wanted 0 to 1", (unsigned long)r, t[r]);
     }
     return SSDE_OK;
 }
@@ -757,9 +1134,14 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     ssde_context *context = how ? how->context : NULL;
     ssdei_setting setting;
     size_t r, end;
-    int by_index = how && how->grid == SSDE_GRID_REFERENCE;
+    int by_index;
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
+    by_index = ssdei_by_index(setting.how.grid);
+    if (ssdei_predictors[setting.how.predictor].advance && !ssdei_predictors[setting.how.predictor].rule)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s takes several evaluations or remembers steps: only ssde_sample runs it",
+                         ssdei_predictors[setting.how.predictor].info.name);
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -829,19 +1211,23 @@ static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int s
                              block->rows, w->dim, w->noise);
 }
 
-/* Rows that are not finite are out of the run; zeros keep their place, so that the others' rows stay as they are. */
+/* A row that is out of the run. Zeros keep its place, so that the others' rows stay as they are. */
+static void ssdei_fail_row(ssdei_sampler *w, size_t row, double t, ssde_status status) {
+    memset(w->x + row * w->dim, 0, w->dim * sizeof *w->x);
+    if (w->failed[row]) return;
+    w->failed[row] = (unsigned char)status;
+    if (!w->report.failed++ || w->sample[row] < w->report.failed_sample) {
+        w->report.failed_sample = w->sample[row];
+        w->report.failed_t = t;
+    }
+}
+
+/* Rows that are not finite. */
 static void ssdei_drop_failed(ssdei_sampler *w, const ssdei_block *block, double t) {
     size_t r;
     for (r = 0; r < block->rows; r++) {
-        size_t row = block->first + r;
-        if (ssdei_first_nonfinite(block->x + r * w->dim, w->dim) == w->dim) continue;
-        memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
-        if (w->failed[row]) continue;
-        w->failed[row] = 1;
-        if (!w->report.failed++ || w->sample[row] < w->report.failed_sample) {
-            w->report.failed_sample = w->sample[row];
-            w->report.failed_t = t;
-        }
+        if (ssdei_first_nonfinite(block->x + r * w->dim, w->dim) < w->dim)
+            ssdei_fail_row(w, block->first + r, t, SSDE_ERROR_NUMERIC);
     }
 }
 
@@ -878,16 +1264,375 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
     if (!finite) ssdei_drop_failed(w, block, t);
 }
 
+/* w->noise: the predictor's z over a step, or the path's increment in its units. Called at every step of one that has
+   noise at all, since the path is where the step before left it. */
+static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    float *path = w->path ? w->path + block->first * w->dim : NULL;
+    uint32_t from = ssdei_path_place(w->times[step]), to = ssdei_path_place(w->times[step + 1]);
+    float factor;
+    size_t i;
+    if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)step);
+    if (from == to)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
+                         w->times[step], w->times[step + 1]);
+    if (!step)
+        ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, from, w->sample + block->first,
+                                  block->rows, w->dim, w->noise, path));
+    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, to, w->sample + block->first, block->rows,
+                              w->dim, w->score, w->noise));
+    factor = (float)(1.0 / sqrt(ldexp((double)(from - to), -SSDEI_PATH_LEVELS)));
+    for (i = 0; i < block->rows * w->dim; i++) {
+        float here = w->noise[i];
+        w->noise[i] = factor * (path[i] - here);
+        path[i] = here;
+    }
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
     double t = w->times[step];
     ssdei_rule rule = ssdei_predictors[w->setting.how.predictor].rule;
     ssdei_update u;
     if (!block->first) ssdei_try(rule(&w->setting, t, w->times[step + 1], &w->prediction));
-    ssdei_try(ssdei_evaluate(w, block, t));
     u = w->prediction;
     if (quiet) u.noise = 0.0;
-    if (u.noise != 0.0) ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)step));
+    if (u.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, step));
+    ssdei_try(ssdei_evaluate(w, block, t));
     ssdei_apply(w, block, &u, t);
+    return SSDE_OK;
+}
+
+/* Langevin steps at one noise level. */
+static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+    size_t j, count = w->setting.how.corrector_steps;
+    double t = w->times[step];
+    (void)quiet;
+    if (!block->first) ssdei_try(ssdei_rule_smld(&w->setting, t, t, &w->prediction));
+    for (j = 0; j < count; j++) {
+        ssdei_try(ssdei_evaluate(w, block, t));
+        ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)(step * count + j)));
+        ssdei_apply(w, block, &w->prediction, t);
+        /* the driver numbers the update after the last one step * (count + 1) + 1 */
+        if (j + 1 < count) ssdei_try(ssdei_condition_update(w, block, t, (uint32_t)(step * (count + 1) + 2 + j)));
+    }
+    return SSDE_OK;
+}
+
+/* ---- steps of two evaluations ---- */
+
+/* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
+   sqrt(h) z / 2, the trapezoid of both. */
+static ssde_status ssdei_stages_stochastic_heun(const ssdei_setting *setting, double t, double t_next,
+                                                ssdei_stages *stages) {
+    double a, g, a_next, g_next, h = t - t_next, part = setting->how.probability_flow ? 0.5 : 1.0;
+    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
+    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t_next, &a_next, &g_next));
+    memset(stages, 0, sizeof *stages);
+    stages->t0 = t;
+    stages->t1 = t_next;
+    stages->first.x = -a * h;
+    stages->first.score = part * g * g * h;
+    stages->keep_x = -0.5 * stages->first.x;
+    stages->keep_score = -0.5 * stages->first.score;
+    stages->second.x = -0.5 * a_next * h;
+    stages->second_score = 0.5 * part * g_next * g_next * h;
+    if (setting->how.probability_flow) return SSDE_OK;
+    stages->first.noise = g * sqrt(h);
+    stages->second.noise = 0.5 * (g_next - g) * sqrt(h);
+    return SSDE_OK;
+}
+
+/* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
+   and the trapezoid of the slopes at both ends. */
+static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, double t_next, ssdei_stages *stages) {
+    const ssde_sampler_desc *how = &setting->how;
+    ssde_coefficients now, hat, next;
+    double s, s_hat, s_next, s_first, gamma, step;
+    memset(stages, 0, sizeof *stages);
+    stages->t0 = t;
+    stages->t1 = t_next;
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
+    hat = now;
+    s = s_hat = now.std / now.mean;
+    s_next = next.std / next.mean;
+    gamma = how->s_churn / (double)how->steps < sqrt(2.0) - 1.0 ? how->s_churn / (double)how->steps : sqrt(2.0) - 1.0;
+    if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) {
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, 1.0, &s_first));
+        s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
+    }
+    if (s_hat > s) {
+        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &stages->t0));
+        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, stages->t0, &hat));
+        stages->churn.x = hat.mean / now.mean - 1.0;
+        stages->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
+    }
+    step = next.mean * (s_hat - s_next);
+    stages->first.x = next.mean / hat.mean - 1.0;
+    stages->first.score = step * hat.std;
+    stages->keep_score = -0.5 * step * hat.std;
+    stages->second_score = 0.5 * step * next.std;
+    return SSDE_OK;
+}
+
+/* w->score = p x + q score, or kept + q score. */
+static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
+                            float *out) {
+    float px = (float)p, qs = (float)q;
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
+}
+
+static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+    ssdei_stages *stages = &w->stages;
+    ssdei_update u;
+    (void)quiet;
+    if (!block->first)
+        ssdei_try((w->setting.how.predictor == SSDE_PREDICTOR_HEUN ? ssdei_stages_heun : ssdei_stages_stochastic_heun)(
+            &w->setting, w->times[step], w->times[step + 1], stages));
+    if (stages->churn.noise != 0.0 || stages->first.noise != 0.0 || w->path)
+        ssdei_try(ssdei_predictor_noise(w, block, step));
+    if (stages->churn.noise != 0.0) {
+        memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
+        ssdei_apply(w, block, &stages->churn, stages->t0);
+    }
+    ssdei_try(ssdei_evaluate(w, block, stages->t0));
+    ssdei_direction(w, block, block->x, stages->keep_x, stages->keep_score, w->scratch[0]);
+    ssdei_apply(w, block, &stages->first, stages->t0);
+    ssdei_try(ssdei_evaluate(w, block, stages->t1));
+    ssdei_direction(w, block, w->scratch[0], 1.0, stages->second_score, w->score);
+    u = stages->second;
+    u.score = 1.0;
+    ssdei_apply(w, block, &u, stages->t1);
+    return SSDE_OK;
+}
+
+/* ---- multistep: DPM-Solver++ ---- */
+
+/* y' = e^-E y + (1 - e^-E) sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with h = log(s / s'), E = (1 + eta) h:
+   exact for the polynomial in log s through the last D's, except that 2M takes its slope at the middle of the step, as
+   Lu et al. do. */
+static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
+    const ssdei_setting *setting = &w->setting;
+    ssde_predictor predictor = setting->how.predictor;
+    size_t order = (size_t)ssdei_predictors[predictor].history, j;
+    double level[4], h[3] = {0.0, 0.0, 0.0}, eta = setting->how.eta, whole, gone, second, third;
+    double newest = 0.0, older = 0.0; /* of D_0 - D_1 and D_1 - D_2 */
+    ssde_coefficients now, next;
+    if (order > step + 1) order = step + 1;
+    for (j = 0; j <= order; j++)
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
+    for (j = 0; j < order; j++) h[j] = log(level[j + 1] / level[j]);
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
+    whole = (1.0 + eta) * h[0];
+    gone = -expm1(-whole);
+    second = 1.0 - gone / whole;
+    third = second / whole - 0.5;
+    if (order == 2) newest = h[0] / h[1] * (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? second / gone : 0.5);
+    if (order == 3) {
+        double r0 = h[1] / h[0], r1 = h[2] / h[0];
+        newest = (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / (r0 * gone);
+        older = (2.0 * third - second * r0) / ((r0 + r1) * r1 * gone);
+    }
+    w->weight[0] = 1.0 + newest;
+    w->weight[1] = older - newest;
+    w->weight[2] = -older;
+    w->prediction.x = next.std / now.std * exp(-eta * h[0]) - 1.0;
+    w->prediction.score = next.mean * gone;
+    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h[0]));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+    size_t kept = (size_t)ssdei_predictors[w->setting.how.predictor].history, order, j, i;
+    double t = w->times[step];
+    ssdei_update denoise;
+    (void)quiet;
+    if (!block->first) ssdei_try(ssdei_multistep_plan(w, step));
+    if (w->prediction.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, step));
+    ssdei_try(ssdei_evaluate(w, block, t));
+    ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &denoise));
+    ssdei_direction(w, block, block->x, 1.0 + denoise.x, denoise.score,
+                    w->history[step % kept] + block->first * w->dim);
+    order = step + 1 < kept ? step + 1 : kept;
+    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
+    for (j = 0; j < order; j++) {
+        const float *denoised = w->history[(step - j) % kept] + block->first * w->dim;
+        float weight = (float)w->weight[j];
+        for (i = 0; i < block->rows * w->dim; i++) w->score[i] += weight * denoised[i];
+    }
+    ssdei_apply(w, block, &w->prediction, t);
+    return SSDE_OK;
+}
+
+/* ---- adaptive ---- */
+
+/* Scratch arrays: x1 and W(t_next), packed like the travellers; W(t) and the score at (x, t), by row of the block. */
+enum { SSDEI_ADAPT_NEXT, SSDEI_ADAPT_PATH_NEXT, SSDEI_ADAPT_PATH, SSDEI_ADAPT_SCORE, SSDEI_ADAPT_ARRAYS };
+
+/* Whether row r of the block is still on its way; it fails where the evaluations of another try are not granted. */
+static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_t r, double stop) {
+    const ssdei_travellers *a = &w->travellers;
+    size_t row = block->first + r;
+    if (w->failed[row] || a->here[r] <= stop) return 0;
+    if (w->evaluations[row] + (a->known[r] ? 1 : 2) <= w->setting.how.max_evaluations) return 1;
+    ssdei_fail_row(w, row, a->here[r], SSDE_ERROR_LIMIT);
+    return 0;
+}
+
+static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    ssdei_travellers *a = &w->travellers;
+    size_t r;
+    for (r = a->count = 0; r < block->rows; r++) {
+        a->here[r] = w->times[step];
+        a->known[r] = 0;
+        if (!step) w->length[block->first + r] = 0.01; /* the paper's first step */
+        if (ssdei_adapt_goes_on(w, block, r, w->times[step + 1])) a->row[a->count++] = r;
+    }
+    if (!step) memcpy(w->history[0] + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
+}
+
+/* The scores at x of travellers that have moved. */
+static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block) {
+    ssdei_travellers *a = &w->travellers;
+    size_t bytes = w->dim * sizeof *block->x, count = 0, i;
+    for (i = 0; i < a->count; i++) {
+        size_t r = a->row[i];
+        if (a->known[r]) continue;
+        memcpy(w->scratch[SSDEI_ADAPT_NEXT] + count * w->dim, block->x + r * w->dim, bytes);
+        a->t[count] = a->here[r];
+        a->sample[count++] = w->sample[block->first + r];
+        w->evaluations[block->first + r]++;
+    }
+    if (!count) return SSDE_OK;
+    ssdei_try(ssdei_score(w->context, w->model, w->scratch[SSDEI_ADAPT_NEXT], a->t, a->sample, count, w->score));
+    for (i = count = 0; i < a->count; i++) {
+        size_t r = a->row[i];
+        if (a->known[r]) continue;
+        memcpy(w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, w->score + count++ * w->dim, bytes);
+        a->known[r] = 1;
+    }
+    return SSDE_OK;
+}
+
+/* Every traveller's step: a->t its end, x1 by Euler-Maruyama along the path, and the score there in w->score. */
+static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, double stop) {
+    ssdei_travellers *a = &w->travellers;
+    float *next = w->scratch[SSDEI_ADAPT_NEXT], *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT];
+    double part = w->setting.how.probability_flow ? 0.5 : 1.0;
+    size_t i, j;
+    for (i = 0; i < a->count; i++) {
+        size_t r = a->row[i];
+        double length = w->length[block->first + r];
+        a->t[i] = a->here[r] - length > stop + ssdei_path_step ? a->here[r] - length : stop;
+        a->sample[i] = w->sample[block->first + r];
+        w->evaluations[block->first + r]++;
+    }
+    if (part == 1.0)
+        ssdei_try(ssde_brownian(w->context, &w->setting.how.noise, w->seed, a->t, a->sample, a->count, w->dim, w->noise,
+                                path_next));
+    for (i = 0; i < a->count; i++) {
+        size_t r = a->row[i];
+        const float *x = block->x + r * w->dim, *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim;
+        const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
+        double drift, diffusion, h = a->here[r] - a->t[i];
+        double apart =
+            ldexp((double)ssdei_path_place(a->here[r]) - (double)ssdei_path_place(a->t[i]), -SSDEI_PATH_LEVELS);
+        float slope[2];
+        ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
+        slope[0] = (float)(1.0 - h * drift);
+        slope[1] = (float)(h * part * diffusion * diffusion);
+        /* the path's places are rounded, the step is not */
+        a->noise[i] = part == 1.0 && apart > 0.0 ? sqrt(h / apart) : 0.0;
+        for (j = 0; j < w->dim; j++) next[i * w->dim + j] = slope[0] * x[j] + slope[1] * score[j];
+        for (j = 0; j < w->dim && a->noise[i] > 0.0; j++)
+            next[i * w->dim + j] += (float)(a->noise[i] * diffusion) * (path[j] - path_next[i * w->dim + j]);
+    }
+    return ssdei_score(w->context, w->model, next, a->t, a->sample, a->count, w->score);
+}
+
+/* w->noise of traveller i becomes x2, the trapezoid of both ends; returns the RMS of x1 - x2 over the tolerance. */
+static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *block, size_t i, double *error) {
+    const ssdei_travellers *a = &w->travellers;
+    size_t r = a->row[i], j;
+    const float *x = block->x + r * w->dim, *x1 = w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim;
+    const float *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, *score1 = w->score + i * w->dim;
+    const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
+    const float *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim;
+    const float *before = w->history[0] + (block->first + r) * w->dim;
+    double part = w->setting.how.probability_flow ? 0.5 : 1.0, h = 0.5 * (a->here[r] - a->t[i]), sum = 0.0;
+    double drift, diffusion, drift1, diffusion1, noise;
+    ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
+    ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->t[i], &drift1, &diffusion1));
+    noise = 0.5 * a->noise[i] * (diffusion + diffusion1);
+    for (j = 0; j < w->dim; j++) {
+        double slope = part * diffusion * diffusion * (double)score[j] - drift * (double)x[j];
+        double slope1 = part * diffusion1 * diffusion1 * (double)score1[j] - drift1 * (double)x1[j];
+        double x2 = (double)x[j] + h * (slope + slope1), size = fabs((double)x1[j]), ratio;
+        if (noise > 0.0) x2 += noise * ((double)path[j] - (double)path_next[j]);
+        if (fabs((double)before[j]) > size) size = fabs((double)before[j]);
+        size *= w->setting.how.rtol;
+        ratio = ((double)x1[j] - x2) / (size > w->setting.how.atol ? size : w->setting.how.atol);
+        sum += ratio * ratio;
+        w->noise[i * w->dim + j] = (float)x2;
+    }
+    *error = sqrt(sum / (double)w->dim);
+    return SSDE_OK;
+}
+
+/* Accepts or rejects traveller i's step and sets the length of its next. */
+static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block, size_t i, double stop) {
+    ssdei_travellers *a = &w->travellers;
+    size_t r = a->row[i], row = block->first + r, bytes = w->dim * sizeof *w->x;
+    double error, factor, h = a->here[r] - a->t[i], *length = &w->length[row];
+    ssdei_try(ssdei_adapt_compare(w, block, i, &error));
+    factor = error > 0.0 ? 0.9 * pow(error, -0.9) : 10.0;
+    if (!(factor > 0.2)) factor = 0.2; /* also where the error is not a number */
+    if (factor > 10.0) factor = 10.0;
+    if (error <= 1.0) {
+        memcpy(block->x + r * w->dim, w->noise + i * w->dim, bytes);
+        memcpy(w->history[0] + row * w->dim, w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim, bytes);
+        memcpy(w->scratch[SSDEI_ADAPT_PATH] + r * w->dim, w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim, bytes);
+        a->here[r] = a->t[i];
+        a->known[r] = 0;
+        if (h * factor > *length || a->t[i] > stop) *length = h * factor; /* the last step before a stop is cut short */
+    } else {
+        *length = h * factor;
+        if (*length < 2.0 * ssdei_path_step)
+            ssdei_fail_row(w, row, a->here[r], error <= DBL_MAX ? SSDE_ERROR_LIMIT : SSDE_ERROR_NUMERIC);
+    }
+    return SSDE_OK;
+}
+
+/* The condition holds for a row that has just moved, at a time of its own. */
+static ssde_status ssdei_adapt_condition(ssdei_sampler *w, const ssdei_block *block, size_t r) {
+    ssdei_block single;
+    single.first = block->first + r;
+    single.rows = 1;
+    single.x = block->x + r * w->dim;
+    return ssdei_condition_update(w, &single, w->travellers.here[r], 0);
+}
+
+static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+    ssdei_travellers *a = &w->travellers;
+    double stop = w->times[step + 1];
+    size_t i, kept;
+    (void)quiet;
+    ssdei_adapt_begin(w, block, step);
+    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(w->times[step]),
+                              w->sample + block->first, block->rows, w->dim, w->noise, w->scratch[SSDEI_ADAPT_PATH]));
+    while (a->count) {
+        ssdei_try(ssdei_adapt_scores(w, block));
+        ssdei_try(ssdei_adapt_try(w, block, stop));
+        for (i = 0; i < a->count; i++) ssdei_try(ssdei_adapt_judge(w, block, i, stop));
+        for (i = kept = 0; i < a->count; i++) {
+            size_t r = a->row[i];
+            if (!a->known[r]) ssdei_try(ssdei_adapt_condition(w, block, r)); /* it moved */
+            if (ssdei_adapt_goes_on(w, block, r, stop)) a->row[kept++] = r;
+        }
+        a->count = kept;
+    }
     return SSDE_OK;
 }
 
@@ -1010,18 +1755,33 @@ static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *bloc
     return SSDE_OK;
 }
 
+/* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
+   last sigma takes the formula itself. */
+static int ssdei_ends_quietly(const ssde_sampler_desc *how) {
+    return ssdei_by_index(how->grid) && how->predictor != SSDE_PREDICTOR_SMLD;
+}
+
+/* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
+static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
+    ssde_predictor p = how->predictor;
+    if (how->corrector != SSDE_CORRECTOR_NONE || p == SSDE_PREDICTOR_NONE) return 0;
+    if (how->probability_flow || ssdei_predictors[p].info.history) return 1;
+    return (p == SSDE_PREDICTOR_DDIM && how->eta == 0.0) || (p == SSDE_PREDICTOR_HEUN && how->s_churn == 0.0);
+}
+
 /* From times[step] to times[step + 1]. */
 static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     const ssde_sampler_desc *how = &w->setting.how;
     ssdei_advance advance = ssdei_predictors[how->predictor].advance;
     uint32_t number = (uint32_t)(step * (how->corrector_steps + 1));
-    int last = how->grid == SSDE_GRID_REFERENCE && !how->skip_denoise && step + 1 == how->steps;
+    int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps;
     int corrector_last = !how->corrector_first || !advance;
     if (how->corrector_first)
         ssdei_try(ssdei_correct_block(w, block, step, w->times[step], last && corrector_last, &number));
     if (advance) {
         ssdei_try(advance(w, block, step, last && (!corrector_last || how->corrector == SSDE_CORRECTOR_NONE)));
-        ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], ++number));
+        ++number;
+        ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
     }
     if (!how->corrector_first)
         ssdei_try(ssdei_correct_block(w, block, step, w->times[step + 1], last && corrector_last, &number));
@@ -1034,7 +1794,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_drop_failed(w, block, w->times[how->steps]);
         return SSDE_OK;
     }
-    if (how->grid != SSDE_GRID_REFERENCE) {
+    if (!ssdei_ends_quietly(how)) {
         double t = w->times[how->steps];
         ssdei_update u;
         ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &u));
@@ -1079,9 +1839,17 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
 static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t k;
-    if (!how->times) return ssde_time_grid(w->context, how->grid, how->eps, how->steps, w->times);
-    if (how->grid == SSDE_GRID_REFERENCE)
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is SSDE_GRID_REFERENCE: take one");
+    if (how->schedule && how->predictor == SSDE_PREDICTOR_SMLD) {
+        for (k = 0; k < how->steps; k++)
+            ssdei_try(ssde_noise_time(w->context, &w->setting.sde, how->schedule[k], &w->times[k]));
+        w->times[how->steps] = w->times[how->steps - 1];
+        return SSDE_OK;
+    }
+    if (!how->times)
+        return ssde_sde_time_grid(w->context, &w->setting.sde, how->grid, how->rho, how->eps, how->steps, w->times);
+    if (ssdei_by_index(how->grid))
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is %s: take one",
+                         how->grid == SSDE_GRID_DISCRETE ? "SSDE_GRID_DISCRETE" : "SSDE_GRID_REFERENCE");
     for (k = 0; k <= how->steps; k++) {
         w->times[k] = how->times[k];
         if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
@@ -1093,6 +1861,39 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
                          "times[0] is %g, wanted 1: only given_start can begin elsewhere", w->times[0]);
     return SSDE_OK;
+}
+
+/* What the predictor asks for beyond the driver's own. */
+static ssde_status ssdei_sampler_create_arrays(ssdei_sampler *w) {
+    ssde_context *context = w->context;
+    const ssde_sampler_desc *how = &w->setting.how;
+    ssdei_travellers *a = &w->travellers;
+    int j, missing = 0;
+    for (j = 0; j < ssdei_predictors[how->predictor].scratch; j++) {
+        w->scratch[j] = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->scratch[j]);
+        missing |= !w->scratch[j];
+    }
+    for (j = 0; j < ssdei_predictors[how->predictor].history; j++) {
+        w->history[j] = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->history[j]);
+        missing |= !w->history[j];
+    }
+    if (how->brownian && how->predictor != SSDE_PREDICTOR_ADAPTIVE && how->predictor != SSDE_PREDICTOR_NONE) {
+        w->path = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->path);
+        missing |= !w->path;
+    }
+    if (how->predictor == SSDE_PREDICTOR_ADAPTIVE) {
+        w->length = (double *)ssdei_allocate(context, w->n, sizeof *w->length);
+        w->evaluations = (size_t *)ssdei_allocate(context, w->n, sizeof *w->evaluations);
+        a->row = (size_t *)ssdei_allocate(context, w->block, sizeof *a->row);
+        a->t = (double *)ssdei_allocate(context, w->block, sizeof *a->t);
+        a->noise = (double *)ssdei_allocate(context, w->block, sizeof *a->noise);
+        a->sample = (uint64_t *)ssdei_allocate(context, w->block, sizeof *a->sample);
+        a->here = (double *)ssdei_allocate(context, w->block, sizeof *a->here);
+        a->known = (unsigned char *)ssdei_allocate(context, w->block, 1);
+        missing |=
+            !w->length || !w->evaluations || !a->row || !a->t || !a->noise || !a->sample || !a->here || !a->known;
+    }
+    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
 }
 
 static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample) {
@@ -1109,6 +1910,7 @@ static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample)
     w->noise = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->noise);
     w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
     if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
+    ssdei_try(ssdei_sampler_create_arrays(w));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     return ssdei_sampler_times(w);
 }
@@ -1124,6 +1926,29 @@ static void ssdei_sampler_release(ssdei_sampler *w) {
     ssdei_release(w->context, w->score);
     ssdei_release(w->context, w->noise);
     ssdei_release(w->context, w->failed);
+    for (i = 0; i < sizeof w->scratch / sizeof w->scratch[0]; i++) ssdei_release(w->context, w->scratch[i]);
+    for (i = 0; i < sizeof w->history / sizeof w->history[0]; i++) ssdei_release(w->context, w->history[i]);
+    ssdei_release(w->context, w->path);
+    ssdei_release(w->context, w->length);
+    ssdei_release(w->context, w->evaluations);
+    ssdei_release(w->context, w->travellers.row);
+    ssdei_release(w->context, w->travellers.t);
+    ssdei_release(w->context, w->travellers.noise);
+    ssdei_release(w->context, w->travellers.sample);
+    ssdei_release(w->context, w->travellers.here);
+    ssdei_release(w->context, w->travellers.known);
+}
+
+/* Evaluations that all samples had, and those of each. */
+static void ssdei_sampler_count(ssdei_sampler *w) {
+    size_t i, most = 0;
+    double sum = 0.0;
+    for (i = 0; w->evaluations && i < w->n; i++) {
+        if (w->evaluations[i] > most) most = w->evaluations[i];
+        sum += (double)w->evaluations[i];
+    }
+    w->report.mean_evaluations = (double)w->report.evaluations + sum / (double)w->n;
+    w->report.evaluations += most;
 }
 
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
@@ -1146,15 +1971,20 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     w.n = n;
     w.dim = model->dim;
     w.x = x;
+    w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
     status = ssdei_sampler_create(&w, rng->next_sample);
     if (status == SSDE_OK) status = ssdei_sampler_run(&w);
     if (status == SSDE_OK) {
         rng->next_sample += n;
-        if (w.report.failed)
-            status = ssde_fail(
-                context, SSDE_ERROR_NUMERIC, "sample %.0f is not finite after t = %.6g (%lu of %lu failed)",
-                (double)w.report.failed_sample, w.report.failed_t, (unsigned long)w.report.failed, (unsigned long)n);
+        if (w.report.failed) {
+            status = (ssde_status)w.failed[w.report.failed_sample - w.sample[0]];
+            ssde_fail(
+                context, status, "sample %.0f %s t = %.6g (%lu of %lu failed)", (double)w.report.failed_sample,
+                status == SSDE_ERROR_LIMIT ? "reached max_evaluations, or steps of 2^-23, at" : "is not finite after",
+                w.report.failed_t, (unsigned long)w.report.failed, (unsigned long)n);
+        }
     }
+    ssdei_sampler_count(&w);
     if (how && how->report) *how->report = w.report;
     ssdei_sampler_release(&w);
     return status;
