@@ -1587,7 +1587,7 @@ static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block,
     size_t r = a->row[i], row = block->first + r, bytes = w->dim * sizeof *w->x;
     double error, factor, h = a->here[r] - a->t[i], *length = &w->length[row];
     ssdei_try(ssdei_adapt_compare(w, block, i, &error));
-    factor = error > 0.0 ? 0.9 * pow(error, -0.9) : 10.0;
+    factor = error == 0.0 ? 10.0 : 0.9 * pow(error, -0.9);
     if (!(factor > 0.2)) factor = 0.2; /* also where the error is not a number */
     if (factor > 10.0) factor = 10.0;
     if (error <= 1.0) {
@@ -1960,8 +1960,9 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     if (how && how->report) *how->report = w.report;
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    if (how && how->times && !how->steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of given times less one");
+    if (how && (how->times || how->schedule) && !how->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
+                         how->times ? "given times less one" : "entries in schedule");
     ssdei_try(ssdei_setting_make(&w.setting, sde, how));
     ssdei_try(ssdei_condition_check(context, &w.setting.how.condition, n, model->dim));
     if (w.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));

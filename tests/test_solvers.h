@@ -917,95 +917,6 @@ static void solver_statistics(const solver_mixture *m, const ssde_coefficients *
     }
 }
 
-/* The largest distance of x's statistics from those of exact draws from p_eps, in standard deviations of the latter
-   over repeated sets of the same size. */
-static double solver_distance(const solver_mixture *m, ssde_mixture *mixture, const ssde_sde *sde, double eps,
-                              const float *x, size_t n) {
-    static const double repeats = 30.0;
-    double mean[SOLVER_STATISTICS] = {0.0}, square[SOLVER_STATISTICS] = {0.0}, value[SOLVER_STATISTICS], worst = 0.0;
-    float *draws = (float *)malloc(2 * n * sizeof *draws), *z = (float *)malloc(2 * n * sizeof *z);
-    ssde_rng rng = ssde_rng_seed(1234);
-    ssde_coefficients c;
-    size_t i, k;
-    CHECK_OK(ssde_coefficients_at(NULL, sde, eps, &c));
-    for (k = 0; (double)k < repeats; k++) {
-        CHECK_OK(ssde_mixture_sample(mixture, &rng, n, draws, NULL));
-        CHECK_OK(ssde_random_normal(NULL, 99, SSDE_STREAM_USER, (uint32_t)k, NULL, n, 2, z));
-        for (i = 0; i < 2 * n; i++) draws[i] = (float)(c.mean * (double)draws[i] + c.std * (double)z[i]);
-        solver_statistics(m, &c, draws, n, value);
-        for (i = 0; i < SOLVER_STATISTICS; i++) {
-            mean[i] += value[i] / repeats;
-            square[i] += value[i] * value[i] / repeats;
-        }
-    }
-    solver_statistics(m, &c, x, n, value);
-    for (i = 0; i < SOLVER_STATISTICS; i++) {
-        double deviation = fabs(value[i] - mean[i]) / sqrt(square[i] - mean[i] * mean[i]);
-        if (!(deviation <= worst)) worst = deviation;
-    }
-    free(draws);
-    free(z);
-    return worst;
-}
-
-static void test_sampler_statistics(void) {
-    static const struct {
-        ssde_predictor predictor;
-        ssde_corrector corrector;
-        int flow, corrector_first;
-    } ways[] = {{SSDE_PREDICTOR_DEFAULT, SSDE_CORRECTOR_DEFAULT, 0, 0},
-                {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 0, 0},
-                {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_NONE, 0, 0},
-                {SSDE_PREDICTOR_ANCESTRAL, SSDE_CORRECTOR_NONE, 0, 0},
-                {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0},
-                {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, 1, 1},
-                {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN_BATCH, 0, 0},
-                {SSDE_PREDICTOR_NONE, SSDE_CORRECTOR_LANGEVIN, 0, 0}};
-    enum { WAYS = sizeof ways / sizeof ways[0] };
-    solver_mixture m = solver_plane();
-    size_t n = check_quick ? 200 : 800, steps = check_quick ? 100 : 250, way;
-    float *x = (float *)malloc(2 * n * sizeof *x);
-    int which, wrong;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        solver_model wrapper;
-        ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        for (way = 0; way < WAYS + 1; way++) {
-            for (wrong = 0; wrong < 2; wrong++) {
-                ssde_rng rng = ssde_rng_seed(17 + way);
-                double distance;
-                if (check_quick && way % 3) continue;
-                wrapper.factor = wrong ? 0.5 : 1.0; /* half of g^2 s: the flow's coefficient in the SDE's place */
-                if (way < WAYS) {
-                    ssde_sampler_desc how;
-                    memset(&how, 0, sizeof how);
-                    how.predictor = ways[way].predictor;
-                    how.corrector = ways[way].corrector;
-                    how.probability_flow = ways[way].flow;
-                    how.corrector_first = ways[way].corrector_first;
-                    how.steps = steps;
-                    how.eps = 1e-3;
-                    how.skip_denoise = 1;
-                    if (how.predictor == SSDE_PREDICTOR_NONE) how.corrector_steps = 10, how.snr = 0.5;
-                    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
-                } else
-                    CHECK_OK(ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL));
-                distance = solver_distance(&m, mixture, &sde, 1e-3, x, n);
-                /* Six statistics of 27 runs stay below 5 by chance and the steps' own error; half a score is far off.
-                 */
-                if (wrong ? !(distance > 20.0) : !(distance < 5.0))
-                    check_report(__FILE__, __LINE__, "%s, way %d, %s score: %.2f standard deviations",
-                                 solver_sde_names[which], (int)way, wrong ? "half the" : "the", distance);
-            }
-        }
-        ssde_mixture_destroy(mixture);
-    }
-    free(x);
-}
-
 /* ---- sample i is the same in any company ---- */
 
 /* All samplers that are not _batch, under one number. */
@@ -1674,7 +1585,6 @@ static void test_inpainting_values(void) {
     X(likelihood_ring)        \
     X(likelihood_integers)    \
     X(likelihood_probes)      \
-    X(sampler_statistics)     \
     X(sampler_identity)       \
     X(sampler_driver)         \
     X(sampler_threads)        \

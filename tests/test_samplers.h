@@ -1,0 +1,1164 @@
+/* Tests of the samplers of scoresde_solvers.h beyond the paper's: orders, formulas, chains, paths, statistics. */
+#ifndef TEST_SAMPLERS_H
+#define TEST_SAMPLERS_H
+
+#include "check.h"
+#include "test_solvers.h"
+
+/* A desc for a predictor that can run: no corrector, and a score model's x(1) is drawn unless stated. */
+static ssde_sampler_desc samplers_desc(ssde_predictor predictor, size_t steps, double eps) {
+    ssde_sampler_desc how;
+    memset(&how, 0, sizeof how);
+    how.predictor = predictor;
+    how.corrector = SSDE_CORRECTOR_NONE;
+    how.steps = steps;
+    how.eps = eps;
+    return how;
+}
+
+/* VP's and sub-VP's chains and VE's are the only ones with a kind of their own. */
+static int samplers_refused(ssde_predictor predictor, int which) {
+    return (predictor == SSDE_PREDICTOR_DDPM && which != 1) || (predictor == SSDE_PREDICTOR_SMLD && which != 0);
+}
+
+/* ---- the table ---- */
+
+static void test_samplers_table(void) {
+    ssde_context context;
+    solver_mixture m = solver_plane();
+    int which, i, k;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
+        const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
+        ssde_predictor found;
+        CHECK(info && !strcmp(info->name, ssde_predictor_name((ssde_predictor)i)));
+        CHECK_OK(ssde_predictor_find(NULL, info->name, &found));
+        CHECK((int)found == i);
+    }
+    CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        sde.N = 40;
+        for (i = SSDE_PREDICTOR_EULER_MARUYAMA; i < SSDE_PREDICTOR_COUNT; i++) {
+            const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
+            ssde_sampler_desc how = samplers_desc((ssde_predictor)i, 0, 0.0);
+            ssde_sample_report report;
+            size_t steps = info->steps ? info->steps : 40;
+            float x[2][6];
+            how.context = &context;
+            how.report = &report;
+            how.given_start = 1;
+            if (samplers_refused((ssde_predictor)i, which)) {
+                CHECK_STATUS(ssde_sample(&sde, &model, &how, NULL, 3, x[0]), SSDE_ERROR_ARGUMENT);
+                continue;
+            }
+            for (k = 0; k < 2; k++) { /* two seeds from the same start */
+                ssde_rng rng = ssde_rng_seed((uint64_t)k);
+                CHECK_OK(ssde_prior_sample(NULL, &sde, 3, NULL, 3, 2, x[k]));
+                CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 3, x[k]));
+            }
+            CHECK((memcmp(x[0], x[1], sizeof x[0]) != 0) == info->stochastic);
+            if (!info->evaluations) {
+                CHECK(report.evaluations > 20 && report.evaluations < 2000);
+                CHECK(report.mean_evaluations < (double)report.evaluations && report.mean_evaluations > 20.0);
+                continue;
+            }
+            CHECK(report.evaluations == (size_t)info->evaluations * steps + (i != SSDE_PREDICTOR_DDPM));
+            CHECK(report.mean_evaluations == (double)report.evaluations);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- grids ---- */
+
+/* VP as an affine SDE whose marginals are integrated. */
+static double samplers_vp_drift(void *user, double t) { return (void)user, -0.5 * (0.1 + 19.9 * t); }
+static double samplers_vp_diffusion(void *user, double t) { return (void)user, sqrt(0.1 + 19.9 * t); }
+
+static double samplers_noise(const ssde_sde *sde, double t) {
+    ssde_coefficients c;
+    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    return c.std / c.mean;
+}
+
+static void test_samplers_grids(void) {
+    ssde_context context;
+    int which, grid;
+    size_t k;
+    memset(&context, 0, sizeof context);
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_vp_drift, samplers_vp_diffusion, NULL);
+        double low = samplers_noise(&sde, 0.0), high = samplers_noise(&sde, 1.0), t;
+        for (k = 0; k <= 10; k++) {
+            double noise = k == 0 ? low : k == 10 ? high : 0.002 * pow(high / 0.004, (double)k / 10.0);
+            if (noise < low) continue;
+            CHECK_OK(ssde_noise_time(NULL, &sde, noise, &t));
+            CHECK(t >= 0.0 && t <= 1.0);
+            CHECK_NEAR(samplers_noise(&sde, t), noise, 1e-9 * noise); /* affine: its own 1e-8 cancels out */
+        }
+        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, 1.01 * high, &t), SSDE_ERROR_ARGUMENT, "noise is");
+        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, (double)NAN, &t), SSDE_ERROR_ARGUMENT, "noise is");
+        for (grid = SSDE_GRID_UNIFORM; grid < SSDE_GRID_COUNT; grid++) {
+            const size_t steps = 12, last = grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE ? 11 : 12;
+            const double eps = 1e-3, rho = grid == SSDE_GRID_KARRAS ? 5.0 : 0.0;
+            double times[13], previous = 0.0, first = 0.0;
+            CHECK_OK(ssde_sde_time_grid(NULL, &sde, (ssde_grid)grid, rho, eps, steps, times));
+            CHECK(times[0] == 1.0 && times[steps] == (grid == SSDE_GRID_DISCRETE ? 0.0 : eps));
+            for (k = 0; k <= last; k++) {
+                double s = samplers_noise(&sde, times[k]);
+                double even = grid == SSDE_GRID_QUADRATIC ? sqrt(times[k])
+                              : grid == SSDE_GRID_LOG_SNR ? log(s)
+                              : grid == SSDE_GRID_KARRAS  ? pow(s, 0.2)
+                                                          : times[k];
+                if (k == 1) first = even - previous;
+                if (k) CHECK(times[k] < times[k - 1]);
+                if (k) CHECK_NEAR(even - previous, first, 1e-8 * fabs(first));
+                previous = even;
+            }
+        }
+    }
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, NULL), SSDE_ERROR_ARGUMENT, "times");
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        double times[6];
+        CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, times), SSDE_ERROR_ARGUMENT, "grid");
+        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_DEFAULT, 0.0, 1e-3, 5, times),
+                    SSDE_ERROR_ARGUMENT, "grid");
+        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_KARRAS, -1.0, 1e-3, 5, times),
+                    SSDE_ERROR_ARGUMENT, "rho");
+    }
+}
+
+/* ---- order: the exact flow of a Gaussian, which is what deterministic samplers approximate ---- */
+
+/* Root mean square distance from the exact flow after `steps` steps. */
+static double samplers_flow_error(const ssde_sde *sde, const ssde_score_model *model, ssde_sampler_desc how,
+                                  size_t steps) {
+    enum { N = 4, DIM = 3 };
+    float start[N * DIM], x[N * DIM];
+    ssde_rng rng = ssde_rng_seed(1);
+    double sum = 0.0;
+    size_t i;
+    how.steps = steps;
+    CHECK_OK(ssde_prior_sample(NULL, sde, 3, NULL, N, DIM, start));
+    memcpy(x, start, sizeof x);
+    CHECK_OK(ssde_sample(sde, model, &how, &rng, N, x));
+    for (i = 0; i < N * DIM; i++)
+        sum += pow((double)x[i] - solver_gaussian_flow(sde, 0.3, 0.5, (double)start[i], 1.0, how.eps), 2.0);
+    return sqrt(sum / (N * DIM));
+}
+
+static void test_samplers_flow_order(void) {
+    static const struct {
+        ssde_predictor predictor;
+        double order;
+    } ways[] = {{SSDE_PREDICTOR_EULER_MARUYAMA, 1.0},
+                {SSDE_PREDICTOR_REVERSE_DIFFUSION, 1.0},
+                {SSDE_PREDICTOR_STOCHASTIC_HEUN, 2.0},
+                {SSDE_PREDICTOR_DDIM, 1.0},
+                {SSDE_PREDICTOR_HEUN, 2.0},
+                {SSDE_PREDICTOR_DPM_SOLVER_2M, 2.0},
+                {SSDE_PREDICTOR_DPM_SOLVER_3M, 3.0}};
+    int which;
+    size_t way;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
+        model = ssde_mixture_model(mixture, &sde);
+        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+            ssde_sampler_desc how = samplers_desc(ways[way].predictor, 0, 0.01);
+            double coarse, fine, slope;
+            how.probability_flow = how.skip_denoise = how.given_start = 1;
+            how.grid = SSDE_GRID_QUADRATIC; /* on which no order is better than it must be */
+            coarse = samplers_flow_error(&sde, &model, how, 64);
+            fine = samplers_flow_error(&sde, &model, how, 128);
+            slope = log(coarse / fine) / log(2.0);
+            if (slope < ways[way].order - 0.2 || slope > ways[way].order + 0.25 || !(fine < 0.2))
+                check_report(__FILE__, __LINE__, "%s %s: order %.3f, error %.3g", solver_sde_names[which],
+                             ssde_predictor_name(ways[way].predictor), slope, fine);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- formulas: published algorithms in sigma, with the denoiser of an oracle in double ---- */
+
+enum { FORMULA_STEPS = 7, FORMULA_DIM = 2 };
+
+/* What k-diffusion's samplers are given: sigmas, D(y, sigma), and noise per step. */
+typedef struct samplers_formula {
+    const solver_mixture *mixture;
+    double sigma[FORMULA_STEPS + 1];
+    double noise[FORMULA_STEPS][FORMULA_DIM];
+    double first; /* the largest sigma */
+} samplers_formula;
+
+/* D = y + sigma^2 grad log of the mixture under y = x0 + sigma z. */
+static void samplers_denoised(const samplers_formula *f, const double *y, double sigma, double *out) {
+    ssde_coefficients c;
+    double density, laplacian, score[FORMULA_DIM];
+    size_t j;
+    memset(&c, 0, sizeof c);
+    c.mean = 1.0, c.std = sigma;
+    solver_density(f->mixture, &c, y, &density, score, &laplacian);
+    for (j = 0; j < FORMULA_DIM; j++) out[j] = y[j] + sigma * sigma * score[j];
+}
+
+/* DDIM, eq. 12 of the paper, in y: eta is its eta. */
+static void samplers_formula_ddim(const samplers_formula *f, double eta, double *y) {
+    double d[FORMULA_DIM];
+    size_t i, j;
+    for (i = 0; i < FORMULA_STEPS; i++) {
+        double from = f->sigma[i], to = f->sigma[i + 1];
+        double up = eta * sqrt(to * to * (from * from - to * to) / (from * from)), down = sqrt(to * to - up * up);
+        samplers_denoised(f, y, from, d);
+        for (j = 0; j < FORMULA_DIM; j++) y[j] = d[j] + down * (y[j] - d[j]) / from + up * f->noise[i][j];
+    }
+}
+
+/* Karras et al., algorithm 2. */
+static void samplers_formula_heun(const samplers_formula *f, double churn, double lowest, double highest,
+                                  double more_noise, double *y) {
+    double d[FORMULA_DIM], slope[FORMULA_DIM], next[FORMULA_DIM];
+    size_t i, j;
+    for (i = 0; i < FORMULA_STEPS; i++) {
+        double from = f->sigma[i], to = f->sigma[i + 1], gamma = 0.0, hat;
+        if (from >= lowest && from <= highest) gamma = fmin(churn / FORMULA_STEPS, sqrt(2.0) - 1.0);
+        hat = fmin(from * (1.0 + gamma), f->first);
+        for (j = 0; j < FORMULA_DIM; j++) y[j] += sqrt(hat * hat - from * from) * more_noise * f->noise[i][j];
+        samplers_denoised(f, y, hat, d);
+        for (j = 0; j < FORMULA_DIM; j++) {
+            slope[j] = (y[j] - d[j]) / hat;
+            next[j] = y[j] + (to - hat) * slope[j];
+        }
+        samplers_denoised(f, next, to, d);
+        for (j = 0; j < FORMULA_DIM; j++) y[j] += (to - hat) * 0.5 * (slope[j] + (next[j] - d[j]) / to);
+    }
+}
+
+/* sample_dpmpp_2m and, for eta 1, sample_dpmpp_2m_sde with its midpoint rule. */
+static void samplers_formula_2m(const samplers_formula *f, double eta, double *y) {
+    double d[FORMULA_DIM], old[FORMULA_DIM] = {0.0}, last = 0.0;
+    size_t i, j;
+    for (i = 0; i < FORMULA_STEPS; i++) {
+        double from = f->sigma[i], to = f->sigma[i + 1], h = -log(to) + log(from), r = last / h;
+        samplers_denoised(f, y, from, d);
+        for (j = 0; j < FORMULA_DIM; j++) {
+            double more = i ? 0.5 * (1.0 - exp(-h - eta * h)) * (d[j] - old[j]) / r : 0.0;
+            y[j] = to / from * exp(-eta * h) * y[j] + (1.0 - exp(-h - eta * h)) * d[j] + more +
+                   to * sqrt(1.0 - exp(-2.0 * eta * h)) * f->noise[i][j];
+            old[j] = d[j];
+        }
+        last = h;
+    }
+}
+
+/* The polynomial through the last three denoised values, integrated against e^-(1 + eta) (...) by 2,000 midpoints. */
+static void samplers_formula_3m(const samplers_formula *f, double eta, double *y) {
+    double past[FORMULA_STEPS][FORMULA_DIM];
+    size_t i, j, k, p, q;
+    for (i = 0; i < FORMULA_STEPS; i++) {
+        double from = f->sigma[i], to = f->sigma[i + 1], h = log(from / to);
+        size_t oldest = i > 2 ? i - 2 : 0;
+        samplers_denoised(f, y, from, past[i]);
+        for (j = 0; j < FORMULA_DIM; j++) {
+            double sum = 0.0;
+            for (k = 0; k < 2000; k++) {
+                double at = h * ((double)k + 0.5) / 2000.0, value = 0.0; /* log-SNR beyond step i's */
+                for (p = oldest; p <= i; p++) {
+                    double factor = past[p][j], here = log(from / f->sigma[p]);
+                    for (q = oldest; q <= i; q++) {
+                        double other = log(from / f->sigma[q]);
+                        if (q != p) factor *= (at - other) / (here - other);
+                    }
+                    value += factor;
+                }
+                sum += value * (1.0 + eta) * exp(-(1.0 + eta) * (h - at)) * h / 2000.0;
+            }
+            y[j] = to / from * exp(-eta * h) * y[j] + sum + to * sqrt(1.0 - exp(-2.0 * eta * h)) * f->noise[i][j];
+        }
+    }
+}
+
+/* The noise of a formula as the predictor asks for it. */
+static ssde_status samplers_known_noise(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                        size_t dim, float *out) {
+    const samplers_formula *f = (const samplers_formula *)user;
+    size_t j;
+    (void)sample;
+    if (stream != SSDE_STREAM_PREDICTOR || step >= FORMULA_STEPS || rows != 1) return SSDE_ERROR_ARGUMENT;
+    for (j = 0; j < dim; j++) out[j] = (float)f->noise[step][j];
+    return SSDE_OK;
+}
+
+static void test_samplers_formulas(void) {
+    static const struct {
+        ssde_predictor predictor;
+        double eta, churn;
+    } ways[] = {{SSDE_PREDICTOR_DDIM, 0.0, 0.0},          {SSDE_PREDICTOR_DDIM, 0.7, 0.0},
+                {SSDE_PREDICTOR_HEUN, 0.0, 0.0},          {SSDE_PREDICTOR_HEUN, 0.0, 3.0},
+                {SSDE_PREDICTOR_DPM_SOLVER_2M, 0.0, 0.0}, {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, 0.0, 0.0},
+                {SSDE_PREDICTOR_DPM_SOLVER_2M, 0.4, 0.0}, {SSDE_PREDICTOR_DPM_SOLVER_3M, 0.0, 0.0},
+                {SSDE_PREDICTOR_DPM_SOLVER_3M, 0.6, 0.0}};
+    solver_mixture m = solver_plane();
+    samplers_formula f;
+    int which;
+    size_t way, k, j;
+    for (k = 0; k < FORMULA_STEPS; k++) {
+        for (j = 0; j < FORMULA_DIM; j++) f.noise[k][j] = (double)(float)sin(3.0 * (double)k + 5.0 * (double)j);
+    }
+    f.mixture = &m;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+            ssde_sampler_desc how = samplers_desc(ways[way].predictor, FORMULA_STEPS, 0.02);
+            double times[FORMULA_STEPS + 1], y[FORMULA_DIM], eta = ways[way].eta;
+            ssde_coefficients c;
+            ssde_rng rng = ssde_rng_seed(1);
+            float x[FORMULA_DIM] = {0.7f, -1.1f};
+            how.grid = way % 2 ? SSDE_GRID_KARRAS : SSDE_GRID_LOG_SNR;
+            how.eta = eta;
+            how.s_churn = ways[way].churn, how.s_tmin = 0.2, how.s_tmax = 30.0, how.s_noise = 1.1;
+            how.skip_denoise = how.given_start = 1;
+            how.noise.fill = samplers_known_noise, how.noise.user = &f;
+            CHECK_OK(ssde_sde_time_grid(NULL, &sde, how.grid, 0.0, 0.02, FORMULA_STEPS, times));
+            for (k = 0; k <= FORMULA_STEPS; k++) f.sigma[k] = samplers_noise(&sde, times[k]);
+            f.first = f.sigma[0];
+            CHECK_OK(ssde_coefficients_at(NULL, &sde, 1.0, &c));
+            for (j = 0; j < FORMULA_DIM; j++) {
+                x[j] *= (float)c.std;
+                y[j] = (double)x[j] / c.mean;
+            }
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+            if (how.predictor == SSDE_PREDICTOR_DDIM)
+                samplers_formula_ddim(&f, eta, y);
+            else if (how.predictor == SSDE_PREDICTOR_HEUN)
+                samplers_formula_heun(&f, ways[way].churn, 0.2, 30.0, 1.1, y);
+            else if (how.predictor == SSDE_PREDICTOR_DPM_SOLVER_3M)
+                samplers_formula_3m(&f, eta, y);
+            else
+                samplers_formula_2m(&f, how.predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE ? 1.0 : eta, y);
+            CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.02, &c));
+            for (j = 0; j < FORMULA_DIM; j++) /* float's rounding of a start of size s(1), and 3M's midpoints */
+                CHECK_NEAR(x[j], c.mean * y[j], 3e-5);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- the chains ---- */
+
+static ssde_status samplers_normal(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                   size_t dim, float *out) {
+    (void)user;
+    return ssde_random_normal(NULL, 31, stream, step, sample, rows, dim, out);
+}
+
+/* Ho et al., algorithm 2: x = (x - beta / sqrt(1 - abar) e) / sqrt(alpha) + sqrt(beta) z, e = -sqrt(1 - abar) score, no
+   noise in the last step. */
+static void test_samplers_ddpm(void) {
+    enum { STEPS = 50, DIM = 2 };
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    solver_mixture m = solver_plane();
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    double betas[STEPS];
+    int own, i, j;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    for (own = 0; own < 2; own++) {
+        ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDPM, STEPS, 0.0);
+        ssde_rng rng = ssde_rng_seed(31);
+        float x[DIM];
+        double y[DIM];
+        uint64_t sample = 0;
+        how.context = &context;
+        for (i = 0; i < STEPS; i++) /* linear, or a cosine of the user's */
+            betas[i] = own ? 0.2 - 0.19 * cos(1.5 * (double)i / STEPS) : (0.1 + 19.9 * (double)i / (STEPS - 1)) / STEPS;
+        if (own) how.schedule = betas;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+        {
+            float z[DIM];
+            CHECK_OK(samplers_normal(NULL, SSDE_STREAM_PRIOR, 0, &sample, 1, DIM, z));
+            for (j = 0; j < DIM; j++) y[j] = (double)z[j];
+        }
+        for (i = STEPS - 1; i >= 0; i--) {
+            double abar = 1.0, score[DIM], density, laplacian;
+            ssde_coefficients c;
+            float z[DIM];
+            int k;
+            for (k = 0; k <= i; k++) abar *= 1.0 - betas[k];
+            CHECK_OK(ssde_coefficients_at(NULL, &sde, (double)i / (STEPS - 1), &c));
+            solver_density(&m, &c, y, &density, score, &laplacian);
+            CHECK_OK(samplers_normal(NULL, SSDE_STREAM_PREDICTOR, (uint32_t)(STEPS - 1 - i), &sample, 1, DIM, z));
+            for (j = 0; j < DIM; j++) {
+                double e = -sqrt(1.0 - abar) * score[j];
+                y[j] = (y[j] - betas[i] / sqrt(1.0 - abar) * e) / sqrt(1.0 - betas[i]);
+                if (i) y[j] += sqrt(betas[i]) * (double)z[j];
+            }
+        }
+        for (j = 0; j < DIM; j++) CHECK_NEAR(x[j], y[j], 2e-5); /* 50 steps in float */
+        betas[7] = 1.0;
+        if (own)
+            CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "schedule[7] is 1");
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* Song and Ermon, algorithm 1: for each sigma, T times x += alpha / 2 s + sqrt(alpha) z with alpha = epsilon sigma^2 /
+   sigma_L^2; and Tweedie's formula at sigma_L unless skip_denoise. */
+static void test_samplers_smld(void) {
+    enum { LEVELS = 6, T = 4, DIM = 2 };
+    static const double sigmas[LEVELS] = {40.0, 9.0, 3.0, 1.0, 0.3, 0.05};
+    ssde_context context;
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    solver_mixture m = solver_plane();
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    int own, raw, i, j, k;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    for (own = 0; own < 2; own++) {
+        for (raw = 0; raw < 2; raw++) {
+            ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_SMLD, LEVELS, 0.0);
+            ssde_rng rng = ssde_rng_seed(31);
+            float x[DIM], z[DIM];
+            double y[DIM], sigma = 0.0, epsilon = own ? 2e-4 : 2e-5, density, laplacian, score[DIM];
+            uint64_t sample = 0;
+            ssde_coefficients c;
+            how.context = &context;
+            how.corrector_steps = T;
+            how.skip_denoise = raw;
+            if (own) how.schedule = sigmas, how.step_size = epsilon;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+            CHECK_OK(samplers_normal(NULL, SSDE_STREAM_PRIOR, 0, &sample, 1, DIM, z));
+            for (j = 0; j < DIM; j++) y[j] = 50.0 * (double)z[j];
+            memset(&c, 0, sizeof c);
+            c.mean = 1.0;
+            for (i = 0; i < LEVELS; i++) {
+                double last = own ? 0.05 : 0.01, alpha;
+                sigma = own ? sigmas[i] : 50.0 * pow(0.01 / 50.0, (double)i / (LEVELS - 1));
+                alpha = epsilon * sigma * sigma / (last * last);
+                c.std = sigma;
+                for (k = 0; k < T; k++) {
+                    solver_density(&m, &c, y, &density, score, &laplacian);
+                    CHECK_OK(samplers_normal(NULL, SSDE_STREAM_PREDICTOR, (uint32_t)(i * T + k), &sample, 1, DIM, z));
+                    for (j = 0; j < DIM; j++) y[j] += 0.5 * alpha * score[j] + sqrt(alpha) * (double)z[j];
+                }
+            }
+            solver_density(&m, &c, y, &density, score, &laplacian);
+            for (j = 0; j < DIM; j++)
+                CHECK_NEAR(x[j], raw ? y[j] : y[j] + sigma * sigma * score[j], 2e-5); /* 24 steps in float */
+        }
+    }
+    {
+        ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_SMLD, 2, 0.0);
+        static const double rising[2] = {0.1, 0.2};
+        ssde_rng rng = ssde_rng_seed(1);
+        float x[DIM];
+        how.context = &context, how.schedule = rising;
+        CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT, "schedule[1] is 0.2");
+        how.schedule = NULL, how.corrector = SSDE_CORRECTOR_LANGEVIN;
+        CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_UNSUPPORTED, "smld");
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* eta 1 is ancestral sampling, where both are exact posteriors. */
+static void test_samplers_ddim_ancestral(void) {
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    solver_mixture m = solver_plane();
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    float x[2][10];
+    int k;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    for (k = 0; k < 2; k++) {
+        ssde_sampler_desc how = samplers_desc(k ? SSDE_PREDICTOR_DDIM : SSDE_PREDICTOR_ANCESTRAL, 20, 0.0);
+        ssde_rng rng = ssde_rng_seed(5);
+        how.grid = SSDE_GRID_UNIFORM;
+        how.eta = k ? 1.0 : 0.0;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 5, x[k]));
+    }
+    CHECK_ARRAY(x[1], x[0], 10, 1e-5); /* float's rounding, from a start of size 50 */
+    ssde_mixture_destroy(mixture);
+}
+
+/* ---- Brownian paths ---- */
+
+static void test_samplers_path(void) {
+    enum { N = 2000, DIM = 3, PARTS = 5 };
+    static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
+    ssde_context context;
+    uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
+    double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
+    float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
+    float *other = work + N * DIM, one[DIM];
+    size_t i, k, j;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < N; i++) sample[i] = i;
+    for (k = 0; k <= PARTS; k++) {
+        for (i = 0; i < N; i++) t[i] = cuts[k];
+        CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, w + k * N * DIM));
+    }
+    for (i = 0; i < N * DIM; i++) CHECK(w[i] == 0.0f);
+    /* Increments over disjoint intervals: variance their length, no correlation. N * DIM draws, so 5 standard errors
+       are 0.09 and 0.065. */
+    for (k = 0; k < PARTS; k++) {
+        for (j = 0; j <= k; j++) {
+            double sum = 0.0, scale = sqrt((cuts[k + 1] - cuts[k]) * (cuts[j + 1] - cuts[j]));
+            for (i = 0; i < N * DIM; i++)
+                sum += ((double)w[(k + 1) * N * DIM + i] - (double)w[k * N * DIM + i]) *
+                       ((double)w[(j + 1) * N * DIM + i] - (double)w[j * N * DIM + i]);
+            sum /= N * DIM * scale;
+            CHECK_NEAR(sum, k == j ? 1.0 : 0.0, k == j ? 0.09 : 0.065);
+        }
+    }
+    /* Rows at times of their own, in any company. */
+    for (i = 0; i < N; i++) t[i] = cuts[(i * 7) % (PARTS + 1)];
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, other));
+    for (i = 0; i < N; i++) {
+        k = (i * 7) % (PARTS + 1);
+        worst += memcmp(other + i * DIM, w + (k * N + i) * DIM, DIM * sizeof *w) ? 1.0 : 0.0;
+    }
+    CHECK(worst == 0.0);
+    sample[0] = 77;
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, &cuts[3], sample, 1, DIM, work, one));
+    CHECK_SAME(one, w + (3 * N + 77) * DIM, sizeof one);
+    /* Neighbouring places: the path is continuous, |W(t + d) - W(t)| ~ sqrt(d). */
+    t[0] = 0.3, t[1] = 0.3 + 1e-6;
+    sample[0] = sample[1] = 5;
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, 2, DIM, work, other));
+    for (j = 0; j < DIM; j++) CHECK_NEAR(other[j], other[DIM + j], 6e-3);
+    t[0] = 1.5;
+    CHECK_FAILS(&context, ssde_brownian(&context, NULL, 9, t, sample, 1, DIM, work, other), SSDE_ERROR_ARGUMENT,
+                "t[0]");
+    free(sample);
+    free(t);
+    free(w);
+}
+
+/* Every reverse-SDE sampler, in each its own way, comes to the same end of the same path. */
+static void samplers_path_run(const ssde_sde *sde, const ssde_score_model *model, ssde_predictor predictor,
+                              size_t steps, size_t n, float *x) {
+    ssde_sampler_desc how = samplers_desc(predictor, steps, 0.01);
+    ssde_rng rng = ssde_rng_seed(12);
+    how.brownian = how.skip_denoise = 1;
+    how.grid = SSDE_GRID_UNIFORM;
+    how.eta = predictor == SSDE_PREDICTOR_DDIM ? 1.0 : 0.0;
+    how.rtol = how.atol = 0.5 / (double)steps;
+    if (predictor == SSDE_PREDICTOR_ADAPTIVE) how.steps = 2;
+    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
+}
+
+static double samplers_apart(const float *a, const float *b, size_t count);
+static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model, size_t n, const float *fine) {
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 128, 0.01);
+    ssde_rng rng = ssde_rng_seed(12);
+    float x[64];
+    how.skip_denoise = 1;
+    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
+    return samplers_apart(x, fine, n * model->dim);
+}
+
+static double samplers_apart(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum / (double)count);
+}
+
+static void test_samplers_strong_order(void) {
+    static const ssde_predictor ways[] = {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_PREDICTOR_REVERSE_DIFFUSION,
+                                          SSDE_PREDICTOR_ANCESTRAL,      SSDE_PREDICTOR_STOCHASTIC_HEUN,
+                                          SSDE_PREDICTOR_DDIM,           SSDE_PREDICTOR_DPM_SOLVER_2M_SDE,
+                                          SSDE_PREDICTOR_ADAPTIVE};
+    enum { N = 20, DIM = 2 };
+    solver_mixture m = solver_plane();
+    float fine[N * DIM], x[N * DIM];
+    size_t n = check_quick ? 10 : N, most = check_quick ? 1024 : 4096;
+    int which;
+    size_t way;
+    m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = which == 0 ? ssde_ve(0.01, 5.0) : solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        double euler = 0.0;
+        samplers_path_run(&sde, &model, SSDE_PREDICTOR_STOCHASTIC_HEUN, most, n, fine);
+        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+            double coarse, close, slope;
+            samplers_path_run(&sde, &model, ways[way], most / 32, n, x);
+            coarse = samplers_apart(x, fine, n * DIM);
+            samplers_path_run(&sde, &model, ways[way], most / 8, n, x);
+            close = samplers_apart(x, fine, n * DIM);
+            slope = log(coarse / close) / log(4.0);
+            if (!way) euler = close;
+            /* Order 1, more where the exact weights of exponential steps still gain; adaptive: with the tolerance, as a
+               step of error h^1.5 allows. */
+            if (!(ways[way] == SSDE_PREDICTOR_ADAPTIVE ? slope > 0.4 : slope > 0.8 && slope < 1.6) || !(close < 0.03) ||
+                (ways[way] == SSDE_PREDICTOR_STOCHASTIC_HEUN && !(close < 0.5 * euler)))
+                check_report(__FILE__, __LINE__, "%s %s: order %.3f, errors %.3g and %.3g", solver_sde_names[which],
+                             ssde_predictor_name(ways[way]), slope, coarse, close);
+        }
+        /* without `brownian` another step count is another path */
+        CHECK(samplers_unlike(&sde, &model, n, fine) > 3.0 * euler);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- statistics ---- */
+
+/* Mean distance between points of a and b in the plane. */
+static double samplers_mean_distance(const float *a, const float *b, size_t n) {
+    double sum = 0.0;
+    size_t i, j;
+    for (i = 0; i < n; i++) {
+        for (j = 0; j < n; j++) {
+            float dx = a[2 * i] - b[2 * j], dy = a[2 * i + 1] - b[2 * j + 1];
+            sum += (double)sqrtf(dx * dx + dy * dy);
+        }
+    }
+    return sum / ((double)n * (double)n);
+}
+
+/* Exact draws from p_eps, and what the energy distance between two sets of them can come to. */
+typedef struct samplers_exact {
+    float *draws;       /* [n, 2] */
+    double own, chance; /* their mean distance; the largest energy distance of 40 other sets */
+    double mean[SOLVER_STATISTICS], deviation[SOLVER_STATISTICS]; /* of those sets' moments */
+    ssde_coefficients at_eps;
+    size_t n;
+} samplers_exact;
+
+/* The largest deviation of x's moments from those of exact draws, in standard deviations of the latter. */
+static double samplers_moments(const samplers_exact *exact, const solver_mixture *m, const float *x) {
+    double value[SOLVER_STATISTICS], worst = 0.0;
+    size_t i;
+    solver_statistics(m, &exact->at_eps, x, exact->n, value);
+    for (i = 0; i < SOLVER_STATISTICS; i++) {
+        double deviation = fabs(value[i] - exact->mean[i]) / exact->deviation[i];
+        if (!(deviation <= worst)) worst = deviation;
+    }
+    return worst;
+}
+
+static double samplers_energy(const samplers_exact *exact, const float *x) {
+    return 2.0 * samplers_mean_distance(x, exact->draws, exact->n) - samplers_mean_distance(x, x, exact->n) -
+           exact->own;
+}
+
+static void samplers_exact_draw(ssde_mixture *mixture, const ssde_coefficients *c, ssde_rng *rng, size_t n, float *x) {
+    float *z = (float *)malloc(2 * n * sizeof *z);
+    size_t i;
+    CHECK_OK(ssde_random_normal(NULL, rng->next_sample, SSDE_STREAM_USER, 0, NULL, n, 2, z));
+    CHECK_OK(ssde_mixture_sample(mixture, rng, n, x, NULL));
+    for (i = 0; i < 2 * n; i++) x[i] = (float)(c->mean * (double)x[i] + c->std * (double)z[i]);
+    free(z);
+}
+
+static samplers_exact samplers_exact_make(const solver_mixture *m, ssde_mixture *mixture, const ssde_sde *sde,
+                                          double eps, size_t n) {
+    samplers_exact exact;
+    ssde_rng rng = ssde_rng_seed(4321);
+    float *other = (float *)malloc(2 * n * sizeof *other);
+    size_t i;
+    int k;
+    memset(&exact, 0, sizeof exact);
+    CHECK_OK(ssde_coefficients_at(NULL, sde, eps, &exact.at_eps));
+    exact.draws = (float *)malloc(2 * n * sizeof *other);
+    exact.n = n;
+    samplers_exact_draw(mixture, &exact.at_eps, &rng, n, exact.draws);
+    exact.own = samplers_mean_distance(exact.draws, exact.draws, n);
+    for (k = 0; k < 40; k++) {
+        double value[SOLVER_STATISTICS];
+        samplers_exact_draw(mixture, &exact.at_eps, &rng, n, other);
+        exact.chance = fmax(exact.chance, samplers_energy(&exact, other));
+        solver_statistics(m, &exact.at_eps, other, n, value);
+        for (i = 0; i < SOLVER_STATISTICS; i++) {
+            exact.mean[i] += value[i] / 40.0;
+            exact.deviation[i] += value[i] * value[i] / 40.0;
+        }
+    }
+    for (i = 0; i < SOLVER_STATISTICS; i++)
+        exact.deviation[i] = sqrt(exact.deviation[i] - exact.mean[i] * exact.mean[i]);
+    free(other);
+    return exact;
+}
+
+typedef struct samplers_way {
+    ssde_predictor predictor;
+    ssde_corrector corrector;
+    int flow, corrector_first;
+    double eta, churn;
+} samplers_way;
+
+/* Everything in the table, and the correctors in both orders. Steps: the defaults of the fast ones. */
+static const samplers_way samplers_ways[] = {
+    {SSDE_PREDICTOR_DEFAULT, SSDE_CORRECTOR_DEFAULT, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_ANCESTRAL, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, 1, 1, 0.0, 0.0},
+    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN_BATCH, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_NONE, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 0, 1.0, 0.0},
+    {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
+    {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+enum { SAMPLERS_WAYS = sizeof samplers_ways / sizeof samplers_ways[0] };
+
+static ssde_sampler_desc samplers_way_desc(const samplers_way *way) {
+    ssde_sampler_desc how = samplers_desc(way->predictor, 0, 1e-3);
+    how.corrector = way->corrector;
+    how.probability_flow = way->flow;
+    how.corrector_first = way->corrector_first;
+    how.eta = way->eta;
+    how.s_churn = way->churn;
+    how.skip_denoise = 1;
+    if (way->predictor == SSDE_PREDICTOR_NONE) how.corrector_steps = 10, how.snr = 0.5;
+    if (way->predictor == SSDE_PREDICTOR_SMLD) how.corrector_steps = 4;
+    if (way->predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.02, how.atol = 2e-3;
+    return how;
+}
+
+static void test_samplers_statistics(void) {
+    solver_mixture m = solver_plane();
+    size_t n = check_quick ? 200 : 500;
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    int which, way, wrong;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        solver_model wrapper;
+        ssde_score_model model;
+        samplers_exact exact;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        exact = samplers_exact_make(&m, mixture, &sde, 1e-3, n);
+        sde.N = check_quick ? 100 : 250;
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        for (way = 0; way <= SAMPLERS_WAYS; way++) {
+            if (check_quick && way % 3 != which) continue;
+            if (way < SAMPLERS_WAYS && samplers_refused(samplers_ways[way].predictor, which)) continue;
+            for (wrong = 0; wrong < 2; wrong++) {
+                ssde_rng rng = ssde_rng_seed(17 + (uint64_t)way);
+                double moments, energy;
+                if (way < SAMPLERS_WAYS) {
+                    ssde_sampler_desc how = samplers_way_desc(&samplers_ways[way]);
+                    const ssde_predictor_properties *info = ssde_predictor_info(how.predictor);
+                    int flow = how.probability_flow ||
+                               (!info->stochastic && how.predictor != SSDE_PREDICTOR_NONE && how.eta == 0.0);
+                    wrapper.factor = !wrong ? 1.0 : flow ? 2.0 : 0.5; /* g^2 for g^2 / 2, and the reverse */
+                    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+                } else {
+                    wrapper.factor = wrong ? 2.0 : 1.0;
+                    CHECK_OK(ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL));
+                }
+                moments = samplers_moments(&exact, &m, x);
+                energy = samplers_energy(&exact, x) / exact.chance;
+                /* Six moments of 50 runs stay below 5 standard deviations by chance and the steps' own error, and
+                   energy distances below twice the largest of 40; the wrong coefficient fails in both. */
+                if (wrong ? !(moments > 6.0 && energy > 2.5) : !(moments < 5.0 && energy < 2.0))
+                    check_report(__FILE__, __LINE__, "%s, way %d, %s score: %.2f deviations, energy %.2f",
+                                 solver_sde_names[which], way, wrong ? "the wrong" : "the", moments, energy);
+            }
+        }
+        free(exact.draws);
+        ssde_mixture_destroy(mixture);
+    }
+    free(x);
+}
+
+/* ---- what holds of every sampler, for those that remember, look twice or step alone ---- */
+
+static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 1, 0.5, 0.0},
+                                              {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
+
+/* Samples first ... first + n - 1 in ten steps; every second way along Brownian paths. */
+static ssde_status samplers_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
+    ssde_sampler_desc how = samplers_way_desc(&samplers_newer[way]);
+    ssde_rng rng = ssde_rng_seed(77);
+    rng.next_sample = first;
+    how.steps = task->steps;
+    how.eps = 0.0;
+    how.skip_denoise = 0;
+    how.brownian = way % 2 == 0 && way < 7;
+    if (how.predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.1, how.steps = 3;
+    if (how.predictor == SSDE_PREDICTOR_DDPM) how.steps *= 3; /* more than beta_max */
+    if (task->known) how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
+    how.context = task->context;
+    how.progress = task->progress, how.user = task->user;
+    return ssde_sample(task->sde, task->model, &how, &rng, n, x);
+}
+
+static void test_samplers_identity(void) {
+    enum { N = 7, DIM = 5 };
+    solver_mixture m = solver_wide_mixture(DIM);
+    int which, way;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        solver_model wrapper;
+        ssde_score_model model;
+        solver_task task;
+        ssde_rng data = ssde_rng_seed(4);
+        float known[N * DIM], mask[N * DIM];
+        size_t i;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        wrapper.label = 0.1;
+        CHECK_OK(ssde_mixture_sample(mixture, &data, N, known, NULL));
+        for (i = 0; i < N * DIM; i++) mask[i] = i % 3 == 0 ? 1.0f : 0.0f;
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.mask = mask, task.dim = DIM, task.steps = 10;
+        for (way = 0; way < 2 * SAMPLERS_NEWER; way++) { /* plain, then with a part known */
+            float together[N * DIM], apart[N * DIM], other[N * DIM];
+            int plain = way % SAMPLERS_NEWER;
+            static const size_t limits[3] = {1, 3, 100};
+            if (samplers_refused(samplers_newer[plain].predictor, which)) continue;
+            task.known = way < SAMPLERS_NEWER ? NULL : known;
+            model.max_rows = 0;
+            CHECK_OK(samplers_run(&task, plain, 0, N, together));
+            for (i = N; i-- > 0;) CHECK_OK(samplers_run(&task, plain, i, 1, apart + i * DIM));
+            CHECK_SAME(apart, together, sizeof apart);
+            CHECK_OK(samplers_run(&task, plain, 0, 4, other));
+            CHECK_OK(samplers_run(&task, plain, 4, 3, other + 4 * DIM));
+            CHECK_SAME(other, together, sizeof other);
+            for (i = 0; i < 3; i++) {
+                model.max_rows = limits[i];
+                wrapper.largest = 0;
+                CHECK_OK(samplers_run(&task, plain, 0, N, other));
+                CHECK_SAME(other, together, sizeof other);
+                CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
+            }
+            for (i = 0; task.known && i < N * DIM; i++) CHECK(mask[i] == 0.0f || together[i] == known[i]);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* Blocks and threads: more floats than one block holds. */
+static void test_samplers_threads(void) {
+    enum { DIM = 64 };
+    size_t n = 600;
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    solver_task task;
+    float *x = (float *)malloc(n * DIM * sizeof *x), *first = (float *)malloc(n * DIM * sizeof *first);
+    int way, threads;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.1, 0.3));
+    model = ssde_mixture_model(mixture, &sde);
+    memset(&task, 0, sizeof task);
+    task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = 4;
+    for (way = 0; way < 7; way++) {
+        task.context = NULL;
+        CHECK_OK(samplers_run(&task, way, 0, n, first));
+        CHECK_OK(samplers_run(&task, way, 0, 70, x));
+        CHECK_OK(samplers_run(&task, way, 70, n - 70, x + 70 * DIM));
+        CHECK_SAME(x, first, n * DIM * sizeof *x);
+        for (threads = 2; threads <= 3; threads++) {
+            ssde_context context;
+            threads_hook hook;
+            hook.threads = threads, hook.calls = 0;
+            memset(&context, 0, sizeof context);
+            context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
+            task.context = &context;
+            CHECK_OK(samplers_run(&task, way, 0, n, x));
+            CHECK_SAME(x, first, n * DIM * sizeof *x);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+    free(x);
+    free(first);
+}
+
+/* A model that fails, one that returns NaN for a sample, a user who stops, an allocator that refuses. */
+static void test_samplers_failures(void) {
+    enum { N = 5, DIM = 2 };
+    solver_mixture m = solver_plane();
+    int which, way;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_context context;
+        solver_memory memory;
+        solver_model wrapper;
+        solver_task task;
+        float clean[N * DIM], x[N * DIM];
+        size_t i;
+        int countdown;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = 10, task.context = &context;
+        for (way = 0; way < SAMPLERS_NEWER; way++) {
+            ssde_status status = SSDE_ERROR_MEMORY;
+            if (samplers_refused(samplers_newer[way].predictor, which)) continue;
+            memset(&context, 0, sizeof context);
+            CHECK_OK(samplers_run(&task, way, 0, N, clean));
+            wrapper.calls = 0, wrapper.fail_at = 8;
+            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
+            CHECK(wrapper.calls == 8);
+            wrapper.calls = wrapper.fail_at = 0;
+            wrapper.bad_sample = 3, wrapper.bad_after = 6;
+            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
+            for (i = 0; i < N; i++) {
+                if (i == 3)
+                    CHECK(x[i * DIM] != x[i * DIM]);
+                else
+                    CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+            }
+            wrapper.bad_after = 0;
+            countdown = 2;
+            task.progress = solver_stop_at, task.user = &countdown;
+            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
+            for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
+            task.progress = NULL;
+            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
+                memory.taken = memory.returned = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                status = samplers_run(&task, way, 0, N, x);
+                CHECK(memory.taken == memory.returned);
+                CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
+            }
+            CHECK(status == SSDE_OK && memory.refuse > 6);
+            if (samplers_newer[way].predictor == SSDE_PREDICTOR_ADAPTIVE) continue;
+            { /* nothing is allocated in a step */
+                long few = memory.taken;
+                memory.refuse = -1, memory.taken = memory.returned = 0;
+                task.steps = 30;
+                CHECK_OK(samplers_run(&task, way, 0, N, x));
+                CHECK(memory.taken == few);
+                task.steps = 10;
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
+static void test_samplers_adaptive(void) {
+    enum { DIM = 2 };
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    solver_mixture m = solver_plane();
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ADAPTIVE, 1, 0.05);
+    ssde_sample_report report;
+    ssde_rng rng = ssde_rng_seed(3);
+    float x[3 * DIM], work[DIM], path[DIM], path_next[DIM];
+    double y[DIM], before[DIM], t = 1.0, length = 0.01;
+    size_t evaluations = 0, j, rejected = 0;
+    uint64_t sample = 0;
+    int fresh = 1;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    how.context = &context, how.report = &report;
+    how.rtol = how.atol = 0.02;
+    how.skip_denoise = 1;
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+    CHECK_OK(ssde_prior_sample(NULL, &sde, 3, &sample, 1, DIM, work));
+    for (j = 0; j < DIM; j++) y[j] = before[j] = (double)work[j];
+    while (t > 0.05) {
+        double next = t - length > 0.05 ? t - length : 0.05, h = t - next, error = 0.0, end[DIM], first[DIM];
+        double score[DIM], score1[DIM], density, laplacian, factor;
+        ssde_coefficients c, c1;
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, next, &c1));
+        CHECK_OK(ssde_brownian(NULL, NULL, 3, &t, &sample, 1, DIM, work, path));
+        CHECK_OK(ssde_brownian(NULL, NULL, 3, &next, &sample, 1, DIM, work, path_next));
+        solver_density(&m, &c, y, &density, score, &laplacian);
+        for (j = 0; j < DIM; j++) {
+            double w = (double)path[j] - (double)path_next[j], g = c.diffusion;
+            first[j] = y[j] - h * (c.drift * y[j] - g * g * score[j]) + g * w;
+        }
+        solver_density(&m, &c1, first, &density, score1, &laplacian);
+        for (j = 0; j < DIM; j++) {
+            double w = (double)path[j] - (double)path_next[j], g = c1.diffusion, size, second;
+            second = y[j] - h * (c1.drift * first[j] - g * g * score1[j]) + g * w;
+            end[j] = 0.5 * (first[j] + second);
+            size = fmax(0.02, 0.02 * fmax(fabs(first[j]), fabs(before[j])));
+            error += pow((first[j] - end[j]) / size, 2.0) / DIM;
+        }
+        evaluations += fresh ? 2 : 1;
+        factor = 0.9 * pow(sqrt(error), -0.9);
+        length = h * fmin(10.0, fmax(0.2, factor));
+        fresh = sqrt(error) <= 1.0;
+        rejected += !fresh;
+        if (!fresh) continue;
+        t = next;
+        memcpy(y, end, sizeof y);
+        memcpy(before, first, sizeof before);
+    }
+    /* Float's rounding moves step lengths by 1e-7, and a rough path by the root of that at each end: decisions close to
+       the tolerance fall either way. */
+    CHECK(rejected > 10);
+    CHECK_NEAR(report.evaluations, evaluations, 0.1 * (double)evaluations);
+    for (j = 0; j < DIM; j++) CHECK_NEAR(x[j], y[j], 0.03);
+    how.max_evaluations = 9;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_LIMIT, "max_evaluations");
+    CHECK(x[0] != x[0] && report.failed == 3 && report.failed_sample == 1 && report.evaluations <= 9);
+    how.max_evaluations = 1; /* not even one try */
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_LIMIT, "max_evaluations");
+    CHECK(report.evaluations == 0);
+    ssde_mixture_destroy(mixture);
+}
+
+/* Where nothing fresh is drawn, the known part follows m known + std z with one z per sample. */
+static void samplers_follow(void *user, size_t step, double t, const float *x, size_t n, size_t dim) {
+    const ssde_sde *sde = (const ssde_sde *)user;
+    ssde_coefficients c;
+    size_t r;
+    (void)step;
+    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    for (r = 0; r < n; r++) {
+        uint64_t sample = r;
+        float z[2];
+        CHECK_OK(ssde_random_normal(NULL, 8, SSDE_STREAM_CONDITION, 0, &sample, 1, 2, z));
+        CHECK_NEAR(x[r * dim], c.mean * 0.5 + c.std * (double)z[0], 1e-5 * (1.0 + c.std));
+    }
+}
+static void test_samplers_known_path(void) {
+    static const samplers_way ways[] = {{SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+    static const float known[2] = {0.5f, 9.0f}, mask[2] = {1.0f, 0.0f};
+    solver_mixture m = solver_plane();
+    int which;
+    size_t way;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+            ssde_sampler_desc how = samplers_way_desc(&ways[way]);
+            ssde_rng rng = ssde_rng_seed(8);
+            float x[8];
+            size_t r;
+            how.steps = 8;
+            how.skip_denoise = 0;
+            how.condition = ssde_inpaint_shared(known, mask);
+            how.trajectory = samplers_follow, how.user = &sde;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 4, x));
+            for (r = 0; r < 4; r++) CHECK(x[2 * r] == 0.5f);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* Combinations that have no meaning, and numbers out of range. */
+static void test_samplers_bad_input(void) {
+    static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
+                                           SSDE_PREDICTOR_STOCHASTIC_HEUN};
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2] = {0.0f, 0.0f};
+    double t = 0.5, t_next = 0.4, betas[5] = {0.1, 0.1, 0.1, 0.1, 0.1};
+    double close[3] = {1.0, 0.5, 0.49999999};
+    int i;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+#define SAMPLERS_FAILS(sde_, predictor_, change, status, words)                            \
+    do {                                                                                   \
+        ssde_sampler_desc how = samplers_desc(predictor_, 5, 1e-3);                        \
+        how.context = &context;                                                            \
+        change;                                                                            \
+        CHECK_FAILS(&context, ssde_sample(sde_, &model, &how, &rng, 1, x), status, words); \
+    } while (0)
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DPM_SOLVER_2M, how.corrector = SSDE_CORRECTOR_LANGEVIN, SSDE_ERROR_UNSUPPORTED,
+                   "corrector");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_ADAPTIVE, how.corrector = SSDE_CORRECTOR_LANGEVIN, SSDE_ERROR_UNSUPPORTED,
+                   "adaptive");
+    SAMPLERS_FAILS(&ve, SSDE_PREDICTOR_DDPM, (void)0, SSDE_ERROR_UNSUPPORTED, "ddpm is a chain of the VP");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_SMLD, (void)0, SSDE_ERROR_UNSUPPORTED, "smld is a chain of the VE");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.grid = SSDE_GRID_UNIFORM, SSDE_ERROR_UNSUPPORTED, "DISCRETE");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.probability_flow = 1, SSDE_ERROR_UNSUPPORTED, "ddpm");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.grid = SSDE_GRID_REFERENCE, SSDE_ERROR_UNSUPPORTED, "heun");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_EULER_MARUYAMA, how.grid = SSDE_GRID_REFERENCE;
+                   how.brownian = 1, SSDE_ERROR_UNSUPPORTED, "brownian");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_EULER_MARUYAMA, how.brownian = 1; how.times = close;
+                   how.steps = 2, SSDE_ERROR_ARGUMENT, "2^-24");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDIM, how.schedule = betas, SSDE_ERROR_ARGUMENT, "schedule");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDIM, how.eta = 1.5, SSDE_ERROR_ARGUMENT, "eta is 1.5");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDIM, how.eta = (double)NAN, SSDE_ERROR_ARGUMENT, "eta");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.s_churn = -1.0, SSDE_ERROR_ARGUMENT, "s_churn");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.rho = -1.0, SSDE_ERROR_ARGUMENT, "rho");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_ADAPTIVE, how.rtol = -1.0, SSDE_ERROR_ARGUMENT, "rtol");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.schedule = betas; how.steps = 0, SSDE_ERROR_ARGUMENT, "steps is 0");
+#undef SAMPLERS_FAILS
+    for (i = 0; i < 4; i++) {
+        ssde_sampler_desc how = samplers_desc(many[i], 5, 1e-3);
+        how.context = &context;
+        CHECK_FAILS(&context, ssde_predictor_step(&sde, &how, x, x, x, &t, &t_next, 1, 2, x, NULL),
+                    SSDE_ERROR_UNSUPPORTED, "ssde_sample");
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+#define TEST_SAMPLERS_LIST(X)  \
+    X(samplers_table)          \
+    X(samplers_grids)          \
+    X(samplers_flow_order)     \
+    X(samplers_formulas)       \
+    X(samplers_ddpm)           \
+    X(samplers_smld)           \
+    X(samplers_ddim_ancestral) \
+    X(samplers_path)           \
+    X(samplers_strong_order)   \
+    X(samplers_statistics)     \
+    X(samplers_identity)       \
+    X(samplers_threads)        \
+    X(samplers_failures)       \
+    X(samplers_adaptive)       \
+    X(samplers_known_path)     \
+    X(samplers_bad_input)
+
+#endif
