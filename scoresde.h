@@ -438,9 +438,10 @@ ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, co
                                   size_t rows, double *log_density, double *score);
 /* Exact draws from p_0 [rows, dim] and the component each came from (may be NULL). Stream SSDE_STREAM_MIXTURE. */
 ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component);
-/* The mixture as a score model under a copy of *sde, with VJP; computed in double, t in [0, 1]. The mixture keeps that
-   copy: a second call rebinds models made before. A row that is not finite gives NaNs in its row only. An sde or
-   mixture that is not valid is refused by the model's first score. */
+/* The mixture as a score model under a copy of *sde, with VJP; computed in double, up to 16 dimensions with the shares
+   of the components to 1e-7, t in [0, 1]. The mixture keeps that copy: a second call rebinds models made before. A row
+   that is not finite gives NaNs in its row only. An sde or mixture that is not valid is refused by the model's first
+   score. */
 ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 
 #ifdef __cplusplus
@@ -607,6 +608,19 @@ typedef struct ssdei_tiles {
     int cold; /* c is in no cache: it is fetched while the sums grow */
 } ssdei_tiles;
 
+/* The score of a Gaussian mixture at one time for rows of few dimensions, which go through the lanes side by side: out
+   = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x -
+   center_k)^2 half_k. All in double but the exponentials. */
+enum { SSDEI_MIXTURE_LANES_DIM = 16, SSDEI_MAX_WIDTH = 16 /* ssdei_width at its greatest */ };
+typedef struct ssdei_mixture_rows {
+    size_t components, dim, rows;
+    const double *log_scale;                        /* [components] */
+    const double *center, *precision, *half, *pull; /* [components, dim]; -precision / 2, center precision */
+    double *exponent;                               /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
+    const float *x;
+    float *out;
+} ssdei_mixture_rows;
+
 typedef struct ssdei_kernels {
     ssde_tier tier;
     size_t width;     /* floats per vector */
@@ -628,6 +642,7 @@ typedef struct ssdei_kernels {
                          uint32_t *out);
     void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
                           size_t dim, float *out);
+    void (*mixture_score)(const ssdei_mixture_rows *work);
 } ssdei_kernels;
 
 /* The kernels for a context's tier; never NULL. */
@@ -687,6 +702,23 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 #define ssdei_ushr SSDEI_T(ushr) /* logical, by a constant */
 #define ssdei_usar SSDEI_T(usar) /* arithmetic, by a constant */
 #define ssdei_umul SSDEI_T(umul) /* full product: high words returned, low words through the pointer */
+#define ssdei_d SSDEI_T(d)       /* ssdei_width doubles */
+#define ssdei_dset SSDEI_T(dset)
+#define ssdei_dadd SSDEI_T(dadd)
+#define ssdei_dsub SSDEI_T(dsub)
+#define ssdei_dmul SSDEI_T(dmul)
+#define ssdei_ddiv SSDEI_T(ddiv)
+#define ssdei_dmax SSDEI_T(dmax) /* a > b ? a : b */
+#define ssdei_dfma SSDEI_T(dfma)
+#define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
+#define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
+
+/* A function of one vector of doubles per half, on pairs of them. */
+#define SSDEI_PAIR(attributes, type, name, operation)                        \
+    attributes type name(type a, type b) {                                   \
+        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
+        return a;                                                            \
+    }
 
 /* scalar: one lane, any machine */
 typedef float ssdei_v_scalar;
@@ -740,6 +772,16 @@ SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     *low = (uint32_t)product;
     return (uint32_t)(product >> 32);
 }
+typedef double ssdei_d_scalar;
+SSDEI_INLINE double ssdei_dset_scalar(double x) { return x; }
+SSDEI_INLINE double ssdei_dadd_scalar(double a, double b) { return a + b; }
+SSDEI_INLINE double ssdei_dsub_scalar(double a, double b) { return a - b; }
+SSDEI_INLINE double ssdei_dmul_scalar(double a, double b) { return a * b; }
+SSDEI_INLINE double ssdei_ddiv_scalar(double a, double b) { return a / b; }
+SSDEI_INLINE double ssdei_dmax_scalar(double a, double b) { return a > b ? a : b; }
+SSDEI_INLINE double ssdei_dfma_scalar(double a, double b, double c) { return a * b + c; }
+SSDEI_INLINE double ssdei_widen_scalar(float a) { return (double)a; }
+SSDEI_INLINE float ssdei_narrow_scalar(double a) { return (float)a; }
 
 #ifdef SSDEI_X86
 #define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
@@ -795,6 +837,31 @@ SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
     __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
     *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+typedef struct ssdei_d_avx2 {
+    __m256d low, high;
+} ssdei_d_avx2;
+SSDEI_AVX2 ssdei_d_avx2 ssdei_dset_avx2(double x) {
+    ssdei_d_avx2 a;
+    a.low = a.high = _mm256_set1_pd(x);
+    return a;
+}
+SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dadd_avx2, _mm256_add_pd)
+SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dsub_avx2, _mm256_sub_pd)
+SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmul_avx2, _mm256_mul_pd)
+SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_ddiv_avx2, _mm256_div_pd)
+SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmax_avx2, _mm256_max_pd)
+SSDEI_AVX2 ssdei_d_avx2 ssdei_dfma_avx2(ssdei_d_avx2 a, ssdei_d_avx2 b, ssdei_d_avx2 c) {
+    a.low = _mm256_fmadd_pd(a.low, b.low, c.low), a.high = _mm256_fmadd_pd(a.high, b.high, c.high);
+    return a;
+}
+SSDEI_AVX2 ssdei_d_avx2 ssdei_widen_avx2(__m256 v) {
+    ssdei_d_avx2 a;
+    a.low = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), a.high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    return a;
+}
+SSDEI_AVX2 __m256 ssdei_narrow_avx2(ssdei_d_avx2 a) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a.low)), _mm256_cvtpd_ps(a.high), 1);
 }
 
 #define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
@@ -857,6 +924,34 @@ SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
     *low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
     return _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
 }
+typedef struct ssdei_d_avx512 {
+    __m512d low, high;
+} ssdei_d_avx512;
+SSDEI_AVX512 ssdei_d_avx512 ssdei_dset_avx512(double x) {
+    ssdei_d_avx512 a;
+    a.low = a.high = _mm512_set1_pd(x);
+    return a;
+}
+SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dadd_avx512, _mm512_add_pd)
+SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dsub_avx512, _mm512_sub_pd)
+SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmul_avx512, _mm512_mul_pd)
+SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_ddiv_avx512, _mm512_div_pd)
+SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmax_avx512, _mm512_max_pd)
+SSDEI_AVX512 ssdei_d_avx512 ssdei_dfma_avx512(ssdei_d_avx512 a, ssdei_d_avx512 b, ssdei_d_avx512 c) {
+    a.low = _mm512_fmadd_pd(a.low, b.low, c.low), a.high = _mm512_fmadd_pd(a.high, b.high, c.high);
+    return a;
+}
+SSDEI_AVX512 ssdei_d_avx512 ssdei_widen_avx512(__m512 v) {
+    __m512d bits = _mm512_castps_pd(v);
+    ssdei_d_avx512 a;
+    a.low = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_castpd512_pd256(bits)));
+    a.high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(bits, 1)));
+    return a;
+}
+SSDEI_AVX512 __m512 ssdei_narrow_avx512(ssdei_d_avx512 a) {
+    __m256d low = _mm256_castps_pd(_mm512_cvtpd_ps(a.low)), high = _mm256_castps_pd(_mm512_cvtpd_ps(a.high));
+    return _mm512_castpd_ps(_mm512_insertf64x4(_mm512_castpd256_pd512(low), high, 1));
+}
 #endif /* SSDEI_X86 */
 
 #ifdef SSDEI_NEON
@@ -913,6 +1008,30 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
     *low = vuzp1q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
     return vuzp2q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
 }
+typedef struct ssdei_d_neon {
+    float64x2_t low, high;
+} ssdei_d_neon;
+SSDEI_INLINE ssdei_d_neon ssdei_dset_neon(double x) {
+    ssdei_d_neon a;
+    a.low = a.high = vdupq_n_f64(x);
+    return a;
+}
+SSDEI_INLINE float64x2_t ssdei_larger_neon(float64x2_t a, float64x2_t b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
+SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dadd_neon, vaddq_f64)
+SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dsub_neon, vsubq_f64)
+SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmul_neon, vmulq_f64)
+SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_ddiv_neon, vdivq_f64)
+SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmax_neon, ssdei_larger_neon)
+SSDEI_INLINE ssdei_d_neon ssdei_dfma_neon(ssdei_d_neon a, ssdei_d_neon b, ssdei_d_neon c) {
+    a.low = vfmaq_f64(c.low, a.low, b.low), a.high = vfmaq_f64(c.high, a.high, b.high);
+    return a;
+}
+SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
+    ssdei_d_neon a;
+    a.low = vcvt_f64_f32(vget_low_f32(v)), a.high = vcvt_high_f64_f32(v);
+    return a;
+}
+SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
 #endif /* SSDEI_NEON */
 
 /* Per tier: vector width, register tile of the products, and what stands before a kernel. */
@@ -973,6 +1092,7 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 
 /* Vector functions of every tier: the first part of >>kernels. */
 #define ssdei_exp SSDEI_T(exp)
+#define ssdei_exp_negative SSDEI_T(exp_negative)
 #define ssdei_log_positive SSDEI_T(log_positive)
 #define ssdei_sigmoid SSDEI_T(sigmoid)
 #define SSDEI_CORE_KERNELS 1
@@ -3302,6 +3422,7 @@ struct ssde_mixture {
     double *log_scale;               /* [components]: log of weight and normalising constant at that time */
     double *responsibility, *along;  /* [components], of the row in use */
     double *x, *score;               /* [dim], of the row in use */
+    double *half, *pull, *exponent;  /* of ssdei_mixture_rows, at the time in use */
     ssde_sde sde;                    /* of the score model */
     const float *model_x;            /* what the last differentiable score was asked, for vjp */
     const double *model_t;
@@ -3312,13 +3433,15 @@ struct ssde_mixture {
 static void ssdei_mixture_carve(ssde_mixture *mixture) {
     size_t components = mixture->components, dim = mixture->dim, i;
     double **const arrays[] = {
-        &mixture->mean,       &mixture->std,        &mixture->center,    &mixture->precision,
-        &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
-        &mixture->along,      &mixture->x,          &mixture->score};
+        &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
+        &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
+        &mixture->along, &mixture->x,          &mixture->score};
     double *next = mixture->storage;
+    mixture->exponent = next; /* first, where the block is aligned */
+    next += dim <= SSDEI_MIXTURE_LANES_DIM ? components * SSDEI_MAX_WIDTH : 0;
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = next;
-        next += i < 4 ? components * dim : i < 9 ? components : dim;
+        next += i < 6 ? components * dim : i < 11 ? components : dim;
     }
 }
 
@@ -3332,7 +3455,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
                          (unsigned long)components, (unsigned long)dim);
-    if (elements > SIZE_MAX / 128) /* 4 arrays of these, 5 of components, 2 of dim: at most 11 times as many doubles */
+    if (elements > SIZE_MAX / 256) /* 6 arrays of these, 21 of components, 2 of dim: at most 29 times as many doubles */
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
                          (unsigned long)components, (unsigned long)dim);
     made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
@@ -3340,7 +3463,8 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     made->context = context;
     made->components = components;
     made->dim = dim;
-    made->storage = (double *)ssdei_allocate(context, 4 * elements + 5 * components + 2 * dim, sizeof(double));
+    made->storage =
+        (double *)ssdei_allocate(context, 6 * elements + (5 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
     if (!made->storage) {
         ssdei_release(context, made);
         return SSDE_ERROR_MEMORY;
@@ -3460,6 +3584,8 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
                                  t);
             mixture->center[i] = mean * mixture->mean[i];
             mixture->precision[i] = 1.0 / variance;
+            mixture->half[i] = -0.5 / variance;
+            mixture->pull[i] = mixture->center[i] / variance;
             if (next > 1e-200 && next < 1e200)
                 variances = next;
             else {
@@ -3602,23 +3728,41 @@ static ssde_status ssdei_mixture_model_check(const ssde_mixture *mixture, const 
     return SSDE_OK;
 }
 
-static ssde_status ssdei_mixture_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                       int differentiate, float *out) {
-    ssde_mixture *mixture = (ssde_mixture *)user;
+/* Scores of rows at the time in use. */
+static void ssdei_mixture_scores(ssde_mixture *mixture, const float *x, size_t rows, float *out) {
+    size_t dim = mixture->dim, r, i;
     double sum;
-    size_t r, i, dim;
-    (void)sample;
-    ssdei_try(ssdei_mixture_model_check(mixture, "mixture score", x, t, rows, out));
-    dim = mixture->dim;
-    if (differentiate) mixture->model_rows = 0;
+    if (dim <= SSDEI_MIXTURE_LANES_DIM) {
+        ssdei_mixture_rows work;
+        work.components = mixture->components, work.dim = dim, work.rows = rows;
+        work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
+        work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
+        work.x = x, work.out = out;
+        ssdei_kernels_for(mixture->context)->mixture_score(&work);
+        return;
+    }
     for (r = 0; r < rows; r++) {
-        int anew;
-        ssdei_try(ssdei_row_time(mixture->context, "mixture score", t, r, 0.0, &anew));
-        if (anew) ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, t[r], r));
         for (i = 0; i < dim; i++) mixture->x[i] = (double)x[r * dim + i];
         ssdei_mixture_respond(mixture, &sum);
         ssdei_mixture_row_score(mixture);
         for (i = 0; i < dim; i++) out[r * dim + i] = (float)mixture->score[i];
+    }
+}
+
+static ssde_status ssdei_mixture_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    ssde_mixture *mixture = (ssde_mixture *)user;
+    size_t r, end, dim;
+    (void)sample;
+    ssdei_try(ssdei_mixture_model_check(mixture, "mixture score", x, t, rows, out));
+    dim = mixture->dim;
+    if (differentiate) mixture->model_rows = 0;
+    for (r = 0; r < rows; r = end) {
+        int anew;
+        ssdei_try(ssdei_row_time(mixture->context, "mixture score", t, r, 0.0, &anew));
+        ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, t[r], r));
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_mixture_scores(mixture, x + r * dim, end - r, out + r * dim);
     }
     if (differentiate) {
         mixture->model_x = x;
@@ -3760,32 +3904,44 @@ SSDEI_END
 
 /* >>kernels, first part: vector functions, once per tier */
 
-/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
-   and a polynomial for e^r (Cephes' coefficients). */
-SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
-    ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
-    ssdei_v clamped = ssdei_min(high, ssdei_max(x, low));
-    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
-    ssdei_v whole = ssdei_from_int(n);
-    ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
-    ssdei_v p = ssdei_set(1.9875691500e-4f), result;
+/* e^r of x = n ln 2 + r, |r| <= ln 2 / 2, by a polynomial (Cephes' coefficients). */
+SSDEI_HELPER ssdei_v SSDEI_T(exp_reduced)(ssdei_v x, ssdei_u *n) {
+    ssdei_v whole, r, p = ssdei_set(1.9875691500e-4f);
+    *n = ssdei_to_int(ssdei_mul(x, ssdei_set(1.44269504f)));
+    whole = ssdei_from_int(*n);
+    r = ssdei_fma(whole, ssdei_set(-0.693359375f), x);
     r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), r);
     p = ssdei_fma(p, r, ssdei_set(1.3981999507e-3f));
     p = ssdei_fma(p, r, ssdei_set(8.3334519073e-3f));
     p = ssdei_fma(p, r, ssdei_set(4.1665795894e-2f));
     p = ssdei_fma(p, r, ssdei_set(1.6666665459e-1f));
     p = ssdei_fma(p, r, ssdei_set(5.0000001201e-1f));
-    p = ssdei_add(ssdei_fma(p, ssdei_mul(r, r), r), ssdei_set(1.0f));
+    return ssdei_add(ssdei_fma(p, ssdei_mul(r, r), r), ssdei_set(1.0f));
+}
+
+/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. */
+SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
+    ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f), result;
+    ssdei_u n;
+    result = SSDEI_T(exp_reduced)(ssdei_min(high, ssdei_max(x, low)), &n);
     /* 2^n in two halves, since n = 128 has no float of its own */
     {
         ssdei_u half = ssdei_usar(n, 1), rest = ssdei_usub(n, half), bias = ssdei_uset(127);
-        result = ssdei_mul(p, ssdei_float(ssdei_ushl(ssdei_uadd(half, bias), 23)));
+        result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(half, bias), 23)));
         result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(rest, bias), 23)));
     }
     result = ssdei_select_less(x, low, ssdei_set(0.0f), result);
     result = ssdei_select_less(high, x, ssdei_set(HUGE_VALF), result);
     /* what is not below infinity is infinity, or NaN, which adding keeps */
     return ssdei_add(result, ssdei_select_less(x, ssdei_set(HUGE_VALF), ssdei_set(0.0f), x));
+}
+
+/* e^x to 1 ulp for x <= 0; below -87 it is 0; NaN stays NaN. */
+SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
+    ssdei_u n;
+    ssdei_v result = SSDEI_T(exp_reduced)(ssdei_max(ssdei_set(-87.0f), x), &n);
+    result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23)));
+    return ssdei_select_less(x, ssdei_set(-87.0f), ssdei_set(0.0f), result);
 }
 
 /* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
@@ -4083,10 +4239,25 @@ SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
 SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
                                 size_t rows, size_t dim, unsigned char *out) {
     static const uint32_t lane_number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const size_t blocks = dim / 4 + (dim % 4 != 0);
+    const size_t blocks = dim / 4 + (dim % 4 != 0), pairs = dim == 2 ? rows / ssdei_width * ssdei_width : 0;
     uint32_t counter0[ssdei_width] = {0}, counter2[ssdei_width] = {0}, counter3[ssdei_width] = {0};
     uint32_t words[4 * ssdei_width];
     size_t row = 0, block = 0;
+    for (; row < pairs; row += ssdei_width) { /* rows of two: a block each, of which half is left */
+        size_t lane;
+        ssdei_u word[4];
+        for (lane = 0; lane < ssdei_width; lane++) counter2[lane] = (uint32_t)sample[row + lane];
+        for (lane = 0; lane < ssdei_width; lane++) counter3[lane] = (uint32_t)(sample[row + lane] >> 32) | stream << 16;
+        word[0] = ssdei_uset(0);
+        word[1] = ssdei_uset(step);
+        word[2] = ssdei_uload(counter2);
+        word[3] = ssdei_uload(counter3);
+        SSDEI_T(philox)(word, seed);
+        if (normal) SSDEI_T(box_muller)(&word[0], &word[1]);
+        ssdei_store((float *)(void *)(out + row * 8), ssdei_zip_low(ssdei_float(word[0]), ssdei_float(word[1])));
+        ssdei_store((float *)(void *)(out + (row + ssdei_width / 2) * 8 + ssdei_width % 2 * 4),
+                    ssdei_zip_high(ssdei_float(word[0]), ssdei_float(word[1])));
+    }
     while (row < rows) {
         size_t first_row = row, first_block = block, lane, j;
         int together = dim / 4 >= ssdei_width && block <= dim / 4 - ssdei_width;
@@ -4137,10 +4308,66 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
     SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
 }
 
-static const ssdei_kernels SSDEI_T(kernels) = {(ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,
-                                               ssdei_tile_columns,       SSDEI_T(tiles),        SSDEI_T(outer),
-                                               SSDEI_T(interleave_rows), SSDEI_T(transpose),    SSDEI_T(exponential),
-                                               SSDEI_T(random_words),    SSDEI_T(random_normal)};
+/* ---- scores of Gaussian mixtures; see ssdei_mixture_rows ---- */
+
+/* The rows in `lanes` [dim, ssdei_width]; dim is a constant where that pays. */
+SSDEI_HELPER void SSDEI_T(mixture_lanes)(const ssdei_mixture_rows *work, const size_t dim, float *lanes) {
+    ssdei_d *exponent = (ssdei_d *)(void *)work->exponent;
+    ssdei_d pull[SSDEI_MIXTURE_LANES_DIM], weight[SSDEI_MIXTURE_LANES_DIM], largest = ssdei_dset(-HUGE_VAL), inverse;
+    ssdei_v total = ssdei_set(0.0f);
+    size_t k, i;
+    for (k = 0; k < work->components; k++) {
+        const double *center = work->center + k * dim, *half = work->half + k * dim;
+        ssdei_d sum = ssdei_dset(work->log_scale[k]);
+        SSDEI_UNROLL for (i = 0; i < dim; i++) {
+            ssdei_d away = ssdei_dsub(ssdei_widen(ssdei_load(lanes + i * ssdei_width)), ssdei_dset(center[i]));
+            sum = ssdei_dfma(ssdei_dmul(away, ssdei_dset(half[i])), away, sum);
+        }
+        exponent[k] = sum;
+        largest = ssdei_dmax(sum, largest);
+    }
+    SSDEI_UNROLL for (i = 0; i < dim; i++) pull[i] = weight[i] = ssdei_dset(0.0);
+    for (k = 0; k < work->components; k++) {
+        ssdei_v share = ssdei_exp_negative(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
+        ssdei_d wide = ssdei_widen(share);
+        total = ssdei_add(total, share);
+        SSDEI_UNROLL for (i = 0; i < dim; i++) {
+            pull[i] = ssdei_dfma(wide, ssdei_dset(work->pull[k * dim + i]), pull[i]);
+            weight[i] = ssdei_dfma(wide, ssdei_dset(work->precision[k * dim + i]), weight[i]);
+        }
+    }
+    inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
+    SSDEI_UNROLL for (i = 0; i < dim; i++) {
+        ssdei_d x = ssdei_widen(ssdei_load(lanes + i * ssdei_width));
+        ssdei_d score = ssdei_dmul(ssdei_dsub(pull[i], ssdei_dmul(x, weight[i])), inverse);
+        ssdei_store(lanes + i * ssdei_width, ssdei_narrow(score));
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(mixture_score)(const ssdei_mixture_rows *work) {
+    float lanes[SSDEI_MIXTURE_LANES_DIM * ssdei_width];
+    size_t dim = work->dim, r, i, lane, here;
+    for (r = 0; r < work->rows; r += ssdei_width) {
+        const float *x = work->x + r * dim;
+        float *out = work->out + r * dim;
+        here = work->rows - r < ssdei_width ? work->rows - r : ssdei_width;
+        for (lane = 0; lane < ssdei_width; lane++) {
+            for (i = 0; i < dim; i++) lanes[i * ssdei_width + lane] = x[(lane < here ? lane : 0) * dim + i];
+        }
+        if (dim == 2)
+            SSDEI_T(mixture_lanes)(work, 2, lanes);
+        else
+            SSDEI_T(mixture_lanes)(work, dim, lanes);
+        for (lane = 0; lane < here; lane++) {
+            for (i = 0; i < dim; i++) out[lane * dim + i] = lanes[i * ssdei_width + lane];
+        }
+    }
+}
+
+static const ssdei_kernels SSDEI_T(kernels) = {
+    (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
+    SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
+    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(mixture_score)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

@@ -591,7 +591,7 @@ static void test_samplers_strong_order(void) {
     enum { N = 20, DIM = 2 };
     solver_mixture m = solver_plane();
     float fine[N * DIM], x[N * DIM];
-    size_t n = check_quick ? 10 : N, most = check_quick ? 1024 : 4096;
+    size_t n = check_quick ? 10 : N, most = 4096;
     int which;
     size_t way;
     m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
