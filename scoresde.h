@@ -438,8 +438,8 @@ ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, co
                                   size_t rows, double *log_density, double *score);
 /* Exact draws from p_0 [rows, dim] and the component each came from (may be NULL). Stream SSDE_STREAM_MIXTURE. */
 ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component);
-/* The mixture as a score model under a copy of *sde, with VJP; computed in double, up to 16 dimensions with the shares
-   of the components to 1e-7, t in [0, 1]. The mixture keeps that copy: a second call rebinds models made before. A row
+/* The mixture as a score model under a copy of *sde, with VJP; computed in double, in the plane with the
+   components' shares to 1e-7, t in [0, 1]. The mixture keeps that copy: a second call rebinds models made before. A row
    that is not finite gives NaNs in its row only. An sde or mixture that is not valid is refused by the model's first
    score. */
 ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
@@ -608,18 +608,19 @@ typedef struct ssdei_tiles {
     int cold; /* c is in no cache: it is fetched while the sums grow */
 } ssdei_tiles;
 
-/* The score of a Gaussian mixture at one time for rows of few dimensions, which go through the lanes side by side: out
-   = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x -
-   center_k)^2 half_k. All in double but the exponentials. */
-enum { SSDEI_MIXTURE_LANES_DIM = 16, SSDEI_MAX_WIDTH = 16 /* ssdei_width at its greatest */ };
-typedef struct ssdei_mixture_rows {
-    size_t components, dim, rows;
-    const double *log_scale;                        /* [components] */
-    const double *center, *precision, *half, *pull; /* [components, dim]; -precision / 2, center precision */
-    double *exponent;                               /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
-    const float *x;
+/* The score of a Gaussian mixture in the plane at one time, for many rows side by side: out = (sum_k r_k pull_k - x
+   sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in
+   double but the exponentials. */
+typedef struct ssdei_plane {
+    size_t components, rows;
+    const double *log_scale; /* [components] */
+    const double *center, *precision, *half,
+        *pull;        /* [components, 2]; half = -precision / 2, pull = center precision */
+    double *exponent; /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
+    const float *x;   /* [rows, 2] */
     float *out;
-} ssdei_mixture_rows;
+} ssdei_plane;
+enum { SSDEI_MAX_WIDTH = 16 }; /* ssdei_width at its greatest */
 
 typedef struct ssdei_kernels {
     ssde_tier tier;
@@ -642,7 +643,7 @@ typedef struct ssdei_kernels {
                          uint32_t *out);
     void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
                           size_t dim, float *out);
-    void (*mixture_score)(const ssdei_mixture_rows *work);
+    void (*plane_scores)(const ssdei_plane *work);
 } ssdei_kernels;
 
 /* The kernels for a context's tier; never NULL. */
@@ -698,11 +699,14 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 #define ssdei_uand SSDEI_T(uand)
 #define ssdei_uor SSDEI_T(uor)
 #define ssdei_uxor SSDEI_T(uxor)
-#define ssdei_ushl SSDEI_T(ushl) /* by a constant */
-#define ssdei_ushr SSDEI_T(ushr) /* logical, by a constant */
-#define ssdei_usar SSDEI_T(usar) /* arithmetic, by a constant */
-#define ssdei_umul SSDEI_T(umul) /* full product: high words returned, low words through the pointer */
-#define ssdei_d SSDEI_T(d)       /* ssdei_width doubles */
+#define ssdei_ushl SSDEI_T(ushl)   /* by a constant */
+#define ssdei_ushr SSDEI_T(ushr)   /* logical, by a constant */
+#define ssdei_usar SSDEI_T(usar)   /* arithmetic, by a constant */
+#define ssdei_umul SSDEI_T(umul)   /* full product: high words returned, low words through the pointer */
+#define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
+#define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
+#define ssdei_join_second SSDEI_T(join_second) /* b */
+#define ssdei_d SSDEI_T(d)                     /* ssdei_width doubles */
 #define ssdei_dset SSDEI_T(dset)
 #define ssdei_dadd SSDEI_T(dadd)
 #define ssdei_dsub SSDEI_T(dsub)
@@ -772,6 +776,9 @@ SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     *low = (uint32_t)product;
     return (uint32_t)(product >> 32);
 }
+SSDEI_INLINE void ssdei_split_scalar(float a, float b, float *x, float *y) { *x = a, *y = b; }
+SSDEI_INLINE float ssdei_join_first_scalar(float x, float y) { return (void)y, x; }
+SSDEI_INLINE float ssdei_join_second_scalar(float x, float y) { return (void)x, y; }
 typedef double ssdei_d_scalar;
 SSDEI_INLINE double ssdei_dset_scalar(double x) { return x; }
 SSDEI_INLINE double ssdei_dadd_scalar(double a, double b) { return a + b; }
@@ -838,6 +845,12 @@ SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
     *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
 }
+SSDEI_AVX2 void ssdei_split_avx2(__m256 a, __m256 b, __m256 *x, __m256 *y) {
+    *x = _mm256_shuffle_ps(a, b, 0x88);
+    *y = _mm256_shuffle_ps(a, b, 0xdd);
+}
+SSDEI_AVX2 __m256 ssdei_join_first_avx2(__m256 x, __m256 y) { return _mm256_unpacklo_ps(x, y); }
+SSDEI_AVX2 __m256 ssdei_join_second_avx2(__m256 x, __m256 y) { return _mm256_unpackhi_ps(x, y); }
 typedef struct ssdei_d_avx2 {
     __m256d low, high;
 } ssdei_d_avx2;
@@ -924,6 +937,12 @@ SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
     *low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
     return _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
 }
+SSDEI_AVX512 void ssdei_split_avx512(__m512 a, __m512 b, __m512 *x, __m512 *y) {
+    *x = _mm512_shuffle_ps(a, b, 0x88);
+    *y = _mm512_shuffle_ps(a, b, 0xdd);
+}
+SSDEI_AVX512 __m512 ssdei_join_first_avx512(__m512 x, __m512 y) { return _mm512_unpacklo_ps(x, y); }
+SSDEI_AVX512 __m512 ssdei_join_second_avx512(__m512 x, __m512 y) { return _mm512_unpackhi_ps(x, y); }
 typedef struct ssdei_d_avx512 {
     __m512d low, high;
 } ssdei_d_avx512;
@@ -1008,6 +1027,12 @@ SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *
     *low = vuzp1q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
     return vuzp2q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
 }
+SSDEI_INLINE void ssdei_split_neon(float32x4_t a, float32x4_t b, float32x4_t *x, float32x4_t *y) {
+    *x = vuzp1q_f32(a, b);
+    *y = vuzp2q_f32(a, b);
+}
+SSDEI_INLINE float32x4_t ssdei_join_first_neon(float32x4_t x, float32x4_t y) { return vzip1q_f32(x, y); }
+SSDEI_INLINE float32x4_t ssdei_join_second_neon(float32x4_t x, float32x4_t y) { return vzip2q_f32(x, y); }
 typedef struct ssdei_d_neon {
     float64x2_t low, high;
 } ssdei_d_neon;
@@ -3422,7 +3447,7 @@ struct ssde_mixture {
     double *log_scale;               /* [components]: log of weight and normalising constant at that time */
     double *responsibility, *along;  /* [components], of the row in use */
     double *x, *score;               /* [dim], of the row in use */
-    double *half, *pull, *exponent;  /* of ssdei_mixture_rows, at the time in use */
+    double *half, *pull, *exponent;  /* of ssdei_plane, at the time in use */
     ssde_sde sde;                    /* of the score model */
     const float *model_x;            /* what the last differentiable score was asked, for vjp */
     const double *model_t;
@@ -3438,7 +3463,7 @@ static void ssdei_mixture_carve(ssde_mixture *mixture) {
         &mixture->along, &mixture->x,          &mixture->score};
     double *next = mixture->storage;
     mixture->exponent = next; /* first, where the block is aligned */
-    next += dim <= SSDEI_MIXTURE_LANES_DIM ? components * SSDEI_MAX_WIDTH : 0;
+    next += dim == 2 ? components * SSDEI_MAX_WIDTH : 0;
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = next;
         next += i < 6 ? components * dim : i < 11 ? components : dim;
@@ -3732,13 +3757,13 @@ static ssde_status ssdei_mixture_model_check(const ssde_mixture *mixture, const 
 static void ssdei_mixture_scores(ssde_mixture *mixture, const float *x, size_t rows, float *out) {
     size_t dim = mixture->dim, r, i;
     double sum;
-    if (dim <= SSDEI_MIXTURE_LANES_DIM) {
-        ssdei_mixture_rows work;
-        work.components = mixture->components, work.dim = dim, work.rows = rows;
+    if (dim == 2) {
+        ssdei_plane work;
+        work.components = mixture->components, work.rows = rows;
         work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
         work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
         work.x = x, work.out = out;
-        ssdei_kernels_for(mixture->context)->mixture_score(&work);
+        ssdei_kernels_for(mixture->context)->plane_scores(&work);
         return;
     }
     for (r = 0; r < rows; r++) {
@@ -3904,30 +3929,26 @@ SSDEI_END
 
 /* >>kernels, first part: vector functions, once per tier */
 
-/* e^r of x = n ln 2 + r, |r| <= ln 2 / 2, by a polynomial (Cephes' coefficients). */
-SSDEI_HELPER ssdei_v SSDEI_T(exp_reduced)(ssdei_v x, ssdei_u *n) {
-    ssdei_v whole, r, p = ssdei_set(1.9875691500e-4f);
-    *n = ssdei_to_int(ssdei_mul(x, ssdei_set(1.44269504f)));
-    whole = ssdei_from_int(*n);
-    r = ssdei_fma(whole, ssdei_set(-0.693359375f), x);
+/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
+   and a polynomial for e^r (Cephes' coefficients). */
+SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
+    ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
+    ssdei_v clamped = ssdei_min(high, ssdei_max(x, low));
+    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
+    ssdei_v whole = ssdei_from_int(n);
+    ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
+    ssdei_v p = ssdei_set(1.9875691500e-4f), result;
     r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), r);
     p = ssdei_fma(p, r, ssdei_set(1.3981999507e-3f));
     p = ssdei_fma(p, r, ssdei_set(8.3334519073e-3f));
     p = ssdei_fma(p, r, ssdei_set(4.1665795894e-2f));
     p = ssdei_fma(p, r, ssdei_set(1.6666665459e-1f));
     p = ssdei_fma(p, r, ssdei_set(5.0000001201e-1f));
-    return ssdei_add(ssdei_fma(p, ssdei_mul(r, r), r), ssdei_set(1.0f));
-}
-
-/* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. */
-SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
-    ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f), result;
-    ssdei_u n;
-    result = SSDEI_T(exp_reduced)(ssdei_min(high, ssdei_max(x, low)), &n);
+    p = ssdei_add(ssdei_fma(p, ssdei_mul(r, r), r), ssdei_set(1.0f));
     /* 2^n in two halves, since n = 128 has no float of its own */
     {
         ssdei_u half = ssdei_usar(n, 1), rest = ssdei_usub(n, half), bias = ssdei_uset(127);
-        result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(half, bias), 23)));
+        result = ssdei_mul(p, ssdei_float(ssdei_ushl(ssdei_uadd(half, bias), 23)));
         result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(rest, bias), 23)));
     }
     result = ssdei_select_less(x, low, ssdei_set(0.0f), result);
@@ -3936,12 +3957,18 @@ SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
     return ssdei_add(result, ssdei_select_less(x, ssdei_set(HUGE_VALF), ssdei_set(0.0f), x));
 }
 
-/* e^x to 1 ulp for x <= 0; below -87 it is 0; NaN stays NaN. */
+/* e^x for x <= 0 with an error below 2e-7 (of 1 as of itself, but near -87, where it is 2e-6 of itself), 0 below -88;
+   NaN stays NaN. Short chains: the polynomial's halves run side by side, one product removes n ln 2, and n = -127 is
+   the exponent of 0. */
 SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
-    ssdei_u n;
-    ssdei_v result = SSDEI_T(exp_reduced)(ssdei_max(ssdei_set(-87.0f), x), &n);
-    result = ssdei_mul(result, ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23)));
-    return ssdei_select_less(x, ssdei_set(-87.0f), ssdei_set(0.0f), result);
+    ssdei_v clamped = ssdei_max(ssdei_set(-88.0f), x);
+    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
+    ssdei_v r = ssdei_fma(ssdei_from_int(n), ssdei_set(-0.693147181f), clamped);
+    ssdei_v square = ssdei_mul(r, r);
+    ssdei_v low = ssdei_fma(r, ssdei_set(0.166671142f), ssdei_set(0.499992311f));
+    ssdei_v high = ssdei_fma(r, ssdei_set(0.00831247307f), ssdei_set(0.0418900847f));
+    ssdei_v p = ssdei_fma(ssdei_fma(high, square, low), square, ssdei_add(r, ssdei_set(1.0f)));
+    return ssdei_mul(p, ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23)));
 }
 
 /* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
@@ -4187,18 +4214,21 @@ SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
 
 /* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
 
-/* word[4]: a counter per lane in, random words out. */
-SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[4], uint64_t seed) {
+/* word[vectors][4]: a counter per lane in, random words out. Two vectors at a time hide each other's latency. */
+SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint64_t seed) {
     ssdei_u key0 = ssdei_uset((uint32_t)seed), key1 = ssdei_uset((uint32_t)(seed >> 32));
     int round;
+    size_t v;
     for (round = 0; round < 10; round++) {
-        ssdei_u low0, low2;
-        ssdei_u high0 = ssdei_umul(word[0], ssdei_uset(SSDEI_PHILOX_M0), &low0);
-        ssdei_u high2 = ssdei_umul(word[2], ssdei_uset(SSDEI_PHILOX_M1), &low2);
-        word[0] = ssdei_uxor(ssdei_uxor(high2, word[1]), key0);
-        word[1] = low2;
-        word[2] = ssdei_uxor(ssdei_uxor(high0, word[3]), key1);
-        word[3] = low0;
+        SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+            ssdei_u low0, low2;
+            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(SSDEI_PHILOX_M0), &low0);
+            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(SSDEI_PHILOX_M1), &low2);
+            word[v][0] = ssdei_uxor(ssdei_uxor(high2, word[v][1]), key0);
+            word[v][1] = low2;
+            word[v][2] = ssdei_uxor(ssdei_uxor(high0, word[v][3]), key1);
+            word[v][3] = low0;
+        }
         key0 = ssdei_uadd(key0, ssdei_uset(SSDEI_PHILOX_W0));
         key1 = ssdei_uadd(key1, ssdei_uset(SSDEI_PHILOX_W1));
     }
@@ -4233,63 +4263,91 @@ SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
     *word1 = ssdei_uxor(ssdei_uxor(ssdei_bits(sine), swap), ssdei_uand(turned, sign));
 }
 
+/* Words, or the bits of normals, of `vectors` vectors of counters. */
+SSDEI_HELPER void SSDEI_T(draw_vectors)(int normal, uint64_t seed, size_t dim, ssdei_u word[][4],
+                                        const size_t vectors) {
+    size_t v;
+    SSDEI_T(philox)(word, vectors, seed);
+    if (!normal) return;
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) SSDEI_T(box_muller)(&word[v][0], &word[v][1]);
+    if (dim <= 2) return;
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) SSDEI_T(box_muller)(&word[v][2], &word[v][3]);
+}
+
+enum { SSDEI_T(draw_rows) = 2 * ssdei_width };
+
+/* The first rows / draw_rows * draw_rows rows of two elements, each the first half of a block. */
+SSDEI_HELPER size_t SSDEI_T(draw_pairs)(int normal, uint64_t seed, uint32_t stream, uint32_t step,
+                                        const uint64_t *sample, size_t rows, unsigned char *out) {
+    uint32_t low[SSDEI_T(draw_rows)], high[SSDEI_T(draw_rows)];
+    size_t row, i, v;
+    for (row = 0; rows - row >= SSDEI_T(draw_rows); row += SSDEI_T(draw_rows)) {
+        ssdei_u word[2][4];
+        for (i = 0; i < SSDEI_T(draw_rows); i++) low[i] = (uint32_t)sample[row + i];
+        for (i = 0; i < SSDEI_T(draw_rows); i++) high[i] = (uint32_t)(sample[row + i] >> 32) | stream << 16;
+        SSDEI_UNROLL for (v = 0; v < 2; v++) {
+            word[v][0] = ssdei_uset(0);
+            word[v][1] = ssdei_uset(step);
+            word[v][2] = ssdei_uload(low + v * ssdei_width);
+            word[v][3] = ssdei_uload(high + v * ssdei_width);
+        }
+        SSDEI_T(draw_vectors)(normal, seed, 2, word, 2);
+        SSDEI_UNROLL for (v = 0; v < 2; v++) {
+            float *to = (float *)(void *)(out + (row + v * ssdei_width) * 8);
+            ssdei_v first = ssdei_float(word[v][0]), second = ssdei_float(word[v][1]);
+            if (ssdei_width == 1) {
+                ssdei_store_first(to, first, 1);
+                ssdei_store_first(to + 1, second, 1);
+            } else {
+                ssdei_store(to, ssdei_zip_low(first, second));
+                ssdei_store(to + ssdei_width, ssdei_zip_high(first, second));
+            }
+        }
+    }
+    return row;
+}
+
 /* Words, or the bits of normals, for rows x dim elements. The lanes walk over the blocks of all rows, so that short
-   rows fill vectors as well as long ones; where all lanes are whole blocks of one row their numbers are stored in one
-   go. */
+   rows fill vectors as well as long ones; where all lanes of two vectors are whole blocks of one row their numbers are
+   stored in one go. */
 SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
                                 size_t rows, size_t dim, unsigned char *out) {
     static const uint32_t lane_number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const size_t blocks = dim / 4 + (dim % 4 != 0), pairs = dim == 2 ? rows / ssdei_width * ssdei_width : 0;
+    const size_t blocks = dim / 4 + (dim % 4 != 0), many = 2 * ssdei_width;
     uint32_t counter0[ssdei_width] = {0}, counter2[ssdei_width] = {0}, counter3[ssdei_width] = {0};
     uint32_t words[4 * ssdei_width];
-    size_t row = 0, block = 0;
-    for (; row < pairs; row += ssdei_width) { /* rows of two: a block each, of which half is left */
-        size_t lane;
-        ssdei_u word[4];
-        for (lane = 0; lane < ssdei_width; lane++) counter2[lane] = (uint32_t)sample[row + lane];
-        for (lane = 0; lane < ssdei_width; lane++) counter3[lane] = (uint32_t)(sample[row + lane] >> 32) | stream << 16;
-        word[0] = ssdei_uset(0);
-        word[1] = ssdei_uset(step);
-        word[2] = ssdei_uload(counter2);
-        word[3] = ssdei_uload(counter3);
-        SSDEI_T(philox)(word, seed);
-        if (normal) SSDEI_T(box_muller)(&word[0], &word[1]);
-        ssdei_store((float *)(void *)(out + row * 8), ssdei_zip_low(ssdei_float(word[0]), ssdei_float(word[1])));
-        ssdei_store((float *)(void *)(out + (row + ssdei_width / 2) * 8 + ssdei_width % 2 * 4),
-                    ssdei_zip_high(ssdei_float(word[0]), ssdei_float(word[1])));
-    }
+    size_t row = dim == 2 ? SSDEI_T(draw_pairs)(normal, seed, stream, step, sample, rows, out) : 0, block = 0;
     while (row < rows) {
-        size_t first_row = row, first_block = block, lane, j;
-        int together = dim / 4 >= ssdei_width && block <= dim / 4 - ssdei_width;
-        ssdei_u word[4];
-        word[1] = ssdei_uset(step);
-        if (together) {
-            word[0] = ssdei_uadd(ssdei_uset((uint32_t)block), ssdei_uload(lane_number));
-            word[2] = ssdei_uset((uint32_t)sample[row]);
-            word[3] = ssdei_uset((uint32_t)(sample[row] >> 32) | stream << 16);
-            block += ssdei_width;
-            if (block == blocks) block = 0, row++;
-        } else {
-            for (lane = 0; lane < ssdei_width && row < rows; lane++) {
-                counter0[lane] = (uint32_t)block;
-                counter2[lane] = (uint32_t)sample[row];
-                counter3[lane] = (uint32_t)(sample[row] >> 32) | stream << 16;
-                if (++block == blocks) block = 0, row++;
+        size_t first_row = row, first_block = block, lane, j, v;
+        ssdei_u word[2][4];
+        if (dim / 4 >= many && block <= dim / 4 - many) {
+            unsigned char *to = out + (row * dim + 4 * block) * 4;
+            SSDEI_UNROLL for (v = 0; v < 2; v++) {
+                uint32_t first = (uint32_t)(block + v * ssdei_width);
+                word[v][0] = ssdei_uadd(ssdei_uset(first), ssdei_uload(lane_number));
+                word[v][1] = ssdei_uset(step);
+                word[v][2] = ssdei_uset((uint32_t)sample[row]);
+                word[v][3] = ssdei_uset((uint32_t)(sample[row] >> 32) | stream << 16);
             }
-            word[0] = ssdei_uload(counter0);
-            word[2] = ssdei_uload(counter2);
-            word[3] = ssdei_uload(counter3);
-        }
-        SSDEI_T(philox)(word, seed);
-        if (normal) {
-            SSDEI_T(box_muller)(&word[0], &word[1]);
-            if (dim > 2) SSDEI_T(box_muller)(&word[2], &word[3]);
-        }
-        if (together) {
-            ssdei_interleave(out + (first_row * dim + 4 * first_block) * 4, word[0], word[1], word[2], word[3]);
+            SSDEI_T(draw_vectors)(normal, seed, dim, word, 2);
+            SSDEI_UNROLL for (v = 0; v < 2; v++)
+                ssdei_interleave(to + v * ssdei_width * 16, word[v][0], word[v][1], word[v][2], word[v][3]);
+            block += many;
+            if (block == blocks) block = 0, row++;
             continue;
         }
-        ssdei_interleave((unsigned char *)words, word[0], word[1], word[2], word[3]);
+        for (lane = 0; lane < ssdei_width && row < rows; lane++) {
+            counter0[lane] = (uint32_t)block;
+            counter2[lane] = (uint32_t)sample[row];
+            counter3[lane] = (uint32_t)(sample[row] >> 32) | stream << 16;
+            if (++block == blocks) block = 0, row++;
+        }
+        word[0][0] = ssdei_uload(counter0);
+        word[0][1] = ssdei_uset(step);
+        word[0][2] = ssdei_uload(counter2);
+        word[0][3] = ssdei_uload(counter3);
+        SSDEI_T(draw_vectors)(normal, seed, dim, word, 1);
+        ssdei_interleave((unsigned char *)words, word[0][0], word[0][1], word[0][2], word[0][3]);
         for (lane = 0; lane < ssdei_width && first_row < rows; lane++) {
             unsigned char *to = out + (first_row * dim + 4 * first_block) * 4;
             for (j = 0; j < 4 && 4 * first_block + j < dim; j++) memcpy(to + 4 * j, &words[4 * lane + j], 4);
@@ -4308,66 +4366,62 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
     SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
 }
 
-/* ---- scores of Gaussian mixtures; see ssdei_mixture_rows ---- */
+/* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
-/* The rows in `lanes` [dim, ssdei_width]; dim is a constant where that pays. */
-SSDEI_HELPER void SSDEI_T(mixture_lanes)(const ssdei_mixture_rows *work, const size_t dim, float *lanes) {
-    ssdei_d *exponent = (ssdei_d *)(void *)work->exponent;
-    ssdei_d pull[SSDEI_MIXTURE_LANES_DIM], weight[SSDEI_MIXTURE_LANES_DIM], largest = ssdei_dset(-HUGE_VAL), inverse;
+/* A vector of rows: x and y hold their first and second coordinates, and then their scores'. */
+SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, ssdei_v *x, ssdei_v *y) {
+    ssdei_d *exponent = (ssdei_d *)(void *)work->exponent, zero = ssdei_dset(0.0), largest = ssdei_dset(-HUGE_VAL);
+    ssdei_d x_wide = ssdei_widen(*x), y_wide = ssdei_widen(*y), x_pull = zero, y_pull = zero;
+    ssdei_d x_weight = zero, y_weight = zero, inverse;
     ssdei_v total = ssdei_set(0.0f);
-    size_t k, i;
-    for (k = 0; k < work->components; k++) {
-        const double *center = work->center + k * dim, *half = work->half + k * dim;
+    size_t k, components = work->components;
+    for (k = 0; k < components; k++) {
+        ssdei_d x_away = ssdei_dsub(x_wide, ssdei_dset(work->center[2 * k]));
+        ssdei_d y_away = ssdei_dsub(y_wide, ssdei_dset(work->center[2 * k + 1]));
         ssdei_d sum = ssdei_dset(work->log_scale[k]);
-        SSDEI_UNROLL for (i = 0; i < dim; i++) {
-            ssdei_d away = ssdei_dsub(ssdei_widen(ssdei_load(lanes + i * ssdei_width)), ssdei_dset(center[i]));
-            sum = ssdei_dfma(ssdei_dmul(away, ssdei_dset(half[i])), away, sum);
-        }
+        sum = ssdei_dfma(ssdei_dmul(x_away, ssdei_dset(work->half[2 * k])), x_away, sum);
+        sum = ssdei_dfma(ssdei_dmul(y_away, ssdei_dset(work->half[2 * k + 1])), y_away, sum);
         exponent[k] = sum;
         largest = ssdei_dmax(sum, largest);
     }
-    SSDEI_UNROLL for (i = 0; i < dim; i++) pull[i] = weight[i] = ssdei_dset(0.0);
-    for (k = 0; k < work->components; k++) {
+    for (k = 0; k < components; k++) {
         ssdei_v share = ssdei_exp_negative(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
         ssdei_d wide = ssdei_widen(share);
         total = ssdei_add(total, share);
-        SSDEI_UNROLL for (i = 0; i < dim; i++) {
-            pull[i] = ssdei_dfma(wide, ssdei_dset(work->pull[k * dim + i]), pull[i]);
-            weight[i] = ssdei_dfma(wide, ssdei_dset(work->precision[k * dim + i]), weight[i]);
-        }
+        x_pull = ssdei_dfma(wide, ssdei_dset(work->pull[2 * k]), x_pull);
+        y_pull = ssdei_dfma(wide, ssdei_dset(work->pull[2 * k + 1]), y_pull);
+        x_weight = ssdei_dfma(wide, ssdei_dset(work->precision[2 * k]), x_weight);
+        y_weight = ssdei_dfma(wide, ssdei_dset(work->precision[2 * k + 1]), y_weight);
     }
     inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
-    SSDEI_UNROLL for (i = 0; i < dim; i++) {
-        ssdei_d x = ssdei_widen(ssdei_load(lanes + i * ssdei_width));
-        ssdei_d score = ssdei_dmul(ssdei_dsub(pull[i], ssdei_dmul(x, weight[i])), inverse);
-        ssdei_store(lanes + i * ssdei_width, ssdei_narrow(score));
-    }
+    *x = ssdei_narrow(ssdei_dmul(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)), inverse));
+    *y = ssdei_narrow(ssdei_dmul(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)), inverse));
 }
 
-SSDEI_KERNEL void SSDEI_T(mixture_score)(const ssdei_mixture_rows *work) {
-    float lanes[SSDEI_MIXTURE_LANES_DIM * ssdei_width];
-    size_t dim = work->dim, r, i, lane, here;
+SSDEI_KERNEL void SSDEI_T(plane_scores)(const ssdei_plane *work) {
+    float padded[2 * ssdei_width];
+    size_t r, i, count;
     for (r = 0; r < work->rows; r += ssdei_width) {
-        const float *x = work->x + r * dim;
-        float *out = work->out + r * dim;
-        here = work->rows - r < ssdei_width ? work->rows - r : ssdei_width;
-        for (lane = 0; lane < ssdei_width; lane++) {
-            for (i = 0; i < dim; i++) lanes[i * ssdei_width + lane] = x[(lane < here ? lane : 0) * dim + i];
+        const float *from = work->x + 2 * r;
+        float *to = work->out + 2 * r;
+        ssdei_v x, y;
+        count = 2 * (work->rows - r);
+        if (count < 2 * ssdei_width) {
+            for (i = 0; i < 2 * ssdei_width; i++) padded[i] = i < count ? from[i] : 0.0f;
+            from = to = padded;
         }
-        if (dim == 2)
-            SSDEI_T(mixture_lanes)(work, 2, lanes);
-        else
-            SSDEI_T(mixture_lanes)(work, dim, lanes);
-        for (lane = 0; lane < here; lane++) {
-            for (i = 0; i < dim; i++) out[lane * dim + i] = lanes[i * ssdei_width + lane];
-        }
+        ssdei_split(ssdei_load(from), ssdei_load(from + ssdei_width), &x, &y);
+        SSDEI_T(plane_vector)(work, &x, &y);
+        ssdei_store(to, ssdei_join_first(x, y));
+        ssdei_store(to + ssdei_width, ssdei_join_second(x, y));
+        if (to == padded) memcpy(work->out + 2 * r, padded, count * sizeof *padded);
     }
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
     (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
     SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(mixture_score)};
+    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD
