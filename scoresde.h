@@ -609,11 +609,14 @@ typedef struct ssdei_tiles {
 } ssdei_tiles;
 
 /* The score of a Gaussian mixture in the plane at one time, for many rows side by side: out = (sum_k r_k pull_k - x
-   sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in
-   double but the exponentials. */
+   sum_k   r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All
+   in double but the exponentials. Where all precisions are equal, x^2 precision / 2 is common to all e_k and left out:
+   e_k = level_k
+   + sum_i x pull_k. */
 typedef struct ssdei_plane {
     size_t components, rows;
-    const double *log_scale; /* [components] */
+    int equal;                       /* precisions */
+    const double *log_scale, *level; /* [components] */
     const double *center, *precision, *half,
         *pull;        /* [components, 2]; half = -precision / 2, pull = center precision */
     double *exponent; /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
@@ -644,6 +647,10 @@ typedef struct ssdei_kernels {
     void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
                           size_t dim, float *out);
     void (*plane_scores)(const ssdei_plane *work);
+    /* x_next = mean + u[2] noise, mean = x + (u[0] x + u[1] score); mean may be NULL. Whether all of x_next is finite.
+       No FMA: the same bits on every tier. */
+    int (*update)(const float *x, const float *score, const float *noise, size_t count, const float u[3], float *x_next,
+                  float *mean);
 } ssdei_kernels;
 
 /* The kernels for a context's tier; never NULL. */
@@ -716,6 +723,14 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 #define ssdei_dfma SSDEI_T(dfma)
 #define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
 #define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
+
+/* Whether 64-bit numbers have their low word first in memory. */
+SSDEI_INLINE int ssdei_low_word_first(void) {
+    const uint64_t one = 1;
+    uint32_t first;
+    memcpy(&first, &one, sizeof first);
+    return first == 1;
+}
 
 /* A function of one vector of doubles per half, on pairs of them. */
 #define SSDEI_PAIR(attributes, type, name, operation)                        \
@@ -1624,6 +1639,7 @@ static void ssdei_random_run(void *argument, size_t index) {
 /* What every draw refuses; `name` is the function's. */
 static ssde_status ssdei_random_check(ssde_context *context, const char *name, int stream, const uint64_t *sample,
                                       size_t rows, size_t dim, const void *out) {
+    uint64_t all = 0;
     size_t r;
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
     if (!rows || !dim) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows and dim must be at least 1", name);
@@ -1637,7 +1653,8 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream = %d, wanted 0 ... 65535", name, stream);
     if (!sample && (uint64_t)(rows - 1) >> 48)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: more than 2^48 rows", name);
-    for (r = 0; sample && r < rows; r++) {
+    for (r = 0; sample && r < rows; r++) all |= sample[r];
+    for (r = 0; all >> 48 && r < rows; r++) {
         if (sample[r] >> 48)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] = %.0f, wanted below 2^48", name,
                              (unsigned long)r, (double)sample[r]);
@@ -3440,16 +3457,17 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
 struct ssde_mixture {
     ssde_context *context;
     size_t components, dim;
-    double *storage;                 /* one block for all arrays below */
-    double *log_weight, *cumulative; /* [components] */
-    double *mean, *std;              /* [components, dim], at t = 0 */
-    double *center, *precision;      /* [components, dim]: m(t) mean, 1 / variance at the time in use */
-    double *log_scale;               /* [components]: log of weight and normalising constant at that time */
-    double *responsibility, *along;  /* [components], of the row in use */
-    double *x, *score;               /* [dim], of the row in use */
-    double *half, *pull, *exponent;  /* of ssdei_plane, at the time in use */
-    ssde_sde sde;                    /* of the score model */
-    const float *model_x;            /* what the last differentiable score was asked, for vjp */
+    double *storage;                        /* one block for all arrays below */
+    double *log_weight, *cumulative;        /* [components] */
+    double *mean, *std;                     /* [components, dim], at t = 0 */
+    double *center, *precision;             /* [components, dim]: m(t) mean, 1 / variance at the time in use */
+    double *log_scale;                      /* [components]: log of weight and normalising constant at that time */
+    double *responsibility, *along;         /* [components], of the row in use */
+    double *x, *score;                      /* [dim], of the row in use */
+    int equal;                              /* all components have the same precisions at the time in use */
+    double *half, *pull, *level, *exponent; /* of ssdei_plane, at the time in use */
+    ssde_sde sde;                           /* of the score model */
+    const float *model_x;                   /* what the last differentiable score was asked, for vjp */
     const double *model_t;
     size_t model_rows;
 };
@@ -3460,13 +3478,13 @@ static void ssdei_mixture_carve(ssde_mixture *mixture) {
     double **const arrays[] = {
         &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
         &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
-        &mixture->along, &mixture->x,          &mixture->score};
+        &mixture->level, &mixture->along,      &mixture->x,          &mixture->score};
     double *next = mixture->storage;
     mixture->exponent = next; /* first, where the block is aligned */
     next += dim == 2 ? components * SSDEI_MAX_WIDTH : 0;
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = next;
-        next += i < 6 ? components * dim : i < 11 ? components : dim;
+        next += i < 6 ? components * dim : i < 12 ? components : dim;
     }
 }
 
@@ -3480,7 +3498,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
                          (unsigned long)components, (unsigned long)dim);
-    if (elements > SIZE_MAX / 256) /* 6 arrays of these, 21 of components, 2 of dim: at most 29 times as many doubles */
+    if (elements > SIZE_MAX / 256) /* 6 arrays of these, 22 of components, 2 of dim: at most 30 times as many doubles */
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
                          (unsigned long)components, (unsigned long)dim);
     made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
@@ -3489,7 +3507,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     made->components = components;
     made->dim = dim;
     made->storage =
-        (double *)ssdei_allocate(context, 6 * elements + (5 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
+        (double *)ssdei_allocate(context, 6 * elements + (6 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
     if (!made->storage) {
         ssdei_release(context, made);
         return SSDE_ERROR_MEMORY;
@@ -3597,8 +3615,10 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
     double mean, std;
     size_t k, i;
     ssdei_try(ssdei_marginal(mixture->context, sde, t, &mean, &std));
+    mixture->equal = 1;
     for (k = 0; k < mixture->components; k++) {
-        double log_variances = 0.0, variances = 1.0; /* one logarithm for as many dimensions as fit a double */
+        double log_variances = 0.0, variances = 1.0,
+               squares = 0.0; /* one logarithm for as many dimensions as fit a double */
         for (i = k * mixture->dim; i < (k + 1) * mixture->dim; i++) {
             double scaled = mean * mixture->std[i], variance = scaled * scaled + std * std, next = variances * variance;
             if (!(variance >= DBL_MIN && variance <= DBL_MAX))
@@ -3611,6 +3631,8 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
             mixture->precision[i] = 1.0 / variance;
             mixture->half[i] = -0.5 / variance;
             mixture->pull[i] = mixture->center[i] / variance;
+            mixture->equal &= mixture->precision[i] == mixture->precision[i % mixture->dim];
+            squares += mixture->center[i] * mixture->pull[i];
             if (next > 1e-200 && next < 1e200)
                 variances = next;
             else {
@@ -3621,6 +3643,8 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
         log_variances += log(variances);
         mixture->log_scale[k] =
             mixture->log_weight[k] - 0.5 * (log_variances + (double)mixture->dim * log(2.0 * SSDEI_PI));
+        mixture->level[k] = mixture->log_scale[k] - 0.5 * squares;
+        if (!(squares < 1e6)) mixture->equal = 0; /* level and pull would cancel; this leaves them 1e-9 */
     }
     return SSDE_OK;
 }
@@ -3760,6 +3784,7 @@ static void ssdei_mixture_scores(ssde_mixture *mixture, const float *x, size_t r
     if (dim == 2) {
         ssdei_plane work;
         work.components = mixture->components, work.rows = rows;
+        work.equal = mixture->equal, work.level = mixture->level;
         work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
         work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
         work.x = x, work.out = out;
@@ -3786,7 +3811,9 @@ static ssde_status ssdei_mixture_score(void *user, const float *x, const double 
         int anew;
         ssdei_try(ssdei_row_time(mixture->context, "mixture score", t, r, 0.0, &anew));
         ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, t[r], r));
-        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        /* mostly one t for all, which memcmp sees at once */
+        end = memcmp(t + r, t + r + 1, (rows - r - 1) * sizeof *t) ? r + 1 : rows;
+        while (end < rows && t[end] == t[r]) end++;
         ssdei_mixture_scores(mixture, x + r * dim, end - r, out + r * dim);
     }
     if (differentiate) {
@@ -4276,32 +4303,29 @@ SSDEI_HELPER void SSDEI_T(draw_vectors)(int normal, uint64_t seed, size_t dim, s
 
 enum { SSDEI_T(draw_rows) = 2 * ssdei_width };
 
-/* The first rows / draw_rows * draw_rows rows of two elements, each the first half of a block. */
+/* The first rows / draw_rows * draw_rows rows of two elements, each the first half of a block; where memory has the low
+   word of a 64-bit number first. */
 SSDEI_HELPER size_t SSDEI_T(draw_pairs)(int normal, uint64_t seed, uint32_t stream, uint32_t step,
                                         const uint64_t *sample, size_t rows, unsigned char *out) {
-    uint32_t low[SSDEI_T(draw_rows)], high[SSDEI_T(draw_rows)];
-    size_t row, i, v;
+    size_t row, v;
     for (row = 0; rows - row >= SSDEI_T(draw_rows); row += SSDEI_T(draw_rows)) {
         ssdei_u word[2][4];
-        for (i = 0; i < SSDEI_T(draw_rows); i++) low[i] = (uint32_t)sample[row + i];
-        for (i = 0; i < SSDEI_T(draw_rows); i++) high[i] = (uint32_t)(sample[row + i] >> 32) | stream << 16;
         SSDEI_UNROLL for (v = 0; v < 2; v++) {
+            /* the numbers' words, through vector loads, which may look at any memory */
+            const float *halves = (const float *)(const void *)(sample + row + v * ssdei_width);
+            ssdei_v low, high;
+            ssdei_split(ssdei_load(halves), ssdei_load(halves + ssdei_width), &low, &high);
             word[v][0] = ssdei_uset(0);
             word[v][1] = ssdei_uset(step);
-            word[v][2] = ssdei_uload(low + v * ssdei_width);
-            word[v][3] = ssdei_uload(high + v * ssdei_width);
+            word[v][2] = ssdei_bits(low);
+            word[v][3] = ssdei_uor(ssdei_bits(high), ssdei_uset(stream << 16));
         }
         SSDEI_T(draw_vectors)(normal, seed, 2, word, 2);
         SSDEI_UNROLL for (v = 0; v < 2; v++) {
             float *to = (float *)(void *)(out + (row + v * ssdei_width) * 8);
             ssdei_v first = ssdei_float(word[v][0]), second = ssdei_float(word[v][1]);
-            if (ssdei_width == 1) {
-                ssdei_store_first(to, first, 1);
-                ssdei_store_first(to + 1, second, 1);
-            } else {
-                ssdei_store(to, ssdei_zip_low(first, second));
-                ssdei_store(to + ssdei_width, ssdei_zip_high(first, second));
-            }
+            ssdei_store(to, ssdei_join_first(first, second));
+            ssdei_store(to + ssdei_width, ssdei_join_second(first, second));
         }
     }
     return row;
@@ -4316,7 +4340,10 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
     const size_t blocks = dim / 4 + (dim % 4 != 0), many = 2 * ssdei_width;
     uint32_t counter0[ssdei_width] = {0}, counter2[ssdei_width] = {0}, counter3[ssdei_width] = {0};
     uint32_t words[4 * ssdei_width];
-    size_t row = dim == 2 ? SSDEI_T(draw_pairs)(normal, seed, stream, step, sample, rows, out) : 0, block = 0;
+    size_t row = dim == 2 && ssdei_width > 1 && ssdei_low_word_first()
+                     ? SSDEI_T(draw_pairs)(normal, seed, stream, step, sample, rows, out)
+                     : 0,
+           block = 0;
     while (row < rows) {
         size_t first_row = row, first_block = block, lane, j, v;
         ssdei_u word[2][4];
@@ -4368,34 +4395,52 @@ SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_
 
 /* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
-/* A vector of rows: x and y hold their first and second coordinates, and then their scores'. */
-SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, ssdei_v *x, ssdei_v *y) {
+/* A vector of rows: x and y hold their first and second coordinates, and then their scores'. Three loops, since short
+   chains of one kind keep the machine busier than one long loop. */
+SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal, ssdei_v *x, ssdei_v *y) {
     ssdei_d *exponent = (ssdei_d *)(void *)work->exponent, zero = ssdei_dset(0.0), largest = ssdei_dset(-HUGE_VAL);
     ssdei_d x_wide = ssdei_widen(*x), y_wide = ssdei_widen(*y), x_pull = zero, y_pull = zero;
     ssdei_d x_weight = zero, y_weight = zero, inverse;
     ssdei_v total = ssdei_set(0.0f);
     size_t k, components = work->components;
     for (k = 0; k < components; k++) {
-        ssdei_d x_away = ssdei_dsub(x_wide, ssdei_dset(work->center[2 * k]));
-        ssdei_d y_away = ssdei_dsub(y_wide, ssdei_dset(work->center[2 * k + 1]));
-        ssdei_d sum = ssdei_dset(work->log_scale[k]);
-        sum = ssdei_dfma(ssdei_dmul(x_away, ssdei_dset(work->half[2 * k])), x_away, sum);
-        sum = ssdei_dfma(ssdei_dmul(y_away, ssdei_dset(work->half[2 * k + 1])), y_away, sum);
+        ssdei_d sum;
+        if (equal) {
+            sum = ssdei_dfma(x_wide, ssdei_dset(work->pull[2 * k]), ssdei_dset(work->level[k]));
+            sum = ssdei_dfma(y_wide, ssdei_dset(work->pull[2 * k + 1]), sum);
+        } else {
+            ssdei_d x_away = ssdei_dsub(x_wide, ssdei_dset(work->center[2 * k]));
+            ssdei_d y_away = ssdei_dsub(y_wide, ssdei_dset(work->center[2 * k + 1]));
+            sum = ssdei_dset(work->log_scale[k]);
+            sum = ssdei_dfma(ssdei_dmul(x_away, ssdei_dset(work->half[2 * k])), x_away, sum);
+            sum = ssdei_dfma(ssdei_dmul(y_away, ssdei_dset(work->half[2 * k + 1])), y_away, sum);
+        }
         exponent[k] = sum;
         largest = ssdei_dmax(sum, largest);
     }
     for (k = 0; k < components; k++) {
         ssdei_v share = ssdei_exp_negative(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
-        ssdei_d wide = ssdei_widen(share);
         total = ssdei_add(total, share);
-        x_pull = ssdei_dfma(wide, ssdei_dset(work->pull[2 * k]), x_pull);
-        y_pull = ssdei_dfma(wide, ssdei_dset(work->pull[2 * k + 1]), y_pull);
-        x_weight = ssdei_dfma(wide, ssdei_dset(work->precision[2 * k]), x_weight);
-        y_weight = ssdei_dfma(wide, ssdei_dset(work->precision[2 * k + 1]), y_weight);
+        exponent[k] = ssdei_widen(share);
+    }
+    for (k = 0; k < components; k++) {
+        ssdei_d share = exponent[k];
+        x_pull = ssdei_dfma(share, ssdei_dset(work->pull[2 * k]), x_pull);
+        y_pull = ssdei_dfma(share, ssdei_dset(work->pull[2 * k + 1]), y_pull);
+        if (equal) continue;
+        x_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k]), x_weight);
+        y_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k + 1]), y_weight);
     }
     inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
-    *x = ssdei_narrow(ssdei_dmul(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)), inverse));
-    *y = ssdei_narrow(ssdei_dmul(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)), inverse));
+    if (equal) {
+        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dset(work->precision[0]);
+        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dset(work->precision[1]);
+    } else {
+        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dmul(x_weight, inverse);
+        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dmul(y_weight, inverse);
+    }
+    *x = ssdei_narrow(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)));
+    *y = ssdei_narrow(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)));
 }
 
 SSDEI_KERNEL void SSDEI_T(plane_scores)(const ssdei_plane *work) {
@@ -4411,17 +4456,43 @@ SSDEI_KERNEL void SSDEI_T(plane_scores)(const ssdei_plane *work) {
             from = to = padded;
         }
         ssdei_split(ssdei_load(from), ssdei_load(from + ssdei_width), &x, &y);
-        SSDEI_T(plane_vector)(work, &x, &y);
+        if (work->equal)
+            SSDEI_T(plane_vector)(work, 1, &x, &y);
+        else
+            SSDEI_T(plane_vector)(work, 0, &x, &y);
         ssdei_store(to, ssdei_join_first(x, y));
         ssdei_store(to + ssdei_width, ssdei_join_second(x, y));
         if (to == padded) memcpy(work->out + 2 * r, padded, count * sizeof *padded);
     }
 }
 
+/* ---- samplers' updates; see ssdei_kernels ---- */
+
+SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float *noise, size_t count, const float u[3],
+                                 float *x_next, float *mean) {
+    ssdei_v of_x = ssdei_set(u[0]), of_score = ssdei_set(u[1]), of_noise = ssdei_set(u[2]);
+    ssdei_v zero = ssdei_set(0.0f), trace = zero; /* NaN where anything was not finite */
+    float sum;
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v at = SSDEI_T(load_some)(x + i, n);
+        ssdei_v change = ssdei_add(ssdei_mul(of_x, at), ssdei_mul(of_score, SSDEI_T(load_some)(score + i, n)));
+        ssdei_v middle = ssdei_add(at, change);
+        ssdei_v next = ssdei_add(middle, ssdei_mul(of_noise, SSDEI_T(load_some)(noise + i, n)));
+        trace = ssdei_add(trace, ssdei_mul(next, zero));
+        if (mean) SSDEI_T(store_some)(mean + i, middle, n);
+        SSDEI_T(store_some)(x_next + i, next, n);
+    }
+    sum = ssdei_sum(trace);
+    return sum == 0.0f;
+}
+
 static const ssdei_kernels SSDEI_T(kernels) = {
     (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
     SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores)};
+    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores),
+    SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

@@ -801,36 +801,13 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     return SSDE_OK;
 }
 
-static float ssdei_update_lane(float x, float score, float noise, const float u[3], float *mean) {
-    *mean = x + (u[0] * x + u[1] * score);
-    return *mean + u[2] * noise;
-}
-
 /* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
-   x_next is finite. Eight at a time in plain C, which compilers turn into vectors. */
-static int ssdei_update_apply(const float *x, const float *score, const float *noise, size_t count,
-                              const ssdei_update *update, float *x_next, float *mean) {
-    enum { LANES = 8 };
-    float u[3], zero[LANES] = {0.0f}, total = 0.0f;
-    size_t i, j;
+   x_next is finite. */
+static int ssdei_update_apply(const ssdei_kernels *kernels, const float *x, const float *score, const float *noise,
+                              size_t count, const ssdei_update *update, float *x_next, float *mean) {
+    float u[3];
     u[0] = (float)update->x, u[1] = (float)update->score, u[2] = noise ? (float)update->noise : 0.0f;
-    if (!noise) noise = x;
-    for (i = 0; count - i >= LANES; i += LANES) {
-        float m[LANES], next[LANES];
-        for (j = 0; j < LANES; j++) m[j] = x[i + j] + (u[0] * x[i + j] + u[1] * score[i + j]);
-        for (j = 0; j < LANES; j++) next[j] = m[j] + u[2] * noise[i + j];
-        for (j = 0; j < LANES; j++) zero[j] += next[j] * 0.0f; /* NaN from now on if next is not finite */
-        if (mean) memcpy(mean + i, m, sizeof m);
-        memcpy(x_next + i, next, sizeof next);
-    }
-    for (; i < count; i++) {
-        float m, next = ssdei_update_lane(x[i], score[i], noise[i], u, &m);
-        total += next * 0.0f;
-        if (mean) mean[i] = m;
-        x_next[i] = next;
-    }
-    for (j = 0; j < LANES; j++) total += zero[j];
-    return total == 0.0f;
+    return kernels->update(x, score, noise ? noise : x, count, u, x_next, mean);
 }
 
 /* mean|z| / mean|score| over the rows whose score is finite; 0 where there are none. Sums in double, row by row. */
@@ -1153,8 +1130,8 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
         if (ssdei_predictors[setting.how.predictor].rule)
             ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
-        finite = ssdei_update_apply(x + r * dim, score + r * dim, z + r * dim, (end - r) * dim, &u, x_next + r * dim,
-                                    mean ? mean + r * dim : NULL);
+        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
+                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
         ssdei_try(ssdei_step_result(context, finite, t, r));
     }
     return SSDE_OK;
@@ -1176,8 +1153,8 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN) ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
         if (setting.how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(&setting, t[r], scale, &u));
-        finite = ssdei_update_apply(x + r * dim, score + r * dim, z + r * dim, (end - r) * dim, &u, x_next + r * dim,
-                                    mean ? mean + r * dim : NULL);
+        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
+                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
         ssdei_try(ssdei_step_result(context, finite, t, r));
     }
     return SSDE_OK;
@@ -1244,9 +1221,9 @@ static void ssdei_apply_task(void *argument, size_t index) {
     ssdei_sampler *w = job->w;
     size_t begin, end;
     ssdei_task_range(job->block->rows * w->dim, 4096, job->tasks, index, &begin, &end);
-    job->finite[index] = (unsigned char)ssdei_update_apply(job->block->x + begin, w->score + begin,
-                                                           job->update->noise != 0.0 ? w->noise + begin : NULL,
-                                                           end - begin, job->update, job->block->x + begin, NULL);
+    job->finite[index] = (unsigned char)ssdei_update_apply(
+        ssdei_kernels_for(w->context), job->block->x + begin, w->score + begin,
+        job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin, job->update, job->block->x + begin, NULL);
 }
 
 /* The update on a block, whose score and noise are in w. */

@@ -624,6 +624,86 @@ static void test_samplers_strong_order(void) {
     }
 }
 
+/* ---- what makes samplers of few dimensions fast: kernels of points in the plane ---- */
+
+/* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
+static void test_samplers_short_rows(void) {
+    enum { N = 75 };
+    ssde_context context;
+    uint64_t sample[N];
+    float together[N * 5], alone[5], plain[N * 5];
+    size_t dim, i;
+    int tier;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
+    for (dim = 1; dim <= 5; dim++) {
+        for (tier = SSDE_TIER_BEST; tier <= SSDE_TIER_AVX512; tier++) {
+            context.tier = (ssde_tier)tier;
+            CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample, N, dim, together));
+            if (tier == SSDE_TIER_BEST) memcpy(plain, together, sizeof plain);
+            CHECK_SAME(together, plain, N * dim * sizeof *plain);
+            for (i = 0; i < N; i++) {
+                CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample + i, 1, dim, alone));
+                CHECK_SAME(alone, together + i * dim, dim * sizeof *alone);
+            }
+        }
+    }
+}
+
+/* Scores in the plane against the oracle in double, with equal and unequal covariances, close to modes, far from them
+   and between them; a row that is not finite stays alone. */
+static void test_samplers_plane_scores(void) {
+    enum { N = 37 };
+    static const double times[3] = {0.002, 0.2, 1.0};
+    ssde_context context;
+    int kind, tier, which;
+    size_t i, k;
+    memset(&context, 0, sizeof context);
+    for (kind = 0; kind < 4; kind++) {
+        solver_mixture m = kind == 0 ? solver_ring() : solver_plane();
+        for (k = 0; kind > 1 && k < 6; k++) m.variance[k] = kind == 2 ? 1e-6 : k % 2 ? 0.2 : 0.01;
+        for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
+            ssde_mixture *mixture = NULL;
+            context.tier = (ssde_tier)tier;
+            CHECK_OK(solver_mixture_create(&m, &context, &mixture));
+            for (which = 0; which < 9; which++) {
+                ssde_sde sde = solver_sde(which % 3);
+                ssde_score_model model = ssde_mixture_model(mixture, &sde);
+                ssde_coefficients c;
+                float x[2 * N], out[2 * N];
+                double t[N];
+                uint64_t sample[N] = {0};
+                CHECK_OK(ssde_coefficients_at(NULL, &sde, times[which / 3], &c));
+                for (i = 0; i < N; i++) t[i] = times[which / 3];
+                CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, N, 2, x));
+                for (i = 0; i < 2 * N; i++) {
+                    size_t mode = (i / 2) % m.components;
+                    double spread = sqrt(m.variance[2 * mode + i % 2] * c.mean * c.mean + c.std * c.std);
+                    x[i] = (float)(c.mean * m.mean[2 * mode + i % 2] + (i < 60 ? 1.0 : 30.0) * spread * (double)x[i]);
+                }
+                x[10] = (float)HUGE_VAL;
+                x[21] = (float)NAN;
+                CHECK_OK(model.score(model.user, x, t, sample, N, 0, out));
+                for (i = 0; i < N; i++) {
+                    double y[2], score[2], density, laplacian, norm, scale;
+                    y[0] = (double)x[2 * i], y[1] = (double)x[2 * i + 1];
+                    if (i == 5 || i == 10) {
+                        CHECK(out[2 * i] != out[2 * i] && out[2 * i + 1] != out[2 * i + 1]);
+                        continue;
+                    }
+                    solver_density(&m, &c, y, &density, score, &laplacian);
+                    norm = fabs(score[0]) + fabs(score[1]);
+                    /* shares to 1e-7 of slopes that may cancel between modes */
+                    scale = norm + 1.0 / sqrt(m.variance[0] * c.mean * c.mean + c.std * c.std);
+                    CHECK_NEAR(out[2 * i], score[0], 1e-6 * scale);
+                    CHECK_NEAR(out[2 * i + 1], score[1], 1e-6 * scale);
+                }
+            }
+            ssde_mixture_destroy(mixture);
+        }
+    }
+}
+
 /* ---- statistics ---- */
 
 /* Mean distance between points of a and b in the plane. */
@@ -1153,6 +1233,8 @@ static void test_samplers_bad_input(void) {
     X(samplers_ddim_ancestral) \
     X(samplers_path)           \
     X(samplers_strong_order)   \
+    X(samplers_short_rows)     \
+    X(samplers_plane_scores)   \
     X(samplers_statistics)     \
     X(samplers_identity)       \
     X(samplers_threads)        \
