@@ -56,7 +56,7 @@ DEFINE_PEAK
 
 static volatile float sink; /* keeps the chains from being optimised away */
 
-static double measure_peak(const ssdei_kernels *kernels) {
+static inline double measure_peak(const ssdei_kernels *kernels) {
     double best = HUGE_VAL;
     int i;
     for (i = 0; i < 5; i++) {
@@ -88,7 +88,7 @@ static void must(ssde_context *context, ssde_status status) {
     if (status != SSDE_OK) fail(ssde_status_text(status), context->error);
 }
 
-static int by_size(const void *a, const void *b) {
+static inline int by_size(const void *a, const void *b) {
     double left = *(const double *)a, right = *(const double *)b;
     return left < right ? -1 : left > right;
 }
@@ -125,7 +125,7 @@ static int read_name(const char *text, const char *const *names, int count) {
     return i;
 }
 
-static void use_threads(const ssde_context *context) {
+static inline void use_threads(const ssde_context *context) {
 #ifdef _OPENMP
     omp_set_num_threads(context->threads);
 #else
