@@ -3629,8 +3629,8 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
                                  t);
             mixture->center[i] = mean * mixture->mean[i];
             mixture->precision[i] = 1.0 / variance;
-            mixture->half[i] = -0.5 / variance;
-            mixture->pull[i] = mixture->center[i] / variance;
+            mixture->half[i] = -0.5 * mixture->precision[i];
+            mixture->pull[i] = mixture->center[i] * mixture->precision[i];
             mixture->equal &= mixture->precision[i] == mixture->precision[i % mixture->dim];
             squares += mixture->center[i] * mixture->pull[i];
             if (next > 1e-200 && next < 1e200)

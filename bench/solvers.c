@@ -11,23 +11,26 @@
    root mean square tables      the ring of eight Gaussians: mean -log p(x) of denoised samples, nll, beside exact
    draws', nll_target; error is the share of samples whose -log p exceeds 20, of which nll is free. Correctors by step
    rule at N = 1000 (snr after the rule's name); fast samplers by steps; and distances at the end from 4,096 steps of
-   Heun for VE's flow from s = 50 to 0.01 ("endpoint"; error) likelihood  mixtures in 2, 64 and 3,072 dimensions, exact
-   trace up to 64, then probes until the standard error suffices: nll is the ODE's -log p, nll_target that of log
-   p_eps(x) + log prior - log p_1, nats per dimension, and error the root mean square between them; rows "gap to p_0"
-   and "probe variance" hold the distance from the data's own density and the variance of one probe's estimate, per
-   dimension cost        Euler-Maruyama, VP, exact score of the ring, one thread: ns_per_sample_step is the fastest of
-   the repetitions; rows "score", "update" and "normals" are its parts normals     normal draws: ns_per_sample_step is
-   per draw
+   Heun for VE's flow from s = 50 to 0.01 ("endpoint"; error) likelihood  mixtures in 2, 64 and 3,072 dimensions,
+   tolerance 1e-7, exact trace up to 64, then --probes of them: nll is the ODE's -log p, nll_target that of log p_eps(x)
+   + log prior - log p_1, nats per dimension, and error the root mean square between them; further rows hold the
+   distance from the data's own density and the standard deviation of one probe's estimate, per dimension. In 3,072
+   dimensions the probes' standard error hides the solver's own below about 200 cost        Euler-Maruyama, VP, exact
+   score of the ring, one thread: ns_per_sample_step is the fastest of the repetitions; rows "score", "update" and
+   "normals" are its parts normals     normal draws: ns_per_sample_step is per draw
 
-   Options: --part order|tables|likelihood|cost|normals   --samples N (tables, 16384)   --repetitions N (cost, normals,
-   7) */
+   Options: --part order|tables|likelihood|cost|normals
+            --samples N (tables, 16384)   --repetitions N (cost, normals, 7)
+            --probes N, --points N (likelihood in 3,072 dimensions, 4 and 16)   --sde ve|vp|subvp (likelihood)
+            --tier scalar|neon|avx2|avx512 */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_solvers.h"
 
 #include "measure.h"
 
 static ssde_context context;
-static size_t samples = 16384, repetitions = 7;
+static size_t samples = 16384, repetitions = 7, probes = 4, points = 16;
+static int only_sde = 3;
 
 /* One line; negative numbers and NaN are left empty. */
 static void number(double value, const char *format) {
@@ -400,23 +403,24 @@ static void densities(ssde_mixture *mixture, const ssde_sde *sde, const float *x
 }
 
 static void likelihood_rows(int which, size_t dim) {
-    enum { N = 64 };
+    size_t n = dim > 64 ? points : 64, r;
     ssde_sde sde = sde_of(which);
     ssde_mixture *mixture = pattern(dim);
     ssde_score_model model = ssde_mixture_model(mixture, &sde);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
-    ssde_likelihood_result results[N];
+    ssde_likelihood_result *results = (ssde_likelihood_result *)take(n, sizeof *results);
     ssde_rng data = ssde_rng_seed(6), rng = ssde_rng_seed(5);
-    float *x = (float *)take(N * dim, sizeof *x), *codes = (float *)take(N * dim, sizeof *x);
-    double first[N], last[N], prior[N], zero[N], clock, nfe = 0.0, nll = 0.0, target = 0.0, error = 0.0, gap = 0.0;
+    float *x = (float *)take(n * dim, sizeof *x), *codes = (float *)take(n * dim, sizeof *x);
+    double *first = (double *)take(4 * n, sizeof *first), *last = first + n, *prior = last + n, *zero = prior + n;
+    double clock, nfe = 0.0, nll = 0.0, target = 0.0, error = 0.0, gap = 0.0;
     double spread = 0.0, d = (double)dim;
-    size_t r, n = dim > 64 ? 16 : N;
+
     must(&context, ssde_mixture_sample(mixture, &data, n, x, NULL));
     how.context = &context;
     how.rtol = how.atol = 1e-7;
     how.latent = codes;
     how.trace = dim > 64 ? SSDE_TRACE_RADEMACHER : SSDE_TRACE_EXACT;
-    how.probes = 4;
+    how.probes = probes;
     clock = seconds();
     must(&context, ssde_likelihood(&sde, &model, &how, &rng, n, x, results));
     clock = seconds() - clock;
@@ -431,25 +435,28 @@ static void likelihood_rows(int which, size_t dim) {
         target -= expected / (d * (double)n);
         error += away * away / (double)n;
         gap += fabs(results[r].log_density - zero[r]) / (d * (double)n);
-        spread += results[r].standard_error * results[r].standard_error / (double)n; /* of the mean of 4 */
+        spread += results[r].standard_error * results[r].standard_error / (double)n;
     }
-    line(sde_names[which], dim > 64 ? "likelihood of 4 probes" : "likelihood exact", 0, nfe, dim, n, 1e3 * clock, none,
+    line(sde_names[which], dim > 64 ? "likelihood by probes" : "likelihood exact", 0, nfe, dim, n, 1e3 * clock, none,
          nll, target, sqrt(error));
     line(sde_names[which], "gap to p_0", 0, nfe, dim, n, none, none, none, none, gap);
-    if (dim > 64) {
-        line(sde_names[which], "standard error of the probes", 0, nfe, dim, n, none, none, none, none,
-             sqrt(spread) / d);
-    } else {
+    if (dim <= 64) { /* the same by probes, at a tolerance that their spread hides */
         how.trace = SSDE_TRACE_RADEMACHER;
+        how.probes = 4;
         how.rtol = how.atol = 1e-5;
         how.latent = NULL;
         rng = ssde_rng_seed(5);
         must(&context, ssde_likelihood(&sde, &model, &how, &rng, n, x, results));
         for (spread = 0.0, r = 0; r < n; r++)
             spread += results[r].standard_error * results[r].standard_error / (double)n;
-        line(sde_names[which], "standard error of 4 probes", 0, nfe, dim, n, none, none, none, none, sqrt(spread) / d);
-    }
+    } else
+        line(sde_names[which], "standard error of the probes", 0, nfe, dim, n, none, none, none, none,
+             sqrt(spread) / d);
+    line(sde_names[which], "standard deviation of a probe", 0, nfe, dim, n, none, none, none, none,
+         sqrt(spread * (double)how.probes) / d);
     ssde_mixture_destroy(mixture);
+    free(results);
+    free(first);
     free(x);
     free(codes);
 }
@@ -458,7 +465,7 @@ static void part_likelihood(void) {
     static const size_t dims[3] = {2, 64, 3072};
     int which, k;
     for (which = 0; which < 3; which++) {
-        for (k = 0; k < 3; k++) likelihood_rows(which, dims[k]);
+        for (k = 0; k < 3 && (only_sde == 3 || only_sde == which); k++) likelihood_rows(which, dims[k]);
     }
 }
 
@@ -551,17 +558,21 @@ static void part_normals(void) {
 int main(int argc, char **argv) {
     static const char *const names[5] = {"order", "tables", "likelihood", "cost", "normals"};
     static void (*const parts[5])(void) = {part_order, part_tables, part_likelihood, part_cost, part_normals};
-    int i, part = 5, count;
+    static const char *const counts[4] = {"--samples", "--repetitions", "--probes", "--points"};
+    size_t *const counted[4] = {&samples, &repetitions, &probes, &points};
+    int i, part = 5, given = 0;
     for (i = 1; i < argc; i += 2) {
-        int known = i + 1 < argc;
+        int known = i + 1 < argc, count = read_name(argv[i], counts, 4);
         if (known && !strcmp(argv[i], "--part"))
             known = (part = read_name(argv[i + 1], names, 5)) < 5;
-        else if (known && (!strcmp(argv[i], "--samples") || !strcmp(argv[i], "--repetitions"))) {
-            known = read_numbers(argv[i + 1], 1, &count);
-            *(!strcmp(argv[i], "--samples") ? &samples : &repetitions) = (size_t)(known ? count : 1);
-        } else if (known && !strcmp(argv[i], "--tier"))
+        else if (known && !strcmp(argv[i], "--sde"))
+            known = (only_sde = read_name(argv[i + 1], sde_names, 3)) < 3;
+        else if (known && !strcmp(argv[i], "--tier"))
             known = read_tier(argv[i + 1], &context);
-        else
+        else if (known && count < 4) {
+            known = read_numbers(argv[i + 1], 1, &given);
+            *counted[count] = (size_t)given;
+        } else
             known = 0;
         if (!known) fail(argv[i], "see the top of bench/solvers.c for the options");
     }
