@@ -24,8 +24,7 @@
        ssde_sampler_desc how = {0};                         the paper's predictor and corrector for this SDE
        ssde_sample(&sde, &model, &how, &rng, n, x);         x: n * model.dim floats
 
-       how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;        20 evaluations instead of 1,000; ssde_predictor_info lists
-   all
+       how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;        20 evaluations, not 1,000; ssde_predictor_info lists all
 
        ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL);
 
@@ -52,10 +51,8 @@
        The grid's steps end at eps exactly instead of going 1/N - eps beyond it; the predictor comes before the
        corrector, as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last
        denoising is Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE
-       step size, and log-densities a tolerance of their own. DPM-Solver++ 3M takes the whole second derivative of D:
-   the published form has half of it, and with that order 2 (bench/solvers.c --part order). A rejected adaptive step
-   keeps its Brownian path. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first, joint_error and the
-   _batch functions give the reference's behaviour back. */
+       step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH,
+       corrector_first, joint_error and the _batch functions give the reference's behaviour back. */
 
 /* Outside the guard: this header may be included for its declarations first and for its implementation later. */
 #include "scoresde.h"
@@ -150,7 +147,8 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling */
     SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2; s_churn etc. */
     SSDE_PREDICTOR_DPM_SOLVER_2M,   /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
-    SSDE_PREDICTOR_DPM_SOLVER_3M,   /* its third order, by the last three D's divided differences in log s */
+    SSDE_PREDICTOR_DPM_SOLVER_3M,   /* its third order, by the last three D's: with their whole second derivative in log
+                                       s, of which the multistep form in circulation has half, and so order 2 */
     SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, /* the same paper's SDE-DPM-Solver++(2M): 2M with eta 1 */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
