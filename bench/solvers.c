@@ -6,18 +6,25 @@
    nfe: evaluations of the score per sample (adaptive and ODE: the mean). Empty where a column has no meaning.
 
    Parts, all unless --part names one:
-   order       strong errors by steps on a Gaussian: flow solvers against its closed flow (sampler name, then "flow"),
-               stochastic ones (then "path") against 8,192 steps of stochastic Heun on the same Brownian path. error:
-   root mean square tables      the ring of eight Gaussians: mean -log p(x) of denoised samples, nll, beside exact
-   draws', nll_target; error is the share of samples whose -log p exceeds 20, of which nll is free. Correctors by step
-   rule at N = 1000 (snr after the rule's name); fast samplers by steps; and distances at the end from 4,096 steps of
-   Heun for VE's flow from s = 50 to 0.01 ("endpoint"; error) likelihood  mixtures in 2, 64 and 3,072 dimensions,
-   tolerance 1e-7, exact trace up to 64, then --probes of them: nll is the ODE's -log p, nll_target that of log p_eps(x)
-   + log prior - log p_1, nats per dimension, and error the root mean square between them; further rows hold the
-   distance from the data's own density and the standard deviation of one probe's estimate, per dimension. In 3,072
-   dimensions the probes' standard error hides the solver's own below about 200 cost        Euler-Maruyama, VP, exact
-   score of the ring, one thread: ns_per_sample_step is the fastest of the repetitions; rows "score", "update" and
-   "normals" are its parts normals     normal draws: ns_per_sample_step is per draw
+
+   order: strong errors by steps on a Gaussian: flow solvers against its closed flow (the sampler's name, then "flow"),
+   stochastic ones (then "path") against 8,192 steps of stochastic Heun on the same Brownian path. error: root mean
+   square.
+
+   tables: the ring of eight Gaussians. nll is the mean -log p(x) of denoised samples, nll_target that of exact draws,
+   error the share of samples whose -log p exceeds 20, which nll leaves out. Correctors by step rule at N = 1000 (then
+   snr); fast samplers by steps; the flow of VE from s = 50 to 0.01 against 4,096 steps of Heun ("endpoint": error is
+   the root mean square distance); the ODE's evaluations by tolerance and size of the batch.
+
+   likelihood: mixtures in 2, 64 and 3,072 dimensions, tolerance 1e-7, exact trace up to 64, then --probes of them. nll
+   is the ODE's -log p, nll_target that of log p_eps(x) + log prior - log p_1, nats per dimension, error the root mean
+   square between them; further rows hold the distance from the data's own density and the standard deviation of one
+   probe's estimate, per dimension. In 3,072 dimensions fewer than 200 probes hide the solver's own error.
+
+   cost: Euler-Maruyama, VP, exact score of the ring, one thread; the fastest of the repetitions, and what its parts
+   take. The last row is an image's share of a step without its network.
+
+   normals: ns_per_sample_step is per draw.
 
    Options: --part order|tables|likelihood|cost|normals
             --samples N (tables, 16384)   --repetitions N (cost, normals, 7)
@@ -32,12 +39,13 @@ static ssde_context context;
 static size_t samples = 16384, repetitions = 7, probes = 4, points = 16;
 static int only_sde = 3;
 
-/* One line; negative numbers and NaN are left empty. */
+static const double none = -1e-301;
+
+/* `none` and NaN are left empty. */
 static void number(double value, const char *format) {
     printf(",");
-    if (value >= 0.0 || value < -1e-300) printf(format, value);
+    if (value >= 0.0 || value < none) printf(format, value);
 }
-static const double none = -1e-301;
 
 static void line(const char *sde, const char *sampler, size_t steps, double nfe, size_t dim, size_t n, double ms,
                  double ns, double nll, double target, double error) {
