@@ -524,7 +524,7 @@ static double normals_time(size_t n, size_t dim, float *out) {
 }
 
 static void part_cost(void) {
-    enum { N = 100000, STEPS = 20, IMAGE = 3072, IMAGES = 64 };
+    enum { N = 100000, STEPS = 100, IMAGE = 3072, IMAGES = 64 };
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *ring;
     ssde_score_model model, still;
