@@ -529,21 +529,23 @@ static void part_cost(void) {
     ssde_mixture *ring;
     ssde_score_model model, still;
     float *x = (float *)take(2 * N, sizeof *x);
+    const double updates = (double)N * (double)STEPS;
     double whole, rest, draws;
     size_t dim = 2;
     must(&context, ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
     model = ssde_mixture_model(ring, &sde);
     memset(&still, 0, sizeof still);
     still.dim = dim, still.score = zero_score, still.user = &dim;
-    whole = run_time(&sde, &model, STEPS, N, x) / N / STEPS;
-    rest = run_time(&sde, &still, STEPS, N, x) / N / STEPS;
+    whole = run_time(&sde, &model, STEPS, N, x) / updates;
+    rest = run_time(&sde, &still, STEPS, N, x) / updates;
     draws = normals_time(N, 2, x) * 2.0;
-    line("vp", "euler_maruyama", STEPS, STEPS + 1.0, 2, N, 1e3 * whole * N * STEPS, 1e9 * whole, none, none, none);
-    line("vp", "score", STEPS, STEPS + 1.0, 2, N, none, 1e9 * (whole - rest), none, none, none);
+    line("vp", "euler_maruyama", STEPS, (double)STEPS + 1.0, 2, N, 1e3 * whole * updates, 1e9 * whole, none, none,
+         none);
+    line("vp", "score", STEPS, (double)STEPS + 1.0, 2, N, none, 1e9 * (whole - rest), none, none, none);
     line("vp", "normals", STEPS, 0.0, 2, N, none, 1e9 * draws, none, none, none);
     line("vp", "update", STEPS, 0.0, 2, N, none, 1e9 * (rest - draws), none, none, none);
     dim = still.dim = IMAGE;
-    rest = run_time(&sde, &still, STEPS, IMAGES, x) / IMAGES / STEPS;
+    rest = run_time(&sde, &still, STEPS, IMAGES, x) / ((double)IMAGES * (double)STEPS);
     line("vp", "everything but the network per image", STEPS, 0.0, IMAGE, IMAGES, none, 1e9 * rest, none, none, none);
     ssde_mixture_destroy(ring);
     free(x);

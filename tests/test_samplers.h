@@ -150,7 +150,7 @@ static double samplers_flow_error(const ssde_sde *sde, const ssde_score_model *m
     CHECK_OK(ssde_sample(sde, model, &how, &rng, N, x));
     for (i = 0; i < N * DIM; i++)
         sum += pow((double)x[i] - solver_gaussian_flow(sde, 0.3, 0.5, (double)start[i], 1.0, how.eps), 2.0);
-    return sqrt(sum / (N * DIM));
+    return sqrt(sum / (double)(N * DIM));
 }
 
 static void test_samplers_flow_order(void) {
@@ -230,7 +230,7 @@ static void samplers_formula_heun(const samplers_formula *f, double churn, doubl
     size_t i, j;
     for (i = 0; i < FORMULA_STEPS; i++) {
         double from = f->sigma[i], to = f->sigma[i + 1], gamma = 0.0, hat;
-        if (from >= lowest && from <= highest) gamma = fmin(churn / FORMULA_STEPS, sqrt(2.0) - 1.0);
+        if (from >= lowest && from <= highest) gamma = fmin(churn / (double)FORMULA_STEPS, sqrt(2.0) - 1.0);
         hat = fmin(from * (1.0 + gamma), f->first);
         for (j = 0; j < FORMULA_DIM; j++) y[j] += sqrt(hat * hat - from * from) * more_noise * f->noise[i][j];
         samplers_denoised(f, y, hat, d);
@@ -387,7 +387,8 @@ static void test_samplers_ddpm(void) {
         uint64_t sample = 0;
         how.context = &context;
         for (i = 0; i < STEPS; i++) /* linear, or a cosine of the user's */
-            betas[i] = own ? 0.2 - 0.19 * cos(1.5 * (double)i / STEPS) : (0.1 + 19.9 * (double)i / (STEPS - 1)) / STEPS;
+            betas[i] = own ? 0.2 - 0.19 * cos(1.5 * (double)i / (double)STEPS)
+                           : (0.1 + 19.9 * (double)i / (double)(STEPS - 1)) / (double)STEPS;
         if (own) how.schedule = betas;
         CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
         {
@@ -401,7 +402,7 @@ static void test_samplers_ddpm(void) {
             float z[DIM];
             int k;
             for (k = 0; k <= i; k++) abar *= 1.0 - betas[k];
-            CHECK_OK(ssde_coefficients_at(NULL, &sde, (double)i / (STEPS - 1), &c));
+            CHECK_OK(ssde_coefficients_at(NULL, &sde, (double)i / (double)(STEPS - 1), &c));
             solver_density(&m, &c, y, &density, score, &laplacian);
             CHECK_OK(samplers_normal(NULL, SSDE_STREAM_PREDICTOR, (uint32_t)(STEPS - 1 - i), &sample, 1, DIM, z));
             for (j = 0; j < DIM; j++) {
@@ -451,7 +452,7 @@ static void test_samplers_smld(void) {
             c.mean = 1.0;
             for (i = 0; i < LEVELS; i++) {
                 double last = own ? 0.05 : 0.01, alpha;
-                sigma = own ? sigmas[i] : 50.0 * pow(0.01 / 50.0, (double)i / (LEVELS - 1));
+                sigma = own ? sigmas[i] : 50.0 * pow(0.01 / 50.0, (double)i / (double)(LEVELS - 1));
                 alpha = epsilon * sigma * sigma / (last * last);
                 c.std = sigma;
                 for (k = 0; k < T; k++) {
@@ -525,7 +526,7 @@ static void test_samplers_path(void) {
             for (i = 0; i < N * DIM; i++)
                 sum += ((double)w[(k + 1) * N * DIM + i] - (double)w[k * N * DIM + i]) *
                        ((double)w[(j + 1) * N * DIM + i] - (double)w[j * N * DIM + i]);
-            sum /= N * DIM * scale;
+            sum /= (double)(N * DIM) * scale;
             CHECK_NEAR(sum, k == j ? 1.0 : 0.0, k == j ? 0.09 : 0.065);
         }
     }
@@ -1098,7 +1099,7 @@ static void test_samplers_adaptive(void) {
             second = y[j] - h * (c1.drift * first[j] - g * g * score1[j]) + g * w;
             end[j] = 0.5 * (first[j] + second);
             size = fmax(0.02, 0.02 * fmax(fabs(first[j]), fabs(before[j])));
-            error += pow((first[j] - end[j]) / size, 2.0) / DIM;
+            error += pow((first[j] - end[j]) / size, 2.0) / (double)DIM;
         }
         evaluations += fresh ? 2 : 1;
         factor = 0.9 * pow(sqrt(error), -0.9);
