@@ -10,7 +10,8 @@
    CONTENTS (search for the anchor)
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
-       >>condition         what a sample must agree with: inpainting
+       >>condition         what a sample must agree with: known pixels or colours, measurements, classes
+       >>guidance          score models steered by those, or by another model
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
@@ -106,21 +107,102 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
                           const uint64_t *sample, size_t rows, size_t dim, float *work, float *out);
 
 /* >>condition
-   Values that say what a sample must agree with; several are chained through `next` and applied in that order. */
+   Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
+   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. There are two kinds.
 
-typedef enum ssde_condition_kind { SSDE_CONDITION_NONE, SSDE_CONDITION_INPAINT } ssde_condition_kind;
+   Known coordinates (inpaint, colourise, measure) are replaced, in the chain's order, at the start and after every
+   update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised result they are
+   what is known, and the rest is denoised (paper, appendix I.2). SDE samplers draw anew after every update; the ODE and
+   samplers without fresh noise follow m(t) known + std(t) z with one z per sample. The unknown part is drawn beside a
+   noisy known part, which is exact only in the limit of many updates per noise level (correctors, `resamplings`):
+   between modes far apart, the choice falls while the noise still hides what is known.
+
+   Terms of the score (guide, measure_dps, measure_pigdm) are added to it at every evaluation: s + scale
+   grad_x log p_t(y | x) (eq. 14). Where that gradient is exact, so are the samples. */
+
+typedef enum ssde_condition_kind {
+    SSDE_CONDITION_NONE,
+    SSDE_CONDITION_INPAINT,
+    SSDE_CONDITION_COLOURISE,
+    SSDE_CONDITION_MEASURE,
+    SSDE_CONDITION_GUIDE,
+    SSDE_CONDITION_MEASURE_GUIDE,
+    SSDE_CONDITION_COUNT
+} ssde_condition_kind;
+
+/* One direction of a linear measurement, on rows that belong to sample[rows]: A, in [rows, dim] to out [rows, size], or
+   A^T, the other way. Any number of rows. */
+typedef ssde_status (*ssde_linear_function)(void *user, const float *in, const uint64_t *sample, size_t rows,
+                                            float *out);
+
 typedef struct ssde_condition {
     ssde_condition_kind kind;
-    const float *known;                /* inpainting: [n, dim]; read only where the mask is set */
-    const float *mask;                 /* inpainting: [n, dim], nonzero where x is known */
-    int shared;                        /* known and mask are [dim], the same for every row */
+    const float *known; /* inpaint: [n, dim], read only where the mask is set; colourise: [n, dim / 3]; measured: y
+                           [n, size] */
+    const float *mask;  /* inpaint: [n, dim], nonzero where x is known */
+    int shared;         /* known and mask are one row, the same for every sample */
+    size_t size;        /* of a measurement */
+    double noise;       /* standard deviation of y - A x */
+    double data_std;    /* measure_pigdm: of x(0) in every coordinate, about; 0: measure_dps */
+    ssde_linear_function forward, transpose; /* A and A^T */
+    ssde_guidance_function guidance;
+    void *user;                        /* first argument of these functions */
+    double scale;                      /* of a term of the score */
     const struct ssde_condition *next; /* one more condition, or NULL */
 } ssde_condition;
 
-/* Inpainting (paper, appendix I.2): the known part is drawn from p_0t(. | known) at the start and after every update,
-   with noise of its own (SSDE_STREAM_CONDITION); in the result it is `known` exactly and the rest is denoised. */
 ssde_condition ssde_inpaint(const float *known, const float *mask);        /* [n, dim] each */
 ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [dim] each */
+/* Colourisation (appendix I.3): grey [n, dim / 3], the mean of the three channels of each NHWC pixel. It is one
+   coordinate in an orthonormal basis of colours, and the other two are free. */
+ssde_condition ssde_colourise(const float *grey);
+/* y [n, size] = A x + noise (appendix I.4): x moves towards m(t) y + std(t) A z by std^2 A^T (std^2 A A^T + m^2 noise^2)^-1
+   times its distance, so onto it where noise is 0 (the systems are solved by conjugate gradients, to 1e-6, in at most 50
+   products with A and A^T). With noise above 0 for SDE samplers only. */
+ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
+                            size_t size, double noise);
+/* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
+ssde_condition ssde_guide(ssde_guidance_function guidance, void *user, double scale);
+/* Diffusion posterior sampling (Chung et al. 2022, arXiv 2209.14687, eq. 16): log p_t(y | x) is taken as that of
+   N(A x0, noise^2) at x0 = (x + std^2 s) / m. Its gradient costs one vector product with ds/dx beside the score. noise
+   above 0. x(0) is not x0 while there is noise on x: p_t(y | x) is taken for too narrow then, and the samples for
+   likelier than they are; exact as noise grows beyond what x leaves open. */
+ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_function transpose, void *user,
+                                const float *y, size_t size, double noise);
+/* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same with
+   N(A x0, r^2 A A^T + noise^2), r^2 = s^2 data_std^2 / (s^2 + data_std^2), s = std / m: the variance of x(0) given x for
+   x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. */
+ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
+                                  const float *y, size_t size, double noise, double data_std);
+
+/* >>guidance
+   Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work; the
+   models they are made of, and the conditions with what they point to, stay alive. */
+
+/* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
+   themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
+   differences. */
+typedef struct ssde_guided ssde_guided;
+ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
+                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
+                               size_t n);
+void ssde_guided_destroy(ssde_guided *guided);
+ssde_score_model ssde_guided_model(ssde_guided *guided);
+
+/* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + weight) s_c - weight s_u. */
+typedef struct ssde_classifier_free ssde_classifier_free;
+typedef struct ssde_classifier_free_desc {
+    ssde_score_model conditional, unconditional; /* of the same dim; two objects, or one that needs no vjp */
+    double weight;
+    double low, high; /* the noise levels std / m between which the weight applies (Kynkaanniemi et al. 2024, arXiv
+                         2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
+    ssde_context *context;
+} ssde_classifier_free_desc;
+ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
+                                        const ssde_classifier_free_desc *desc);
+void ssde_classifier_free_destroy(ssde_classifier_free *guided);
+/* With vjp where both models have one. */
+ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
 
 /* >>sampler */
 
@@ -229,6 +311,11 @@ typedef struct ssde_sampler_desc {
        Not on the reference's and the discrete grid. */
     int brownian;
     ssde_condition condition;
+    /* RePaint (Lugmayr et al. 2022, arXiv 2201.09865): every `jump` steps x is noised back to where they began, and they
+       are taken again, `resamplings` times in all, so that what is unknown fits what is known. 0: 1 each. Visit v of step
+       k draws as step v * steps + k. The trajectory sees every visit. Not for samplers without fresh noise, with
+       `brownian`, adaptive, or by index. */
+    size_t resamplings, jump;
     ssde_noise_source noise;         /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
                                         step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j) and
                                         (SSDE_STREAM_CONDITION, number of updates so far): always 0 where neither
@@ -278,6 +365,12 @@ typedef struct ssde_ode_desc {
     double first_step; /* 0: chosen */
     double max_step;   /* 0: no limit */
     size_t max_evaluations;          /* per system; 0: no limit */
+    /* Dense output: states [time_count, systems, dim] receives y at these times, which lie between t0 and t1 in the
+       order of integration, by the fourth-order interpolant of SciPy's RK45 within each step; it costs no evaluations
+       and changes no step. NaN beyond where a system ended. */
+    const double *times;
+    size_t time_count;
+    double *states;
     ssde_progress_function progress; /* done of 1000 parts of the interval */
     void *user;
     ssde_context *context;
@@ -310,7 +403,13 @@ typedef struct ssde_flow_desc {
     int denoise;                     /* when sampling or decoding: finish with Tweedie's formula at eps */
     int given_start;                 /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
     double temperature;              /* sampling: factor on the prior's standard deviation; 0: 1 */
-    ssde_noise_source noise;         /* (SSDE_STREAM_PRIOR, 0) */
+    ssde_condition condition;        /* known coordinates follow m(t) known + std(t) z from start to end */
+    uint64_t seed;                   /* encoding and decoding: of z; sampling takes rng's */
+    /* Trajectories: states [time_count, n, dim] receives x at these times, as in ssde_ode_desc. */
+    const double *times;
+    size_t time_count;
+    float *states;
+    ssde_noise_source noise;         /* (SSDE_STREAM_PRIOR, 0) and (SSDE_STREAM_CONDITION, 0) */
     ssde_progress_function progress; /* done of 1000 parts */
     void *user;
     ssde_context *context;
@@ -326,6 +425,13 @@ ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, cons
                         uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports);
+
+/* Between latent codes a and b [rows, dim]: out [rows, dim] lies on the great circle through both, `weight` of the way
+   from a (0) to b (1), its length between theirs likewise, so that it is as likely under the prior as they are. The
+   shorter arc; where a and b point in opposite directions, through the coordinate axis that is most at right angles to
+   a; straight, where one of them is zero, or in one dimension. out may be a or b. */
+ssde_status ssde_interpolate(ssde_context *context, const float *a, const float *b, double weight, size_t rows,
+                             size_t dim, float *out);
 
 /* >>likelihood
    log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
@@ -629,6 +735,653 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
     return SSDE_OK;
 }
 
+/* ---- >>condition ----
+   How to add a condition: a value in ssde_condition_kind, its fields and constructor, and a line in ssdei_condition_kinds
+   with its check and what it does: `place` puts the known coordinates of x where they belong, `term` adds to the score. */
+
+static ssde_condition ssdei_condition(ssde_condition_kind kind) {
+    ssde_condition condition;
+    memset(&condition, 0, sizeof condition);
+    condition.kind = kind;
+    condition.scale = 1.0;
+    return condition;
+}
+
+ssde_condition ssde_inpaint(const float *known, const float *mask) {
+    ssde_condition condition = ssdei_condition(SSDE_CONDITION_INPAINT);
+    condition.known = known;
+    condition.mask = mask;
+    return condition;
+}
+
+ssde_condition ssde_inpaint_shared(const float *known, const float *mask) {
+    ssde_condition condition = ssde_inpaint(known, mask);
+    condition.shared = 1;
+    return condition;
+}
+
+ssde_condition ssde_colourise(const float *grey) {
+    ssde_condition condition = ssdei_condition(SSDE_CONDITION_COLOURISE);
+    condition.known = grey;
+    return condition;
+}
+
+ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
+                            size_t size, double noise) {
+    ssde_condition condition = ssdei_condition(SSDE_CONDITION_MEASURE);
+    condition.forward = forward;
+    condition.transpose = transpose;
+    condition.user = user;
+    condition.known = y;
+    condition.size = size;
+    condition.noise = noise;
+    return condition;
+}
+
+ssde_condition ssde_guide(ssde_guidance_function guidance, void *user, double scale) {
+    ssde_condition condition = ssdei_condition(SSDE_CONDITION_GUIDE);
+    condition.guidance = guidance;
+    condition.user = user;
+    condition.scale = scale;
+    return condition;
+}
+
+ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
+                                  const float *y, size_t size, double noise, double data_std) {
+    ssde_condition condition = ssde_measure(forward, transpose, user, y, size, noise);
+    condition.kind = SSDE_CONDITION_MEASURE_GUIDE;
+    condition.data_std = data_std;
+    return condition;
+}
+
+ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_function transpose, void *user,
+                                const float *y, size_t size, double noise) {
+    return ssde_measure_pigdm(forward, transpose, user, y, size, noise, 0.0);
+}
+
+/* What conditions need while rows are worked on. */
+typedef struct ssdei_conditions {
+    ssde_context *context;
+    const ssde_condition *chain; /* NULL: none of the kind that is wanted */
+    uint64_t first_sample;       /* row 0 of the conditions' arrays */
+    size_t n, dim, size;         /* rows of those arrays; the largest measurement */
+    double *mean, *std;          /* [rows]: m(t) and std(t) of the rows in hand */
+    double *gain, *ridge;        /* [rows]: (gain A A^T + ridge) u = e */
+    double *square, *enough;     /* [rows]: |residual|^2, and where the solution is good */
+    float *image;                /* [rows, dim] */
+    float *solution, *residual, *direction, *product; /* [rows, size] */
+} ssdei_conditions;
+
+static const float *ssdei_condition_known(const ssdei_conditions *w, const ssde_condition *condition, uint64_t sample,
+                                          size_t width) {
+    return condition->known + (condition->shared ? 0 : (size_t)(sample - w->first_sample) * width);
+}
+
+static ssde_status ssdei_check_known(ssde_context *context, const ssde_condition *condition, const char *name, size_t n,
+                                     size_t width) {
+    if (!condition->known) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: %s is NULL", name);
+    return ssdei_check_finite(context, name, condition->known, condition->shared ? 1 : n, width);
+}
+
+static ssde_status ssdei_inpaint_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    size_t i, count = condition->shared ? dim : n * dim;
+    if (!condition->known || !condition->mask)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "inpainting: %s is NULL", condition->known ? "mask" : "known");
+    for (i = 0; i < count; i++) {
+        const char *name = condition->mask[i] - condition->mask[i] != 0.0f ? "mask" : "known";
+        if (condition->mask[i] == 0.0f || condition->mask[i] * 0.0f + condition->known[i] * 0.0f == 0.0f) continue;
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "inpainting: %s[%lu][%lu] is not a finite number", name,
+                         (unsigned long)(i / dim), (unsigned long)(i % dim));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_colourise_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    if (dim % 3)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "colourisation: model->dim is %lu, wanted pixels of three channels",
+                         (unsigned long)dim);
+    return ssdei_check_known(context, condition, "grey", n, dim / 3);
+}
+
+static ssde_status ssdei_measure_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    (void)dim;
+    if (!condition->forward || !condition->transpose)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: %s is NULL",
+                         condition->forward ? "transpose" : "forward");
+    if (!condition->size || ssdei_multiply(ssdei_multiply(n, condition->size), sizeof(float)) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: size is %lu, wanted at least 1",
+                         (unsigned long)condition->size);
+    if (!(condition->noise >= 0.0 && condition->noise <= FLT_MAX && condition->data_std >= 0.0 &&
+          condition->data_std <= FLT_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 or more",
+                         condition->noise, condition->data_std);
+    return ssdei_check_known(context, condition, "y", n, condition->size);
+}
+
+static ssde_status ssdei_check_scale(ssde_context *context, const ssde_condition *condition) {
+    if (fabs(condition->scale) <= FLT_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted a finite number", condition->scale);
+}
+
+static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    (void)n, (void)dim;
+    if (!condition->guidance) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: guidance is NULL");
+    return ssdei_check_scale(context, condition);
+}
+
+static ssde_status ssdei_measure_guide_check(ssde_context *context, const ssde_condition *condition, size_t n,
+                                             size_t dim) {
+    ssdei_try(ssdei_measure_check(context, condition, n, dim));
+    if (condition->noise == 0.0 && condition->data_std == 0.0)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "measurement: noise is 0, wanted more: diffusion posterior sampling divides by it");
+    return ssdei_check_scale(context, condition);
+}
+
+/* ---- known coordinates: what they are becomes mean known + std z, row by row; z may be NULL where std is 0 ---- */
+
+static ssde_status ssdei_inpaint_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows, const float *z, float *x) {
+    size_t r, j;
+    for (r = 0; r < rows; r++) {
+        const float *known = ssdei_condition_known(w, condition, sample[r], w->dim);
+        const float *mask = condition->mask + (known - condition->known);
+        float mean = (float)w->mean[r], std = (float)w->std[r];
+        for (j = 0; j < w->dim; j++) {
+            if (mask[j] == 0.0f) continue;
+            x[r * w->dim + j] = std != 0.0f ? mean * known[j] + std * z[r * w->dim + j] : mean * known[j];
+        }
+    }
+    return SSDE_OK;
+}
+
+/* The coordinate along (1, 1, 1) / sqrt(3) of a pixel is sqrt(3) times its grey; z's first channel is its noise. */
+static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                         size_t rows, const float *z, float *x) {
+    size_t r, j, c;
+    for (r = 0; r < rows; r++) {
+        const float *grey = ssdei_condition_known(w, condition, sample[r], w->dim / 3);
+        float mean = (float)w->mean[r], std = (float)(w->std[r] / sqrt(3.0));
+        for (j = 0; j < w->dim / 3; j++) {
+            float *pixel = x + r * w->dim + 3 * j;
+            float away = mean * grey[j] - (pixel[0] + pixel[1] + pixel[2]) / 3.0f;
+            if (std != 0.0f) away += std * z[r * w->dim + 3 * j];
+            for (c = 0; c < 3; c++) pixel[c] += away;
+        }
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition *condition, int transpose,
+                                      const float *in, const uint64_t *sample, size_t rows, float *out) {
+    ssde_linear_function function = transpose ? condition->transpose : condition->forward;
+    ssde_status status = function(condition->user, in, sample, rows, out);
+    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
+    return ssde_fail(w->context, status, "measurement: %s returned '%s'", transpose ? "transpose" : "forward",
+                     ssde_status_text(status));
+}
+
+static double ssdei_dot(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* One step of conjugate gradients for a row whose A A^T direction is in w->product. */
+static void ssdei_measure_descend(ssdei_conditions *w, size_t r, size_t size) {
+    float *u = w->solution + r * size, *e = w->residual + r * size, *p = w->direction + r * size;
+    const float *product = w->product + r * size;
+    double curvature = w->gain[r] * ssdei_dot(p, product, size) + w->ridge[r] * ssdei_dot(p, p, size), step, square;
+    size_t i;
+    if (!(curvature > 0.0)) { /* what is left lies where A does not reach */
+        w->square[r] = 0.0;
+        return;
+    }
+    step = w->square[r] / curvature;
+    for (i = 0; i < size; i++) {
+        u[i] += (float)(step * (double)p[i]);
+        e[i] -= (float)(step * (w->gain[r] * (double)product[i] + w->ridge[r] * (double)p[i]));
+    }
+    square = ssdei_dot(e, e, size);
+    for (i = 0; i < size; i++) p[i] = e[i] + (float)(square / w->square[r]) * p[i];
+    w->square[r] = square;
+}
+
+/* w->image = A^T u with (gain A A^T + ridge) u = w->residual, row by row. */
+static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows) {
+    enum { MOST = 50 };
+    size_t r, size = condition->size, k;
+    int going = 1;
+    memset(w->solution, 0, rows * size * sizeof *w->solution);
+    memcpy(w->direction, w->residual, rows * size * sizeof *w->direction);
+    for (r = 0; r < rows; r++) {
+        w->square[r] = ssdei_dot(w->residual + r * size, w->residual + r * size, size);
+        w->enough[r] = 1e-12 * w->square[r];
+    }
+    for (k = 0; k < MOST && going; k++) {
+        ssdei_try(ssdei_measure_call(w, condition, 1, w->direction, sample, rows, w->image));
+        ssdei_try(ssdei_measure_call(w, condition, 0, w->image, sample, rows, w->product));
+        for (going = 0, r = 0; r < rows; r++) {
+            if (w->square[r] > w->enough[r]) ssdei_measure_descend(w, r, size);
+            going |= w->square[r] > w->enough[r];
+        }
+    }
+    return ssdei_measure_call(w, condition, 1, w->solution, sample, rows, w->image);
+}
+
+/* w->residual = mean y - A from. */
+static ssde_status ssdei_measure_residual(ssdei_conditions *w, const ssde_condition *condition, const double *mean,
+                                          const float *from, const uint64_t *sample, size_t rows) {
+    size_t r, j, size = condition->size;
+    ssdei_try(ssdei_measure_call(w, condition, 0, from, sample, rows, w->residual));
+    for (r = 0; r < rows; r++) {
+        const float *y = ssdei_condition_known(w, condition, sample[r], size);
+        float factor = mean ? (float)mean[r] : 1.0f;
+        for (j = 0; j < size; j++) w->residual[r * size + j] = factor * y[j] - w->residual[r * size + j];
+    }
+    return SSDE_OK;
+}
+
+/* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
+static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows, const float *z, float *x) {
+    size_t r, i;
+    for (r = 0; r < rows; r++) {
+        double ratio = condition->noise > 0.0 ? w->mean[r] * condition->noise / w->std[r] : 0.0;
+        w->gain[r] = 1.0;
+        w->ridge[r] = ratio * ratio;
+        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
+            w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
+    }
+    if (condition->noise > 0.0 && w->std[0] == 0.0) return SSDE_OK; /* the end: y is noisier than x */
+    ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
+    ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
+    for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
+    return SSDE_OK;
+}
+
+/* ---- terms of the score ---- */
+
+struct ssde_guided {
+    ssdei_conditions conditions;
+    ssde_sde sde;
+    ssde_score_model model;
+    size_t max_rows;
+    int differentiate; /* some term needs ds/dx */
+    float *score;      /* [max_rows, dim], the model's own */
+    float *gradient;   /* [max_rows, dim] */
+};
+
+static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
+                                    const uint64_t *sample, size_t rows, float *out) {
+    ssde_context *context = g->conditions.context;
+    size_t i, count = rows * g->model.dim;
+    ssde_status status = condition->guidance(condition->user, x, t, sample, rows, g->gradient);
+    if (status != SSDE_OK && context && !context->error[0])
+        return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
+    for (i = 0; status == SSDE_OK && i < count; i++) out[i] += (float)condition->scale * g->gradient[i];
+    return status;
+}
+
+/* (d x0 / dx)^T A^T (r^2 A A^T + noise^2)^-1 (y - A x0), x0 = (x + std^2 s) / m. */
+static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                            const double *t, const uint64_t *sample, size_t rows, float *out) {
+    ssdei_conditions *w = &g->conditions;
+    ssde_status status;
+    size_t r, i, dim = w->dim;
+    for (r = 0; r < rows; r++) {
+        double level = w->std[r] / w->mean[r], data = condition->data_std;
+        w->gain[r] = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
+        w->ridge[r] = condition->noise * condition->noise;
+        for (i = r * dim; i < (r + 1) * dim; i++)
+            w->image[i] = (float)(((double)x[i] + w->std[r] * w->std[r] * (double)g->score[i]) / w->mean[r]);
+    }
+    ssdei_try(ssdei_measure_residual(w, condition, NULL, w->image, sample, rows));
+    ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
+    status = g->model.vjp(g->model.user, w->image, rows, g->gradient);
+    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
+    for (r = 0; r < rows; r++) {
+        double scale = condition->scale / w->mean[r], variance = w->std[r] * w->std[r];
+        for (i = r * dim; i < (r + 1) * dim; i++)
+            out[i] += (float)(scale * ((double)w->image[i] + variance * (double)g->gradient[i]));
+    }
+    return SSDE_OK;
+}
+
+static const struct {
+    const char *name;
+    ssde_status (*check)(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim);
+    ssde_status (*place)(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample, size_t rows,
+                         const float *z, float *x);
+    ssde_status (*term)(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
+                        const uint64_t *sample, size_t rows, float *out);
+} ssdei_condition_kinds[SSDE_CONDITION_COUNT] = {
+    {"none", NULL, NULL, NULL},
+    {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
+    {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
+    {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
+    {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
+    {"measure_guide", ssdei_measure_guide_check, NULL, ssdei_measure_guide_term},
+};
+
+/* The first condition of the chain that has a term (or: coordinates to place); NULL: none. */
+static const ssde_condition *ssdei_condition_first(const ssde_condition *chain, int term) {
+    for (; chain; chain = chain->next) {
+        if (term ? ssdei_condition_kinds[chain->kind].term != NULL : ssdei_condition_kinds[chain->kind].place != NULL)
+            return chain;
+    }
+    return NULL;
+}
+
+static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
+    for (; condition; condition = condition->next) {
+        if ((unsigned)condition->kind >= SSDE_CONDITION_COUNT)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
+                             (int)condition->kind);
+        if (condition->kind == SSDE_CONDITION_NONE) continue;
+        ssdei_try(ssdei_condition_kinds[condition->kind].check(context, condition, n, dim));
+    }
+    return SSDE_OK;
+}
+
+/* Where known coordinates follow a path, a measurement has to be exact: its noise would need fresh draws. */
+static ssde_status ssdei_check_followed(ssde_context *context, const ssde_condition *condition) {
+    for (; condition; condition = condition->next) {
+        if (condition->kind != SSDE_CONDITION_MEASURE || condition->noise == 0.0) continue;
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "measurement: noise is %g in a solver without fresh noise, wanted 0, or ssde_measure_pigdm",
+                         condition->noise);
+    }
+    return SSDE_OK;
+}
+
+/* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. */
+static ssde_status ssdei_conditions_create(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain,
+                                           int term, uint64_t first_sample, size_t n, size_t rows, size_t dim) {
+    double **const numbers[6] = {&w->mean, &w->std, &w->gain, &w->ridge, &w->square, &w->enough};
+    float **const vectors[4] = {&w->solution, &w->residual, &w->direction, &w->product};
+    size_t i, size;
+    w->chain = ssdei_condition_first(chain, term);
+    if (!w->chain) return SSDE_OK;
+    w->context = context, w->first_sample = first_sample, w->n = n, w->dim = dim;
+    for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
+    size = ssdei_multiply(rows, w->size);
+    for (i = 0; i < 6; i++) {
+        *numbers[i] = (double *)ssdei_allocate(context, rows, sizeof(double));
+        if (!*numbers[i]) return SSDE_ERROR_MEMORY;
+    }
+    if (!w->size) return SSDE_OK;
+    for (i = 0; i < 4; i++) {
+        *vectors[i] = (float *)ssdei_allocate(context, size, sizeof(float));
+        if (!*vectors[i]) return SSDE_ERROR_MEMORY;
+    }
+    w->image = (float *)ssdei_allocate(context, ssdei_multiply(rows, dim), sizeof *w->image);
+    return w->image ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+static void ssdei_conditions_release(ssdei_conditions *w) {
+    ssdei_release(w->context, w->mean);
+    ssdei_release(w->context, w->std);
+    ssdei_release(w->context, w->gain);
+    ssdei_release(w->context, w->ridge);
+    ssdei_release(w->context, w->square);
+    ssdei_release(w->context, w->enough);
+    ssdei_release(w->context, w->solution);
+    ssdei_release(w->context, w->residual);
+    ssdei_release(w->context, w->direction);
+    ssdei_release(w->context, w->product);
+    ssdei_release(w->context, w->image);
+}
+
+/* All known coordinates of x[rows, dim], whose m(t) and std(t) are in w. */
+static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *sample, size_t rows, const float *z,
+                                          float *x) {
+    const ssde_condition *condition = w->chain;
+    for (; condition; condition = condition->next) {
+        if (ssdei_condition_kinds[condition->kind].place)
+            ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
+    }
+    return SSDE_OK;
+}
+
+/* ---- >>guidance ---- */
+
+/* m(t) and std(t) of rows, once per run of equal t. */
+static ssde_status ssdei_marginals(ssde_context *context, const ssde_sde *sde, const double *t, size_t rows,
+                                   double *mean, double *std) {
+    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
+    size_t r;
+    for (r = 0; r < rows; r++) {
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(context, sde, t[r], &c));
+        mean[r] = c.mean;
+        std[r] = c.std;
+    }
+    return SSDE_OK;
+}
+
+/* Rows per call of a model made of one or two: theirs, or about as many as fit 2^18 floats. */
+static size_t ssdei_made_rows(const ssde_score_model *model, const ssde_score_model *other) {
+    size_t rows = model->max_rows, fit = model->dim < 1024 ? 256 : 262144 / model->dim + 1;
+    if (other && other->max_rows && (!rows || other->max_rows < rows)) rows = other->max_rows;
+    return rows ? rows : fit;
+}
+
+static ssde_status ssdei_check_model(ssde_context *context, const char *name, const ssde_score_model *model) {
+    if (!model || !model->score || !model->dim || ssdei_multiply(model->dim, 256 * sizeof(double)) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL, without score, or without dim", name);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_check_sde(ssde_context *context, const ssde_sde *sde) {
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    return ssde_sde_check(context, sde);
+}
+
+static ssde_status ssdei_guided_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                      int differentiate, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    ssdei_conditions *w = &g->conditions;
+    const ssde_condition *condition = w->chain;
+    size_t r;
+    ssde_status status;
+    (void)differentiate;
+    if (rows > g->max_rows)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %lu, wanted up to %lu",
+                         (unsigned long)rows, (unsigned long)g->max_rows);
+    for (r = 0; r < rows; r++) {
+        if (sample[r] >= w->first_sample && sample[r] - w->first_sample < w->n) continue;
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: sample %.0f, wanted %.0f to %.0f",
+                         (double)sample[r], (double)w->first_sample, (double)w->first_sample + (double)w->n - 1.0);
+    }
+    ssdei_try(ssdei_marginals(w->context, &g->sde, t, rows, w->mean, w->std));
+    status = g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score);
+    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[0]);
+    memcpy(out, g->score, rows * w->dim * sizeof *out);
+    for (; condition; condition = condition->next) {
+        if (ssdei_condition_kinds[condition->kind].term)
+            ssdei_try(ssdei_condition_kinds[condition->kind].term(g, condition, x, t, sample, rows, out));
+    }
+    return SSDE_OK;
+}
+
+ssde_score_model ssde_guided_model(ssde_guided *guided) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    if (!guided) return model;
+    model.dim = guided->model.dim;
+    model.max_rows = guided->max_rows;
+    model.score = ssdei_guided_score;
+    model.user = guided;
+    return model;
+}
+
+void ssde_guided_destroy(ssde_guided *guided) {
+    ssde_context *context;
+    if (!guided) return;
+    context = guided->conditions.context;
+    ssdei_release(context, guided->score);
+    ssdei_release(context, guided->gradient);
+    ssdei_conditions_release(&guided->conditions);
+    ssdei_release(context, guided);
+}
+
+ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
+                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
+                               size_t n) {
+    ssde_guided *g;
+    const ssde_condition *c;
+    if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
+    *guided = NULL;
+    ssdei_try(ssdei_check_sde(context, sde));
+    ssdei_try(ssdei_check_model(context, "model", model));
+    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
+    ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
+    if (!ssdei_condition_first(condition, 1))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+    g = (ssde_guided *)ssdei_allocate(context, 1, sizeof *g);
+    if (!g) return SSDE_ERROR_MEMORY;
+    g->conditions.context = context;
+    g->sde = *sde;
+    g->model = *model;
+    g->max_rows = ssdei_made_rows(model, NULL);
+    g->score = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->score);
+    g->gradient = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->gradient);
+    if (!g->score || !g->gradient ||
+        ssdei_conditions_create(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim)) {
+        ssde_guided_destroy(g);
+        return SSDE_ERROR_MEMORY;
+    }
+    for (c = condition; c; c = c->next) g->differentiate |= c->kind == SSDE_CONDITION_MEASURE_GUIDE;
+    if (g->differentiate && !model->vjp) {
+        ssde_guided_destroy(g);
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "measure_dps and measure_pigdm need a model with vjp: take ssde_measure");
+    }
+    *guided = g;
+    return SSDE_OK;
+}
+
+/* For a run under `chain`: *model becomes `made`, that of *guided, where the chain has terms. */
+static ssde_status ssdei_guide(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
+                               const ssde_score_model **model, ssde_score_model *made, const ssde_condition *chain,
+                               uint64_t first_sample, size_t n) {
+    if (!ssdei_condition_first(chain, 1)) return SSDE_OK;
+    ssdei_try(ssde_guided_create(context, guided, sde, *model, chain, first_sample, n));
+    *made = ssde_guided_model(*guided);
+    *model = made;
+    return SSDE_OK;
+}
+
+struct ssde_classifier_free {
+    ssde_classifier_free_desc desc;
+    ssde_sde sde;
+    size_t max_rows, rows; /* rows: of the last score to be differentiated */
+    int guides;            /* whether that score, or a row of the one in hand, has a weight */
+    float *other;          /* [max_rows, dim] */
+    double *weight;        /* [max_rows], of those rows */
+    double *std;           /* [max_rows] */
+};
+
+/* out = (1 + weight) out - weight other, row by row; a row without weight is out as it stands. */
+static void ssdei_classifier_free_combine(const ssde_classifier_free *g, size_t rows, float *out) {
+    size_t r, j, dim = g->desc.conditional.dim;
+    for (r = 0; g->guides && r < rows; r++) {
+        float weight = (float)g->weight[r];
+        for (j = r * dim; weight != 0.0f && j < (r + 1) * dim; j++) out[j] += weight * (out[j] - g->other[j]);
+    }
+}
+
+static ssde_status ssdei_classifier_free_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                               size_t rows, int differentiate, float *out) {
+    ssde_classifier_free *g = (ssde_classifier_free *)user;
+    const ssde_classifier_free_desc *desc = &g->desc;
+    ssde_status status;
+    size_t r;
+    if (rows > g->max_rows)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "classifier-free model: rows is %lu, wanted up to %lu",
+                         (unsigned long)rows, (unsigned long)g->max_rows);
+    ssdei_try(ssdei_marginals(desc->context, &g->sde, t, rows, g->weight, g->std));
+    for (g->guides = 0, r = 0; r < rows; r++) {
+        double level = g->std[r] / g->weight[r];
+        g->weight[r] = level >= desc->low && (desc->high == 0.0 || level <= desc->high) ? desc->weight : 0.0;
+        g->guides |= g->weight[r] != 0.0;
+    }
+    g->rows = differentiate ? rows : 0;
+    status = desc->conditional.score(desc->conditional.user, x, t, sample, rows, differentiate, out);
+    if (status == SSDE_OK && g->guides)
+        status = desc->unconditional.score(desc->unconditional.user, x, t, sample, rows, differentiate, g->other);
+    if (status != SSDE_OK) return ssdei_model_failed(desc->context, status, "score", t[0]);
+    ssdei_classifier_free_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_classifier_free *g = (ssde_classifier_free *)user;
+    const ssde_classifier_free_desc *desc = &g->desc;
+    if (!rows || rows != g->rows)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "classifier-free vjp: rows is %lu, but the last score to be differentiated had %lu",
+                         (unsigned long)rows, (unsigned long)g->rows);
+    if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
+    ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
+    ssdei_classifier_free_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    if (!guided) return model;
+    model.dim = guided->desc.conditional.dim;
+    model.max_rows = guided->max_rows;
+    model.score = ssdei_classifier_free_score;
+    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_classifier_free_vjp;
+    model.user = guided;
+    return model;
+}
+
+void ssde_classifier_free_destroy(ssde_classifier_free *guided) {
+    if (!guided) return;
+    ssdei_release(guided->desc.context, guided->other);
+    ssdei_release(guided->desc.context, guided->weight);
+    ssdei_release(guided->desc.context, guided->std);
+    ssdei_release(guided->desc.context, guided);
+}
+
+ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
+                                        const ssde_classifier_free_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    ssde_classifier_free *g;
+    if (!made || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", made ? "desc" : "made");
+    *made = NULL;
+    ssdei_try(ssdei_check_sde(context, sde));
+    ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
+    ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
+    if (desc->conditional.dim != desc->unconditional.dim)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %lu and desc.unconditional.dim %lu",
+                         (unsigned long)desc->conditional.dim, (unsigned long)desc->unconditional.dim);
+    if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "desc.weight is %g, low %g and high %g, wanted finite, 0 <= low < high, or high 0",
+                         desc->weight, desc->low, desc->high);
+    g = (ssde_classifier_free *)ssdei_allocate(context, 1, sizeof *g);
+    if (!g) return SSDE_ERROR_MEMORY;
+    g->desc = *desc;
+    g->sde = *sde;
+    g->max_rows = ssdei_made_rows(&desc->conditional, &desc->unconditional);
+    g->other = (float *)ssdei_allocate(context, g->max_rows * desc->conditional.dim, sizeof *g->other);
+    g->weight = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->weight);
+    g->std = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->std);
+    if (!g->other || !g->weight || !g->std) {
+        ssde_classifier_free_destroy(g);
+        return SSDE_ERROR_MEMORY;
+    }
+    *made = g;
+    return SSDE_OK;
+}
+
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
 
    How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a
@@ -888,6 +1641,8 @@ typedef struct ssdei_sampler {
     ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
     ssdei_stages stages;                 /* likewise */
     double weight[3];                    /* likewise: of the last denoised values, newest first */
+    ssdei_conditions conditions;         /* that place known coordinates */
+    size_t visit;                        /* of the steps in hand, by resampling */
     ssde_coefficients marginal;          /* at marginal_t, for conditions */
     double marginal_t;
     ssde_sample_report report;
@@ -1038,6 +1793,14 @@ static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_des
     return SSDE_OK;
 }
 
+/* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
+static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
+    ssde_predictor p = how->predictor;
+    if (how->corrector != SSDE_CORRECTOR_NONE || p == SSDE_PREDICTOR_NONE) return 0;
+    if (how->probability_flow || ssdei_predictors[p].info.history) return 1;
+    return (p == SSDE_PREDICTOR_DDIM && how->eta == 0.0) || (p == SSDE_PREDICTOR_HEUN && how->s_churn == 0.0);
+}
+
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -1071,10 +1834,19 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
     if (!full->steps) full->steps = (size_t)sde->N;
     if (!full->corrector_steps) full->corrector_steps = 1;
+    if (!full->resamplings) full->resamplings = 1;
+    if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
-        ssdei_multiply(full->steps, full->corrector_steps + 1) > 0xffffffffu)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is %lu and corrector_steps %lu: too many to number",
-                         (unsigned long)full->steps, (unsigned long)full->corrector_steps);
+        ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %lu, corrector_steps %lu and resamplings %lu: too many to number",
+                         (unsigned long)full->steps, (unsigned long)full->corrector_steps,
+                         (unsigned long)full->resamplings);
+    if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
+                                  ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "resamplings with %s: take steps of fresh noise, like ancestral on a uniform grid",
+                         ssdei_by_index(full->grid) ? "a grid by index" : "a sampler that keeps to one path");
     ssdei_try(ssdei_check_schedule(context, sde, full));
     if (ssdei_by_index(full->grid)) setting->sde.N = (int)full->steps;
     return SSDE_OK;
@@ -1244,6 +2016,9 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
     if (!finite) ssdei_drop_failed(w, block, t);
 }
 
+/* What draws of a step are numbered by. */
+static size_t ssdei_visited(const ssdei_sampler *w, size_t step) { return w->visit * w->setting.how.steps + step; }
+
 /* w->noise: the predictor's z over a step, or the path's increment in its units. Called at every step of one that has
    noise at all, since the path is where the step before left it. */
 static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, size_t step) {
@@ -1251,7 +2026,7 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     uint32_t from = ssdei_path_place(w->times[step]), to = ssdei_path_place(w->times[step + 1]);
     float factor;
     size_t i;
-    if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)step);
+    if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)ssdei_visited(w, step));
     if (from == to)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          w->times[step], w->times[step + 1]);
@@ -1635,73 +2410,23 @@ static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, dou
     return SSDE_OK;
 }
 
-/* ---- >>condition ----
-   How to add a condition: a value in ssde_condition_kind, its fields and constructor, its check, and what it does to a
-   block after an update. */
-
-ssde_condition ssde_inpaint(const float *known, const float *mask) {
-    ssde_condition condition;
-    memset(&condition, 0, sizeof condition);
-    condition.kind = SSDE_CONDITION_INPAINT;
-    condition.known = known;
-    condition.mask = mask;
-    return condition;
-}
-
-ssde_condition ssde_inpaint_shared(const float *known, const float *mask) {
-    ssde_condition condition = ssde_inpaint(known, mask);
-    condition.shared = 1;
-    return condition;
-}
-
-static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
-    for (; condition; condition = condition->next) {
-        size_t i, count = condition->shared ? dim : n * dim;
-        if (condition->kind == SSDE_CONDITION_NONE) continue;
-        if (condition->kind != SSDE_CONDITION_INPAINT)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
-                             (int)condition->kind);
-        if (!condition->known || !condition->mask)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "inpainting: %s is NULL",
-                             condition->known ? "mask" : "known");
-        for (i = 0; i < count; i++) {
-            const char *name = condition->mask[i] - condition->mask[i] != 0.0f ? "mask" : "known";
-            if (condition->mask[i] == 0.0f || condition->mask[i] * 0.0f + condition->known[i] * 0.0f == 0.0f) continue;
-            return ssde_fail(context, SSDE_ERROR_NUMERIC, "inpainting: %s[%lu][%lu] is not a finite number", name,
-                             (unsigned long)(i / dim), (unsigned long)(i % dim));
-        }
-    }
-    return SSDE_OK;
-}
-
-/* Known elements become mean * known + std * noise; noise may be NULL where std is 0. */
-static void ssdei_inpaint(ssdei_sampler *w, const ssdei_block *block, const ssde_condition *condition, float mean,
-                          float std) {
-    size_t r, j;
-    for (r = 0; r < block->rows; r++) {
-        size_t row = condition->shared ? 0 : block->first + r;
-        const float *known = condition->known + row * w->dim, *mask = condition->mask + row * w->dim;
-        const float *noise = w->noise + r * w->dim;
-        float *x = block->x + r * w->dim;
-        if (w->failed[block->first + r]) continue;
-        for (j = 0; j < w->dim; j++) {
-            if (mask[j] != 0.0f) x[j] = std != 0.0f ? mean * known[j] + std * noise[j] : known[j];
-        }
-    }
-}
-
 /* Update `number` of the run has brought the block to t; at the end (t = 0) the conditions hold exactly. */
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
-    const ssde_condition *condition = &w->setting.how.condition;
-    for (; condition; condition = condition->next) {
-        if (condition->kind == SSDE_CONDITION_NONE) continue;
-        if (t > 0.0) {
-            if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
-            w->marginal_t = t;
-            ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
-            ssdei_inpaint(w, block, condition, (float)w->marginal.mean, (float)w->marginal.std);
-        } else
-            ssdei_inpaint(w, block, condition, 1.0f, 0.0f);
+    ssdei_conditions *conditions = &w->conditions;
+    double mean = 1.0, std = 0.0;
+    size_t r;
+    if (!conditions->chain) return SSDE_OK;
+    if (t > 0.0) {
+        if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
+        w->marginal_t = t;
+        mean = w->marginal.mean, std = w->marginal.std;
+        ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
+    }
+    for (r = 0; r < block->rows; r++) conditions->mean[r] = mean, conditions->std[r] = std;
+    ssdei_try(ssdei_conditions_place(conditions, w->sample + block->first, block->rows, w->noise, block->x));
+    if (conditions->size) ssdei_drop_failed(w, block, t); /* a measurement may have left the numbers */
+    for (r = 0; w->report.failed && r < block->rows; r++) {
+        if (w->failed[block->first + r]) memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
     }
     return SSDE_OK;
 }
@@ -1728,7 +2453,7 @@ static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *bloc
     size_t j;
     if (how->corrector == SSDE_CORRECTOR_NONE) return SSDE_OK;
     for (j = 0; j < how->corrector_steps; j++) {
-        uint32_t draw = (uint32_t)(step * how->corrector_steps + j);
+        uint32_t draw = (uint32_t)(ssdei_visited(w, step) * how->corrector_steps + j);
         ssdei_try(ssdei_correct(w, block, t, draw, quiet && j + 1 == how->corrector_steps));
         ssdei_try(ssdei_condition_update(w, block, t, ++*number));
     }
@@ -1741,19 +2466,11 @@ static int ssdei_ends_quietly(const ssde_sampler_desc *how) {
     return ssdei_by_index(how->grid) && how->predictor != SSDE_PREDICTOR_SMLD;
 }
 
-/* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
-static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
-    ssde_predictor p = how->predictor;
-    if (how->corrector != SSDE_CORRECTOR_NONE || p == SSDE_PREDICTOR_NONE) return 0;
-    if (how->probability_flow || ssdei_predictors[p].info.history) return 1;
-    return (p == SSDE_PREDICTOR_DDIM && how->eta == 0.0) || (p == SSDE_PREDICTOR_HEUN && how->s_churn == 0.0);
-}
-
 /* From times[step] to times[step + 1]. */
 static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     const ssde_sampler_desc *how = &w->setting.how;
     ssdei_advance advance = ssdei_predictors[how->predictor].advance;
-    uint32_t number = (uint32_t)(step * (how->corrector_steps + 1));
+    uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
     int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps;
     int corrector_last = !how->corrector_first || !advance;
     if (how->corrector_first)
@@ -1800,17 +2517,55 @@ static ssde_status ssdei_for_blocks(ssdei_sampler *w, long step) {
     return SSDE_OK;
 }
 
+/* The forward SDE from times[from] back up to times[to]: x(t) | x(t_from) is Gaussian with mean ratio x. */
+static ssde_status ssdei_noise_again(ssdei_sampler *w, size_t from, size_t to) {
+    ssde_coefficients low, high;
+    ssdei_update u = {0.0, 0.0, 0.0};
+    ssdei_block block;
+    double ratio, variance;
+    uint32_t draw = (uint32_t)(ssdei_visited(w, to) + 1); /* of the prior's stream, whose 0 is the start */
+    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[from], &low));
+    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[to], &high));
+    ratio = high.mean / low.mean;
+    variance = high.std * high.std - ratio * ratio * low.std * low.std;
+    u.x = ratio - 1.0;
+    u.noise = variance > 0.0 ? sqrt(variance) : 0.0;
+    for (block.first = 0; block.first < w->n; block.first += w->block) {
+        block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
+        block.x = w->x + block.first * w->dim;
+        ssdei_try(ssdei_noise(w, &block, SSDE_STREAM_PRIOR, draw));
+        memset(w->score, 0, block.rows * w->dim * sizeof *w->score);
+        ssdei_apply(w, &block, &u, w->times[to]);
+    }
+    return SSDE_OK;
+}
+
+/* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it. */
+static ssde_status ssdei_resample(ssdei_sampler *w, size_t *step) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    size_t start = *step - *step % how->jump;
+    if ((*step + 1) % how->jump && *step + 1 < how->steps) return SSDE_OK;
+    if (w->visit + 1 < how->resamplings) {
+        ssdei_try(ssdei_noise_again(w, *step + 1, start));
+        w->visit++;
+        *step = start - 1; /* the loop's increment undoes the wrap */
+    } else
+        w->visit = 0;
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
-    size_t step;
+    size_t step, done = 0, total = how->steps * how->resamplings;
     ssdei_try(ssdei_for_blocks(w, -1));
     if (how->trajectory) how->trajectory(how->user, 0, w->times[0], w->x, w->n, w->dim);
     for (step = 0; step < how->steps; step++) {
         ssdei_try(ssdei_for_blocks(w, (long)step));
         if (how->trajectory) how->trajectory(how->user, step + 1, w->times[step + 1], w->x, w->n, w->dim);
-        if (how->progress && how->progress(how->user, step + 1, how->steps))
+        if (how->progress && how->progress(how->user, ++done, total))
             return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "sampling was cancelled after step %lu of %lu",
-                             (unsigned long)step + 1, (unsigned long)how->steps);
+                             (unsigned long)done, (unsigned long)total);
+        ssdei_try(ssdei_resample(w, &step));
     }
     return ssdei_for_blocks(w, (long)how->steps);
 }
@@ -1891,6 +2646,8 @@ static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample)
     w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
     if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
     ssdei_try(ssdei_sampler_create_arrays(w));
+    ssdei_try(ssdei_conditions_create(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n,
+                                      w->block, w->dim));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     return ssdei_sampler_times(w);
 }
@@ -1917,6 +2674,7 @@ static void ssdei_sampler_release(ssdei_sampler *w) {
     ssdei_release(w->context, w->travellers.sample);
     ssdei_release(w->context, w->travellers.here);
     ssdei_release(w->context, w->travellers.known);
+    ssdei_conditions_release(&w->conditions);
 }
 
 /* Evaluations that all samples had, and those of each. */
@@ -1934,6 +2692,8 @@ static void ssdei_sampler_count(ssdei_sampler *w) {
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
                         size_t n, float *x) {
     ssde_context *context = how ? how->context : NULL;
+    ssde_guided *guided = NULL;
+    ssde_score_model guided_model;
     ssdei_sampler w;
     ssde_status status;
     memset(&w, 0, sizeof w);
@@ -1953,6 +2713,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     w.dim = model->dim;
     w.x = x;
     w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
+    if (w.one_condition_draw) ssdei_try(ssdei_check_followed(context, &w.setting.how.condition));
+    ssdei_try(ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
     status = ssdei_sampler_create(&w, rng->next_sample);
     if (status == SSDE_OK) status = ssdei_sampler_run(&w);
     if (status == SSDE_OK) {
@@ -1968,6 +2730,7 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     ssdei_sampler_count(&w);
     if (how && how->report) *how->report = w.report;
     ssdei_sampler_release(&w);
+    ssde_guided_destroy(guided);
     return status;
 }
 
@@ -1990,12 +2753,23 @@ static const double ssdei_ode_c[SSDEI_STAGES] = {0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0
 static const double ssdei_ode_e[SSDEI_STAGES] = {-71.0 / 57600.0,    0.0,           71.0 / 16695.0, -71.0 / 1920.0,
                                                  17253.0 / 339200.0, -22.0 / 525.0, 1.0 / 40.0};
 
+/* The interpolant of Shampine 1986 that SciPy's RK45 has: y(t + x h) = y + h sum over s, j of k[s] p[s][j] x^(j + 1). */
+static const double ssdei_ode_p[SSDEI_STAGES][4] = {
+    {1.0, -8048581381.0 / 2820520608.0, 8663915743.0 / 2820520608.0, -12715105075.0 / 11282082432.0},
+    {0.0, 0.0, 0.0, 0.0},
+    {0.0, 131558114200.0 / 32700410799.0, -68118460800.0 / 10900136933.0, 87487479700.0 / 32700410799.0},
+    {0.0, -1754552775.0 / 470086768.0, 14199869525.0 / 1410260304.0, -10690763975.0 / 1880347072.0},
+    {0.0, 127303824393.0 / 49829197408.0, -318862633887.0 / 49829197408.0, 701980252875.0 / 199316789632.0},
+    {0.0, -282668133.0 / 205662961.0, 2019193451.0 / 616988883.0, -1453857185.0 / 822651844.0},
+    {0.0, 40617522.0 / 29380423.0, -110615467.0 / 29380423.0, 69997945.0 / 29380423.0}};
+
 /* Rows that share a step size: one system, or the whole batch. */
 typedef struct ssdei_ode_group {
     size_t first;          /* its first system */
     double t, t_new, step; /* of the running attempt; step = t_new - t */
     double length;         /* of the next step */
     double error;          /* norm of the last attempt; 1 and above was rejected */
+    size_t frame;          /* how many of the desc's times it has passed */
     ssde_ode_report report;
 } ssdei_ode_group;
 
@@ -2161,6 +2935,23 @@ static ssde_status ssdei_ode_stages(ssdei_ode *w) {
     return SSDE_OK;
 }
 
+/* The desc's times that the attempt just accepted reaches; or, before the first, those at t0 (stages unused). */
+static void ssdei_ode_frames(ssdei_ode *w, size_t g, double t_new) {
+    ssdei_ode_group *group = &w->groups[g];
+    size_t s, i, count = w->members * w->dim;
+    const double *y = w->y + g * count;
+    while (group->frame < w->how.time_count && w->direction * (w->how.times[group->frame] - t_new) <= 0.0) {
+        double x = t_new != group->t ? (w->how.times[group->frame] - group->t) / group->step : 0.0;
+        double *out = w->how.states + (group->frame++ * w->systems + group->first) * w->dim;
+        memcpy(out, y, count * sizeof *out);
+        for (s = 0; x != 0.0 && s < SSDEI_STAGES; s++) {
+            const double *k = w->k[s] + g * count, *p = ssdei_ode_p[s];
+            double factor = group->step * x * (p[0] + x * (p[1] + x * (p[2] + x * p[3])));
+            for (i = 0; factor != 0.0 && i < count; i++) out[i] += factor * k[i];
+        }
+    }
+}
+
 /* Accepts or rejects each group's attempt and sets its next step. An error that is not a number counts as too large;
    when the step can shrink no further, that is what ended the group. */
 static void ssdei_ode_judge(ssdei_ode *w) {
@@ -2180,6 +2971,7 @@ static void ssdei_ode_judge(ssdei_ode *w) {
             factor = norm == 0.0 ? 10.0 : 0.9 * pow(norm, -1.0 / 5.0);
             if (factor > 10.0) factor = 10.0;
             if (retried && factor > 1.0) factor = 1.0;
+            ssdei_ode_frames(w, g, group->t_new);
             group->t = group->t_new;
             group->report.steps++;
             memcpy(y, y_new, count * sizeof *y);
@@ -2245,6 +3037,25 @@ static ssde_status ssdei_ode_create(ssdei_ode *w) {
     return SSDE_OK;
 }
 
+/* Times from t0 to t1, each between the one before and t1. */
+static ssde_status ssdei_ode_check_times(ssde_context *context, const double *times, size_t count, const void *states,
+                                         double t0, double t1) {
+    double low = t0 < t1 ? t0 : t1, high = t0 < t1 ? t1 : t0;
+    size_t i;
+    if (!count) return SSDE_OK;
+    if (!times || !states) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", times ? "states" : "times");
+    for (i = 0; i < count; i++) {
+        if (!(times[i] >= low && times[i] <= high))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "times[%lu] is %.9g, wanted from %.9g to %.9g",
+                             (unsigned long)i, times[i], i ? times[i - 1] : t0, t1);
+        if (t0 < t1)
+            low = times[i];
+        else
+            high = times[i];
+    }
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_ode_check(ssdei_ode *w) {
     ssde_context *context = w->context;
     size_t i;
@@ -2268,6 +3079,7 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (w->how.split >= w->dim && w->how.split)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %lu, wanted below dim = %lu",
                          (unsigned long)w->how.split, (unsigned long)w->dim);
+    ssdei_try(ssdei_ode_check_times(context, w->how.times, w->how.time_count, w->how.states, w->t0, w->t1));
     for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
     if (i < w->systems * w->dim)
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "y[%lu][%lu] is %g, wanted a finite number",
@@ -2277,15 +3089,21 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
 
 /* The lowest failed status of `count` reports, numbered from `first`. */
 static ssde_status ssdei_ode_verdict(ssde_context *context, const char *name, uint64_t first,
-                                     const ssde_ode_report *reports, size_t count) {
+                                     const ssde_ode_report *reports, size_t count, size_t max_evaluations) {
     size_t i;
     for (i = 0; i < count && reports[i].status == SSDE_OK; i++) continue;
     if (i == count) return SSDE_OK;
+    if (reports[i].status == SSDE_ERROR_LIMIT && max_evaluations && reports[i].evaluations + 6 > max_evaluations)
+        return ssde_fail(context, SSDE_ERROR_LIMIT,
+                         "%s %.0f stopped at t = %.9g after %lu evaluations, another step would pass max_evaluations = "
+                         "%lu",
+                         name, (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations,
+                         (unsigned long)max_evaluations);
     if (reports[i].status == SSDE_ERROR_LIMIT)
-        return ssde_fail(
-            context, SSDE_ERROR_LIMIT,
-            "%s %.0f stopped at t = %.9g after %lu evaluations: max_evaluations, or a step below 10 ulp of t", name,
-            (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations);
+        return ssde_fail(context, SSDE_ERROR_LIMIT,
+                         "%s %.0f stopped at t = %.9g after %lu evaluations: its tolerance asks for steps below 10 ulp "
+                         "of t",
+                         name, (double)first + (double)i, reports[i].t, (unsigned long)reports[i].evaluations);
     return ssde_fail(context, reports[i].status, "%s %.0f is not finite after t = %.9g", name,
                      (double)first + (double)i, reports[i].t);
 }
@@ -2308,6 +3126,8 @@ static ssde_status ssdei_ode_run(const ssde_ode_desc *how, ssde_ode_function fun
     ssdei_try(ssdei_ode_check(&w));
     memset(reports, 0, systems * sizeof *reports);
     status = ssdei_ode_create(&w);
+    for (s = 0; s < w.how.time_count * systems * dim; s++) w.how.states[s] = (double)NAN;
+    for (g = 0; g < w.active; g++) ssdei_ode_frames(&w, g, t0);
     if (status == SSDE_OK && t0 != t1) status = ssdei_ode_solve(&w);
     for (g = 0; g < w.active; g++) {
         w.groups[g].report.status = status;
@@ -2333,7 +3153,7 @@ static ssde_status ssdei_ode_integrate(const ssde_ode_desc *how, ssde_ode_functi
     if (!own) own = (ssde_ode_report *)ssdei_allocate(context, systems ? systems : 1, sizeof *own);
     if (!own) return SSDE_ERROR_MEMORY;
     status = ssdei_ode_run(how, function, user, systems, dim, members, t0, t1, y, own);
-    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "system", 0, own, systems);
+    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "system", 0, own, systems, how ? how->max_evaluations : 0);
     if (!reports) ssdei_release(context, own);
     return status;
 }
@@ -2368,6 +3188,10 @@ typedef struct ssdei_flow {
     double *h;             /* [rows] */
     double *divergence;    /* [rows, integrals] of the score */
     double *y;             /* [rows, dim + integrals] */
+    ssdei_conditions conditions; /* whose coordinates follow m known + std z */
+    float *z;                    /* [rows, dim] of all systems */
+    float *drawn, *slope;        /* [rows, dim] of the systems in hand: z, dx/dt */
+    double *frames;              /* [time_count, rows, dim] */
 } ssdei_flow;
 
 static ssde_status ssdei_flow_create(ssdei_flow *w) {
@@ -2378,6 +3202,11 @@ static ssde_status ssdei_flow_create(ssdei_flow *w) {
     missing |= !(w->x = (float *)ssdei_allocate(context, count, sizeof *w->x));
     missing |= !(w->score = (float *)ssdei_allocate(context, count, sizeof *w->score));
     missing |= !(w->y = (double *)ssdei_allocate(context, state, sizeof *w->y));
+    if (w->conditions.chain) {
+        missing |= !(w->z = (float *)ssdei_allocate(context, count, sizeof *w->z));
+        missing |= !(w->drawn = (float *)ssdei_allocate(context, count, sizeof *w->drawn));
+        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
+    }
     if (w->integrals) {
         size_t probes = w->exact ? 1 : ssdei_multiply(count, w->integrals);
         missing |= !(w->probe = (float *)ssdei_allocate(context, probes, sizeof *w->probe));
@@ -2405,6 +3234,11 @@ static void ssdei_flow_release(ssdei_flow *w) {
     ssdei_release(w->context, w->shifted);
     ssdei_release(w->context, w->other);
     ssdei_release(w->context, w->h);
+    ssdei_release(w->context, w->z);
+    ssdei_release(w->context, w->drawn);
+    ssdei_release(w->context, w->slope);
+    ssdei_release(w->context, w->frames);
+    ssdei_conditions_release(&w->conditions);
 }
 
 /* product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
@@ -2476,6 +3310,37 @@ static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uin
     return SSDE_OK;
 }
 
+/* Known coordinates of w->x [rows, dim] at t[rows] onto their path; w->drawn is then z, w->conditions.mean and std those
+   of t. */
+static ssde_status ssdei_flow_place(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
+    size_t r;
+    if (!w->conditions.chain) return SSDE_OK;
+    for (r = 0; r < rows; r++)
+        memcpy(w->drawn + r * w->dim, w->z + system[r] * w->dim, w->dim * sizeof *w->drawn);
+    ssdei_try(ssdei_marginals(w->context, w->sde, t, rows, w->conditions.mean, w->conditions.std));
+    return ssdei_conditions_place(&w->conditions, w->sample, rows, w->drawn, w->x);
+}
+
+/* Known coordinates of dy move along that path, whose derivative is a m known + (a std + g^2 / (2 std)) z, so that the
+   solver sees it and its steps fit it. */
+static ssde_status ssdei_flow_place_slope(ssdei_flow *w, const double *t, size_t rows, double *dy) {
+    size_t r, i;
+    double a = 0.0, g = 0.0;
+    if (!w->conditions.chain) return SSDE_OK;
+    for (r = 0; r < rows; r++) {
+        double *mean = &w->conditions.mean[r], *std = &w->conditions.std[r];
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_drift_diffusion(w->context, w->sde, t[r], &a, &g));
+        *mean *= a;
+        *std = a * *std + 0.5 * g * g / *std;
+    }
+    for (i = 0; i < rows * w->dim; i++) w->slope[i] = (float)dy[i];
+    ssdei_try(ssdei_conditions_place(&w->conditions, w->sample, rows, w->drawn, w->slope));
+    for (i = 0; i < rows * w->dim; i++) {
+        if (w->slope[i] != (float)dy[i]) dy[i] += (double)w->slope[i] - (double)(float)dy[i];
+    }
+    return SSDE_OK;
+}
+
 /* dx/dt = a x - g^2 s / 2, dl/dt = dim a - g^2 div(s) / 2. */
 static ssde_status ssdei_flow_function(void *user, const double *y, const double *t, const uint64_t *system,
                                        size_t rows, double *dy) {
@@ -2486,6 +3351,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
         w->sample[r] = w->first_sample + system[r];
         for (j = 0; j < dim; j++) w->x[r * dim + j] = (float)y[r * state + j];
     }
+    ssdei_try(ssdei_flow_place(w, t, system, rows));
     ssdei_try(ssdei_flow_evaluate(w, t, system, rows));
     for (r = 0; r < rows; r++) {
         const float *score = w->score + r * dim;
@@ -2496,7 +3362,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
         for (j = 0; j < dim; j++) dx[j] = a * x[j] - half * (double)score[j];
         for (j = 0; j < w->integrals; j++) dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];
     }
-    return SSDE_OK;
+    return ssdei_flow_place_slope(w, t, rows, dy);
 }
 
 /* Progress over blocks of samples, each one ODE. */
@@ -2545,28 +3411,63 @@ static ssde_status ssdei_flow_denoise(ssdei_flow *w, double eps, float *x, size_
     return SSDE_OK;
 }
 
-/* One block of x[rows, dim] from t0 to t1 in place, all on one step size if `batch`. */
-static ssde_status ssdei_flow_block(ssdei_flow *w, const ssde_ode_desc *ode, const ssde_flow_desc *how, int batch,
-                                    double t0, double t1, float *x, size_t rows, ssde_ode_report *reports) {
-    size_t i;
+/* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
+static ssde_status ssdei_flow_place_all(ssdei_flow *w, double t, float *x, size_t rows,
+                                        const ssde_ode_report *reports) {
+    ssdei_conditions *conditions = &w->conditions;
+    size_t r;
+    if (!conditions->chain) return SSDE_OK;
+    for (r = 0; r < rows; r++) {
+        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
+        ssde_coefficients c;
+        c.mean = 1.0, c.std = 0.0;
+        if (at > 0.0) ssdei_try(ssde_coefficients_at(w->context, w->sde, at, &c));
+        w->sample[r] = w->first_sample + r;
+        conditions->mean[r] = c.mean, conditions->std[r] = c.std;
+    }
+    return ssdei_conditions_place(conditions, w->sample, rows, w->z, x);
+}
+
+/* One block of x[rows, dim] from t0 to t1 in place, all on one step size if `batch`; its first row is row `first` of
+   how->states. */
+static ssde_status ssdei_flow_block(ssdei_flow *w, ssde_ode_desc *ode, const ssde_flow_desc *how, int batch, double t0,
+                                    double t1, float *x, size_t first, size_t rows, size_t n,
+                                    ssde_ode_report *reports) {
+    size_t i, k, count = rows * w->dim;
     ssde_status status;
-    for (i = 0; i < rows * w->dim; i++) w->y[i] = (double)x[i];
+    ssdei_try(ssdei_flow_place_all(w, t0, x, rows, reports));
+    for (i = 0; i < count; i++) w->y[i] = (double)x[i];
+    ode->states = w->frames;
     status = ssdei_ode_run(ode, ssdei_flow_function, w, rows, w->dim, batch ? rows : 1, t0, t1, w->y, reports);
-    for (i = 0; i < rows * w->dim; i++) x[i] = (float)w->y[i];
+    for (i = 0; i < count; i++) x[i] = (float)w->y[i];
+    for (k = 0; k < how->time_count; k++) {
+        for (i = 0; i < count; i++) how->states[(k * n + first) * w->dim + i] = (float)w->frames[k * count + i];
+    }
+    if (status == SSDE_OK) status = ssdei_flow_place_all(w, t1, x, rows, reports);
     if (status == SSDE_OK && t1 < t0 && how->denoise) {
         for (i = 0; i < rows; i++) w->sample[i] = w->first_sample + i;
         status = ssdei_flow_denoise(w, how->eps, x, rows, reports);
+        if (status == SSDE_OK) status = ssdei_flow_place_all(w, 0.0, x, rows, reports);
     }
-    for (i = 0; i < rows * w->dim; i++) {
+    for (i = 0; i < count; i++) {
         if (reports[i / w->dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
     }
     return status;
 }
 
+/* Conditions, their z for every sample, and frames. */
+static ssde_status ssdei_flow_create_control(ssdei_flow *w, const ssde_flow_desc *how, uint64_t first_sample,
+                                             size_t n) {
+    size_t frames = ssdei_multiply(how->time_count, ssdei_multiply(w->rows, w->dim));
+    ssdei_try(ssdei_conditions_create(&w->conditions, w->context, &how->condition, 0, first_sample, n, w->rows, w->dim));
+    if (how->time_count) w->frames = (double *)ssdei_allocate(w->context, frames, sizeof *w->frames);
+    return how->time_count && !w->frames ? SSDE_ERROR_MEMORY : SSDE_OK;
+}
+
 /* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
-static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                        int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
-                                        ssde_ode_report *reports) {
+static ssde_status ssdei_flow_blocks(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                     int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
+                                     ssde_ode_report *reports) {
     ssde_context *context = how->context;
     ssde_ode_report *own = reports;
     ssde_ode_desc ode;
@@ -2576,6 +3477,7 @@ static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_mo
     memset(&ode, 0, sizeof ode);
     memset(&w, 0, sizeof w);
     ode.rtol = how->rtol, ode.atol = how->atol, ode.max_evaluations = how->max_evaluations;
+    ode.times = how->times, ode.time_count = how->time_count;
     ode.progress = how->progress ? ssdei_flow_report : NULL, ode.user = &progress, ode.context = context;
     progress.progress = how->progress, progress.user = how->user, progress.done = 0, progress.n = n;
     w.context = context, w.sde = sde, w.model = model, w.dim = model->dim;
@@ -2583,20 +3485,47 @@ static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_mo
     if (!own) own = (ssde_ode_report *)ssdei_allocate(context, n, sizeof *own);
     if (!own) return SSDE_ERROR_MEMORY;
     memset(own, 0, n * sizeof *own);
-    status = ssdei_flow_create(&w);
+    status = ssdei_flow_create_control(&w, how, first_sample, n);
+    if (status == SSDE_OK) status = ssdei_flow_create(&w);
     for (; status == SSDE_OK && progress.done < n; progress.done += progress.rows) {
+        size_t r;
         progress.rows = n - progress.done < w.rows ? n - progress.done : w.rows;
         w.first_sample = first_sample + progress.done;
-        status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.rows,
-                                  own + progress.done);
+        for (r = 0; w.conditions.chain && status == SSDE_OK && r < progress.rows; r++) {
+            uint64_t sample = w.first_sample + r;
+            status = ssdei_draw_normal(context, &how->noise, how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1, w.dim,
+                                       w.z + r * w.dim);
+        }
+        if (status != SSDE_OK) break;
+        status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.done, progress.rows,
+                                  n, own + progress.done);
     }
     for (; status != SSDE_OK && progress.done < n; progress.done++) { /* blocks the call did not come to */
         own[progress.done].status = status;
         own[progress.done].t = t0;
     }
-    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n);
+    if (status == SSDE_OK)
+        status = ssdei_ode_verdict(context, "sample", first_sample, own, n, how->max_evaluations);
     ssdei_flow_release(&w);
     if (!reports) ssdei_release(context, own);
+    return status;
+}
+
+static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                        int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
+                                        ssde_ode_report *reports) {
+    ssde_context *context = how->context;
+    ssde_guided *guided = NULL;
+    ssde_score_model guided_model;
+    ssde_status status;
+    size_t i;
+    ssdei_try(ssdei_condition_check(context, &how->condition, n, model->dim));
+    ssdei_try(ssdei_check_followed(context, &how->condition));
+    ssdei_try(ssdei_ode_check_times(context, how->times, how->time_count, how->states, t0, t1));
+    ssdei_try(ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n));
+    for (i = 0; i < how->time_count * n * model->dim; i++) how->states[i] = (float)NAN;
+    status = ssdei_flow_blocks(sde, model, how, batch, first_sample, t0, t1, n, x, reports);
+    ssde_guided_destroy(guided);
     return status;
 }
 
@@ -2628,6 +3557,7 @@ static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model 
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
     ssdei_try(ssdei_flow_desc_make(&full, how));
+    full.seed = rng->seed;
     if (!full.given_start) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
     ssdei_try(ssdei_check_finite(context, "x(1)", x, n, model->dim));
     status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 1.0, full.eps, n, x, reports);
@@ -2667,6 +3597,52 @@ ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, cons
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports) {
     return ssdei_code(sde, model, how, first_sample, n, latent, x, 0, reports);
+}
+
+static void ssdei_interpolate_row(const float *a, const float *b, double weight, size_t dim, float *out) {
+    double length_a = sqrt(ssdei_dot(a, a, dim)), length_b = sqrt(ssdei_dot(b, b, dim));
+    double length = (1.0 - weight) * length_a + weight * length_b, inner, across = 0.0, angle;
+    size_t j, axis = 0;
+    if (weight == 0.0 || weight == 1.0 || length_a == 0.0 || length_b == 0.0 || dim == 1) {
+        for (j = 0; j < dim; j++) out[j] = (float)((1.0 - weight) * (double)a[j] + weight * (double)b[j]);
+        return;
+    }
+    inner = ssdei_dot(a, b, dim) / (length_a * length_b);
+    for (j = 0; j < dim; j++) { /* |sin| from the part of b across a: near 0 and pi the cosine has no digits left */
+        double part = (double)b[j] / length_b - inner * (double)a[j] / length_a;
+        across += part * part;
+        if (fabs((double)a[j]) < fabs((double)a[axis])) axis = j;
+    }
+    across = sqrt(across);
+    angle = weight * atan2(across, inner);
+    if (across < 1e-7 && inner < 0.0) { /* opposite: across a lies the axis, less its part along a */
+        double along = (double)a[axis] / length_a, size = sqrt(1.0 - along * along);
+        for (j = 0; j < dim; j++) {
+            double u = (double)a[j] / length_a, v = ((j == axis ? 1.0 : 0.0) - along * u) / size;
+            out[j] = (float)(length * (cos(angle) * u + sin(angle) * v));
+        }
+        return;
+    }
+    for (j = 0; j < dim; j++) {
+        double u = (double)a[j] / length_a, v = (double)b[j] / length_b - inner * u;
+        out[j] = (float)(length * (cos(angle) * u + (across > 0.0 ? sin(angle) / across * v : 0.0)));
+    }
+}
+
+ssde_status ssde_interpolate(ssde_context *context, const float *a, const float *b, double weight, size_t rows,
+                             size_t dim, float *out) {
+    size_t r;
+    if (!a || !b || !out)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: %s is NULL", !a ? "a" : !b ? "b" : "out");
+    if (!(weight >= 0.0 && weight <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %g, wanted 0 to 1", weight);
+    if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: rows is %lu and dim %lu, wanted at least 1 each",
+                         (unsigned long)rows, (unsigned long)dim);
+    ssdei_try(ssdei_check_finite(context, "a", a, rows, dim));
+    ssdei_try(ssdei_check_finite(context, "b", b, rows, dim));
+    for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
+    return SSDE_OK;
 }
 
 /* ---- >>likelihood ---- */
