@@ -156,9 +156,9 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
 /* Colourisation (appendix I.3): grey [n, dim / 3], the mean of the three channels of each NHWC pixel. It is one
    coordinate in an orthonormal basis of colours, and the other two are free. */
 ssde_condition ssde_colourise(const float *grey);
-/* y [n, size] = A x + noise (appendix I.4): x moves towards m(t) y + std(t) A z by std^2 A^T (std^2 A A^T + m^2 noise^2)^-1
-   times its distance, so onto it where noise is 0 (the systems are solved by conjugate gradients, to 1e-6, in at most 50
-   products with A and A^T). With noise above 0 for SDE samplers only. */
+/* y [n, size] = A x + noise (appendix I.4): x moves towards m(t) y + std(t) A z by std^2 A^T (std^2 A A^T + m^2
+   noise^2)^-1 times its distance, so onto it where noise is 0 (the systems are solved by conjugate gradients, to 1e-6,
+   in at most 50 products with A and A^T). With noise above 0 for SDE samplers only. */
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise);
 /* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
@@ -169,9 +169,9 @@ ssde_condition ssde_guide(ssde_guidance_function guidance, void *user, double sc
    likelier than they are; exact as noise grows beyond what x leaves open. */
 ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_function transpose, void *user,
                                 const float *y, size_t size, double noise);
-/* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same with
-   N(A x0, r^2 A A^T + noise^2), r^2 = s^2 data_std^2 / (s^2 + data_std^2), s = std / m: the variance of x(0) given x for
-   x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. */
+/* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same
+   with N(A x0, r^2 A A^T + noise^2), r^2 = s^2 data_std^2 / (s^2 + data_std^2), s = std / m: the variance of x(0) given
+   x for x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. */
 ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
                                   const float *y, size_t size, double noise, double data_std);
 
@@ -311,10 +311,10 @@ typedef struct ssde_sampler_desc {
        Not on the reference's and the discrete grid. */
     int brownian;
     ssde_condition condition;
-    /* RePaint (Lugmayr et al. 2022, arXiv 2201.09865): every `jump` steps x is noised back to where they began, and they
-       are taken again, `resamplings` times in all, so that what is unknown fits what is known. 0: 1 each. Visit v of step
-       k draws as step v * steps + k. The trajectory sees every visit. Not for samplers without fresh noise, with
-       `brownian`, adaptive, or by index. */
+    /* RePaint (Lugmayr et al. 2022, arXiv 2201.09865): every `jump` steps x is noised back to where they began, and
+       they are taken again, `resamplings` times in all, so that what is unknown fits what is known. 0: 1 each. Visit v
+       of step k draws as step v * steps + k. The trajectory sees every visit. Not for samplers without fresh noise,
+       with `brownian`, adaptive, or by index. */
     size_t resamplings, jump;
     ssde_noise_source noise;         /* instead of the library's draws: (SSDE_STREAM_PRIOR, 0), (SSDE_STREAM_PREDICTOR,
                                         step), (SSDE_STREAM_CORRECTOR, step * corrector_steps + j) and
@@ -364,7 +364,7 @@ typedef struct ssde_ode_desc {
                           that over the others */
     double first_step; /* 0: chosen */
     double max_step;   /* 0: no limit */
-    size_t max_evaluations;          /* per system; 0: no limit */
+    size_t max_evaluations; /* per system; 0: no limit */
     /* Dense output: states [time_count, systems, dim] receives y at these times, which lie between t0 and t1 in the
        order of integration, by the fourth-order interpolant of SciPy's RK45 within each step; it costs no evaluations
        and changes no step. NaN beyond where a system ended. */
@@ -397,14 +397,14 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
    The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float. */
 
 typedef struct ssde_flow_desc {
-    double rtol, atol;               /* 0: 1e-5 */
-    double eps;                      /* 0 < eps < 1; 0: 1e-3 */
-    size_t max_evaluations;          /* per sample; 0: 10,000 */
-    int denoise;                     /* when sampling or decoding: finish with Tweedie's formula at eps */
-    int given_start;                 /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
-    double temperature;              /* sampling: factor on the prior's standard deviation; 0: 1 */
-    ssde_condition condition;        /* known coordinates follow m(t) known + std(t) z from start to end */
-    uint64_t seed;                   /* encoding and decoding: of z; sampling takes rng's */
+    double rtol, atol;        /* 0: 1e-5 */
+    double eps;               /* 0 < eps < 1; 0: 1e-3 */
+    size_t max_evaluations;   /* per sample; 0: 10,000 */
+    int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps */
+    int given_start;          /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
+    double temperature;       /* sampling: factor on the prior's standard deviation; 0: 1 */
+    ssde_condition condition; /* known coordinates follow m(t) known + std(t) z from start to end */
+    uint64_t seed;            /* encoding and decoding: of z; sampling takes rng's */
     /* Trajectories: states [time_count, n, dim] receives x at these times, as in ssde_ode_desc. */
     const double *times;
     size_t time_count;
@@ -736,8 +736,9 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
 }
 
 /* ---- >>condition ----
-   How to add a condition: a value in ssde_condition_kind, its fields and constructor, and a line in ssdei_condition_kinds
-   with its check and what it does: `place` puts the known coordinates of x where they belong, `term` adds to the score. */
+   How to add a condition: a value in ssde_condition_kind, its fields and constructor, and a line in
+   ssdei_condition_kinds with its check and what it does: `place` puts the known coordinates of x where they belong,
+   `term` adds to the score. */
 
 static ssde_condition ssdei_condition(ssde_condition_kind kind) {
     ssde_condition condition;
@@ -802,13 +803,13 @@ ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_functi
 /* What conditions need while rows are worked on. */
 typedef struct ssdei_conditions {
     ssde_context *context;
-    const ssde_condition *chain; /* NULL: none of the kind that is wanted */
-    uint64_t first_sample;       /* row 0 of the conditions' arrays */
-    size_t n, dim, size;         /* rows of those arrays; the largest measurement */
-    double *mean, *std;          /* [rows]: m(t) and std(t) of the rows in hand */
-    double *gain, *ridge;        /* [rows]: (gain A A^T + ridge) u = e */
-    double *square, *enough;     /* [rows]: |residual|^2, and where the solution is good */
-    float *image;                /* [rows, dim] */
+    const ssde_condition *chain;                      /* NULL: none of the kind that is wanted */
+    uint64_t first_sample;                            /* row 0 of the conditions' arrays */
+    size_t n, dim, size;                              /* rows of those arrays; the largest measurement */
+    double *mean, *std;                               /* [rows]: m(t) and std(t) of the rows in hand */
+    double *gain, *ridge;                             /* [rows]: (gain A A^T + ridge) u = e */
+    double *square, *enough;                          /* [rows]: |residual|^2, and where the solution is good */
+    float *image;                                     /* [rows, dim] */
     float *solution, *residual, *direction, *product; /* [rows, size] */
 } ssdei_conditions;
 
@@ -935,7 +936,7 @@ static void ssdei_measure_descend(ssdei_conditions *w, size_t r, size_t size) {
     double curvature = w->gain[r] * ssdei_dot(p, product, size) + w->ridge[r] * ssdei_dot(p, p, size), step, square;
     size_t i;
     if (!(curvature > 0.0)) { /* what is left lies where A does not reach */
-        w->square[r] = 0.0;
+        w->square[r] = curvature <= 0.0 ? 0.0 : curvature;
         return;
     }
     step = w->square[r] / curvature;
@@ -967,6 +968,9 @@ static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition
             if (w->square[r] > w->enough[r]) ssdei_measure_descend(w, r, size);
             going |= w->square[r] > w->enough[r];
         }
+    }
+    for (r = 0; r < rows * size; r++) { /* not a number where one was met on the way */
+        if (!(w->square[r / size] <= DBL_MAX)) w->solution[r] = (float)NAN;
     }
     return ssdei_measure_call(w, condition, 1, w->solution, sample, rows, w->image);
 }
@@ -1838,10 +1842,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
         ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "steps is %lu, corrector_steps %lu and resamplings %lu: too many to number",
-                         (unsigned long)full->steps, (unsigned long)full->corrector_steps,
-                         (unsigned long)full->resamplings);
+        return ssde_fail(
+            context, SSDE_ERROR_ARGUMENT, "steps is %lu, corrector_steps %lu and resamplings %lu: too many to number",
+            (unsigned long)full->steps, (unsigned long)full->corrector_steps, (unsigned long)full->resamplings);
     if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
                                   ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
@@ -2410,18 +2413,12 @@ static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, dou
     return SSDE_OK;
 }
 
-/* Update `number` of the run has brought the block to t; at the end (t = 0) the conditions hold exactly. */
-static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
+/* Known coordinates of the block, which is at t, become mean known + std z; w->noise is z, and may be anything where
+   std is 0. */
+static ssde_status ssdei_condition_place(ssdei_sampler *w, const ssdei_block *block, double t, double mean,
+                                         double std) {
     ssdei_conditions *conditions = &w->conditions;
-    double mean = 1.0, std = 0.0;
     size_t r;
-    if (!conditions->chain) return SSDE_OK;
-    if (t > 0.0) {
-        if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
-        w->marginal_t = t;
-        mean = w->marginal.mean, std = w->marginal.std;
-        ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
-    }
     for (r = 0; r < block->rows; r++) conditions->mean[r] = mean, conditions->std[r] = std;
     ssdei_try(ssdei_conditions_place(conditions, w->sample + block->first, block->rows, w->noise, block->x));
     if (conditions->size) ssdei_drop_failed(w, block, t); /* a measurement may have left the numbers */
@@ -2429,6 +2426,15 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
         if (w->failed[block->first + r]) memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
     }
     return SSDE_OK;
+}
+
+/* Update `number` of the run has brought the block to t. */
+static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
+    if (!w->conditions.chain) return SSDE_OK;
+    if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
+    w->marginal_t = t;
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
+    return ssdei_condition_place(w, block, t, w->marginal.mean, w->marginal.std);
 }
 
 /* ---- the driver ---- */
@@ -2498,7 +2504,8 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &u, t);
     }
-    return ssdei_condition_update(w, block, 0.0, 0);
+    /* what is known is that of x(0) */
+    return w->conditions.chain ? ssdei_condition_place(w, block, w->times[how->steps], 1.0, 0.0) : SSDE_OK;
 }
 
 /* Step -1 is the start, step how.steps the finish. */
@@ -2540,7 +2547,8 @@ static ssde_status ssdei_noise_again(ssdei_sampler *w, size_t from, size_t to) {
     return SSDE_OK;
 }
 
-/* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it. */
+/* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it.
+ */
 static ssde_status ssdei_resample(ssdei_sampler *w, size_t *step) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t start = *step - *step % how->jump;
@@ -2714,7 +2722,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     w.x = x;
     w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
     if (w.one_condition_draw) ssdei_try(ssdei_check_followed(context, &w.setting.how.condition));
-    ssdei_try(ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
+    ssdei_try(
+        ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
     status = ssdei_sampler_create(&w, rng->next_sample);
     if (status == SSDE_OK) status = ssdei_sampler_run(&w);
     if (status == SSDE_OK) {
@@ -2753,7 +2762,8 @@ static const double ssdei_ode_c[SSDEI_STAGES] = {0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0
 static const double ssdei_ode_e[SSDEI_STAGES] = {-71.0 / 57600.0,    0.0,           71.0 / 16695.0, -71.0 / 1920.0,
                                                  17253.0 / 339200.0, -22.0 / 525.0, 1.0 / 40.0};
 
-/* The interpolant of Shampine 1986 that SciPy's RK45 has: y(t + x h) = y + h sum over s, j of k[s] p[s][j] x^(j + 1). */
+/* The interpolant of Shampine 1986 that SciPy's RK45 has: y(t + x h) = y + h sum over s, j of k[s] p[s][j] x^(j + 1).
+ */
 static const double ssdei_ode_p[SSDEI_STAGES][4] = {
     {1.0, -8048581381.0 / 2820520608.0, 8663915743.0 / 2820520608.0, -12715105075.0 / 11282082432.0},
     {0.0, 0.0, 0.0, 0.0},
@@ -3153,7 +3163,8 @@ static ssde_status ssdei_ode_integrate(const ssde_ode_desc *how, ssde_ode_functi
     if (!own) own = (ssde_ode_report *)ssdei_allocate(context, systems ? systems : 1, sizeof *own);
     if (!own) return SSDE_ERROR_MEMORY;
     status = ssdei_ode_run(how, function, user, systems, dim, members, t0, t1, y, own);
-    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "system", 0, own, systems, how ? how->max_evaluations : 0);
+    if (status == SSDE_OK)
+        status = ssdei_ode_verdict(context, "system", 0, own, systems, how ? how->max_evaluations : 0);
     if (!reports) ssdei_release(context, own);
     return status;
 }
@@ -3178,16 +3189,16 @@ typedef struct ssdei_flow {
     const ssde_score_model *model;
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
-    uint64_t first_sample; /* of the block */
-    uint64_t *sample;      /* [rows] */
-    float *x, *score;      /* [rows, dim] */
-    float *probe;          /* [rows, integrals, dim], by system */
-    float *v, *product;    /* [rows, dim] */
-    float *shifted;        /* [rows, dim]; this and the next two for models without vjp */
-    float *other;          /* [rows, dim] */
-    double *h;             /* [rows] */
-    double *divergence;    /* [rows, integrals] of the score */
-    double *y;             /* [rows, dim + integrals] */
+    uint64_t first_sample;       /* of the block */
+    uint64_t *sample;            /* [rows] */
+    float *x, *score;            /* [rows, dim] */
+    float *probe;                /* [rows, integrals, dim], by system */
+    float *v, *product;          /* [rows, dim] */
+    float *shifted;              /* [rows, dim]; this and the next two for models without vjp */
+    float *other;                /* [rows, dim] */
+    double *h;                   /* [rows] */
+    double *divergence;          /* [rows, integrals] of the score */
+    double *y;                   /* [rows, dim + integrals] */
     ssdei_conditions conditions; /* whose coordinates follow m known + std z */
     float *z;                    /* [rows, dim] of all systems */
     float *drawn, *slope;        /* [rows, dim] of the systems in hand: z, dx/dt */
@@ -3310,13 +3321,12 @@ static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uin
     return SSDE_OK;
 }
 
-/* Known coordinates of w->x [rows, dim] at t[rows] onto their path; w->drawn is then z, w->conditions.mean and std those
-   of t. */
+/* Known coordinates of w->x [rows, dim] at t[rows] onto their path; w->drawn is then z, w->conditions.mean and std
+   those of t. */
 static ssde_status ssdei_flow_place(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
     size_t r;
     if (!w->conditions.chain) return SSDE_OK;
-    for (r = 0; r < rows; r++)
-        memcpy(w->drawn + r * w->dim, w->z + system[r] * w->dim, w->dim * sizeof *w->drawn);
+    for (r = 0; r < rows; r++) memcpy(w->drawn + r * w->dim, w->z + system[r] * w->dim, w->dim * sizeof *w->drawn);
     ssdei_try(ssdei_marginals(w->context, w->sde, t, rows, w->conditions.mean, w->conditions.std));
     return ssdei_conditions_place(&w->conditions, w->sample, rows, w->drawn, w->x);
 }
@@ -3435,8 +3445,14 @@ static ssde_status ssdei_flow_block(ssdei_flow *w, ssde_ode_desc *ode, const ssd
                                     ssde_ode_report *reports) {
     size_t i, k, count = rows * w->dim;
     ssde_status status;
-    ssdei_try(ssdei_flow_place_all(w, t0, x, rows, reports));
-    for (i = 0; i < count; i++) w->y[i] = (double)x[i];
+    int finite = 1;
+    memcpy(w->x, x, count * sizeof *x);
+    ssdei_try(ssdei_flow_place_all(w, t0, w->x, rows, reports));
+    for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
+        size_t row = i / w->dim * w->dim;
+        if (i == row) finite = ssdei_first_nonfinite(w->x + row, w->dim) == w->dim;
+        w->y[i] = (double)(finite ? w->x[i] : x[i]);
+    }
     ode->states = w->frames;
     status = ssdei_ode_run(ode, ssdei_flow_function, w, rows, w->dim, batch ? rows : 1, t0, t1, w->y, reports);
     for (i = 0; i < count; i++) x[i] = (float)w->y[i];
@@ -3459,7 +3475,8 @@ static ssde_status ssdei_flow_block(ssdei_flow *w, ssde_ode_desc *ode, const ssd
 static ssde_status ssdei_flow_create_control(ssdei_flow *w, const ssde_flow_desc *how, uint64_t first_sample,
                                              size_t n) {
     size_t frames = ssdei_multiply(how->time_count, ssdei_multiply(w->rows, w->dim));
-    ssdei_try(ssdei_conditions_create(&w->conditions, w->context, &how->condition, 0, first_sample, n, w->rows, w->dim));
+    ssdei_try(
+        ssdei_conditions_create(&w->conditions, w->context, &how->condition, 0, first_sample, n, w->rows, w->dim));
     if (how->time_count) w->frames = (double *)ssdei_allocate(w->context, frames, sizeof *w->frames);
     return how->time_count && !w->frames ? SSDE_ERROR_MEMORY : SSDE_OK;
 }
@@ -3504,8 +3521,7 @@ static ssde_status ssdei_flow_blocks(const ssde_sde *sde, const ssde_score_model
         own[progress.done].status = status;
         own[progress.done].t = t0;
     }
-    if (status == SSDE_OK)
-        status = ssdei_ode_verdict(context, "sample", first_sample, own, n, how->max_evaluations);
+    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n, how->max_evaluations);
     ssdei_flow_release(&w);
     if (!reports) ssdei_release(context, own);
     return status;

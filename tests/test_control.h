@@ -1,0 +1,1135 @@
+/* Tests of what steers samples in scoresde_solvers.h: conditions, guidance, resampling, codes and their trajectories.
+ */
+#ifndef TEST_CONTROL_H
+#define TEST_CONTROL_H
+
+#include "check.h"
+#include "test_samplers.h"
+#include "test_solvers.h"
+
+/* ---- dense output and limits of the ODE ---- */
+
+static void test_control_dense_output(void) {
+    static const double times[6] = {0.0, 0.31, 1.0, 1.0, 2.77, 3.0};
+    ssde_context context;
+    ssde_ode_desc how;
+    ssde_ode_report plain[3], reports[3];
+    double y[3], expected[3] = {1.0, 2.0, -0.5}, frames[18], back[8], errors[2];
+    size_t i, g;
+    memset(&context, 0, sizeof context);
+    memset(&how, 0, sizeof how);
+    how.rtol = how.atol = 1e-8;
+    how.context = &context;
+    memcpy(y, expected, sizeof y);
+    CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, plain));
+    how.times = times, how.time_count = 6, how.states = frames;
+    memcpy(y, expected, sizeof y);
+    CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, reports));
+    for (g = 0; g < 3; g++) {
+        CHECK(reports[g].evaluations == plain[g].evaluations && reports[g].steps == plain[g].steps);
+        for (i = 0; i < 6; i++) { /* the interpolant's own error is one order above the steps', times about 20 */
+            double exact = expected[g] * exp((double)(g + 1) * sin(times[i]));
+            CHECK_NEAR(frames[i * 3 + g], exact, 1e-6 * (1.0 + fabs(exact)));
+        }
+        CHECK(frames[g] == expected[g]);
+        CHECK(frames[6 + g] == frames[9 + g]);
+        CHECK_NEAR(frames[15 + g], y[g], 1e-14 * (1.0 + fabs(y[g]))); /* the interpolant ends where the step does */
+    }
+    { /* Backwards, and alone, the same system gives the same frames. */
+        static const double down[2] = {2.0, 0.25};
+        double alone = y[0];
+        how.times = down, how.time_count = 2, how.states = back;
+        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 3.0, 0.0, y, reports));
+        for (g = 0; g < 3; g++) {
+            for (i = 0; i < 2; i++) {
+                double exact = expected[g] * exp((double)(g + 1) * sin(down[i]));
+                CHECK_NEAR(back[i * 3 + g], exact, 1e-6 * (1.0 + fabs(exact)));
+            }
+        }
+        how.states = back + 6;
+        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 3.0, 0.0, &alone, NULL));
+        CHECK(back[6] == back[0] && back[7] == back[3]);
+    }
+    for (i = 0; i < 2; i++) { /* steps of h: within them the error falls by 2^5 when h halves, and SciPy's by its own */
+        double h = i ? 0.05 : 0.1, middle = 0.5 * h, one = 1.0;
+        how.times = &middle, how.time_count = 1, how.states = back;
+        how.rtol = how.atol = 1.0, how.first_step = how.max_step = h;
+        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, h, &one, reports));
+        CHECK(reports[0].steps == 1);
+        errors[i] = fabs(back[0] - exp(sin(middle)));
+    }
+    CHECK(errors[1] > 1e-12 && errors[0] / errors[1] > 20.0 && errors[0] / errors[1] < 45.0);
+    /* A system that stops leaves NaN for what it did not reach. */
+    memset(&how, 0, sizeof how);
+    how.context = &context;
+    how.times = times, how.time_count = 6, how.states = frames, how.max_evaluations = 14;
+    how.rtol = how.atol = 1e-8;
+    memcpy(y, expected, sizeof y);
+    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, reports), SSDE_ERROR_LIMIT,
+                "max_evaluations = 14");
+    CHECK(frames[0] == 1.0 && frames[15] != frames[15] && reports[0].evaluations == 14 && reports[0].t < 3.0);
+    how.max_evaluations = 0;
+    { /* refused */
+        static const double unsorted[2] = {1.0, 0.5}, outside[1] = {3.5};
+        how.times = unsorted, how.time_count = 2;
+        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
+                    SSDE_ERROR_ARGUMENT, "times[1] is 0.5");
+        how.times = outside, how.time_count = 1;
+        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
+                    SSDE_ERROR_ARGUMENT, "times[0] is 3.5");
+        how.states = NULL;
+        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
+                    SSDE_ERROR_ARGUMENT, "states");
+    }
+}
+
+/* Trajectories of the flow against a Gaussian's closed one; of one sample alone, the same bits. */
+static void test_control_trajectories(void) {
+    static const double down[4] = {1.0, 0.6, 0.1, 1e-3}, up[4] = {1e-3, 0.1, 0.6, 1.0};
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_flow_desc how;
+        ssde_rng rng = ssde_rng_seed(7);
+        float x[300], start[300], frames[1200], other[1200];
+        size_t i, k;
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
+        model = ssde_mixture_model(mixture, &sde);
+        model.max_rows = 7;
+        memset(&how, 0, sizeof how);
+        how.rtol = how.atol = 1e-6;
+        how.times = down, how.time_count = 4, how.states = frames;
+        CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, 100, x, NULL));
+        CHECK_OK(ssde_prior_sample(NULL, &sde, 7, NULL, 100, 3, start));
+        CHECK_SAME(frames, start, sizeof start);
+        CHECK_ARRAY(frames + 900, x, 300, 1e-7);
+        for (k = 0; k < 4; k++) {
+            for (i = 0; i < 300; i++)
+                CHECK_NEAR(frames[k * 300 + i], solver_gaussian_flow(&sde, 0.3, 0.5, (double)start[i], 1.0, down[k]),
+                           5e-5 * (1.0 + fabs((double)frames[k * 300 + i])));
+        }
+        how.states = other;
+        CHECK_OK(ssde_decode(&sde, &model, &how, 5, 1, start + 15, x, NULL));
+        for (k = 0; k < 4; k++) CHECK_SAME(other + 3 * k, frames + k * 300 + 15, 3 * sizeof *other);
+        how.times = up;
+        CHECK_OK(ssde_encode(&sde, &model, &how, 0, 100, frames + 900, x, NULL));
+        for (k = 0; k < 4; k++) { /* the same paths, seen from the other end */
+            CHECK_ARRAY(other + k * 300, frames + (3 - k) * 300, 300, 1e-4);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* decode(encode(x)) = x within what the tolerance leaves, some 30 to 60 steps each way with errors of that size, which
+   the way down to eps enlarges where modes part: measured, at most 70 tolerances. */
+static void test_control_round_trip(void) {
+    static const double tolerances[3] = {1e-5, 1e-6, 1e-7};
+    solver_mixture m = solver_wide_mixture(8);
+    int which, level;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_rng rng = ssde_rng_seed(5);
+        float x[160], code[160], back[160];
+        size_t i;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        CHECK_OK(ssde_mixture_sample(mixture, &rng, 20, x, NULL));
+        for (level = 0; level < 3; level++) {
+            ssde_flow_desc how;
+            double worst = 0.0;
+            memset(&how, 0, sizeof how);
+            how.rtol = how.atol = tolerances[level];
+            CHECK_OK(ssde_encode(&sde, &model, &how, 0, 20, x, code, NULL));
+            CHECK_OK(ssde_decode(&sde, &model, &how, 0, 20, code, back, NULL));
+            for (i = 0; i < 160; i++) worst = fmax(worst, fabs((double)back[i] - (double)x[i]));
+            CHECK(worst < 100.0 * tolerances[level] + 2e-6); /* and codes are floats */
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- interpolation ---- */
+
+static double control_norm(const float *x, size_t n) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sqrt(sum);
+}
+
+static double control_angle(const float *a, const float *b, size_t n) {
+    double inner = 0.0;
+    size_t i;
+    for (i = 0; i < n; i++) inner += (double)a[i] * (double)b[i];
+    return acos(fmin(1.0, fmax(-1.0, inner / (control_norm(a, n) * control_norm(b, n)))));
+}
+
+static void test_control_interpolate(void) {
+    static const double weights[5] = {0.0, 0.2, 0.5, 0.9, 1.0};
+    ssde_context context;
+    float a[21], b[21], out[21], one = 2.0f, minus = -4.0f;
+    size_t i, k, r;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, 3, 7, a));
+    CHECK_OK(ssde_random_normal(NULL, 2, SSDE_STREAM_USER, 0, NULL, 3, 7, b));
+    for (i = 0; i < 7; i++) b[7 + i] = 2.0f * a[7 + i];    /* the same direction */
+    for (i = 0; i < 7; i++) b[14 + i] = -3.0f * a[14 + i]; /* the opposite one */
+    for (k = 0; k < 5; k++) {
+        double w = weights[k];
+        CHECK_OK(ssde_interpolate(&context, a, b, w, 3, 7, out));
+        for (r = 0; r < 3; r++) {
+            const float *p = a + 7 * r, *q = b + 7 * r, *y = out + 7 * r;
+            double whole = control_angle(p, q, 7), length = (1.0 - w) * control_norm(p, 7) + w * control_norm(q, 7);
+            CHECK_RELATIVE(control_norm(y, 7), length, 1e-6);
+            CHECK_NEAR(control_angle(p, y, 7), w * whole, 2e-3); /* acos of floats near 1 */
+            CHECK_NEAR(control_angle(q, y, 7), (1.0 - w) * whole, 2e-3);
+        }
+        if (w == 0.0) CHECK_SAME(out, a, sizeof out);
+        if (w == 1.0) CHECK_SAME(out, b, sizeof out);
+    }
+    CHECK_OK(ssde_interpolate(&context, a, a, 0.3, 3, 7, out)); /* equal ends */
+    CHECK_ARRAY(out, a, 21, 1e-7);
+    memcpy(out, a, sizeof out);
+    CHECK_OK(ssde_interpolate(&context, out, b, 0.3, 3, 7, out)); /* in place */
+    CHECK_OK(ssde_interpolate(&context, a, b, 0.3, 3, 7, a));
+    CHECK_SAME(out, a, sizeof out);
+    CHECK_OK(ssde_interpolate(&context, &one, &minus, 0.25, 1, 1, out));
+    CHECK_NEAR(out[0], 0.5, 1e-7);
+    memset(out, 0, sizeof out);
+    CHECK_OK(ssde_interpolate(&context, out, b, 0.25, 1, 7, out)); /* from the origin there is one way only */
+    for (i = 0; i < 7; i++) CHECK_NEAR(out[i], 0.25 * (double)b[i], 1e-7);
+    CHECK_FAILS(&context, ssde_interpolate(&context, a, b, 1.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "weight is 1.5");
+    CHECK_FAILS(&context, ssde_interpolate(&context, a, NULL, 0.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "b is NULL");
+    a[3] = (float)NAN;
+    CHECK_FAILS(&context, ssde_interpolate(&context, a, b, 0.5, 3, 7, out), SSDE_ERROR_NUMERIC, "a[0][3]");
+}
+
+/* ---- every solver under a condition whose outcome is known exactly ---- */
+
+/* Ways that run under an SDE: all under VP, a third of them under each of the others. */
+static int control_skips(int way, int which) {
+    if (way < SAMPLERS_WAYS && samplers_refused(samplers_ways[way].predictor, which)) return 1;
+    return check_quick ? way % 5 != which : which != 1 && way % 3 != which;
+}
+
+/* x [n, dim] at eps by way `way` of samplers_ways, or the ODE's after the last of them. */
+static ssde_status control_run(const ssde_sde *sde, const ssde_score_model *model, const ssde_condition *condition,
+                               int way, uint64_t seed, size_t n, float *x) {
+    ssde_rng rng = ssde_rng_seed(seed);
+    if (way < SAMPLERS_WAYS) {
+        ssde_sampler_desc how = samplers_way_desc(&samplers_ways[way]);
+        how.steps = 2 * ssde_predictor_info(how.predictor)->steps; /* finer than the few by default; 0 stays N */
+        how.condition = *condition;
+        return ssde_sample(sde, model, &how, &rng, n, x);
+    } else {
+        ssde_flow_desc how;
+        memset(&how, 0, sizeof how);
+        how.condition = *condition;
+        how.eps = 1e-3;
+        return ssde_sample_ode(sde, model, &how, &rng, n, x, NULL);
+    }
+}
+
+/* The exact classifier of a mixture's component: grad log p_t(k | x) = s_k - s. */
+typedef struct control_classifier {
+    ssde_score_model all, component;
+    double weight; /* 1 is exact */
+} control_classifier;
+static ssde_status control_classify(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                    float *gradient) {
+    const control_classifier *c = (const control_classifier *)user;
+    size_t r, j, dim = c->all.dim;
+    float s[SOLVER_MAX_DIM];
+    for (r = 0; r < rows; r++) {
+        ssdei_try(c->all.score(c->all.user, x + r * dim, t + r, sample + r, 1, 0, s));
+        ssdei_try(c->component.score(c->component.user, x + r * dim, t + r, sample + r, 1, 0, gradient + r * dim));
+        for (j = 0; j < dim; j++) gradient[r * dim + j] = (float)c->weight * (gradient[r * dim + j] - s[j]);
+    }
+    return SSDE_OK;
+}
+
+static solver_mixture control_component(const solver_mixture *m, size_t k) {
+    solver_mixture one = *m;
+    one.components = 1;
+    one.weight[0] = 1.0;
+    memcpy(one.mean, m->mean + k * m->dim, m->dim * sizeof *one.mean);
+    memcpy(one.variance, m->variance + k * m->dim, m->dim * sizeof *one.variance);
+    return one;
+}
+
+/* Every way under `condition` draws from `target` at eps; under `wrong`, it does not. */
+static void control_expect(const char *name, int which, const ssde_score_model *model, const solver_mixture *target,
+                           const ssde_condition *condition, const ssde_condition *wrong) {
+    size_t n = check_quick ? 200 : 300;
+    ssde_sde sde = solver_sde(which);
+    ssde_mixture *exactly = NULL;
+    samplers_exact exact;
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    int way, bad;
+    CHECK_OK(solver_mixture_create(target, NULL, &exactly));
+    exact = samplers_exact_make(target, exactly, &sde, 1e-3, n);
+    sde.N = check_quick ? 100 : 250;
+    for (way = 0; way <= SAMPLERS_WAYS; way++) {
+        if (control_skips(way, which)) continue;
+        /* DDPM's chain ends at t = 0, where what is known has no noise left */
+        if (target->variance[0] == 0.0 && way < SAMPLERS_WAYS && samplers_ways[way].predictor == SSDE_PREDICTOR_DDPM)
+            continue;
+        for (bad = 0; bad < 2; bad++) {
+            double moments, energy;
+            CHECK_OK(control_run(&sde, model, bad ? wrong : condition, way, 31 + (uint64_t)way, n, x));
+            moments = samplers_moments(&exact, target, x);
+            energy = samplers_energy(&exact, x) / exact.chance;
+            /* thresholds as in test_samplers_statistics */
+            if (bad ? !(moments > 6.0 && energy > 2.5) : !(moments < 5.0 && energy < 2.0))
+                check_report(__FILE__, __LINE__, "%s, %s, way %d, %s: %.2f deviations, energy %.2f", name,
+                             solver_sde_names[which], way, bad ? "wrong" : "right", moments, energy);
+        }
+    }
+    free(exact.draws);
+    free(x);
+    ssde_mixture_destroy(exactly);
+}
+
+/* Guided by the exact classifier, samples are the component's; without it, not. */
+static void test_control_classifier(void) {
+    solver_mixture m = solver_plane(), one = control_component(&m, 2);
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL, *component = NULL;
+        ssde_score_model model;
+        control_classifier classifier;
+        ssde_condition guided, without;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        model = ssde_mixture_model(mixture, &sde);
+        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
+        guided = ssde_guide(control_classify, &classifier, 1.0);
+        without = ssde_guide(control_classify, &classifier, 0.0);
+        control_expect("classifier", which, &model, &one, &guided, &without);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* A class and a known coordinate: within the component the coordinates are independent, so that the other one keeps
+   the component's distribution whatever is known, exactly. The known one follows m(t) known + std(t) z. */
+static void test_control_class_and_mask(void) {
+    static const float known[2] = {-0.3f, 9.0f}, mask[2] = {1.0f, 0.0f};
+    solver_mixture m = solver_plane(), one = control_component(&m, 0), target = one;
+    int which;
+    target.mean[0] = (double)known[0], target.variance[0] = 0.0;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL, *component = NULL;
+        ssde_score_model model;
+        control_classifier classifier;
+        ssde_condition both, inpaint = ssde_inpaint_shared(known, mask), without;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        model = ssde_mixture_model(mixture, &sde);
+        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
+        both = ssde_guide(control_classify, &classifier, 1.0);
+        without = both, without.scale = 0.0;
+        both.next = without.next = &inpaint;
+        control_expect("class and mask", which, &model, &target, &both, &without);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- linear measurements of a Gaussian ---- */
+
+enum { CONTROL_DIM = 4, CONTROL_SIZE = 2 };
+static const double control_matrix[CONTROL_SIZE][CONTROL_DIM] = {{1.0, 0.5, -0.3, 0.2}, {0.0, 0.8, 0.6, -1.1}};
+
+/* user: NULL, or a count of calls. */
+static ssde_status control_forward(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
+    size_t r, i, j;
+    (void)sample;
+    if (user) ++*(size_t *)user;
+    for (r = 0; r < rows; r++) {
+        for (i = 0; i < CONTROL_SIZE; i++) {
+            double sum = 0.0;
+            for (j = 0; j < CONTROL_DIM; j++) sum += control_matrix[i][j] * (double)x[r * CONTROL_DIM + j];
+            out[r * CONTROL_SIZE + i] = (float)sum;
+        }
+    }
+    return SSDE_OK;
+}
+static ssde_status control_transpose(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
+    size_t r, i, j;
+    (void)sample, (void)user;
+    for (r = 0; r < rows; r++) {
+        for (j = 0; j < CONTROL_DIM; j++) {
+            double sum = 0.0;
+            for (i = 0; i < CONTROL_SIZE; i++) sum += control_matrix[i][j] * (double)y[r * CONTROL_SIZE + i];
+            out[r * CONTROL_DIM + j] = (float)sum;
+        }
+    }
+    return SSDE_OK;
+}
+
+/* Mean and covariance of x ~ N(mean, std^2 I) given y = A x + noise. */
+static void control_posterior(double mean, double std, const float y[CONTROL_SIZE], double noise,
+                              double out[CONTROL_DIM], double covariance[CONTROL_DIM][CONTROL_DIM]) {
+    double s[2][2], inverse[2][2], determinant, away[2], gain[CONTROL_DIM][2];
+    size_t i, j, k;
+    for (i = 0; i < 2; i++) {
+        away[i] = (double)y[i];
+        for (j = 0; j < 2; j++) s[i][j] = i == j ? noise * noise : 0.0;
+        for (k = 0; k < CONTROL_DIM; k++) {
+            away[i] -= control_matrix[i][k] * mean;
+            for (j = 0; j < 2; j++) s[i][j] += std * std * control_matrix[i][k] * control_matrix[j][k];
+        }
+    }
+    determinant = s[0][0] * s[1][1] - s[0][1] * s[1][0];
+    inverse[0][0] = s[1][1] / determinant, inverse[1][1] = s[0][0] / determinant;
+    inverse[0][1] = inverse[1][0] = -s[0][1] / determinant;
+    for (k = 0; k < CONTROL_DIM; k++) {
+        out[k] = mean;
+        for (j = 0; j < 2; j++) {
+            gain[k][j] = 0.0;
+            for (i = 0; i < 2; i++) gain[k][j] += std * std * control_matrix[i][k] * inverse[i][j];
+            out[k] += gain[k][j] * away[j];
+        }
+    }
+    for (k = 0; k < CONTROL_DIM; k++) {
+        for (i = 0; i < CONTROL_DIM; i++) {
+            covariance[k][i] = k == i ? std * std : 0.0;
+            for (j = 0; j < 2; j++) covariance[k][i] -= gain[k][j] * control_matrix[j][i] * std * std;
+        }
+    }
+}
+
+/* The largest deviation of x's means and covariances from those of N(mean, covariance), in standard errors; `slack` is
+   what the steps may add to each, and noise of standard deviation `std` is on x. */
+static double control_deviation(const float *x, size_t n, const double mean[CONTROL_DIM],
+                                double covariance[CONTROL_DIM][CONTROL_DIM], double std, double slack) {
+    double worst = 0.0, average[CONTROL_DIM] = {0.0};
+    size_t r, i, j;
+    for (r = 0; r < n; r++) {
+        for (i = 0; i < CONTROL_DIM; i++) average[i] += (double)x[r * CONTROL_DIM + i] / (double)n;
+    }
+    for (i = 0; i < CONTROL_DIM; i++) {
+        double own = covariance[i][i] + std * std;
+        double deviation = (fabs(average[i] - mean[i]) - slack) / sqrt(own / (double)n);
+        if (!(deviation <= worst)) worst = deviation;
+        for (j = 0; j < CONTROL_DIM; j++) {
+            double expected = covariance[i][j] + (i == j ? std * std : 0.0), other = covariance[j][j] + std * std,
+                   sum = 0.0;
+            for (r = 0; r < n; r++)
+                sum += ((double)x[r * CONTROL_DIM + i] - mean[i]) * ((double)x[r * CONTROL_DIM + j] - mean[j]);
+            deviation =
+                (fabs(sum / (double)n - expected) - slack) / sqrt((own * other + expected * expected) / (double)n);
+            if (!(deviation <= worst)) worst = deviation;
+        }
+    }
+    return worst;
+}
+
+/* Under isotropic Gaussian data, what A does not see is independent of what it sees: putting A x where it is measured
+   is exact for every solver. Pseudo-inverse guidance knows the variance of x(0) given x and is exact as well; with a
+   scale of 0 it is not there. */
+static void test_control_measurements(void) {
+    static const float y[CONTROL_SIZE] = {1.2f, -0.7f};
+    size_t n = check_quick ? 150 : 500;
+    float *x = (float *)malloc(n * CONTROL_DIM * sizeof *x);
+    int which, way, kind;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_coefficients c;
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
+        model = ssde_mixture_model(mixture, &sde);
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
+        sde.N = check_quick ? 100 : 250;
+        for (way = 0; way <= SAMPLERS_WAYS; way++) {
+            if (control_skips(way, which)) continue;
+            for (kind = 0; kind < 3; kind++) { /* projected, guided, not guided */
+                double noise = kind ? 0.3 : 0.0, mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM], deviation;
+                ssde_condition condition =
+                    kind ? ssde_measure_pigdm(control_forward, control_transpose, NULL, y, CONTROL_SIZE, noise, 0.6)
+                         : ssde_measure(control_forward, control_transpose, NULL, y, CONTROL_SIZE, noise);
+                condition.shared = 1;
+                if (kind > 1) condition.scale = 0.0;
+                control_posterior(0.2, 0.6, y, noise, mean, covariance);
+                CHECK_OK(control_run(&sde, &model, &condition, way, 3 + (uint64_t)way, n, x));
+                deviation = control_deviation(x, n, mean, covariance, c.std, 0.01);
+                if (kind > 1 ? !(deviation > 6.0) : !(deviation < 5.0))
+                    check_report(__FILE__, __LINE__, "%s, way %d, kind %d: %.2f deviations", solver_sde_names[which],
+                                 way, kind, deviation);
+                check_count++;
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+    free(x);
+}
+
+/* A measurement with noise, projected: the mean is right, and A x no farther from y than noise and prior together. */
+static void test_control_noisy_measurement(void) {
+    static const float y[CONTROL_SIZE] = {1.2f, -0.7f};
+    enum { N = 400 };
+    double noise = 0.3, mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM], average[CONTROL_DIM] = {0.0};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_rng rng = ssde_rng_seed(2);
+    static float x[N * CONTROL_DIM];
+    size_t i;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
+    model = ssde_mixture_model(mixture, &sde);
+    memset(&how, 0, sizeof how);
+    how.steps = 250;
+    how.condition = ssde_measure(control_forward, control_transpose, NULL, y, CONTROL_SIZE, noise);
+    how.condition.shared = 1;
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+    control_posterior(0.2, 0.6, y, noise, mean, covariance);
+    for (i = 0; i < N * CONTROL_DIM; i++) average[i % CONTROL_DIM] += (double)x[i] / N;
+    for (i = 0; i < CONTROL_DIM; i++) CHECK_NEAR(average[i], mean[i], 0.12); /* 0.55 and more without the measurement */
+    how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;
+    how.steps = 10;
+    CHECK_STATUS(ssde_sample(&sde, &model, &how, &rng, N, x), SSDE_ERROR_UNSUPPORTED);
+    ssde_mixture_destroy(mixture);
+}
+
+/* What DPS adds is the gradient of -|y - A x0|^2 / (2 noise^2), and pseudo-inverse guidance with r = 0 the same; under
+   a mixture, so that ds/dx is no constant. */
+static void test_control_dps(void) {
+    static const float y[CONTROL_SIZE] = {0.4f, -0.2f};
+    static const double h = 1e-2, noise = 0.5;
+    solver_mixture m = solver_wide_mixture(CONTROL_DIM);
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model, steered;
+        ssde_guided *guided = NULL;
+        ssde_condition condition = ssde_measure_dps(control_forward, control_transpose, NULL, y, CONTROL_SIZE, noise);
+        ssde_coefficients c;
+        float x[CONTROL_DIM] = {0.3f, -0.2f, 0.5f, 0.1f}, plain[CONTROL_DIM], with[CONTROL_DIM], moved[CONTROL_DIM];
+        double t = which ? 0.2 : 0.45;
+        uint64_t sample = 7;
+        size_t i, j, k;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
+        CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
+        steered = ssde_guided_model(guided);
+        CHECK(steered.dim == CONTROL_DIM && steered.max_rows > 0 && !steered.vjp);
+        CHECK_OK(steered.score(steered.user, x, &t, &sample, 1, 0, with));
+        CHECK_OK(model.score(model.user, x, &t, &sample, 1, 0, plain));
+        for (i = 0; i < CONTROL_DIM; i++) {
+            double value[2];
+            for (k = 0; k < 2; k++) {
+                float shifted[CONTROL_DIM], measured[CONTROL_SIZE];
+                memcpy(shifted, x, sizeof x);
+                shifted[i] += (float)(k ? -h : h);
+                CHECK_OK(model.score(model.user, shifted, &t, &sample, 1, 0, moved));
+                for (j = 0; j < CONTROL_DIM; j++)
+                    moved[j] = (float)(((double)shifted[j] + c.std * c.std * (double)moved[j]) / c.mean);
+                CHECK_OK(control_forward(NULL, moved, &sample, 1, measured));
+                for (value[k] = 0.0, j = 0; j < CONTROL_SIZE; j++)
+                    value[k] -= pow((double)y[j] - (double)measured[j], 2.0) / (2.0 * noise * noise);
+            }
+            CHECK_NEAR((double)with[i] - (double)plain[i], (value[0] - value[1]) / (2.0 * h), 5e-3); /* h^2, floats */
+        }
+        sample = 8;
+        CHECK_STATUS(steered.score(steered.user, x, &t, &sample, 1, 0, with), SSDE_ERROR_ARGUMENT);
+        ssde_guided_destroy(guided);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- colours ---- */
+
+/* Grey comes out as given, and colours, which under isotropic Gaussian data are independent of it, keep their spread.
+ */
+static void test_control_colourise(void) {
+    enum { PIXELS = 2, DIM = 3 * PIXELS };
+    size_t n = check_quick ? 150 : 500, r, p, i;
+    float *x = (float *)malloc(n * DIM * sizeof *x), *grey = (float *)malloc(n * PIXELS * sizeof *grey);
+    int which, way;
+    for (i = 0; i < n * PIXELS; i++) grey[i] = (float)sin(0.1 * (double)i);
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_coefficients c;
+        ssde_condition condition = ssde_colourise(grey);
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.6));
+        model = ssde_mixture_model(mixture, &sde);
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
+        sde.N = check_quick ? 100 : 250;
+        for (way = 0; way <= SAMPLERS_WAYS; way++) {
+            double square = 0.0, grey_square = 0.0, mean = 0.0, variance = 0.36 * c.mean * c.mean + c.std * c.std;
+            double count = (double)(n * PIXELS);
+            if (control_skips(way, which)) continue;
+            CHECK_OK(control_run(&sde, &model, &condition, way, 50, n, x));
+            for (r = 0; r < n; r++) {
+                for (p = 0; p < PIXELS; p++) {
+                    const float *v = x + r * DIM + 3 * p;
+                    double a = ((double)v[0] - (double)v[1]) / sqrt(2.0);
+                    double b = ((double)v[0] + (double)v[1] - 2.0 * (double)v[2]) / sqrt(6.0);
+                    double away =
+                        ((double)v[0] + (double)v[1] + (double)v[2]) / 3.0 - c.mean * (double)grey[r * PIXELS + p];
+                    square += (a * a + b * b) / (2.0 * count);
+                    mean += (a + b) / (2.0 * count);
+                    grey_square += 3.0 * away * away / count;
+                }
+            }
+            CHECK_NEAR(mean, 0.0, 5.0 * sqrt(variance / (2.0 * count)));
+            CHECK_NEAR(square, variance, 5.0 * variance / sqrt(count) + 0.01);
+            if (way < SAMPLERS_WAYS && samplers_ways[way].predictor == SSDE_PREDICTOR_DDPM)
+                CHECK(sqrt(grey_square) < 1e-3); /* its chain ends at t = 0 */
+            else
+                CHECK_RELATIVE(sqrt(grey_square), c.std, 5.0 / sqrt(2.0 * count) + 0.02); /* and SMLD's, at 0.01 */
+        }
+        { /* denoised: exactly grey, within rounding */
+            ssde_sampler_desc how;
+            ssde_flow_desc flow;
+            ssde_rng rng = ssde_rng_seed(1);
+            for (way = 0; way < 2; way++) {
+                memset(&how, 0, sizeof how);
+                memset(&flow, 0, sizeof flow);
+                how.steps = 30, flow.denoise = 1, flow.rtol = flow.atol = 1e-3;
+                how.condition = flow.condition = condition;
+                if (way)
+                    CHECK_OK(ssde_sample_ode(&sde, &model, &flow, &rng, n, x, NULL));
+                else
+                    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+                for (r = 0; r < n * PIXELS; r++)
+                    CHECK_NEAR((x[3 * r] + x[3 * r + 1] + x[3 * r + 2]) / 3.0f, grey[r], 2e-6);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+    free(grey);
+    free(x);
+}
+
+/* ---- what is masked out does not matter; samples do not depend on each other ---- */
+
+enum { CONTROL_N = 6, CONTROL_KINDS = 5 };
+typedef struct control_data {
+    float known[CONTROL_N * 6], mask[CONTROL_N * 6], grey[CONTROL_N * 2], y[CONTROL_N * 3];
+} control_data;
+
+/* Sums of neighbours: [6] to [3]. */
+static ssde_status control_pairs(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
+    size_t i;
+    (void)user, (void)sample;
+    for (i = 0; i < 3 * rows; i++) out[i] = x[2 * i] + x[2 * i + 1];
+    return SSDE_OK;
+}
+static ssde_status control_unpair(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
+    size_t i;
+    (void)user, (void)sample;
+    for (i = 0; i < 6 * rows; i++) out[i] = y[i / 2];
+    return SSDE_OK;
+}
+static ssde_status control_pull(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                float *gradient) {
+    size_t i;
+    (void)user, (void)t;
+    for (i = 0; i < 6 * rows; i++) gradient[i] = 0.01f * ((float)(sample[i / 6] % 3) - x[i] / (1.0f + x[i] * x[i]));
+    return SSDE_OK;
+}
+
+/* Of samples from `first` on; all but the first kind are chained to a pull towards a class. */
+static ssde_condition control_condition(const control_data *data, int kind, size_t first, const ssde_condition *next) {
+    ssde_condition condition;
+    if (kind == 0)
+        condition = ssde_inpaint(data->known + first * 6, data->mask + first * 6);
+    else if (kind == 1)
+        condition = ssde_colourise(data->grey + first * 2);
+    else if (kind == 2)
+        condition = ssde_measure(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.0);
+    else if (kind == 3)
+        condition = ssde_measure_pigdm(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.2, 0.5);
+    else
+        condition = ssde_measure_dps(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.5);
+    condition.next = kind ? next : NULL;
+    return condition;
+}
+
+static ssde_status control_part(const ssde_sde *sde, const ssde_score_model *model, ssde_context *context,
+                                const control_data *data, int kind, int way, size_t first, size_t n, float *x) {
+    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
+    ssde_condition condition = control_condition(data, kind, first, &pull);
+    ssde_rng rng = ssde_rng_seed(9);
+    rng.next_sample = first;
+    if (way < SAMPLERS_WAYS) {
+        ssde_sampler_desc how = samplers_way_desc(&samplers_ways[way]);
+        how.steps = samplers_ways[way].predictor == SSDE_PREDICTOR_DDPM ? 25 : 6; /* whose betas stay below 1 */
+        how.skip_denoise = 0, how.context = context;
+        how.condition = condition;
+        if (way % 5 == 2) how.resamplings = 3, how.jump = 2; /* not with those that keep to one path: way 12 */
+        if (way > 8) how.resamplings = 0;
+        return ssde_sample(sde, model, &how, &rng, n, x);
+    } else {
+        ssde_flow_desc how;
+        memset(&how, 0, sizeof how);
+        how.rtol = how.atol = 1e-3, how.denoise = 1, how.context = context;
+        how.condition = condition;
+        return ssde_sample_ode(sde, model, &how, &rng, n, x, NULL);
+    }
+}
+
+static control_data control_data_make(void) {
+    control_data data;
+    size_t i;
+    for (i = 0; i < CONTROL_N * 6; i++) {
+        data.known[i] = (float)sin(1.3 * (double)i);
+        data.mask[i] = i % 3 == 1 ? 1.0f : 0.0f;
+    }
+    for (i = 0; i < CONTROL_N * 2; i++) data.grey[i] = (float)cos((double)i);
+    for (i = 0; i < CONTROL_N * 3; i++) data.y[i] = (float)cos(2.0 * (double)i);
+    return data;
+}
+
+static void test_control_identity(void) {
+    solver_mixture m = solver_wide_mixture(6);
+    control_data data = control_data_make(), other;
+    int way, kind, which;
+    size_t i;
+    other = data;
+    for (i = 0; i < CONTROL_N * 6; i++) {
+        if (data.mask[i] == 0.0f) other.known[i] = i % 2 ? (float)NAN : -3e30f;
+    }
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        for (way = 0; way <= SAMPLERS_WAYS; way++) {
+            if (control_skips(way, which)) continue;
+            for (kind = 0; kind < CONTROL_KINDS; kind++) {
+                float x[CONTROL_N * 6], alone[CONTROL_N * 6];
+                model.max_rows = 0;
+                CHECK_OK(control_part(&sde, &model, NULL, &data, kind, way, 0, CONTROL_N, x));
+                if (!kind) {
+                    CHECK_OK(control_part(&sde, &model, NULL, &other, kind, way, 0, CONTROL_N, alone));
+                    CHECK_SAME(alone, x, sizeof x);
+                    for (i = 0; i < CONTROL_N * 6; i++) CHECK(data.mask[i] == 0.0f || x[i] == data.known[i]);
+                }
+                for (i = 0; kind == 2 && i < CONTROL_N * 3; i++) /* exact but for x's own rounding */
+                    CHECK_NEAR(x[2 * i] + x[2 * i + 1], data.y[i], 1e-5 + 3e-7 * control_norm(x + i / 3 * 6, 6));
+                if (way < SAMPLERS_WAYS && samplers_ways[way].corrector == SSDE_CORRECTOR_LANGEVIN_BATCH) continue;
+                for (i = CONTROL_N; i-- > 0;)
+                    CHECK_OK(control_part(&sde, &model, NULL, &data, kind, way, i, 1, alone + 6 * i));
+                CHECK_SAME(alone, x, sizeof x);
+                model.max_rows = 2;
+                CHECK_OK(control_part(&sde, &model, NULL, &data, kind, way, 0, 4, alone));
+                CHECK_SAME(alone, x, 4 * 6 * sizeof *x);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* With the ODE, what is known follows m(t) known + std(t) z, one z per sample, from noise to data and back. */
+static void test_control_known_path(void) {
+    static const float known[2] = {0.5f, 9.0f}, mask[2] = {1.0f, 0.0f};
+    static const double down[4] = {1.0, 0.7, 0.2, 1e-3};
+    solver_mixture m = solver_plane();
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_flow_desc how;
+        ssde_rng rng = ssde_rng_seed(8); /* samplers_follow's */
+        float x[8], frames[32], code[8], back[8];
+        size_t k, r;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        memset(&how, 0, sizeof how);
+        how.rtol = how.atol = 1e-7;
+        how.condition = ssde_inpaint_shared(known, mask);
+        how.times = down, how.time_count = 4, how.states = frames;
+        CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, 4, x, NULL));
+        for (k = 0; k < 4; k++) samplers_follow(&sde, k, down[k], frames + 8 * k, 4, 2);
+        samplers_follow(&sde, 4, 1e-3, x, 4, 2);
+        how.time_count = 0;
+        how.seed = 8;
+        CHECK_OK(ssde_encode(&sde, &model, &how, 0, 4, x, code, NULL));
+        samplers_follow(&sde, 0, 1.0, code, 4, 2);
+        CHECK_OK(ssde_decode(&sde, &model, &how, 0, 4, code, back, NULL));
+        for (r = 0; r < 8; r++) CHECK_NEAR(back[r], x[r], 1e-4);
+        CHECK_ARRAY(code, frames, 8, 1e-4);
+        how.denoise = 1;
+        CHECK_OK(ssde_decode(&sde, &model, &how, 0, 4, code, back, NULL));
+        for (r = 0; r < 4; r++) CHECK(back[2 * r] == 0.5f && back[2 * r + 1] != x[2 * r + 1]);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- resampling ---- */
+
+/* Between modes, replacing what is known leaves a choice that fell while noise hid it; resampling mends it: the mean of
+   the unknown coordinate, which is off by 0.28 of 0.57, comes to that of the exact conditional as resamplings grow. */
+static void test_control_resampling(void) {
+    static const size_t resamplings[3] = {1, 8, 32};
+    static const float known[2] = {0.6f, 0.0f}, mask[2] = {1.0f, 0.0f};
+    size_t n = check_quick ? 200 : 600, r;
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    solver_mixture m = solver_cloud();
+    double off[3], mean, variance;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    int k;
+    for (k = 0; k < 6; k++) m.variance[k] = 0.06;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    solver_conditional(&m, (double)known[0], &mean, &variance);
+    for (k = 0; k < 3; k++) {
+        ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 60, 1e-3);
+        ssde_rng rng = ssde_rng_seed(12);
+        ssde_sample_report report;
+        double average = 0.0;
+        how.condition = ssde_inpaint_shared(known, mask);
+        how.resamplings = resamplings[k];
+        how.report = &report;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+        CHECK(report.evaluations == 60 * resamplings[k] + 1);
+        for (r = 0; r < n; r++) average += (double)x[2 * r + 1] / (double)n;
+        off[k] = fabs(average - mean);
+    }
+    /* standard error of each 0.011 (0.02 with --quick); measured with 2,000 samples 0.275, 0.06 and 0.02 */
+    if (!(off[0] > 0.2 && off[1] < 0.12 && off[2] < 0.06))
+        check_report(__FILE__, __LINE__, "off by %.3f, %.3f and %.3f of %.3f +- %.3f", off[0], off[1], off[2], mean,
+                     sqrt(variance));
+    check_count++;
+    ssde_mixture_destroy(mixture);
+    free(x);
+}
+
+/* Without a condition, going back and forth leaves the distribution what it is; and no two visits share their draws. */
+static void test_control_resampling_draws(void) {
+    solver_mixture m = solver_plane();
+    size_t n = check_quick ? 200 : 500;
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    samplers_exact exact;
+    ssde_rng rng = ssde_rng_seed(5);
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 100, 1e-3);
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    exact = samplers_exact_make(&m, mixture, &sde, 1e-3, n);
+    how.resamplings = 3, how.jump = 7, how.skip_denoise = 1;
+    how.corrector = SSDE_CORRECTOR_LANGEVIN;
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+    CHECK(samplers_moments(&exact, &m, x) < 5.0);
+    CHECK(samplers_energy(&exact, x) < 2.0 * exact.chance);
+    free(exact.draws);
+    ssde_mixture_destroy(mixture);
+    free(x);
+    {
+        solver_addresses addresses;
+        size_t dim = 2, i, j;
+        float point[2];
+        memset(&model, 0, sizeof model);
+        memset(&addresses, 0, sizeof addresses);
+        model.dim = dim, model.score = solver_zero_score, model.user = &dim;
+        how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 3, 1e-3);
+        how.resamplings = 2, how.jump = 2;
+        how.noise.fill = solver_address, how.noise.user = &addresses;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, point));
+        CHECK(addresses.count == 1 + 6 + 2); /* the start, three steps twice, two ways back */
+        for (i = 0; i < addresses.count; i++) {
+            for (j = 0; j < i; j++)
+                CHECK(addresses.stream[i] != addresses.stream[j] || addresses.step[i] != addresses.step[j]);
+        }
+    }
+}
+
+/* ---- models made of others ---- */
+
+static ssde_status control_count_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    return solver_model_score(user, x, t, sample, rows, differentiate, out);
+}
+
+static void test_control_classifier_free(void) {
+    enum { ROWS = 5 };
+    solver_mixture m = solver_plane(), one = control_component(&m, 1);
+    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
+    uint64_t sample[ROWS] = {0, 1, 2, 3, 4};
+    float x[2 * ROWS], out[2 * ROWS], c[2 * ROWS], u[2 * ROWS], v[2 * ROWS], product[2 * ROWS], a[2 * ROWS],
+        b[2 * ROWS];
+    int which;
+    size_t i;
+    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
+    CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_context context;
+        ssde_mixture *mixture = NULL, *component = NULL;
+        solver_model wrapper;
+        ssde_classifier_free *made = NULL;
+        ssde_classifier_free_desc desc;
+        ssde_score_model model;
+        ssde_coefficients at;
+        memset(&context, 0, sizeof context);
+        memset(&desc, 0, sizeof desc);
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        desc.conditional = ssde_mixture_model(component, &sde);
+        desc.unconditional = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        desc.unconditional.score = control_count_score;
+        desc.unconditional.max_rows = 7;
+        desc.weight = 1.5;
+        desc.context = &context;
+        CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
+        model = ssde_classifier_free_model(made);
+        CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
+        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
+        CHECK_OK(model.vjp(model.user, v, ROWS, product));
+        CHECK_OK(desc.conditional.score(desc.conditional.user, x, t, sample, ROWS, 1, c));
+        CHECK_OK(wrapper.inner.score(wrapper.inner.user, x, t, sample, ROWS, 1, u));
+        CHECK_OK(desc.conditional.vjp(desc.conditional.user, v, ROWS, a));
+        CHECK_OK(wrapper.inner.vjp(wrapper.inner.user, v, ROWS, b));
+        for (i = 0; i < 2 * ROWS; i++) {
+            CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
+            CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
+        }
+        CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
+        ssde_classifier_free_destroy(made);
+        /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
+           such rows the other model is not asked. */
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.3, &at));
+        desc.low = 0.9 * at.std / at.mean, desc.high = 1.1 * at.std / at.mean;
+        CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
+        model = ssde_classifier_free_model(made);
+        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
+        CHECK_OK(model.vjp(model.user, v, ROWS, product));
+        for (i = 0; i < 2 * ROWS; i++) {
+            if (i / 2 == 2)
+                CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
+            else
+                CHECK(out[i] == c[i] && product[i] == a[i]);
+        }
+        wrapper.calls = 0;
+        CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
+        CHECK(wrapper.calls == 0);
+        ssde_classifier_free_destroy(made);
+        { /* weight -1 is the unconditional model, whose likelihood it has */
+            ssde_likelihood_desc price = ssde_likelihood_defaults();
+            ssde_likelihood_result mine[ROWS], expected[ROWS];
+            ssde_rng rng = ssde_rng_seed(1);
+            desc.low = desc.high = 0.0, desc.weight = -1.0;
+            price.trace = SSDE_TRACE_EXACT;
+            CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
+            model = ssde_classifier_free_model(made);
+            CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, ROWS, x, mine));
+            CHECK_OK(ssde_likelihood(&sde, &wrapper.inner, &price, &rng, ROWS, x, expected));
+            for (i = 0; i < ROWS; i++)
+                CHECK_NEAR(mine[i].log_density, expected[i].log_density, 1e-2); /* of floats that nearly cancel */
+            ssde_classifier_free_destroy(made);
+        }
+        desc.low = 2.0, desc.high = 1.0;
+        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "low 2");
+        desc.low = desc.high = 0.0, desc.unconditional.dim = 3;
+        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
+        desc.unconditional.score = NULL;
+        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
+        CHECK(!made);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* The likelihood under exact guidance is the component's own. */
+static void test_control_guided_likelihood(void) {
+    solver_mixture m = solver_plane(), one = control_component(&m, 0);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL, *component = NULL;
+    control_classifier classifier;
+    ssde_condition condition = ssde_guide(control_classify, &classifier, 1.0);
+    ssde_guided *guided = NULL;
+    ssde_score_model model;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result mine[4], expected[4];
+    ssde_rng rng = ssde_rng_seed(3), again = ssde_rng_seed(3), data = ssde_rng_seed(4);
+    float x[8];
+    size_t i;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    CHECK_OK(solver_mixture_create(&one, NULL, &component));
+    CHECK_OK(ssde_mixture_sample(component, &data, 4, x, NULL));
+    classifier.all = ssde_mixture_model(mixture, &sde), classifier.weight = 1.0;
+    classifier.component = ssde_mixture_model(component, &sde);
+    CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &classifier.all, &condition, 0, 4));
+    model = ssde_guided_model(guided);
+    price.trace = SSDE_TRACE_EXACT;
+    CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, 4, x, mine));
+    CHECK_OK(ssde_likelihood(&sde, &classifier.component, &price, &again, 4, x, expected));
+    for (i = 0; i < 4; i++) {
+        CHECK(mine[i].approximate);
+        CHECK_NEAR(mine[i].log_density, expected[i].log_density, 0.02); /* differences */
+    }
+    ssde_guided_destroy(guided);
+    ssde_mixture_destroy(component);
+    ssde_mixture_destroy(mixture);
+}
+
+/* ---- failures ---- */
+
+static ssde_status control_nothing(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
+    (void)user, (void)in, (void)sample, (void)rows, (void)out;
+    return SSDE_ERROR_FILE;
+}
+static ssde_status control_nan(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
+    size_t r;
+    ssdei_try(control_pairs(user, in, sample, rows, out));
+    for (r = 0; r < rows; r++) {
+        if (sample[r] == 2) out[3 * r] = (float)NAN;
+    }
+    return SSDE_OK;
+}
+
+static void test_control_bad_input(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_flow_desc flow;
+    ssde_guided *guided = NULL;
+    control_data data = control_data_make();
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[CONTROL_N * 6];
+    size_t i;
+    memset(&context, 0, sizeof context);
+    memset(&how, 0, sizeof how);
+    memset(&flow, 0, sizeof flow);
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    how.context = flow.context = &context;
+    how.steps = 5;
+#define CONTROL_REFUSED(made, status, words)                                                                  \
+    do {                                                                                                      \
+        how.condition = flow.condition = made;                                                                \
+        CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), status, words);            \
+        CHECK_FAILS(&context, ssde_sample_ode(&sde, &model, &flow, &rng, CONTROL_N, x, NULL), status, words); \
+    } while (0)
+    CONTROL_REFUSED(ssde_inpaint(NULL, data.mask), SSDE_ERROR_ARGUMENT, "known is NULL");
+    CONTROL_REFUSED(ssde_colourise(NULL), SSDE_ERROR_ARGUMENT, "grey is NULL");
+    CONTROL_REFUSED(ssde_guide(NULL, NULL, 1.0), SSDE_ERROR_ARGUMENT, "guidance is NULL");
+    CONTROL_REFUSED(ssde_guide(control_pull, NULL, (double)NAN), SSDE_ERROR_ARGUMENT, "scale");
+    CONTROL_REFUSED(ssde_measure(NULL, control_unpair, NULL, data.y, 3, 0.0), SSDE_ERROR_ARGUMENT, "forward is NULL");
+    CONTROL_REFUSED(ssde_measure(control_pairs, NULL, NULL, data.y, 3, 0.0), SSDE_ERROR_ARGUMENT, "transpose is NULL");
+    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, NULL, 3, 0.0), SSDE_ERROR_ARGUMENT, "y is NULL");
+    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 0, 0.0), SSDE_ERROR_ARGUMENT,
+                    "size is 0");
+    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, -1.0), SSDE_ERROR_ARGUMENT,
+                    "noise is -1");
+    CONTROL_REFUSED(ssde_measure_dps(control_pairs, control_unpair, NULL, data.y, 3, 0.0), SSDE_ERROR_ARGUMENT,
+                    "noise is 0");
+    CONTROL_REFUSED(ssde_measure(control_nothing, control_unpair, NULL, data.y, 3, 0.0), SSDE_ERROR_FILE,
+                    "forward returned");
+    CONTROL_REFUSED(ssde_measure_pigdm(control_pairs, control_nothing, NULL, data.y, 3, 0.1, 1.0), SSDE_ERROR_FILE,
+                    "transpose returned");
+    data.y[4] = (float)INFINITY;
+    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, 0.0), SSDE_ERROR_NUMERIC, "y[1][1]");
+    data.y[4] = 0.0f;
+    how.condition.kind = flow.condition.kind = (ssde_condition_kind)17;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_ARGUMENT, "kind is 17");
+    flow.condition = ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, 0.1);
+    CHECK_FAILS(&context, ssde_sample_ode(&sde, &model, &flow, &rng, CONTROL_N, x, NULL), SSDE_ERROR_UNSUPPORTED,
+                "noise is 0.1");
+    how.condition = ssde_measure_dps(control_pairs, control_unpair, NULL, data.y, 3, 0.1);
+    model.vjp = NULL;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_UNSUPPORTED, "vjp");
+    model = ssde_mixture_model(mixture, &sde);
+    model.dim = 5; /* only looked at */
+    how.condition = ssde_colourise(data.grey);
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_SHAPE, "three channels");
+    model.dim = 6;
+    memset(&how.condition, 0, sizeof how.condition);
+    how.resamplings = 3;
+    how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_UNSUPPORTED, "resamplings");
+    how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.grid = SSDE_GRID_REFERENCE;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_UNSUPPORTED, "by index");
+    how.grid = SSDE_GRID_DEFAULT, how.resamplings = (size_t)1 << 31;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_ARGUMENT, "resamplings");
+    how.resamplings = 0;
+    how.condition = ssde_inpaint(data.known, data.mask);
+    CHECK_FAILS(&context, ssde_guided_create(&context, &guided, &sde, &model, &how.condition, 0, CONTROL_N),
+                SSDE_ERROR_ARGUMENT, "no term");
+    CHECK(!guided);
+    /* One sample's measurement that is not a number ends that sample only. */
+    how.condition = ssde_measure(control_nan, control_unpair, NULL, data.y, 3, 0.0);
+    rng = ssde_rng_seed(1);
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_NUMERIC, "sample 2");
+    for (i = 0; i < CONTROL_N * 6; i++) CHECK(i / 6 == 2 ? x[i] != x[i] : fabs((double)x[i]) < 10.0);
+    flow.condition = how.condition;
+    rng = ssde_rng_seed(1);
+    CHECK_FAILS(&context, ssde_sample_ode(&sde, &model, &flow, &rng, CONTROL_N, x, NULL), SSDE_ERROR_NUMERIC,
+                "sample 2");
+    for (i = 0; i < CONTROL_N * 6; i++) CHECK(i / 6 == 2 ? x[i] != x[i] : fabs((double)x[i]) < 10.0);
+#undef CONTROL_REFUSED
+    ssde_mixture_destroy(mixture);
+}
+
+/* Every allocation refused in turn: a status, and nothing left behind. */
+static void test_control_memory(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    control_data data = control_data_make();
+    float x[CONTROL_N * 6];
+    int kind, way;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    for (kind = 0; kind < CONTROL_KINDS; kind++) {
+        for (way = 1; way <= SAMPLERS_WAYS; way += SAMPLERS_WAYS - 1) {
+            solver_memory memory;
+            ssde_context context;
+            ssde_status status = SSDE_ERROR_MEMORY;
+            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
+                memory.taken = memory.returned = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                status = control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x);
+                CHECK(memory.taken == memory.returned);
+            }
+            CHECK(status == SSDE_OK && memory.refuse > 8);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+#define TEST_CONTROL_LIST(X)     \
+    X(control_dense_output)      \
+    X(control_trajectories)      \
+    X(control_round_trip)        \
+    X(control_interpolate)       \
+    X(control_classifier)        \
+    X(control_class_and_mask)    \
+    X(control_measurements)      \
+    X(control_noisy_measurement) \
+    X(control_dps)               \
+    X(control_colourise)         \
+    X(control_identity)          \
+    X(control_known_path)        \
+    X(control_resampling)        \
+    X(control_resampling_draws)  \
+    X(control_classifier_free)   \
+    X(control_guided_likelihood) \
+    X(control_bad_input)         \
+    X(control_memory)
+
+#endif
