@@ -29,6 +29,8 @@
 
        ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL);
 
+       how.condition = ssde_inpaint(known, mask);           or ssde_colourise, ssde_measure, ssde_guide, ...
+
        ssde_likelihood_desc price = ssde_likelihood_defaults();
        ssde_likelihood(&sde, &model, &price, &rng, n, x, results);
 
@@ -51,9 +53,11 @@
    DIFFERENCES FROM THE REFERENCE CODE (yang-song/score_sde_pytorch)
        The grid's steps end at eps exactly instead of going 1/N - eps beyond it; the predictor comes before the
        corrector, as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last
-       denoising is Tweedie's formula at eps; inpainting returns denoised unknown pixels; each sample has its own ODE
-       step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE, SSDE_CORRECTOR_LANGEVIN_BATCH,
-       corrector_first, joint_error and the _batch functions give the reference's behaviour back. */
+       denoising is Tweedie's formula at eps; inpainting and colourisation return denoised unknown pixels; a
+       classifier's guidance has a scale; linear measurements, of which the paper has the method only, are here; each
+   sample has its own ODE step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE,
+   SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first, joint_error and the _batch functions give the reference's behaviour
+   back. */
 
 /* Outside the guard: this header may be included for its declarations first and for its implementation later. */
 #include "scoresde.h"
@@ -2549,7 +2553,7 @@ static ssde_status ssdei_noise_again(ssdei_sampler *w, size_t from, size_t to) {
 
 /* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it.
  */
-static ssde_status ssdei_resample(ssdei_sampler *w, size_t *step) {
+static ssde_status ssdei_take_again(ssdei_sampler *w, size_t *step) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t start = *step - *step % how->jump;
     if ((*step + 1) % how->jump && *step + 1 < how->steps) return SSDE_OK;
@@ -2573,7 +2577,7 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
         if (how->progress && how->progress(how->user, ++done, total))
             return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "sampling was cancelled after step %lu of %lu",
                              (unsigned long)done, (unsigned long)total);
-        ssdei_try(ssdei_resample(w, &step));
+        ssdei_try(ssdei_take_again(w, &step));
     }
     return ssdei_for_blocks(w, (long)how->steps);
 }
