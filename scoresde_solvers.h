@@ -150,8 +150,9 @@ typedef struct ssde_condition {
     double data_std;    /* measure_pigdm: of x(0) in every coordinate, about; 0: measure_dps */
     ssde_linear_function forward, transpose; /* A and A^T */
     ssde_guidance_function guidance;
-    void *user;                        /* first argument of these functions */
-    double scale;                      /* of a term of the score */
+    void *user;       /* first argument of these functions */
+    double scale;     /* of a term of the score */
+    double low, high; /* the noise levels std / m between which a term is added; high 0: no upper end */
     const struct ssde_condition *next; /* one more condition, or NULL */
 } ssde_condition;
 
@@ -175,7 +176,8 @@ ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_functi
                                 const float *y, size_t size, double noise);
 /* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same
    with N(A x0, r^2 A A^T + noise^2), r^2 = s^2 data_std^2 / (s^2 + data_std^2), s = std / m: the variance of x(0) given
-   x for x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. */
+   x for x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. x0 and its derivative divide by m: where
+   m is small, what a network's score is wrong by becomes large, and condition.high (10, say) keeps this out of it. */
 ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
                                   const float *y, size_t size, double noise, double data_std);
 
@@ -863,15 +865,20 @@ static ssde_status ssdei_measure_check(ssde_context *context, const ssde_conditi
     return ssdei_check_known(context, condition, "y", n, condition->size);
 }
 
-static ssde_status ssdei_check_scale(ssde_context *context, const ssde_condition *condition) {
-    if (fabs(condition->scale) <= FLT_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted a finite number", condition->scale);
+static ssde_status ssdei_check_term(ssde_context *context, const ssde_condition *condition) {
+    if (!(fabs(condition->scale) <= FLT_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted a finite number",
+                         condition->scale);
+    if (!(condition->low >= 0.0 && (condition->high == 0.0 || condition->high > condition->low)))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: low is %g and high %g, wanted low < high, or high 0",
+                         condition->low, condition->high);
+    return SSDE_OK;
 }
 
 static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
     (void)n, (void)dim;
     if (!condition->guidance) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: guidance is NULL");
-    return ssdei_check_scale(context, condition);
+    return ssdei_check_term(context, condition);
 }
 
 static ssde_status ssdei_measure_guide_check(ssde_context *context, const ssde_condition *condition, size_t n,
@@ -880,7 +887,7 @@ static ssde_status ssdei_measure_guide_check(ssde_context *context, const ssde_c
     if (condition->noise == 0.0 && condition->data_std == 0.0)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "measurement: noise is 0, wanted more: diffusion posterior sampling divides by it");
-    return ssdei_check_scale(context, condition);
+    return ssdei_check_term(context, condition);
 }
 
 /* ---- known coordinates: what they are becomes mean known + std z, row by row; z may be NULL where std is 0 ---- */
@@ -1023,19 +1030,16 @@ struct ssde_guided {
 };
 
 static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
-                                    const uint64_t *sample, size_t rows, float *out) {
+                                    const uint64_t *sample, size_t rows) {
     ssde_context *context = g->conditions.context;
-    size_t i, count = rows * g->model.dim;
     ssde_status status = condition->guidance(condition->user, x, t, sample, rows, g->gradient);
-    if (status != SSDE_OK && context && !context->error[0])
-        return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
-    for (i = 0; status == SSDE_OK && i < count; i++) out[i] += (float)condition->scale * g->gradient[i];
-    return status;
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
 }
 
 /* (d x0 / dx)^T A^T (r^2 A A^T + noise^2)^-1 (y - A x0), x0 = (x + std^2 s) / m. */
 static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                            const double *t, const uint64_t *sample, size_t rows, float *out) {
+                                            const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
     ssde_status status;
     size_t r, i, dim = w->dim;
@@ -1050,10 +1054,9 @@ static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition
     ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
     status = g->model.vjp(g->model.user, w->image, rows, g->gradient);
     if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
-    for (r = 0; r < rows; r++) {
-        double scale = condition->scale / w->mean[r], variance = w->std[r] * w->std[r];
-        for (i = r * dim; i < (r + 1) * dim; i++)
-            out[i] += (float)(scale * ((double)w->image[i] + variance * (double)g->gradient[i]));
+    for (i = 0; i < rows * dim; i++) {
+        double variance = w->std[i / dim] * w->std[i / dim];
+        g->gradient[i] = (float)(((double)w->image[i] + variance * (double)g->gradient[i]) / w->mean[i / dim]);
     }
     return SSDE_OK;
 }
@@ -1063,8 +1066,9 @@ static const struct {
     ssde_status (*check)(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim);
     ssde_status (*place)(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample, size_t rows,
                          const float *z, float *x);
+    /* g->gradient = grad_x log p_t(y | x) */
     ssde_status (*term)(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
-                        const uint64_t *sample, size_t rows, float *out);
+                        const uint64_t *sample, size_t rows);
 } ssdei_condition_kinds[SSDE_CONDITION_COUNT] = {
     {"none", NULL, NULL, NULL},
     {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
@@ -1187,6 +1191,25 @@ static ssde_status ssdei_check_sde(ssde_context *context, const ssde_sde *sde) {
     return ssde_sde_check(context, sde);
 }
 
+static int ssdei_term_applies(const ssdei_conditions *w, const ssde_condition *condition, size_t r) {
+    double level = w->std[r] / w->mean[r];
+    return level >= condition->low && (condition->high == 0.0 || level <= condition->high);
+}
+
+/* Adds a condition's term to out where it applies; where it does so nowhere, it costs nothing. */
+static ssde_status ssdei_guided_add(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
+                                    const uint64_t *sample, size_t rows, float *out) {
+    size_t r, i, dim = g->model.dim;
+    for (r = 0; r < rows && !ssdei_term_applies(&g->conditions, condition, r); r++) continue;
+    if (r == rows || !ssdei_condition_kinds[condition->kind].term) return SSDE_OK;
+    ssdei_try(ssdei_condition_kinds[condition->kind].term(g, condition, x, t, sample, rows));
+    for (; r < rows; r++) {
+        if (!ssdei_term_applies(&g->conditions, condition, r)) continue;
+        for (i = r * dim; i < (r + 1) * dim; i++) out[i] += (float)condition->scale * g->gradient[i];
+    }
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_guided_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
                                       int differentiate, float *out) {
     ssde_guided *g = (ssde_guided *)user;
@@ -1207,10 +1230,7 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     status = g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score);
     if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[0]);
     memcpy(out, g->score, rows * w->dim * sizeof *out);
-    for (; condition; condition = condition->next) {
-        if (ssdei_condition_kinds[condition->kind].term)
-            ssdei_try(ssdei_condition_kinds[condition->kind].term(g, condition, x, t, sample, rows, out));
-    }
+    for (; condition; condition = condition->next) ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
 }
 

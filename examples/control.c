@@ -204,7 +204,8 @@ static void super_resolution(const ssde_sde *sde, const ssde_score_model *model,
     memset(&how, 0, sizeof how);
     how.steps = 100;
     how.predictor = SSDE_PREDICTOR_ANCESTRAL;
-    how.condition = ssde_measure_pigdm(halve, spread, NULL, small, DIM / 4, 0.02, 0.5);
+    how.resamplings = 3;
+    how.condition = ssde_measure(halve, spread, NULL, small, DIM / 4, 0.0);
     how.context = &context;
     draw_under(sde, model, &how, seed + 1, given, originals, "Super-resolution: 4 x 4 to 8 x 8",
                "super_resolution.png");

@@ -197,6 +197,11 @@ static void test_control_interpolate(void) {
     CHECK_OK(ssde_interpolate(&context, out, b, 0.3, 3, 7, out)); /* in place */
     CHECK_OK(ssde_interpolate(&context, a, b, 0.3, 3, 7, a));
     CHECK_SAME(out, a, sizeof out);
+    memset(out, 0, sizeof out);
+    out[0] = 1.0f, out[3] = -2.0f; /* opposite along the first axis */
+    CHECK_OK(ssde_interpolate(&context, out, out + 3, 0.5, 1, 3, out + 6));
+    CHECK_RELATIVE(control_norm(out + 6, 3), 1.5, 1e-6);
+    CHECK_NEAR(out[6], 0.0, 1e-6);
     CHECK_OK(ssde_interpolate(&context, &one, &minus, 0.25, 1, 1, out));
     CHECK_NEAR(out[0], 0.5, 1e-7);
     memset(out, 0, sizeof out);
@@ -541,6 +546,19 @@ static void test_control_dps(void) {
             }
             CHECK_NEAR((double)with[i] - (double)plain[i], (value[0] - value[1]) / (2.0 * h), 5e-3); /* h^2, floats */
         }
+        ssde_guided_destroy(guided);
+        /* Above its highest noise the term is not there, nor asked for. */
+        condition.high = 0.9 * c.std / c.mean;
+        CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
+        steered = ssde_guided_model(guided);
+        CHECK_OK(steered.score(steered.user, x, &t, &sample, 1, 0, moved));
+        CHECK_SAME(moved, plain, sizeof plain);
+        ssde_guided_destroy(guided);
+        condition.low = 0.8 * c.std / c.mean, condition.high = 1.1 * c.std / c.mean;
+        CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
+        steered = ssde_guided_model(guided);
+        CHECK_OK(steered.score(steered.user, x, &t, &sample, 1, 0, moved));
+        CHECK_SAME(moved, with, sizeof with);
         sample = 8;
         CHECK_STATUS(steered.score(steered.user, x, &t, &sample, 1, 0, with), SSDE_ERROR_ARGUMENT);
         ssde_guided_destroy(guided);
@@ -844,9 +862,27 @@ static void test_control_resampling_draws(void) {
         memset(&addresses, 0, sizeof addresses);
         model.dim = dim, model.score = solver_zero_score, model.user = &dim;
         how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 3, 1e-3);
-        how.resamplings = 2, how.jump = 2;
+        how.resamplings = 2, how.jump = 2, how.skip_denoise = 1;
         how.noise.fill = solver_address, how.noise.user = &addresses;
         CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, point));
+        { /* zero score and draws of 0.5: the prior, steps of x += -a x h + g sqrt(h) / 2, and back by x(t) = m / m0 x +
+             sqrt(std^2 - (m / m0)^2 std0^2) / 2 */
+            double expected = 0.5, times[4];
+            size_t order[6] = {0, 1, 0, 1, 2, 2}, k;
+            CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_UNIFORM, 1e-3, 3, times));
+            for (k = 0; k < 6; k++) {
+                ssde_coefficients high, low;
+                double step = times[order[k]] - times[order[k] + 1];
+                CHECK_OK(ssde_coefficients_at(NULL, &sde, times[order[k]], &high));
+                expected += -high.drift * expected * step + 0.5 * high.diffusion * sqrt(step);
+                if (k != 1 && k != 4) continue;
+                CHECK_OK(ssde_coefficients_at(NULL, &sde, times[order[k] + 1], &low));
+                CHECK_OK(ssde_coefficients_at(NULL, &sde, times[k == 1 ? 0 : 2], &high));
+                expected = high.mean / low.mean * expected +
+                           0.5 * sqrt(high.std * high.std - pow(high.mean / low.mean * low.std, 2.0));
+            }
+            CHECK_RELATIVE(point[0], expected, 1e-5);
+        }
         CHECK(addresses.count == 1 + 6 + 2); /* the start, three steps twice, two ways back */
         for (i = 0; i < addresses.count; i++) {
             for (j = 0; j < i; j++)
