@@ -155,7 +155,7 @@ static void draw_under(const ssde_sde *sde, const ssde_score_model *model, const
 
 /* ---- four ways of steering ---- */
 
-/* The lower halves of held-out digits are hidden. Every few steps are taken several times, so that what is filled in
+/* The lower halves of held-out digits are hidden. Every step is taken five times, so that what is filled in
    fits what is given. */
 static void inpainting(const ssde_sde *sde, const ssde_score_model *model, const float *originals, uint64_t seed) {
     static float known[COLUMNS * DIM], mask[DIM], all[COLUMNS * DIM], given[COLUMNS * DIM];

@@ -1020,6 +1020,32 @@ static void test_control_guided_likelihood(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* One score per evaluation, however many probes; the probes' products follow it. */
+static void test_control_likelihood_calls(void) {
+    static const size_t probes[3] = {1, 5, 40};
+    solver_mixture m = solver_wide_mixture(4);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    solver_model wrapper;
+    ssde_score_model model;
+    ssde_rng data = ssde_rng_seed(1);
+    float x[4];
+    int k;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+    CHECK_OK(ssde_mixture_sample(mixture, &data, 1, x, NULL));
+    for (k = 0; k < 3; k++) {
+        ssde_likelihood_desc price = ssde_likelihood_defaults();
+        ssde_likelihood_result result;
+        ssde_rng rng = ssde_rng_seed(2);
+        price.probes = probes[k];
+        wrapper.calls = 0;
+        CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, 1, x, &result));
+        CHECK(wrapper.calls == result.evaluations && result.evaluations % 6 == 2);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 /* ---- failures ---- */
 
 static ssde_status control_nothing(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
@@ -1165,6 +1191,7 @@ static void test_control_memory(void) {
     X(control_resampling_draws)  \
     X(control_classifier_free)   \
     X(control_guided_likelihood) \
+    X(control_likelihood_calls)  \
     X(control_bad_input)         \
     X(control_memory)
 
