@@ -98,7 +98,7 @@ static void train(const digits *data, const ssde_sde *sde, uint64_t steps, uint6
            (unsigned long)ssde_net_weight_count(net), TRAINING, (unsigned long)steps, (unsigned long)how.batch);
 
     static float x[64 * DIM];
-    ssde_batch batch = {x, 64, 0};
+    ssde_batch batch = {x, 64, 0, NULL};
     double start = seconds(), running = 1.0;
     for (uint64_t step = 0; step < steps; step++) {
         double loss;

@@ -198,7 +198,7 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     how.context = &context;
     check(ssde_trainer_create(&trainer, *net, sde, &how));
     for (int step = 1; step <= steps; step++) {
-        ssde_batch batch = {x, BATCH, 0};
+        ssde_batch batch = {x, BATCH, 0, NULL};
         check(ssde_mixture_sample(ring, &rng, BATCH, x, NULL));
         check(ssde_train_step(trainer, &batch, &loss));
         running = step == 1 ? loss : 0.999 * running + 0.001 * loss;
