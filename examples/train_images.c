@@ -470,7 +470,7 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
     for (int step = first; step < steps && !stopped;) {
         /* The order of the data and all noise follow from (seed, step), so that a checkpoint needs no other state. */
         double begin = seconds();
-        ssde_batch rows = {x, (size_t)batch, 0};
+        ssde_batch rows = {x, (size_t)batch, 0, NULL};
         for (size_t i = 0; i < rows.rows; i++) {
             uint64_t position = (uint64_t)step * rows.rows + i;
             copy_image(data, (size_t)ssde_shuffled_index((uint64_t)seed, data->count, position), x + i * dim);
