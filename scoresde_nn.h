@@ -866,6 +866,21 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
                      (unsigned long)ssde_net_output_dim(net), (unsigned long)ssde_net_dim(net));
 }
 
+/* Labels may be indices: the network takes no logarithm of them, which 0 lacks (as models/ncsnpp.py:72 asserts). */
+static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_net *net) {
+    int i;
+    for (i = 0; net->label >= 0 && i < net->node_count; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        if (node->input[0] == net->label &&
+            (node->operation == SSDEI_OPERATION_fourier ||
+             (node->operation == SSDEI_OPERATION_activate && node->activation == SSDE_LOG)))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
+                             "embeddings do");
+    }
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
                                        size_t net_classes) {
     size_t row;
@@ -4339,6 +4354,7 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     ssdei_try(ssde_sde_check(context, sde));
     if (((desc && desc->discrete) || net->discrete) && sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
+    if ((desc && desc->discrete) || net->discrete) ssdei_try(ssdei_net_check_discrete(context, net));
     if (desc && !(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, wanted a finite weight", desc->guidance);
     if (desc && !(desc->guidance == 0.0) && !net->classes)
@@ -4777,6 +4793,7 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
             "ssde_trainer_create: desc.classifier is set, but the network has %lu results, and %lu classes "
             "as a condition",
             (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+    if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout = %g, but the network has no classes",

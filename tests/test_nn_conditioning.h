@@ -391,7 +391,8 @@ static void test_nn_conditioning_files(void) {
 /* A network trained on indices says so: its trainer, its file, and the score model of what was read. */
 static void test_nn_discrete_models(void) {
     ssde_context context;
-    ssde_net *net = conditioning_net(SSDE_NOISE_EMBEDDING, 0, 4), *read = NULL;
+    ssde_unet_desc shape = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
+    ssde_net *net = NULL, *read = NULL;
     ssde_sde sde = ssde_ve(0.01, 20.0), sde_read;
     ssde_train_desc desc;
     ssde_trainer *trainer = NULL;
@@ -410,6 +411,8 @@ static void test_nn_discrete_models(void) {
     desc.loss.discrete = 1;
     desc.batch = CLASS_ROWS;
     desc.context = &context;
+    shape.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    CHECK_OK(ssde_unet_create(&net, &shape));
     CHECK(!ssde_net_discrete(net) && !ssde_net_discrete(NULL));
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
     CHECK(ssde_net_discrete(net) && ssde_net_discrete(ssde_trainer_ema(trainer)));
@@ -457,6 +460,50 @@ static void test_nn_discrete_models(void) {
     ssde_net_destroy(read);
     ssde_net_destroy(net);
     remove(CONDITIONING_PATH);
+}
+
+/* Label 0, the highest noise of VE and the lowest of VP, has no logarithm. */
+static void test_nn_discrete_logarithms(void) {
+    const ssde_sde sdes[2] = {ssde_ve(0.01, 20.0), ssde_vp(0.1, 20.0)};
+    int noise, which, classifies;
+    for (noise = SSDE_NOISE_EMBEDDING; noise <= SSDE_NOISE_SCALE_SHIFT; noise++)
+        for (which = 0; which < 4; which++) {
+            ssde_context context;
+            ssde_unet_desc body = conditioning_unet((ssde_noise_conditioning)noise, 0);
+            ssde_classifier_desc classifies_desc;
+            ssde_train_desc train = ssde_train_defaults(&sdes[which % 2]);
+            ssde_score_net_desc how;
+            ssde_net *net = NULL;
+            ssde_trainer *trainer = NULL;
+            ssde_score_net *score_net = NULL;
+            ssde_classifier *classifier = NULL;
+            memset(&context, 0, sizeof context);
+            memset(&how, 0, sizeof how);
+            classifies = which / 2;
+            how.context = train.context = body.context = &context;
+            body.embedding_type = SSDE_EMBEDDING_FOURIER;
+            classifies_desc = ssde_classifier_of(&body, 3);
+            if (classifies)
+                CHECK_OK(ssde_classifier_net_create(&net, &classifies_desc));
+            else
+                CHECK_OK(ssde_unet_create(&net, &body));
+            how.discrete = train.loss.discrete = 1;
+            train.classifier = classifies;
+            train.batch = 1;
+            CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sdes[which % 2], &train), SSDE_ERROR_ARGUMENT,
+                        "logarithm");
+            if (classifies)
+                CHECK_FAILS(&context, ssde_classifier_create(&classifier, net, &sdes[which % 2], &how),
+                            SSDE_ERROR_ARGUMENT, "logarithm");
+            else
+                CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sdes[which % 2], &how),
+                            SSDE_ERROR_ARGUMENT, "logarithm");
+            CHECK(!trainer && !score_net && !classifier && !ssde_net_discrete(net));
+            train.loss.discrete = 0;
+            CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[which % 2], &train));
+            ssde_trainer_destroy(trainer);
+            ssde_net_destroy(net);
+        }
 }
 
 /* ---- the classifier ---- */
@@ -782,6 +829,7 @@ static void test_nn_conditioning_allocation(void) {
     X(nn_conditioning_training)      \
     X(nn_conditioning_files)         \
     X(nn_discrete_models)            \
+    X(nn_discrete_logarithms)        \
     X(nn_cross_entropy)              \
     X(nn_classifier)                 \
     X(nn_classifier_posterior)       \
