@@ -7586,8 +7586,8 @@ static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc) 
     return ssdei_fields_finish(&fields, &net->description);
 }
 
-/* A network's description with the SDE's fields, if it is not NULL, behind its own. continuous: as the reference's
-   training.continuous, whether labels are functions of t rather than indices. */
+/* A network's description, the SDE's fields, if it is not NULL, and, as the reference's training.continuous, whether
+   labels are functions of t rather than indices. */
 static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
                                         int continuous, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
@@ -7595,8 +7595,8 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
     if (sde) {
         ssde_sde copy = *sde;
         ssdei_sde_fields(&fields, &copy);
-        ssdei_field_flag(&fields, "training.continuous", continuous);
     }
+    ssdei_field_flag(&fields, "training.continuous", continuous);
     return ssdei_fields_finish(&fields, text);
 }
 

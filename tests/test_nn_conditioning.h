@@ -423,6 +423,10 @@ static void test_nn_discrete_models(void) {
     ssde_net_destroy(read);
     CHECK_OK(ssde_net_load(&context, &read, &sde_read, CONDITIONING_PATH));
     CHECK(ssde_net_discrete(read));
+    CHECK_OK(ssde_net_save(read, NULL, CONDITIONING_PATH));
+    ssde_net_destroy(read);
+    CHECK_OK(ssde_net_load(&context, &read, NULL, CONDITIONING_PATH));
+    CHECK(ssde_net_discrete(read));
     ssde_trainer_destroy(trainer);
     /* what training told the network at i / (N - 1) is what the score model tells it there */
     for (i = 0; i < sde.N; i++) {
