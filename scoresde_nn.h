@@ -7795,9 +7795,9 @@ static ssde_status ssdei_pth_sources(const ssde_net *net, const ssde_tensor_file
     static const char *const prefixes[] = {"model.module.", "model."}; /* the first from nn.DataParallel */
     size_t averaged = 0, length, i;
     char name[160];
-    const char *prefix;
-    snprintf(name, sizeof name, "%s%s", prefixes[0], net->parameters[0].info.name);
-    prefix = prefixes[!ssde_tensor_file_find(file, name)];
+    const char *prefix = prefixes[1];
+    for (i = 0; i < file->count && prefix == prefixes[1]; i++)
+        if (!strncmp(file->entries[i].info.name, prefixes[0], strlen(prefixes[0]))) prefix = prefixes[0];
     length = strlen(prefix);
     for (i = 0; i < file->count; i++) {
         const ssde_file_tensor *tensor = &file->entries[i].info;

@@ -1109,7 +1109,7 @@ static void test_nn_files_pth_networks(void) {
         ssde_status status;
         const char *words;
     } bad[] = {{FILES_MISSING, 2, SSDE_PTH_MODEL, SSDE_ERROR_FORMAT, "has no tensor 'model.module."},
-               {FILES_MISSING, 0, SSDE_PTH_MODEL, SSDE_ERROR_FORMAT, "that the network lacks"},
+               {FILES_MISSING, 0, SSDE_PTH_MODEL, SSDE_ERROR_FORMAT, "has no tensor 'model.module.embedding.W'"},
                {FILES_SHAPE, 2, SSDE_PTH_MODEL, SSDE_ERROR_SHAPE, "has rank 1"},
                {FILES_SHAPE, 2, SSDE_PTH_EMA, SSDE_ERROR_SHAPE, "'ema.shadow_params.1' has rank 1"},
                {FILES_EXTRA, 0, SSDE_PTH_EMA, SSDE_ERROR_FORMAT, "'model.module.extra' that the network lacks"},
