@@ -4051,7 +4051,12 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_res_blocks is %d, wanted 1 to %d", desc->num_res_blocks,
                          (SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1);
     if (desc->num_attn_resolutions < 0 || desc->num_attn_resolutions > SSDE_MAX_LEVELS)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_attn_resolutions is %d", desc->num_attn_resolutions);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_attn_resolutions is %d, wanted 0 to %d",
+                         desc->num_attn_resolutions, SSDE_MAX_LEVELS);
+    for (i = 0; i < desc->num_attn_resolutions; i++)
+        if (!desc->attn_resolutions[i] || desc->attn_resolutions[i] > 1 << 15)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attn_resolutions[%d] is %lu, wanted 1 to 32768", i,
+                             (unsigned long)desc->attn_resolutions[i]);
     if ((unsigned)desc->resblock_type > SSDE_RESBLOCK_BIGGAN || (unsigned)desc->progressive > SSDE_OUTPUT_RESIDUAL ||
         (unsigned)desc->progressive_input > SSDE_INPUT_RESIDUAL ||
         (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT ||

@@ -2785,6 +2785,7 @@ static void test_nn_unet_errors(void) {
     REFUSED(num_res_blocks = 0, argument, "num_res_blocks");
     REFUSED(num_res_blocks = 128, argument, "num_res_blocks");
     REFUSED(num_res_blocks = INT_MAX, argument, "num_res_blocks");
+    REFUSED(attn_resolutions[0] = 0, argument, "attn_resolutions[0] is 0");
     REFUSED(num_attn_resolutions = -1, argument, "num_attn_resolutions");
     REFUSED(num_attn_resolutions = SSDE_MAX_LEVELS + 1, argument, "num_attn_resolutions");
     REFUSED(dropout = 1.0, argument, "dropout");
