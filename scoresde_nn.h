@@ -831,6 +831,8 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "the network has no input: ssde_input");
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
+    else if (net->class_number >= 0 && !net->classes)
+        ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
     if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
     net->output = output;
     net->finished = net->status == SSDE_OK;

@@ -2033,6 +2033,10 @@ static void test_nn_build_errors(void) {
     CHECK_FAILS(&context, ssde_net_finish(net, 0), SSDE_ERROR_SHAPE, "no input");
     ssde_net_destroy(net);
     CHECK_OK(ssde_net_create(&context, &net, 1));
+    CHECK(ssde_concat(net, ssde_input(net, 1, 1, 1), ssde_input_class(net)) == 2);
+    CHECK_FAILS(&context, ssde_net_finish(net, 2), SSDE_ERROR_SHAPE, "ssde_class_embedding");
+    ssde_net_destroy(net);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_input(net, 0, 4, 3) == -1 && ssde_net_finish(net, 0) == SSDE_ERROR_SHAPE);
     ssde_net_destroy(net);
     CHECK_OK(ssde_net_create(&context, &net, 1));
