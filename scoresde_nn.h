@@ -4317,8 +4317,8 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
         if (!table->classes) continue;
         if (number < table->first || number - table->first >= table->count)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "sample %.0f has no class: they were given for %lu samples from %.0f on", (double)number,
-                             (unsigned long)table->count, (double)table->first);
+                             "sample %llu has no class: they were given for %lu samples from %llu on",
+                             (unsigned long long)number, (unsigned long)table->count, (unsigned long long)table->first);
         classes[row] = table->classes[number - table->first];
     }
     return SSDE_OK;
@@ -4595,7 +4595,11 @@ ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const f
         ssdei_try(ssdei_classifier_logits(c, x + begin * c->dim, t + begin, count));
         for (row = 0; row < count; row++) {
             const float *logits = c->logits + row * c->count;
-            double total = ssdei_log_sum_exp(logits, c->count);
+            double total;
+            if (ssdei_first_nonfinite(logits, c->count) < c->count)
+                return ssde_fail(c->context, SSDE_ERROR_NUMERIC, "the logits of row %lu at t = %g are not finite",
+                                 (unsigned long)(begin + row), t[begin + row]);
+            total = ssdei_log_sum_exp(logits, c->count);
             for (k = 0; k < c->count; k++) *log_probability++ = (float)((double)logits[k] - total);
         }
     }

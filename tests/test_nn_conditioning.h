@@ -637,6 +637,9 @@ static void classifier_case(ssde_context *context) {
         CHECK_STATUS(ssde_classifier_gradient(classifier, x, NULL, NULL, 1, again), SSDE_ERROR_ARGUMENT);
         CHECK_STATUS(ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT);
         CHECK_STATUS(ssde_classifier_log_probability(classifier, x, t, 1, NULL), SSDE_ERROR_ARGUMENT);
+        x[2 * DIM] = (float)NAN; /* the first row of the second pass */
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, t, CLASSIFIER_ROWS, log_probability),
+                    SSDE_ERROR_NUMERIC, "row 2");
         CHECK_STATUS(ssde_classifier_set_classes(NULL, classes, 1, 0), SSDE_ERROR_ARGUMENT);
     }
     ssde_classifier_destroy(classifier);
