@@ -97,7 +97,8 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class. */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class,
+   which ssde_class_embedding reads. Another call returns the same node, but for the data, which are given once. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
@@ -143,7 +144,7 @@ ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
 ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
-/* Training only: zero with probability p, else x / (1 - p); identity in inference. */
+/* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
 
 /* Resampling by 2 and filtering. All are separable and linear, and one operation. */
@@ -191,18 +192,20 @@ typedef enum ssde_noise_conditioning {
 typedef struct ssde_unet_desc {
     ssde_unet_name name;
     size_t height, width, channels; /* divisible by 2^(num_levels - 1) */
-    size_t nf;                      /* channels of the first level; a multiple of 4, of 32 for DDPM */
-    int num_levels;
-    int ch_mult[SSDE_MAX_LEVELS];
-    int num_res_blocks;
+    /* Channels of the first level; a multiple of 4, of 32 for DDPM. Norms have a group for every 4 channels, 32 from
+       128 channels on, which must divide them: also those of a block and a skip connection together. */
+    size_t nf;
+    int num_levels;               /* 1 to SSDE_MAX_LEVELS */
+    int ch_mult[SSDE_MAX_LEVELS]; /* 1 to 256 */
+    int num_res_blocks;           /* per level; (num_res_blocks + 1) num_levels is below 256 */
     int num_attn_resolutions;
     size_t attn_resolutions[SSDE_MAX_LEVELS]; /* widths with attention; the bottleneck always has it */
     int attn_every_block; /* on the way up, too, as in Ho et al.'s network; 0: there only behind a level's last block */
-    double dropout;
+    double dropout;       /* 0 to below 1 */
     int resamp_with_conv;
     int conditional; /* on noise */
     int fir;
-    int fir_taps;
+    int fir_taps; /* 2 or more */
     double fir_kernel[SSDE_MAX_FIR_TAPS];
     int skip_rescale;
     ssde_resblock_type resblock_type;
@@ -211,9 +214,9 @@ typedef struct ssde_unet_desc {
     ssde_progressive_combine progressive_combine;
     ssde_embedding_type embedding_type;
     double fourier_scale;
-    double init_scale;
-    int scale_by_sigma;                         /* divide the output by std(t): for VE */
-    int centered;                               /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
+    double init_scale;  /* of each block's last layer and of the output's, as ssde_conv_desc's */
+    int scale_by_sigma; /* divide the output by std(t): for VE */
+    int centered;       /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
     ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
     size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
     uint64_t seed;  /* of the initialisation */
@@ -241,12 +244,12 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
 
 /* For vectors: x and an embedding of the noise label through residual layers of `hidden` units with SiLU. */
 typedef struct ssde_mlp_desc {
-    size_t dim;
-    size_t hidden;
-    int layers;
+    size_t dim;    /* 1 to 2^24 */
+    size_t hidden; /* 4 to 65536 */
+    int layers;    /* 1 to 1000 */
     ssde_embedding_type embedding_type;
     double fourier_scale;
-    int scale_by_sigma;
+    int scale_by_sigma; /* for VE: x comes in over sqrt(1 + std(t)^2), the result goes out over std(t) */
     uint64_t seed;
     ssde_context *context;
 } ssde_mlp_desc;
@@ -274,8 +277,8 @@ typedef struct ssde_run_desc {
     /* Packed weights are kept until the weights change: as large as the weights, four times that for Winograd. Mode
        train, where they change in every step, keeps none. */
     int skip_weight_cache; /* pack anew in each pass */
-    size_t
-        max_weight_cache; /* bytes they may take: layers on small maps, where packing costs most, first; 0: no limit */
+    /* Bytes they may take: layers on small maps, where packing costs most, come first. 0: no limit. */
+    size_t max_weight_cache;
     ssde_convolution convolution;
     ssde_context *context;
 } ssde_run_desc;
@@ -314,7 +317,8 @@ typedef struct ssde_score_net_desc {
     int skip_weight_cache;
     size_t max_weight_cache;
     ssde_convolution convolution;
-    int discrete; /* labels are indices, as where ssde_net_discrete says so */
+    /* Labels are indices, as where ssde_net_discrete says so. Not for Fourier embeddings: 0 has no logarithm. */
+    int discrete;
     /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
        null class), both from one pass of twice the rows; 0: s(x, class). */
     double guidance;
@@ -342,7 +346,8 @@ typedef struct ssde_classifier ssde_classifier;
 ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
                                    const ssde_score_net_desc *desc);
 void ssde_classifier_destroy(ssde_classifier *classifier);
-/* log p_t(class | x) in nats [rows, classes]; x [rows, dim], t [rows], any number of rows. */
+/* log p_t(class | x) in nats [rows, classes]; x [rows, dim], t [rows], any number of rows. Logits that are not finite:
+   SSDE_ERROR_NUMERIC. */
 ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const float *x, const double *t, size_t rows,
                                             float *log_probability);
 /* What samples are to be: as ssde_score_net_set_classes, without the null class. */
@@ -434,12 +439,14 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>files */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. */
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
+   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
    another shape is an error that names it. */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
-/* Loads the tensors of a file into a network built already, which an error leaves as it was. */
+/* Loads the tensors of a safetensors file into a network built already, which an error leaves as it was: those of its
+   parameters' names, of any floating type, and no others but the reference's buffer "sigmas". */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The reference's own checkpoint_N.pth, as its training loop saves it with torch.save (utils.py:22-29): the averaged

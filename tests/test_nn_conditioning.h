@@ -211,6 +211,9 @@ static void class_guidance_case(double w, ssde_context *context) {
     data.sample[1] = 18;
     CHECK_FAILS(context, models[0].score(models[0].user, data.x, data.t, data.sample, CLASS_ROWS, 0, expected),
                 SSDE_ERROR_ARGUMENT, "sample 18 has no class");
+    data.sample[1] = ((uint64_t)1 << 60) + 1;
+    CHECK_FAILS(context, models[0].score(models[0].user, data.x, data.t, data.sample, CLASS_ROWS, 0, expected),
+                SSDE_ERROR_ARGUMENT, "sample 1152921504606846977 has no class");
     CHECK_OK(ssde_score_net_set_classes(guided, NULL, 0, 0));
     CHECK_OK(models[0].score(models[0].user, data.x, data.t, NULL, CLASS_ROWS, 0, expected));
     CHECK_ARRAY(expected, out[0][2], CLASS_ROWS * CLASS_DIM, 2e-6);
