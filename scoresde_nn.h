@@ -8458,6 +8458,9 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
     size_t size;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
     *net = NULL;
+    if (!config_path || !weights_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
+                         config_path ? "weights_path" : "config_path");
     ssdei_try(ssde_safetensors_open(context, &file, weights_path));
     status = ssdei_file_read(context, config_path, &config, &size);
     if (status == SSDE_OK) {

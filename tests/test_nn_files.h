@@ -1833,6 +1833,10 @@ static void test_nn_files_diffusers_configs(void) {
                 "nowhere.safetensors");
     CHECK_FAILS(&context, ssde_net_load_diffusers(&context, NULL, FILES_CONFIG, FILES_PATH), SSDE_ERROR_ARGUMENT,
                 "net is NULL");
+    CHECK_FAILS(&context, ssde_net_load_diffusers(&context, &net, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT,
+                "config_path is NULL");
+    CHECK_FAILS(&context, ssde_net_load_diffusers(&context, &net, FILES_CONFIG, NULL), SSDE_ERROR_ARGUMENT,
+                "weights_path is NULL");
     ssde_net_destroy(golden[0]);
     ssde_net_destroy(golden[1]);
     CHECK(memory.live == 0);
