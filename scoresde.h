@@ -559,6 +559,8 @@ void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, siz
 
 /* Index of the first element that is not finite, or count. */
 size_t ssdei_first_nonfinite(const float *values, size_t count);
+/* The noise level at t, trunc(t (N - 1)). */
+int ssdei_step_index(const ssde_sde *sde, double t);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
 #define ssdei_try(call)                                     \
@@ -3038,9 +3040,9 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
 
 /* ---- discrete-time forms ---- */
 
-/* trunc(t (N - 1)). A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1
-   are added, so that such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
-static int ssdei_step_index(const ssde_sde *sde, double t) {
+/* A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1 are added, so that
+   such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
+int ssdei_step_index(const ssde_sde *sde, double t) {
     int last = sde->N - 1, i = (int)floor((t + 4.0 * DBL_EPSILON) * last);
     return i < last ? i : last;
 }
