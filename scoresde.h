@@ -441,7 +441,9 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
 /* The mixture as a score model under a copy of *sde, with VJP; computed in double, in the plane with the
    components' shares to 1e-7, t in [0, 1]. The mixture keeps that copy: a second call rebinds models made before. A row
    that is not finite gives NaNs in its row only. An sde or mixture that is not valid is refused by the model's first
-   score. */
+   score. A score to be differentiated keeps what its vjp needs for as many rows as a quarter of a megabyte holds,
+   model.max_rows but in the plane, where that is 0; longer calls are taken too, but each vjp computes the rows beyond
+   anew, from the x and t that the score was given. */
 ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 
 #ifdef __cplusplus
@@ -627,6 +629,17 @@ typedef struct ssdei_plane {
 } ssdei_plane;
 enum { SSDEI_MAX_WIDTH = 16 }; /* ssdei_width at its greatest */
 
+/* out = H v, H = sum_k r_k e_k e_k^T - e e^T - diag(b) with e = sum_k r_k e_k, in double: the second derivative of a
+   mixture's log-density along v. */
+typedef struct ssdei_hessian {
+    size_t components, dim, stride; /* stride: doubles from e_k to the next, whole vectors of every tier */
+    const double *b, *e;            /* [stride], [components, stride], aligned, 0 beyond dim */
+    const double *r;                /* [components] */
+    double *along;                  /* [components]: workspace */
+    const float *v;                 /* [dim] */
+    float *out;                     /* may be v */
+} ssdei_hessian;
+
 typedef struct ssdei_kernels {
     ssde_tier tier;
     size_t width;     /* floats per vector */
@@ -649,6 +662,7 @@ typedef struct ssdei_kernels {
     void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
                           size_t dim, float *out);
     void (*plane_scores)(const ssdei_plane *work);
+    void (*hessian_product)(const ssdei_hessian *work);
     /* x_next = mean + u[2] noise, mean = x + (u[0] x + u[1] score); mean may be NULL. Whether all of x_next is finite.
        No FMA: the same bits on every tier. */
     int (*update)(const float *x, const float *score, const float *noise, size_t count, const float u[3], float *x_next,
@@ -3466,10 +3480,15 @@ struct ssde_mixture {
     double *log_scale;                      /* [components]: log of weight and normalising constant at that time */
     double *responsibility, *along;         /* [components], of the row in use */
     double *x, *score;                      /* [dim], of the row in use */
+    size_t kept, stride;                    /* rows kept for vjp; doubles of a vector of theirs */
+    double *hessian;                        /* [kept + 1, components, stride]: b and e_k of ssdei_hessian; the last
+                                               is for rows that are not kept */
+    double *kept_share;                     /* [kept + 1, components]: their r_k */
+    size_t *active;                         /* [kept + 1]: how many e_k each has */
     int equal;                              /* all components have the same precisions at the time in use */
     double *half, *pull, *level, *exponent; /* of ssdei_plane, at the time in use */
     ssde_sde sde;                           /* of the score model */
-    const float *model_x;                   /* what the last differentiable score was asked, for vjp */
+    const float *model_x;                   /* what the last differentiable score was asked, for rows not kept */
     const double *model_t;
     size_t model_rows;
 };
@@ -3484,23 +3503,39 @@ static void ssdei_mixture_carve(ssde_mixture *mixture) {
     double *next = mixture->storage;
     mixture->exponent = next; /* first, where the block is aligned */
     next += dim == 2 ? components * SSDEI_MAX_WIDTH : 0;
+    mixture->hessian = next;
+    next += (mixture->kept + 1) * components * mixture->stride;
+    mixture->kept_share = next;
+    next += (mixture->kept + 1) * components;
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
         *arrays[i] = next;
         next += i < 6 ? components * dim : i < 12 ? components : dim;
     }
 }
 
+/* Rows are kept in a quarter of a megabyte, which a core's own cache holds while one probe after another reads them;
+   but four at least, so that short calls do not spend their time on the schedule. */
+static void ssdei_mixture_plan(ssde_mixture *mixture) {
+    const size_t doubles = 32768, least = 4;
+    size_t per_row;
+    mixture->stride = (mixture->dim + SSDEI_MAX_WIDTH - 1) / SSDEI_MAX_WIDTH * SSDEI_MAX_WIDTH;
+    per_row = mixture->components * mixture->stride;
+    mixture->kept = per_row > doubles / least ? least : doubles / per_row;
+}
+
 /* A mixture of equal weights whose means and stds are still zero. */
 static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
                                           const char *name) {
-    size_t elements = ssdei_multiply(components, dim), k;
+    size_t elements = ssdei_multiply(components, dim), hessians, k;
     ssde_mixture *made;
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
                          (unsigned long)components, (unsigned long)dim);
-    if (elements > SIZE_MAX / 256) /* 6 arrays of these, 22 of components, 2 of dim: at most 30 times as many doubles */
+    /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
+       row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
+    if (elements > SIZE_MAX / 1024)
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
                          (unsigned long)components, (unsigned long)dim);
     made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
@@ -3508,10 +3543,13 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     made->context = context;
     made->components = components;
     made->dim = dim;
-    made->storage =
-        (double *)ssdei_allocate(context, 6 * elements + (6 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
-    if (!made->storage) {
-        ssdei_release(context, made);
+    ssdei_mixture_plan(made);
+    hessians = (made->kept + 1) * components * (made->stride + 1);
+    made->active = (size_t *)ssdei_allocate(context, made->kept + 1, sizeof *made->active);
+    made->storage = (double *)ssdei_allocate(
+        context, hessians + 6 * elements + (6 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
+    if (!made->active || !made->storage) {
+        ssde_mixture_destroy(made);
         return SSDE_ERROR_MEMORY;
     }
     ssdei_mixture_carve(made);
@@ -3606,6 +3644,7 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
 
 void ssde_mixture_destroy(ssde_mixture *mixture) {
     if (!mixture) return;
+    ssdei_release(mixture->context, mixture->active);
     ssdei_release(mixture->context, mixture->storage);
     ssdei_release(mixture->context, mixture);
 }
@@ -3779,35 +3818,66 @@ static ssde_status ssdei_mixture_model_check(const ssde_mixture *mixture, const 
     return SSDE_OK;
 }
 
-/* Scores of rows at the time in use. */
-static void ssdei_mixture_scores(ssde_mixture *mixture, const float *x, size_t rows, float *out) {
-    size_t dim = mixture->dim, r, i;
+/* Responsibilities and score of one row. */
+static void ssdei_mixture_row(ssde_mixture *mixture, const float *x) {
     double sum;
-    if (dim == 2) {
-        ssdei_plane work;
-        work.components = mixture->components, work.rows = rows;
-        work.equal = mixture->equal, work.level = mixture->level;
-        work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
-        work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
-        work.x = x, work.out = out;
-        ssdei_kernels_for(mixture->context)->plane_scores(&work);
-        return;
+    size_t i;
+    for (i = 0; i < mixture->dim; i++) mixture->x[i] = (double)x[i];
+    ssdei_mixture_respond(mixture, &sum);
+    ssdei_mixture_row_score(mixture);
+}
+
+/* The Hessian of the log-density at the row in use, sum_k r_k ((s_k - s)(s_k - s)^T - 1 / variance_k), s the score and
+   s_k component k's. Here e_k = s_k - s_j, j the component with the largest share, whose own is 0: far from the modes,
+   where s_k s_k^T and s s^T would cancel, their differences do not. b = sum_k r_k / variance_k. */
+static void ssdei_mixture_keep(ssde_mixture *mixture, size_t slot) {
+    const double *x = mixture->x, *share = mixture->responsibility;
+    double *b = mixture->hessian + slot * mixture->components * mixture->stride, *e = b + mixture->stride;
+    size_t dim = mixture->dim, largest = 0, active = 0, k, i;
+    const double *center = mixture->center, *precision = mixture->precision, *own_center, *own_precision;
+    for (k = 1; k < mixture->components; k++) largest = share[k] > share[largest] ? k : largest;
+    own_center = center + largest * dim, own_precision = precision + largest * dim;
+    for (i = 0; i < dim; i++) b[i] = share[largest] * own_precision[i];
+    for (k = 0; k < mixture->components; k++, center += dim, precision += dim) {
+        if (k == largest || share[k] == 0.0) continue;
+        for (i = 0; i < dim; i++) {
+            e[i] = (center[i] - x[i]) * precision[i] - (own_center[i] - x[i]) * own_precision[i];
+            b[i] += share[k] * precision[i];
+        }
+        mixture->kept_share[slot * mixture->components + active++] = share[k];
+        e += mixture->stride;
     }
-    for (r = 0; r < rows; r++) {
-        for (i = 0; i < dim; i++) mixture->x[i] = (double)x[r * dim + i];
-        ssdei_mixture_respond(mixture, &sum);
-        ssdei_mixture_row_score(mixture);
-        for (i = 0; i < dim; i++) out[r * dim + i] = (float)mixture->score[i];
+    mixture->active[slot] = active;
+}
+
+static void ssdei_mixture_plane_scores(const ssde_mixture *mixture, const float *x, size_t rows, float *out) {
+    ssdei_plane work;
+    work.components = mixture->components, work.rows = rows;
+    work.equal = mixture->equal, work.level = mixture->level;
+    work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
+    work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
+    work.x = x, work.out = out;
+    ssdei_kernels_for(mixture->context)->plane_scores(&work);
+}
+
+/* Scores of rows [begin, end) at the time in use; the first `kept` rows of all are kept for vjp. */
+static void ssdei_mixture_scores(ssde_mixture *mixture, const float *x, size_t begin, size_t end, size_t kept,
+                                 float *out) {
+    size_t dim = mixture->dim, r, i;
+    if (dim == 2) ssdei_mixture_plane_scores(mixture, x + 2 * begin, end - begin, out + 2 * begin);
+    for (r = begin; r < end && (dim != 2 || r < kept); r++) {
+        ssdei_mixture_row(mixture, x + r * dim);
+        for (i = 0; dim != 2 && i < dim; i++) out[r * dim + i] = (float)mixture->score[i];
+        if (r < kept) ssdei_mixture_keep(mixture, r);
     }
 }
 
 static ssde_status ssdei_mixture_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
                                        int differentiate, float *out) {
     ssde_mixture *mixture = (ssde_mixture *)user;
-    size_t r, end, dim;
+    size_t r, end;
     (void)sample;
     ssdei_try(ssdei_mixture_model_check(mixture, "mixture score", x, t, rows, out));
-    dim = mixture->dim;
     if (differentiate) mixture->model_rows = 0;
     for (r = 0; r < rows; r = end) {
         int anew;
@@ -3816,7 +3886,7 @@ static ssde_status ssdei_mixture_score(void *user, const float *x, const double 
         /* mostly one t for all, which memcmp sees at once */
         end = memcmp(t + r, t + r + 1, (rows - r - 1) * sizeof *t) ? r + 1 : rows;
         while (end < rows && t[end] == t[r]) end++;
-        ssdei_mixture_scores(mixture, x + r * dim, end - r, out + r * dim);
+        ssdei_mixture_scores(mixture, x, r, end, differentiate ? mixture->kept : 0, out);
     }
     if (differentiate) {
         mixture->model_x = x;
@@ -3826,66 +3896,38 @@ static ssde_status ssdei_mixture_score(void *user, const float *x, const double 
     return SSDE_OK;
 }
 
-/* v^T H, H = sum_k r_k ((s_k - s)(s_k - s)^T - 1 / variance_k), s the score and s_k component k's: the covariance form,
-   since sum_k r_k s_k s_k^T - s s^T cancels far from the modes. Here along_k = (s_k - s)^T v. */
-static void ssdei_mixture_row_along(ssde_mixture *mixture, const float *v) {
-    const double *x = mixture->x, *score = mixture->score;
-    size_t k, i;
-    for (k = 0; k < mixture->components; k++) {
-        const double *center = mixture->center + k * mixture->dim, *precision = mixture->precision + k * mixture->dim;
-        double sum = 0.0;
-        for (i = 0; mixture->responsibility[k] != 0.0 && i < mixture->dim; i++)
-            sum += ((center[i] - x[i]) * precision[i] - score[i]) * (double)v[i];
-        mixture->along[k] = sum;
-    }
-}
-
-SSDEI_INLINE void ssdei_mixture_vjp_part(ssde_mixture *mixture, const float *v, float *out, size_t i,
-                                         const size_t width) {
-    double sum[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
-    size_t k, j;
-    for (k = 0; k < mixture->components; k++) {
-        const double *center = mixture->center + k * mixture->dim + i;
-        const double *precision = mixture->precision + k * mixture->dim + i;
-        double r = mixture->responsibility[k], along = mixture->along[k];
-        if (r == 0.0) continue;
-        SSDEI_UNROLL for (j = 0; j < width; j++) {
-            double deviation = (center[j] - mixture->x[i + j]) * precision[j] - mixture->score[i + j];
-            sum[j] += r * (deviation * along - precision[j] * (double)v[i + j]);
-        }
-    }
-    SSDEI_UNROLL for (j = 0; j < width; j++) out[i + j] = (float)sum[j];
-}
-
-/* The derivative at mixture->x along v, whose row is read whole before out, which may be v. */
-static void ssdei_mixture_row_vjp(ssde_mixture *mixture, const float *v, float *out) {
-    size_t i = 0;
-    ssdei_mixture_row_along(mixture, v);
-    for (; i + 8 <= mixture->dim; i += 8) ssdei_mixture_vjp_part(mixture, v, out, i, 8);
-    for (; i + 2 <= mixture->dim; i += 2) ssdei_mixture_vjp_part(mixture, v, out, i, 2);
-    if (i < mixture->dim) ssdei_mixture_vjp_part(mixture, v, out, i, 1);
+/* What was not kept of row r, into the last slot. Rows come in order. */
+static ssde_status ssdei_mixture_again(ssde_mixture *mixture, size_t r) {
+    int anew;
+    ssdei_try(ssdei_row_time(mixture->context, "mixture vjp", mixture->model_t, r, 0.0, &anew));
+    if (anew || r == mixture->kept) ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, mixture->model_t[r], r));
+    ssdei_mixture_row(mixture, mixture->model_x + r * mixture->dim);
+    ssdei_mixture_keep(mixture, mixture->kept);
+    return SSDE_OK;
 }
 
 static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_mixture *mixture = (ssde_mixture *)user;
-    double sum;
-    size_t r, i, dim;
+    const ssdei_kernels *kernels;
+    ssdei_hessian work;
+    size_t r;
     if (!mixture || !v || !out)
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
                          "mixture vjp: rows = %lu, but the last score to be differentiated had %lu",
                          (unsigned long)rows, (unsigned long)mixture->model_rows);
-    ssdei_try(ssde_sde_check(mixture->context, &mixture->sde));
-    dim = mixture->dim;
+    kernels = ssdei_kernels_for(mixture->context);
+    work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;
     for (r = 0; r < rows; r++) {
-        int anew;
-        ssdei_try(ssdei_row_time(mixture->context, "mixture vjp", mixture->model_t, r, 0.0, &anew));
-        if (anew) ssdei_try(ssdei_mixture_at(mixture, &mixture->sde, mixture->model_t[r], r));
-        for (i = 0; i < dim; i++) mixture->x[i] = (double)mixture->model_x[r * dim + i];
-        ssdei_mixture_respond(mixture, &sum);
-        ssdei_mixture_row_score(mixture);
-        ssdei_mixture_row_vjp(mixture, v + r * dim, out + r * dim);
+        size_t slot = r < mixture->kept ? r : mixture->kept;
+        if (r >= mixture->kept) ssdei_try(ssdei_mixture_again(mixture, r));
+        work.components = mixture->active[slot];
+        work.b = mixture->hessian + slot * mixture->components * mixture->stride;
+        work.e = work.b + mixture->stride;
+        work.r = mixture->kept_share + slot * mixture->components;
+        work.v = v + r * mixture->dim, work.out = out + r * mixture->dim;
+        kernels->hessian_product(&work);
     }
     return SSDE_OK;
 }
@@ -3898,6 +3940,7 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde) 
     model.user = mixture;
     if (!mixture) return model;
     model.dim = mixture->dim;
+    model.max_rows = mixture->dim == 2 ? 0 : mixture->kept; /* in the plane scores are worth larger calls */
     mixture->model_rows = 0;
     if (sde)
         mixture->sde = *sde;
@@ -4468,6 +4511,51 @@ SSDEI_KERNEL void SSDEI_T(plane_scores)(const ssdei_plane *work) {
     }
 }
 
+/* ---- derivatives of those scores; see ssdei_hessian ---- */
+
+/* The sum of a vector's doubles, by halves. */
+SSDEI_HELPER double SSDEI_T(dsum)(ssdei_d a) {
+    double part[ssdei_width];
+    size_t half, i;
+    memcpy(part, &a, sizeof part);
+    for (half = ssdei_width / 2; half; half /= 2) {
+        for (i = 0; i < half; i++) part[i] += part[half + i];
+    }
+    return part[0];
+}
+
+/* along[k] = e_k^T v for `count` components from k; count is a constant up to 4, each a chain of its own. */
+SSDEI_HELPER void SSDEI_T(hessian_along)(const ssdei_hessian *work, size_t k, const size_t count) {
+    const ssdei_d *e = (const ssdei_d *)(const void *)(work->e + k * work->stride);
+    size_t dim = work->dim, vectors = work->stride / ssdei_width, i, j;
+    const float *v = work->v;
+    ssdei_d sum[4];
+    SSDEI_UNROLL for (j = 0; j < count; j++) sum[j] = ssdei_dset(0.0);
+    for (i = 0; i < dim; i += ssdei_width, e++) {
+        ssdei_d wide = ssdei_widen(SSDEI_T(load_some)(v + i, dim - i));
+        SSDEI_UNROLL for (j = 0; j < count; j++) sum[j] = ssdei_dfma(e[j * vectors], wide, sum[j]);
+    }
+    SSDEI_UNROLL for (j = 0; j < count; j++) work->along[k + j] = SSDEI_T(dsum)(sum[j]);
+}
+
+SSDEI_KERNEL void SSDEI_T(hessian_product)(const ssdei_hessian *work) {
+    const ssdei_d *e = (const ssdei_d *)(const void *)work->e, *b = (const ssdei_d *)(const void *)work->b;
+    double mean = 0.0;
+    size_t dim = work->dim, vectors = work->stride / ssdei_width, components = work->components, i, k;
+    for (k = 0; k + 4 <= components; k += 4) SSDEI_T(hessian_along)(work, k, 4);
+    if (components - k == 3) SSDEI_T(hessian_along)(work, k, 3);
+    if (components - k == 2) SSDEI_T(hessian_along)(work, k, 2);
+    if (components - k == 1) SSDEI_T(hessian_along)(work, k, 1);
+    for (k = 0; k < components; k++) mean += work->r[k] * work->along[k];
+    for (k = 0; k < components; k++) work->along[k] = work->r[k] * (work->along[k] - mean);
+    for (i = 0; i < dim; i += ssdei_width, e++, b++) {
+        ssdei_d wide = ssdei_widen(SSDEI_T(load_some)(work->v + i, dim - i));
+        ssdei_d sum = ssdei_dsub(ssdei_dset(0.0), ssdei_dmul(*b, wide));
+        for (k = 0; k < components; k++) sum = ssdei_dfma(ssdei_dset(work->along[k]), e[k * vectors], sum);
+        SSDEI_T(store_some)(work->out + i, ssdei_narrow(sum), dim - i);
+    }
+}
+
 /* ---- samplers' updates; see ssdei_kernels ---- */
 
 SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float *noise, size_t count, const float u[3],
@@ -4494,7 +4582,7 @@ static const ssdei_kernels SSDEI_T(kernels) = {
     (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
     SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
     SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores),
-    SSDEI_T(update)};
+    SSDEI_T(hessian_product), SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

@@ -28,6 +28,8 @@
     X(mixture_ring)              \
     X(mixture_score_is_gradient) \
     X(mixture_vjp)               \
+    X(mixture_vjp_shapes)        \
+    X(mixture_vjp_kept)          \
     X(mixture_far)               \
     X(mixture_rows_alone)        \
     X(mixture_point_masses)      \
@@ -948,7 +950,7 @@ static void test_mixture_golden(void) {
             xf[i] = rounded;
             x[i] = (double)rounded;
         }
-        CHECK(model.dim == 4 && model.max_rows == 0);
+        CHECK(model.dim == 4 && model.max_rows > 0);
         CHECK_OK(model.score(model.user, xf, t, NULL, 5, 0, scoref));
         CHECK_OK(ssde_mixture_evaluate(mixture, &sde, x, t, 5, own_logp, own_score));
         for (i = 0; i < 20; i++) CHECK(scoref[i] == (float)own_score[i]);
@@ -1082,6 +1084,91 @@ static void test_mixture_vjp(void) {
     }
     ssde_mixture_destroy(ring);
     ssde_mixture_destroy(mixture);
+}
+
+/* `components` that all matter at x = 0, in `dim` dimensions. */
+static ssde_mixture *mixture_of(ssde_context *context, size_t components, size_t dim) {
+    double *weights = (double *)malloc((components + 2 * components * dim) * sizeof *weights);
+    double *means = weights + components, *stds = means + components * dim;
+    ssde_mixture *mixture = NULL;
+    uint32_t state = 31;
+    size_t i;
+    for (i = 0; i < components; i++) weights[i] = 1.0 + (double)i;
+    for (i = 0; i < components * dim; i++) {
+        means[i] = sde_noise(&state) / sqrt((double)dim);
+        stds[i] = 0.5 + 0.1 * sde_noise(&state) / sqrt((double)dim);
+    }
+    CHECK_OK(ssde_mixture_create(context, &mixture, components, dim, weights, means, stds));
+    free(weights);
+    return mixture;
+}
+
+/* Whole vectors and tails, components taken by four and what is left of them, on every tier; v may be out. */
+static void test_mixture_vjp_shapes(void) {
+    static const size_t counts[7] = {1, 2, 3, 4, 5, 7, 9}, dims[6] = {1, 3, 8, 17, 40, 67};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_context context;
+    int tier = 0;
+    while (core_next_tier(&tier, &context)) {
+        size_t k, d;
+        for (k = 0; k < 7; k++) {
+            for (d = 0; d < 6; d++) {
+                ssde_mixture *mixture = mixture_of(&context, counts[k], dims[d]);
+                ssde_score_model model = ssde_mixture_model(mixture, &sde);
+                float x[67], v[67], out[67];
+                double t = 0.1;
+                sde_fill(x, dims[d], 5);
+                sde_fill(v, dims[d], 6);
+                CHECK(mixture_vjp_error(mixture, &sde, x, v, t, dims[d], 1e-5) < 1e-5); /* as in mixture_vjp */
+                CHECK_OK(model.score(model.user, x, &t, NULL, 1, 1, out));
+                CHECK_OK(model.vjp(model.user, v, 1, out));
+                CHECK_OK(model.vjp(model.user, v, 1, v));
+                CHECK(mixture->active[0] == counts[k] - 1);
+                CHECK_SAME(v, out, dims[d] * sizeof *v);
+                ssde_mixture_destroy(mixture);
+            }
+        }
+    }
+}
+
+/* Probes after one score give the bits of a score and a probe of each row alone, in calls that max_rows allows and
+   longer ones, whatever the mixture computes in between. */
+static void test_mixture_vjp_kept(void) {
+    enum { MOST = 700, PROBES = 3 };
+    static const size_t components[3] = {3, 8, 60}, dims[3] = {1501, 2, 40};
+    ssde_sde sde = ssde_subvp(0.1, 20.0), other = ssde_ve(0.01, 50.0);
+    size_t which, p, r, i;
+    for (which = 0; which < 3; which++) {
+        size_t dim = dims[which];
+        ssde_mixture *mixture = mixture_of(NULL, components[which], dim);
+        ssde_score_model model = ssde_mixture_model(mixture, &sde);
+        size_t rows = mixture->kept + 5, count = rows * dim;
+        float *x = (float *)malloc((2 + 2 * PROBES) * count * sizeof *x), *score = x + count;
+        float *v = score + count, *out = v + PROBES * count, single[1501];
+        double t[MOST], *point = (double *)malloc(dim * sizeof *point), density;
+        CHECK(rows <= MOST && model.max_rows == (dim == 2 ? 0 : mixture->kept));
+        if (rows > MOST) rows = MOST;
+        sde_fill(x, count, 41);
+        sde_fill(v, PROBES * count, 42);
+        for (r = 0; r < rows; r++) t[r] = r < rows / 2 ? 0.2 : r + 2 < rows ? 0.5 : 0.01 * (double)(rows - r);
+        for (i = 0; i < dim; i++) point[i] = 0.1;
+        CHECK_OK(model.score(model.user, x, t, NULL, rows, 1, score));
+        for (p = 0; p < PROBES; p++) {
+            CHECK_OK(model.vjp(model.user, v + p * count, rows, out + p * count));
+            CHECK_OK(model.score(model.user, v, t + rows / 2, NULL, 2, 0, score));
+            CHECK_OK(ssde_mixture_evaluate(mixture, &other, point, t + p, 1, &density, NULL));
+        }
+        for (r = 0; r < rows; r += r < 4 || r + 8 > rows ? 1 : 1 + rows / 20) {
+            CHECK_OK(model.score(model.user, x + r * dim, t + r, NULL, 1, 1, score));
+            for (p = 0; p < PROBES; p++) {
+                CHECK_OK(model.vjp(model.user, v + p * count + r * dim, 1, single));
+                CHECK_SAME(single, out + p * count + r * dim, dim * sizeof *single);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+        free(x);
+        free(point);
+    }
 }
 
 /* Far from every mode one component is left: score and derivative are that Gaussian's. */
