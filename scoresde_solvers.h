@@ -933,11 +933,15 @@ static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition 
                      ssde_status_text(status));
 }
 
+/* In eight chains and a rest, always in the same order. */
 static double ssdei_dot(const float *a, const float *b, size_t count) {
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < count; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
+    double rest = 0.0, sum[8] = {0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0};
+    size_t i, j;
+    for (i = 0; i + 8 <= count; i += 8) {
+        SSDEI_UNROLL for (j = 0; j < 8; j++) sum[j] += (double)a[i + j] * (double)b[i + j];
+    }
+    for (; i < count; i++) rest += (double)a[i] * (double)b[i];
+    return (((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))) + rest;
 }
 
 /* One step of conjugate gradients for a row whose A A^T direction is in w->product. */
@@ -3216,7 +3220,7 @@ typedef struct ssdei_flow {
     uint64_t first_sample;       /* of the block */
     uint64_t *sample;            /* [rows] */
     float *x, *score;            /* [rows, dim] */
-    float *probe;                /* [rows, integrals, dim], by system */
+    float *probe;                /* [integrals, rows, dim], by system */
     float *v, *product;          /* [rows, dim] */
     float *shifted;              /* [rows, dim]; this and the next two for models without vjp */
     float *other;                /* [rows, dim] */
@@ -3276,10 +3280,10 @@ static void ssdei_flow_release(ssdei_flow *w) {
     ssdei_conditions_release(&w->conditions);
 }
 
-/* product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
+/* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
    scores bend, but well above x's rounding. */
 static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const double *t, const uint64_t *sample,
-                                         size_t rows) {
+                                         size_t rows, const float *v) {
     size_t r, j, dim = w->dim;
     int side;
     ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
@@ -3292,7 +3296,7 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
     for (side = 1; side >= -1; side -= 2) {
         for (r = 0; r < rows; r++) {
             for (j = r * dim; j < (r + 1) * dim; j++)
-                w->shifted[j] = (float)((double)x[j] + side * w->h[r] * (double)w->v[j]);
+                w->shifted[j] = (float)((double)x[j] + side * w->h[r] * (double)v[j]);
         }
         ssdei_try(ssdei_score(w->context, w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
     }
@@ -3303,28 +3307,37 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
     return SSDE_OK;
 }
 
+/* v[rows, dim] of product p for rows [at, at + rows): a unit vector, or probes, read where they lie if no system, whose
+   order is ascending, is left out. */
+static const float *ssdei_flow_vectors(ssdei_flow *w, const uint64_t *system, size_t at, size_t rows, size_t p) {
+    size_t dim = w->dim, r;
+    if (!w->exact && system[at + rows - 1] - system[at] == rows - 1) return w->probe + (p * w->rows + system[at]) * dim;
+    for (r = 0; r < rows; r++) {
+        float *v = w->v + r * dim;
+        if (w->exact) {
+            memset(v, 0, dim * sizeof *v);
+            v[p] = 1.0f;
+        } else
+            memcpy(v, w->probe + (p * w->rows + system[at + r]) * dim, dim * sizeof *v);
+    }
+    return w->v;
+}
+
 /* w->divergence of rows [at, at + rows), whose score was the model's last: v^T (ds/dx) v for each probe, or the sum
    over unit vectors. */
 static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const uint64_t *system, size_t at,
                                          size_t rows) {
-    size_t dim = w->dim, p, r, j, products = w->exact ? dim : w->integrals;
+    size_t dim = w->dim, p, r, products = w->exact ? dim : w->integrals;
     for (p = 0; p < products; p++) {
-        for (r = 0; r < rows; r++) {
-            float *v = w->v + r * dim;
-            if (w->exact) {
-                memset(v, 0, dim * sizeof *v);
-                v[p] = 1.0f;
-            } else
-                memcpy(v, w->probe + (system[at + r] * w->integrals + p) * dim, dim * sizeof *v);
-        }
+        const float *v = ssdei_flow_vectors(w, system, at, rows, p);
         if (w->model->vjp) {
-            ssde_status status = w->model->vjp(w->model->user, w->v, rows, w->product);
+            ssde_status status = w->model->vjp(w->model->user, v, rows, w->product);
             if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[at]);
         } else
-            ssdei_try(ssdei_flow_difference(w, w->x + at * dim, t + at, w->sample + at, rows));
+            ssdei_try(ssdei_flow_difference(w, w->x + at * dim, t + at, w->sample + at, rows, v));
         for (r = 0; r < rows; r++) {
-            double *out = w->divergence + (at + r) * w->integrals + (w->exact ? 0 : p), sum = 0.0;
-            for (j = 0; j < dim; j++) sum += (double)w->v[r * dim + j] * (double)w->product[r * dim + j];
+            double *out = w->divergence + (at + r) * w->integrals + (w->exact ? 0 : p);
+            double sum = ssdei_dot(v + r * dim, w->product + r * dim, dim);
             *out = w->exact && p ? *out + sum : sum;
         }
     }
@@ -3750,7 +3763,7 @@ static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
     for (r = 0; r < rows; r++) {
         uint64_t sample = w->flow.first_sample + r;
         for (p = 0; p < how->probes; p++) {
-            float *probe = w->flow.probe + (r * how->probes + p) * dim;
+            float *probe = w->flow.probe + (p * w->flow.rows + r) * dim;
             if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
                 ssdei_try(
                     ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
