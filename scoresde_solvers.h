@@ -55,9 +55,9 @@
        corrector, as in the paper's algorithm 1; Langevin's step is per sample; sub-VP works everywhere; the last
        denoising is Tweedie's formula at eps; inpainting and colourisation return denoised unknown pixels; a
        classifier's guidance has a scale; linear measurements, of which the paper has the method only, are here; each
-   sample has its own ODE step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE,
-   SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first, joint_error and the _batch functions give the reference's behaviour
-   back. */
+       sample has its own ODE step size, and log-densities a tolerance of their own. SSDE_GRID_REFERENCE,
+       SSDE_CORRECTOR_LANGEVIN_BATCH, corrector_first, joint_error and the _batch functions give the reference's
+       behaviour back. */
 
 /* Outside the guard: this header may be included for its declarations first and for its implementation later. */
 #include "scoresde.h"
@@ -217,7 +217,7 @@ ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
    stands. */
 typedef enum ssde_predictor {
     SSDE_PREDICTOR_DEFAULT, /* VE: reverse diffusion; others: Euler-Maruyama */
-    SSDE_PREDICTOR_NONE,
+    SSDE_PREDICTOR_NONE,    /* the corrector alone */
     SSDE_PREDICTOR_EULER_MARUYAMA,
     SSDE_PREDICTOR_REVERSE_DIFFUSION, /* paper, eq. 46: the discretisation of the forward SDE, reversed */
     SSDE_PREDICTOR_ANCESTRAL,         /* DDPM's and SMLD's chain (eq. 4 and 47); sub-VP and affine: the exact posterior
@@ -257,8 +257,8 @@ const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor);
 /* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at
    N = sde->N, and 1 for others. */
 typedef enum ssde_corrector {
-    SSDE_CORRECTOR_DEFAULT, /* VE under default, none, Euler-Maruyama, reverse diffusion and ancestral: Langevin;
-                               others: none */
+    SSDE_CORRECTOR_DEFAULT, /* without a predictor, and for VE under default, Euler-Maruyama, reverse diffusion and
+                               ancestral: Langevin; else none */
     SSDE_CORRECTOR_NONE,
     /* step = 2 alpha (snr std(t))^2: the paper's rule with |z| and |s| replaced by what they are expected to be,
        sqrt(dim) and sqrt(dim) / std(t). A sample's own |s| must not stand there: near a mode it vanishes and the step
@@ -304,7 +304,7 @@ typedef struct ssde_sampler_desc {
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
-                               sigma_L^2,       which at sigma_L = 0.01 is the paper's 2e-5 */
+                               sigma_L^2, which at sigma_L = 0.01 is the paper's 2e-5 */
     double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
     double s_churn, s_tmin, s_tmax, s_noise; /* heun: Karras et al.'s, s_tmin and s_tmax in s; 0 is no churn, no lower
                                                 end, no upper end, and 1. Noise is never raised above s(1) */
@@ -1844,6 +1844,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         memset(full, 0, sizeof *full);
     setting->sde = *sde;
     setting->context = context;
+    if ((full->times || full->schedule) && !full->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
+                         full->times ? "given times less one" : "entries in schedule");
     if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT || (unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d and corrector %d, wanted values of their enums",
                          (int)full->predictor, (int)full->corrector);
@@ -1854,9 +1857,11 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
-        full->corrector =
-            ve && full->predictor <= SSDE_PREDICTOR_ANCESTRAL ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    if (full->corrector == SSDE_CORRECTOR_DEFAULT) {
+        int alone = full->predictor == SSDE_PREDICTOR_NONE;
+        full->corrector = alone || (ve && full->predictor <= SSDE_PREDICTOR_ANCESTRAL) ? SSDE_CORRECTOR_LANGEVIN
+                                                                                       : SSDE_CORRECTOR_NONE;
+    }
     if (full->grid == SSDE_GRID_DEFAULT) full->grid = ssdei_predictors[full->predictor].info.grid;
     ssdei_try(ssdei_check_combination(context, sde, full));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
@@ -2014,6 +2019,14 @@ static void ssdei_drop_failed(ssdei_sampler *w, const ssdei_block *block, double
     }
 }
 
+/* Rows that failed before, which the block's updates have moved along, are zeros again. */
+static void ssdei_hold_failed(ssdei_sampler *w, const ssdei_block *block) {
+    size_t r;
+    for (r = 0; w->report.failed && r < block->rows; r++) {
+        if (w->failed[block->first + r]) memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
+    }
+}
+
 typedef struct ssdei_apply_job {
     ssdei_sampler *w;
     const ssdei_block *block;
@@ -2045,6 +2058,7 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
     ssdei_parallel_for(w->context, job.tasks, ssdei_apply_task, &job);
     for (index = 0; index < job.tasks; index++) finite &= job.finite[index];
     if (!finite) ssdei_drop_failed(w, block, t);
+    ssdei_hold_failed(w, block);
 }
 
 /* What draws of a step are numbered by. */
@@ -2450,9 +2464,7 @@ static ssde_status ssdei_condition_place(ssdei_sampler *w, const ssdei_block *bl
     for (r = 0; r < block->rows; r++) conditions->mean[r] = mean, conditions->std[r] = std;
     ssdei_try(ssdei_conditions_place(conditions, w->sample + block->first, block->rows, w->noise, block->x));
     if (conditions->size) ssdei_drop_failed(w, block, t); /* a measurement may have left the numbers */
-    for (r = 0; w->report.failed && r < block->rows; r++) {
-        if (w->failed[block->first + r]) memset(block->x + r * w->dim, 0, w->dim * sizeof *block->x);
-    }
+    ssdei_hold_failed(w, block);
     return SSDE_OK;
 }
 
@@ -2736,9 +2748,6 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     if (how && how->report) *how->report = w.report;
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    if (how && (how->times || how->schedule) && !how->steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
-                         how->times ? "given times less one" : "entries in schedule");
     ssdei_try(ssdei_setting_make(&w.setting, sde, how));
     ssdei_try(ssdei_condition_check(context, &w.setting.how.condition, n, model->dim));
     if (w.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));

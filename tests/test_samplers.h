@@ -1055,6 +1055,93 @@ static void test_samplers_failures(void) {
     }
 }
 
+/* A sample that fails once is zeros in every later frame of the trajectory, whatever moves the others. */
+typedef struct samplers_frames {
+    size_t failed, row, moved; /* frames since the row failed, of them those in which it is not zeros */
+} samplers_frames;
+
+static void samplers_watch(void *user, size_t step, double t, const float *x, size_t n, size_t dim) {
+    samplers_frames *frames = (samplers_frames *)user;
+    const float *row = x + frames->row * dim;
+    size_t j;
+    int zero = 1;
+    (void)step, (void)t, (void)n;
+    for (j = 0; j < dim; j++) zero &= row[j] == 0.0f;
+    if (frames->failed || zero) frames->failed++;
+    frames->moved += frames->failed && !zero;
+}
+
+/* A mixture's score, not a number for sample 2 while t is above 0.5. */
+static ssde_status samplers_score_of_two(void *user, const float *x, const double *t, const uint64_t *sample,
+                                         size_t rows, int differentiate, float *out) {
+    const ssde_score_model *model = (const ssde_score_model *)user;
+    size_t r;
+    ssdei_try(model->score(model->user, x, t, sample, rows, differentiate, out));
+    for (r = 0; r < rows; r++) {
+        if (sample[r] == 2 && t[r] > 0.5) out[r * model->dim] = (float)NAN;
+    }
+    return SSDE_OK;
+}
+
+static void test_samplers_failed_rows(void) {
+    solver_mixture m = solver_plane();
+    int which, way, again;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model inner, model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = inner = ssde_mixture_model(mixture, &sde);
+        model.score = samplers_score_of_two, model.user = &inner;
+        for (way = 0; way < SAMPLERS_WAYS; way++) {
+            for (again = 1; again < 3; again++) { /* RePaint's noise too leaves it there */
+                ssde_sampler_desc how = samplers_way_desc(&samplers_ways[way]);
+                ssde_rng rng = ssde_rng_seed(3);
+                samplers_frames frames = {0, 2, 0};
+                float x[10];
+                if (samplers_refused(how.predictor, which)) continue;
+                if (again > 1 && how.predictor != SSDE_PREDICTOR_EULER_MARUYAMA) continue;
+                if (again > 1 && how.probability_flow) continue;
+                how.resamplings = (size_t)again;
+                how.steps = 30;
+                how.trajectory = samplers_watch, how.user = &frames;
+                CHECK_STATUS(ssde_sample(&sde, &model, &how, &rng, 5, x), SSDE_ERROR_NUMERIC);
+                CHECK(x[4] != x[4] && x[6] == x[6]);
+                if (!(frames.failed > 2 && frames.moved == 0))
+                    check_report(__FILE__, __LINE__, "%s way %d: %lu of %lu frames are not zeros",
+                                 solver_sde_names[which], way, (unsigned long)frames.moved,
+                                 (unsigned long)frames.failed);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* No predictor, and no corrector named: Langevin steps whatever the SDE, and not a run that does nothing. */
+static void test_samplers_corrector_only(void) {
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        float x[2][4];
+        int k;
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
+        model = ssde_mixture_model(mixture, &sde);
+        for (k = 0; k < 2; k++) {
+            ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 20, 0.0);
+            ssde_rng rng = ssde_rng_seed(3);
+            ssde_sample_report report;
+            how.corrector = k ? SSDE_CORRECTOR_DEFAULT : SSDE_CORRECTOR_LANGEVIN;
+            how.report = &report;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 2, x[k]));
+            CHECK(report.evaluations == 21);
+        }
+        CHECK_SAME(x[0], x[1], sizeof x[0]);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
 /* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
 static void test_samplers_adaptive(void) {
     enum { DIM = 2 };
@@ -1216,6 +1303,13 @@ static void test_samplers_bad_input(void) {
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_ADAPTIVE, how.rtol = -1.0, SSDE_ERROR_ARGUMENT, "rtol");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.schedule = betas; how.steps = 0, SSDE_ERROR_ARGUMENT, "steps is 0");
 #undef SAMPLERS_FAILS
+    { /* a schedule whose length is not said is not read */
+        ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDPM, 0, 0.0);
+        how.context = &context;
+        how.schedule = betas;
+        CHECK_FAILS(&context, ssde_predictor_step(&sde, &how, x, x, x, &t, &t_next, 1, 2, x, NULL), SSDE_ERROR_ARGUMENT,
+                    "steps is 0");
+    }
     for (i = 0; i < 4; i++) {
         ssde_sampler_desc how = samplers_desc(many[i], 5, 1e-3);
         how.context = &context;
@@ -1241,6 +1335,8 @@ static void test_samplers_bad_input(void) {
     X(samplers_identity)       \
     X(samplers_threads)        \
     X(samplers_failures)       \
+    X(samplers_failed_rows)    \
+    X(samplers_corrector_only) \
     X(samplers_adaptive)       \
     X(samplers_known_path)     \
     X(samplers_bad_input)
