@@ -238,6 +238,9 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_DPM_SOLVER_3M,   /* its third order, by the last three D's: with their whole second derivative in log
                                        s, of which the multistep form in circulation has half, and so order 2 */
     SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, /* the same paper's SDE-DPM-Solver++(2M): 2M with eta 1 */
+    SSDE_PREDICTOR_UNIPC,             /* Zhao et al. 2023 (arXiv 2302.04867), multistep UniPC-2 for data prediction with
+                                         B(h) = e^h - 1: 2M, each of whose steps is corrected by the score at its end,
+                                         which the next one needs anyway. The last step is left as predicted */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
 
@@ -1717,6 +1720,7 @@ static const struct {
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 2},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50}, NULL, ssdei_multistep, 0, 2},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
 };
 
 static const char *const ssdei_correctors[SSDE_CORRECTOR_COUNT] = {"default", "none", "langevin", "langevin_batch"};
@@ -1821,6 +1825,7 @@ static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_des
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
+    if (full->predictor == SSDE_PREDICTOR_UNIPC) full->eta = 0.0; /* has no noise to weight */
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
@@ -2207,7 +2212,24 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
     return SSDE_OK;
 }
 
-/* ---- multistep: DPM-Solver++ ---- */
+/* ---- multistep: DPM-Solver++, UniPC ---- */
+
+/* UniPC's correction of the step before, y += sum_j c_j D_j, as part of the weights of this one, in which y decays by
+   e^-h[0]. With B = 1 - e^-h[1] that step was y = ... + B (D_1 + (D_1 - D_2) h[1] / (2 h[2])), and is to be that of the
+   corrector: exact for the polynomial in log s through D_0, D_1 and D_2. The first step has no D_2, and half of D_0 -
+   D_1. */
+static void ssdei_unipc_correct(const double *h, size_t known, double *weight) {
+    double gone = -expm1(-h[1]), newest = 0.5 * gone, oldest = 0.0, decay = 1.0 / expm1(h[0]);
+    if (known == 3) {
+        double second = 1.0 - gone / h[1], third = second / h[1] - 0.5, ratio = h[2] / h[1];
+        double slope = (second + 2.0 * third) / (1.0 + ratio);
+        newest = second - slope;
+        oldest = (0.5 * gone - slope) / ratio;
+    }
+    weight[0] += decay * newest;
+    weight[1] -= decay * (newest + oldest);
+    weight[2] += decay * oldest;
+}
 
 /* y' = e^-E y + (1 - e^-E) sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with h = log(s / s'), E = (1 + eta) h:
    exact for the polynomial in log s through the last D's, except that 2M takes its slope at the middle of the step, as
@@ -2215,22 +2237,22 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
 static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
-    size_t order = (size_t)ssdei_predictors[predictor].history, j;
+    size_t known = (size_t)ssdei_predictors[predictor].history, j; /* D's, this step's among them */
     double level[4], h[3] = {0.0, 0.0, 0.0}, eta = setting->how.eta, whole, gone, second, third;
     double newest = 0.0, older = 0.0; /* of D_0 - D_1 and D_1 - D_2 */
     ssde_coefficients now, next;
-    if (order > step + 1) order = step + 1;
-    for (j = 0; j <= order; j++)
+    if (known > step + 1) known = step + 1;
+    for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
-    for (j = 0; j < order; j++) h[j] = log(level[j + 1] / level[j]);
+    for (j = 0; j < known; j++) h[j] = log(level[j + 1] / level[j]);
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
     whole = (1.0 + eta) * h[0];
     gone = -expm1(-whole);
     second = 1.0 - gone / whole;
     third = second / whole - 0.5;
-    if (order == 2) newest = h[0] / h[1] * (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? second / gone : 0.5);
-    if (order == 3) {
+    if (known > 1) newest = h[0] / h[1] * (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? second / gone : 0.5);
+    if (known == 3 && predictor == SSDE_PREDICTOR_DPM_SOLVER_3M) {
         double r0 = h[1] / h[0], r1 = h[2] / h[0];
         newest = (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / (r0 * gone);
         older = (2.0 * third - second * r0) / ((r0 + r1) * r1 * gone);
@@ -2238,6 +2260,7 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     w->weight[0] = 1.0 + newest;
     w->weight[1] = older - newest;
     w->weight[2] = -older;
+    if (known > 1 && predictor == SSDE_PREDICTOR_UNIPC) ssdei_unipc_correct(h, known, w->weight);
     w->prediction.x = next.std / now.std * exp(-eta * h[0]) - 1.0;
     w->prediction.score = next.mean * gone;
     w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h[0]));

@@ -142,7 +142,8 @@ static void part_order(void) {
                                            SSDE_PREDICTOR_DDIM,
                                            SSDE_PREDICTOR_HEUN,
                                            SSDE_PREDICTOR_DPM_SOLVER_2M,
-                                           SSDE_PREDICTOR_DPM_SOLVER_3M};
+                                           SSDE_PREDICTOR_DPM_SOLVER_3M,
+                                           SSDE_PREDICTOR_UNIPC};
     static const ssde_predictor paths[] = {SSDE_PREDICTOR_EULER_MARUYAMA,   SSDE_PREDICTOR_REVERSE_DIFFUSION,
                                            SSDE_PREDICTOR_ANCESTRAL,        SSDE_PREDICTOR_STOCHASTIC_HEUN,
                                            SSDE_PREDICTOR_ADAPTIVE,         SSDE_PREDICTOR_DDIM,
@@ -287,8 +288,9 @@ static void part_endpoints(ssde_mixture *ring) {
         ssde_grid grid;
     } ways[] = {{SSDE_PREDICTOR_DDIM, SSDE_GRID_LOG_SNR},          {SSDE_PREDICTOR_HEUN, SSDE_GRID_LOG_SNR},
                 {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_GRID_LOG_SNR}, {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_GRID_LOG_SNR},
-                {SSDE_PREDICTOR_HEUN, SSDE_GRID_KARRAS},           {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_GRID_KARRAS},
-                {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_GRID_KARRAS}};
+                {SSDE_PREDICTOR_UNIPC, SSDE_GRID_LOG_SNR},         {SSDE_PREDICTOR_HEUN, SSDE_GRID_KARRAS},
+                {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_GRID_KARRAS},  {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_GRID_KARRAS},
+                {SSDE_PREDICTOR_UNIPC, SSDE_GRID_KARRAS}};
     enum { N = 2000 };
     ssde_sde sde = ssde_ve(0.01, 50.0);
     ssde_score_model model = ssde_mixture_model(ring, &sde);

@@ -163,7 +163,8 @@ static void test_samplers_flow_order(void) {
                 {SSDE_PREDICTOR_DDIM, 1.0},
                 {SSDE_PREDICTOR_HEUN, 2.0},
                 {SSDE_PREDICTOR_DPM_SOLVER_2M, 2.0},
-                {SSDE_PREDICTOR_DPM_SOLVER_3M, 3.0}};
+                {SSDE_PREDICTOR_DPM_SOLVER_3M, 3.0},
+                {SSDE_PREDICTOR_UNIPC, 3.0}};
     int which;
     size_t way;
     for (which = 0; which < 3; which++) {
@@ -287,6 +288,36 @@ static void samplers_formula_3m(const samplers_formula *f, double eta, double *y
     }
 }
 
+/* UniPC-2 with B = e^h - 1 for the prediction of data, in the paper's notation at alpha = 1: h = lambda - lambda' is
+   negative, lambda = -log sigma, and r is that of the step before. */
+static void samplers_formula_unipc(const samplers_formula *f, double *y) {
+    double past[FORMULA_STEPS + 1][FORMULA_DIM], base, first, second, third, b, r = 0.0, c[2];
+    size_t i, j;
+    samplers_denoised(f, y, f->sigma[0], past[0]);
+    for (i = 0; i < FORMULA_STEPS; i++) {
+        double h = -log(f->sigma[i] / f->sigma[i + 1]), start[FORMULA_DIM];
+        if (i) r = log(f->sigma[i - 1] / f->sigma[i]) / h;
+        b = first = expm1(h);
+        second = first / h - 1.0;
+        third = second / h - 0.5;
+        for (j = 0; j < FORMULA_DIM; j++) {
+            start[j] = y[j];
+            y[j] = f->sigma[i + 1] / f->sigma[i] * start[j] - first * past[i][j];
+            if (i) y[j] -= b * 0.5 * (past[i - 1][j] - past[i][j]) / r;
+        }
+        if (i + 1 == FORMULA_STEPS) break;
+        samplers_denoised(f, y, f->sigma[i + 1], past[i + 1]);
+        /* (1, 1; r, 1) c = (second, 2 third) / B; one step: c = 1 / 2 */
+        c[0] = i ? (2.0 * third - second) / b / (r - 1.0) : 0.0;
+        c[1] = i ? second / b - c[0] : 0.5;
+        for (j = 0; j < FORMULA_DIM; j++) {
+            base = f->sigma[i + 1] / f->sigma[i] * start[j] - first * past[i][j];
+            y[j] = base - b * c[1] * (past[i + 1][j] - past[i][j]);
+            if (i) y[j] -= b * c[0] * (past[i - 1][j] - past[i][j]) / r;
+        }
+    }
+}
+
 /* The noise of a formula as the predictor asks for it. */
 static ssde_status samplers_known_noise(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
                                         size_t dim, float *out) {
@@ -306,7 +337,8 @@ static void test_samplers_formulas(void) {
                 {SSDE_PREDICTOR_HEUN, 0.0, 0.0},          {SSDE_PREDICTOR_HEUN, 0.0, 3.0},
                 {SSDE_PREDICTOR_DPM_SOLVER_2M, 0.0, 0.0}, {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, 0.0, 0.0},
                 {SSDE_PREDICTOR_DPM_SOLVER_2M, 0.4, 0.0}, {SSDE_PREDICTOR_DPM_SOLVER_3M, 0.0, 0.0},
-                {SSDE_PREDICTOR_DPM_SOLVER_3M, 0.6, 0.0}};
+                {SSDE_PREDICTOR_DPM_SOLVER_3M, 0.6, 0.0}, {SSDE_PREDICTOR_UNIPC, 0.0, 0.0},
+                {SSDE_PREDICTOR_UNIPC, 0.5, 0.0}};
     solver_mixture m = solver_plane();
     samplers_formula f;
     int which;
@@ -347,6 +379,8 @@ static void test_samplers_formulas(void) {
                 samplers_formula_heun(&f, ways[way].churn, 0.2, 30.0, 1.1, y);
             else if (how.predictor == SSDE_PREDICTOR_DPM_SOLVER_3M)
                 samplers_formula_3m(&f, eta, y);
+            else if (how.predictor == SSDE_PREDICTOR_UNIPC)
+                samplers_formula_unipc(&f, y);
             else
                 samplers_formula_2m(&f, how.predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE ? 1.0 : eta, y);
             CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.02, &c));
@@ -813,7 +847,8 @@ static const samplers_way samplers_ways[] = {
     {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
     {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+    {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+    {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
 enum { SAMPLERS_WAYS = sizeof samplers_ways / sizeof samplers_ways[0] };
 
 static ssde_sampler_desc samplers_way_desc(const samplers_way *way) {
@@ -887,7 +922,8 @@ static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, S
                                               {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
                                               {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                               {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
 enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
 
 /* Samples first ... first + n - 1 in ten steps; every second way along Brownian paths. */
@@ -1232,6 +1268,7 @@ static void test_samplers_known_path(void) {
                                         {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                        {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
     static const float known[2] = {0.5f, 9.0f}, mask[2] = {1.0f, 0.0f};
     solver_mixture m = solver_plane();
@@ -1284,6 +1321,8 @@ static void test_samplers_bad_input(void) {
     } while (0)
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DPM_SOLVER_2M, how.corrector = SSDE_CORRECTOR_LANGEVIN, SSDE_ERROR_UNSUPPORTED,
                    "corrector");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_UNIPC, how.corrector = SSDE_CORRECTOR_LANGEVIN, SSDE_ERROR_UNSUPPORTED,
+                   "unipc");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_ADAPTIVE, how.corrector = SSDE_CORRECTOR_LANGEVIN, SSDE_ERROR_UNSUPPORTED,
                    "adaptive");
     SAMPLERS_FAILS(&ve, SSDE_PREDICTOR_DDPM, (void)0, SSDE_ERROR_UNSUPPORTED, "ddpm is a chain of the VP");
