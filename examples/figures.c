@@ -574,24 +574,6 @@ static void figure_corrector(void) {
 
 /* ---- guidance ---- */
 
-/* A score and `scale` times the gradient of the exact log-posterior of one class, log p_t(class | x) = log p_t(x |
-   class) - log p_t(x) + constant. */
-typedef struct guided {
-    ssde_score_model all, wanted;
-    double scale;
-    float score[2 * POINTS];
-} guided;
-
-static ssde_status guided_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                int differentiate, float *out) {
-    guided *to = (guided *)user;
-    ssde_status status = to->all.score(to->all.user, x, t, sample, rows, differentiate, out);
-    if (status == SSDE_OK) status = to->wanted.score(to->wanted.user, x, t, sample, rows, differentiate, to->score);
-    if (status != SSDE_OK) return status;
-    for (size_t i = 0; i < 2 * rows; i++) out[i] += (float)(to->scale * ((double)to->score[i] - (double)out[i]));
-    return SSDE_OK;
-}
-
 /* The likeliest class of x; *posterior is the probability of class `wanted`, p_0(wanted | x). */
 static int classify(const float *x, int wanted, double *posterior) {
     double joint[CLASSES], sum = 0;
@@ -607,22 +589,32 @@ static int classify(const float *x, int wanted, double *posterior) {
     return best;
 }
 
-/* Draws x [POINTS, 2] with guidance. */
-static void sample_guided(guided *to, float *x) {
-    ssde_score_model model = {2, POINTS, guided_score, NULL, to};
+/* Draws x [POINTS, 2] with the score plus `scale` times the gradient of log p_t(wanted | x) = log p_t(x | wanted) - log
+   p_t(x) + constant, both known: classifier-free guidance with weight scale - 1. */
+static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
+    ssde_classifier_free_desc desc;
+    ssde_classifier_free *guided;
+    ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(SEED);
     ssde_sampler_desc how;
+    memset(&desc, 0, sizeof desc);
+    desc.conditional = ssde_mixture_model(wanted, &vp);
+    desc.unconditional = ssde_mixture_model(plane, &vp);
+    desc.weight = scale - 1;
+    desc.context = &context;
+    check(ssde_classifier_free_create(&guided, &vp, &desc));
+    model = ssde_classifier_free_model(guided);
     memset(&how, 0, sizeof how);
     how.steps = STEPS;
     how.context = &context;
     check(ssde_sample(&vp, &model, &how, &rng, POINTS, x));
+    ssde_classifier_free_destroy(guided);
 }
 
 static void figure_guidance(void) {
     enum { WANTED = 0 };
     static const double scales[4] = {0, 1, 2, 5};
     static float x[2 * POINTS];
-    static guided to;
     const double one = 1;
     const unsigned colours[CLASSES] = {picture_palette(1), picture_palette(0), picture_palette(2)};
     const picture_key keys[5] = {{"class 1, wanted", colours[0], 'o'},
@@ -633,13 +625,10 @@ static void figure_guidance(void) {
     ssde_mixture *wanted;
     picture page = page_begin(670, "Guidance: score + scale * gradient of log p(class 1 | x)");
     check(ssde_mixture_create(&context, &wanted, 1, 2, &one, class_mean[WANTED], class_std[WANTED]));
-    to.all = ssde_mixture_model(plane, &vp);
-    to.wanted = ssde_mixture_model(wanted, &vp);
     for (int k = 0; k < 4; k++) {
         char text[80];
         double sure = 0;
-        to.scale = scales[k];
-        sample_guided(&to, x);
+        sample_guided(wanted, scales[k], x);
         snprintf(text, sizeof text, "scale %g", scales[k]);
         picture_plot plot = plane_panel(&page, k, 4, 430, text);
         for (int i = 0; i < POINTS; i++) {
