@@ -312,7 +312,7 @@ typedef struct ssde_sampler_desc {
     double s_churn, s_tmin, s_tmax, s_noise; /* heun: Karras et al.'s, s_tmin and s_tmax in s; 0 is no churn, no lower
                                                 end, no upper end, and 1. Noise is never raised above s(1) */
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
-    size_t max_evaluations; /* adaptive, per sample: SSDE_ERROR_LIMIT where they do not suffice; 0: 10,000 */
+    size_t max_evaluations; /* adaptive, per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is NaN */
     /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
        that runs of different steps follow the same path and come together as steps grow. W runs in the SDE's own time,
        so that g(t) dW is the noise of eq. 6; a z that a solver weights by its exact integral of g dW keeps its
@@ -408,7 +408,8 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
 typedef struct ssde_flow_desc {
     double rtol, atol;        /* 0: 1e-5 */
     double eps;               /* 0 < eps < 1; 0: 1e-3 */
-    size_t max_evaluations;   /* per sample; 0: 10,000 */
+    size_t max_evaluations;   /* per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is then what it
+                                 was at reports[i].t */
     int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps */
     int given_start;          /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
     double temperature;       /* sampling: factor on the prior's standard deviation; 0: 1 */
