@@ -233,7 +233,7 @@ static void samplers_formula_heun(const samplers_formula *f, double churn, doubl
         double from = f->sigma[i], to = f->sigma[i + 1], gamma = 0.0, hat;
         if (from >= lowest && from <= highest) gamma = fmin(churn / (double)FORMULA_STEPS, sqrt(2.0) - 1.0);
         hat = fmin(from * (1.0 + gamma), f->first);
-        for (j = 0; j < FORMULA_DIM; j++) y[j] += sqrt(hat * hat - from * from) * more_noise * f->noise[i][j];
+        for (j = 0; j < FORMULA_DIM; j++) y[j] += sqrt((hat - from) * (hat + from)) * more_noise * f->noise[i][j];
         samplers_denoised(f, y, hat, d);
         for (j = 0; j < FORMULA_DIM; j++) {
             slope[j] = (y[j] - d[j]) / hat;
