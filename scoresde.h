@@ -790,7 +790,9 @@ SSDEI_INLINE float ssdei_float_scalar(uint32_t bits) {
 SSDEI_INLINE float ssdei_from_int_scalar(uint32_t a) {
     return a < 0x80000000u ? (float)(int32_t)a : -(float)(int32_t)(0u - a); /* -2^31 never occurs */
 }
-SSDEI_INLINE uint32_t ssdei_to_int_scalar(float a) { return (uint32_t)(int32_t)rintf(a); }
+SSDEI_INLINE uint32_t ssdei_to_int_scalar(float a) { /* NaN and what has no integer: 2^31, as on x86 */
+    return a >= -2147483648.0f && a < 2147483648.0f ? (uint32_t)(int32_t)rintf(a) : 0x80000000u;
+}
 SSDEI_INLINE uint32_t ssdei_uload_scalar(const uint32_t *p) { return *p; }
 SSDEI_INLINE void ssdei_ustore_scalar(uint32_t *p, uint32_t a) { *p = a; }
 SSDEI_INLINE uint32_t ssdei_uset_scalar(uint32_t a) { return a; }
