@@ -612,11 +612,10 @@ typedef struct ssdei_tiles {
     int cold; /* c is in no cache: it is fetched while the sums grow */
 } ssdei_tiles;
 
-/* The score of a Gaussian mixture in the plane at one time, for many rows side by side: out = (sum_k r_k pull_k - x
-   sum_k   r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e), e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All
-   in double but the exponentials. Where all precisions are equal, x^2 precision / 2 is common to all e_k and left out:
-   e_k = level_k
-   + sum_i x pull_k. */
+/* The score of a Gaussian mixture in the plane at one time, for many rows side by side:
+   out = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e),
+   e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in double but the exponentials. Where all precisions are
+   equal, x^2 precision / 2 is common to all e_k and left out: e_k = level_k + sum_i x pull_k. */
 typedef struct ssdei_plane {
     size_t components, rows;
     int equal;                       /* precisions */
@@ -4558,7 +4557,7 @@ SSDEI_KERNEL void SSDEI_T(hessian_product)(const ssdei_hessian *work) {
     }
 }
 
-/* ---- samplers' updates; see ssdei_kernels ---- */
+/* ---- the update of ssdei_kernels ---- */
 
 SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float *noise, size_t count, const float u[3],
                                  float *x_next, float *mean) {

@@ -3640,6 +3640,12 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     return SSDE_OK;
 }
 
+/* Nothing is differentiated, nor computed again, yet. */
+static void ssdei_run_begin_backward(ssde_run *run) {
+    memset(run->written, 0, (size_t)run->net->node_count);
+    memset(run->restored, 0, (size_t)run->net->node_count);
+}
+
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
     const ssde_net *net;
     int i;
@@ -3652,8 +3658,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
                          "this run's mode gives no derivatives, or not by what was asked for");
     run->weight_gradients = weight_gradients;
-    memset(run->written, 0, (size_t)net->node_count);
-    memset(run->restored, 0, (size_t)net->node_count);
+    ssdei_run_begin_backward(run);
     if (run->needs[net->output]) {
         memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
         run->written[net->output] = 1;

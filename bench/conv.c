@@ -292,7 +292,7 @@ typedef struct options {
 static double run_ours(const problem *p) {
     ssde_run *run = p->run;
     double start;
-    memset(run->written, 0, (size_t)run->net->node_count);
+    ssdei_run_begin_backward(run);
     start = seconds();
     if (p->pass == FORWARD) ssdei_conv_forward(run, p->node);
     if (p->pass == BACKWARD_DATA) ssdei_conv_backward_input(run, p->node);

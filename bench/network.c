@@ -247,7 +247,7 @@ static void time_nodes(ssde_run *run, kind *kinds, int backward, double rows) {
                    node->kernel;
         add_time(kinds, kind_name(run, node), 0, seconds() - start, work);
     }
-    memset(run->written, 0, (size_t)net->node_count);
+    ssdei_run_begin_backward(run);
     run->written[net->output] = run->needs[net->output];
     for (i = net->node_count - 1; backward && i >= 0; i--) {
         double start = seconds();
@@ -278,7 +278,6 @@ static void bench_operations(options *o) {
     for (i = 0; i < MOST_KINDS && kinds[i].name; i++)
         fprintf(stderr, "#   %-18s forward %8.1f ms (%6.1f gflops), backward %8.1f ms\n", kinds[i].name,
                 1e3 * kinds[i].seconds[0], kinds[i].work / kinds[i].seconds[0] * 1e-9, 1e3 * kinds[i].seconds[1]);
-    run->rows = p.rows;
     release(&p);
 }
 

@@ -29,22 +29,6 @@ static void must(ssde_status status) {
     exit(1);
 }
 
-/* Levels 0 ... 16 and labels, shuffled by a fixed seed; the last 300 are held out. */
-typedef struct digits {
-    float pixels[DIGITS_COUNT * DIM];
-    unsigned char labels[DIGITS_COUNT];
-} digits;
-
-static void load_digits(digits *data) {
-    static unsigned char pixels[DIGITS_COUNT * DIM], labels[DIGITS_COUNT];
-    digits_load(pixels, labels);
-    for (size_t i = 0; i < DIGITS_COUNT; i++) {
-        size_t from = (size_t)ssde_shuffled_index(0, DIGITS_COUNT, i);
-        data->labels[i] = labels[from];
-        for (size_t j = 0; j < DIM; j++) data->pixels[i * DIM + j] = pixels[from * DIM + j];
-    }
-}
-
 /* Levels to the middle of where dequantisation puts them in [-1, 1], and back. */
 static void from_levels(const float *levels, size_t count, float *x) {
     for (size_t i = 0; i < count; i++) x[i] = (levels[i] + 0.5f) / DIGITS_LEVELS * 2.0f - 1.0f;
@@ -309,7 +293,7 @@ int main(int argc, char **argv) {
         else
             return fprintf(stderr, "usage: control [model.safetensors] [--steps N] [--seed N] [--threads N]\n"), 1;
     }
-    load_digits(&data);
+    digits_shuffled(&data);
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     ssde_unet_desc shape = body(seed);
     ssde_net *net, *classifier_net;

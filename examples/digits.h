@@ -1827,4 +1827,23 @@ static inline void digits_load(unsigned char *pixels, unsigned char *labels) {
     }
 }
 
+#ifdef SCORESDE_NN_H
+/* Pixels 0..16 and labels in an order shuffled by a fixed seed, so that any stretch of them can be held out. */
+typedef struct digits {
+    float pixels[DIGITS_COUNT * DIGITS_PIXELS];
+    unsigned char labels[DIGITS_COUNT];
+} digits;
+
+static inline void digits_shuffled(digits *data) {
+    static unsigned char pixels[DIGITS_COUNT * DIGITS_PIXELS], labels[DIGITS_COUNT];
+    digits_load(pixels, labels);
+    for (size_t i = 0; i < DIGITS_COUNT; i++) {
+        size_t from = (size_t)ssde_shuffled_index(0, DIGITS_COUNT, i);
+        data->labels[i] = labels[from];
+        for (size_t j = 0; j < DIGITS_PIXELS; j++)
+            data->pixels[i * DIGITS_PIXELS + j] = pixels[from * DIGITS_PIXELS + j];
+    }
+}
+#endif
+
 #endif

@@ -37,22 +37,6 @@ static double seconds(void) {
     return difftime(time(NULL), start);
 }
 
-/* Pixels 0 ... 16 and labels, shuffled by a fixed seed; the last 300 are held out. */
-typedef struct digits {
-    float pixels[DIGITS_COUNT * DIM];
-    unsigned char labels[DIGITS_COUNT];
-} digits;
-
-static void load_digits(digits *data) {
-    static unsigned char pixels[DIGITS_COUNT * DIM], labels[DIGITS_COUNT];
-    digits_load(pixels, labels);
-    for (size_t i = 0; i < DIGITS_COUNT; i++) {
-        size_t from = (size_t)ssde_shuffled_index(0, DIGITS_COUNT, i);
-        data->labels[i] = labels[from];
-        for (size_t j = 0; j < DIM; j++) data->pixels[i * DIM + j] = pixels[from * DIM + j];
-    }
-}
-
 /* [-1, 1] to the 17 levels, back from where dequantisation put them. */
 static void to_levels(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -360,7 +344,7 @@ int main(int argc, char **argv) {
         else
             return fprintf(stderr, "usage: quickstart [model.safetensors] [--steps N] [--seed N] [--threads N]\n"), 1;
     }
-    load_digits(&data);
+    digits_shuffled(&data);
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     if (!path && steps) train(&data, &sde, steps, seed);
 
