@@ -192,10 +192,15 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
 ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
                                int transpose_b, ssde_tensor *out);
 
-/* Files. Loading allocates tensor->data; every length is checked against the file before memory is taken. Saving writes
-   aside, flushes and renames, so that an old file is whole until the new one is.
-   .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved
-   as <f4. */
+/* Files. Paths are UTF-8 on Windows, the system's bytes elsewhere, below 4096 bytes. Loading allocates tensor->data;
+   every length is checked against the file before memory is taken. Saving writes a new file PATH.scoresde-XXXXXXXX.tmp
+   (of a long name the first 100 bytes) in the same folder, flushes it to the disk and renames it, so that an old file
+   is whole until the new one is, and of several that save one path at once the last one's file stays. A failed save
+   removes its new file; a killed process leaves it, under a name that is never read nor written again. The file
+   replaced gives the new one its permissions, but not its owner; one that may not be written, a folder, a device or a
+   pipe is refused. A symbolic link stays a link: what it leads to is replaced or created (on Windows the link is
+   replaced). Other hard links keep the old file. .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1
+   u2 u4 u8 b1, either byte order; saved as <f4. */
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor);
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor);
 /* IDX (MNIST, Fashion-MNIST), unsigned bytes of 1 to 4 axes; images [n,h,w] become [n,h,w,1]. Values 0..255. */
@@ -573,14 +578,26 @@ int ssdei_step_index(const ssde_sde *sde, double t);
 
 /* ---- files ---- */
 
+/* Opens a file for reading and finds its length. */
+ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size);
+/* fseek and ftell beyond 2 GB, also where long has 32 bits. */
+int ssdei_seek(FILE *file, int64_t offset, int origin);
+int64_t ssdei_tell(FILE *file);
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+enum {
+    SSDEI_PATH_MOST = 4096, /* bytes of a path, with its end */
+    SSDEI_ASIDE_MOST = 100, /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
+    SSDEI_ASIDE_SUFFIX = 24 /* .scoresde-XXXXXXXX.tmp */
+};
+
 /* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
    renames, or removes the partial file and reports the first failure. */
 typedef struct ssdei_writer {
     ssde_context *context;
     const char *path;
-    char *aside;
+    char target[SSDEI_PATH_MOST]; /* path, or where its symbolic links lead */
+    char aside[SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX];
     FILE *file;
     ssde_status status;
 } ssdei_writer;
@@ -1182,9 +1199,14 @@ SSDEI_END
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION)) && !defined(SSDEI_CORE_IMPLEMENTED)
 #define SSDEI_CORE_IMPLEMENTED
 
+#include <errno.h>
+#include <time.h>
 #if defined(_WIN32)
+#include <fcntl.h>
 #include <io.h>
+#include <sys/stat.h>
 #elif defined(__unix__) || defined(__APPLE__)
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #endif
@@ -1368,7 +1390,7 @@ const char *ssde_tier_name(ssde_tier tier) {
     return (unsigned)tier < sizeof names / sizeof *names ? names[tier] : "unknown";
 }
 
-/* ---- checks and files ---- */
+/* ---- checks ---- */
 
 size_t ssdei_first_nonfinite(const float *values, size_t count) {
     size_t i;
@@ -1380,20 +1402,304 @@ size_t ssdei_first_nonfinite(const float *values, size_t count) {
     return i;
 }
 
+/* ---- the system's files ----
+   The same functions for each system. */
+
+/* What a path leads to. With it comes the mode of what is there, -1 where a new file's is to be the system's choice. */
+enum { SSDEI_PATH_IS_FREE, SSDEI_PATH_IS_FILE, SSDEI_PATH_IS_READ_ONLY, SSDEI_PATH_IS_FOLDER, SSDEI_PATH_IS_OTHER };
+
+#if defined(_WIN32)
+/* <windows.h> would drag its macros into the user's file. */
+__declspec(dllimport) int __stdcall MultiByteToWideChar(unsigned page, unsigned long flags, const char *bytes, int size,
+                                                        wchar_t *wide, int capacity);
+__declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *from, const wchar_t *to, unsigned long flags);
+__declspec(dllimport) unsigned long __stdcall GetFileAttributesW(const wchar_t *path);
+__declspec(dllimport) unsigned long __stdcall GetCurrentProcessId(void);
+
+/* From UTF-8; 0 where it is not valid. */
+static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
+    return MultiByteToWideChar(65001u, 8u, path, -1, wide, SSDEI_PATH_MOST) > 0; /* UTF-8, errors are errors */
+}
+
+static int ssdei_path_valid(const char *path) {
+    wchar_t wide[SSDEI_PATH_MOST];
+    return ssdei_path_wide(path, wide);
+}
+
+static size_t ssdei_folder_length(const char *path) {
+    size_t length = strlen(path);
+    while (length && !strchr("/\\:", path[length - 1])) length--;
+    return length;
+}
+
+static int ssdei_path_kind(const char *path, int *mode) {
+    wchar_t wide[SSDEI_PATH_MOST];
+    unsigned long attributes = ssdei_path_wide(path, wide) ? GetFileAttributesW(wide) : 0xffffffffu;
+    *mode = -1;
+    if (attributes == 0xffffffffu) return SSDEI_PATH_IS_FREE;
+    if (attributes & 0x50u) return attributes & 0x10u ? SSDEI_PATH_IS_FOLDER : SSDEI_PATH_IS_OTHER;
+    return attributes & 1u ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
+}
+
+static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
+    (void)target;
+    return 1;
+}
+
+static FILE *ssdei_open_file(const char *path) {
+    wchar_t wide[SSDEI_PATH_MOST];
+    return ssdei_path_wide(path, wide) ? _wfopen(wide, L"rb") : NULL;
+}
+
+static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
+    wchar_t wide[SSDEI_PATH_MOST];
+    int descriptor = -1;
+    FILE *file;
+    (void)mode;
+    if (ssdei_path_wide(path, wide))
+        descriptor = _wopen(wide, _O_CREAT | _O_EXCL | _O_WRONLY | _O_BINARY, _S_IREAD | _S_IWRITE);
+    *taken = descriptor < 0 && errno == EEXIST;
+    if (descriptor < 0) return NULL;
+    file = _fdopen(descriptor, "wb");
+    if (file) return file;
+    _close(descriptor);
+    _wremove(wide);
+    return NULL;
+}
+
+static int ssdei_flush_file(FILE *file) { return !fflush(file) && !_commit(_fileno(file)); }
+
+static int ssdei_replace_file(const char *from, const char *to) {
+    wchar_t wide_from[SSDEI_PATH_MOST], wide_to[SSDEI_PATH_MOST];
+    return ssdei_path_wide(from, wide_from) && ssdei_path_wide(to, wide_to) &&
+           MoveFileExW(wide_from, wide_to, 0x1u | 0x8u); /* replace existing, write through */
+}
+
+static int ssdei_flush_folder(const char *path) {
+    (void)path;
+    return 1;
+}
+
+static void ssdei_remove_file(const char *path) {
+    wchar_t wide[SSDEI_PATH_MOST];
+    if (ssdei_path_wide(path, wide)) _wremove(wide);
+}
+
+static uint32_t ssdei_process(void) { return (uint32_t)GetCurrentProcessId(); }
+
+#else
+
+static int ssdei_path_valid(const char *path) {
+    (void)path;
+    return 1;
+}
+
+static size_t ssdei_folder_length(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+
+/* POSIX's, which strict C99 mode hides. */
+int fileno(FILE *file);
+FILE *fdopen(int descriptor, const char *mode);
+int fchmod(int descriptor, mode_t mode);
+ssize_t readlink(const char *path, char *bytes, size_t size);
+
+#if defined(__GLIBC_PREREQ) && LONG_MAX == 0x7fffffff
+#if __GLIBC_PREREQ(2, 28)
+#define SSDEI_GLIBC_32
+#endif
+#endif
+#ifdef SSDEI_GLIBC_32
+/* Plain open and stat refuse files of 2 GB and, on large disks, any file; _FILE_OFFSET_BITS would have to be set before
+   the user's first include. */
+int ssdei_open64(const char *path, int flags, ...) __asm__("open64");
+FILE *ssdei_fopen64(const char *path, const char *mode) __asm__("fopen64");
+int ssdei_fseeko64(FILE *file, int64_t offset, int origin) __asm__("fseeko64");
+int64_t ssdei_ftello64(FILE *file) __asm__("ftello64");
+int ssdei_statx(int folder, const char *path, int flags, unsigned wanted, void *out) __asm__("statx");
+#else
+#define ssdei_open64 open
+#define ssdei_fopen64 fopen
+#endif
+
+/* Type and permissions. */
+static int ssdei_path_mode(const char *path, mode_t *mode) {
+#ifdef SSDEI_GLIBC_32
+    uint16_t words[128]; /* struct statx, the same on every architecture */
+    if (ssdei_statx(-100, path, 0, 3u, words)) return 0;
+    *mode = words[14];
+#else
+    struct stat now;
+    if (stat(path, &now)) return 0;
+    *mode = now.st_mode;
+#endif
+    return 1;
+}
+
+static int ssdei_path_kind(const char *path, int *mode) {
+    mode_t now;
+    *mode = -1;
+    if (!ssdei_path_mode(path, &now)) return SSDEI_PATH_IS_FREE;
+    *mode = (int)(now & 0777);
+    if (!S_ISREG(now)) return S_ISDIR(now) ? SSDEI_PATH_IS_FOLDER : SSDEI_PATH_IS_OTHER;
+    return access(path, W_OK) ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
+}
+
+/* A chain of links becomes what it leads to, which need not be there; 0 where it has no end. */
+static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
+    char next[SSDEI_PATH_MOST];
+    int hops;
+    for (hops = 0; hops <= 40; hops++) { /* Linux follows 40 */
+        ssize_t length = readlink(target, next, sizeof next);
+        size_t folder = length > 0 && next[0] != '/' ? ssdei_folder_length(target) : 0;
+        if (length <= 0) return 1;
+        if (folder + (size_t)length >= SSDEI_PATH_MOST) return 0;
+        memcpy(target + folder, next, (size_t)length);
+        target[folder + (size_t)length] = 0;
+    }
+    return 0;
+}
+
+static FILE *ssdei_open_file(const char *path) { return ssdei_fopen64(path, "rb"); }
+
+/* Nobody else's file is opened, and nobody reads more of it than of the file it will replace. */
+static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
+    int descriptor = ssdei_open64(path, O_CREAT | O_EXCL | O_WRONLY, mode < 0 ? 0666 : mode);
+    FILE *file;
+    *taken = descriptor < 0 && errno == EEXIST;
+    if (descriptor < 0) return NULL;
+    if (mode >= 0) fchmod(descriptor, (mode_t)mode); /* what the umask took */
+    file = fdopen(descriptor, "wb");
+    if (file) return file;
+    close(descriptor);
+    remove(path);
+    return NULL;
+}
+
+static int ssdei_flush_file(FILE *file) { return !fflush(file) && !fsync(fileno(file)); }
+
+/* A folder that may not be read, or a file system without it, is left to the system. */
+static int ssdei_flush_folder(const char *path) {
+    char folder[SSDEI_PATH_MOST];
+    size_t length = ssdei_folder_length(path);
+    int descriptor, failed;
+    memcpy(folder, path, length);
+    memcpy(folder + length, ".", 2);
+    descriptor = ssdei_open64(folder, O_RDONLY);
+    if (descriptor < 0) return 1;
+    failed = fsync(descriptor) && errno == EIO;
+    close(descriptor);
+    return !failed;
+}
+
+static uint32_t ssdei_process(void) { return (uint32_t)getpid(); }
+
+#else /* C alone */
+
+static int ssdei_path_kind(const char *path, int *mode) {
+    (void)path;
+    *mode = -1;
+    return SSDEI_PATH_IS_FREE;
+}
+
+static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
+    (void)target;
+    return 1;
+}
+
+static FILE *ssdei_open_file(const char *path) { return fopen(path, "rb"); }
+
+static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
+    FILE *old = fopen(path, "rb");
+    (void)mode;
+    *taken = old != NULL;
+    if (old) fclose(old);
+    return old ? NULL : fopen(path, "wb");
+}
+
+static int ssdei_flush_file(FILE *file) { return !fflush(file); }
+
+static int ssdei_flush_folder(const char *path) {
+    (void)path;
+    return 1;
+}
+
+static uint32_t ssdei_process(void) { return 0; }
+
+#endif
+
+static int ssdei_replace_file(const char *from, const char *to) { return !rename(from, to); }
+
+static void ssdei_remove_file(const char *path) { remove(path); }
+
+#endif
+
+#if defined(_WIN32)
+int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
+int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
+#elif defined(SSDEI_GLIBC_32)
+int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
+int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
+#elif LONG_MAX == 0x7fffffff && (defined(__unix__) || defined(__APPLE__))
+int fseeko(FILE *file, off_t offset, int origin);
+off_t ftello(FILE *file);
+int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
+}
+int64_t ssdei_tell(FILE *file) { return ftello(file); }
+#else
+int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
+}
+int64_t ssdei_tell(FILE *file) { return ftell(file); }
+#endif
+
+/* ---- files ---- */
+
+static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
+    if (!path || !*path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
+    if (strlen(path) >= SSDEI_PATH_MOST)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.120s...' has %lu bytes, wanted at most %d", path,
+                         (unsigned long)strlen(path), SSDEI_PATH_MOST - 1);
+    if (!ssdei_path_valid(path))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.180s' is not valid UTF-8", path);
+    return SSDE_OK;
+}
+
+ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
+    int64_t length = -1;
+    int mode;
+    *file = NULL;
+    *size = 0;
+    ssdei_try(ssdei_path_check(context, path));
+    if (ssdei_path_kind(path, &mode) == SSDEI_PATH_IS_FOLDER)
+        return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is a folder", path);
+    *file = ssdei_open_file(path);
+    if (!*file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
+    if (!ssdei_seek(*file, 0, SEEK_END)) length = ssdei_tell(*file);
+    if (length >= 0 && length < INT64_MAX && !ssdei_seek(*file, 0, SEEK_SET)) {
+        *size = (uint64_t)length;
+        return SSDE_OK;
+    }
+    fclose(*file);
+    *file = NULL;
+    return ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
+}
+
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size) {
     FILE *file;
-    long length = -1;
+    uint64_t length;
     *bytes = NULL;
     *size = 0;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL");
-    file = fopen(path, "rb");
-    if (!file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
-    if (!fseek(file, 0, SEEK_END)) length = ftell(file);
-    if (length < 0 || length == LONG_MAX || fseek(file, 0, SEEK_SET)) { /* LONG_MAX: a folder, on Linux */
-        fclose(file);
-        return ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
-    }
-    *bytes = (unsigned char *)ssdei_allocate(context, (size_t)length + 1, 1);
+    ssdei_try(ssdei_file_open(context, path, &file, &length));
+    if (length < SIZE_MAX)
+        *bytes = (unsigned char *)ssdei_allocate(context, (size_t)length + 1, 1);
+    else
+        ssde_fail(context, SSDE_ERROR_MEMORY, "'%.160s' has %.0f bytes, more than can be addressed", path,
+                  (double)length);
     if (!*bytes) {
         fclose(file);
         return SSDE_ERROR_MEMORY;
@@ -1403,41 +1709,54 @@ ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned ch
     if (*size != (size_t)length) {
         ssdei_release(context, *bytes);
         *bytes = NULL;
-        return ssde_fail(context, SSDE_ERROR_FILE, "read %lu of %ld bytes of '%.160s'", (unsigned long)*size, length,
+        return ssde_fail(context, SSDE_ERROR_FILE, "read %.0f of %.0f bytes of '%.160s'", (double)*size, (double)length,
                          path);
     }
     return SSDE_OK;
 }
 
-/* Renaming would put a file in the place of a device, a pipe or a folder. */
-static int ssdei_may_replace(const char *path) {
-#if !defined(_WIN32) && (defined(__unix__) || defined(__APPLE__))
-    struct stat now;
-    return stat(path, &now) || S_ISREG(now.st_mode);
-#else
-    (void)path;
-    return 1;
-#endif
+/* A name that no other file has, from the process, the time and the writer's place in memory. */
+static void ssdei_writer_create(ssdei_writer *writer, int mode) {
+    size_t folder = ssdei_folder_length(writer->target), length = strlen(writer->target);
+    uint32_t words[4], counter[4];
+    const uint64_t address = (uint64_t)(uintptr_t)writer;
+    const uint32_t key[2] = {(uint32_t)address, (uint32_t)(address >> 32)};
+    int taken = 1;
+    if (length > folder + SSDEI_ASIDE_MOST) {
+        length = folder + SSDEI_ASIDE_MOST;
+        while (length > folder && (writer->target[length] & 0xc0) == 0x80) length--; /* whole characters of UTF-8 */
+    }
+    memcpy(writer->aside, writer->target, length);
+    counter[0] = ssdei_process();
+    counter[1] = (uint32_t)time(NULL);
+    counter[2] = (uint32_t)clock();
+    for (counter[3] = 0; taken && counter[3] < 1000; counter[3]++) {
+        ssde_philox(counter, key, words);
+        snprintf(writer->aside + length, SSDEI_ASIDE_SUFFIX, ".scoresde-%08lx.tmp", (unsigned long)words[0]);
+        writer->file = ssdei_create_file(writer->aside, mode, &taken);
+    }
 }
 
 ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
-    size_t length = path ? strlen(path) : 0;
+    int kind, mode;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
-    if (!length) return writer->status = ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
-    if (!ssdei_may_replace(path))
-        return writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
-    writer->aside = (char *)ssdei_allocate(context, length + 5, 1);
-    if (!writer->aside) return writer->status = SSDE_ERROR_MEMORY;
-    memcpy(writer->aside, path, length);
-    memcpy(writer->aside + length, ".tmp", 5);
-    writer->file = fopen(writer->aside, "wb");
-    if (!writer->file) {
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for writing", writer->aside);
-        ssdei_release(context, writer->aside);
-        writer->aside = NULL;
-    }
+    writer->status = ssdei_path_check(context, path);
+    if (writer->status != SSDE_OK) return writer->status;
+    memcpy(writer->target, path, strlen(path) + 1);
+    kind = ssdei_path_kind(path, &mode);
+    if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* or a link of /proc */
+        writer->status =
+            ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
+    else if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER)
+        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
+    else if (kind == SSDEI_PATH_IS_READ_ONLY)
+        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is read-only", path);
+    else
+        ssdei_writer_create(writer, mode);
+    if (writer->status == SSDE_OK && !writer->file)
+        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "cannot create a file beside '%.180s'", path);
     return writer->status;
 }
 
@@ -1448,47 +1767,22 @@ void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
             ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->aside);
 }
 
-#if defined(_WIN32)
-/* <windows.h> would drag its macros into the user's file. */
-__declspec(dllimport) int __stdcall MoveFileExA(const char *from, const char *to, unsigned long flags);
-#elif defined(__unix__) || defined(__APPLE__)
-/* POSIX's, which strict C99 mode hides in <stdio.h>. */
-int fileno(FILE *file);
-#endif
-
-/* Flush to the disk, then replace the file in one move. */
-static int ssdei_flush_file(FILE *file) {
-    if (fflush(file)) return 0;
-#if defined(_WIN32)
-    return _commit(_fileno(file)) == 0;
-#elif defined(__unix__) || defined(__APPLE__)
-    return fsync(fileno(file)) == 0;
-#else
-    return 1;
-#endif
-}
-
-static int ssdei_replace_file(const char *from, const char *to) {
-#if defined(_WIN32)
-    return MoveFileExA(from, to, 0x1u | 0x8u) != 0; /* replace existing, write through */
-#else
-    return rename(from, to) == 0;
-#endif
-}
-
 ssde_status ssdei_writer_commit(ssdei_writer *writer) {
+    int replaced;
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
         writer->status =
             ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->aside);
     if (fclose(writer->file) && writer->status == SSDE_OK)
         writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->aside);
-    if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->path))
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot replace '%.180s'", writer->path);
-    if (writer->status != SSDE_OK) remove(writer->aside);
-    ssdei_release(writer->context, writer->aside);
-    writer->aside = NULL;
     writer->file = NULL;
+    replaced = writer->status == SSDE_OK && ssdei_replace_file(writer->aside, writer->target);
+    if (!replaced) ssdei_remove_file(writer->aside);
+    if (writer->status == SSDE_OK && !replaced)
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot replace '%.180s'", writer->path);
+    if (replaced && !ssdei_flush_folder(writer->target))
+        writer->status =
+            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush the folder of '%.180s'", writer->path);
     return writer->status;
 }
 

@@ -5759,17 +5759,6 @@ struct ssde_tensor_file {
     size_t *record_by_name;
 };
 
-/* Files beyond 2 GB, also where long has 32 bits. */
-#if defined(_WIN32)
-static int ssdei_seek(FILE *stream, int64_t offset, int origin) { return _fseeki64(stream, offset, origin); }
-static int64_t ssdei_tell(FILE *stream) { return _ftelli64(stream); }
-#else
-static int ssdei_seek(FILE *stream, int64_t offset, int origin) {
-    return offset > LONG_MAX ? -1 : fseek(stream, (long)offset, origin);
-}
-static int64_t ssdei_tell(FILE *stream) { return ftell(stream); }
-#endif
-
 static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
     uint64_t value = 0;
     while (count-- > 0) value = value << 8 | bytes[count];
@@ -5826,8 +5815,7 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
 static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path,
                                           const char *caller, ssde_status (*load)(ssde_tensor_file *file)) {
     ssde_tensor_file *opened;
-    ssde_status status = SSDE_OK;
-    int64_t size;
+    ssde_status status = SSDE_ERROR_MEMORY;
     if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: file is NULL", caller);
     *file = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: path is NULL", caller);
@@ -5836,15 +5824,7 @@ static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_fil
     opened->context = context;
     opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
     if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    opened->stream = opened->path ? fopen(path, "rb") : NULL;
-    size = !opened->stream || ssdei_seek(opened->stream, 0, SEEK_END) ? -1 : ssdei_tell(opened->stream);
-    if (!opened->path)
-        status = SSDE_ERROR_MEMORY;
-    else if (!opened->stream)
-        status = ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
-    else if (size < 0 || size == INT64_MAX) /* the latter: a folder, on Linux */
-        status = ssde_fail(context, SSDE_ERROR_FILE, "cannot find the length of '%.180s'", path);
-    opened->size = (uint64_t)size;
+    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
     if (status == SSDE_OK) status = load(opened);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);

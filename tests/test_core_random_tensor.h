@@ -1208,16 +1208,12 @@ static void test_files_unwritable(void) {
     full = fopen("/dev/full", "wb");
     if (full) {
         ssdei_writer writer;
-        memset(&writer, 0, sizeof writer);
-        writer.context = &context;
-        writer.path = CORE_TEMPORARY;
-        writer.aside = (char *)ssdei_allocate(&context, sizeof CORE_TEMPORARY, 1);
-        CHECK(writer.aside != NULL);
-        if (writer.aside) memcpy(writer.aside, CORE_TEMPORARY, sizeof CORE_TEMPORARY);
+        CHECK_OK(ssdei_writer_open(&writer, &context, CORE_TEMPORARY));
+        if (writer.file) fclose(writer.file);
         writer.file = full;
         ssdei_writer_put(&writer, before.data, ssde_tensor_count(&before) * sizeof(float));
         CHECK_FAILS(&context, ssdei_writer_commit(&writer), SSDE_ERROR_FILE, "");
-        CHECK(writer.aside == NULL && writer.file == NULL);
+        CHECK(writer.file == NULL && !fopen(writer.aside, "rb") && !fopen(CORE_TEMPORARY, "rb"));
     }
 }
 

@@ -20,6 +20,7 @@
 #include "test_nn_files.h"
 #include "test_solvers.h"
 #include "test_samplers.h"
+#include "test_saving.h"
 
 typedef struct test {
     const char *name;
@@ -27,10 +28,10 @@ typedef struct test {
 } test;
 
 #define TEST_ENTRY(name) {#name, test_##name},
-static const test all_tests[] = {TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY)
-                                     TEST_NN_LIST(TEST_ENTRY) TEST_NN_CONDITIONING_LIST(TEST_ENTRY)
-                                         TEST_NN_FILES_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY)
-                                             TEST_SAMPLERS_LIST(TEST_ENTRY) TEST_CONTROL_LIST(TEST_ENTRY)};
+static const test all_tests[] = {
+    TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_NN_LIST(TEST_ENTRY)
+        TEST_NN_CONDITIONING_LIST(TEST_ENTRY) TEST_NN_FILES_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY)
+            TEST_SAMPLERS_LIST(TEST_ENTRY) TEST_CONTROL_LIST(TEST_ENTRY) TEST_SAVING_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 static int wanted(const char *name, int argc, char **argv) {
