@@ -1217,6 +1217,15 @@ SSDEI_END
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if !defined(_WIN32) && (defined(__unix__) || defined(__APPLE__))
+/* POSIX's, which strict C99 mode hides. Before the options below, which the system's inline definitions do not have. */
+int fileno(FILE *file);
+FILE *fdopen(int descriptor, const char *mode);
+int fchmod(int descriptor, mode_t mode);
+ssize_t readlink(const char *path, char *bytes, size_t size);
+int fseeko(FILE *file, off_t offset, int origin);
+off_t ftello(FILE *file);
+#endif
 SSDEI_BEGIN
 
 /* ---- status and errors ---- */
@@ -1415,6 +1424,8 @@ __declspec(dllimport) int __stdcall MultiByteToWideChar(unsigned page, unsigned 
 __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *from, const wchar_t *to, unsigned long flags);
 __declspec(dllimport) unsigned long __stdcall GetFileAttributesW(const wchar_t *path);
 __declspec(dllimport) unsigned long __stdcall GetCurrentProcessId(void);
+__declspec(dllimport) unsigned long __stdcall GetLastError(void);
+__declspec(dllimport) void __stdcall Sleep(unsigned long milliseconds);
 
 /* From UTF-8; 0 where it is not valid. */
 static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
@@ -1469,10 +1480,18 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file) && !_commit(_fileno(file)); }
 
+/* Readers, writers and scanners keep a file from being replaced while they have it open, so it is tried for a while. */
 static int ssdei_replace_file(const char *from, const char *to) {
     wchar_t wide_from[SSDEI_PATH_MOST], wide_to[SSDEI_PATH_MOST];
-    return ssdei_path_wide(from, wide_from) && ssdei_path_wide(to, wide_to) &&
-           MoveFileExW(wide_from, wide_to, 0x1u | 0x8u); /* replace existing, write through */
+    unsigned long wait = 1;
+    if (!ssdei_path_wide(from, wide_from) || !ssdei_path_wide(to, wide_to)) return 0;
+    while (!MoveFileExW(wide_from, wide_to, 0x1u | 0x8u)) { /* replace existing, write through */
+        unsigned long error = GetLastError();
+        if ((error != 5 && error != 32) || wait > 512) return 0; /* access denied, sharing violation */
+        Sleep(wait);
+        wait *= 2;
+    }
+    return 1;
 }
 
 static int ssdei_flush_folder(const char *path) {
@@ -1500,12 +1519,6 @@ static size_t ssdei_folder_length(const char *path) {
 }
 
 #if defined(__unix__) || defined(__APPLE__)
-
-/* POSIX's, which strict C99 mode hides. */
-int fileno(FILE *file);
-FILE *fdopen(int descriptor, const char *mode);
-int fchmod(int descriptor, mode_t mode);
-ssize_t readlink(const char *path, char *bytes, size_t size);
 
 #if defined(__GLIBC_PREREQ) && LONG_MAX == 0x7fffffff
 #if __GLIBC_PREREQ(2, 28)
@@ -1644,8 +1657,6 @@ int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
 int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
 int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
 #elif LONG_MAX == 0x7fffffff && (defined(__unix__) || defined(__APPLE__))
-int fseeko(FILE *file, off_t offset, int origin);
-off_t ftello(FILE *file);
 int ssdei_seek(FILE *file, int64_t offset, int origin) {
     return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
 }
@@ -1764,7 +1775,7 @@ void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
         writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->aside);
+            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->path);
 }
 
 ssde_status ssdei_writer_commit(ssdei_writer *writer) {
@@ -1772,9 +1783,9 @@ ssde_status ssdei_writer_commit(ssdei_writer *writer) {
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
         writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->aside);
+            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->path);
     if (fclose(writer->file) && writer->status == SSDE_OK)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->aside);
+        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->path);
     writer->file = NULL;
     replaced = writer->status == SSDE_OK && ssdei_replace_file(writer->aside, writer->target);
     if (!replaced) ssdei_remove_file(writer->aside);
