@@ -467,7 +467,9 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
     double start = seconds(), training = 0, running = 0, loss = 0;
     int first = (int)ssde_trainer_step_count(trainer);
     printf("\n    step  training loss  held-out loss (EMA)   seconds\n");
-    for (int step = first; step < steps && !stopped;) {
+    for (int step = first; step < steps;) {
+        if (step && step % save_every == 0) draw_samples(trainer, sde, data); /* of the checkpoint of that step */
+        if (stopped) break;
         /* The order of the data and all noise follow from (seed, step), so that a checkpoint needs no other state. */
         double begin = seconds();
         ssde_batch rows = {x, (size_t)batch, 0, NULL};
@@ -492,7 +494,6 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
             printf("%8d  %13.4f  %8.4f +- %6.4f   %9.0f\n", step, running, held_out_loss, error, seconds() - start);
         }
         if (step % save_every == 0 || step == steps || stopped) save(trainer);
-        if (step % save_every == 0 && step < steps) draw_samples(trainer, sde, data);
         fflush(stdout);
     }
     int taken = (int)ssde_trainer_step_count(trainer) - first;
@@ -503,19 +504,26 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
     free(x);
 }
 
-/* Goes on from a checkpoint, or makes the first one: a folder that cannot be written is noticed now. */
-static void load_or_save_first(ssde_trainer *trainer) {
-    const char *path = out_path("checkpoint.safetensors");
+static int exists(const char *path) {
     FILE *old = fopen(path, "rb");
     if (old) fclose(old);
-    if (old && !(resume && !strcmp(resume, path)))
-        fail("%s exists: go on from it with --resume, or choose another --out", path);
+    return old != NULL;
+}
+
+/* Goes on from a checkpoint or begins, and saves at once: the model is the checkpoint's from here on, whatever was
+   written before the program ended last time, and a folder that cannot be written is noticed now. */
+static void load_or_begin(ssde_trainer *trainer) {
+    const char *path = out_path("checkpoint.safetensors");
+    int same = resume && !strcmp(resume, path);
+    if (exists(path) && !same) fail("%s exists: go on with --resume %s, or choose another --out", path, path);
+    path = out_path("model.safetensors");
+    if (exists(path) && !same) fail("%s exists, and no checkpoint of it: choose another --out", path);
     if (resume) {
         check(ssde_trainer_load(trainer, resume));
-        printf("resumed at step %.0f from %s\n", (double)ssde_trainer_step_count(trainer), resume);
-    } else {
-        save(trainer);
+        double step = (double)ssde_trainer_step_count(trainer);
+        printf("resumed at step %.0f from %s%s\n", step, resume, step >= steps ? ": no step is left" : "");
     }
+    save(trainer);
 }
 
 int main(int argc, char **argv) {
@@ -532,7 +540,7 @@ int main(int argc, char **argv) {
     ssde_trainer *trainer = make_trainer(net, &sde);
     printf("%s, %.2f million weights, %s kernels\n", sde_name, (double)ssde_net_weight_count(net) / 1e6,
            ssde_tier_name(ssde_tier_used(&context)));
-    load_or_save_first(trainer);
+    load_or_begin(trainer);
 
     float *examples = first_images(&data, data.count < 36 ? data.count : 36);
     write_images(out_path("data.png"), &data, examples, data.count < 36 ? (int)data.count : 36, 0, (float)(levels - 1));
