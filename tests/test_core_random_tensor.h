@@ -1166,7 +1166,7 @@ static void test_files_failing_allocator(void) {
         context.user = &allocator;
         CHECK_OK(core_allocating(&context, which));
         needed = allocator.calls;
-        CHECK(needed >= 1 && allocator.live == 0);
+        CHECK((needed > 0) == (which != 2) && allocator.live == 0); /* saving takes none */
         for (n = 1; n <= needed; n++) {
             allocator.calls = 0;
             allocator.fail_at = n;
