@@ -192,15 +192,16 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
 ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
                                int transpose_b, ssde_tensor *out);
 
-/* Files. Paths are UTF-8 on Windows, the system's bytes elsewhere, below 4096 bytes. Loading allocates tensor->data;
-   every length is checked against the file before memory is taken. Saving writes a new file PATH.scoresde-XXXXXXXX.tmp
-   (of a long name the first 100 bytes) in the same folder, flushes it to the disk and renames it, so that an old file
-   is whole until the new one is, and of several that save one path at once the last one's file stays. A failed save
-   removes its new file; a killed process leaves it, under a name that is never read nor written again. The file
-   replaced gives the new one its permissions, but not its owner; one that may not be written, a folder, a device or a
-   pipe is refused. A symbolic link stays a link: what it leads to is replaced or created (on Windows the link is
-   replaced). Other hard links keep the old file. .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1
-   u2 u4 u8 b1, either byte order; saved as <f4. */
+/* Files. Paths are UTF-8 on Windows, the system's bytes elsewhere: below 4096 bytes, as long as the system takes.
+   Loading allocates tensor->data; every length is checked against the file before memory is taken. */
+/* Saving writes a new file PATH.scoresde-XXXXXXXX.tmp (of a long name the first 100 bytes) in the same folder, flushes
+   it to the disk and renames it, so that an old file is whole until the new one is; of several that save one path at
+   once the last one's file stays. A failed save removes its new file; a killed process leaves it, under a name that is
+   never read nor written again. The file replaced gives the new one its permissions, but not its owner; one that may
+   not be written, a folder, a device or a pipe is refused. A symbolic link stays a link: what it leads to is replaced
+   or created (on Windows the link is replaced). Other hard links keep the old file. */
+/* .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved
+   as <f4. */
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor);
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor);
 /* IDX (MNIST, Fashion-MNIST), unsigned bytes of 1 to 4 axes; images [n,h,w] become [n,h,w,1]. Values 0..255. */
@@ -1682,12 +1683,14 @@ static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
 
 ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
     int64_t length = -1;
-    int mode;
+    int kind, mode;
     *file = NULL;
     *size = 0;
     ssdei_try(ssdei_path_check(context, path));
-    if (ssdei_path_kind(path, &mode) == SSDEI_PATH_IS_FOLDER)
-        return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is a folder", path);
+    kind = ssdei_path_kind(path, &mode);
+    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER) /* opening a pipe would wait */
+        return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s", path,
+                         kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "not a regular file");
     *file = ssdei_open_file(path);
     if (!*file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
     if (!ssdei_seek(*file, 0, SEEK_END)) length = ssdei_tell(*file);

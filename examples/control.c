@@ -281,6 +281,7 @@ int main(int argc, char **argv) {
     static digits data;
     const char *path = NULL;
     uint64_t steps = 2000, seed = 42;
+    argv = names_arguments(&argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--steps") && i + 1 < argc)
             steps = (uint64_t)strtoul(argv[++i], NULL, 10);

@@ -13,6 +13,8 @@
 #ifndef PICTURE_H
 #define PICTURE_H
 
+#include "names.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdint.h>
@@ -177,12 +179,12 @@ static inline int picture_write_png(const char *path, const unsigned char *pixel
     if (((uint64_t)width * (uint64_t)channels + 1) * (uint64_t)height > 500000000u) return -1; /* a chunk has 31 bits */
     size_t size = 0;
     unsigned char *png = picture_encode(pixels, width, height, channels, &size);
-    FILE *file = png ? fopen(path, "wb") : NULL;
+    FILE *file = png ? names_open(path, "wb") : NULL;
     int failed = !file;
     if (file) {
         failed = fwrite(png, 1, size, file) != size;
         failed |= fclose(file) != 0;
-        if (failed) remove(path);
+        if (failed) names_remove(path);
     }
     free(png);
     return failed ? -1 : 0;

@@ -420,6 +420,7 @@ int main(int argc, char **argv) {
     families[0] = ssde_ve(0.01, 50.0);
     families[1] = vp;
     families[2] = ssde_subvp(0.1, 20.0);
+    argv = names_arguments(&argc, argv);
     read_options(argc, argv);
     check(ssde_ring_create(&context, &ring, MODES, 1.0, spread));
 

@@ -505,7 +505,7 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
 }
 
 static int exists(const char *path) {
-    FILE *old = fopen(path, "rb");
+    FILE *old = names_open(path, "rb");
     if (old) fclose(old);
     return old != NULL;
 }
@@ -529,6 +529,7 @@ static void load_or_begin(ssde_trainer *trainer) {
 int main(int argc, char **argv) {
     image_set data, test;
     memset(&data, 0, sizeof data);
+    argv = names_arguments(&argc, argv);
     read_options(argc, argv);
     signal(SIGINT, on_interrupt);
     load_data(&data, &test);

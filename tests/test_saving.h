@@ -99,6 +99,10 @@ static void test_saving_names(void) {
     CHECK_FAILS(&context, saving_save(&context, SAVING_FOLDER, 1), SSDE_ERROR_FILE, "not a regular file");
     CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, SAVING_FOLDER), SSDE_ERROR_FILE, "is a folder");
 #if defined(_WIN32)
+    CHECK(!_wchmod(SAVING_PATH_WIDE, _S_IREAD));
+    CHECK_FAILS(&context, saving_save(&context, SAVING_PATH, 5), SSDE_ERROR_FILE, "read-only");
+    CHECK(!_wchmod(SAVING_PATH_WIDE, _S_IREAD | _S_IWRITE));
+    CHECK_NEAR(saving_load(SAVING_PATH), 4, 0);
     CHECK_FAILS(&context, saving_save(&context, "tests/p\xe9.npy", 1), SSDE_ERROR_ARGUMENT, "UTF-8");
     CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "tests/p\xe9.npy"), SSDE_ERROR_ARGUMENT, "UTF-8");
     CHECK(!_wremove(SAVING_PATH_WIDE) && !_wremove(SAVING_FOLDER_WIDE L"/\U0001f600.safetensors"));
@@ -266,6 +270,7 @@ static void test_saving_modes(void) {
 
 static void test_saving_links(void) {
     ssde_context context;
+    ssde_tensor tensor;
     char name[32];
     int i;
     memset(&context, 0, sizeof context);
@@ -293,6 +298,7 @@ static void test_saving_links(void) {
     CHECK_FAILS(&context, saving_save(&context, SAVING_HERE "/folder", 3), SSDE_ERROR_FILE, "not a regular file");
     CHECK_FAILS(&context, saving_save(&context, SAVING_HERE "/folder/", 3), SSDE_ERROR_FILE, "not a regular file");
     CHECK(!symlink("/dev/null", SAVING_HERE "/null"));
+    CHECK_FAILS(&context, ssde_npy_load(&context, SAVING_HERE "/null", &tensor), SSDE_ERROR_FILE, "not a regular file");
     CHECK_FAILS(&context, saving_save(&context, SAVING_HERE "/null", 3), SSDE_ERROR_FILE, "not a regular file");
     CHECK_OK(saving_save(&context, SAVING_HERE "/folder/target", 4)); /* through a folder's link */
     CHECK_NEAR(saving_load(SAVING_HERE "/sub/target"), 4, 0);
