@@ -1760,11 +1760,11 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     if (writer->status != SSDE_OK) return writer->status;
     memcpy(writer->target, path, strlen(path) + 1);
     kind = ssdei_path_kind(path, &mode);
-    if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* or a link of /proc */
+    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER)
+        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
+    else if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
         writer->status =
             ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
-    else if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
     else if (kind == SSDEI_PATH_IS_READ_ONLY)
         writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is read-only", path);
     else

@@ -329,6 +329,7 @@ static void test_saving_links(void) {
 
 static void test_saving_paths(void) {
     ssde_context context;
+    ssdei_writer writer;
     char path[5000];
     size_t i, start = strlen(SAVING_HERE "/");
     memset(&context, 0, sizeof context);
@@ -342,6 +343,9 @@ static void test_saving_paths(void) {
         if (i == 2) memmove(path + start + 1, path + start, 254), path[start] = 'z';
         CHECK_OK(saving_save(&context, path, 7));
         CHECK_NEAR(saving_load(path), 7, 0);
+        CHECK_OK(ssdei_writer_open(&writer, &context, path)); /* of the name whole characters */
+        CHECK(!strncmp(writer.aside + start + (i == 2 ? 99 : 100), ".scoresde-", 10));
+        ssdei_writer_abandon(&writer);
         CHECK(!remove(path));
     }
     path[start + 255] = 'z', path[start + 256] = 0;
