@@ -339,7 +339,7 @@ static void test_saving_paths(void) {
         size_t k;
         memcpy(path, SAVING_HERE "/", start);
         for (k = 0; k < 254; k += 2) memcpy(path + start + k, i ? "\xc3\xa9" : "ab", 2);
-        memcpy(path + start + 254, i == 1 ? "" : "z", 2);
+        memcpy(path + start + 254, i == 1 ? "\0" : "z", 2);
         if (i == 2) memmove(path + start + 1, path + start, 254), path[start] = 'z';
         CHECK_OK(saving_save(&context, path, 7));
         CHECK_NEAR(saving_load(path), 7, 0);
@@ -392,6 +392,7 @@ static void test_saving_at_once(void) {
     int i, status;
     CHECK(!mkdir(SAVING_HERE, 0777));
     CHECK_OK(saving_save(NULL, SAVING_HERE "/p.npy", 9));
+    fflush(stdout); /* or each process prints what is waiting */
     for (i = 0; i < SAVING_WRITERS; i++) {
         processes[i] = fork();
         if (!processes[i]) {
