@@ -93,6 +93,9 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 /* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
+/* The same of a parameter's derivatives in weight_gradients [ssde_net_weight_count], as ssde_run_backward leaves them:
+   values[i] belongs to the weight that ssde_net_get puts at i. Zeros for what is not trainable. */
+ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values);
 
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
@@ -299,7 +302,8 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
 /* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
    none). To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order
-   (NULL: none). In mode VJP it may be called again for another gradient; in mode train once. */
+   (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
+   another gradient; in mode train once. */
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
 
 /* >>score net
@@ -368,7 +372,7 @@ typedef struct ssde_train_desc {
     size_t batch;        /* most rows of one step */
     double lr, beta1, beta2, adam_eps, weight_decay;
     int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
-    double grad_clip; /* on the global norm; negative: off */
+    double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
     int random_flip;  /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
@@ -911,23 +915,34 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index) {
     return net && index < net->parameter_count ? &net->parameters[index].info : NULL;
 }
 
+/* A finished network's parameter that an array is copied from or to. */
+static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *net, size_t index, const char *array,
+                                             const float *values) {
+    ssde_context *context = net ? net->context : NULL;
+    if (!net || !values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, net ? array : "net");
+    if (!net->finished)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
+    if (index < net->parameter_count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: index is %.0f, but the network has %.0f parameters", name,
+                     (double)index, (double)net->parameter_count);
+}
+
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
-    if (net && !net->finished)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
-    if (!net || !values || index >= net->parameter_count)
-        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
-                         (unsigned long)index);
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get", net, index, "values", values));
     ssdei_parameter_to_file(&net->parameters[index], net->weights + net->parameters[index].offset, values);
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values) {
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "weight_gradients", weight_gradients));
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "values", values));
+    ssdei_parameter_to_file(&net->parameters[index], weight_gradients + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     size_t bad;
-    if (net && !net->finished)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
-    if (!net || !values || index >= net->parameter_count)
-        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
-                         (unsigned long)index);
+    ssdei_try(ssdei_net_check_parameter("ssde_net_set", net, index, "values", values));
     bad = ssdei_first_nonfinite(values, net->parameters[index].info.count);
     if (bad < net->parameters[index].info.count)
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
@@ -3646,17 +3661,27 @@ static void ssdei_run_begin_backward(ssde_run *run) {
     memset(run->restored, 0, (size_t)run->net->node_count);
 }
 
+static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,
+                                            const float *weight_gradients) {
+    const char *wanted = run->mode == SSDE_RUN_INFERENCE                   ? "SSDE_RUN_VJP or SSDE_RUN_TRAIN"
+                         : input_gradient && run->mode != SSDE_RUN_VJP     ? "SSDE_RUN_VJP for input_gradient"
+                         : weight_gradients && run->mode != SSDE_RUN_TRAIN ? "SSDE_RUN_TRAIN for weight_gradients"
+                                                                           : NULL;
+    if (!gradient) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: gradient is NULL");
+    if (wanted)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: the run's mode is %d, wanted %s",
+                         (int)run->mode, wanted);
+    if (run->rows) return SSDE_OK;
+    return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
+                     run->mode == SSDE_RUN_TRAIN ? " since the last backward pass" : "");
+}
+
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
     const ssde_net *net;
     int i;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
-    if (!gradient || !run->rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "gradient is NULL or there was no forward pass");
-    if (run->mode == SSDE_RUN_INFERENCE || (input_gradient && run->mode != SSDE_RUN_VJP) ||
-        (weight_gradients && run->mode != SSDE_RUN_TRAIN))
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
-                         "this run's mode gives no derivatives, or not by what was asked for");
+    ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
     run->weight_gradients = weight_gradients;
     ssdei_run_begin_backward(run);
     if (run->needs[net->output]) {
@@ -4735,7 +4760,7 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "weight_decay", desc->weight_decay, "0 or more");
     if (desc->warmup < 0) return ssdei_train_out_of_range(desc, "warmup", (double)desc->warmup, "0 or more");
     if (!(fabs(desc->grad_clip) <= DBL_MAX))
-        return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a norm, or below 0 for none");
+        return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a finite norm, or 0 for no clipping");
     if (!ssdei_in_range(desc->ema_rate, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
     if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
@@ -5106,7 +5131,7 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
     ssdei_adam adam;
     if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
-    if (limit >= 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
+    if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient's norm is %g", norm);
     adam = ssdei_adam_step(trainer, clip);

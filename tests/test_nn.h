@@ -164,13 +164,13 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     golden_doubles(golden->io, "grad_norm", &golden_norm, 1);
     CHECK_RELATIVE(sqrt(norm), golden_norm, 1e-4);
     while ((tensor = golden_next(golden->io, tensor, "grad/")) != NULL) {
-        for (i = 0; i < golden->net->parameter_count; i++) {
-            const ssdei_parameter *parameter = &golden->net->parameters[i];
-            if (strcmp(parameter->info.name, tensor->name + 5)) continue;
+        for (i = 0; i < ssde_net_parameter_count(golden->net); i++) {
+            const ssde_parameter *parameter = ssde_net_parameter(golden->net, i);
+            if (strcmp(parameter->name, tensor->name + 5)) continue;
             expected = (float *)calloc(tensor->count, sizeof *expected);
             actual = (float *)calloc(tensor->count, sizeof *actual);
-            golden_floats(golden->io, tensor->name, expected, parameter->info.count);
-            ssdei_parameter_to_file(parameter, gradient + parameter->offset, actual);
+            golden_floats(golden->io, tensor->name, expected, parameter->count);
+            CHECK_OK(ssde_net_get_gradient(golden->net, i, gradient, actual));
             /* What moves all logits of an attention row, or all values of a norm's group, alike has gradient zero:
                what is golden there is rounding. */
             if (nn_norm(expected, tensor->count) < 1e-7 * golden_norm)
@@ -864,12 +864,14 @@ static void test_nn_conv_wide(void) {
 /* Files' axes: convolution [out, in, h, w], linear [out, in], NIN [in, out]; in memory the kernel before the channels.
  */
 static void test_nn_parameter_order(void) {
+    ssde_context context;
     ssde_net *net = NULL;
     ssde_conv_desc conv = ssde_conv(3, 3), nin = ssde_conv(2, 1);
     float values[64], back[64];
     size_t i, o, k, y;
     int x;
-    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
     x = ssde_conv2d(net, ssde_input(net, 4, 4, 2), &conv, "conv");
     x = ssde_linear(net, x, 4, 1.0, "linear");
     x = ssde_nin(net, x, &nin, "nin");
@@ -887,6 +889,10 @@ static void test_nn_parameter_order(void) {
         CHECK_OK(ssde_net_set(net, i, values));
         CHECK_OK(ssde_net_get(net, i, back));
         CHECK_SAME(back, values, parameter->count * sizeof *values);
+        /* derivatives lie as the weights do */
+        memset(back, 0, sizeof back);
+        CHECK_OK(ssde_net_get_gradient(net, i, net->weights, back));
+        CHECK_SAME(back, values, parameter->count * sizeof *values);
     }
     for (o = 0; o < 3; o++)
         for (i = 0; i < 2; i++)
@@ -895,15 +901,76 @@ static void test_nn_parameter_order(void) {
         for (i = 0; i < 3; i++) CHECK(net->weights[net->parameters[2].offset + i * 4 + o] == (float)(200 + o * 3 + i));
     for (i = 0; i < 8; i++) CHECK(net->weights[net->parameters[4].offset + i] == (float)(400 + i));
     CHECK(ssde_net_parameter(net, 6) == NULL && ssde_net_parameter(NULL, 0) == NULL);
-    CHECK_STATUS(ssde_net_get(net, 6, values), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_net_get(net, 0, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_net_get(net, 6, values), SSDE_ERROR_ARGUMENT, "index is 6, but the network has 6");
+    CHECK_FAILS(&context, ssde_net_get(net, 0, NULL), SSDE_ERROR_ARGUMENT, "ssde_net_get: values is NULL");
     CHECK_STATUS(ssde_net_get(NULL, 0, values), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_net_set(net, 6, values), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_net_set(net, 0, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_net_set(net, SIZE_MAX, values), SSDE_ERROR_ARGUMENT, "but the network has 6");
+    CHECK_FAILS(&context, ssde_net_set(net, 0, NULL), SSDE_ERROR_ARGUMENT, "ssde_net_set: values is NULL");
     CHECK_STATUS(ssde_net_set(NULL, 0, values), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_net_get_gradient(net, 6, values, back), SSDE_ERROR_ARGUMENT, "index is 6");
+    CHECK_FAILS(&context, ssde_net_get_gradient(net, 0, NULL, back), SSDE_ERROR_ARGUMENT, "weight_gradients is NULL");
+    CHECK_FAILS(&context, ssde_net_get_gradient(net, 0, values, NULL), SSDE_ERROR_ARGUMENT, ": values is NULL");
+    CHECK_STATUS(ssde_net_get_gradient(NULL, 0, values, back), SSDE_ERROR_ARGUMENT);
     values[3] = NAN;
     CHECK_STATUS(ssde_net_set(net, 0, values), SSDE_ERROR_NUMERIC);
     CHECK(net->weights[net->parameters[1].offset] == 100.0f);
+    ssde_net_destroy(net);
+}
+
+/* One's own optimiser, by public functions alone: the denoising loss of an MLP falls as fast as its gradient says, and
+   plain gradient descent brings it down. */
+static void test_nn_own_optimiser(void) {
+    enum { ROWS = 32, STEPS = 60, MOST = 1 << 12 };
+    static float gradients[1 << 15], weights[MOST], slopes[MOST];
+    float x0[2 * ROWS], x[2 * ROWS], z[2 * ROWS], out[2 * ROWS], slope[2 * ROWS], label[ROWS], sigma[ROWS];
+    double t[ROWS], weight[ROWS], losses[ROWS], before = 0.0, expected = 0.0, rate = 1e-4, loss = 0.0, first = 0.0;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mlp_desc shape = ssde_mlp(2);
+    ssde_loss_desc how;
+    ssde_net *net = NULL;
+    ssde_run *run;
+    size_t i, k, r;
+    int step;
+    memset(&how, 0, sizeof how);
+    how.output = SSDE_PREDICT_NOISE;
+    how.eps = 1e-3;
+    shape.hidden = 32;
+    shape.layers = 2;
+    shape.embedding_type = SSDE_EMBEDDING_FOURIER; /* with frequencies that are not trained */
+    CHECK_OK(ssde_mlp_create(&net, &shape));
+    CHECK(ssde_net_weight_count(net) <= sizeof gradients / sizeof *gradients);
+    run = nn_run(net, NULL, SSDE_RUN_TRAIN, ROWS);
+    for (i = 0; i < 2 * ROWS; i++) x0[i] = (float)(i % 4 < 2 ? 1.0 : -1.0); /* two points, on a diagonal */
+    CHECK_OK(ssde_loss_times(&sde, &how, 5, 0, NULL, ROWS, t, weight));
+    CHECK_OK(ssde_random_normal(NULL, 5, SSDE_STREAM_NOISE, 0, NULL, ROWS, 2, z));
+    CHECK_OK(ssde_loss_perturb(&sde, &how, x0, z, t, ROWS, 2, x));
+    for (r = 0; r < ROWS; r++) CHECK_OK(ssde_score_net_label(NULL, &sde, t[r], &label[r], &sigma[r]));
+    for (step = 0; step < STEPS; step++) {
+        before = loss;
+        CHECK_OK(ssde_run_forward(run, x, label, sigma, ROWS, 0, 0, NULL, out));
+        CHECK_OK(ssde_loss(&sde, &how, out, x, z, t, weight, ROWS, 2, 1.0 / ROWS, losses, slope));
+        for (r = 0, loss = 0.0; r < ROWS; r++) loss += losses[r] / ROWS;
+        if (!step) first = loss;
+        /* a step of `rate` along the gradient lowers the loss by rate |gradient|^2, to first order */
+        if (step == 1) CHECK_RELATIVE(before - loss, expected, 0.05);
+        if (step == 1) rate = 0.1;
+        memset(gradients, 0, sizeof gradients);
+        CHECK_OK(ssde_run_backward(run, slope, NULL, gradients));
+        for (i = 0; i < ssde_net_parameter_count(net); i++) {
+            const ssde_parameter *parameter = ssde_net_parameter(net, i);
+            CHECK(parameter->count <= MOST);
+            CHECK_OK(ssde_net_get(net, i, weights));
+            CHECK_OK(ssde_net_get_gradient(net, i, gradients, slopes));
+            for (k = 0; k < parameter->count; k++) {
+                CHECK(parameter->trainable || slopes[k] == 0.0f);
+                if (!step) expected += rate * (double)slopes[k] * (double)slopes[k];
+                weights[k] -= (float)rate * slopes[k];
+            }
+            CHECK_OK(ssde_net_set(net, i, weights));
+        }
+    }
+    CHECK(loss < 0.6 * first);
+    ssde_run_destroy(run);
     ssde_net_destroy(net);
 }
 
@@ -3220,6 +3287,7 @@ static void test_nn_score_net(void) {
     X(nn_conv_channel_residual) \
     X(nn_conv_wide)             \
     X(nn_parameter_order)       \
+    X(nn_own_optimiser)         \
     X(nn_group_norm)            \
     X(nn_group_norm_extremes)   \
     X(nn_channel_moments)       \

@@ -1873,10 +1873,10 @@ static ssde_batch files_batch(void) {
 static void test_nn_train_adam(void) {
     enum { STEPS = 12, MOST = 400 };
     static double weight[MOST], first[MOST], second[MOST], average[MOST];
-    double clips[2] = {0.05, -1.0}; /* clips always, never */
+    double clips[3] = {0.05, 0.0, -1.0}; /* clips always, never, never */
     ssde_sde sde = ssde_vp(0.1, 20.0);
     int c, step;
-    for (c = 0; c < 2; c++) {
+    for (c = 0; c < 3; c++) {
         ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
         ssde_train_desc desc = files_train_desc(NULL, &sde);
         ssde_batch batch = files_batch();
@@ -1903,7 +1903,7 @@ static void test_nn_train_adam(void) {
             norm = sqrt(norm);
             clip = desc.grad_clip / (norm + 1e-6);
             CHECK(norm > 0.1);
-            if (clip < 0.0 || clip > 1.0) clip = 1.0;
+            if (clip <= 0.0 || clip > 1.0) clip = 1.0;
             for (i = 0; i < net->weight_count; i++) {
                 double g = (double)trainer->gradients[i] * clip + desc.weight_decay * weight[i];
                 first[i] = 0.9 * first[i] + 0.1 * g;
