@@ -544,9 +544,13 @@ static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
 
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
 static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
-    if (!(*value >= 0.0) || *value > DBL_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a positive number, or 0 for %g", name, *value,
-                         standard);
+    if (!(*value >= 0.0 && *value <= DBL_MAX)) {
+        if (standard > 0.0 && standard < DBL_MAX)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a finite number above 0, or 0 for %g",
+                             name, *value, standard);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a finite number, 0 or above%s", name, *value,
+                         standard > 0.0 ? ", where 0 is no limit" : "");
+    }
     if (*value == 0.0) *value = standard;
     return SSDE_OK;
 }
@@ -610,7 +614,8 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
     ssdei_try(ssdei_check_eps(context, eps));
-    if (!steps || !times) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0");
+    if (!steps || !times)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0, wanted at least 1");
     if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
@@ -864,17 +869,18 @@ static ssde_status ssdei_measure_check(ssde_context *context, const ssde_conditi
                          (unsigned long)condition->size);
     if (!(condition->noise >= 0.0 && condition->noise <= FLT_MAX && condition->data_std >= 0.0 &&
           condition->data_std <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 or more",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 to 3.4e38",
                          condition->noise, condition->data_std);
     return ssdei_check_known(context, condition, "y", n, condition->size);
 }
 
 static ssde_status ssdei_check_term(ssde_context *context, const ssde_condition *condition) {
     if (!(fabs(condition->scale) <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted a finite number",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted -3.4e38 to 3.4e38",
                          condition->scale);
     if (!(condition->low >= 0.0 && (condition->high == 0.0 || condition->high > condition->low)))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: low is %g and high %g, wanted low < high, or high 0",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "condition: low is %g and high %g, wanted 0 <= low < high, or 0 <= low and high 0",
                          condition->low, condition->high);
     return SSDE_OK;
 }
@@ -1189,9 +1195,11 @@ static size_t ssdei_made_rows(const ssde_score_model *model, const ssde_score_mo
 }
 
 static ssde_status ssdei_check_model(ssde_context *context, const char *name, const ssde_score_model *model) {
-    if (!model || !model->score || !model->dim || ssdei_multiply(model->dim, 256 * sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL, without score, or without dim", name);
-    return SSDE_OK;
+    if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: score is NULL", name);
+    if (model->dim && ssdei_multiply(model->dim, 256 * sizeof(double)) < SIZE_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: dim is %.0f, wanted 1 to what memory holds", name,
+                     (double)model->dim);
 }
 
 static ssde_status ssdei_check_sde(ssde_context *context, const ssde_sde *sde) {
@@ -1400,7 +1408,7 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
                          (unsigned long)desc->conditional.dim, (unsigned long)desc->unconditional.dim);
     if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "desc.weight is %g, low %g and high %g, wanted finite, 0 <= low < high, or high 0",
+                         "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
                          desc->weight, desc->low, desc->high);
     g = (ssde_classifier_free *)ssdei_allocate(context, 1, sizeof *g);
     if (!g) return SSDE_ERROR_MEMORY;
@@ -1853,9 +1861,12 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if ((full->times || full->schedule) && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
                          full->times ? "given times less one" : "entries in schedule");
-    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT || (unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d and corrector %d, wanted values of their enums",
-                         (int)full->predictor, (int)full->corrector);
+    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d, wanted an ssde_predictor",
+                         (int)full->predictor);
+    if ((unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "corrector is %d, wanted an ssde_corrector",
+                         (int)full->corrector);
     if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
                          (int)full->discretisation);
@@ -3756,11 +3767,9 @@ static ssde_status ssdei_likelihood_check(ssde_likelihood_desc *how, size_t dim)
     if (!how->max_evaluations) how->max_evaluations = 10000;
     if (how->levels == 0.0) return SSDE_OK;
     if (!(how->levels >= 2.0 && how->levels <= 16777216.0 && how->levels == floor(how->levels)))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %g, wanted a whole number from 2 to 2^24, or 0",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %.9g, wanted a whole number from 2 to 2^24, or 0",
                          how->levels);
-    if (!(how->low < how->high && how->high - how->low <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "low is %g and high %g, wanted low < high", how->low, how->high);
-    return SSDE_OK;
+    return ssdei_check_interval(context, "", how->low, how->high);
 }
 
 static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, const float *x, size_t n, size_t dim) {

@@ -1973,9 +1973,9 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
     memset(name, 'n', sizeof name);
     name[95] = 0;
     switch (which) {
-        case 0: return *node = nn_conv_with(net, 0, 2, 1, 1, 1, 3, -1), "kernel is 1 or 3";
-        case 1: return *node = nn_conv_with(net, 0, 3, 3, 1, 1, 3, -1), "stride 1 or 2";
-        case 2: return *node = nn_conv_with(net, 0, 3, 0, 1, 1, 3, -1), "stride 1 or 2";
+        case 0: return *node = nn_conv_with(net, 0, 2, 1, 1, 1, 3, -1), "kernel is 2";
+        case 1: return *node = nn_conv_with(net, 0, 3, 3, 1, 1, 3, -1), "stride 3";
+        case 2: return *node = nn_conv_with(net, 0, 3, 0, 1, 1, 3, -1), "stride 0";
         case 3: return *node = nn_conv_with(net, 0, 3, 1, 3, 1, 3, -1), "padding";
         case 4: return *node = nn_conv_with(net, 0, 3, 1, 1, -1, 3, -1), "padding";
         case 5: return *node = nn_conv_with(net, 0, 3, 1, 1, 1, 0, -1), "channels is 0";
@@ -1986,7 +1986,7 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 10: return *node = ssde_conv2d(net, 0, NULL, "w"), "desc is NULL";
         case 11: return *node = ssde_conv2d(net, 0, &three, NULL), "name";
         case 12: return *node = ssde_conv2d(net, 0, &three, name), "too long";
-        case 13: return *node = ssde_nin(net, 0, &three, "w"), "kernel is 1";
+        case 13: return *node = ssde_nin(net, 0, &three, "w"), "kernel is 3, wanted 1";
         case 14: return *node = ssde_nin(net, 0, NULL, "w"), "desc is NULL";
         case 15: return *node = ssde_nin(net, -1, &one, "w"), "not a node";
         case 16: return *node = ssde_linear(net, 0, 0, 1.0, "w"), "channels is 0";
@@ -2008,28 +2008,28 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 32: return *node = ssde_dropout(net, 0, -0.1), "probability";
         case 33: return *node = ssde_dropout(net, 0, NAN), "probability";
         case 34: return *node = ssde_dropout(net, 50, 0.0), "not a node";
-        case 35: return *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 0), "taps";
-        case 36: return *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 9), "taps";
-        case 37: return *node = ssde_fir(net, 0, 1, 1, 1, 1, NULL, 2), "taps";
-        case 38: return *node = ssde_fir(net, 0, 3, 1, 1, 1, kernel, 2), "up and down";
-        case 39: return *node = ssde_fir(net, 0, 1, 0, 1, 1, kernel, 2), "up and down";
+        case 35: return *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 0), "taps 0";
+        case 36: return *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 9), "taps 9";
+        case 37: return *node = ssde_fir(net, 0, 1, 1, 1, 1, NULL, 2), "kernel is NULL";
+        case 38: return *node = ssde_fir(net, 0, 3, 1, 1, 1, kernel, 2), "up is 3";
+        case 39: return *node = ssde_fir(net, 0, 1, 0, 1, 1, kernel, 2), "down 0";
         case 40: return *node = ssde_fir(net, 0, 1, 1, -1, 1, kernel, 2), "padding";
         case 41: return *node = ssde_fir(net, 0, 1, 1, 1, 9, kernel, 2), "padding";
         case 42: return *node = ssde_fir(net, 0, 1, 1, 1, 1, kernel, 3), "sum is 0";
-        case 43: return *node = ssde_fir(net, 0, 1, 1, 1, 1, infinite, 2), "not finite";
-        case 44: return *node = ssde_fir(net, 1, 1, 1, 0, 0, kernel, 4), "smaller than the filter";
+        case 43: return *node = ssde_fir(net, 0, 1, 1, 1, 1, infinite, 2), "wanted a finite number";
+        case 44: return *node = ssde_fir(net, 1, 1, 1, 0, 0, kernel, 4), "shorter than the filter of 4";
         case 45: return *node = ssde_fir(net, 20, 1, 1, 0, 0, kernel, 4), "not a node";
-        case 46: return *node = ssde_average_pool(net, 1), "smaller than the filter";
+        case 46: return *node = ssde_average_pool(net, 1), "shorter than the filter of 2";
         case 47: return *node = ssde_upsample_nearest(net, -1), "not a node";
-        case 48: return *node = ssde_positional_embedding(net, 1, 3), "at least 4";
-        case 49: return *node = ssde_positional_embedding(net, 0, 8), "one label";
-        case 50: return *node = ssde_fourier_embedding(net, 1, 0, 1.0, "w"), "at least 1";
-        case 51: return *node = ssde_fourier_embedding(net, 0, 4, 1.0, "w"), "one label";
+        case 48: return *node = ssde_positional_embedding(net, 1, 3), "dim is 3";
+        case 49: return *node = ssde_positional_embedding(net, 0, 8), "48 labels";
+        case 50: return *node = ssde_fourier_embedding(net, 1, 0, 1.0, "w"), "dim is 0";
+        case 51: return *node = ssde_fourier_embedding(net, 0, 4, 1.0, "w"), "48 labels";
         case 52: return *node = ssde_fourier_embedding(net, 1, 4, (double)INFINITY, "w"), "scale";
         case 53: return *node = ssde_fourier_embedding(net, 1, 4, 1.0, name), "too long";
-        case 54: return *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA), "one value per sample";
-        case 55: return *node = nn_conv_with(net, 1, 3, 1, 1, 0, 3, -1), "smaller than the kernel";
-        case 56: return *node = ssde_activate(net, 0, (ssde_activation)6), "no such";
+        case 54: return *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA), "12 values per sample, wanted 1";
+        case 55: return *node = nn_conv_with(net, 1, 3, 1, 1, 0, 3, -1), "2 x 2 is smaller than the kernel of 3";
+        case 56: return *node = ssde_activate(net, 0, (ssde_activation)6), "activation is 6";
         case 57: return *node = ssde_activate(net, 4, SSDE_SILU), "not a node";
         case 58: return *node = ssde_affine_map(net, -2, 1.0, 1.0), "not a node";
         case 59: return *node = ssde_input(net, 4, 4, 3), "input already";
@@ -2037,10 +2037,10 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 61: return *node = ssde_modulate(net, 0, -1), "not a node";
         case 62: return *node = ssde_mean_pixels(net, 9), "not a node";
         case 63: return *node = ssde_class_embedding(net, 1, 3, 4, "w"), "ssde_input_class";
-        case 64: return *node = ssde_class_embedding(net, ssde_input_class(net), 0, 4, "w"), "1 to 2^24 classes";
+        case 64: return *node = ssde_class_embedding(net, ssde_input_class(net), 0, 4, "w"), "classes is 0";
         case 65:
             ssde_class_embedding(net, ssde_input_class(net), 3, 4, "v");
-            return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "another number of classes";
+            return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "classes is 4, another one's 3";
         case 66: return *node = ssde_concat(net, 1, 0), "differ in size";
         case 67: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
@@ -2093,7 +2093,8 @@ static void test_nn_build_errors(void) {
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
-    CHECK(strstr(context.error, "no such") != NULL && ssde_net_finish(net, 0) == SSDE_ERROR_SHAPE);
+    CHECK(strstr(context.error, "scale is 2, wanted an ssde_row_scale") != NULL &&
+          ssde_net_finish(net, 0) == SSDE_ERROR_SHAPE);
     ssde_net_destroy(net);
 #endif
     CHECK_OK(ssde_net_create(&context, &net, 1));
@@ -2842,9 +2843,9 @@ static void test_nn_unet_errors(void) {
     } while (0)
     REFUSED(height = 9, wrong_shape, "multiples of 2");
     REFUSED(width = 7, wrong_shape, "multiples of 2");
-    REFUSED(width = 0, wrong_shape, "image 8 x 0");
-    REFUSED(channels = 0, wrong_shape, "image");
-    REFUSED(height = (size_t)1 << 20, wrong_shape, "at most");
+    REFUSED(width = 0, wrong_shape, "width 0 and");
+    REFUSED(channels = 0, wrong_shape, "channels 0, wanted");
+    REFUSED(height = (size_t)1 << 20, wrong_shape, "height is 1048576, width 8");
     REFUSED(nf = 6, argument, "nf is 6");
     REFUSED(nf = 0, argument, "nf is 0");
     REFUSED(nf = (size_t)1 << 40, argument, "nf is");
@@ -2863,7 +2864,8 @@ static void test_nn_unet_errors(void) {
     REFUSED(dropout = NAN, argument, "dropout");
     REFUSED(init_scale = -1.0, argument, "init_scale");
     REFUSED(init_scale = NAN, argument, "init_scale");
-    REFUSED(fourier_scale = NAN, argument, "scale");
+    REFUSED(init_scale = 1e30, argument, "init_scale is 1e+30, wanted 0 to 1e6");
+    REFUSED(fourier_scale = NAN, argument, "fourier_scale is nan");
     REFUSED(fir_taps = 1, argument, "fir_taps");
     REFUSED(fir_taps = 9, argument, "fir_taps");
     REFUSED(fir_kernel[1] = NAN, wrong_shape, "fir");
@@ -2891,7 +2893,15 @@ static void test_nn_unet_errors(void) {
     CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "layers 0");
     mlp.layers = 1;
     mlp.dim = 0;
-    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "dim 0");
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "dim is 0");
+    mlp.dim = 2;
+    mlp.embedding_type = SSDE_EMBEDDING_FOURIER;
+    mlp.fourier_scale = -1.0;
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "fourier_scale is -1");
+#ifndef __cplusplus
+    mlp.embedding_type = (ssde_embedding_type)2;
+    CHECK_FAILS(&context, ssde_mlp_create(&net, &mlp), SSDE_ERROR_ARGUMENT, "embedding_type is 2");
+#endif
     CHECK(net == NULL);
 }
 

@@ -1198,7 +1198,7 @@ static void test_sampler_bad_input(void) {
     how.eps = 0.0, how.snr = -1.0;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr");
     how.snr = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
-    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted values of their enums");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted an ssde_predictor");
     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.probability_flow = 1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ancestral");
     how.predictor = SSDE_PREDICTOR_DEFAULT, how.probability_flow = 0;
