@@ -563,6 +563,9 @@ void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, siz
 size_t ssdei_first_nonfinite(const float *values, size_t count);
 /* Data are mapped to [low, high], floats; what comes before "low" in the text names the caller. */
 ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high);
+/* Logs where data x[count], mapped to [low, high] if levels is not 0, are not near the prior at t = 1. */
+void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
+                      double levels, double low, double high);
 /* A loss that this SDE has; `where` names the caller's description of it. */
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where);
 /* The noise level at t, trunc(t (N - 1)). */
@@ -1743,7 +1746,7 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
         double value = (double)values[i];
         if (!(value >= 0.0 && value < levels) || value != floor(value))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_dequantise: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                             "ssde_dequantise: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                              (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
     }
     for (r = 0; r < rows; r++) {
@@ -2759,9 +2762,10 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     switch (sde->kind) {
         case SSDE_VE:
             if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
-                return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                                 "sde: sigma_min = %g, sigma_max = %g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
-                                 sde->sigma_min, sde->sigma_max);
+                return ssde_fail(
+                    context, SSDE_ERROR_ARGUMENT,
+                    "sde: sigma_min = %.9g, sigma_max = %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                    sde->sigma_min, sde->sigma_max);
             break;
         case SSDE_VP:
         case SSDE_SUBVP:
@@ -2769,7 +2773,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
                   sde->beta_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: beta_min = %g, beta_max = %g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
+                    "sde: beta_min = %.9g, beta_max = %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
                     sde->beta_min, sde->beta_max);
             break;
         case SSDE_AFFINE:
@@ -2783,7 +2787,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     }
     if (sde->N < 1) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: N = %d, wanted at least 1", sde->N);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %g, wanted 0 (the default) or up to 1e30",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %.9g, wanted 0 (the default) or up to 1e30",
                          sde->prior_std);
     return SSDE_OK;
 }
@@ -2998,7 +3002,7 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_coefficients_at", "out");
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
     return ssdei_marginal(context, sde, t, &out->mean, &out->std);
 }
@@ -3008,8 +3012,8 @@ static ssde_status ssdei_row_time(ssde_context *context, const char *name, const
                                   int *anew) {
     *anew = r == 0 || t[r] != t[r - 1];
     if (*anew && !(t[r] >= lowest && t[r] <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %g, wanted %g to 1", name, (unsigned long)r, t[r],
-                         lowest);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %.17g, wanted %g to 1", name, (unsigned long)r,
+                         t[r], lowest);
     return SSDE_OK;
 }
 
@@ -3082,8 +3086,8 @@ static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde)
     double last = ssdei_beta(sde, sde->N - 1);
     if (last < 1.0) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "sde: the last of N = %d steps has beta_max / N = %g, wanted below 1: N above %g", sde->N, last,
-                     sde->beta_max);
+                     "sde: the last of N = %d steps has beta_max / N = %.9g, wanted below 1: N above %.9g", sde->N,
+                     last, sde->beta_max);
 }
 
 /* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
@@ -3107,7 +3111,7 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule = %d, wanted one of ssde_discretisation",
                          (int)rule);
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
         out->drift /= sde->N;
@@ -3195,6 +3199,46 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
         out[r] = -(double)dim * (0.5 * log(2.0 * SSDEI_PI) + log(std)) - squares / (2.0 * std * std);
     }
     return SSDE_OK;
+}
+
+/* KL(p_1 || prior) in bits per dimension, or less: of all densities with x's first and second moments a Gaussian, the
+   same for every element, is the nearest to the prior. Fewer than 64 numbers do not tell their mean from 0. */
+static double ssdei_prior_distance(const ssde_coefficients *end, double prior_std, double mean, double variance,
+                                   size_t count) {
+    double spread = end->mean * end->mean * variance + end->std * end->std, shift = end->mean * mean;
+    double unit = prior_std * prior_std;
+    if (count < 64) spread += shift * shift, shift = 0.0;
+    return 0.5 * ((spread + shift * shift) / unit - 1.0 - log(spread / unit)) / log(2.0);
+}
+
+void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
+                      double levels, double low, double high) {
+    double prior_std, mean = 0.0, squares = 0.0, bits;
+    ssde_coefficients end;
+    char text[256];
+    size_t i;
+    if (!context || !context->log || ssde_coefficients_at(NULL, sde, 1.0, &end) != SSDE_OK ||
+        ssde_prior_std(NULL, sde, &prior_std) != SSDE_OK)
+        return;
+    for (i = 0; i < count; i++) {
+        double away = (double)x[i] - mean;
+        mean += away / (double)(i + 1);
+        squares += away * ((double)x[i] - mean);
+    }
+    squares /= (double)count;
+    if (levels > 0.0) {
+        double width = (high - low) / levels;
+        mean = low + (mean + 0.5) * width;
+        squares = (squares + 1.0 / 12.0) * width * width;
+    }
+    bits = ssdei_prior_distance(&end, prior_std, mean, squares, count);
+    if (bits <= 0.01) return;
+    snprintf(text, sizeof text,
+             "%s: x has mean %.3g and standard deviation %.3g, and at t = 1 is %.2g bits per dimension or more off the "
+             "prior N(0, %.3g^2): scale it%s",
+             name, mean, sqrt(squares), bits, prior_std,
+             sde->kind == SSDE_VE ? ", or set sigma_max to about the largest distance within the data" : "");
+    context->log(context->user, text);
 }
 
 /* ---- denoising score matching ---- */
@@ -3589,10 +3633,11 @@ static ssde_status ssdei_mixture_check(ssde_context *context, size_t components,
     }
     for (k = 0; k < components * dim; k++) {
         if (!(fabs(means[k]) <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: means[%lu] = %g, wanted -1e30 to 1e30",
-                             (unsigned long)k, means[k]);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "ssde_mixture_create: means[%lu] = %.9g, wanted -1e30 to 1e30", (unsigned long)k,
+                             means[k]);
         if (!(stds[k] >= 0.0 && stds[k] <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %g, wanted 0 to 1e30",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %.9g, wanted 0 to 1e30",
                              (unsigned long)k, stds[k]);
     }
     return SSDE_OK;
@@ -3626,7 +3671,8 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_gaussian_create: mean = %g, std = %g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean, std);
+            "ssde_gaussian_create: mean = %.9g, std = %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
+            std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
     for (i = 0; i < dim; i++) {
@@ -3643,7 +3689,7 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_ring_create: radius = %g, std = %g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30", radius,
+            "ssde_ring_create: radius = %.9g, std = %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30", radius,
             std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));

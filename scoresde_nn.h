@@ -375,7 +375,10 @@ typedef struct ssde_train_desc {
     double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
     int random_flip;  /* images mirrored left to right with probability 1/2 */
-    /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
+    /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
+       which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
+       VE distances within the data of up to sigma_max. Where p_1 of the first step's data is more than 0.01 bits per
+       dimension off the prior, the context's log says so; log-densities and samples will be off by as much. */
     double levels, low, high;
     /* With this probability a row trains the null class instead of its own (SSDE_STREAM_CLASS). */
     double class_dropout;
@@ -726,8 +729,8 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->offset = net->weight_count;
     if (!(scale >= 0.0 && scale <= 1e12)) {
         net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the scale of its initial values is %g, wanted 0 to 1e12",
-                      parameter->info.name, scale);
+            ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                      "%s: the scale of its initial values is %.9g, wanted 0 to 1e12", parameter->info.name, scale);
         return -1;
     }
     if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
@@ -4106,7 +4109,7 @@ static ssde_status ssdei_check_enum(ssde_context *context, const char *name, int
 static ssde_status ssdei_check_embedding(ssde_context *context, ssde_embedding_type type, double fourier_scale) {
     ssdei_try(ssdei_check_enum(context, "embedding_type", (int)type, SSDE_EMBEDDING_FOURIER, "ssde_embedding_type"));
     if (fourier_scale >= 0.0 && fourier_scale <= 1e12) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fourier_scale is %g, wanted 0 to 1e12", fourier_scale);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fourier_scale is %.9g, wanted 0 to 1e12", fourier_scale);
 }
 
 static ssde_status ssdei_unet_check_enums(const ssde_unet_desc *desc) {
@@ -4166,7 +4169,7 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %g, wanted 0 to 1e6", desc->init_scale);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %.9g, wanted 0 to 1e6", desc->init_scale);
     if (desc->fir && (desc->fir_taps < 2 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 2 to %d", desc->fir_taps,
                          SSDE_MAX_FIR_TAPS);
@@ -4345,7 +4348,7 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     int index;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if (sde->kind == SSDE_VE) {
@@ -4459,7 +4462,7 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if ((desc && desc->discrete) || net->discrete) ssdei_try(ssdei_net_check_discrete(context, net));
     if (desc && !(fabs(desc->guidance) <= 1e6))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, wanted -1e6 to 1e6", desc->guidance);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
     if (desc && !(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
@@ -4772,6 +4775,7 @@ struct ssde_trainer {
     ssde_run *run;
     ssde_run *ema_run; /* from the first ssde_trainer_evaluate on */
     uint64_t step;
+    int scale_seen; /* of the first step's data, and warned of if it does not fit the SDE */
     size_t dim, tasks;
     char *memory; /* of all arrays below */
     ssdei_stretch *stretches;
@@ -4997,7 +5001,7 @@ uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ?
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     if (!ssdei_in_range(lr, 0.0, 1e6))
-        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %g, wanted 0 to 1e6",
+        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %.9g, wanted 0 to 1e6",
                          lr);
     trainer->desc.lr = lr;
     return SSDE_OK;
@@ -5023,7 +5027,7 @@ static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const flo
         double value = (double)x[i];
         if (value >= 0.0 && value < levels && !(floor(value) < value)) continue;
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "x: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                         "x: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
     }
     return SSDE_OK;
@@ -5200,7 +5204,7 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
-                         "the gradient's norm is %g, wanted at most 1e18: see desc.grad_clip", norm * clip);
+                         "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     adam = ssdei_adam_step(trainer, clip);
     ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_adam_update, &adam);
     trainer->net->version++;
@@ -5247,6 +5251,9 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
+    if (!trainer->scale_seen++)
+        ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
+                         trainer->desc.levels, trainer->desc.low, trainer->desc.high);
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
     if (status == SSDE_ERROR_NUMERIC && context) {

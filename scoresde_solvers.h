@@ -539,7 +539,7 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
 
 static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
     if (eps > 0.0 && eps < 1.0) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %g, wanted between 0 and 1, both excluded", eps);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted between 0 and 1, both excluded", eps);
 }
 
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
@@ -648,8 +648,8 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
     ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
     ssdei_try(ssdei_noise_level(context, sde, 1.0, &last));
     if (!(noise >= first && noise <= last))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %g, wanted %g to %g", noise, first,
-                         last);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
+                         first, last);
     *t = noise == first ? 0.0 : 1.0;
     if (noise == first || noise == last) return SSDE_OK;
     *t = 0.5;
@@ -741,7 +741,7 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
                                    : "out");
     for (r = 0; r < rows; r = end) {
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: t[%lu] is %g, wanted 0 to 1",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: t[%lu] is %.17g, wanted 0 to 1",
                              (unsigned long)r, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         ssdei_try(ssdei_path_rows(context, source ? source : &own, seed, ssdei_path_place(t[r]), sample + r, end - r,
@@ -1814,8 +1814,8 @@ static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *s
         int valid =
             ddpm ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
         if (valid) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %g, wanted %s %g and %g", (unsigned long)k,
-                         value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
+                         (unsigned long)k, value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
     }
     return SSDE_OK;
 }
@@ -1823,7 +1823,7 @@ static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *s
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_desc *full) {
     if (!(full->eta >= 0.0 && full->eta <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %g, wanted 0 to 1", full->eta);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.17g, wanted 0 to 1", full->eta);
     if (full->predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE && full->eta == 0.0) full->eta = 1.0;
     ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
     ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
@@ -1922,7 +1922,7 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
                          (unsigned long)rows, (unsigned long)dim);
     for (r = 0; r < rows; r++) {
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %g, wanted 0 to 1", (unsigned long)r, t[r]);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
     }
     return SSDE_OK;
 }
@@ -1953,7 +1953,7 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         double next = by_index ? t[r] - 1.0 / (double)setting.how.steps : t_next[r];
         int finite;
         if (!by_index && !(next >= 0.0 && next < t[r]))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %g, wanted in [0, t) with t = %g",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
         if (ssdei_predictors[setting.how.predictor].rule)
@@ -2672,12 +2672,12 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
         w->times[k] = how->times[k];
         if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                             "times[%lu] is %g, wanted in (0, 1] and below the one before", (unsigned long)k,
+                             "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
                              how->times[k]);
     }
     if (!how->given_start && w->times[0] != 1.0)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %g, wanted 1: only given_start can begin elsewhere", w->times[0]);
+                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", w->times[0]);
     return SSDE_OK;
 }
 
@@ -3155,7 +3155,7 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (w->how.rtol < 100.0 * DBL_EPSILON) w->how.rtol = 100.0 * DBL_EPSILON;
     for (i = 0; w->how.atol_each && i < w->dim; i++) {
         if (w->how.atol_each[i] > 0.0 && w->how.atol_each[i] <= DBL_MAX) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "atol_each[%lu] is %g, wanted a positive number",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "atol_each[%lu] is %g, wanted a finite number above 0",
                          (unsigned long)i, w->how.atol_each[i]);
     }
     if (w->how.split >= w->dim && w->how.split)
@@ -3681,6 +3681,7 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
     if (!to) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode ? "latent" : "x");
     ssdei_try(ssdei_flow_desc_make(&full, how));
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
+    if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
     if (from != to) memcpy(to, from, n * model->dim * sizeof *to);
     return ssdei_flow_transport(sde, model, &full, 0, first_sample, encode ? full.eps : 1.0, encode ? 1.0 : full.eps, n,
                                 to, reports);
@@ -3732,7 +3733,7 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     if (!a || !b || !out)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: %s is NULL", !a ? "a" : !b ? "b" : "out");
     if (!(weight >= 0.0 && weight <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %g, wanted 0 to 1", weight);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %.17g, wanted 0 to 1", weight);
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: rows is %lu and dim %lu, wanted at least 1 each",
                          (unsigned long)rows, (unsigned long)dim);
@@ -3778,7 +3779,7 @@ static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, 
     for (i = 0; how->levels > 0.0 && i < n * dim; i++) {
         double value = (double)x[i];
         if (value >= 0.0 && value <= how->levels - 1.0 && value == floor(value)) continue;
-        return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %g, wanted a whole number from 0 to %g",
+        return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, how->levels - 1.0);
     }
     return SSDE_OK;
@@ -3932,6 +3933,7 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
         context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
+    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
     w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
     w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
     w.flow.integrals = w.how.probes;

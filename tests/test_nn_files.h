@@ -2566,6 +2566,47 @@ static void test_nn_train_shuffle(void) {
     CHECK(ssde_shuffled_index(1, UINT64_MAX, 5) < UINT64_MAX);
 }
 
+/* The first step says once that its data are not the SDE's scale; data of ordinary scales pass in silence. */
+static void test_nn_train_scale(void) {
+    /* VP's, sub-VP's, VE's to 50; scale of data 0 ... 1, with a shift; warned of or not */
+    static const double cases[][5] = {{1, 255, 0, 0, 1},   {2, 255, 0, 0, 1},      {0, 255, 0, 0, 1},
+                                      {1, 2, -1, 0, 0},    {1, 2, -1, 1, 0},       {0, 1, 0, 0, 0},
+                                      {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
+                                      {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
+    float x[64 * 2];
+    ssde_context context;
+    check_log kept;
+    size_t c, i;
+    memset(&context, 0, sizeof context);
+    context.log = check_keep_log, context.user = &kept;
+    for (c = 0; c < sizeof cases / sizeof *cases; c++) {
+        ssde_sde sde = cases[c][0] == 0.0   ? ssde_ve(0.01, 50.0)
+                       : cases[c][0] == 1.0 ? ssde_vp(0.1, 20.0)
+                                            : ssde_subvp(0.1, 20.0);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_train_desc desc = files_train_desc(&context, &sde);
+        ssde_trainer *trainer = NULL;
+        ssde_batch batch = files_batch();
+        int step;
+        memset(&kept, 0, sizeof kept);
+        desc.batch = 64;
+        if (cases[c][3] > 1.0) desc.levels = cases[c][3];
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        for (i = 0; i < 128; i++) {
+            double u = ssde_random_double(5, SSDE_STREAM_USER, 0, i, 0);
+            x[i] = (float)(cases[c][1] * u + cases[c][2]);
+            if (desc.levels > 0.0) x[i] = floorf(x[i]);
+        }
+        batch.x = x, batch.rows = 64;
+        for (step = 0; step < 3; step++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+        CHECK(kept.count == (int)cases[c][4]);
+        CHECK(!kept.count || (!strncmp(kept.text, "ssde_train_step: x has mean", 27) && strstr(kept.text, "scale it")));
+        CHECK(!context.error[0]);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
 #define TEST_NN_FILES_LIST(X)     \
     X(nn_files_json_numbers)      \
     X(nn_files_json_strings)      \
@@ -2599,6 +2640,7 @@ static void test_nn_train_shuffle(void) {
     X(nn_train_ring)              \
     X(nn_train_evaluate)          \
     X(nn_train_bad_data)          \
+    X(nn_train_scale)             \
     X(nn_train_shuffle)
 
 #endif
