@@ -44,6 +44,7 @@
    THREADS
        One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
        CPU features, found once.
+       OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
 #ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
 
@@ -3588,13 +3589,13 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
     if (!components || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
-                         (unsigned long)components, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %.0f, dim = %.0f, wanted at least 1", name,
+                         (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
     if (elements > SIZE_MAX / 1024)
-        return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
-                         (unsigned long)components, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %.0f components of %.0f dimensions exceed memory", name,
+                         (double)components, (double)dim);
     made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
     if (!made) return SSDE_ERROR_MEMORY;
     made->context = context;
@@ -3850,8 +3851,8 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
     dim = mixture->dim;
     ssdei_try(ssdei_check_rows(mixture->context, name, rows, dim));
     if (rng->next_sample >> 48 || (uint64_t)rows > ((uint64_t)1 << 48) - rng->next_sample)
-        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %lu, wanted up to 2^48",
-                         name, (double)rng->next_sample, (unsigned long)rows);
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %.0f, wanted up to 2^48",
+                         name, (double)rng->next_sample, (double)rows);
     for (r = 0; r < rows; r++) {
         uint64_t sample = rng->next_sample + r;
         double u = ssde_random_double(rng->seed, SSDE_STREAM_MIXTURE, 0, sample, 0);
@@ -3975,8 +3976,8 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows = %lu, but the last score to be differentiated had %lu",
-                         (unsigned long)rows, (unsigned long)mixture->model_rows);
+                         "mixture vjp: rows = %.0f, but the last score to be differentiated had %.0f", (double)rows,
+                         (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;
     for (r = 0; r < rows; r++) {

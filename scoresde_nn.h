@@ -890,8 +890,8 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
     if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
-                     "the network's output of %lu values has another shape than its input of %lu: no score",
-                     (unsigned long)ssde_net_output_dim(net), (unsigned long)ssde_net_dim(net));
+                     "the network's output of %.0f values has another shape than its input of %.0f: no score",
+                     (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
 }
 
 /* Labels may be indices: the network takes no logarithm of them, which 0 lacks (as models/ncsnpp.py:72 asserts). */
@@ -4628,8 +4628,8 @@ ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net 
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
     if (ssde_net_output_dim(net) < 2 || net->classes)
         return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT,
-                         "the network is no classifier: %lu results, conditioned on %lu classes",
-                         (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+                         "the network is no classifier: %.0f results, conditioned on %.0f classes",
+                         (double)ssde_net_output_dim(net), (double)net->classes);
     c = (ssde_classifier *)ssdei_allocate(plain.context, 1, sizeof *c);
     if (!c) return SSDE_ERROR_MEMORY;
     c->context = plain.context;
@@ -4740,8 +4740,8 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
                                      : "losses");
     if (!rows || classes < 2)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_cross_entropy: rows is %lu, classes %lu, wanted 1, 2 or more", (unsigned long)rows,
-                         (unsigned long)classes);
+                         "ssde_cross_entropy: rows is %.0f, classes %.0f, wanted 1, 2 or more", (double)rows,
+                         (double)classes);
     ssdei_try(ssdei_check_classes(context, class_of, rows, 0, classes));
     for (row = 0; row < rows; row++, logits += classes) {
         size_t own = (size_t)class_of[row], bad = ssdei_first_nonfinite(logits, classes);
@@ -4905,9 +4905,9 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
         return ssde_fail(
             trainer->context, SSDE_ERROR_ARGUMENT,
-            "ssde_trainer_create: desc.classifier is set, but the network has %lu results, and %lu classes "
+            "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
-            (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+            (double)ssde_net_output_dim(net), (double)net->classes);
     if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
@@ -8714,8 +8714,8 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
     if (file->count != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
-                         "'%.160s' has %lu tensors, a checkpoint of this network %lu", file->path,
-                         (unsigned long)file->count, (unsigned long)wanted);
+                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", file->path,
+                         (double)file->count, (double)wanted);
     return SSDE_OK;
 }
 

@@ -430,7 +430,8 @@ ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, 
                             ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
 ssde_status ssde_sample_ode_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                   ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
-/* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. */
+/* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. Data off the prior at
+   t = 1 are logged as by ssde_likelihood. */
 ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
@@ -446,7 +447,8 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
 /* >>likelihood
    log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
    estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model
-   without vjp is differentiated by central differences along v; results say so, and the context's log does once. */
+   without vjp is differentiated by central differences along v; results say so, and the context's log does once.
+   Where p_1 of x is more than 0.01 bits per dimension off the prior, the log says so: log-densities are off by that. */
 
 typedef enum ssde_trace {
     SSDE_TRACE_RADEMACHER, /* v of random signs */
@@ -524,13 +526,12 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
     if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %lu, wanted 1 to 2^32",
-                         (unsigned long)model->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %.0f, wanted 1 to 2^32", (double)model->dim);
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
     if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %lu * %lu is more than memory can hold",
-                         (unsigned long)n, (unsigned long)model->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %.0f * %.0f is more than memory can hold", (double)n,
+                         (double)model->dim);
     if ((uint64_t)n > (uint64_t)1 << 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
@@ -854,8 +855,8 @@ static ssde_status ssdei_inpaint_check(ssde_context *context, const ssde_conditi
 
 static ssde_status ssdei_colourise_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
     if (dim % 3)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "colourisation: model->dim is %lu, wanted pixels of three channels",
-                         (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "colourisation: model->dim is %.0f, wanted pixels of three channels", (double)dim);
     return ssdei_check_known(context, condition, "grey", n, dim / 3);
 }
 
@@ -865,8 +866,8 @@ static ssde_status ssdei_measure_check(ssde_context *context, const ssde_conditi
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: %s is NULL",
                          condition->forward ? "transpose" : "forward");
     if (!condition->size || ssdei_multiply(ssdei_multiply(n, condition->size), sizeof(float)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: size is %lu, wanted at least 1",
-                         (unsigned long)condition->size);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: size is %.0f, wanted at least 1",
+                         (double)condition->size);
     if (!(condition->noise >= 0.0 && condition->noise <= FLT_MAX && condition->data_std >= 0.0 &&
           condition->data_std <= FLT_MAX))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 to 3.4e38",
@@ -1235,8 +1236,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssde_status status;
     (void)differentiate;
     if (rows > g->max_rows)
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %lu, wanted up to %lu",
-                         (unsigned long)rows, (unsigned long)g->max_rows);
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
+                         (double)g->max_rows);
     for (r = 0; r < rows; r++) {
         if (sample[r] >= w->first_sample && sample[r] - w->first_sample < w->n) continue;
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: sample %.0f, wanted %.0f to %.0f",
@@ -1344,8 +1345,8 @@ static ssde_status ssdei_classifier_free_score(void *user, const float *x, const
     ssde_status status;
     size_t r;
     if (rows > g->max_rows)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "classifier-free model: rows is %lu, wanted up to %lu",
-                         (unsigned long)rows, (unsigned long)g->max_rows);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "classifier-free model: rows is %.0f, wanted up to %.0f",
+                         (double)rows, (double)g->max_rows);
     ssdei_try(ssdei_marginals(desc->context, &g->sde, t, rows, g->weight, g->std));
     for (g->guides = 0, r = 0; r < rows; r++) {
         double level = g->std[r] / g->weight[r];
@@ -1366,8 +1367,8 @@ static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t 
     const ssde_classifier_free_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "classifier-free vjp: rows is %lu, but the last score to be differentiated had %lu",
-                         (unsigned long)rows, (unsigned long)g->rows);
+                         "classifier-free vjp: rows is %.0f, but the last score to be differentiated had %.0f",
+                         (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
     ssdei_classifier_free_combine(g, rows, out);
@@ -1404,8 +1405,8 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
     if (desc->conditional.dim != desc->unconditional.dim)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %lu and desc.unconditional.dim %lu",
-                         (unsigned long)desc->conditional.dim, (unsigned long)desc->unconditional.dim);
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %.0f and desc.unconditional.dim %.0f",
+                         (double)desc->conditional.dim, (double)desc->unconditional.dim);
     if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
@@ -1892,9 +1893,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
         ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
-        return ssde_fail(
-            context, SSDE_ERROR_ARGUMENT, "steps is %lu, corrector_steps %lu and resamplings %lu: too many to number",
-            (unsigned long)full->steps, (unsigned long)full->corrector_steps, (unsigned long)full->resamplings);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
+                         (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
     if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
                                   ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
@@ -1918,8 +1919,8 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
                          : !t     ? "t"
                                   : "x_next");
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %.0f and dim %.0f, wanted at least 1 each",
+                         (double)rows, (double)dim);
     for (r = 0; r < rows; r++) {
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
@@ -3128,7 +3129,7 @@ static ssde_status ssdei_ode_check_times(ssde_context *context, const double *ti
     if (!times || !states) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", times ? "states" : "times");
     for (i = 0; i < count; i++) {
         if (!(times[i] >= low && times[i] <= high))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "times[%lu] is %.9g, wanted from %.9g to %.9g",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "times[%lu] is %.17g, wanted from %.17g to %.17g",
                              (unsigned long)i, times[i], i ? times[i - 1] : t0, t1);
         if (t0 < t1)
             low = times[i];
@@ -3144,8 +3145,8 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
     if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
     if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)w->systems, (unsigned long)w->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %.0f and dim %.0f, wanted at least 1 each",
+                         (double)w->systems, (double)w->dim);
     if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
     ssdei_try(ssdei_check_positive(context, "rtol", &w->how.rtol, 1e-5));
@@ -3159,8 +3160,8 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
                          (unsigned long)i, w->how.atol_each[i]);
     }
     if (w->how.split >= w->dim && w->how.split)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %lu, wanted below dim = %lu",
-                         (unsigned long)w->how.split, (unsigned long)w->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %.0f, wanted below dim = %.0f", (double)w->how.split,
+                         (double)w->dim);
     ssdei_try(ssdei_ode_check_times(context, w->how.times, w->how.time_count, w->how.states, w->t0, w->t1));
     for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
     if (i < w->systems * w->dim)
@@ -3735,8 +3736,8 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     if (!(weight >= 0.0 && weight <= 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %.17g, wanted 0 to 1", weight);
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: rows is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "interpolation: rows is %.0f and dim %.0f, wanted at least 1 each", (double)rows, (double)dim);
     ssdei_try(ssdei_check_finite(context, "a", a, rows, dim));
     ssdei_try(ssdei_check_finite(context, "b", b, rows, dim));
     for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
