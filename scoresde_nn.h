@@ -5251,9 +5251,10 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
-    if (!trainer->scale_seen++)
+    if (!trainer->scale_seen)
         ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
                          trainer->desc.levels, trainer->desc.low, trainer->desc.high);
+    trainer->scale_seen = 1;
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
     if (status == SSDE_ERROR_NUMERIC && context) {

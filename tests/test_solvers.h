@@ -1196,8 +1196,15 @@ static void test_sampler_bad_input(void) {
     how.eps = (double)NAN;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eps");
     how.eps = 0.0, how.snr = -1.0;
-    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr");
-    how.snr = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x),
+                   "snr is -1, wanted a finite number above 0, or 0 for 0.16");
+    how.snr = (double)INFINITY;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr is inf, wanted a finite number");
+    how.snr = 0.0, how.step_size = -1.0; /* whose 0 stands for no number of its own */
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "step_size is -1, wanted a finite number, 0 or above");
+    how.step_size = 0.0, how.eta = 1.0 + DBL_EPSILON;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eta is 1.0000000000000002, wanted 0 to 1");
+    how.eta = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted an ssde_predictor");
     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.probability_flow = 1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ancestral");
