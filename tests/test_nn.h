@@ -948,8 +948,8 @@ static void test_nn_own_optimiser(void) {
     for (step = 0; step < STEPS; step++) {
         before = loss;
         CHECK_OK(ssde_run_forward(run, x, label, sigma, ROWS, 0, 0, NULL, out));
-        CHECK_OK(ssde_loss(&sde, &how, out, x, z, t, weight, ROWS, 2, 1.0 / ROWS, losses, slope));
-        for (r = 0, loss = 0.0; r < ROWS; r++) loss += losses[r] / ROWS;
+        CHECK_OK(ssde_loss(&sde, &how, out, x, z, t, weight, ROWS, 2, 1.0 / (double)ROWS, losses, slope));
+        for (r = 0, loss = 0.0; r < ROWS; r++) loss += losses[r] / (double)ROWS;
         if (!step) first = loss;
         /* a step of `rate` along the gradient lowers the loss by rate |gradient|^2, to first order */
         if (step == 1) CHECK_RELATIVE(before - loss, expected, 0.05);

@@ -1579,37 +1579,23 @@ static void test_inpainting_values(void) {
     free(plain);
 }
 
+/* A Gaussian's mean and std in every dimension; bits 0: no warning. */
+typedef struct scale_case {
+    double mean, std, bits;
+} scale_case;
+
 /* Data whose p_1 is off the prior are warned of, once a call, with what it costs: log-densities under the exact score
    are off by that. Data of ordinary scales are not. */
 static void test_likelihood_scale(void) {
     enum { N = 128, DIM = 8 };
-    typedef struct scale_case {
-        double mean, std, levels, low, high, bits; /* bits 0: no warning */
-    } scale_case;
     static const scale_case cases[4][5] = {/* VE to 50 */
-                                           {{0.5, 0.3, 0, 0, 0, 0},
-                                            {0, 1, 0, 0, 0, 0},
-                                            {3, 4, 0, 0, 0, 0},
-                                            {127.5, 74, 0, 0, 0, 5.5},
-                                            {-200, 1, 0, 0, 0, 11.5}},
+                                           {{0.5, 0.3, 0}, {0, 1, 0}, {3, 4, 0}, {127.5, 74, 5.5}, {-200, 1, 11.5}},
                                            /* VP */
-                                           {{0, 0.6, 0, 0, 0, 0},
-                                            {-0.7, 0.5, 0, 0, 0, 0},
-                                            {0, 1, 0, 0, 0, 0},
-                                            {127.5, 74, 0, 0, 0, 0.53},
-                                            {5, 2, 0, 0, 0, 0}},
+                                           {{0, 0.6, 0}, {-0.7, 0.5, 0}, {0, 1, 0}, {127.5, 74, 0.53}, {5, 2, 0}},
                                            /* sub-VP */
-                                           {{0, 0.6, 0, 0, 0, 0},
-                                            {1, 3, 0, 0, 0, 0},
-                                            {0, 1e-3, 0, 0, 0, 0},
-                                            {-127.5, 74, 0, 0, 0, 0.53},
-                                            {0, 200, 0, 0, 0, 0.46}},
+                                           {{0, 0.6, 0}, {1, 3, 0}, {0, 1e-3, 0}, {-127.5, 74, 0.53}, {0, 200, 0.46}},
                                            /* VE to 2 */
-                                           {{0, 0.4, 0, 0, 0, 0},
-                                            {0.6, 0.1, 0, 0, 0, 0.065},
-                                            {0, 3, 0, 0, 0, 0.77},
-                                            {0, 1e-3, 0, 0, 0, 0},
-                                            {0.2, 0.3, 0, 0, 0, 0}}};
+                                           {{0, 0.4, 0}, {0.6, 0.1, 0.065}, {0, 3, 0.77}, {0, 1e-3, 0}, {0.2, 0.3, 0}}};
     ssde_sde sdes[4];
     static float x[N * DIM], latent[N * DIM];
     static ssde_likelihood_result results[N];
@@ -1647,7 +1633,7 @@ static void test_likelihood_scale(void) {
                     double z = ((double)x[i] - at->mean) / at->std;
                     shift -= (0.5 * z * z + 0.91893853320467274178 + log(at->std)) / log(2.0) / (N * DIM);
                 }
-                for (i = 0; i < N; i++) shift += results[i].bits_per_dim / N;
+                for (i = 0; i < N; i++) shift += results[i].bits_per_dim / (double)N;
                 /* two digits; and the means of N DIM numbers, whose spread is sqrt(2 KL) nats or less */
                 noise = 3.5 * sqrt(2.0 * at->bits / log(2.0) / (N * DIM));
                 CHECK_NEAR(said, at->bits, 0.06 * at->bits + noise);
