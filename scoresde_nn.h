@@ -216,10 +216,10 @@ typedef struct ssde_unet_desc {
     ssde_progressive_input progressive_input;
     ssde_progressive_combine progressive_combine;
     ssde_embedding_type embedding_type;
-    double fourier_scale;
-    double init_scale;  /* of each block's last layer and of the output's, as ssde_conv_desc's */
-    int scale_by_sigma; /* divide the output by std(t): for VE */
-    int centered;       /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
+    double fourier_scale; /* 0 to 1e12 */
+    double init_scale;    /* 0 to 1e6, of each block's last layer and of the output's, as ssde_conv_desc's */
+    int scale_by_sigma;   /* divide the output by std(t): for VE */
+    int centered;         /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
     ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
     size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
     uint64_t seed;  /* of the initialisation */
@@ -417,7 +417,7 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t 
 ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
                                           uint64_t seed, double *loss, double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
-/* From the next step on, before the warm-up's factor; 0 or more. For schedules of one's own. */
+/* From the next step on, before the warm-up's factor; 0 to 1e6. For schedules of one's own. */
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
 /* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);

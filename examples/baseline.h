@@ -16,7 +16,8 @@ static inline double baseline_pixel_bits(const unsigned char *training, size_t t
     static unsigned times[BLOCK][256];
     double total = 0.0;
     for (size_t begin = 0; begin < dim; begin += BLOCK) {
-        size_t width = dim - begin < BLOCK ? dim - begin : BLOCK;
+        size_t width = dim - begin;
+        if (width > BLOCK) width = BLOCK;
         memset(times, 0, sizeof times);
         for (size_t i = 0; i < training_count; i++)
             for (size_t j = 0; j < width; j++) times[j][training[i * dim + begin + j]]++;
