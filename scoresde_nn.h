@@ -94,7 +94,7 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 /* The same of a parameter's derivatives in weight_gradients [ssde_net_weight_count], as ssde_run_backward leaves them:
-   values[i] belongs to the weight that ssde_net_get puts at i. Zeros for what is not trainable. */
+   values[i] belongs to the weight that ssde_net_get puts at i. To what is not trainable that adds nothing. */
 ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values);
 
 /* >>operations
