@@ -44,6 +44,7 @@
    THREADS
        One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
        CPU features, found once.
+       OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
 #ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
 
@@ -567,6 +568,13 @@ void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, siz
 
 /* Index of the first element that is not finite, or count. */
 size_t ssdei_first_nonfinite(const float *values, size_t count);
+/* Data are mapped to [low, high], floats; what comes before "low" in the text names the caller. */
+ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high);
+/* Logs where data x[count], mapped to [low, high] if levels is not 0, are not near the prior at t = 1. */
+void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
+                      double levels, double low, double high);
+/* A loss that this SDE has; `where` names the caller's description of it. */
+ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where);
 /* The noise level at t, trunc(t (N - 1)). */
 int ssdei_step_index(const ssde_sde *sde, double t);
 
@@ -1961,23 +1969,30 @@ static void ssdei_random_run(void *argument, size_t index) {
     }
 }
 
+ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
+    if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%slow = %.9g, high = %.9g, wanted low < high, less than %.2g apart",
+                     before, low, high, (double)FLT_MAX);
+}
+
 /* What every draw refuses; `name` is the function's. */
 static ssde_status ssdei_random_check(ssde_context *context, const char *name, int stream, const uint64_t *sample,
                                       size_t rows, size_t dim, const void *out) {
     uint64_t all = 0;
     size_t r;
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
-    if (!rows || !dim) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows and dim must be at least 1", name);
-    if ((dim - 1) >> 31 > 1)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: dim = %lu, at most 2^32 is possible", name,
-                         (unsigned long)dim);
+    if (!rows || !dim || (dim - 1) >> 31 > 1)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "%s: rows = %.0f, dim = %.0f, wanted at least 1 row of 1 to 2^32 elements", name, (double)rows,
+                         (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), 4) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %lu rows of %lu elements exceed memory", name,
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
+                         (double)rows, (double)dim);
     if (stream < 0 || stream > 0xffff)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream = %d, wanted 0 ... 65535", name, stream);
     if (!sample && (uint64_t)(rows - 1) >> 48)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: more than 2^48 rows", name);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, wanted up to 2^48", name, (double)rows);
     for (r = 0; sample && r < rows; r++) all |= sample[r];
     for (r = 0; all >> 48 && r < rows; r++) {
         if (sample[r] >> 48)
@@ -2033,16 +2048,14 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
     ssdei_try(ssdei_random_check(context, "ssde_dequantise", SSDE_STREAM_DEQUANTISATION, sample, rows, dim, out));
     if (!values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: values is NULL");
     if (!(levels >= 1.0 && levels <= 16777216.0) || levels != floor(levels))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: levels = %g, wanted a whole number up to 2^24",
-                         levels);
-    if (!(low < high && high - low <= DBL_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: low = %g, high = %g, wanted finite low < high",
-                         low, high);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_dequantise: levels = %.9g, wanted a whole number from 1 to 2^24", levels);
+    ssdei_try(ssdei_check_interval(context, "ssde_dequantise: ", low, high));
     for (i = 0; i < rows * dim; i++) {
         double value = (double)values[i];
         if (!(value >= 0.0 && value < levels) || value != floor(value))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_dequantise: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                             "ssde_dequantise: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                              (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
     }
     for (r = 0; r < rows; r++) {
@@ -2326,7 +2339,8 @@ ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const s
     float *to;
     size_t i, j, k;
     int axis, fits, rank;
-    if ((unsigned)op > SSDE_MAXIMUM) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+    if ((unsigned)op > SSDE_MAXIMUM)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_binary_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
     ssdei_try(ssdei_tensor_check(context, "out", out));
@@ -2408,7 +2422,7 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
             return SSDE_OK;
         case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
     }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_unary_op", (int)op);
 }
 
 /* a (op) b of partial results; a NaN on either side stays. */
@@ -2482,7 +2496,8 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
     size_t i, j, k, c, width, step = 1, reduced = 1;
     float *to;
     int axis;
-    if ((unsigned)op > SSDE_MAX) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d is not known", (int)op);
+    if ((unsigned)op > SSDE_MAX)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_reduce_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (axes >> a->rank)
@@ -2987,8 +3002,7 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
         return ssde_fail(context, SSDE_ERROR_SHAPE, "images has shape %s, wanted [n, height, width, 1 or 3]",
                          ssdei_shape(text, images->rank, images->shape));
     if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns = 0, wanted at least 1");
-    if (!(low < high && high - low <= DBL_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "low = %g, high = %g, wanted finite low < high", low, high);
+    ssdei_try(ssdei_check_interval(context, "", low, high));
     n = images->shape[0], h = images->shape[1], w = images->shape[2], c = images->shape[3];
     grid_width = ssdei_grid_extent(columns, w, gap);
     grid_height = ssdei_grid_extent((n - 1) / columns + 1, h, gap);
@@ -3059,16 +3073,17 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
             if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: sigma_min = %g, sigma_max = %g, wanted 0 < sigma_min < sigma_max (1e-30 to 1e30)",
+                    "sde: sigma_min = %.9g, sigma_max = %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
                     sde->sigma_min, sde->sigma_max);
             break;
         case SSDE_VP:
         case SSDE_SUBVP:
             if (!(sde->beta_min >= 0.0 && sde->beta_min <= sde->beta_max && sde->beta_max >= 1e-30 &&
                   sde->beta_max <= 1e30))
-                return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                                 "sde: beta_min = %g, beta_max = %g, wanted 0 <= beta_min <= beta_max (1e-30 to 1e30)",
-                                 sde->beta_min, sde->beta_max);
+                return ssde_fail(
+                    context, SSDE_ERROR_ARGUMENT,
+                    "sde: beta_min = %.9g, beta_max = %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
+                    sde->beta_min, sde->beta_max);
             break;
         case SSDE_AFFINE:
             if (!sde->a || !sde->g)
@@ -3081,7 +3096,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     }
     if (sde->N < 1) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: N = %d, wanted at least 1", sde->N);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %g, wanted 0 (the default) or 0 to 1e30",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %.9g, wanted 0 (the default) or up to 1e30",
                          sde->prior_std);
     return SSDE_OK;
 }
@@ -3089,11 +3104,11 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
 /* Whatever takes rows of floats refuses this. */
 static ssde_status ssdei_check_rows(ssde_context *context, const char *name, size_t rows, size_t dim) {
     if (!rows || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %lu, dim = %lu, wanted at least 1", name,
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, dim = %.0f, wanted at least 1 each", name,
+                         (double)rows, (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %lu rows of %lu elements exceed memory", name,
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
+                         (double)rows, (double)dim);
     return SSDE_OK;
 }
 
@@ -3296,7 +3311,7 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_coefficients_at", "out");
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
     return ssdei_marginal(context, sde, t, &out->mean, &out->std);
 }
@@ -3306,8 +3321,8 @@ static ssde_status ssdei_row_time(ssde_context *context, const char *name, const
                                   int *anew) {
     *anew = r == 0 || t[r] != t[r - 1];
     if (*anew && !(t[r] >= lowest && t[r] <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %g, wanted %g to 1", name, (unsigned long)r, t[r],
-                         lowest);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %.17g, wanted %g to 1", name, (unsigned long)r,
+                         t[r], lowest);
     return SSDE_OK;
 }
 
@@ -3380,8 +3395,8 @@ static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde)
     double last = ssdei_beta(sde, sde->N - 1);
     if (last < 1.0) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "sde: the last of N = %d steps has beta_max / N = %g, wanted below 1: N above %g", sde->N, last,
-                     sde->beta_max);
+                     "sde: the last of N = %d steps has beta_max / N = %.9g, wanted below 1: N above %.9g", sde->N,
+                     last, sde->beta_max);
 }
 
 /* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
@@ -3405,7 +3420,7 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule = %d, wanted one of ssde_discretisation",
                          (int)rule);
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
         out->drift /= sde->N;
@@ -3495,30 +3510,72 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
     return SSDE_OK;
 }
 
+/* KL(p_1 || prior) in bits per dimension, or less: of all densities with x's first and second moments a Gaussian, the
+   same for every element, is the nearest to the prior. Fewer than 64 numbers do not tell their mean from 0. */
+static double ssdei_prior_distance(const ssde_coefficients *end, double prior_std, double mean, double variance,
+                                   size_t count) {
+    double spread = end->mean * end->mean * variance + end->std * end->std, shift = end->mean * mean;
+    double unit = prior_std * prior_std;
+    if (count < 64) spread += shift * shift, shift = 0.0;
+    return 0.5 * ((spread + shift * shift) / unit - 1.0 - log(spread / unit)) / log(2.0);
+}
+
+void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
+                      double levels, double low, double high) {
+    double prior_std, mean = 0.0, squares = 0.0, bits;
+    ssde_coefficients end;
+    char text[256];
+    size_t i;
+    if (!context || !context->log || ssde_coefficients_at(NULL, sde, 1.0, &end) != SSDE_OK ||
+        ssde_prior_std(NULL, sde, &prior_std) != SSDE_OK)
+        return;
+    for (i = 0; i < count; i++) {
+        double away = (double)x[i] - mean;
+        mean += away / (double)(i + 1);
+        squares += away * ((double)x[i] - mean);
+    }
+    squares /= (double)count;
+    if (levels > 0.0) {
+        double width = (high - low) / levels;
+        mean = low + (mean + 0.5) * width;
+        squares = (squares + 1.0 / 12.0) * width * width;
+    }
+    bits = ssdei_prior_distance(&end, prior_std, mean, squares, count);
+    if (bits <= 0.01) return;
+    snprintf(text, sizeof text,
+             "%s: x has mean %.3g and standard deviation %.3g, and at t = 1 is %.2g bits per dimension or more off the "
+             "prior N(0, %.3g^2): scale it%s",
+             name, mean, sqrt(squares), bits, prior_std,
+             sde->kind == SSDE_VE ? ", or set sigma_max to about the largest distance within the data" : "");
+    context->log(context->user, text);
+}
+
 /* ---- denoising score matching ---- */
 
 static double ssdei_loss_eps(const ssde_loss_desc *desc) { return desc->eps > 0.0 ? desc->eps : 1e-5; }
 
-static ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *name) {
-    if (!desc) return ssdei_missing(NULL, name, "desc");
+ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
+    if (!desc) return SSDE_ERROR_ARGUMENT;
     ssdei_try(ssde_sde_check(desc->context, sde));
     if (desc->output != SSDE_PREDICT_SCORE && desc->output != SSDE_PREDICT_NOISE && desc->output != SSDE_PREDICT_DATA)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "%s: desc.output = %d, wanted one of ssde_parameterisation", name, (int)desc->output);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output = %d, wanted one of ssde_parameterisation",
+                         where, (int)desc->output);
     if (desc->weighting != SSDE_WEIGHT_STD2 && desc->weighting != SSDE_WEIGHT_LIKELIHOOD)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: desc.weighting = %d, wanted one of ssde_weighting",
-                         name, (int)desc->weighting);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting = %d, wanted one of ssde_weighting", where,
+                         (int)desc->weighting);
     if (!(desc->eps >= 0.0 && desc->eps < 1.0))
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: desc.eps = %g, wanted 0 (the default) or 0 to 1",
-                         name, desc->eps);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps = %.9g, wanted 0 (the default) or below 1", where,
+                         desc->eps);
     if (desc->discrete && desc->weighting != SSDE_WEIGHT_STD2)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s: the discrete losses have no likelihood weighting, wanted SSDE_WEIGHT_STD2", name);
+                         "%s.discrete is set: these losses have no likelihood weighting, wanted SSDE_WEIGHT_STD2",
+                         where);
     if (desc->importance_times && (desc->discrete || sde->kind == SSDE_AFFINE))
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s: desc.importance_times is for continuous VE, VP and sub-VP losses", name);
+                         "%s.importance_times is set: it is for continuous VE, VP and sub-VP losses", where);
     if (desc->discrete && sde->kind == SSDE_AFFINE)
-        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s: an affine SDE has no discrete form", name);
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s.discrete is set, but an affine SDE has no discrete form", where);
     return SSDE_OK;
 }
 
@@ -3546,7 +3603,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
     double eps, first = 0.0, last = 0.0;
     int importance;
     size_t r;
-    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times"));
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss_times", rows, 1));
     if (!t || !weight) return ssdei_missing(desc->context, "ssde_loss_times", !t ? "t" : "weight");
     eps = ssdei_loss_eps(desc);
@@ -3603,7 +3660,7 @@ static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_
 ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, double t, double *mean, double *std) {
     ssde_coefficients at;
     int anew;
-    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal"));
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal: desc"));
     ssdei_try(
         ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
     ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_marginal", &t, 0, &at));
@@ -3617,7 +3674,7 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
     static const char name[] = "ssde_loss_perturb";
     ssde_coefficients at;
     size_t r;
-    ssdei_try(ssdei_loss_check(sde, desc, name));
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_perturb: desc"));
     ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
     if (!x0 || !z || !t || !out) return ssdei_missing(desc->context, name, !x0 ? "x0" : !z ? "z" : !t ? "t" : "out");
     memset(&at, 0, sizeof at);
@@ -3685,7 +3742,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
     ssdei_residual residual;
     double per_time = 0.0;
     size_t r;
-    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss"));
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss", rows, dim));
     if (!output || !xt || !z || !t || !losses)
         return ssdei_missing(desc->context, "ssde_loss",
@@ -3755,8 +3812,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_rows(context, name, rows, dim));
     if ((unsigned)from > SSDE_PREDICT_DATA || (unsigned)to > SSDE_PREDICT_DATA)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: from = %d, to = %d, wanted ssde_parameterisation", name,
-                         (int)from, (int)to);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: from = %d, to = %d, wanted values of ssde_parameterisation",
+                         name, (int)from, (int)to);
     if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
     memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
@@ -3840,13 +3897,13 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
     if (!components || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
-                         (unsigned long)components, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %.0f, dim = %.0f, wanted at least 1", name,
+                         (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
     if (elements > SIZE_MAX / 1024)
-        return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %lu components of %lu dimensions exceed memory", name,
-                         (unsigned long)components, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %.0f components of %.0f dimensions exceed memory", name,
+                         (double)components, (double)dim);
     made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
     if (!made) return SSDE_ERROR_MEMORY;
     made->context = context;
@@ -3879,16 +3936,17 @@ static ssde_status ssdei_mixture_check(ssde_context *context, size_t components,
     for (k = 0; k < components; k++) {
         if (!(weights[k] > 0.0 && weights[k] <= DBL_MAX / (double)components))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_mixture_create: weights[%lu] = %g, wanted a finite number above 0", (unsigned long)k,
-                             weights[k]);
+                             "ssde_mixture_create: weights[%lu] = %g, wanted above 0 and up to %.3g", (unsigned long)k,
+                             weights[k], DBL_MAX / (double)components);
         *total += weights[k];
     }
     for (k = 0; k < components * dim; k++) {
         if (!(fabs(means[k]) <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: means[%lu] = %g, wanted -1e30 to 1e30",
-                             (unsigned long)k, means[k]);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "ssde_mixture_create: means[%lu] = %.9g, wanted -1e30 to 1e30", (unsigned long)k,
+                             means[k]);
         if (!(stds[k] >= 0.0 && stds[k] <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %g, wanted 0 to 1e30",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %.9g, wanted 0 to 1e30",
                              (unsigned long)k, stds[k]);
     }
     return SSDE_OK;
@@ -3922,7 +3980,8 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_gaussian_create: mean = %g, std = %g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean, std);
+            "ssde_gaussian_create: mean = %.9g, std = %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
+            std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
     for (i = 0; i < dim; i++) {
@@ -3937,9 +3996,10 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
     size_t k;
     if (!(fabs(radius) <= 1e30 && std >= 0.0 && std <= 1e30)) {
         if (mixture) *mixture = NULL;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_ring_create: radius = %g, std = %g, wanted a radius up to 1e30, a std of 0 to 1e30",
-                         radius, std);
+        return ssde_fail(
+            context, SSDE_ERROR_ARGUMENT,
+            "ssde_ring_create: radius = %.9g, std = %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30", radius,
+            std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
     for (k = 0; k < components; k++) {
@@ -4099,8 +4159,8 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
     dim = mixture->dim;
     ssdei_try(ssdei_check_rows(mixture->context, name, rows, dim));
     if (rng->next_sample >> 48 || (uint64_t)rows > ((uint64_t)1 << 48) - rng->next_sample)
-        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %lu, wanted up to 2^48",
-                         name, (double)rng->next_sample, (unsigned long)rows);
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %.0f, wanted up to 2^48",
+                         name, (double)rng->next_sample, (double)rows);
     for (r = 0; r < rows; r++) {
         uint64_t sample = rng->next_sample + r;
         double u = ssde_random_double(rng->seed, SSDE_STREAM_MIXTURE, 0, sample, 0);
@@ -4224,8 +4284,8 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows = %lu, but the last score to be differentiated had %lu",
-                         (unsigned long)rows, (unsigned long)mixture->model_rows);
+                         "mixture vjp: rows = %.0f, but the last score to be differentiated had %.0f", (double)rows,
+                         (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;
     for (r = 0; r < rows; r++) {

@@ -93,6 +93,9 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 /* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
+/* The same of a parameter's derivatives in weight_gradients [ssde_net_weight_count], as ssde_run_backward leaves them:
+   values[i] belongs to the weight that ssde_net_get puts at i. To what is not trainable that adds nothing. */
+ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values);
 
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
@@ -213,10 +216,10 @@ typedef struct ssde_unet_desc {
     ssde_progressive_input progressive_input;
     ssde_progressive_combine progressive_combine;
     ssde_embedding_type embedding_type;
-    double fourier_scale;
-    double init_scale;  /* of each block's last layer and of the output's, as ssde_conv_desc's */
-    int scale_by_sigma; /* divide the output by std(t): for VE */
-    int centered;       /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
+    double fourier_scale; /* 0 to 1e12 */
+    double init_scale;    /* 0 to 1e6, of each block's last layer and of the output's, as ssde_conv_desc's */
+    int scale_by_sigma;   /* divide the output by std(t): for VE */
+    int centered;         /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
     ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
     size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
     uint64_t seed;  /* of the initialisation */
@@ -299,7 +302,8 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
 /* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
    none). To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order
-   (NULL: none). In mode VJP it may be called again for another gradient; in mode train once. */
+   (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
+   another gradient; in mode train once. */
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
 
 /* >>score net
@@ -368,10 +372,13 @@ typedef struct ssde_train_desc {
     size_t batch;        /* most rows of one step */
     double lr, beta1, beta2, adam_eps, weight_decay;
     int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
-    double grad_clip; /* on the global norm; negative: off */
+    double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
     int random_flip;  /* images mirrored left to right with probability 1/2 */
-    /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is. */
+    /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
+       which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
+       VE distances within the data of up to sigma_max. Where p_1 of the first step's data is more than 0.01 bits per
+       dimension off the prior, the context's log says so; log-densities and samples will be off by as much. */
     double levels, low, high;
     /* With this probability a row trains the null class instead of its own (SSDE_STREAM_CLASS). */
     double class_dropout;
@@ -410,7 +417,7 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t 
 ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
                                           uint64_t seed, double *loss, double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
-/* From the next step on, before the warm-up's factor; 0 or more. For schedules of one's own. */
+/* From the next step on, before the warm-up's factor; 0 to 1e6. For schedules of one's own. */
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
 /* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
@@ -722,8 +729,8 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->offset = net->weight_count;
     if (!(scale >= 0.0 && scale <= 1e12)) {
         net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the scale of its initial values is %g, wanted 0 or more",
-                      parameter->info.name, scale);
+            ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                      "%s: the scale of its initial values is %.9g, wanted 0 to 1e12", parameter->info.name, scale);
         return -1;
     }
     if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
@@ -758,8 +765,15 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
 
-static ssde_node ssdei_net_fail(ssde_net *net, const char *what) {
-    if (net->status == SSDE_OK) net->status = ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", what);
+/* By printf's rules; the first failure of a network is kept. */
+static ssde_node ssdei_net_fail(ssde_net *net, const char *format, ...) {
+    char text[256];
+    va_list arguments;
+    if (net->status != SSDE_OK) return -1;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    net->status = ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text);
     return -1;
 }
 
@@ -773,9 +787,13 @@ static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, 
     if (!net || net->status != SSDE_OK) return NULL;
     if (net->finished) return ssdei_net_fail(net, "the network is finished"), (ssdei_node *)NULL;
     if (a >= net->node_count || b >= net->node_count || c >= net->node_count || a < -1 || b < -1 || c < -1)
-        return ssdei_net_fail(net, "an operation's input is not a node of this network"), (ssdei_node *)NULL;
+        return ssdei_net_fail(net, "one of an operation's inputs %d, %d, %d is not a node of this network", a, b, c),
+               (ssdei_node *)NULL;
     if (!height || !width || !channels || ssdei_multiply(ssdei_multiply(height, width), channels) > SIZE_MAX / 64)
-        return ssdei_net_fail(net, "an operation's height, width or channels is 0 or too large"), (ssdei_node *)NULL;
+        return ssdei_net_fail(net,
+                              "an operation's result is %.0f x %.0f x %.0f, wanted 1 or more, and less than memory",
+                              (double)height, (double)width, (double)channels),
+               (ssdei_node *)NULL;
     capacity = (size_t)net->node_capacity;
     net->nodes =
         (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
@@ -803,7 +821,8 @@ static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
     if (!net || net->status != SSDE_OK) return NULL;
     if (net->finished) return ssdei_net_fail(net, "the network is finished"), (const ssdei_node *)NULL;
     if (!ssdei_is_node(net, node))
-        return ssdei_net_fail(net, "an operation's input is not a node of this network"), (const ssdei_node *)NULL;
+        return ssdei_net_fail(net, "an operation's input %d is not a node of this network", node),
+               (const ssdei_node *)NULL;
     return &net->nodes[node];
 }
 
@@ -871,8 +890,8 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
     if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
-                     "the network's output of %lu values has another shape than its input of %lu: no score",
-                     (unsigned long)ssde_net_output_dim(net), (unsigned long)ssde_net_dim(net));
+                     "the network's output of %.0f values has another shape than its input of %.0f: no score",
+                     (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
 }
 
 /* Labels may be indices: the network takes no logarithm of them, which 0 lacks (as models/ncsnpp.py:72 asserts). */
@@ -911,23 +930,34 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index) {
     return net && index < net->parameter_count ? &net->parameters[index].info : NULL;
 }
 
+/* A finished network's parameter that an array is copied from or to. */
+static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *net, size_t index, const char *array,
+                                             const float *values) {
+    ssde_context *context = net ? net->context : NULL;
+    if (!net || !values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, net ? array : "net");
+    if (!net->finished)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
+    if (index < net->parameter_count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: index is %.0f, but the network has %.0f parameters", name,
+                     (double)index, (double)net->parameter_count);
+}
+
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
-    if (net && !net->finished)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
-    if (!net || !values || index >= net->parameter_count)
-        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
-                         (unsigned long)index);
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get", net, index, "values", values));
     ssdei_parameter_to_file(&net->parameters[index], net->weights + net->parameters[index].offset, values);
+    return SSDE_OK;
+}
+
+ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values) {
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "weight_gradients", weight_gradients));
+    ssdei_try(ssdei_net_check_parameter("ssde_net_get_gradient", net, index, "values", values));
+    ssdei_parameter_to_file(&net->parameters[index], weight_gradients + net->parameters[index].offset, values);
     return SSDE_OK;
 }
 
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     size_t bad;
-    if (net && !net->finished)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
-    if (!net || !values || index >= net->parameter_count)
-        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT, "values is NULL or there is no parameter %lu",
-                         (unsigned long)index);
+    ssdei_try(ssdei_net_check_parameter("ssde_net_set", net, index, "values", values));
     bad = ssdei_first_nonfinite(values, net->parameters[index].info.count);
     if (bad < net->parameters[index].info.count)
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
@@ -990,7 +1020,7 @@ static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels,
     const ssdei_node *in = ssdei_look(net, x);
     int nin = layout == SSDEI_LAYOUT_NIN, first;
     if (!in) return -1;
-    if (!channels) return ssdei_net_fail(net, "conv2d: channels is 0");
+    if (!channels) return ssdei_net_fail(net, "%s: channels is 0, wanted 1 or more", name ? name : "conv2d");
     first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
                                     SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
     ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
@@ -1006,7 +1036,8 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     if (!in) return -1;
     reach = (size_t)(desc->pad_before + desc->pad_after);
     if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
-        return ssdei_net_fail(net, "conv2d: the image is smaller than the kernel");
+        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %d",
+                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), desc->kernel);
     height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
     width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
     if (desc->residual >= 0) {
@@ -1026,29 +1057,31 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     return ssdei_last(net, node);
 }
 
-/* NULL, or what is wrong. */
-static const char *ssdei_conv_check(const ssde_conv_desc *desc) {
-    if (!desc) return "conv2d: desc is NULL";
+/* Whether a product can be made of desc; otherwise the network has failed, unless it is NULL. */
+static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
+    if (!net) return 0;
+    if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
         desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
-        return "conv2d: kernel is 1 or 3, stride 1 or 2, padding below the kernel";
-    return NULL;
+        return ssdei_net_fail(
+                   net,
+                   "conv2d: kernel is %d, stride %d, padding %d and %d, wanted 1 or 3, 1 or 2, 0 to below the "
+                   "kernel",
+                   desc->kernel, desc->stride, desc->pad_before, desc->pad_after),
+               0;
+    return 1;
 }
 
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    const char *wrong = ssdei_conv_check(desc);
-    if (!net) return -1;
-    if (wrong) return ssdei_net_fail(net, wrong);
+    if (!ssdei_conv_check(net, desc)) return -1;
     return ssdei_product_node(
         net, x, desc,
         ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
 }
 
 ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    const char *wrong = ssdei_conv_check(desc);
-    if (!net) return -1;
-    if (!wrong && desc->kernel != 1) wrong = "nin: kernel is 1";
-    if (wrong) return ssdei_net_fail(net, wrong);
+    if (!ssdei_conv_check(net, desc)) return -1;
+    if (desc->kernel != 1) return ssdei_net_fail(net, "nin: kernel is %d, wanted 1", desc->kernel);
     return ssdei_product_node(
         net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
 }
@@ -1064,7 +1097,8 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG) return ssdei_net_fail(net, "activate: no such activation");
+    if ((unsigned)activation > SSDE_LOG)
+        return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
@@ -1077,9 +1111,11 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     int first;
     if (!in) return -1;
     height = in->shape[0], width = in->shape[1], channels = in->shape[2];
-    if (!groups || channels % groups) return ssdei_net_fail(net, "group_norm: groups does not divide the channels");
+    if (!groups || channels % groups)
+        return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
+                              (double)channels);
     if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: the activation is SSDE_IDENTITY or SSDE_SILU");
+        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
@@ -1151,7 +1187,7 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
     ssdei_node *node;
     if (!in) return -1;
     if (p == 0.0) return x;
-    if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is in [0, 1)");
+    if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is %.9g, wanted 0 to below 1", p);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (!node) return -1;
     node->scale = p;
@@ -1206,7 +1242,10 @@ static ssde_node ssdei_resample(ssde_net *net, ssde_node x, int up, int down, in
     memcpy(shape, in->shape, sizeof shape);
     for (axis = 0; axis < 2; axis++) {
         long stuffed = (long)shape[axis] * up + pad_before + pad_after - taps;
-        if (stuffed < 0) return ssdei_net_fail(net, "resampling: the image is smaller than the filter");
+        if (stuffed < 0)
+            return ssdei_net_fail(net,
+                                  "resampling: an axis of %.0f, padded by %d and %d, is shorter than the filter of %d",
+                                  (double)shape[axis] * up, pad_before, pad_after, taps);
         out[axis] = (size_t)stuffed / (size_t)down + 1;
         ssdei_add_axis(net, shape[axis], out[axis], up, down, pad_before, kernel, taps, rows[axis]);
         if (net->status != SSDE_OK) return -1;
@@ -1235,12 +1274,14 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
     double normalised[SSDE_MAX_FIR_TAPS], sum = 0.0;
     int i;
     if (!net || net->status != SSDE_OK) return -1;
-    if (!kernel || taps < 1 || taps > SSDE_MAX_FIR_TAPS || up < 1 || up > 2 || down < 1 || down > 2 || pad_before < 0 ||
+    if (!kernel) return ssdei_net_fail(net, "fir: kernel is NULL");
+    if (taps < 1 || taps > SSDE_MAX_FIR_TAPS || up < 1 || up > 2 || down < 1 || down > 2 || pad_before < 0 ||
         pad_after < 0 || pad_before > 8 || pad_after > 8)
-        return ssdei_net_fail(net, "fir: up and down are 1 or 2, padding 0 to 8, 1 to 8 taps");
+        return ssdei_net_fail(net, "fir: up is %d, down %d, padding %d and %d, taps %d, wanted 1 or 2, 0 to 8, 1 to %d",
+                              up, down, pad_before, pad_after, taps, (int)SSDE_MAX_FIR_TAPS);
     for (i = 0; i < taps; i++) sum += kernel[i];
     if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX))
-        return ssdei_net_fail(net, "fir: the kernel's sum is 0 or not finite");
+        return ssdei_net_fail(net, "fir: the kernel's sum is %g, wanted a finite number other than 0", sum);
     /* upfirdn2d convolves: the kernel is flipped */
     for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
     return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
@@ -1251,7 +1292,9 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
 ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
     const ssdei_node *in = ssdei_look(net, label);
     if (!in) return -1;
-    if (in->count != 1 || dim < 4) return ssdei_net_fail(net, "positional_embedding: one label, at least 4 dimensions");
+    if (in->count != 1 || dim < 4)
+        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
+                              (double)in->count, (double)dim);
     return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
 }
 
@@ -1260,7 +1303,9 @@ ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, dou
     ssdei_node *node;
     int first;
     if (!in) return -1;
-    if (in->count != 1 || !dim) return ssdei_net_fail(net, "fourier_embedding: one label, at least 1 dimension");
+    if (in->count != 1 || !dim)
+        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
+                              (double)in->count, (double)dim);
     first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
     if (node) node->parameter = first;
@@ -1272,10 +1317,14 @@ ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t cla
     ssdei_node *node;
     int first;
     if (!in) return -1;
-    if (class_number != net->class_number || !classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: ssde_input_class's node, 1 to 2^24 classes, at least 1 dimension");
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!classes || classes > 1 << 24 || !dim)
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
+                              (double)classes, (double)dim);
     if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: another one has another number of classes");
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
+                              (double)net->classes);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
                                     SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
@@ -1289,8 +1338,10 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
     const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
     ssdei_node *node;
     if (!in || !row) return -1;
-    if (row->count != 1) return ssdei_net_fail(net, "scale_rows: sigma is one value per sample");
-    if ((unsigned)scale > SSDE_OVER_TOTAL) return ssdei_net_fail(net, "scale_rows: no such scale");
+    if (row->count != 1)
+        return ssdei_net_fail(net, "scale_rows: sigma has %.0f values per sample, wanted 1", (double)row->count);
+    if ((unsigned)scale > SSDE_OVER_TOTAL)
+        return ssdei_net_fail(net, "scale_rows: scale is %d, wanted an ssde_row_scale", (int)scale);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->row_scale = (int)scale;
     return ssdei_last(net, node);
@@ -3508,15 +3559,16 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     ssdei_plan plan;
     ssde_run *run;
     *out = NULL;
-    if (!net || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net or desc is NULL");
+    if (!net || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", net ? "desc" : "net");
     if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %lu, wanted 1 to %d", (unsigned long)desc->max_rows,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %.0f, wanted 1 to %d", (double)desc->max_rows,
                          INT_MAX / 2);
     if ((unsigned)desc->mode > SSDE_RUN_TRAIN)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d", (int)desc->mode);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d, wanted an ssde_run_mode", (int)desc->mode);
     if ((unsigned)desc->convolution > SSDE_CONVOLUTION_WINOGRAD)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d", (int)desc->convolution);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d, wanted an ssde_convolution",
+                         (int)desc->convolution);
     nodes = (size_t)net->node_count;
     run = (ssde_run *)ssdei_allocate(context, 1, sizeof *run);
     if (!run) return SSDE_ERROR_MEMORY;
@@ -3585,8 +3637,8 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && !net->classes)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
     if (classes && (!rows || rows > run->max_rows))
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu",
-                         (unsigned long)rows, (unsigned long)run->max_rows);
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
     if (classes) ssdei_try(ssdei_check_classes(run->context, classes, rows, -1, net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
@@ -3620,14 +3672,15 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
                          : net->label >= 0 && !label ? "label"
                                                      : "sigma");
     if (!rows || rows > run->max_rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted 1 to max_rows = %lu",
-                         (unsigned long)rows, (unsigned long)run->max_rows);
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
     if (run->class_rows && rows > run->class_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, but ssde_run_set_classes was given %lu",
                          (unsigned long)rows, (unsigned long)run->class_rows);
     for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
         if (sample[row] >> 48)
-            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is 2^48 or more", (unsigned long)row);
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
+                             (unsigned long)row, (double)sample[row]);
     run->rows = rows;
     run->seed = seed;
     run->step = step;
@@ -3646,17 +3699,27 @@ static void ssdei_run_begin_backward(ssde_run *run) {
     memset(run->restored, 0, (size_t)run->net->node_count);
 }
 
+static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,
+                                            const float *weight_gradients) {
+    const char *wanted = run->mode == SSDE_RUN_INFERENCE                   ? "SSDE_RUN_VJP or SSDE_RUN_TRAIN"
+                         : input_gradient && run->mode != SSDE_RUN_VJP     ? "SSDE_RUN_VJP for input_gradient"
+                         : weight_gradients && run->mode != SSDE_RUN_TRAIN ? "SSDE_RUN_TRAIN for weight_gradients"
+                                                                           : NULL;
+    if (!gradient) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: gradient is NULL");
+    if (wanted)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: the run's mode is %d, wanted %s",
+                         (int)run->mode, wanted);
+    if (run->rows) return SSDE_OK;
+    return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
+                     run->mode == SSDE_RUN_TRAIN ? " since the last backward pass" : "");
+}
+
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
     const ssde_net *net;
     int i;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
-    if (!gradient || !run->rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "gradient is NULL or there was no forward pass");
-    if (run->mode == SSDE_RUN_INFERENCE || (input_gradient && run->mode != SSDE_RUN_VJP) ||
-        (weight_gradients && run->mode != SSDE_RUN_TRAIN))
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
-                         "this run's mode gives no derivatives, or not by what was asked for");
+    ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
     run->weight_gradients = weight_gradients;
     ssdei_run_begin_backward(run);
     if (run->needs[net->output]) {
@@ -4037,26 +4100,56 @@ static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, 
     return desc->progressive == SSDE_OUTPUT_SKIP ? pyramid : h;
 }
 
+static ssde_status ssdei_check_enum(ssde_context *context, const char *name, int value, int last, const char *type) {
+    if (value >= 0 && value <= last) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an %s", name, value, type);
+}
+
+/* Of the label: its kind, and of Fourier's the standard deviation of the frequencies. */
+static ssde_status ssdei_check_embedding(ssde_context *context, ssde_embedding_type type, double fourier_scale) {
+    ssdei_try(ssdei_check_enum(context, "embedding_type", (int)type, SSDE_EMBEDDING_FOURIER, "ssde_embedding_type"));
+    if (fourier_scale >= 0.0 && fourier_scale <= 1e12) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fourier_scale is %.9g, wanted 0 to 1e12", fourier_scale);
+}
+
+static ssde_status ssdei_unet_check_enums(const ssde_unet_desc *desc) {
+    ssde_context *context = desc->context;
+    ssdei_try(ssdei_check_enum(context, "name", (int)desc->name, SSDE_UNET_DDPM, "ssde_unet_name"));
+    ssdei_try(ssdei_check_enum(context, "resblock_type", (int)desc->resblock_type, SSDE_RESBLOCK_BIGGAN,
+                               "ssde_resblock_type"));
+    ssdei_try(
+        ssdei_check_enum(context, "progressive", (int)desc->progressive, SSDE_OUTPUT_RESIDUAL, "ssde_progressive"));
+    ssdei_try(ssdei_check_enum(context, "progressive_input", (int)desc->progressive_input, SSDE_INPUT_RESIDUAL,
+                               "ssde_progressive_input"));
+    ssdei_try(ssdei_check_enum(context, "progressive_combine", (int)desc->progressive_combine, SSDE_COMBINE_CAT,
+                               "ssde_progressive_combine"));
+    ssdei_try(ssdei_check_enum(context, "noise_conditioning", (int)desc->noise_conditioning, SSDE_NOISE_SCALE_SHIFT,
+                               "ssde_noise_conditioning"));
+    return ssdei_check_embedding(context, desc->embedding_type, desc->fourier_scale);
+}
+
 static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     ssde_context *context = desc->context;
     size_t unit, step;
     int i;
+    ssdei_try(ssdei_unet_check_enums(desc));
     if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
                          SSDE_MAX_LEVELS);
     unit = (size_t)1 << (desc->num_levels - 1);
-    if (!desc->height || !desc->width || !desc->channels || desc->height % unit || desc->width % unit)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "image %lu x %lu x %lu: height and width must be multiples of %lu",
-                         (unsigned long)desc->height, (unsigned long)desc->width, (unsigned long)desc->channels,
-                         (unsigned long)unit);
-    if (desc->height > 1 << 15 || desc->width > 1 << 15 || desc->channels > 1 << 12)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "images are at most 32768 x 32768 x 4096");
-    if ((unsigned)desc->name > SSDE_UNET_DDPM)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "name is no value of its enum");
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "height is %.0f and width %.0f, wanted multiples of %.0f for num_levels = %d",
+                         (double)desc->height, (double)desc->width, (double)unit, desc->num_levels);
+    if (!desc->height || !desc->width || !desc->channels || desc->height > 1 << 15 || desc->width > 1 << 15 ||
+        desc->channels > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "height is %.0f, width %.0f and channels %.0f, wanted 1 to 32768, 1 to 32768, 1 to 4096",
+                         (double)desc->height, (double)desc->width, (double)desc->channels);
     step = desc->name == SSDE_UNET_DDPM ? 32 : 4;
     if (!desc->nf || desc->nf % step || desc->nf > 1 << 14)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %lu, wanted a multiple of %lu up to 16384",
-                         (unsigned long)desc->nf, (unsigned long)step);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "nf is %.0f, wanted a multiple of %.0f from %.0f to 16384",
+                         (double)desc->nf, (double)step, (double)step);
     for (i = 0; i < desc->num_levels; i++)
         if (desc->ch_mult[i] < 1 || desc->ch_mult[i] > 256)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ch_mult[%d] is %d, wanted 1 to 256", i, desc->ch_mult[i]);
@@ -4069,23 +4162,14 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
                          desc->num_attn_resolutions, SSDE_MAX_LEVELS);
     for (i = 0; i < desc->num_attn_resolutions; i++)
         if (!desc->attn_resolutions[i] || desc->attn_resolutions[i] > 1 << 15)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attn_resolutions[%d] is %lu, wanted 1 to 32768", i,
-                             (unsigned long)desc->attn_resolutions[i]);
-    if ((unsigned)desc->resblock_type > SSDE_RESBLOCK_BIGGAN || (unsigned)desc->progressive > SSDE_OUTPUT_RESIDUAL ||
-        (unsigned)desc->progressive_input > SSDE_INPUT_RESIDUAL ||
-        (unsigned)desc->progressive_combine > SSDE_COMBINE_CAT ||
-        (unsigned)desc->embedding_type > SSDE_EMBEDDING_FOURIER ||
-        (unsigned)desc->noise_conditioning > SSDE_NOISE_SCALE_SHIFT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "resblock_type, progressive, progressive_input, progressive_combine, embedding_type or "
-                         "noise_conditioning is no value of its enum");
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "attn_resolutions[%d] is %.0f, wanted 1 to 32768", i,
+                             (double)desc->attn_resolutions[i]);
     if (desc->classes > 1 << 20)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes is %lu, wanted 0 to 2^20",
-                         (unsigned long)desc->classes);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes is %.0f, wanted 0 to 2^20", (double)desc->classes);
     if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %g, wanted 0 to below 1", desc->dropout);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
     if (!(desc->init_scale >= 0.0 && desc->init_scale <= 1e6))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %g, wanted 0 or more", desc->init_scale);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "init_scale is %.9g, wanted 0 to 1e6", desc->init_scale);
     if (desc->fir && (desc->fir_taps < 2 || desc->fir_taps > SSDE_MAX_FIR_TAPS))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "fir_taps is %d, wanted 2 to %d", desc->fir_taps,
                          SSDE_MAX_FIR_TAPS);
@@ -4175,10 +4259,12 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     if (!net) return SSDE_ERROR_ARGUMENT;
     *net = NULL;
     if (!wanted) return SSDE_ERROR_ARGUMENT;
-    if (wanted->classes < 2 || wanted->classes > 1 << 20 || wanted->body.classes)
-        return ssde_fail(wanted->body.context, SSDE_ERROR_ARGUMENT,
-                         "classes is %lu, wanted 2 to 2^20; body.classes is %lu, wanted 0",
-                         (unsigned long)wanted->classes, (unsigned long)wanted->body.classes);
+    if (wanted->classes < 2 || wanted->classes > 1 << 20)
+        return ssde_fail(wanted->body.context, SSDE_ERROR_ARGUMENT, "classes is %.0f, wanted 2 to 2^20",
+                         (double)wanted->classes);
+    if (wanted->body.classes)
+        return ssde_fail(wanted->body.context, SSDE_ERROR_ARGUMENT, "body.classes is %.0f, wanted 0",
+                         (double)wanted->body.classes);
     desc = *wanted;
     desc.body = ssdei_unet_as_built(&wanted->body);
     ssdei_try(ssdei_unet_begin(&unet, &desc.body, net, skips, &count, &h));
@@ -4212,8 +4298,9 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     if (!desc->dim || desc->hidden < 4 || desc->layers < 1 || desc->layers > 1000 || desc->dim > 1 << 24 ||
         desc->hidden > 1 << 16)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "dim %lu, hidden %lu, layers %d: wanted 1 to 2^24, 4 to 65536, 1 to 1000",
-                         (unsigned long)desc->dim, (unsigned long)desc->hidden, desc->layers);
+                         "dim is %.0f, hidden %.0f and layers %d, wanted 1 to 2^24, 4 to 65536, 1 to 1000",
+                         (double)desc->dim, (double)desc->hidden, desc->layers);
+    ssdei_try(ssdei_check_embedding(desc->context, desc->embedding_type, desc->fourier_scale));
     ssdei_try(ssde_net_create(desc->context, net, desc->seed));
     x = ssde_input(*net, 1, 1, desc->dim);
     if (desc->scale_by_sigma) x = ssde_scale_rows(*net, x, ssde_input_sigma(*net), SSDE_OVER_TOTAL);
@@ -4245,7 +4332,7 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
 
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
     ssde_coefficients at;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "label or sigma is NULL");
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_coefficients_at(context, sde, t, &at));
     *sigma = (float)at.std;
     if (sde->kind == SSDE_VE)
@@ -4259,9 +4346,9 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
                                           float *sigma) {
     double std;
     int index;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "label or sigma is NULL");
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if (sde->kind == SSDE_VE) {
@@ -4305,7 +4392,7 @@ static ssde_status ssdei_class_table_set(ssde_context *context, ssdei_class_tabl
     int32_t *copy = NULL;
     if (classes && !net_classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
-    if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0");
+    if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
     if (classes) {
         ssdei_try(ssdei_check_classes(context, classes, count, least, net_classes));
         copy = (int32_t *)ssdei_allocate(context, count, sizeof *copy);
@@ -4375,7 +4462,7 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if ((desc && desc->discrete) || net->discrete) ssdei_try(ssdei_net_check_discrete(context, net));
     if (desc && !(fabs(desc->guidance) <= 1e6))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, wanted a finite weight", desc->guidance);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
     if (desc && !(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
@@ -4461,10 +4548,11 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
     const float *value;
     size_t count = rows * s->dim, i;
     s->differentiable = 0;
-    if (!x || !t || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: x, t or out is NULL");
+    if (!x || !t || !out)
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
     if (!rows || rows > s->max_rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %lu, wanted 1 to max_rows = %lu",
-                         (unsigned long)rows, (unsigned long)s->max_rows);
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %.0f, wanted 1 to max_rows = %.0f",
+                         (double)rows, (double)s->max_rows);
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
     if (s->copies == 2) {
         memcpy(s->scaled, x, count * sizeof *x);
@@ -4485,9 +4573,13 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
     size_t count = rows * s->dim, i;
-    if (!v || !out || rows != s->rows || !s->differentiable)
+    if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
+    if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
-                         "vjp: needs v, out, and the rows of a score(..., differentiate = 1) right before");
+                         "vjp: there was no score(..., differentiate = 1) right before");
+    if (rows != s->rows)
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, but the score right before had %.0f",
+                         (double)rows, (double)s->rows);
     for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
     if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
@@ -4536,8 +4628,8 @@ ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net 
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
     if (ssde_net_output_dim(net) < 2 || net->classes)
         return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT,
-                         "the network is no classifier: %lu results, conditioned on %lu classes",
-                         (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+                         "the network is no classifier: %.0f results, conditioned on %.0f classes",
+                         (double)ssde_net_output_dim(net), (double)net->classes);
     c = (ssde_classifier *)ssdei_allocate(plain.context, 1, sizeof *c);
     if (!c) return SSDE_ERROR_MEMORY;
     c->context = plain.context;
@@ -4648,8 +4740,8 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
                                      : "losses");
     if (!rows || classes < 2)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_cross_entropy: rows is %lu, classes %lu, wanted 1, 2 or more", (unsigned long)rows,
-                         (unsigned long)classes);
+                         "ssde_cross_entropy: rows is %.0f, classes %.0f, wanted 1, 2 or more", (double)rows,
+                         (double)classes);
     ssdei_try(ssdei_check_classes(context, class_of, rows, 0, classes));
     for (row = 0; row < rows; row++, logits += classes) {
         size_t own = (size_t)class_of[row], bad = ssdei_first_nonfinite(logits, classes);
@@ -4683,6 +4775,7 @@ struct ssde_trainer {
     ssde_run *run;
     ssde_run *ema_run; /* from the first ssde_trainer_evaluate on */
     uint64_t step;
+    int scale_seen; /* of the first step's data, and warned of if it does not fit the SDE */
     size_t dim, tasks;
     char *memory; /* of all arrays below */
     ssdei_stretch *stretches;
@@ -4715,7 +4808,7 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
 
 static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const char *name, double value,
                                             const char *wanted) {
-    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s = %g, wanted %s", name, value,
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s = %.10g, wanted %s", name, value,
                      wanted);
 }
 
@@ -4723,28 +4816,27 @@ static int ssdei_in_range(double value, double low, double high) { return value 
 
 static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
     if (!desc->batch || desc->batch > INT_MAX)
-        return ssdei_train_out_of_range(desc, "batch", (double)desc->batch, "1 or more");
-    if (!ssdei_in_range(desc->lr, 0.0, 1e6)) return ssdei_train_out_of_range(desc, "lr", desc->lr, "0 or more");
+        return ssdei_train_out_of_range(desc, "batch", (double)desc->batch, "1 to 2147483647");
+    if (!ssdei_in_range(desc->lr, 0.0, 1e6)) return ssdei_train_out_of_range(desc, "lr", desc->lr, "0 to 1e6");
     if (!ssdei_in_range(desc->beta1, 0.0, 1.0 - DBL_EPSILON))
         return ssdei_train_out_of_range(desc, "beta1", desc->beta1, "0 to below 1");
     if (!ssdei_in_range(desc->beta2, 0.0, 1.0 - DBL_EPSILON))
         return ssdei_train_out_of_range(desc, "beta2", desc->beta2, "0 to below 1");
     if (!ssdei_in_range(desc->adam_eps, 1e-30, 1e6))
-        return ssdei_train_out_of_range(desc, "adam_eps", desc->adam_eps, "1e-30 or more: see ssde_train_defaults");
+        return ssdei_train_out_of_range(desc, "adam_eps", desc->adam_eps, "1e-30 to 1e6: see ssde_train_defaults");
     if (!ssdei_in_range(desc->weight_decay, 0.0, 1e6))
-        return ssdei_train_out_of_range(desc, "weight_decay", desc->weight_decay, "0 or more");
+        return ssdei_train_out_of_range(desc, "weight_decay", desc->weight_decay, "0 to 1e6");
     if (desc->warmup < 0) return ssdei_train_out_of_range(desc, "warmup", (double)desc->warmup, "0 or more");
     if (!(fabs(desc->grad_clip) <= DBL_MAX))
-        return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a norm, or below 0 for none");
+        return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a finite norm, or 0 for no clipping");
     if (!ssdei_in_range(desc->ema_rate, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
     if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
-        return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number up to 2^24, or 0");
+        return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number from 1 to 2^24, or 0");
     if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
-    if (desc->levels > 0.0 && !(desc->low < desc->high && desc->high - desc->low <= DBL_MAX))
-        return ssdei_train_out_of_range(desc, "low", desc->low, "a finite number below desc.high");
-    return SSDE_OK;
+    if (!(desc->levels > 0.0)) return SSDE_OK;
+    return ssdei_check_interval(desc->context, "ssde_trainer_create: desc.", desc->low, desc->high);
 }
 
 /* Cuts the trainable parameters into stretches; with `stretches` NULL only counts them. */
@@ -4813,9 +4905,9 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
         return ssde_fail(
             trainer->context, SSDE_ERROR_ARGUMENT,
-            "ssde_trainer_create: desc.classifier is set, but the network has %lu results, and %lu classes "
+            "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
-            (unsigned long)ssde_net_output_dim(net), (unsigned long)net->classes);
+            (double)ssde_net_output_dim(net), (double)net->classes);
     if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
@@ -4834,9 +4926,10 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     trainer->tasks = ssdei_task_count(trainer->context);
     desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
-    if (!(desc->loss.eps < 0.0 || desc->loss.eps > 0.0)) desc->loss.eps = 1e-5;
+    ssdei_try(ssdei_loss_check(&trainer->sde, &desc->loss, "ssde_trainer_create: desc.loss"));
+    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
-    /* refuses a loss that this SDE does not have */
+    /* refuses importance_times whose density is not finite */
     ssdei_try(ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight));
     ssde_net_shape(net, &height, &width, &channels);
     if (desc->random_flip && width == 1)
@@ -4908,7 +5001,7 @@ uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ?
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     if (!ssdei_in_range(lr, 0.0, 1e6))
-        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %g, wanted 0 or more",
+        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %.9g, wanted 0 to 1e6",
                          lr);
     trainer->desc.lr = lr;
     return SSDE_OK;
@@ -4921,7 +5014,9 @@ const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ?
 static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const float *x, size_t rows) {
     size_t dim = trainer->dim, count = ssdei_multiply(rows, dim), i;
     double levels = trainer->desc.levels;
-    if (count == SIZE_MAX) return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT, "rows = %lu", (unsigned long)rows);
+    if (count == SIZE_MAX)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT, "x: %.0f rows of %.0f elements exceed memory",
+                         (double)rows, (double)dim);
     if (!(levels > 0.0)) {
         i = ssdei_first_nonfinite(x, count);
         if (i == count) return SSDE_OK;
@@ -4932,7 +5027,7 @@ static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const flo
         double value = (double)x[i];
         if (value >= 0.0 && value < levels && !(floor(value) < value)) continue;
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "x: row %lu, element %lu is %g, wanted a whole number from 0 to %.0f",
+                         "x: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
     }
     return SSDE_OK;
@@ -4995,8 +5090,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     size_t count = trainer->desc.classifier ? ssde_net_output_dim(trainer->net) : trainer->net->classes;
     if (!count) return SSDE_OK;
     if (!classes)
-        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT, "classes is NULL, but the network has %lu",
-                         (unsigned long)count);
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
     ssdei_try(ssdei_check_classes(trainer->context, classes, rows, trainer->desc.classifier ? 0 : -1, count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
@@ -5106,9 +5201,10 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
     ssdei_adam adam;
     if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
-    if (limit >= 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
+    if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
-        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient's norm is %g", norm);
+        return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
+                         "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     adam = ssdei_adam_step(trainer, clip);
     ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_adam_update, &adam);
     trainer->net->version++;
@@ -5145,14 +5241,20 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
                          : !batch ? "batch"
                                   : "batch.x");
     if (!batch->rows || batch->rows > trainer->desc.batch)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: batch.rows = %lu, wanted 1 to %lu",
-                         (unsigned long)batch->rows, (unsigned long)trainer->desc.batch);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_train_step: batch.rows = %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
+                         (double)trainer->desc.batch);
     if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: batch.first_slot = %.0f, wanted below 2^48",
-                         (double)batch->first_slot);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_train_step: batch.first_slot = %.0f, wanted up to 2^48 less %.0f rows",
+                         (double)batch->first_slot, (double)batch->rows);
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
+    if (!trainer->scale_seen)
+        ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
+                         trainer->desc.levels, trainer->desc.low, trainer->desc.high);
+    trainer->scale_seen = 1;
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
     if (status == SSDE_ERROR_NUMERIC && context) {
@@ -5177,7 +5279,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_evaluate: %s",
                          !trainer ? "trainer is NULL"
                          : !x     ? "x is NULL"
-                                  : "rows = 0");
+                                  : "rows = 0, wanted at least 1");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
     if (!trainer->ema_run) {
         ssde_run_desc desc = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_INFERENCE);
@@ -8593,8 +8695,8 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
     if (file->count != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
-                         "'%.160s' has %lu tensors, a checkpoint of this network %lu", file->path,
-                         (unsigned long)file->count, (unsigned long)wanted);
+                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", file->path,
+                         (double)file->count, (double)wanted);
     return SSDE_OK;
 }
 

@@ -430,7 +430,8 @@ ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, 
                             ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
 ssde_status ssde_sample_ode_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                   ssde_rng *rng, size_t n, float *x, ssde_ode_report *reports);
-/* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. */
+/* x(eps) to its latent code x(1), and back. Row i is sample first_sample + i. latent may be x. Data off the prior at
+   t = 1 are logged as by ssde_likelihood. */
 ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
@@ -446,7 +447,8 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
 /* >>likelihood
    log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
    estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model
-   without vjp is differentiated by central differences along v; results say so, and the context's log does once. */
+   without vjp is differentiated by central differences along v; results say so, and the context's log does once.
+   Where p_1 of x is more than 0.01 bits per dimension off the prior, the log says so: log-densities are off by that. */
 
 typedef enum ssde_trace {
     SSDE_TRACE_RADEMACHER, /* v of random signs */
@@ -524,13 +526,12 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
     if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %lu, wanted 1 to 2^32",
-                         (unsigned long)model->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %.0f, wanted 1 to 2^32", (double)model->dim);
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
     if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %lu * %lu is more than memory can hold",
-                         (unsigned long)n, (unsigned long)model->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %.0f * %.0f is more than memory can hold", (double)n,
+                         (double)model->dim);
     if ((uint64_t)n > (uint64_t)1 << 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
@@ -539,14 +540,18 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
 
 static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
     if (eps > 0.0 && eps < 1.0) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %g, wanted between 0 and 1, both excluded", eps);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted between 0 and 1, both excluded", eps);
 }
 
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
 static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
-    if (!(*value >= 0.0) || *value > DBL_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a positive number, or 0 for %g", name, *value,
-                         standard);
+    if (!(*value >= 0.0 && *value <= DBL_MAX)) {
+        if (standard > 0.0 && standard < DBL_MAX)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a finite number above 0, or 0 for %g",
+                             name, *value, standard);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %g, wanted a finite number, 0 or above%s", name, *value,
+                         standard > 0.0 ? ", where 0 is no limit" : "");
+    }
     if (*value == 0.0) *value = standard;
     return SSDE_OK;
 }
@@ -610,7 +615,8 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
     ssdei_try(ssdei_check_eps(context, eps));
-    if (!steps || !times) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0");
+    if (!steps || !times)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0, wanted at least 1");
     if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
@@ -643,8 +649,8 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
     ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
     ssdei_try(ssdei_noise_level(context, sde, 1.0, &last));
     if (!(noise >= first && noise <= last))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %g, wanted %g to %g", noise, first,
-                         last);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
+                         first, last);
     *t = noise == first ? 0.0 : 1.0;
     if (noise == first || noise == last) return SSDE_OK;
     *t = 0.5;
@@ -736,7 +742,7 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
                                    : "out");
     for (r = 0; r < rows; r = end) {
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: t[%lu] is %g, wanted 0 to 1",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_brownian: t[%lu] is %.17g, wanted 0 to 1",
                              (unsigned long)r, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         ssdei_try(ssdei_path_rows(context, source ? source : &own, seed, ssdei_path_place(t[r]), sample + r, end - r,
@@ -849,8 +855,8 @@ static ssde_status ssdei_inpaint_check(ssde_context *context, const ssde_conditi
 
 static ssde_status ssdei_colourise_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
     if (dim % 3)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "colourisation: model->dim is %lu, wanted pixels of three channels",
-                         (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "colourisation: model->dim is %.0f, wanted pixels of three channels", (double)dim);
     return ssdei_check_known(context, condition, "grey", n, dim / 3);
 }
 
@@ -860,21 +866,22 @@ static ssde_status ssdei_measure_check(ssde_context *context, const ssde_conditi
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: %s is NULL",
                          condition->forward ? "transpose" : "forward");
     if (!condition->size || ssdei_multiply(ssdei_multiply(n, condition->size), sizeof(float)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: size is %lu, wanted at least 1",
-                         (unsigned long)condition->size);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: size is %.0f, wanted at least 1",
+                         (double)condition->size);
     if (!(condition->noise >= 0.0 && condition->noise <= FLT_MAX && condition->data_std >= 0.0 &&
           condition->data_std <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 or more",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 to 3.4e38",
                          condition->noise, condition->data_std);
     return ssdei_check_known(context, condition, "y", n, condition->size);
 }
 
 static ssde_status ssdei_check_term(ssde_context *context, const ssde_condition *condition) {
     if (!(fabs(condition->scale) <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted a finite number",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: scale is %g, wanted -3.4e38 to 3.4e38",
                          condition->scale);
     if (!(condition->low >= 0.0 && (condition->high == 0.0 || condition->high > condition->low)))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: low is %g and high %g, wanted low < high, or high 0",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "condition: low is %g and high %g, wanted 0 <= low < high, or 0 <= low and high 0",
                          condition->low, condition->high);
     return SSDE_OK;
 }
@@ -1189,9 +1196,11 @@ static size_t ssdei_made_rows(const ssde_score_model *model, const ssde_score_mo
 }
 
 static ssde_status ssdei_check_model(ssde_context *context, const char *name, const ssde_score_model *model) {
-    if (!model || !model->score || !model->dim || ssdei_multiply(model->dim, 256 * sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL, without score, or without dim", name);
-    return SSDE_OK;
+    if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: score is NULL", name);
+    if (model->dim && ssdei_multiply(model->dim, 256 * sizeof(double)) < SIZE_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: dim is %.0f, wanted 1 to what memory holds", name,
+                     (double)model->dim);
 }
 
 static ssde_status ssdei_check_sde(ssde_context *context, const ssde_sde *sde) {
@@ -1227,8 +1236,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssde_status status;
     (void)differentiate;
     if (rows > g->max_rows)
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %lu, wanted up to %lu",
-                         (unsigned long)rows, (unsigned long)g->max_rows);
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
+                         (double)g->max_rows);
     for (r = 0; r < rows; r++) {
         if (sample[r] >= w->first_sample && sample[r] - w->first_sample < w->n) continue;
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: sample %.0f, wanted %.0f to %.0f",
@@ -1336,8 +1345,8 @@ static ssde_status ssdei_classifier_free_score(void *user, const float *x, const
     ssde_status status;
     size_t r;
     if (rows > g->max_rows)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "classifier-free model: rows is %lu, wanted up to %lu",
-                         (unsigned long)rows, (unsigned long)g->max_rows);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "classifier-free model: rows is %.0f, wanted up to %.0f",
+                         (double)rows, (double)g->max_rows);
     ssdei_try(ssdei_marginals(desc->context, &g->sde, t, rows, g->weight, g->std));
     for (g->guides = 0, r = 0; r < rows; r++) {
         double level = g->std[r] / g->weight[r];
@@ -1358,8 +1367,8 @@ static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t 
     const ssde_classifier_free_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "classifier-free vjp: rows is %lu, but the last score to be differentiated had %lu",
-                         (unsigned long)rows, (unsigned long)g->rows);
+                         "classifier-free vjp: rows is %.0f, but the last score to be differentiated had %.0f",
+                         (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
     ssdei_classifier_free_combine(g, rows, out);
@@ -1396,11 +1405,11 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
     if (desc->conditional.dim != desc->unconditional.dim)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %lu and desc.unconditional.dim %lu",
-                         (unsigned long)desc->conditional.dim, (unsigned long)desc->unconditional.dim);
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %.0f and desc.unconditional.dim %.0f",
+                         (double)desc->conditional.dim, (double)desc->unconditional.dim);
     if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "desc.weight is %g, low %g and high %g, wanted finite, 0 <= low < high, or high 0",
+                         "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
                          desc->weight, desc->low, desc->high);
     g = (ssde_classifier_free *)ssdei_allocate(context, 1, sizeof *g);
     if (!g) return SSDE_ERROR_MEMORY;
@@ -1806,8 +1815,8 @@ static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *s
         int valid =
             ddpm ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
         if (valid) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %g, wanted %s %g and %g", (unsigned long)k,
-                         value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
+                         (unsigned long)k, value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
     }
     return SSDE_OK;
 }
@@ -1815,7 +1824,7 @@ static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *s
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_desc *full) {
     if (!(full->eta >= 0.0 && full->eta <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %g, wanted 0 to 1", full->eta);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.17g, wanted 0 to 1", full->eta);
     if (full->predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE && full->eta == 0.0) full->eta = 1.0;
     ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
     ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
@@ -1853,9 +1862,12 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if ((full->times || full->schedule) && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
                          full->times ? "given times less one" : "entries in schedule");
-    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT || (unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d and corrector %d, wanted values of their enums",
-                         (int)full->predictor, (int)full->corrector);
+    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d, wanted an ssde_predictor",
+                         (int)full->predictor);
+    if ((unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "corrector is %d, wanted an ssde_corrector",
+                         (int)full->corrector);
     if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
                          (int)full->discretisation);
@@ -1881,9 +1893,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
         ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
-        return ssde_fail(
-            context, SSDE_ERROR_ARGUMENT, "steps is %lu, corrector_steps %lu and resamplings %lu: too many to number",
-            (unsigned long)full->steps, (unsigned long)full->corrector_steps, (unsigned long)full->resamplings);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
+                         (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
     if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
                                   ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
@@ -1907,11 +1919,11 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
                          : !t     ? "t"
                                   : "x_next");
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rows is %.0f and dim %.0f, wanted at least 1 each",
+                         (double)rows, (double)dim);
     for (r = 0; r < rows; r++) {
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %g, wanted 0 to 1", (unsigned long)r, t[r]);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
     }
     return SSDE_OK;
 }
@@ -1942,7 +1954,7 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         double next = by_index ? t[r] - 1.0 / (double)setting.how.steps : t_next[r];
         int finite;
         if (!by_index && !(next >= 0.0 && next < t[r]))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %g, wanted in [0, t) with t = %g",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
         if (ssdei_predictors[setting.how.predictor].rule)
@@ -2661,12 +2673,12 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
         w->times[k] = how->times[k];
         if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                             "times[%lu] is %g, wanted in (0, 1] and below the one before", (unsigned long)k,
+                             "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
                              how->times[k]);
     }
     if (!how->given_start && w->times[0] != 1.0)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %g, wanted 1: only given_start can begin elsewhere", w->times[0]);
+                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", w->times[0]);
     return SSDE_OK;
 }
 
@@ -3117,7 +3129,7 @@ static ssde_status ssdei_ode_check_times(ssde_context *context, const double *ti
     if (!times || !states) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", times ? "states" : "times");
     for (i = 0; i < count; i++) {
         if (!(times[i] >= low && times[i] <= high))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "times[%lu] is %.9g, wanted from %.9g to %.9g",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "times[%lu] is %.17g, wanted from %.17g to %.17g",
                              (unsigned long)i, times[i], i ? times[i - 1] : t0, t1);
         if (t0 < t1)
             low = times[i];
@@ -3133,8 +3145,8 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
     if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
     if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)w->systems, (unsigned long)w->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %.0f and dim %.0f, wanted at least 1 each",
+                         (double)w->systems, (double)w->dim);
     if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
     ssdei_try(ssdei_check_positive(context, "rtol", &w->how.rtol, 1e-5));
@@ -3144,12 +3156,12 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (w->how.rtol < 100.0 * DBL_EPSILON) w->how.rtol = 100.0 * DBL_EPSILON;
     for (i = 0; w->how.atol_each && i < w->dim; i++) {
         if (w->how.atol_each[i] > 0.0 && w->how.atol_each[i] <= DBL_MAX) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "atol_each[%lu] is %g, wanted a positive number",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "atol_each[%lu] is %g, wanted a finite number above 0",
                          (unsigned long)i, w->how.atol_each[i]);
     }
     if (w->how.split >= w->dim && w->how.split)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %lu, wanted below dim = %lu",
-                         (unsigned long)w->how.split, (unsigned long)w->dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %.0f, wanted below dim = %.0f", (double)w->how.split,
+                         (double)w->dim);
     ssdei_try(ssdei_ode_check_times(context, w->how.times, w->how.time_count, w->how.states, w->t0, w->t1));
     for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
     if (i < w->systems * w->dim)
@@ -3670,6 +3682,7 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
     if (!to) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode ? "latent" : "x");
     ssdei_try(ssdei_flow_desc_make(&full, how));
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
+    if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
     if (from != to) memcpy(to, from, n * model->dim * sizeof *to);
     return ssdei_flow_transport(sde, model, &full, 0, first_sample, encode ? full.eps : 1.0, encode ? 1.0 : full.eps, n,
                                 to, reports);
@@ -3721,10 +3734,10 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     if (!a || !b || !out)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: %s is NULL", !a ? "a" : !b ? "b" : "out");
     if (!(weight >= 0.0 && weight <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %g, wanted 0 to 1", weight);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: weight is %.17g, wanted 0 to 1", weight);
     if (!rows || !dim || ssdei_multiply(rows, dim) == SIZE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "interpolation: rows is %lu and dim %lu, wanted at least 1 each",
-                         (unsigned long)rows, (unsigned long)dim);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "interpolation: rows is %.0f and dim %.0f, wanted at least 1 each", (double)rows, (double)dim);
     ssdei_try(ssdei_check_finite(context, "a", a, rows, dim));
     ssdei_try(ssdei_check_finite(context, "b", b, rows, dim));
     for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
@@ -3756,11 +3769,9 @@ static ssde_status ssdei_likelihood_check(ssde_likelihood_desc *how, size_t dim)
     if (!how->max_evaluations) how->max_evaluations = 10000;
     if (how->levels == 0.0) return SSDE_OK;
     if (!(how->levels >= 2.0 && how->levels <= 16777216.0 && how->levels == floor(how->levels)))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %g, wanted a whole number from 2 to 2^24, or 0",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %.9g, wanted a whole number from 2 to 2^24, or 0",
                          how->levels);
-    if (!(how->low < how->high && how->high - how->low <= FLT_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "low is %g and high %g, wanted low < high", how->low, how->high);
-    return SSDE_OK;
+    return ssdei_check_interval(context, "", how->low, how->high);
 }
 
 static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, const float *x, size_t n, size_t dim) {
@@ -3769,7 +3780,7 @@ static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, 
     for (i = 0; how->levels > 0.0 && i < n * dim; i++) {
         double value = (double)x[i];
         if (value >= 0.0 && value <= how->levels - 1.0 && value == floor(value)) continue;
-        return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %g, wanted a whole number from 0 to %g",
+        return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, how->levels - 1.0);
     }
     return SSDE_OK;
@@ -3923,6 +3934,7 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
         context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
+    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
     w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
     w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
     w.flow.integrals = w.how.probes;

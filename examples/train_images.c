@@ -15,6 +15,7 @@
 #include "../scoresde_nn.h"
 #include "../scoresde_solvers.h"
 
+#include "baseline.h"
 #include "picture.h"
 
 #include <math.h>
@@ -418,8 +419,9 @@ static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const
     ssde_score_net_destroy(score_net);
 }
 
-/* Bits per dimension of the first held-out images. */
-static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const image_set *test) {
+/* Bits per dimension of the first held-out images, and what these cost without a model. */
+static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const image_set *data,
+                         const image_set *test) {
     size_t count = test->count < (size_t)likelihoods ? test->count : (size_t)likelihoods;
     task progress = {"likelihood", seconds()};
     ssde_score_net *score_net;
@@ -444,9 +446,11 @@ static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const
     if (status != SSDE_ERROR_CANCELLED) {
         ssde_likelihood_summary all = ssde_likelihood_summarise(results, count);
         if (!all.count) check(status);
-        printf("%d held-out images: %.3f +- %.3f bits/dim (uniform noise: %.3f), %.0f evaluations each, %.0f s\n",
-               (int)all.count, all.bits_per_dim, all.bits_per_dim_error, log(levels) / log(2.0), all.evaluations,
-               seconds() - progress.start);
+        printf("%d held-out images: %.3f +- %.3f bits/dim, %.0f evaluations each, %.0f s\n", (int)all.count,
+               all.bits_per_dim, all.bits_per_dim_error, all.evaluations, seconds() - progress.start);
+        printf("the same images as independent pixels, a histogram each: %.3f; as uniform noise: %.3f\n",
+               baseline_pixel_bits(data->values, data->count, test->values, count, image_dim(data), levels),
+               log(levels) / log(2.0));
         if (all.failed) printf("warning: %d images could not be priced: %s\n", (int)all.failed, context.error);
     }
     free(results);
@@ -549,7 +553,7 @@ int main(int argc, char **argv) {
 
     train(trainer, &sde, &data, &test);
     draw_samples(trainer, &sde, &data);
-    price_images(trainer, &sde, &test);
+    price_images(trainer, &sde, &data, &test);
     if (stopped)
         printf("stopped at step %.0f; go on with --resume %s\n", (double)ssde_trainer_step_count(trainer),
                out_path("checkpoint.safetensors"));

@@ -94,4 +94,15 @@ static inline void check_array(const char *file, int line, const char *what, con
             check_report(__FILE__, __LINE__, "the error '%s' does not mention '%s'", (context)->error, words); \
     } while (0)
 
+/* What a context logs: context.log = check_keep_log, context.user = a check_log. */
+typedef struct check_log {
+    int count;
+    char text[256]; /* the last */
+} check_log;
+static inline void check_keep_log(void *user, const char *text) {
+    check_log *log = (check_log *)user;
+    log->count++;
+    snprintf(log->text, sizeof log->text, "%s", text);
+}
+
 #endif

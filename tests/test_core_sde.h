@@ -36,6 +36,7 @@
     X(mixture_many_dimensions)   \
     X(mixture_sample)            \
     X(mixture_bad_input)         \
+    X(sde_texts)                 \
     X(mixture_allocation)
 
 /* ---- helpers ---- */
@@ -1478,6 +1479,34 @@ static void test_mixture_allocation(void) {
         }
         CHECK(n < 100);
     }
+}
+
+/* A text names the range that is checked, and shows the digits by which the value misses it. */
+static void test_sde_texts(void) {
+    ssde_context context;
+    ssde_mixture *mixture = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0), other;
+    ssde_coefficients at;
+    double weights[2] = {1.0, 1e308}, means[2] = {0.0, 1.0}, stds[2] = {1.0, 1.0};
+    float x[2] = {0.0f, 1.0f}, out[2];
+    memset(&context, 0, sizeof context);
+#define DEQUANTISE(levels, low, high) ssde_dequantise(&context, 1, 0, NULL, x, 1, 2, levels, low, high, out)
+    CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels = 16777217, wanted");
+    CHECK_FAILS(&context, DEQUANTISE(0.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "from 1 to 2^24");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, -3e38, 3e38), SSDE_ERROR_ARGUMENT, "less than 3.4e+38 apart");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 1e300, 2e300), SSDE_ERROR_ARGUMENT, "high = 2e+300");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, (double)NAN), SSDE_ERROR_ARGUMENT, "high = nan");
+    x[1] = 7.0000005f;
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, 1.0), SSDE_ERROR_ARGUMENT, "element 1 is 7.00000048, wanted a whole");
+#undef DEQUANTISE
+    CHECK_FAILS(&context, ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds), SSDE_ERROR_ARGUMENT,
+                "weights[1] = 1e+308, wanted above 0 and up to 8.99e+307");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0 + DBL_EPSILON, &at), SSDE_ERROR_ARGUMENT,
+                "t = 1.0000000000000002, wanted 0 to 1");
+    other = ssde_ve(1e-31, 1.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &other), SSDE_ERROR_ARGUMENT, "1e-30 <= sigma_min < sigma_max");
+    CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 2, out), SSDE_ERROR_ARGUMENT,
+                "rows = 0, dim = 2");
 }
 
 #endif

@@ -1873,10 +1873,10 @@ static ssde_batch files_batch(void) {
 static void test_nn_train_adam(void) {
     enum { STEPS = 12, MOST = 400 };
     static double weight[MOST], first[MOST], second[MOST], average[MOST];
-    double clips[2] = {0.05, -1.0}; /* clips always, never */
+    double clips[3] = {0.05, 0.0, -1.0}; /* clips always, never, never */
     ssde_sde sde = ssde_vp(0.1, 20.0);
     int c, step;
-    for (c = 0; c < 2; c++) {
+    for (c = 0; c < 3; c++) {
         ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
         ssde_train_desc desc = files_train_desc(NULL, &sde);
         ssde_batch batch = files_batch();
@@ -1903,7 +1903,7 @@ static void test_nn_train_adam(void) {
             norm = sqrt(norm);
             clip = desc.grad_clip / (norm + 1e-6);
             CHECK(norm > 0.1);
-            if (clip < 0.0 || clip > 1.0) clip = 1.0;
+            if (clip <= 0.0 || clip > 1.0) clip = 1.0;
             for (i = 0; i < net->weight_count; i++) {
                 double g = (double)trainer->gradients[i] * clip + desc.weight_decay * weight[i];
                 first[i] = 0.9 * first[i] + 0.1 * g;
@@ -2392,7 +2392,7 @@ static void test_nn_train_bad_data(void) {
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 2");
     batch.rows = 9;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
-                "batch.rows = 9, wanted 1 to 8");
+                "batch.rows = 9, wanted 1 to desc.batch = 8");
     batch.rows = 0;
     CHECK_STATUS(ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT);
     batch = files_batch();
@@ -2450,15 +2450,19 @@ static void test_nn_train_bad_data(void) {
     FILES_BAD_DESC(batch, SIZE_MAX, "desc.batch");
     FILES_BAD_DESC(lr, -1.0, "desc.lr");
     FILES_BAD_DESC(lr, (double)NAN, "desc.lr");
+    FILES_BAD_DESC(lr, 1e30, "desc.lr = 1e+30, wanted 0 to 1e6");
     FILES_BAD_DESC(beta1, 1.0, "desc.beta1");
     FILES_BAD_DESC(beta2, -0.1, "desc.beta2");
     FILES_BAD_DESC(adam_eps, 0.0, "desc.adam_eps");
+    FILES_BAD_DESC(adam_eps, 1e7, "1e-30 to 1e6");
     FILES_BAD_DESC(weight_decay, -1.0, "desc.weight_decay");
+    FILES_BAD_DESC(weight_decay, 1e7, "0 to 1e6");
     FILES_BAD_DESC(warmup, -1, "desc.warmup");
     FILES_BAD_DESC(grad_clip, (double)NAN, "desc.grad_clip");
     FILES_BAD_DESC(ema_rate, 1.5, "desc.ema_rate");
     FILES_BAD_DESC(levels, 2.5, "desc.levels");
-    FILES_BAD_DESC(loss.eps, 2.0, "desc.eps");
+    FILES_BAD_DESC(loss.eps, 2.0, "ssde_trainer_create: desc.loss.eps = 2, wanted");
+    FILES_BAD_DESC(loss.eps, (double)NAN, "desc.loss.eps = nan");
     bad = desc;
     bad.levels = 8.0;
     bad.low = bad.high;
@@ -2561,6 +2565,47 @@ static void test_nn_train_shuffle(void) {
     CHECK(ssde_shuffled_index(1, UINT64_MAX, 5) < UINT64_MAX);
 }
 
+/* The first step says once that its data are not the SDE's scale; data of ordinary scales pass in silence. */
+static void test_nn_train_scale(void) {
+    /* VP's, sub-VP's, VE's to 50; scale of data 0 ... 1, with a shift; warned of or not */
+    static const double cases[][5] = {{1, 255, 0, 0, 1},   {2, 255, 0, 0, 1},      {0, 255, 0, 0, 1},
+                                      {1, 2, -1, 0, 0},    {1, 2, -1, 1, 0},       {0, 1, 0, 0, 0},
+                                      {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
+                                      {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
+    float x[64 * 2];
+    ssde_context context;
+    check_log kept;
+    size_t c, i;
+    memset(&context, 0, sizeof context);
+    context.log = check_keep_log, context.user = &kept;
+    for (c = 0; c < sizeof cases / sizeof *cases; c++) {
+        ssde_sde sde = cases[c][0] == 0.0   ? ssde_ve(0.01, 50.0)
+                       : cases[c][0] == 1.0 ? ssde_vp(0.1, 20.0)
+                                            : ssde_subvp(0.1, 20.0);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_train_desc desc = files_train_desc(&context, &sde);
+        ssde_trainer *trainer = NULL;
+        ssde_batch batch = files_batch();
+        int step;
+        memset(&kept, 0, sizeof kept);
+        desc.batch = 64;
+        if (cases[c][3] > 1.0) desc.levels = cases[c][3];
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        for (i = 0; i < 128; i++) {
+            double u = ssde_random_double(5, SSDE_STREAM_USER, 0, i, 0);
+            x[i] = (float)(cases[c][1] * u + cases[c][2]);
+            if (desc.levels > 0.0) x[i] = floorf(x[i]);
+        }
+        batch.x = x, batch.rows = 64;
+        for (step = 0; step < 3; step++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+        CHECK(kept.count == (int)cases[c][4]);
+        CHECK(!kept.count || (!strncmp(kept.text, "ssde_train_step: x has mean", 27) && strstr(kept.text, "scale it")));
+        CHECK(!context.error[0]);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
 #define TEST_NN_FILES_LIST(X)     \
     X(nn_files_json_numbers)      \
     X(nn_files_json_strings)      \
@@ -2594,6 +2639,7 @@ static void test_nn_train_shuffle(void) {
     X(nn_train_ring)              \
     X(nn_train_evaluate)          \
     X(nn_train_bad_data)          \
+    X(nn_train_scale)             \
     X(nn_train_shuffle)
 
 #endif

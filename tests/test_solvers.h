@@ -1196,9 +1196,16 @@ static void test_sampler_bad_input(void) {
     how.eps = (double)NAN;
     SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eps");
     how.eps = 0.0, how.snr = -1.0;
-    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr");
-    how.snr = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
-    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted values of their enums");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x),
+                   "snr is -1, wanted a finite number above 0, or 0 for 0.16");
+    how.snr = (double)INFINITY;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr is inf, wanted a finite number");
+    how.snr = 0.0, how.step_size = -1.0; /* whose 0 stands for no number of its own */
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "step_size is -1, wanted a finite number, 0 or above");
+    how.step_size = 0.0, how.eta = 1.0 + DBL_EPSILON;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eta is 1.0000000000000002, wanted 0 to 1");
+    how.eta = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted an ssde_predictor");
     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.probability_flow = 1;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ancestral");
     how.predictor = SSDE_PREDICTOR_DEFAULT, how.probability_flow = 0;
@@ -1572,6 +1579,116 @@ static void test_inpainting_values(void) {
     free(plain);
 }
 
+/* A Gaussian's mean and std in every dimension; bits 0: no warning. */
+typedef struct scale_case {
+    double mean, std, bits;
+} scale_case;
+
+/* Data whose p_1 is off the prior are warned of, once a call, with what it costs: log-densities under the exact score
+   are off by that. Data of ordinary scales are not. */
+static void test_likelihood_scale(void) {
+    enum { N = 128, DIM = 8 };
+    static const scale_case cases[4][5] = {/* VE to 50 */
+                                           {{0.5, 0.3, 0}, {0, 1, 0}, {3, 4, 0}, {127.5, 74, 5.5}, {-200, 1, 11.5}},
+                                           /* VP */
+                                           {{0, 0.6, 0}, {-0.7, 0.5, 0}, {0, 1, 0}, {127.5, 74, 0.53}, {5, 2, 0}},
+                                           /* sub-VP */
+                                           {{0, 0.6, 0}, {1, 3, 0}, {0, 1e-3, 0}, {-127.5, 74, 0.53}, {0, 200, 0.46}},
+                                           /* VE to 2 */
+                                           {{0, 0.4, 0}, {0.6, 0.1, 0.065}, {0, 3, 0.77}, {0, 1e-3, 0}, {0.2, 0.3, 0}}};
+    ssde_sde sdes[4];
+    static float x[N * DIM], latent[N * DIM];
+    static ssde_likelihood_result results[N];
+    ssde_context context;
+    check_log kept;
+    int kind, c;
+    sdes[0] = ssde_ve(0.01, 50.0), sdes[1] = ssde_vp(0.1, 20.0), sdes[2] = ssde_subvp(0.1, 20.0);
+    sdes[3] = ssde_ve(0.01, 2.0);
+    memset(&context, 0, sizeof context);
+    context.log = check_keep_log, context.user = &kept;
+    for (kind = 0; kind < 4; kind++) {
+        for (c = 0; c < 5; c++) {
+            const scale_case *at = &cases[kind][c];
+            ssde_mixture *mixture = NULL;
+            ssde_likelihood_desc how = ssde_likelihood_defaults();
+            ssde_flow_desc flow;
+            ssde_score_model model;
+            ssde_rng rng = ssde_rng_seed(3);
+            double shift = 0.0, said = 0.0, noise;
+            size_t i;
+            CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, at->mean, at->std));
+            model = ssde_mixture_model(mixture, &sdes[kind]);
+            CHECK_OK(ssde_mixture_sample(mixture, &rng, N, x, NULL));
+            memset(&kept, 0, sizeof kept);
+            how.context = &context;
+            how.trace = SSDE_TRACE_EXACT;
+            how.rtol = how.atol = 1e-4;
+            rng = ssde_rng_seed(4);
+            CHECK_OK(ssde_likelihood(&sdes[kind], &model, &how, &rng, N, x, results));
+            CHECK(kept.count == (at->bits > 0.0) && !context.error[0]);
+            if (at->bits > 0.0) {
+                const char *number = strstr(kept.text, "at t = 1 is ");
+                CHECK(number && sscanf(number, "at t = 1 is %lf bits", &said) == 1);
+                for (i = 0; i < N * DIM; i++) {
+                    double z = ((double)x[i] - at->mean) / at->std;
+                    shift -= (0.5 * z * z + 0.91893853320467274178 + log(at->std)) / log(2.0) / (N * DIM);
+                }
+                for (i = 0; i < N; i++) shift += results[i].bits_per_dim / (double)N;
+                /* two digits; and the means of N DIM numbers, whose spread is sqrt(2 KL) nats or less */
+                noise = 3.5 * sqrt(2.0 * at->bits / log(2.0) / (N * DIM));
+                CHECK_NEAR(said, at->bits, 0.06 * at->bits + noise);
+                CHECK_NEAR(shift, at->bits, 0.06 * at->bits + noise);
+                CHECK(!strncmp(kept.text, "ssde_likelihood: x has mean", 27));
+                CHECK(!strstr(kept.text, "sigma_max") == (sdes[kind].kind != SSDE_VE));
+            }
+            memset(&flow, 0, sizeof flow);
+            flow.context = &context;
+            memset(&kept, 0, sizeof kept);
+            CHECK_OK(ssde_encode(&sdes[kind], &model, &flow, 0, N, x, latent, NULL));
+            CHECK(kept.count == (at->bits > 0.0));
+            CHECK_OK(ssde_decode(&sdes[kind], &model, &flow, 0, N, latent, x, NULL));
+            CHECK(kept.count == (at->bits > 0.0)); /* a latent code has no scale to fit */
+            ssde_mixture_destroy(mixture);
+        }
+    }
+}
+
+/* Integers are judged where they are mapped to; a few numbers are not taken for a mean. */
+static void test_likelihood_levels(void) {
+    enum { N = 4, DIM = 16 };
+    static float x[N * DIM];
+    static ssde_likelihood_result results[N];
+    ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
+    ssde_likelihood_desc how = ssde_likelihood_defaults();
+    ssde_score_model model;
+    ssde_mixture *mixture = NULL;
+    ssde_context context;
+    check_log kept;
+    ssde_rng rng = ssde_rng_seed(1);
+    size_t i;
+    memset(&context, 0, sizeof context);
+    memset(&kept, 0, sizeof kept);
+    context.log = check_keep_log, context.user = &kept;
+    how.context = &context;
+    how.rtol = how.atol = 1e-3;
+    how.levels = 256;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 1.0));
+    model = ssde_mixture_model(mixture, &sde);
+    for (i = 0; i < N * DIM; i++) x[i] = (float)(i * 4);
+    how.low = -1.0, how.high = 1.0;
+    CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
+    CHECK(kept.count == 0);
+    how.low = 0.0, how.high = 256.0;
+    CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
+    CHECK(kept.count == 1 && strstr(kept.text, "mean 126") != NULL);
+    how.levels = 0.0;
+    model = ssde_mixture_model(mixture, &ve);
+    for (i = 0; i < DIM; i++) x[i] = 4.0f;
+    CHECK_OK(ssde_likelihood(&ve, &model, &how, &rng, 1, x, results));
+    CHECK(kept.count == 1);
+    ssde_mixture_destroy(mixture);
+}
+
 #define TEST_SOLVERS_LIST(X)  \
     X(solver_grid)            \
     X(solver_golden_updates)  \
@@ -1585,6 +1702,8 @@ static void test_inpainting_values(void) {
     X(likelihood_ring)        \
     X(likelihood_integers)    \
     X(likelihood_probes)      \
+    X(likelihood_scale)       \
+    X(likelihood_levels)      \
     X(sampler_identity)       \
     X(sampler_driver)         \
     X(sampler_threads)        \
