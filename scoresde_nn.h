@@ -5911,8 +5911,9 @@ static uint32_t ssdei_crc32_long(const uint32_t *nibbles, uint32_t crc, const un
     for (k = 1; k < 8; k++)
         for (i = 0; i < 256; i++) tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
     for (; size; size -= 8, bytes += 8) {
-        low = crc ^ (uint32_t)ssdei_little_endian(bytes, 4);
-        high = (uint32_t)ssdei_little_endian(bytes + 4, 4);
+        low =
+            crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
+        high = (uint32_t)bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
         crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
               tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^ tables[1][high >> 16 & 255] ^ tables[0][high >> 24];
     }
@@ -5990,17 +5991,18 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
     ssdei_piece piece;
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
+    const int turned = file->big_endian && !entry->immediate;
     size_t index[8] = {0, 0, 0, 0, 0, 0, 0, 0}, position = 0, i, b;
     piece.begin = piece.size = 0;
     for (i = 0; i < entry->info.count; i++) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)position * size;
-        unsigned char element[8];
-        uint64_t bits;
-        if (!entry->immediate) ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
-        for (b = 0; b < size; b++)
-            element[b] = entry->immediate ? entry->value[b]
-                                          : piece.bytes[offset - piece.begin + (file->big_endian ? size - 1 - b : b)];
-        bits = ssdei_little_endian(element, size);
+        const unsigned char *bytes = entry->value;
+        uint64_t bits = 0;
+        if (!entry->immediate) {
+            ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
+            bytes = piece.bytes + (offset - piece.begin);
+        }
+        for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
         if (doubles)
             doubles[i] = ssdei_number_double(entry->dtype, bits);
         else if (!ssdei_number_float(entry->dtype, bits, &values[i]))
