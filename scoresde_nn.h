@@ -440,7 +440,9 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
    SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
-   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set. */
+   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
+   Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
+   flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
    another shape is an error that names it. */
@@ -469,10 +471,13 @@ typedef struct ssde_tensor_file ssde_tensor_file;
 typedef struct ssde_file_tensor {
     const char *name;
     const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
-    int rank;
+    int rank;          /* -1: more than 8 axes; such a tensor is not read */
     size_t shape[8];
     size_t count;
 } ssde_file_tensor;
+/* Accepts what the format's own reader does (huggingface/safetensors 24b0b28, 0.8.0-dev), but for a tensor's name that
+   comes twice, and tensors of dtypes not known to it too, which then are not read. Where scoresde's checksums are,
+   names, shapes and metadata are verified here, a tensor's values when it is first read. */
 ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 /* What torch.save writes: tensors in dictionaries, lists and tuples. A tensor's name is the way to it, "model.weight"
    or "ema.shadow_params.0"; numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata. Nothing in the
@@ -485,9 +490,11 @@ size_t ssde_tensor_file_count(const ssde_tensor_file *file);
 const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
 /* NULL if there is none of that name. */
 const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name);
-/* A string of the file's metadata, or NULL. */
+/* A string of the file's metadata, or NULL. U+0000 in it, and in names, is the two bytes c0 80. */
 const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key);
-/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
+/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, F8_E4M3, F8_E5M2, F8_E8M0,
+   F8_E4M3FNUZ, F8_E5M2FNUZ, I8 to I64, U8 to U64, BOOL. Rounded once, to nearest; a finite number beyond float's range
+   is an error, which ssde_tensor_file_read_double does not have. */
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values);
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values);
 
