@@ -475,9 +475,10 @@ typedef struct ssde_file_tensor {
     size_t shape[8];
     size_t count;
 } ssde_file_tensor;
-/* Accepts what the format's own reader does (huggingface/safetensors 24b0b28, 0.8.0-dev), but for a tensor's name that
-   comes twice, and tensors of dtypes not known to it too, which then are not read. Where scoresde's checksums are,
-   names, shapes and metadata are verified here, a tensor's values when it is first read. */
+/* Accepts what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's name
+   that comes twice, which the format forbids. A tensor of another dtype stops nothing until its values are asked for.
+   Where the file has scoresde's checksums, names, shapes and metadata are verified here, a tensor's values when they
+   are first read. */
 ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 /* What torch.save writes: tensors in dictionaries, lists and tuples. A tensor's name is the way to it, "model.weight"
    or "ema.shadow_params.0"; numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata. Nothing in the
