@@ -201,8 +201,9 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
    never read nor written again. The file replaced gives the new one its permissions, but not its owner; one that may
    not be written, a folder, a device or a pipe is refused. A symbolic link stays a link: what it leads to is replaced
    or created (on Windows the link is replaced). Other hard links keep the old file. */
-/* .npy: versions 1 to 3, C order, up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1, either byte order; saved
-   as <f4. */
+/* .npy: versions 1 to 3, C or Fortran order (a tensor is in C order), up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8
+   b1, either byte order (little-endian where none is named); rounded once, to nearest; a finite number beyond float is
+   an error. Saved as <f4 in version 1.0 and C order. */
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor);
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor);
 /* IDX (MNIST, Fashion-MNIST), unsigned bytes of 1 to 4 axes; images [n,h,w] become [n,h,w,1]. Values 0..255. */
@@ -614,6 +615,37 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
 void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size);
 ssde_status ssdei_writer_commit(ssdei_writer *writer);
 void ssdei_writer_abandon(ssdei_writer *writer);
+
+/* What a file is, by its first bytes, and what to do with it: "a gzip archive: run gunzip on it first". NULL: unknown.
+   512 bytes are enough. */
+const char *ssdei_file_kind(const unsigned char *bytes, size_t size);
+
+/* ---- numbers in files ---- */
+
+typedef enum ssdei_number_kind {
+    SSDEI_NUMBER_UNSIGNED,
+    SSDEI_NUMBER_SIGNED,
+    SSDEI_NUMBER_BOOL,
+    SSDEI_NUMBER_FLOAT,      /* sign, exponent, fraction as in IEEE 754 */
+    SSDEI_NUMBER_FLOAT_FN,   /* no infinity: it is a number, but for NaN, where every bit besides the sign is set */
+    SSDEI_NUMBER_FLOAT_FNUZ, /* no infinity, no NaN but in the place of -0, and the bias is one more */
+    SSDEI_NUMBER_SCALE,      /* a power of two: an exponent and nothing else; NaN where every bit is set */
+    SSDEI_NUMBER_OPAQUE      /* none that could be read */
+} ssdei_number_kind;
+
+/* The type of an element in a file. */
+typedef struct ssdei_dtype {
+    const char *name;
+    size_t bytes; /* of an element; of as many as fill whole bytes where `elements` says so */
+    ssdei_number_kind kind;
+    unsigned exponent; /* bits of a float's exponent */
+    size_t elements;   /* 0 means 1 */
+} ssdei_dtype;
+
+/* The number that the bits of an element mean, rounded once, to nearest. False where it is finite and exceeds float.
+ */
+int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value);
+double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits);
 
 /* ---- kernels of one tier, filled in by >>kernels ---- */
 
@@ -1813,6 +1845,147 @@ void ssdei_writer_abandon(ssdei_writer *writer) {
     ssdei_writer_commit(writer);
 }
 
+/* Whether `word` stands at an offset of the bytes. */
+static int ssdei_stands(const unsigned char *bytes, size_t size, size_t offset, const char *word, size_t length) {
+    return offset <= size && length <= size - offset && !memcmp(bytes + offset, word, length);
+}
+
+/* Of a zip archive, by the name of its first file. */
+static const char *ssdei_zip_kind(const unsigned char *bytes, size_t size) {
+    size_t length = size < 30 ? 0 : (size_t)bytes[26] | (size_t)bytes[27] << 8, end = 30 + length;
+    if (length >= 4 && ssdei_stands(bytes, size, end - 4, ".npy", 4))
+        return "an archive of numpy.savez (.npz): run unzip on it and load one of its .npy files";
+    if (length >= 8 && ssdei_stands(bytes, size, end - 8, "data.pkl", 8))
+        return "a file of torch.save: ssde_pth_open reads it";
+    return "a zip archive: run unzip on it first";
+}
+
+const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
+    static const struct {
+        size_t offset, length;
+        const char *word, *kind;
+    } kinds[] = {
+        {0, 2, "\x1f\x8b", "a gzip archive: run gunzip on it first"},
+        {0, 3, "BZh", "a bzip2 archive: run bunzip2 on it first"},
+        {0, 6,
+         "\xfd"
+         "7zXZ",
+         "an xz archive: run unxz on it first"},
+        {0, 4, "\x28\xb5\x2f\xfd", "a Zstandard archive: run unzstd on it first"},
+        {257, 5, "ustar", "a tar archive: run tar -xf on it first"},
+        {0, 24, "version https://git-lfs.", "a Git LFS pointer: run git lfs pull, or download the file it stands for"},
+        {0, 6, "\x93NUMPY", "a .npy file: ssde_npy_load reads it"},
+        {0, 7, "MATLAB ", "a MATLAB file: save the array as .npy (npy-matlab's writeNPY)"},
+        {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file: save the array as .npy"},
+        {0, 8, "\x89PNG\r\n\x1a\n", "a picture (PNG)"},
+        {0, 3, "\xff\xd8\xff", "a picture (JPEG)"},
+        {0, 3, "\0\0\x08", "an IDX file: ssde_idx_load reads it"},
+        {8, 2, "{\"", "a safetensors file: ssde_safetensors_open reads it"}};
+    size_t i;
+    if (!size) return "an empty file: fetch or write it again";
+    if (ssdei_stands(bytes, size, 0, "PK", 2)) return ssdei_zip_kind(bytes, size);
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (ssdei_stands(bytes, size, kinds[i].offset, kinds[i].word, kinds[i].length)) return kinds[i].kind;
+    if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
+        return "a pickle of Python: save the array as .npy, or fetch the binary version of the data";
+    i = ssdei_stands(bytes, size, 0, "\xef\xbb\xbf", 3) ? 3 : 0; /* UTF-8's byte order mark */
+    while (i < size && (bytes[i] == ' ' || (bytes[i] >= '\t' && bytes[i] <= '\r'))) i++;
+    if (i < size && bytes[i] == '<') return "a web page (HTML or XML): fetch the file itself";
+    if (i < size && (bytes[i] == '{' || bytes[i] == '[')) return "a text (JSON)";
+    return NULL;
+}
+
+/* An error that says what a file is, if that can be told, instead of what was `wanted`. */
+static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted,
+                                    const unsigned char *bytes, size_t size) {
+    const char *kind = ssdei_file_kind(bytes, size);
+    if (!kind) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not %s", path, wanted);
+    return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.90s' is not %s but %s", path, wanted, kind);
+}
+
+/* ---- numbers in files ---- */
+
+/* Of at most 16 bits; all of them are floats. */
+static float ssdei_small_float(const ssdei_dtype *dtype, uint32_t bits) {
+    const unsigned sign_bits = dtype->kind == SSDEI_NUMBER_SCALE ? 0 : 1;
+    const unsigned fraction_bits = 8 * (unsigned)dtype->bytes - sign_bits - dtype->exponent;
+    const int bias = (1 << (dtype->exponent - 1)) - (dtype->kind == SSDEI_NUMBER_FLOAT_FNUZ ? 0 : 1);
+    const uint32_t highest = (1u << dtype->exponent) - 1, all = ((highest + 1) << fraction_bits) - 1, size = bits & all;
+    const uint32_t exponent = size >> fraction_bits, fraction = size & ((1u << fraction_bits) - 1);
+    const int negative = bits > all;
+    float value;
+    if (dtype->kind == SSDEI_NUMBER_FLOAT_FNUZ ? negative && !size
+        : dtype->kind == SSDEI_NUMBER_FLOAT    ? 0
+                                               : size == all)
+        return NAN;
+    if (dtype->kind == SSDEI_NUMBER_FLOAT && exponent == highest)
+        value = fraction ? NAN : HUGE_VALF;
+    else if (!exponent) /* without the leading one that other numbers have, but for a scale's */
+        value = ldexpf((float)(sign_bits ? fraction : 1u), (int)sign_bits - bias - (int)fraction_bits);
+    else {
+        uint32_t word = (uint32_t)((int)exponent - bias + 127) << 23 | fraction << (23 - fraction_bits);
+        memcpy(&value, &word, sizeof value);
+    }
+    return negative ? -value : value;
+}
+
+/* Of a signed number of `bytes` bytes: its size, and whether it is negative. */
+static uint64_t ssdei_magnitude(uint64_t bits, size_t bytes, int *negative) {
+    uint64_t sign = (uint64_t)1 << (8 * bytes - 1);
+    *negative = (bits & sign) != 0;
+    return *negative ? 2 * sign - bits : bits; /* of 8 bytes, 2 * sign is 0: wraps */
+}
+
+/* To the nearest float. What lies beyond the largest is nearer to it than to the next, 2^128, below their middle. */
+static int ssdei_narrow(double wide, float *value) {
+    const double size = fabs(wide), middle = 340282356779733661637539395458142568448.0; /* 2^128 - 2^103 */
+    if (size >= middle && size <= DBL_MAX) return 0;
+    if (size > (double)FLT_MAX && size < middle)
+        *value = wide < 0.0 ? -FLT_MAX : FLT_MAX;
+    else
+        *value = (float)wide;
+    return 1;
+}
+
+int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value) {
+    const uint32_t word = (uint32_t)bits;
+    double wide;
+    int negative;
+    switch (dtype->kind) {
+        case SSDEI_NUMBER_BOOL: *value = bits ? 1.0f : 0.0f; return 1;
+        case SSDEI_NUMBER_UNSIGNED: *value = (float)bits; return 1;
+        case SSDEI_NUMBER_SIGNED:
+            *value = (float)ssdei_magnitude(bits, dtype->bytes, &negative);
+            if (negative) *value = -*value;
+            return 1;
+        default:
+            if (dtype->bytes <= 2) *value = ssdei_small_float(dtype, word);
+            if (dtype->bytes == 4) memcpy(value, &word, sizeof word);
+            if (dtype->bytes < 8) return 1;
+            memcpy(&wide, &bits, sizeof wide);
+            return ssdei_narrow(wide, value);
+    }
+}
+
+double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits) {
+    double wide;
+    float value;
+    int negative;
+    switch (dtype->kind) {
+        case SSDEI_NUMBER_UNSIGNED: return (double)bits;
+        case SSDEI_NUMBER_SIGNED: wide = (double)ssdei_magnitude(bits, dtype->bytes, &negative); break;
+        default:
+            negative = 0;
+            if (dtype->bytes == 8)
+                memcpy(&wide, &bits, sizeof wide);
+            else {
+                ssdei_number_float(dtype, bits, &value);
+                wide = (double)value;
+            }
+    }
+    return negative ? -wide : wide;
+}
+
 /* ---- random ---- */
 
 /* The constants of Philox4x32 (Salmon et al. 2011, table 2). */
@@ -2617,9 +2790,8 @@ typedef struct ssdei_npy {
     ssde_context *context;
     const char *path;
     const unsigned char *at, *end;
-    int rank, big_endian;
-    char kind;     /* f, i, u or b */
-    unsigned size; /* bytes of an element */
+    int rank, big_endian, fortran;
+    const ssdei_dtype *dtype;
     size_t shape[SSDE_MAX_RANK];
 } ssdei_npy;
 
@@ -2643,6 +2815,7 @@ static int ssdei_npy_take(ssdei_npy *npy, char wanted) {
 static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
     size_t length = 0;
     char quote;
+    ssdei_npy_take(npy, 'u'); /* Python 2's */
     if (ssdei_npy_take(npy, '\''))
         quote = '\'';
     else if (ssdei_npy_take(npy, '"'))
@@ -2656,38 +2829,47 @@ static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
     return 1;
 }
 
+/* A type that numpy.dtype knows by this text: <f4, f4, =f4, |u1, float32, f. */
 static ssde_status ssdei_npy_type(ssdei_npy *npy) {
-    static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"};
+    static const ssdei_dtype known[] = {{"f2", 2, SSDEI_NUMBER_FLOAT, 5, 0},    {"f4", 4, SSDEI_NUMBER_FLOAT, 8, 0},
+                                        {"f8", 8, SSDEI_NUMBER_FLOAT, 11, 0},   {"i1", 1, SSDEI_NUMBER_SIGNED, 0, 0},
+                                        {"i2", 2, SSDEI_NUMBER_SIGNED, 0, 0},   {"i4", 4, SSDEI_NUMBER_SIGNED, 0, 0},
+                                        {"i8", 8, SSDEI_NUMBER_SIGNED, 0, 0},   {"u1", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                        {"u2", 2, SSDEI_NUMBER_UNSIGNED, 0, 0}, {"u4", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                        {"u8", 8, SSDEI_NUMBER_UNSIGNED, 0, 0}, {"b1", 1, SSDEI_NUMBER_BOOL, 0, 0}};
+    static const char *const other[][2] = {{"float16", "e"}, {"float32", "f"}, {"float64", "d"}, {"int8", "b"},
+                                           {"int16", "h"},   {"int32", "i"},   {"int64", "q"},   {"uint8", "B"},
+                                           {"uint16", "H"},  {"uint32", "I"},  {"uint64", "Q"},  {"bool", "?"}};
     char text[16];
+    const char *name = text;
     size_t i;
-    if (ssdei_npy_take(npy, '['))
+    ssdei_npy_skip(npy);
+    if (npy->at < npy->end && (*npy->at == '[' || *npy->at == '('))
         return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': structured arrays are not supported",
                          npy->path);
     if (!ssdei_npy_string(npy, text)) return ssdei_npy_malformed(npy, "a type such as '<f4'");
+    npy->big_endian = *name == '>';
+    if (*name && strchr("<>=|", *name)) name++;
     for (i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(text + (text[0] != 0), known[i])) continue;
-        npy->kind = known[i][0];
-        npy->size = (unsigned)(known[i][1] - '0');
-        npy->big_endian = text[0] == '>';
-        if (text[0] == '<' || text[0] == '>' || (text[0] == '|' && npy->size == 1)) return SSDE_OK;
+        if (strcmp(name, known[i].name) && strcmp(name, other[i][0]) && strcmp(name, other[i][1])) continue;
+        npy->dtype = &known[i];
+        return SSDE_OK;
     }
     for (i = 0; text[i]; i++)
         if (text[i] < ' ' || text[i] > '~') text[i] = '?';
     return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED,
-                     "'%.100s': type '%s' is not supported, only f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1 with < or >",
+                     "'%.70s': type '%s' is not supported, only f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1: save "
+                     "x.astype(numpy.float32) instead",
                      npy->path, text);
 }
 
 static ssde_status ssdei_npy_order(ssdei_npy *npy) {
     ssdei_npy_skip(npy);
-    if (npy->end - npy->at >= 5 && !memcmp(npy->at, "False", 5)) {
-        npy->at += 5;
-        return SSDE_OK;
-    }
-    if (npy->end - npy->at >= 4 && !memcmp(npy->at, "True", 4))
-        return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.120s' is in Fortran order; save numpy.ascontiguousarray(x) instead", npy->path);
-    return ssdei_npy_malformed(npy, "True or False for fortran_order");
+    npy->fortran = npy->end - npy->at >= 4 && !memcmp(npy->at, "True", 4);
+    if (!npy->fortran && (npy->end - npy->at < 5 || memcmp(npy->at, "False", 5)))
+        return ssdei_npy_malformed(npy, "True or False for fortran_order");
+    npy->at += npy->fortran ? 4 : 5;
+    return SSDE_OK;
 }
 
 /* (), (3,), (3, 4), with Python 2's L after a number or not */
@@ -2739,7 +2921,7 @@ static ssde_status ssdei_npy_dictionary(ssdei_npy *npy) {
 static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, size_t size) {
     size_t start, length;
     if (size < 10 || memcmp(bytes, "\x93NUMPY", 6))
-        return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s' is not a .npy file", npy->path);
+        return ssdei_wrong_file(npy->context, npy->path, "a .npy file", bytes, size);
     if (bytes[6] < 1 || bytes[6] > 3 || bytes[7])
         return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': .npy version %d.%d, wanted 1.0 to 3.0",
                          npy->path, bytes[6], bytes[7]);
@@ -2756,52 +2938,29 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
     return SSDE_OK;
 }
 
-/* IEEE half precision */
-static float ssdei_from_half(uint32_t half) {
-    uint32_t exponent = half >> 10 & 31u, mantissa = half & 0x3ffu, bits;
-    float value;
-    if (!exponent) {
-        value = (float)(int)mantissa * 5.9604644775390625e-8f; /* 2^-24 */
-        return half >> 15 ? -value : value;
-    }
-    bits = (half & 0x8000u) << 16 | (exponent == 31 ? 0xffu : exponent + 112) << 23 | mantissa << 13;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* One element from its bytes as a number, low byte first. False where a finite double exceeds a float. */
-static int ssdei_npy_value(char kind, unsigned size, uint64_t bits, float *value) {
-    if (kind == 'b') {
-        *value = bits ? 1.0f : 0.0f;
-    } else if (kind == 'u') {
-        *value = (float)bits;
-    } else if (kind == 'i') {
-        uint64_t sign = (uint64_t)1 << (8 * size - 1), negative = 2 * sign - bits; /* of size 8, 2 * sign is 0: wraps */
-        *value = bits & sign ? -(float)negative : (float)bits;
-    } else if (size == 2) {
-        *value = ssdei_from_half((uint32_t)bits);
-    } else if (size == 4) {
-        uint32_t word = (uint32_t)bits;
-        memcpy(value, &word, sizeof word);
-    } else {
-        double wide;
-        memcpy(&wide, &bits, sizeof wide);
-        if (fabs(wide) > (double)FLT_MAX && fabs(wide) <= DBL_MAX) return 0;
-        *value = (float)wide;
-    }
-    return 1;
-}
-
+/* Elements in C order, from where the file's order has them. */
 static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
-    const unsigned char *byte = npy->at;
-    size_t i;
-    unsigned j;
-    for (i = 0; i < count; i++, byte += npy->size) {
+    const size_t size = npy->dtype->bytes;
+    size_t stride[SSDE_MAX_RANK], index[SSDE_MAX_RANK] = {0, 0, 0, 0}, step = size, position = 0, i, j;
+    int axis;
+    for (axis = 0; axis < npy->rank; axis++) {
+        int slower = npy->fortran ? axis : npy->rank - 1 - axis;
+        stride[slower] = step;
+        step *= npy->shape[slower];
+    }
+    for (i = 0; i < count; i++) {
+        const unsigned char *byte = npy->at + position;
         uint64_t bits = 0;
-        for (j = 0; j < npy->size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? npy->size - 1 - j : j);
-        if (!ssdei_npy_value(npy->kind, npy->size, bits, &values[i]))
-            return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu does not fit a float", npy->path,
-                             (unsigned long)i);
+        for (j = 0; j < size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? size - 1 - j : j);
+        if (!ssdei_number_float(npy->dtype, bits, &values[i]))
+            return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %g, which no float can hold",
+                             npy->path, (unsigned long)i, ssdei_number_double(npy->dtype, bits));
+        for (axis = npy->rank - 1; axis >= 0; axis--) {
+            position += stride[axis];
+            if (++index[axis] < npy->shape[axis]) break;
+            position -= stride[axis] * npy->shape[axis];
+            index[axis] = 0;
+        }
     }
     return SSDE_OK;
 }
@@ -2815,11 +2974,11 @@ static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, 
     for (i = 0; i < npy->rank; i++) count = ssdei_multiply(count, npy->shape[i]);
     if (!count) return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", npy->path);
     held = (size_t)(npy->end - npy->at);
-    if (ssdei_multiply(count, npy->size) != held)
+    if (ssdei_multiply(count, npy->dtype->bytes) != held)
         return ssde_fail(npy->context, SSDE_ERROR_FORMAT,
-                         "'%.100s' holds %lu bytes of data, its shape %s of %c%u needs %s", npy->path,
-                         (unsigned long)held, ssdei_shape(text, npy->rank, npy->shape), npy->kind, npy->size,
-                         ssdei_multiply(count, npy->size) > held ? "more" : "fewer");
+                         "'%.100s' holds %lu bytes of data, its shape %s of %s needs %s", npy->path,
+                         (unsigned long)held, ssdei_shape(text, npy->rank, npy->shape), npy->dtype->name,
+                         ssdei_multiply(count, npy->dtype->bytes) > held ? "more" : "fewer");
     ssdei_try(ssde_tensor_create(npy->context, tensor, npy->rank, npy->shape));
     status = ssdei_npy_values(npy, count, tensor->data);
     if (status != SSDE_OK) ssde_tensor_release(npy->context, tensor);
@@ -2888,10 +3047,8 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
     char text[SSDEI_SHAPE_TEXT];
     size_t shape[SSDE_MAX_RANK] = {0, 0, 0, 0}, count = 1, start, i;
     int rank;
-    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is compressed: run gunzip on it first", path);
     if (size < 4 || bytes[0] || bytes[1] || !bytes[3])
-        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not an IDX file", path);
+        return ssdei_wrong_file(context, path, "an IDX file", bytes, size);
     if (bytes[2] != 0x08 || bytes[3] > SSDE_MAX_RANK)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "'%.120s': IDX type 0x%02x with %d axes, wanted 0x08 (unsigned bytes) with 1 to 4", path,
@@ -2934,12 +3091,12 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
     const size_t count = size / SSDEI_CIFAR_RECORD;
     size_t shape[SSDE_MAX_RANK], i, pixel, channel;
     ssde_status status;
+    if ((!count || size % SSDEI_CIFAR_RECORD || bytes[0] > 9) && ssdei_file_kind(bytes, size))
+        return ssdei_wrong_file(context, path, "made of CIFAR-10's records of 3073 bytes", bytes, size);
     if (!count || size % SSDEI_CIFAR_RECORD)
         return ssde_fail(context, SSDE_ERROR_FORMAT,
-                         size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b
-                             ? "'%.120s' is compressed: run gunzip and tar on it first"
-                             : "'%.120s' holds %lu bytes, wanted whole records of 3073 (CIFAR-10, binary version)",
-                         path, (unsigned long)size);
+                         "'%.120s' holds %lu bytes, wanted whole records of 3073 (CIFAR-10, binary version)", path,
+                         (unsigned long)size);
     for (i = 0; i < count; i++) {
         if (bytes[i * SSDEI_CIFAR_RECORD] > 9)
             return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s': record %lu has label %d, wanted 0 to 9", path,

@@ -447,7 +447,9 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
    SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
-   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set. */
+   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
+   Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
+   flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
    another shape is an error that names it. */
@@ -476,10 +478,14 @@ typedef struct ssde_tensor_file ssde_tensor_file;
 typedef struct ssde_file_tensor {
     const char *name;
     const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
-    int rank;
+    int rank;          /* -1: more than 8 axes; such a tensor is not read */
     size_t shape[8];
     size_t count;
 } ssde_file_tensor;
+/* Accepts what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's name
+   that comes twice, which the format forbids. A tensor of another dtype stops nothing until its values are asked for.
+   Where the file has scoresde's checksums, names, shapes and metadata are verified here, a tensor's values when they
+   are first read. */
 ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 /* What torch.save writes: tensors in dictionaries, lists and tuples. A tensor's name is the way to it, "model.weight"
    or "ema.shadow_params.0"; numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata. Nothing in the
@@ -492,9 +498,11 @@ size_t ssde_tensor_file_count(const ssde_tensor_file *file);
 const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
 /* NULL if there is none of that name. */
 const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name);
-/* A string of the file's metadata, or NULL. */
+/* A string of the file's metadata, or NULL. U+0000 in it, and in names, is the two bytes c0 80. */
 const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key);
-/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, I8 to I64, U8 to U64, BOOL. */
+/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, F8_E4M3, F8_E5M2, F8_E8M0,
+   F8_E4M3FNUZ, F8_E5M2FNUZ, I8 to I64, U8 to U64, BOOL. Rounded once, to nearest; a finite number beyond float's range
+   is an error, which ssde_tensor_file_read_double does not have. */
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values);
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values);
 
@@ -5633,8 +5641,7 @@ static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
     if (code >= 0xd800 && code < 0xe000) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-    if (!code) return (size_t)ssdei_json_fail(json, "a string with a zero character");
-    if (code < 0x80) {
+    if (code && code < 0x80) { /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
         out[0] = (char)code;
         return 1;
     }
@@ -5796,26 +5803,31 @@ static void ssdei_json_skip(ssdei_json *json) {
 
 /* ---- files of tensors ---- */
 
-typedef enum ssdei_number_kind {
-    SSDEI_NUMBER_FLOAT,
-    SSDEI_NUMBER_BFLOAT,
-    SSDEI_NUMBER_SIGNED,
-    SSDEI_NUMBER_UNSIGNED,
-    SSDEI_NUMBER_OPAQUE /* known to the format, not to this library */
-} ssdei_number_kind;
-
-typedef struct ssdei_dtype {
-    const char *name;
-    size_t bytes;
-    ssdei_number_kind kind;
-} ssdei_dtype;
-
-static const ssdei_dtype ssdei_dtypes[] = {
-    {"F32", 4, SSDEI_NUMBER_FLOAT},     {"F64", 8, SSDEI_NUMBER_FLOAT},      {"F16", 2, SSDEI_NUMBER_FLOAT},
-    {"BF16", 2, SSDEI_NUMBER_BFLOAT},   {"I64", 8, SSDEI_NUMBER_SIGNED},     {"I32", 4, SSDEI_NUMBER_SIGNED},
-    {"I16", 2, SSDEI_NUMBER_SIGNED},    {"I8", 1, SSDEI_NUMBER_SIGNED},      {"U64", 8, SSDEI_NUMBER_UNSIGNED},
-    {"U32", 4, SSDEI_NUMBER_UNSIGNED},  {"U16", 2, SSDEI_NUMBER_UNSIGNED},   {"U8", 1, SSDEI_NUMBER_UNSIGNED},
-    {"BOOL", 1, SSDEI_NUMBER_UNSIGNED}, {"F8_E5M2", 1, SSDEI_NUMBER_OPAQUE}, {"F8_E4M3", 1, SSDEI_NUMBER_OPAQUE}};
+/* Names, sizes and layouts as in safetensors' own reader (huggingface/safetensors 24b0b28, 0.8.0-dev). */
+static const ssdei_dtype ssdei_dtypes[] = {{"F32", 4, SSDEI_NUMBER_FLOAT, 8, 0},
+                                           {"F64", 8, SSDEI_NUMBER_FLOAT, 11, 0},
+                                           {"F16", 2, SSDEI_NUMBER_FLOAT, 5, 0},
+                                           {"BF16", 2, SSDEI_NUMBER_FLOAT, 8, 0},
+                                           {"I64", 8, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I32", 4, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I16", 2, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I8", 1, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"U64", 8, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U32", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U16", 2, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U8", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"BOOL", 1, SSDEI_NUMBER_BOOL, 0, 0},
+                                           {"F8_E5M2", 1, SSDEI_NUMBER_FLOAT, 5, 0},
+                                           {"F8_E4M3", 1, SSDEI_NUMBER_FLOAT_FN, 4, 0},
+                                           {"F8_E8M0", 1, SSDEI_NUMBER_SCALE, 8, 0},
+                                           {"F8_E4M3FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 4, 0},
+                                           {"F8_E5M2FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 5, 0},
+                                           {"C64", 8, SSDEI_NUMBER_OPAQUE, 0, 0},
+                                           {"F4", 1, SSDEI_NUMBER_OPAQUE, 0, 2},
+                                           {"F6_E2M3", 3, SSDEI_NUMBER_OPAQUE, 0, 4},
+                                           {"F6_E3M2", 3, SSDEI_NUMBER_OPAQUE, 0, 4}};
+/* Of any other name. */
+static const ssdei_dtype ssdei_dtype_unknown = {"", 0, SSDEI_NUMBER_OPAQUE, 0, 0};
 
 /* A file inside an archive. */
 typedef struct ssdei_record {
@@ -5971,38 +5983,31 @@ const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, cons
 }
 
 const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key) {
-    size_t i;
-    for (i = 0; file && key && i < file->metadata_count; i++)
+    size_t i = file && key ? file->metadata_count : 0;
+    while (i-- > 0) /* of a key that comes twice, the last counts, as in the format's own reader */
         if (!strcmp(file->metadata[i].key, key)) return file->metadata[i].value;
     return NULL;
 }
 
-/* IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits. */
-static double ssdei_half(uint64_t bits) {
-    int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
-    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
-                  : exponent     ? ldexp(1024 + fraction, exponent - 25)
-                                 : ldexp(fraction, -24);
-    return bits >> 15 ? -size : size;
-}
-
-static double ssdei_number(const ssdei_dtype *dtype, const unsigned char *bytes) {
-    uint64_t bits = ssdei_little_endian(bytes, dtype->bytes);
-    uint32_t word = (uint32_t)(dtype->kind == SSDEI_NUMBER_BFLOAT ? bits << 16 : bits);
-    float single;
-    double number;
-    switch (dtype->kind) {
-        case SSDEI_NUMBER_UNSIGNED: return (double)bits;
-        case SSDEI_NUMBER_SIGNED: /* the sign bit weighs -2^(bits - 1) */
-            return bits >> (8 * dtype->bytes - 1)
-                       ? -(double)((~bits << (64 - 8 * dtype->bytes) >> (64 - 8 * dtype->bytes)) + 1)
-                       : (double)bits;
-        default:
-            if (dtype->bytes == 2 && dtype->kind == SSDEI_NUMBER_FLOAT) return ssdei_half(bits);
-            memcpy(&single, &word, sizeof single);
-            memcpy(&number, &bits, sizeof number);
-            return dtype->bytes == 8 ? number : (double)single;
+/* The CRC of `size` bytes, a multiple of 8, eight bytes at a time: tables[k] has each byte's share when k bytes follow
+   it. They are made anew, which takes as long as 4 kB. `nibbles` is the table of ssdei_crc32. */
+static uint32_t ssdei_crc32_long(const uint32_t *nibbles, uint32_t crc, const unsigned char *bytes, size_t size) {
+    uint32_t tables[8][256], low, high;
+    unsigned i, k;
+    for (i = 0; i < 256; i++) {
+        low = i >> 4 ^ nibbles[i & 15];
+        tables[0][i] = low >> 4 ^ nibbles[low & 15];
     }
+    for (k = 1; k < 8; k++)
+        for (i = 0; i < 256; i++) tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
+    for (; size; size -= 8, bytes += 8) {
+        low =
+            crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
+        high = (uint32_t)bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
+        crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
+              tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^ tables[1][high >> 16 & 255] ^ tables[0][high >> 24];
+    }
+    return crc;
 }
 
 /* CRC-32 as in zip: the reflected polynomial 0xedb88320, four bits at a time. */
@@ -6010,8 +6015,10 @@ static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t siz
     static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
                                        0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
                                        0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
+    size_t whole = size < 2048 ? 0 : size - size % 8;
     crc = ~crc;
-    for (; size; size--, bytes++) {
+    if (whole) crc = ssdei_crc32_long(table, crc, bytes, whole);
+    for (bytes += whole, size -= whole; size; size--, bytes++) {
         crc = crc >> 4 ^ table[(crc ^ *bytes) & 15];
         crc = crc >> 4 ^ table[(crc ^ *bytes >> 4) & 15];
     }
@@ -6020,7 +6027,7 @@ static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t siz
 
 /* Reads a whole record once and compares its CRC. */
 static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
-    unsigned char bytes[4096];
+    unsigned char bytes[16384];
     uint64_t done = 0;
     uint32_t crc = 0;
     if (record->checked) return SSDE_OK;
@@ -6074,21 +6081,24 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
     ssdei_piece piece;
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
+    const int turned = file->big_endian && !entry->immediate;
     size_t index[8] = {0, 0, 0, 0, 0, 0, 0, 0}, position = 0, i, b;
     piece.begin = piece.size = 0;
     for (i = 0; i < entry->info.count; i++) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)position * size;
-        unsigned char element[8];
-        double number;
-        if (!entry->immediate) ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
-        for (b = 0; b < size; b++)
-            element[b] = entry->immediate ? entry->value[b]
-                                          : piece.bytes[offset - piece.begin + (file->big_endian ? size - 1 - b : b)];
-        number = ssdei_number(entry->dtype, element);
+        const unsigned char *bytes = entry->value;
+        uint64_t bits = 0;
+        if (!entry->immediate) {
+            ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
+            bytes = piece.bytes + (offset - piece.begin);
+        }
+        for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
         if (doubles)
-            doubles[i] = number;
-        else
-            values[i] = number > FLT_MAX ? HUGE_VALF : number < -FLT_MAX ? -HUGE_VALF : (float)number;
+            doubles[i] = ssdei_number_double(entry->dtype, bits);
+        else if (!ssdei_number_float(entry->dtype, bits, &values[i]))
+            return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
+                             "'%.80s': tensor '%.60s' has %g at %lu, which no float can hold: read it as double",
+                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits), (unsigned long)i);
         ssdei_next_element(entry, index, &position);
     }
     return SSDE_OK;
@@ -6109,8 +6119,12 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
                          tensor->name ? tensor->name : "NULL");
     entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
     if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': tensor '%.60s' has dtype %s", file->path,
-                         tensor->name, tensor->dtype);
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.80s': tensor '%.60s' has dtype %.40s, which is not read", file->path, tensor->name,
+                         tensor->dtype);
+    if (entry->info.rank < 0)
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s' has more than 8 axes",
+                         file->path, tensor->name);
     if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
     return ssdei_copy_values(file, entry, values, doubles);
 }
@@ -6143,29 +6157,26 @@ static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
     return json->problem ? NULL : key;
 }
 
-static const ssdei_dtype *ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json) {
-    char *name = file->strings + file->strings_size;
+static void ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
     size_t i;
-    ssdei_json_string(json, name);
+    entry->info.dtype = ssdei_keep_string(file, json);
+    entry->dtype = &ssdei_dtype_unknown;
     for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
-        if (!strcmp(name, ssdei_dtypes[i].name)) return &ssdei_dtypes[i];
-    ssdei_json_fail(json, "an unknown dtype");
-    return NULL;
+        if (!strcmp(entry->info.dtype, ssdei_dtypes[i].name)) entry->dtype = &ssdei_dtypes[i];
 }
 
 static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
+    size_t axes = 0;
     info->count = 1;
-    info->rank = 0;
-    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']');) {
+    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); axes++) {
         uint64_t size = ssdei_json_unsigned(json);
-        if (info->rank == (int)(sizeof info->shape / sizeof *info->shape))
-            ssdei_json_fail(json, "more than 8 axes");
-        else if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
+        if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
             ssdei_json_fail(json, "more elements than memory can hold");
         if (json->problem) return;
-        info->shape[info->rank++] = (size_t)size;
+        if (axes < sizeof info->shape / sizeof *info->shape) info->shape[axes] = (size_t)size;
         info->count *= (size_t)size;
     }
+    info->rank = axes > sizeof info->shape / sizeof *info->shape ? -1 : (int)axes;
 }
 
 static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end) {
@@ -6175,7 +6186,16 @@ static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end)
     if (count != 2) ssdei_json_fail(json, "data_offsets are two numbers");
 }
 
-/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. */
+/* Whether the bytes are as many as dtype and shape say; of an unknown dtype any number is right. */
+static int ssdei_extent_fits(const ssdei_entry *entry) {
+    const ssdei_dtype *dtype = entry->dtype;
+    size_t elements = dtype->elements ? dtype->elements : 1, groups = entry->info.count / elements;
+    if (!dtype->bytes) return 1;
+    return entry->info.count % elements == 0 && ssdei_multiply(groups, dtype->bytes) < SIZE_MAX &&
+           groups * dtype->bytes == entry->end - entry->begin;
+}
+
+/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. Other keys mean nothing here. */
 static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
     unsigned seen = 0, field;
     size_t stride = 1;
@@ -6187,27 +6207,28 @@ static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_ent
                 : !strcmp(key, "shape")        ? 2u
                 : !strcmp(key, "data_offsets") ? 4u
                                                : 0u;
-        if (!field || (seen & field)) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
-        if (field == 1) entry->dtype = ssdei_read_dtype(file, json);
+        if (seen & field) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
+        if (!field) ssdei_json_skip(json);
+        if (field == 1) ssdei_read_dtype(file, json, entry);
         if (field == 2) ssdei_read_shape(json, &entry->info);
         if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
         if (json->problem) return;
     }
     if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
     if (json->problem) return;
-    entry->info.dtype = entry->dtype->name;
     for (axis = entry->info.rank - 1; axis >= 0; axis--) {
         entry->stride[axis] = stride;
         stride *= entry->info.shape[axis];
     }
     if (entry->begin > entry->end || entry->end > file->data_size)
         ssdei_json_fail(json, "data_offsets lie outside the file");
-    else if (ssdei_multiply(entry->info.count, entry->dtype->bytes) == SIZE_MAX ||
-             entry->info.count * entry->dtype->bytes != entry->end - entry->begin)
+    else if (!ssdei_extent_fits(entry))
         ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
 }
 
+/* An object of strings, or null. */
 static ssde_status ssdei_read_metadata(ssde_tensor_file *file, ssdei_json *json) {
+    if (ssdei_json_word(json, "null")) return SSDE_OK;
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
         void *array = file->metadata;
         ssdei_metadata *metadata;
@@ -6283,8 +6304,103 @@ static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
     return ssdei_check_names(file);
 }
 
+/* ---- safetensors: checksums ----
+   Kept in the metadata as 8 hexadecimal digits. "scoresde.crc32:NAME" is the CRC-32 of a tensor's bytes, verified when
+   the tensor is read. "scoresde.crc32" is that of everything else in the header, verified when the file is opened: the
+   sum, modulo 2^32, of one CRC-32 for each tensor (name, dtype, shape, the CRC of its bytes) and for each other key of
+   the metadata with its value. A sum, since a program that writes the file anew may change their order. */
+
+#define SSDEI_CRC_KEY "scoresde.crc32"
+
+/* With the zero byte behind it. */
+static uint32_t ssdei_crc32_string(uint32_t crc, const char *string) {
+    return ssdei_crc32(crc, (const unsigned char *)string, strlen(string) + 1);
+}
+
+static uint32_t ssdei_crc32_number(uint32_t crc, uint64_t number) {
+    unsigned char bytes[8];
+    int i;
+    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
+    return ssdei_crc32(crc, bytes, sizeof bytes);
+}
+
+/* Of what the header says of a tensor; that of its bytes, if there is one, is still to be added. */
+static uint32_t ssdei_tensor_crc(const char *name, const char *dtype, int rank, const size_t *shape) {
+    uint32_t crc = ssdei_crc32_string(ssdei_crc32_string(0, name), dtype);
+    int axis;
+    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(crc, shape[axis]);
+    return crc;
+}
+
+static void ssdei_crc_digits(uint32_t crc, char digits[9]) { snprintf(digits, 9, "%08lx", (unsigned long)crc); }
+
+static ssde_status ssdei_checksum_fail(const ssde_tensor_file *file, const char *key, const char *problem) {
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.80s' is damaged or was edited: '%.70s' in its metadata %s",
+                     file->path, key, problem);
+}
+
+/* Takes the CRC of a tensor's bytes from the metadata. */
+static ssde_status ssdei_take_checksum(ssde_tensor_file *file, const ssdei_metadata *metadata, ssdei_record *record) {
+    const ssde_file_tensor *tensor = ssde_tensor_file_find(file, metadata->key + sizeof SSDEI_CRC_KEY);
+    ssdei_entry *entry = tensor ? &file->entries[(const ssdei_entry *)(const void *)tensor - file->entries] : NULL;
+    char digits[9];
+    if (!entry || entry->record) return ssdei_checksum_fail(file, metadata->key, "belongs to no tensor");
+    record->name = tensor->name;
+    record->length = strlen(tensor->name);
+    record->begin = file->data_start + entry->begin;
+    record->size = entry->end - entry->begin;
+    record->crc = (uint32_t)strtoul(metadata->value, NULL, 16);
+    entry->record = record;
+    ssdei_crc_digits(record->crc, digits);
+    return strcmp(digits, metadata->value) ? ssdei_checksum_fail(file, metadata->key, "is no CRC-32") : SSDE_OK;
+}
+
+/* Verifies the header where it has a checksum, and finds those of the tensors. */
+static ssde_status ssdei_check_header(ssde_tensor_file *file) {
+    const char *wanted = ssde_tensor_file_metadata(file, SSDEI_CRC_KEY);
+    const size_t length = sizeof SSDEI_CRC_KEY - 1;
+    uint32_t sum = 0;
+    char digits[9], problem[60];
+    size_t i;
+    file->records = (ssdei_record *)ssdei_allocate(file->context, file->metadata_count + 1, sizeof *file->records);
+    if (!file->records) return SSDE_ERROR_MEMORY;
+    for (i = 0; i < file->metadata_count; i++) {
+        const ssdei_metadata *metadata = &file->metadata[i];
+        int ours = !strncmp(metadata->key, SSDEI_CRC_KEY, length);
+        if (ours && metadata->key[length] == ':')
+            ssdei_try(wanted ? ssdei_take_checksum(file, metadata, &file->records[i])
+                             : ssdei_checksum_fail(file, metadata->key, "stands without '" SSDEI_CRC_KEY "'"));
+        else if (!ours || metadata->key[length])
+            sum += ssdei_crc32_string(ssdei_crc32_string(0, metadata->key), metadata->value);
+    }
+    for (i = 0; i < file->count; i++) {
+        const ssdei_entry *entry = &file->entries[i];
+        uint32_t crc = ssdei_tensor_crc(entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
+        sum += entry->record ? ssdei_crc32_number(crc, entry->record->crc) : crc;
+    }
+    ssdei_crc_digits(sum, digits);
+    snprintf(problem, sizeof problem, "is %.20s, not %s", wanted ? wanted : "", digits);
+    return wanted && strcmp(wanted, digits) ? ssdei_checksum_fail(file, SSDEI_CRC_KEY, problem) : SSDE_OK;
+}
+
 /* The format allows headers up to 100 MB. */
 enum { SSDEI_MAX_HEADER = 100000000 };
+
+/* Whether a text is UTF-8: no byte out of place, no character longer than need be, half of a pair, or beyond 10ffff. */
+static int ssdei_is_utf8(const unsigned char *text, size_t size) {
+    size_t at = 0, more, i;
+    while (at < size) {
+        unsigned char first = text[at++];
+        unsigned char second = at < size ? text[at] : 0;
+        more = first < 0x80 ? 0 : first < 0xc2 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 4;
+        if (more > 3 || more > size - at) return 0;
+        if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0)) return 0;
+        if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90)) return 0;
+        for (i = 0; i < more; i++)
+            if (text[at++] >> 6 != 2) return 0;
+    }
+    return 1;
+}
 
 static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     unsigned char length[8];
@@ -6305,9 +6421,12 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
     file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
     status = header && file->strings ? ssdei_read_at(file, 8, header, (size_t)header_size) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK && !ssdei_is_utf8((const unsigned char *)header, (size_t)header_size))
+        status = ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
     if (status == SSDE_OK) status = ssdei_read_header(file, header, (size_t)header_size);
     ssdei_release(file->context, header);
-    return status == SSDE_OK ? ssdei_check_entries(file) : status;
+    if (status == SSDE_OK) status = ssdei_check_entries(file);
+    return status == SSDE_OK ? ssdei_check_header(file) : status;
 }
 
 ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
@@ -7201,47 +7320,77 @@ ssde_status ssde_pth_open(ssde_context *context, ssde_tensor_file **file, const 
 
 /* ---- safetensors: writing ----
    Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
-   header is held in memory. */
+   header is held in memory. It is written twice: with its checksums when these are known. */
+
+/* A tensor whose values are still to be put. */
+typedef struct ssdei_declared {
+    uint32_t crc;  /* of its declaration */
+    size_t digits; /* where the header has the CRC of its bytes */
+} ssdei_declared;
 
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
-    ssdei_text header;
+    ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
     uint64_t data_size;
-    int metadata_open;
+    ssdei_declared *declared;
+    size_t count, capacity, put; /* of declared; how many have been put */
+    uint32_t crc;                /* the header's */
+    size_t digits;               /* where it has that */
 } ssdei_tensor_writer;
 
 static void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
     memset(writer, 0, sizeof *writer);
-    writer->header.context = context;
-    ssdei_text_add(&writer->header, "{\"__metadata__\":{");
+    writer->header.context = writer->tensors.context = context;
+    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
+    writer->digits = writer->header.size - 9;
 }
 
-/* All metadata comes before the first tensor. */
-static void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    if (writer->metadata_open++) ssdei_text_add(&writer->header, ",");
+static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_text_add(&writer->header, ",");
     ssdei_text_add_string(&writer->header, key);
     ssdei_text_add(&writer->header, ":");
     ssdei_text_add_string(&writer->header, value);
 }
 
+static void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_tensor_writer_key(writer, key, value);
+    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
+}
+
+/* Its checksum is not known yet. */
+static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, const ssde_parameter *info) {
+    char key[sizeof info->name + 40];
+    void *array = writer->declared;
+    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
+    ssdei_tensor_writer_key(writer, key, "00000000");
+    if (writer->header.status == SSDE_OK)
+        writer->header.status =
+            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
+    writer->declared = (ssdei_declared *)array;
+    if (writer->header.status != SSDE_OK) return;
+    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", info->rank, info->shape);
+    writer->declared[writer->count++].digits = writer->header.size - 9;
+}
+
 static void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_parameter *info) {
-    ssdei_text *header = &writer->header;
+    ssdei_text *tensors = &writer->tensors;
     char name[sizeof info->name + 16];
     int axis;
     snprintf(name, sizeof name, "%s%s", prefix, info->name);
-    ssdei_text_add(header, writer->data_size ? "," : "},");
-    ssdei_text_add_string(header, name);
-    ssdei_text_add(header, ":{\"dtype\":\"F32\",\"shape\":[");
+    ssdei_tensor_writer_expect(writer, name, info);
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_string(tensors, name);
+    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
     for (axis = 0; axis < info->rank; axis++) {
-        if (axis) ssdei_text_add(header, ",");
-        ssdei_text_add_unsigned(header, info->shape[axis]);
+        if (axis) ssdei_text_add(tensors, ",");
+        ssdei_text_add_unsigned(tensors, info->shape[axis]);
     }
-    ssdei_text_add(header, "],\"data_offsets\":[");
-    ssdei_text_add_unsigned(header, writer->data_size);
+    ssdei_text_add(tensors, "],\"data_offsets\":[");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
     writer->data_size += 4 * (uint64_t)info->count;
-    ssdei_text_add(header, ",");
-    ssdei_text_add_unsigned(header, writer->data_size);
-    ssdei_text_add(header, "]}");
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
+    ssdei_text_add(tensors, "]}");
 }
 
 /* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
@@ -7249,9 +7398,12 @@ static ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const c
     ssdei_text *header = &writer->header;
     unsigned char length[8];
     size_t i;
-    ssdei_text_add(header, writer->data_size ? "}" : "}}");
+    ssdei_text_add(header, "}");
+    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
+    ssdei_text_add(header, "}");
     while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
     ssdei_try(header->status);
+    ssdei_try(writer->tensors.status);
     for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
     ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
     ssdei_writer_put(&writer->file, length, sizeof length);
@@ -7259,8 +7411,18 @@ static ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const c
     return writer->file.status;
 }
 
+/* Sets 8 digits of the header. */
+static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
+    char digits[9];
+    ssdei_crc_digits(crc, digits);
+    memcpy(writer->header.data + at, digits, 8);
+}
+
+/* All values of the tensor that is next. */
 static void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
-    unsigned char bytes[4096];
+    const ssdei_declared *declared = &writer->declared[writer->put++];
+    unsigned char bytes[16384];
+    uint32_t crc = 0;
     size_t i, used = 0;
     for (i = 0; i < count; i++) {
         uint32_t bits;
@@ -7270,9 +7432,12 @@ static void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *va
         bytes[used++] = (unsigned char)(bits >> 16);
         bytes[used++] = (unsigned char)(bits >> 24);
         if (used < sizeof bytes && i + 1 < count) continue;
+        crc = ssdei_crc32(crc, bytes, used);
         ssdei_writer_put(&writer->file, bytes, used);
         used = 0;
     }
+    ssdei_tensor_writer_digits(writer, declared->digits, crc);
+    writer->crc += ssdei_crc32_number(declared->crc, crc);
 }
 
 /* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
@@ -7290,10 +7455,20 @@ static void ssdei_tensor_writer_put_all(ssdei_tensor_writer *writer, const ssde_
 
 /* Commits if everything went well until now, else removes what was written. */
 static ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+    ssdei_writer *file = &writer->file;
+    if (status == SSDE_OK && file->status == SSDE_OK) {
+        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
+        if (fseek(file->file, 8, SEEK_SET))
+            file->status =
+                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
+        ssdei_writer_put(file, writer->header.data, writer->header.size);
+    }
     if (status != SSDE_OK)
-        ssdei_writer_abandon(&writer->file);
+        ssdei_writer_abandon(file);
     else
-        status = ssdei_writer_commit(&writer->file);
+        status = ssdei_writer_commit(file);
+    ssdei_release(writer->header.context, writer->declared);
+    ssdei_text_release(&writer->tensors);
     ssdei_text_release(&writer->header);
     return status;
 }

@@ -24,6 +24,9 @@
     X(npy_round_trip)                   \
     X(npy_types)                        \
     X(npy_headers)                      \
+    X(npy_rounding)                     \
+    X(npy_fortran)                      \
+    X(files_of_other_kinds)             \
     X(npy_hostile)                      \
     X(idx_load)                         \
     X(cifar10_load)                     \
@@ -890,6 +893,7 @@ static void test_npy_types(void) {
                  {"f2", 2, {0x00, 0x04, 0x55, 0xb5}, {6.103515625e-5f, -0.333251953125f}},
                  {"f4", 4, {0, 0, 0x80, 0x3f, 0, 0, 0x20, 0xc1}, {1, -10}},
                  {"f8", 8, {0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 0, 0, 0, 0, 0, 0, 0xf0, 0xff}, {1, -INFINITY}}};
+    static const ssdei_dtype half = {"f2", 2, SSDEI_NUMBER_FLOAT, 5, 0};
     size_t i, j;
     int big;
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -914,7 +918,8 @@ static void test_npy_types(void) {
     for (i = 0; i < 65536; i++) { /* every half against its definition */
         double mantissa = (double)(i & 1023u), value;
         int exponent = (int)(i >> 10 & 31u);
-        float actual = ssdei_from_half((uint32_t)i);
+        float actual;
+        CHECK(ssdei_number_float(&half, i, &actual));
         if (exponent == 31 && mantissa > 0.0) {
             if (!isnan(actual)) check_report(__FILE__, __LINE__, "half 0x%04x is no NaN", (unsigned)i);
             continue;
@@ -934,7 +939,15 @@ static void test_npy_headers(void) {
     static const char *const good[] = {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }          \n",
                                        "{\"shape\":(2,1),\"fortran_order\":False,\"descr\":\"<f4\"}",
                                        "\t{ 'shape' : ( 2 , 1 , ) , 'descr':'<f4' , 'fortran_order' :\n False }\n\n",
-                                       "{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 1L)}"};
+                                       "{'descr': '<f4', 'fortran_order': False, 'shape': (2L, 1L)}",
+                                       "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, ), }",
+                                       "{u'descr': u'<f4', u'fortran_order': False, u'shape': (2, 1)}",
+                                       "{'descr': '=f4', 'fortran_order': False, 'shape': (2, 1), }",
+                                       "{'descr': '|f4', 'fortran_order': False, 'shape': (2, 1), }",
+                                       "{'descr': 'f4', 'fortran_order': False, 'shape': (2, 1), }",
+                                       "{'descr': 'float32', 'fortran_order': False, 'shape': (2, 1), }",
+                                       "{'descr': 'f', 'fortran_order': False, 'shape': (2, 1), }",
+                                       "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1), }"};
     static const struct {
         const char *dictionary;
         ssde_status status;
@@ -961,11 +974,16 @@ static void test_npy_headers(void) {
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1)}", SSDE_ERROR_FORMAT, "fewer"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 0)}", SSDE_ERROR_UNSUPPORTED, "empty"},
         {"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 2)}", SSDE_ERROR_UNSUPPORTED, "4 axes"},
-        {"{'descr': '<f4', 'fortran_order': True, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "Fortran"},
+        {"{'descr': '<f4', 'fortran_order': Truth, 'shape': (2, 1)}", SSDE_ERROR_FORMAT, "fortran_order"},
+        {"{'descr': '<f4', 'fortran_order': True1, 'shape': (2, 1)}", SSDE_ERROR_FORMAT, "comma"},
         {"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 1)}", SSDE_ERROR_FORMAT, "fortran_order"},
         {"{'descr': '<c8', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "<c8"},
-        {"{'descr': '=f4', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "=f4"},
-        {"{'descr': '|f4', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "|f4"},
+        {"{'descr': '<<f4', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "<<f4"},
+        {"{'descr': '<f16', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "<f16"},
+        {"{'descr': '|O', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "astype(numpy.float32)"},
+        {"{'descr': '<U4', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "<U4"},
+        {"{'descr': '|V2', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "|V2"},
+        {"{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (1,)}", SSDE_ERROR_UNSUPPORTED, "structured"},
         {"{'descr': '', 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "''"},
         {"{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_UNSUPPORTED, "structured"},
         {"{'descr': <f4, 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_FORMAT, "type"}};
@@ -1042,6 +1060,162 @@ static void core_hostile(const unsigned char *file, size_t size, size_t header,
         }
     }
     CHECK(allocator.live == 0 && allocator.calls > 0);
+    remove(CORE_TEMPORARY);
+}
+
+/* One number in `size` bytes, least significant first, as a file of either order. */
+static ssde_status core_npy_number(ssde_context *context, const char *type, size_t size, uint64_t bits, int big,
+                                   float *value) {
+    unsigned char file[256], bytes[8];
+    char dictionary[128];
+    ssde_tensor tensor;
+    ssde_status status;
+    size_t i, length;
+    for (i = 0; i < size; i++) bytes[big ? size - 1 - i : i] = (unsigned char)(bits >> 8 * i);
+    snprintf(dictionary, sizeof dictionary, "{'descr': '%c%s', 'fortran_order': True, 'shape': (), }\n",
+             big ? '>' : '<', type);
+    length = core_npy(file, 1, dictionary, bytes, size);
+    status = ssde_npy_load(context, core_file(CORE_TEMPORARY, file, length), &tensor);
+    *value = tensor.data ? *tensor.data : -77.0f;
+    CHECK((status == SSDE_OK) == (tensor.data != NULL));
+    ssde_tensor_release(context, &tensor);
+    return status;
+}
+
+/* A number becomes the nearest float, ties to even, in one rounding; what is finite never becomes infinite. */
+static void test_npy_rounding(void) {
+    static const struct {
+        const char *type;
+        uint64_t bits;
+        float value;
+    } cases[] = {
+        {"f8", 0x47efffffe0000000u, FLT_MAX},
+        {"f8", 0x47efffffe54daff8u, FLT_MAX},  /* 3.4028235e38 */
+        {"f8", 0xc7efffffefffffffu, -FLT_MAX}, /* the last below the middle of FLT_MAX and 2^128 */
+        {"f8", 0x7ff0000000000000u, HUGE_VALF},
+        {"f8", 0xfff0000000000000u, -HUGE_VALF},
+        {"f8", 0x3ff0000010000000u, 1.0f}, /* 1 + 2^-24: a tie */
+        {"f8", 0x3ff0000010000001u, 1.00000011920928955078f},
+        {"f8", 0x36a0000000000000u, 1.40129846432481707092e-45f},
+        {"f8", 0x3690000000000001u, 1.40129846432481707092e-45f}, /* just above 2^-150 */
+        {"f8", 0x3690000000000000u, 0.0f},
+        {"i8", ((uint64_t)1 << 60) + ((uint64_t)1 << 36) + 1, 1152921642045800448.0f}, /* 2^60 + 2^37 */
+        {"i8", ((uint64_t)1 << 60) + ((uint64_t)1 << 36), 1152921504606846976.0f},
+        {"i8", 0u - (((uint64_t)1 << 60) + ((uint64_t)1 << 36) + 1), -1152921642045800448.0f},
+        {"i8", 0x7fffffffffffffffu, 9223372036854775808.0f},
+        {"i8", 0x8000000000000000u, -9223372036854775808.0f},
+        {"u8", 0x8000008000000001u, 9223373136366403584.0f}, /* 2^63 + 2^39 + 1 */
+        {"u8", 0x8000008000000000u, 9223372036854775808.0f},
+        {"u8", 0xffffffffffffffffu, 18446744073709551616.0f},
+        {"u4", 0xffffffffu, 4294967296.0f},
+        {"i4", 0xfeffffffu, -16777216.0f}, /* -(2^24 + 1) */
+    };
+    ssde_context context;
+    float value;
+    size_t i;
+    int big;
+    memset(&context, 0, sizeof context);
+    for (big = 0; big < 2; big++) {
+        for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            CHECK_OK(
+                core_npy_number(&context, cases[i].type, (size_t)(cases[i].type[1] - '0'), cases[i].bits, big, &value));
+            CHECK_SAME(&value, &cases[i].value, sizeof value);
+        }
+        CHECK_FAILS(&context, core_npy_number(&context, "f8", 8, 0x47effffff0000000u, big, &value), SSDE_ERROR_NUMERIC,
+                    "element 0 is 3.40282e+38");
+        CHECK_FAILS(&context, core_npy_number(&context, "f8", 8, 0xffefffffffffffffu, big, &value), SSDE_ERROR_NUMERIC,
+                    "-1.79769e+308");
+        CHECK_OK(core_npy_number(&context, "f8", 8, 0x7ff8000000000000u, big, &value));
+        CHECK(isnan(value));
+    }
+    remove(CORE_TEMPORARY);
+}
+
+/* Element (i, j, k, l) of an array in Fortran order is number i + shape[0] (j + shape[1] (k + ...)) of the file. */
+static void test_npy_fortran(void) {
+    static const size_t shapes[][4] = {{1, 1, 1, 1}, {5, 1, 1, 1}, {3, 1, 1, 1}, {1, 4, 1, 1},
+                                       {2, 3, 1, 1}, {2, 3, 4, 1}, {3, 2, 5, 2}, {1, 3, 1, 2}};
+    static const int ranks[] = {0, 1, 2, 2, 2, 3, 4, 4};
+    size_t which, i, j, k, l, b, n = 0;
+    int big, axis;
+    for (which = 0; which < sizeof ranks / sizeof ranks[0]; which++) {
+        for (big = 0; big < 2; big++) {
+            const size_t *shape = shapes[which], count = shape[0] * shape[1] * shape[2] * shape[3];
+            unsigned char file[512], bytes[128];
+            char dictionary[128], sizes[40] = "";
+            ssde_tensor tensor;
+            for (i = 0; i < count; i++)
+                for (b = 0; b < 2; b++) bytes[2 * i + b] = (unsigned char)(100 * (i + 1) >> 8 * (big ? 1 - b : b));
+            for (axis = 0; axis < ranks[which]; axis++)
+                snprintf(sizes + strlen(sizes), sizeof sizes - strlen(sizes), "%d, ", (int)shape[axis]);
+            snprintf(dictionary, sizeof dictionary, "{'descr': '%ci2', 'fortran_order': True, 'shape': (%s), }",
+                     big ? '>' : '<', sizes);
+            n = core_npy(file, 1, dictionary, bytes, 2 * count);
+            CHECK_OK(ssde_npy_load(NULL, core_file(CORE_TEMPORARY, file, n), &tensor));
+            CHECK(tensor.rank == ranks[which] && !memcmp(tensor.shape, shape, (size_t)tensor.rank * sizeof *shape));
+            if (!tensor.data) continue;
+            for (i = n = 0; i < shape[0]; i++)
+                for (j = 0; j < shape[1]; j++)
+                    for (k = 0; k < shape[2]; k++)
+                        for (l = 0; l < shape[3]; l++) {
+                            size_t at = i + shape[0] * (j + shape[1] * (k + shape[2] * l));
+                            CHECK(tensor.data[n++] == 100.0f * (float)(at + 1));
+                        }
+            ssde_tensor_release(NULL, &tensor);
+        }
+    }
+    remove(CORE_TEMPORARY);
+}
+
+/* What people have instead of the file that was meant is named, with what to do. */
+static void test_files_of_other_kinds(void) {
+    static const struct {
+        size_t size;
+        const char *start, *words;
+    } files[] = {{0, "", "empty"},
+                 {4, "\x1f\x8b\x08\0", "gunzip"},
+                 {5, "BZh91", "bunzip2"},
+                 {6,
+                  "\xfd"
+                  "7zXZ\0",
+                  "unxz"},
+                 {40, "PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\7\0\0\0arr.npynumb", "unzip"},
+                 {40, "PK\3\4\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xa\0\0\0a/data.pkl", "torch.save"},
+                 {4, "PK\3\4", "zip archive"},
+                 {22, "PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "zip archive"},
+                 {42, "version https://git-lfs.github.com/spec/v1", "git lfs pull"},
+                 {15, "<!DOCTYPE html>", "web page"},
+                 {16, "\xef\xbb\xbf \n<html></x>", "web page"},
+                 {20, "MATLAB 5.0 MAT-file,", "MATLAB"},
+                 {8, "\x89HDF\r\n\x1a\n", "HDF5"},
+                 {8, "\x89PNG\r\n\x1a\n", "picture"},
+                 {4, "\x80\2}q", "pickle"},
+                 {12, "@\0\0\0\0\0\0\0{\"a\"", "safetensors"},
+                 {2, "{}", "JSON"}};
+    static unsigned char tar[512];
+    ssde_context context;
+    ssde_tensor tensor, labels;
+    size_t i;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < sizeof files / sizeof files[0]; i++) {
+        core_file(CORE_TEMPORARY, (const unsigned char *)files[i].start, files[i].size);
+        CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, files[i].words);
+        CHECK(strstr(context.error, ".npy") && strstr(context.error, CORE_TEMPORARY));
+        CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, files[i].words);
+        CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &tensor, &labels), SSDE_ERROR_FORMAT,
+                    files[i].words);
+        CHECK(!tensor.data && !labels.data);
+    }
+    memcpy(tar, "cifar-10-batches-bin/", 21);
+    memcpy(tar + 257, "ustar", 5);
+    core_file(CORE_TEMPORARY, tar, sizeof tar);
+    CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &tensor, NULL), SSDE_ERROR_FORMAT, "tar -xf");
+    core_file(CORE_TEMPORARY, (const unsigned char *)"\x93NUMPY\1\0\0\0", 10);
+    CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "ssde_npy_load");
+    core_file(CORE_TEMPORARY, (const unsigned char *)"\0\0\x08\1\0\0\0\1\5", 9);
+    CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "ssde_idx_load");
+    core_file(CORE_TEMPORARY, (const unsigned char *)"plain", 5);
+    CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "is not a .npy file");
     remove(CORE_TEMPORARY);
 }
 
