@@ -995,12 +995,14 @@ static void ssdei_measure_advance(ssdei_conditions *w, size_t r, size_t size) {
     float *d = w->image + r * w->dim, *e = w->residual + r * size;
     const float *p = w->direction + r * w->dim, *product = w->product + r * size;
     double square = ssdei_dot(product, product, size), curvature = system->gain * square + system->ridge, step;
+    double along = ssdei_dot(w->slope + r * w->dim, p, w->dim);
+    double same = ssdei_dot(e, product, size) - system->ridge * ssdei_dot(d, p, w->dim); /* by A instead of A^T */
     size_t i;
-    if (!(curvature > 0.0)) { /* what is left lies where A does not reach */
-        system->square = curvature <= 0.0 ? 0.0 : curvature;
+    if (curvature <= 0.0 || fabs(along - same) > 0.5 * fabs(along)) { /* A does not reach what is left, or rounds it */
+        system->square = 0.0;
         return;
     }
-    step = ssdei_dot(w->slope + r * w->dim, p, w->dim) / curvature;
+    step = along / curvature;
     for (i = 0; i < w->dim; i++) d[i] += (float)(step * (double)p[i]);
     for (i = 0; i < size; i++) e[i] -= (float)(step * system->gain * (double)product[i]);
     system->reach = fmax(system->reach, square);
