@@ -141,11 +141,10 @@ typedef enum ssde_condition_kind {
 /* One direction of a linear measurement, on rows that belong to sample[rows]: A, in [rows, dim] to out [rows, size], or
    A^T, the other way. Any number of rows.
 
-   Every call that takes a measurement first asks, for each of its samples, whether <A v, w> = <v, A^T w> for normal v
-   and for w = normals + 4 A v / |A v|, to 1e-3 (|A v| + |A^T w|), which products in float keep to: SSDE_ERROR_ARGUMENT
-   with both numbers where not. That finds a sign, a factor off by 1%, rows or columns in another order, a kernel not
-   turned round, an A with an offset; of wrong entries, those that make up more than some 1e-3 of all by root of their
-   sum of squares. */
+   A run first takes one product of each per sample and compares <A v, w> with <v, A^T w> for normal v and w = normals +
+   4 A v / |A v|. SSDE_ERROR_ARGUMENT, with both in the text, where they differ by more than 1e-3 (|A v| + |A^T w|),
+   which products in float stay far below: by a sign, a factor off by 1%, elements in another order, a kernel not turned
+   round, an A that is not linear. Single wrong entries are seen from some 0.3% of sqrt(sum A_ij^2) on. */
 typedef ssde_status (*ssde_linear_function)(void *user, const float *in, const uint64_t *sample, size_t rows,
                                             float *out);
 
@@ -171,15 +170,14 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
 /* Colourisation (appendix I.3): grey [n, dim / 3], the mean of the three channels of each NHWC pixel. It is one
    coordinate in an orthonormal basis of colours, and the other two are free. */
 ssde_condition ssde_colourise(const float *grey);
-/* y [n, size] = A x + noise N(0, noise^2).
-   noise 0 (appendix I.4): x moves by as little as it takes for A x to be m(t) y + std(t) A z; where y is beyond A's
-   reach, the nearest that is not.
-   noise above 0 takes a data_std above 0 beside it, in the condition's field: the denoised D = (x + std^2 s) / m
-   becomes what is expected of x(0) given D and y, D + r^2 A^T (r^2 A A^T + noise^2)^-1 (y - A D), r^2 = s^2 data_std^2
-   / (s^2 + data_std^2), s = std / m: the variance of x(0) given x for x(0) ~ N(mean, data_std^2 I), for which this is
-   exact: the steps of DDNM (Wang et al. 2022, arXiv 2212.00490) and DiffPIR (Zhu et al. 2023, arXiv 2305.08995). No
-   vjp.
-   Systems are solved by conjugate gradients, to 1e-6, in at most 100 products with A and A^T each. */
+/* y [n, size] = A x + noise z. What it does is linear least squares, by conjugate gradients to 1e-6, in at most 100
+   products with A and A^T each.
+   noise 0 (appendix I.4): x moves as little as it takes for A x to be m(t) y + std(t) A z, or as near as A reaches.
+   noise above 0 wants data_std above 0 in the condition too: a term of the score by which the denoised D = (x + std^2
+   s) / m becomes the mean of x(0) given D and y, D + r^2 A^T (r^2 A A^T + noise^2)^-1 (y - A D), as in DDNM (Wang et
+   al. 2022, arXiv 2212.00490) and DiffPIR (Zhu et al. 2023, arXiv 2305.08995). r^2 = s^2 data_std^2 / (s^2 +
+   data_std^2), s = std / m, is the variance of x(0) given x for x(0) ~ N(mean, data_std^2 I), for which this is exact.
+ */
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise);
 /* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
@@ -833,7 +831,7 @@ typedef struct ssdei_system {
     double unit;           /* |e| */
     double square, enough; /* |slope|^2, and where d is good */
     double length;         /* of the direction */
-    double reach;          /* the greatest |A v| of the directions v so far, |v| = 1 */
+    double reach;          /* the greatest |A v|^2 of the directions v so far, |v| = 1 */
 } ssdei_system;
 
 /* What conditions need while rows are worked on. */

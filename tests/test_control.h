@@ -639,12 +639,14 @@ static void test_control_noisy_shapes(void) {
     }
 }
 
-/* With errors of 1e-5 of y's length, as FFTs in float have. */
+/* With errors of 1e-5, as FFTs in float have. */
 static ssde_status control_roughly(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
-    size_t i, size = ((const control_linear *)user)->size;
+    const control_linear *a = (const control_linear *)user;
+    size_t i;
     ssdei_try(control_transpose(user, y, sample, rows, out));
     for (i = 0; i < rows * CONTROL_DIM; i++)
-        out[i] += (float)(1e-5 * sin(7.0 * (double)i) * control_norm(y + i / CONTROL_DIM * size, size));
+        out[i] +=
+            (float)(1e-5 * a->scale * sin(7.0 * (double)i) * control_norm(y + i / CONTROL_DIM * a->size, a->size));
     return SSDE_OK;
 }
 
