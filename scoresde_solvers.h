@@ -142,9 +142,9 @@ typedef enum ssde_condition_kind {
    A^T, the other way. Any number of rows.
 
    A run first takes one product of each per sample and compares <A v, w> with <v, A^T w> for normal v and w = normals +
-   4 A v / |A v|. SSDE_ERROR_ARGUMENT, with both in the text, where they differ by more than 1e-3 (|A v| + |A^T w|),
+   4 A v / |A v|. SSDE_ERROR_ARGUMENT, with both in the text, where they differ by more than 3e-4 (|A v| + |A^T w|),
    which products in float stay far below: by a sign, a factor off by 1%, elements in another order, a kernel not turned
-   round, an A that is not linear. Single wrong entries are seen from some 0.3% of sqrt(sum A_ij^2) on. */
+   round, an A that is not linear. Single wrong entries are seen from some 0.1% of sqrt(sum A_ij^2) on. */
 typedef ssde_status (*ssde_linear_function)(void *user, const float *in, const uint64_t *sample, size_t rows,
                                             float *out);
 
@@ -1014,19 +1014,16 @@ static void ssdei_measure_turn(ssdei_conditions *w, size_t r, int first) {
     ssdei_system *system = &w->system[r];
     float *s = w->slope + r * w->dim, *p = w->direction + r * w->dim;
     const float *d = w->image + r * w->dim;
-    double square = system->square, keep, scale;
+    double square = system->square, keep, unit;
     size_t i;
     for (i = 0; i < w->dim; i++) s[i] -= (float)(system->ridge * (double)d[i]);
     system->square = ssdei_dot(s, s, w->dim);
     if (first && system->ridge > 0.0) system->enough = 1e-12 * system->square;
     keep = first ? 0.0 : system->square / square * system->length;
-    for (scale = 0.0, i = 0; i < w->dim; i++) {
-        double along = (double)s[i] + keep * (double)p[i];
-        scale += along * along;
-    }
-    system->length = sqrt(scale);
-    scale = scale > 0.0 ? 1.0 / system->length : 0.0;
-    for (i = 0; i < w->dim; i++) p[i] = (float)(scale * ((double)s[i] + keep * (double)p[i]));
+    for (i = 0; i < w->dim; i++) p[i] = s[i] + (float)(keep * (double)p[i]);
+    system->length = sqrt(ssdei_dot(p, p, w->dim));
+    unit = system->length > 0.0 ? 1.0 / system->length : 0.0;
+    for (i = 0; i < w->dim; i++) p[i] = (float)(unit * (double)p[i]);
 }
 
 /* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
@@ -1213,7 +1210,7 @@ static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_conditi
         const float *forward = w->product + r * size, *transpose = w->image + r * w->dim;
         double left = ssdei_dot(forward, w->residual + r * size, size);
         double right = ssdei_dot(w->direction + r * w->dim, transpose, w->dim);
-        double most = 1e-3 * (sqrt(ssdei_dot(forward, forward, size)) + sqrt(ssdei_dot(transpose, transpose, w->dim)));
+        double most = 3e-4 * (sqrt(ssdei_dot(forward, forward, size)) + sqrt(ssdei_dot(transpose, transpose, w->dim)));
         if (fabs(left - right) <= most || !(most <= DBL_MAX)) continue; /* what is no number ends its sample later */
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
                          "measurement: transpose is not that of forward: sample %.0f has <A v, w> = %g and <v, A^T w> "
