@@ -171,13 +171,13 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
    coordinate in an orthonormal basis of colours, and the other two are free. */
 ssde_condition ssde_colourise(const float *grey);
 /* y [n, size] = A x + noise z. What it does is linear least squares, by conjugate gradients to 1e-6, in at most 100
-   products with A and A^T each.
+   steps of one product with A and one with A^T.
    noise 0 (appendix I.4): x moves as little as it takes for A x to be m(t) y + std(t) A z, or as near as A reaches.
    noise above 0 wants data_std above 0 in the condition too: a term of the score by which the denoised D = (x + std^2
    s) / m becomes the mean of x(0) given D and y, D + r^2 A^T (r^2 A A^T + noise^2)^-1 (y - A D), as in DDNM (Wang et
    al. 2022, arXiv 2212.00490) and DiffPIR (Zhu et al. 2023, arXiv 2305.08995). r^2 = s^2 data_std^2 / (s^2 +
    data_std^2), s = std / m, is the variance of x(0) given x for x(0) ~ N(mean, data_std^2 I), for which this is exact.
- */
+   Between modes far apart it lets y choose too little; measure_pigdm, for its vjp, less so. */
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise);
 /* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
