@@ -114,28 +114,37 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
    Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
    are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. There are two kinds.
 
-   Known coordinates (inpaint, colourise, measure) are replaced, in the chain's order, at the start and after every
-   update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised result they are
-   what is known, and the rest is denoised (paper, appendix I.2). SDE samplers draw anew after every update; the ODE and
-   samplers without fresh noise follow m(t) known + std(t) z with one z per sample. The unknown part is drawn beside a
-   noisy known part, which is exact only in the limit of many updates per noise level (correctors, `resamplings`):
-   between modes far apart, the choice falls while the noise still hides what is known.
+   Known coordinates (inpaint, colourise, measure without noise) are replaced, in the chain's order, at the start and
+   after every update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised
+   result they are what is known, and the rest is denoised (paper, appendix I.2). SDE samplers draw anew after every
+   update; the ODE and samplers without fresh noise follow m(t) known + std(t) z with one z per sample. The unknown part
+   is drawn beside a noisy known part, which is exact only in the limit of many updates per noise level (correctors,
+   `resamplings`): between modes far apart, the choice falls while the noise still hides what is known.
 
-   Terms of the score (guide, measure_dps, measure_pigdm) are added to it at every evaluation: s + scale
-   grad_x log p_t(y | x) (eq. 14). Where that gradient is exact, so are the samples. */
+   Terms of the score (guide, measure with noise, measure_dps, measure_pigdm) are added to it at every evaluation: s +
+   scale grad_x log p_t(y | x) (eq. 14). Where that gradient is exact, so are the samples.
+
+   Measurements of the same samples belong into one A, rows below rows, those of unlike noise divided by it: in a chain
+   each is taken as if the others were not there, which holds where their rows are at right angles. */
 
 typedef enum ssde_condition_kind {
     SSDE_CONDITION_NONE,
     SSDE_CONDITION_INPAINT,
     SSDE_CONDITION_COLOURISE,
     SSDE_CONDITION_MEASURE,
+    SSDE_CONDITION_MEASURE_NOISY,
     SSDE_CONDITION_GUIDE,
     SSDE_CONDITION_MEASURE_GUIDE,
     SSDE_CONDITION_COUNT
 } ssde_condition_kind;
 
 /* One direction of a linear measurement, on rows that belong to sample[rows]: A, in [rows, dim] to out [rows, size], or
-   A^T, the other way. Any number of rows. */
+   A^T, the other way. Any number of rows.
+
+   A run first takes one product of each per sample and compares <A v, w> with <v, A^T w> for normal v and w = normals +
+   4 A v / |A v|. SSDE_ERROR_ARGUMENT, with both in the text, where they differ by more than 3e-4 (|A v| + |A^T w|),
+   which products in float stay far below: by a sign, a factor off by 1%, elements in another order, a kernel not turned
+   round, an A that is not linear. Single wrong entries are seen from some 0.1% of sqrt(sum A_ij^2) on. */
 typedef ssde_status (*ssde_linear_function)(void *user, const float *in, const uint64_t *sample, size_t rows,
                                             float *out);
 
@@ -147,7 +156,7 @@ typedef struct ssde_condition {
     int shared;         /* known and mask are one row, the same for every sample */
     size_t size;        /* of a measurement */
     double noise;       /* standard deviation of y - A x */
-    double data_std;    /* measure_pigdm: of x(0) in every coordinate, about; 0: measure_dps */
+    double data_std;    /* standard deviation of x(0) in every coordinate, about: measure with noise, measure_pigdm */
     ssde_linear_function forward, transpose; /* A and A^T */
     ssde_guidance_function guidance;
     void *user;       /* first argument of these functions */
@@ -161,23 +170,29 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
 /* Colourisation (appendix I.3): grey [n, dim / 3], the mean of the three channels of each NHWC pixel. It is one
    coordinate in an orthonormal basis of colours, and the other two are free. */
 ssde_condition ssde_colourise(const float *grey);
-/* y [n, size] = A x + noise (appendix I.4): x moves towards m(t) y + std(t) A z by std^2 A^T (std^2 A A^T + m^2
-   noise^2)^-1 times its distance, so onto it where noise is 0 (the systems are solved by conjugate gradients, to 1e-6,
-   in at most 50 products with A and A^T). With noise above 0 for SDE samplers only. */
+/* y [n, size] = A x + noise z. What it does is linear least squares, by conjugate gradients to 1e-6, in at most 100
+   steps of one product with A and one with A^T.
+   noise 0 (appendix I.4): x moves as little as it takes for A x to be m(t) y + std(t) A z, or as near as A reaches.
+   noise above 0 wants data_std above 0 in the condition too: a term of the score by which the denoised D = (x + std^2
+   s) / m becomes the mean of x(0) given D and y, D + r^2 A^T (r^2 A A^T + noise^2)^-1 (y - A D), as in DDNM (Wang et
+   al. 2022, arXiv 2212.00490) and DiffPIR (Zhu et al. 2023, arXiv 2305.08995). r^2 = s^2 data_std^2 / (s^2 +
+   data_std^2), s = std / m, is the variance of x(0) given x for x(0) ~ N(mean, data_std^2 I), for which this is exact.
+   Between modes far apart it lets y choose too little; measure_pigdm, for its vjp, less so. */
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise);
 /* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
 ssde_condition ssde_guide(ssde_guidance_function guidance, void *user, double scale);
 /* Diffusion posterior sampling (Chung et al. 2022, arXiv 2209.14687, eq. 16): log p_t(y | x) is taken as that of
    N(A x0, noise^2) at x0 = (x + std^2 s) / m. Its gradient costs one vector product with ds/dx beside the score. noise
-   above 0. x(0) is not x0 while there is noise on x: p_t(y | x) is taken for too narrow then, and the samples for
-   likelier than they are; exact as noise grows beyond what x leaves open. */
+   above 0. x(0) is not x0 while there is noise on x: p_t(y | x) is taken for too narrow then, so that samples come too
+   near y and too near each other, whatever the steps; exact as noise grows beyond what x leaves open. */
 ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_function transpose, void *user,
                                 const float *y, size_t size, double noise);
 /* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same
-   with N(A x0, r^2 A A^T + noise^2), r^2 = s^2 data_std^2 / (s^2 + data_std^2), s = std / m: the variance of x(0) given
-   x for x(0) ~ N(mean, data_std^2 I), for which this is exact. noise may be 0. x0 and its derivative divide by m: where
-   m is small, what a network's score is wrong by becomes large, and condition.high (10, say) keeps this out of it. */
+   with N(A x0, r^2 A A^T + noise^2), r as above: exact for x(0) ~ N(mean, data_std^2 I). noise may be 0. It differs
+   from ssde_measure by asking the model for dx0/dx, where that takes data_std's. x0 and its derivative divide by m:
+   where m is small, what a network's score is wrong by becomes large, and condition.high (10, say) keeps this out of
+   it. */
 ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
                                   const float *y, size_t size, double noise, double data_std);
 
@@ -785,7 +800,7 @@ ssde_condition ssde_colourise(const float *grey) {
 
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise) {
-    ssde_condition condition = ssdei_condition(SSDE_CONDITION_MEASURE);
+    ssde_condition condition = ssdei_condition(noise == 0.0 ? SSDE_CONDITION_MEASURE : SSDE_CONDITION_MEASURE_NOISY);
     condition.forward = forward;
     condition.transpose = transpose;
     condition.user = user;
@@ -816,17 +831,26 @@ ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_functi
     return ssde_measure_pigdm(forward, transpose, user, y, size, noise, 0.0);
 }
 
+/* A row's (gain A^T A + ridge) d = A^T e, with e in units of its own length. */
+typedef struct ssdei_system {
+    double gain, ridge;
+    double unit;           /* |e| */
+    double square, enough; /* |slope|^2, and where d is good */
+    double length;         /* of the direction */
+    double reach;          /* the greatest |A v|^2 of the directions v so far, |v| = 1 */
+} ssdei_system;
+
 /* What conditions need while rows are worked on. */
 typedef struct ssdei_conditions {
     ssde_context *context;
-    const ssde_condition *chain;                      /* NULL: none of the kind that is wanted */
-    uint64_t first_sample;                            /* row 0 of the conditions' arrays */
-    size_t n, dim, size;                              /* rows of those arrays; the largest measurement */
-    double *mean, *std;                               /* [rows]: m(t) and std(t) of the rows in hand */
-    double *gain, *ridge;                             /* [rows]: (gain A A^T + ridge) u = e */
-    double *square, *enough;                          /* [rows]: |residual|^2, and where the solution is good */
-    float *image;                                     /* [rows, dim] */
-    float *solution, *residual, *direction, *product; /* [rows, size] */
+    const ssde_condition *chain;      /* NULL: none of the kind that is wanted */
+    uint64_t first_sample;            /* row 0 of the conditions' arrays */
+    size_t n, dim, size;              /* rows of those arrays; the largest measurement */
+    double *mean, *std;               /* [rows]: m(t) and std(t) of the rows in hand */
+    uint64_t *sample;                 /* [rows] */
+    ssdei_system *system;             /* [rows] */
+    float *image, *direction, *slope; /* [rows, dim]: d, and A^T residual - ridge d */
+    float *residual, *product;        /* [rows, size]: e - gain A d, A direction */
 } ssdei_conditions;
 
 static const float *ssdei_condition_known(const ssdei_conditions *w, const ssde_condition *condition, uint64_t sample,
@@ -872,6 +896,10 @@ static ssde_status ssdei_measure_check(ssde_context *context, const ssde_conditi
           condition->data_std <= FLT_MAX))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "measurement: noise is %g and data_std %g, wanted 0 to 3.4e38",
                          condition->noise, condition->data_std);
+    if (condition->kind == SSDE_CONDITION_MEASURE && condition->noise != 0.0)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "measurement: noise is %g in a condition made without: give it to ssde_measure",
+                         condition->noise);
     return ssdei_check_known(context, condition, "y", n, condition->size);
 }
 
@@ -889,6 +917,17 @@ static ssde_status ssdei_check_term(ssde_context *context, const ssde_condition 
 static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim) {
     (void)n, (void)dim;
     if (!condition->guidance) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition: guidance is NULL");
+    return ssdei_check_term(context, condition);
+}
+
+static ssde_status ssdei_measure_noisy_check(ssde_context *context, const ssde_condition *condition, size_t n,
+                                             size_t dim) {
+    ssdei_try(ssdei_measure_check(context, condition, n, dim));
+    if (condition->data_std == 0.0)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "measurement: noise is %g and data_std 0, wanted in condition.data_std the standard deviation "
+                         "of x(0), without which nothing tells how far y is to be believed",
+                         condition->noise);
     return ssdei_check_term(context, condition);
 }
 
@@ -955,50 +994,79 @@ static double ssdei_dot(const float *a, const float *b, size_t count) {
     return (((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))) + rest;
 }
 
-/* One step of conjugate gradients for a row whose A A^T direction is in w->product. */
-static void ssdei_measure_descend(ssdei_conditions *w, size_t r, size_t size) {
-    float *u = w->solution + r * size, *e = w->residual + r * size, *p = w->direction + r * size;
-    const float *product = w->product + r * size;
-    double curvature = w->gain[r] * ssdei_dot(p, product, size) + w->ridge[r] * ssdei_dot(p, p, size), step, square;
+/* d and residual go along the direction, on which A is w->product. */
+static void ssdei_measure_advance(ssdei_conditions *w, size_t r, size_t size) {
+    ssdei_system *system = &w->system[r];
+    float *d = w->image + r * w->dim, *e = w->residual + r * size;
+    const float *p = w->direction + r * w->dim, *product = w->product + r * size;
+    double square = ssdei_dot(product, product, size), curvature = system->gain * square + system->ridge, step;
+    double along = ssdei_dot(w->slope + r * w->dim, p, w->dim);
+    double same = ssdei_dot(e, product, size) - system->ridge * ssdei_dot(d, p, w->dim); /* by A instead of A^T */
     size_t i;
-    if (!(curvature > 0.0)) { /* what is left lies where A does not reach */
-        w->square[r] = curvature <= 0.0 ? 0.0 : curvature;
+    if (curvature <= 0.0 || fabs(along - same) > 0.5 * fabs(along)) { /* A does not reach what is left, or rounds it */
+        system->square = 0.0;
         return;
     }
-    step = w->square[r] / curvature;
-    for (i = 0; i < size; i++) {
-        u[i] += (float)(step * (double)p[i]);
-        e[i] -= (float)(step * (w->gain[r] * (double)product[i] + w->ridge[r] * (double)p[i]));
-    }
+    step = along / curvature;
+    for (i = 0; i < w->dim; i++) d[i] += (float)(step * (double)p[i]);
+    for (i = 0; i < size; i++) e[i] -= (float)(step * system->gain * (double)product[i]);
+    system->reach = fmax(system->reach, square);
+    if (system->ridge > 0.0) return;
     square = ssdei_dot(e, e, size);
-    for (i = 0; i < size; i++) p[i] = e[i] + (float)(square / w->square[r]) * p[i];
-    w->square[r] = square;
+    system->enough = square > 1e-12 ? 1e-12 * square * system->reach : DBL_MAX;
 }
 
-/* w->image = A^T u with (gain A A^T + ridge) u = w->residual, row by row. */
+/* The next direction, of length 1, where w->slope is A^T residual. */
+static void ssdei_measure_turn(ssdei_conditions *w, size_t r, int first) {
+    ssdei_system *system = &w->system[r];
+    float *s = w->slope + r * w->dim, *p = w->direction + r * w->dim;
+    const float *d = w->image + r * w->dim;
+    double square = system->square, keep, unit;
+    size_t i;
+    for (i = 0; i < w->dim; i++) s[i] -= (float)(system->ridge * (double)d[i]);
+    system->square = ssdei_dot(s, s, w->dim);
+    if (first && system->ridge > 0.0) system->enough = 1e-12 * system->square;
+    keep = first ? 0.0 : system->square / square * system->length;
+    for (i = 0; i < w->dim; i++) p[i] = s[i] + (float)(keep * (double)p[i]);
+    system->length = sqrt(ssdei_dot(p, p, w->dim));
+    unit = system->length > 0.0 ? 1.0 / system->length : 0.0;
+    for (i = 0; i < w->dim; i++) p[i] = (float)(unit * (double)p[i]);
+}
+
+/* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
+   the normal equations lead to (Hestenes and Stiefel 1952): a residual that A does not reach leaves them alone, and
+   A is only shown vectors of length about 1, whatever its scale. */
 static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
                                        size_t rows) {
-    enum { MOST = 50 };
-    size_t r, size = condition->size, k;
+    enum { MOST = 100 };
+    size_t r, i, size = condition->size, k;
     int going = 1;
-    memset(w->solution, 0, rows * size * sizeof *w->solution);
-    memcpy(w->direction, w->residual, rows * size * sizeof *w->direction);
+    memset(w->image, 0, rows * w->dim * sizeof *w->image);
+    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
     for (r = 0; r < rows; r++) {
-        w->square[r] = ssdei_dot(w->residual + r * size, w->residual + r * size, size);
-        w->enough[r] = 1e-12 * w->square[r];
+        ssdei_system *system = &w->system[r];
+        float *e = w->residual + r * size;
+        double unit = sqrt(ssdei_dot(e, e, size));
+        for (i = 0; unit > 0.0 && i < size; i++) e[i] = (float)((double)e[i] / unit);
+        system->unit = unit, system->reach = system->enough = 0.0;
     }
-    for (k = 0; k < MOST && going; k++) {
-        ssdei_try(ssdei_measure_call(w, condition, 1, w->direction, sample, rows, w->image));
-        ssdei_try(ssdei_measure_call(w, condition, 0, w->image, sample, rows, w->product));
+    for (k = 0; k <= MOST && going; k++) {
+        ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
         for (going = 0, r = 0; r < rows; r++) {
-            if (w->square[r] > w->enough[r]) ssdei_measure_descend(w, r, size);
-            going |= w->square[r] > w->enough[r];
+            if (!k || w->system[r].square > w->system[r].enough) ssdei_measure_turn(w, r, !k);
+            going |= w->system[r].square > w->system[r].enough;
+        }
+        if (!going || k == MOST) break;
+        ssdei_try(ssdei_measure_call(w, condition, 0, w->direction, sample, rows, w->product));
+        for (r = 0; r < rows; r++) {
+            if (w->system[r].square > w->system[r].enough) ssdei_measure_advance(w, r, size);
         }
     }
-    for (r = 0; r < rows * size; r++) { /* not a number where one was met on the way */
-        if (!(w->square[r / size] <= DBL_MAX)) w->solution[r] = (float)NAN;
+    for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
+        const ssdei_system *system = &w->system[i / w->dim];
+        w->image[i] = system->square <= DBL_MAX ? (float)(system->unit * (double)w->image[i]) : (float)NAN;
     }
-    return ssdei_measure_call(w, condition, 1, w->solution, sample, rows, w->image);
+    return SSDE_OK;
 }
 
 /* w->residual = mean y - A from. */
@@ -1019,13 +1087,10 @@ static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition
                                        size_t rows, const float *z, float *x) {
     size_t r, i;
     for (r = 0; r < rows; r++) {
-        double ratio = condition->noise > 0.0 ? w->mean[r] * condition->noise / w->std[r] : 0.0;
-        w->gain[r] = 1.0;
-        w->ridge[r] = ratio * ratio;
+        w->system[r].gain = 1.0, w->system[r].ridge = 0.0;
         for (i = r * w->dim; i < (r + 1) * w->dim; i++)
             w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
     }
-    if (condition->noise > 0.0 && w->std[0] == 0.0) return SSDE_OK; /* the end: y is noisier than x */
     ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
     ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
     for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
@@ -1052,26 +1117,48 @@ static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condit
     return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
 }
 
-/* (d x0 / dx)^T A^T (r^2 A A^T + noise^2)^-1 (y - A x0), x0 = (x + std^2 s) / m. */
-static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                            const double *t, const uint64_t *sample, size_t rows) {
+/* g->conditions.image = A^T (r^2 A A^T + noise^2)^-1 (y - A x0), x0 = (x + std^2 s) / m. */
+static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                          const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    ssde_status status;
     size_t r, i, dim = w->dim;
     for (r = 0; r < rows; r++) {
         double level = w->std[r] / w->mean[r], data = condition->data_std;
-        w->gain[r] = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
-        w->ridge[r] = condition->noise * condition->noise;
+        w->system[r].gain = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
+        w->system[r].ridge = condition->noise * condition->noise;
         for (i = r * dim; i < (r + 1) * dim; i++)
             w->image[i] = (float)(((double)x[i] + w->std[r] * w->std[r] * (double)g->score[i]) / w->mean[r]);
     }
     ssdei_try(ssdei_measure_residual(w, condition, NULL, w->image, sample, rows));
-    ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
+    return ssdei_measure_solve(w, condition, sample, rows);
+}
+
+/* x0 moves by r^2 times that, and the score by m / std^2 times its move. */
+static ssde_status ssdei_measure_noisy_term(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                            const double *t, const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t i;
+    (void)t;
+    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
+    for (i = 0; i < rows * w->dim; i++) {
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim], data = condition->data_std;
+        g->gradient[i] = (float)(mean * data * data / (std * std + mean * mean * data * data) * (double)w->image[i]);
+    }
+    return SSDE_OK;
+}
+
+/* (d x0 / dx)^T of that. */
+static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                            const double *t, const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    ssde_status status;
+    size_t i;
+    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
     status = g->model.vjp(g->model.user, w->image, rows, g->gradient);
     if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
-    for (i = 0; i < rows * dim; i++) {
-        double variance = w->std[i / dim] * w->std[i / dim];
-        g->gradient[i] = (float)(((double)w->image[i] + variance * (double)g->gradient[i]) / w->mean[i / dim]);
+    for (i = 0; i < rows * w->dim; i++) {
+        double variance = w->std[i / w->dim] * w->std[i / w->dim];
+        g->gradient[i] = (float)(((double)w->image[i] + variance * (double)g->gradient[i]) / w->mean[i / w->dim]);
     }
     return SSDE_OK;
 }
@@ -1089,6 +1176,7 @@ static const struct {
     {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
     {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
     {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
+    {"measure_noisy", ssdei_measure_noisy_check, NULL, ssdei_measure_noisy_term},
     {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
     {"measure_guide", ssdei_measure_guide_check, NULL, ssdei_measure_guide_term},
 };
@@ -1113,13 +1201,42 @@ static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condi
     return SSDE_OK;
 }
 
-/* Where known coordinates follow a path, a measurement has to be exact: its noise would need fresh draws. */
-static ssde_status ssdei_check_followed(ssde_context *context, const ssde_condition *condition) {
-    for (; condition; condition = condition->next) {
-        if (condition->kind != SSDE_CONDITION_MEASURE || condition->noise == 0.0) continue;
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                         "measurement: noise is %g in a solver without fresh noise, wanted 0, or ssde_measure_pigdm",
-                         condition->noise);
+/* <A v, w> = <v, A^T w> for samples `sample[rows]`. w leans towards A v: near 0 <A v, w> would hide a wrong factor. */
+static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_condition *condition, size_t rows) {
+    size_t r, i, size = condition->size;
+    ssdei_try(ssde_random_normal(w->context, 0, SSDE_STREAM_TRANSPOSE, 0, w->sample, rows, w->dim, w->direction));
+    ssdei_try(ssde_random_normal(w->context, 0, SSDE_STREAM_TRANSPOSE, 1, w->sample, rows, size, w->residual));
+    ssdei_try(ssdei_measure_call(w, condition, 0, w->direction, w->sample, rows, w->product));
+    for (r = 0; r < rows; r++) {
+        const float *image = w->product + r * size;
+        double lean = 4.0 / sqrt(ssdei_dot(image, image, size));
+        for (i = 0; lean <= DBL_MAX && i < size; i++) w->residual[r * size + i] += (float)(lean * (double)image[i]);
+    }
+    ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, w->sample, rows, w->image));
+    for (r = 0; r < rows; r++) {
+        const float *forward = w->product + r * size, *transpose = w->image + r * w->dim;
+        double left = ssdei_dot(forward, w->residual + r * size, size);
+        double right = ssdei_dot(w->direction + r * w->dim, transpose, w->dim);
+        double most = 3e-4 * (sqrt(ssdei_dot(forward, forward, size)) + sqrt(ssdei_dot(transpose, transpose, w->dim)));
+        if (fabs(left - right) <= most || !(most <= DBL_MAX)) continue; /* what is no number ends its sample later */
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                         "measurement: transpose is not that of forward: sample %.0f has <A v, w> = %g and <v, A^T w> "
+                         "= %g, wanted within %.2g of each other",
+                         (double)w->sample[r], left, right, most);
+    }
+    return SSDE_OK;
+}
+
+/* Every measurement of the chain, of the kind in hand, on all samples of the run. */
+static ssde_status ssdei_measure_transposed(ssdei_conditions *w, int term, size_t rows) {
+    const ssde_condition *condition = w->chain;
+    size_t at, r, count;
+    for (; condition; condition = ssdei_condition_first(condition->next, term)) {
+        for (at = 0; condition->transpose && at < w->n; at += count) {
+            count = w->n - at < rows ? w->n - at : rows;
+            for (r = 0; r < count; r++) w->sample[r] = w->first_sample + at + r;
+            ssdei_try(ssdei_measure_compare(w, condition, count));
+        }
     }
     return SSDE_OK;
 }
@@ -1127,39 +1244,37 @@ static ssde_status ssdei_check_followed(ssde_context *context, const ssde_condit
 /* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. */
 static ssde_status ssdei_conditions_create(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain,
                                            int term, uint64_t first_sample, size_t n, size_t rows, size_t dim) {
-    double **const numbers[6] = {&w->mean, &w->std, &w->gain, &w->ridge, &w->square, &w->enough};
-    float **const vectors[4] = {&w->solution, &w->residual, &w->direction, &w->product};
-    size_t i, size;
+    size_t count = ssdei_multiply(rows, dim), size;
+    int missing = 0;
     w->chain = ssdei_condition_first(chain, term);
     if (!w->chain) return SSDE_OK;
     w->context = context, w->first_sample = first_sample, w->n = n, w->dim = dim;
     for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
     size = ssdei_multiply(rows, w->size);
-    for (i = 0; i < 6; i++) {
-        *numbers[i] = (double *)ssdei_allocate(context, rows, sizeof(double));
-        if (!*numbers[i]) return SSDE_ERROR_MEMORY;
+    missing |= !(w->mean = (double *)ssdei_allocate(context, rows, sizeof *w->mean));
+    missing |= !(w->std = (double *)ssdei_allocate(context, rows, sizeof *w->std));
+    if (w->size) {
+        missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, rows, sizeof *w->sample));
+        missing |= !(w->system = (ssdei_system *)ssdei_allocate(context, rows, sizeof *w->system));
+        missing |= !(w->image = (float *)ssdei_allocate(context, count, sizeof *w->image));
+        missing |= !(w->direction = (float *)ssdei_allocate(context, count, sizeof *w->direction));
+        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
+        missing |= !(w->residual = (float *)ssdei_allocate(context, size, sizeof *w->residual));
+        missing |= !(w->product = (float *)ssdei_allocate(context, size, sizeof *w->product));
     }
-    if (!w->size) return SSDE_OK;
-    for (i = 0; i < 4; i++) {
-        *vectors[i] = (float *)ssdei_allocate(context, size, sizeof(float));
-        if (!*vectors[i]) return SSDE_ERROR_MEMORY;
-    }
-    w->image = (float *)ssdei_allocate(context, ssdei_multiply(rows, dim), sizeof *w->image);
-    return w->image ? SSDE_OK : SSDE_ERROR_MEMORY;
+    return missing ? SSDE_ERROR_MEMORY : ssdei_measure_transposed(w, term, rows);
 }
 
 static void ssdei_conditions_release(ssdei_conditions *w) {
     ssdei_release(w->context, w->mean);
     ssdei_release(w->context, w->std);
-    ssdei_release(w->context, w->gain);
-    ssdei_release(w->context, w->ridge);
-    ssdei_release(w->context, w->square);
-    ssdei_release(w->context, w->enough);
-    ssdei_release(w->context, w->solution);
-    ssdei_release(w->context, w->residual);
-    ssdei_release(w->context, w->direction);
-    ssdei_release(w->context, w->product);
+    ssdei_release(w->context, w->sample);
+    ssdei_release(w->context, w->system);
     ssdei_release(w->context, w->image);
+    ssdei_release(w->context, w->direction);
+    ssdei_release(w->context, w->slope);
+    ssdei_release(w->context, w->residual);
+    ssdei_release(w->context, w->product);
 }
 
 /* All known coordinates of x[rows, dim], whose m(t) and std(t) are in w. */
@@ -1276,7 +1391,9 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
                                size_t n) {
     ssde_guided *g;
+    ssde_status status;
     const ssde_condition *c;
+    int differentiate = 0;
     if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
     *guided = NULL;
     ssdei_try(ssdei_check_sde(context, sde));
@@ -1285,24 +1402,26 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
     if (!ssdei_condition_first(condition, 1))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+    for (c = condition; c; c = c->next) differentiate |= c->kind == SSDE_CONDITION_MEASURE_GUIDE;
+    if (differentiate && !model->vjp)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "measure_dps and measure_pigdm need a model with vjp: take ssde_measure");
     g = (ssde_guided *)ssdei_allocate(context, 1, sizeof *g);
     if (!g) return SSDE_ERROR_MEMORY;
     g->conditions.context = context;
     g->sde = *sde;
     g->model = *model;
+    g->differentiate = differentiate;
     g->max_rows = ssdei_made_rows(model, NULL);
     g->score = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->score);
     g->gradient = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->gradient);
-    if (!g->score || !g->gradient ||
-        ssdei_conditions_create(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim)) {
+    status = g->score && g->gradient ? SSDE_OK : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK)
+        status =
+            ssdei_conditions_create(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim);
+    if (status != SSDE_OK) {
         ssde_guided_destroy(g);
-        return SSDE_ERROR_MEMORY;
-    }
-    for (c = condition; c; c = c->next) g->differentiate |= c->kind == SSDE_CONDITION_MEASURE_GUIDE;
-    if (g->differentiate && !model->vjp) {
-        ssde_guided_destroy(g);
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                         "measure_dps and measure_pigdm need a model with vjp: take ssde_measure");
+        return status;
     }
     *guided = g;
     return SSDE_OK;
@@ -2794,7 +2913,6 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     w.dim = model->dim;
     w.x = x;
     w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
-    if (w.one_condition_draw) ssdei_try(ssdei_check_followed(context, &w.setting.how.condition));
     ssdei_try(
         ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
     status = ssdei_sampler_create(&w, rng->next_sample);
@@ -3618,7 +3736,6 @@ static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_mo
     ssde_status status;
     size_t i;
     ssdei_try(ssdei_condition_check(context, &how->condition, n, model->dim));
-    ssdei_try(ssdei_check_followed(context, &how->condition));
     ssdei_try(ssdei_ode_check_times(context, how->times, how->time_count, how->states, t0, t1));
     ssdei_try(ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n));
     for (i = 0; i < how->time_count * n * model->dim; i++) how->states[i] = (float)NAN;
