@@ -284,7 +284,7 @@ static void test_nn_files_dtypes(void) {
     files_read(FILES_PATH, bytes, sizeof bytes + 1);
     memcpy(bytes + 8 + sizeof header - 1, data, sizeof data);
     files_write(FILES_PATH, bytes, sizeof bytes);
-    CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PATH));
     if (!file) return;
     CHECK(ssde_tensor_file_count(file) == 13 && !strcmp(ssde_tensor_file_get(file, 1)->name, "bf16"));
     CHECK(!ssde_tensor_file_get(file, 13) && !ssde_tensor_file_find(file, "f1") && !ssde_tensor_file_find(file, NULL));
@@ -362,23 +362,23 @@ static void test_nn_files_bad_headers(void) {
     size_t i;
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
         files_write_header(FILES_PATH, bad[i].header, bad[i].data);
-        CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, bad[i].words);
+        CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, bad[i].words);
         CHECK(!file);
     }
     for (i = 0; i <= sizeof giant; i++) {
         files_write(FILES_PATH, giant, i);
-        CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT,
+        CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT,
                     "no safetensors file");
     }
     files_write_header(FILES_PATH, "{}", 0);
-    CHECK_OK(ssde_safetensors_open(&context, &file, FILES_PATH));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PATH));
     CHECK(file && ssde_tensor_file_count(file) == 0);
     ssde_tensor_file_close(file);
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "no such folder/file"), SSDE_ERROR_FILE,
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "no such folder/file"), SSDE_ERROR_FILE,
                 "no such folder");
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "."), ssde_safetensors_open(NULL, &file, "."), "'.'");
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT, "file is NULL");
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "."), ssde_tensor_file_open(NULL, &file, "."), "'.'");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, NULL, FILES_PATH), SSDE_ERROR_ARGUMENT, "file is NULL");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");
     CHECK(!ssde_tensor_file_count(NULL) && !ssde_tensor_file_get(NULL, 0) && !ssde_tensor_file_metadata(NULL, "a"));
     CHECK(memory.live == 0);
     remove(FILES_PATH);
@@ -719,7 +719,7 @@ static ssde_status files_try(ssde_context *context, const char *path) {
     ssde_tensor_file *file;
     ssde_net *net;
     ssde_sde sde;
-    ssde_status status = ssde_safetensors_open(context, &file, path);
+    ssde_status status = ssde_tensor_file_open(context, &file, path);
     size_t i;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
@@ -1015,7 +1015,7 @@ static void test_nn_files_pth_values(void) {
     double values[6];
     size_t i, j;
     memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_pth_open(&context, &file, "tests/golden/torch_save.pth"));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, "tests/golden/torch_save.pth"));
     if (!file) return;
     CHECK(ssde_tensor_file_count(file) == count);
     CHECK(ssde_tensor_file_metadata(file, "list.1.5") && !strcmp(ssde_tensor_file_metadata(file, "list.1.5"), "text"));
@@ -1066,7 +1066,7 @@ static void test_nn_files_pth_golden(void) {
     CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_MODEL));
     CHECK_OK(ssde_run_forward(run, x, labels, NULL, ROWS, 0, 0, NULL, out));
     CHECK(check_distance(out, wanted, ROWS * DIM) > 1e-3); /* another network */
-    CHECK_OK(ssde_pth_open(&context, &file, "tests/golden/ddpmpp_vp.checkpoint.pth"));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, "tests/golden/ddpmpp_vp.checkpoint.pth"));
     for (i = 0; i < ssde_net_parameter_count(net); i++) {
         const ssde_parameter *info = ssde_net_parameter(net, i);
         const ssde_file_tensor *tensor;
@@ -1269,11 +1269,11 @@ static void test_nn_files_pth_pickles(void) {
         for (big = 0; big < 2; big++) {
             files_write_pickle(FILES_PTH, pickles[i].bytes, pickles[i].size, big ? "big" : "little");
             if (pickles[i].words) {
-                CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, pickles[i].words);
+                CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, pickles[i].words);
                 CHECK(!file);
             } else {
                 float values[4] = {0, 0, 0, 0};
-                CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+                CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
                 if (!file) check_report(__FILE__, __LINE__, "pickle %d: %s", (int)i, context.error);
                 CHECK_OK(ssde_tensor_file_read(file, ssde_tensor_file_find(file, "a"), values));
                 CHECK(values[0] <= 1.0f && values[0] >= 1.0f);
@@ -1283,18 +1283,18 @@ static void test_nn_files_pth_pickles(void) {
         }
     }
     files_write_repetition("h\0", 262145);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 values");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 values");
     files_write_repetition("h\1", 700);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "64 MB of names");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "64 MB of names");
     files_write_repetition("h\2h\3R", 262145);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 tensors");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "262144 tensors");
     files_write_repetition("h\2h\3R", 3);
-    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     CHECK(ssde_tensor_file_count(file) == 5);
     ssde_tensor_file_close(file);
     CHECK(memory.live == 0);
     files_write_pickle(FILES_PTH, "\x80\2}.", 4, "middle");
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "neither little nor big");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "neither little nor big");
     remove(FILES_PTH);
 }
 
@@ -1302,7 +1302,7 @@ static void files_open_and_read(ssde_context *context, int *opened, int *read) {
     ssde_tensor_file *file;
     double values[64];
     size_t i;
-    *opened = ssde_pth_open(context, &file, FILES_PTH) == SSDE_OK;
+    *opened = ssde_tensor_file_open(context, &file, FILES_PTH) == SSDE_OK;
     *read = *opened;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
@@ -1341,7 +1341,7 @@ static void test_nn_files_pth_hostile(void) {
     CHECK(storage > 0);
     bytes[storage + 1] ^= 1;
     files_write(FILES_PTH, bytes, size);
-    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     {
         float values[6];
         CHECK_FAILS(&context, ssde_tensor_file_read(file, ssde_tensor_file_find(file, "part"), values),
@@ -1356,35 +1356,35 @@ static void test_nn_files_pth_hostile(void) {
     at = end - 4;
     bytes[at + 10] = 8;
     files_write(FILES_PTH, bytes, size);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is compressed");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is compressed");
     bytes[at + 10] = 0;
     bytes[at + 8] |= 1;
     files_write(FILES_PTH, bytes, size);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is encrypted");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "is encrypted");
     bytes[at + 8] = (unsigned char)(bytes[at + 8] & ~1u);
     bytes[at + 42] ^= 1;
     files_write(FILES_PTH, bytes, size);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "not where the directory says");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "not where the directory says");
     files_write(FILES_PTH, old, sizeof old);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_UNSUPPORTED, "PyTorch before 1.6");
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, "tests/golden/solvers.safetensors"), SSDE_ERROR_FORMAT,
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_UNSUPPORTED, "PyTorch before 1.6");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "tests/golden/solvers.safetensors"), SSDE_ERROR_FORMAT,
                 "is no zip archive");
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, "tests"), SSDE_ERROR_FILE, "'tests'");
-    CHECK_FAILS(&context, ssde_pth_open(&context, NULL, FILES_PTH), SSDE_ERROR_ARGUMENT, "ssde_pth_open: file is NULL");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "tests"), SSDE_ERROR_FILE, "'tests'");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, NULL, FILES_PTH), SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
     memset(&archive, 0, sizeof archive);
     files_archive_add(&archive, "x/other", "1", 1);
     files_archive_write(&archive, FILES_PTH);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "it has no data.pkl");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "it has no data.pkl");
     memset(&archive, 0, sizeof archive);
     for (i = 0; i < 2; i++) files_archive_add(&archive, "x/data.pkl", "\x80\2}.", 4);
     files_archive_write(&archive, FILES_PTH);
-    CHECK_FAILS(&context, ssde_pth_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "'x/data.pkl' comes twice");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "'x/data.pkl' comes twice");
     memset(&archive, 0, sizeof archive);
     archive.large = 1;
     files_archive_add(&archive, "x/other", "12345", 5);
     files_archive_add(&archive, "x/data.pkl", "\x80\2K\7.", 5);
     files_archive_write(&archive, FILES_PTH);
-    CHECK_OK(ssde_pth_open(&context, &file, FILES_PTH));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     CHECK(ssde_tensor_file_count(file) == 1);
     ssde_tensor_file_close(file);
     CHECK(memory.live == 0);
