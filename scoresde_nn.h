@@ -460,11 +460,12 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM) and
-   google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns for
-   the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional embedding
-   that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a Fourier
-   embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that names it. */
+/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
+   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
+   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
+   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
+   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
+   names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
 
@@ -6038,9 +6039,8 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
 static ssde_status ssdei_check_readable(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
     const ssdei_entry *entry = (const ssdei_entry *)(const void *)tensor; /* whose first member it is */
     if (!entry->problem) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%s %s", file->path,
-                     tensor->name, *tensor->dtype == '?' ? "" : " of ", *tensor->dtype == '?' ? "" : tensor->dtype,
-                     entry->problem);
+    return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%s %s", file->path, tensor->name,
+                     *tensor->dtype == '?' ? "" : " of ", *tensor->dtype == '?' ? "" : tensor->dtype, entry->problem);
 }
 
 static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
@@ -6474,8 +6474,8 @@ typedef struct ssdei_object {
     ssdei_object_kind kind;
     uint32_t count;       /* of contained objects, or of a string's bytes */
     uint32_t first, last; /* its cells; of a storage, its class among the globals and what is wrong with it */
-    uint64_t bits;        /* the number; a string's place in the pickle; the index of a global, record or tensor; whether
-                             a container is being walked through */
+    uint64_t bits; /* the number; a string's place in the pickle; the index of a global, record or tensor; whether
+                      a container is being walked through */
 } ssdei_object;
 
 typedef struct ssdei_cell {
@@ -7056,8 +7056,8 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
         case 'F':
         case 'S':
         case 'V':
-        case 'P': ssdei_pickle_line(pickle, &length); /* fall through */
-        case 0x97: /* a buffer that is elsewhere */
+        case 'P': ssdei_pickle_line(pickle, &length);                           /* fall through */
+        case 0x97:                                                              /* a buffer that is elsewhere */
         case 0x8f: ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0); return 1; /* a set */
         case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
         case ']': ssdei_pickle_make(pickle, SSDEI_OBJECT_LIST, 0); return 1;
@@ -7088,9 +7088,7 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'b': ssdei_pickle_build(pickle); return 1;
         case 0x81: ssdei_pickle_instance(pickle, 0); return 1;
         case 0x92: ssdei_pickle_instance(pickle, 1); return 1;
-        case 'i':
-            ssdei_pickle_line(pickle, &length);
-            ssdei_pickle_line(pickle, &length); /* fall through */
+        case 'i': ssdei_pickle_line(pickle, &length); ssdei_pickle_line(pickle, &length); /* fall through */
         case 'o':
         case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
         case '0': ssdei_pickle_pop(pickle); return 1;
@@ -7436,7 +7434,8 @@ static const char *ssdei_foreign(const unsigned char *start, size_t size) {
     for (i = 0; i < sizeof ssdei_foreigns / sizeof *ssdei_foreigns; i++)
         if (!memcmp(start + ssdei_foreigns[i].at, ssdei_foreigns[i].bytes, ssdei_foreigns[i].size))
             return ssdei_foreigns[i].what;
-    while (printable < size && start[printable] < 0xf8 && (start[printable] >= ' ' || isspace(start[printable])))
+    while (printable < size && start[printable] < 0xf8 &&
+           (start[printable] >= ' ' || memchr("\t\r\n", start[printable], 3)))
         printable++;
     if (printable < size) return NULL;
     return ssdei_foreign_text((const char *)start);
@@ -8478,8 +8477,8 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
             built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
         if (status == SSDE_OK) status = fields.status;
     }
-    sources = status == SSDE_OK ? (ssdei_source *)ssdei_allocate(context, built->parameter_count + 1, sizeof *sources)
-                                : NULL;
+    sources =
+        status == SSDE_OK ? (ssdei_source *)ssdei_allocate(context, built->parameter_count + 1, sizeof *sources) : NULL;
     if (status == SSDE_OK && !sources) status = SSDE_ERROR_MEMORY;
     if (status == SSDE_OK) status = ssdei_weights_sources(built, file, SSDEI_ANY_WEIGHTS, sources);
     if (status == SSDE_OK) status = ssdei_sources_read(built, file, sources, built->weights);
