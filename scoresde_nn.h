@@ -7394,10 +7394,10 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
 enum { SSDEI_SNIFF = 512 };
 
 /* How files begin that are met where a file of tensors is expected, what they are and what to do. */
-static const struct ssdei_foreign {
+static const struct ssdei_beginning {
     size_t at, size;
     const char *bytes, *what;
-} ssdei_foreigns[] = {
+} ssdei_beginnings[] = {
     {0, 2, "\037\213", "compressed with gzip: gunzip it"},
     {0, 3, "BZh", "compressed with bzip2: bunzip2 it"},
     {0, 6, "\3757zXZ\0", "compressed with xz: unxz it"},
@@ -7431,9 +7431,9 @@ static const char *ssdei_foreign(const unsigned char *start, size_t size) {
             return "in the format of PyTorch before 1.6: load it there and torch.save it again";
     if (start[0] == 8 && start[1] < 32 && (start[2] == 0x12 || start[2] == 0x3a))
         return "an ONNX model: save the weights of the network it came from with safetensors or torch.save";
-    for (i = 0; i < sizeof ssdei_foreigns / sizeof *ssdei_foreigns; i++)
-        if (!memcmp(start + ssdei_foreigns[i].at, ssdei_foreigns[i].bytes, ssdei_foreigns[i].size))
-            return ssdei_foreigns[i].what;
+    for (i = 0; i < sizeof ssdei_beginnings / sizeof *ssdei_beginnings; i++)
+        if (!memcmp(start + ssdei_beginnings[i].at, ssdei_beginnings[i].bytes, ssdei_beginnings[i].size))
+            return ssdei_beginnings[i].what;
     while (printable < size && start[printable] < 0xf8 &&
            (start[printable] >= ' ' || memchr("\t\r\n", start[printable], 3)))
         printable++;
@@ -7444,7 +7444,7 @@ static const char *ssdei_foreign(const unsigned char *start, size_t size) {
 /* safetensors begins with the length of its header, less than 2^40, and the header with a brace. */
 static ssde_status ssdei_load_container(ssde_tensor_file *file) {
     unsigned char start[SSDEI_SNIFF + 1] = {0};
-    size_t size = file->size < SSDEI_SNIFF ? (size_t)file->size : SSDEI_SNIFF;
+    size_t size = file->size < SSDEI_SNIFF ? (size_t)file->size : (size_t)SSDEI_SNIFF;
     const char *what;
     if (!size) return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.180s' is empty: download it again", file->path);
     ssdei_try(ssdei_read_at(file, 0, start, size));
