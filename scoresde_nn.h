@@ -443,7 +443,7 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
    of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
-   another shape is an error that names it. */
+   another shape is an error that names it. A file of torch.save has the description as a string "config". */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
 /* Loads weights into a network built already, which an error leaves as it was. The file is any that
    ssde_tensor_file_open opens and has one set of them: the parameters' names, of any floating type, under one prefix,
@@ -478,15 +478,15 @@ typedef struct ssde_file_tensor {
     size_t shape[8];
     size_t count;
 } ssde_file_tensor;
-/* Opens safetensors, or what torch.save writes (PyTorch 1.6 and later), by content, whatever its name. Anything else is
-   an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...), and what to do.
-   Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
-   "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
-   tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
-   executed: classes and functions that tensors do not need are passed over, with what they would have made, as are
-   names of more than 255 characters, and keys that are neither strings nor whole numbers. A tensor that cannot be read
-   (sparse, quantized, complex, an array of NumPy, ...) is there with rank and count 0, and why is said when it is read.
-   Checksums are verified where the file has them. */
+/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
+   name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
+   and what to do. Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is
+   the way to it, "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its
+   state_dict. Numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both.
+   Nothing in the file is executed: classes and functions that tensors do not need are passed over, with what they would
+   have made, as are names of more than 255 characters, and keys that are neither strings nor whole numbers. A tensor
+   that cannot be read (sparse, quantized, complex, an array of NumPy, ...) is there with rank and count 0, and why is
+   said when it is read. Checksums are verified where the file has them. */
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
 size_t ssde_tensor_file_count(const ssde_tensor_file *file);

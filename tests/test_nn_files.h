@@ -1743,6 +1743,10 @@ static void files_write_sets(const char *path, const char *source, const files_s
         for (j = 0; sets[i].keys[j]; j++)
             if (!j || sets[i].keys[j] == '/') files_put_text(&pickle, "u");
     }
+    if (more && ssde_tensor_file_metadata(file, "config")) {
+        files_put_string(&pickle, "config");
+        files_put_string(&pickle, ssde_tensor_file_metadata(file, "config"));
+    }
     if (more) {
         files_put_string(&pickle, "optimizer");
         files_put_text(&pickle, "}(");
@@ -1859,9 +1863,11 @@ static void test_nn_files_state_dicts(void) {
 static void test_nn_files_pth_trained(void) {
     static const char checkpoint[] = "tests/golden/ddpmpp_vp.trained.pth";
     static const char io[] = "tests/golden/ddpmpp_vp.trained.io.safetensors";
+    static const files_set set = {"state_dict", "", 0.0f};
     files_memory memory;
     ssde_context context = files_context(&memory);
-    ssde_net *net;
+    ssde_net *net, *again;
+    long all, fail;
     int i;
     CHECK_OK(ssde_net_load(&context, &net, NULL, "tests/golden/ddpmpp_vp.weights.safetensors"));
     if (!net) return;
@@ -1869,6 +1875,24 @@ static void test_nn_files_pth_trained(void) {
         CHECK_OK(ssde_net_load_pth(net, checkpoint, i ? SSDE_PTH_EMA : SSDE_PTH_MODEL));
         files_check_output(net, io, "labels", i ? "out_ema" : "out_model");
     }
+    memory.made = 0;
+    CHECK_OK(ssde_net_load_pth(net, checkpoint, SSDE_PTH_EMA));
+    for (all = memory.made, fail = 0; fail < all; fail += check_quick ? 7 : 1) {
+        const long live = memory.live;
+        memory.made = 0;
+        memory.fail_at = fail;
+        CHECK_STATUS(ssde_net_load_pth(net, checkpoint, SSDE_PTH_EMA), SSDE_ERROR_MEMORY);
+        CHECK(memory.live == live);
+    }
+    memory.fail_at = -1;
+    /* a model of ours in PyTorch's container */
+    CHECK_OK(ssde_net_save(net, NULL, FILES_OTHER));
+    files_write_sets(FILES_PTH, FILES_OTHER, &set, 1, 1);
+    CHECK_OK(ssde_net_load(&context, &again, NULL, FILES_PTH));
+    files_check_same_net(net, again);
+    ssde_net_destroy(again);
+    remove(FILES_PTH);
+    remove(FILES_OTHER);
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
 }
