@@ -454,7 +454,8 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
    prefix has the word ema, averaged, shadow or swa ("ema.", "params_ema.", "model_ema.module."), else the model's; the
-   only set of a file without the word ema is taken for either. Also averaged is the list "shadow_params" of the
+   only set of a file without the word ema is taken for either. What an average lacks because it is frozen is the
+   model's. Also averaged is the list "shadow_params" of the
    reference's own checkpoint_N.pth (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in
    the order that the model's state in the same file has. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
@@ -8257,9 +8258,10 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
 }
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
-   "sigmas", and for numbers. */
+   "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
 static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *set,
-                                     ssdei_source *sources) {
+                                     const ssdei_set *model, ssdei_source *sources) {
+    char name[400];
     size_t i;
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[i];
@@ -8274,10 +8276,15 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
         sources[index].tensor = &entry->info;
         sources[index].place = i;
     }
-    for (i = 0; i < net->parameter_count; i++)
+    for (i = 0; i < net->parameter_count; i++) {
+        if (!sources[i].tensor && set->averaged && model && !net->parameters[i].info.trainable) {
+            snprintf(name, sizeof name, "%.*s%s", (int)model->length, model->name, net->parameters[i].info.name);
+            sources[i].tensor = ssde_tensor_file_find(file, name);
+        }
         if (!sources[i].tensor)
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'", file->path,
                              (int)(set->length < 60 ? set->length : 60), set->name, net->parameters[i].info.name);
+    }
     return SSDE_OK;
 }
 
@@ -8323,7 +8330,7 @@ static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_
                                : wanted == SSDE_PTH_MODEL ? "does not tell the model's weights"
                                                           : "has several, see ssde_net_load_pth");
     if (set->list && !named) return ssdei_sets_fail(net, file, &sets, "has no one model's state to name its average");
-    ssdei_try(ssdei_set_sources(net, file, set->list ? named : set, sources));
+    ssdei_try(ssdei_set_sources(net, file, set->list ? named : set, named, sources));
     if (!set->list) return SSDE_OK;
     order = (size_t *)ssdei_allocate(net->context, net->parameter_count, sizeof *order);
     status = order ? ssdei_list_sources(net, file, set, order, sources) : SSDE_ERROR_MEMORY;
