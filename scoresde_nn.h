@@ -486,8 +486,8 @@ typedef struct ssde_file_tensor {
    state_dict. Numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both.
    Nothing in the file is executed: classes and functions that tensors do not need are passed over, with what they would
    have made, as are names of more than 255 characters, and keys that are neither strings nor whole numbers. A tensor
-   that cannot be read (sparse, quantized, complex, an array of NumPy, ...) is there with rank and count 0, and why is
-   said when it is read. Checksums are verified where the file has them. */
+   that cannot be read (sparse, quantized, complex, an array of NumPy, ...) is there, mostly with rank and count 0, and
+   why is said when it is read. Checksums are verified where the file has them. */
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
 size_t ssde_tensor_file_count(const ssde_tensor_file *file);
@@ -6561,6 +6561,8 @@ static const struct ssdei_global {
     {"torch.float8_e4m3fn", SSDEI_GLOBAL_DTYPE, "F8_E4M3"},
     {"torch.float8_e5m2", SSDEI_GLOBAL_DTYPE, "F8_E5M2"},
     {"torch.float8_e8m0fnu", SSDEI_GLOBAL_DTYPE, "F8_E8M0"},
+    {"torch.float8_e4m3fnuz", SSDEI_GLOBAL_DTYPE, "F8_E4M3FNUZ"},
+    {"torch.float8_e5m2fnuz", SSDEI_GLOBAL_DTYPE, "F8_E5M2FNUZ"},
     {"torch.uint16", SSDEI_GLOBAL_DTYPE, "U16"},
     {"torch.uint32", SSDEI_GLOBAL_DTYPE, "U32"},
     {"torch.uint64", SSDEI_GLOBAL_DTYPE, "U64"}};

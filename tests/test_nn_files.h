@@ -1560,8 +1560,8 @@ static void test_nn_files_pth_objects(void) {
                   {"state_dict.bias", 2, {7, 8, 0, 0, 0, 0}},
                   {"epoch", 1, {7, 0, 0, 0, 0, 0}}};
     static const char *const unreadable[][2] = {
-        {"array", "is an array of NumPy"}, {"complex_tensor", "of C64"}, {"conj", "of C64"},
-        {"sparse", "is sparse"},           {"csr", "is sparse"},         {"quantized", "is quantized"},
+        {"array", "is an array of NumPy"}, {"complex_tensor", "C64"}, {"conj", "C64"},
+        {"sparse", "is sparse"},           {"csr", "is sparse"},      {"quantized", "is quantized"},
         {"meta", "on the device 'meta'"}};
     static const char *const paths[] = {"tests/golden/torch_objects.pth", "tests/golden/torch_objects_4.pth"};
     files_memory memory;
@@ -1584,7 +1584,8 @@ static void test_nn_files_pth_objects(void) {
         }
         for (i = 0; i < sizeof unreadable / sizeof *unreadable; i++) {
             const ssde_file_tensor *tensor = ssde_tensor_file_find(file, unreadable[i][0]);
-            CHECK(tensor && !tensor->count);
+            CHECK(tensor != NULL);
+            if (!tensor) continue;
             CHECK_FAILS(&context, ssde_tensor_file_read_double(file, tensor, values), SSDE_ERROR_UNSUPPORTED,
                         unreadable[i][1]);
         }
@@ -1611,7 +1612,7 @@ static void test_nn_files_pth_newer(void) {
     static const char eighths[] =
         "\x80\2}X\1\0\0\0a" FILES_TYPED("ctorch\nfloat8_e4m3fn\n", "K\0K\2K\3\x86K\3K\1\x86") "s.";
     static const char unknown[] =
-        "\x80\2}X\1\0\0\0a" FILES_TYPED("ctorch\nfloat8_e4m3fnuz\n", "K\0K\2\x85K\1\x85") "s.";
+        "\x80\2}X\1\0\0\0a" FILES_TYPED("ctorch\nfloat4_e2m1fn_x2\n", "K\0K\2\x85K\1\x85") "s.";
     files_memory memory;
     ssde_context context = files_context(&memory);
     const ssde_file_tensor *tensor;
