@@ -617,9 +617,11 @@ void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size);
 ssde_status ssdei_writer_commit(ssdei_writer *writer);
 void ssdei_writer_abandon(ssdei_writer *writer);
 
-/* What a file is, by its first bytes, and what to do with it: "a gzip archive: run gunzip on it first". NULL: unknown.
-   512 bytes are enough. */
+/* What a file is, by its first bytes, and what to do with it: "a gzip archive: run gunzip on it first"; NULL: unknown.
+   512 bytes are enough. And the error that it is not what was `wanted`, with that. */
 const char *ssdei_file_kind(const unsigned char *bytes, size_t size);
+ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted, const unsigned char *bytes,
+                             size_t size);
 
 /* ---- numbers in files ---- */
 
@@ -1846,6 +1848,8 @@ void ssdei_writer_abandon(ssdei_writer *writer) {
     ssdei_writer_commit(writer);
 }
 
+/* ---- files that are something else ---- */
+
 /* Whether `word` stands at an offset of the bytes. */
 static int ssdei_stands(const unsigned char *bytes, size_t size, size_t offset, const char *word, size_t length) {
     return offset <= size && length <= size - offset && !memcmp(bytes + offset, word, length);
@@ -1857,48 +1861,68 @@ static const char *ssdei_zip_kind(const unsigned char *bytes, size_t size) {
     if (length >= 4 && ssdei_stands(bytes, size, end - 4, ".npy", 4))
         return "an archive of numpy.savez (.npz): run unzip on it and load one of its .npy files";
     if (length >= 8 && ssdei_stands(bytes, size, end - 8, "data.pkl", 8))
-        return "a file of torch.save: ssde_pth_open reads it";
+        return "a file of torch.save: ssde_tensor_file_open reads it";
     return "a zip archive: run unzip on it first";
+}
+
+/* PyTorch's first format begins with a number of ten bytes, behind a pickle's head of two or of eleven. */
+static const char *ssdei_pickle_kind(const unsigned char *bytes, size_t size) {
+    static const char mark[] = "\212\012\154\374\234\106\371\040\152\250\120\031";
+    if (ssdei_stands(bytes, size, 2, mark, sizeof mark - 1) || ssdei_stands(bytes, size, 11, mark, sizeof mark - 1))
+        return "in the format of PyTorch before 1.6: load it there and torch.save it again";
+    return "a pickle of Python: load it there, and save arrays as .npy, weights with torch.save";
+}
+
+/* Of text, which a download may have brought in the place of the file; NULL: it is none. */
+static const char *ssdei_text_kind(const unsigned char *bytes, size_t size) {
+    size_t i, begin = ssdei_stands(bytes, size, 0, "\xef\xbb\xbf", 3) ? 3 : 0; /* UTF-8's byte order mark */
+    for (i = 0; i < size; i++)
+        if (bytes[i] >= 0xf8 || (bytes[i] < ' ' && !memchr("\t\r\n", bytes[i], 3))) return NULL;
+    while (begin < size && bytes[begin] <= ' ') begin++;
+    if (ssdei_stands(bytes, size, begin, "version https://git-lfs.", 24))
+        return "a Git LFS pointer: run git lfs pull, or download the file that it stands for";
+    if (begin < size && bytes[begin] == '<')
+        return "a web page (HTML or XML): log in or mend the address, and download the file itself";
+    if (begin == size || (bytes[begin] != '{' && bytes[begin] != '['))
+        return "a text, perhaps a server's error: look into it, and download the file again";
+    for (i = begin; i < size; i++)
+        if (ssdei_stands(bytes, size, i, "\"weight_map\"", 12))
+            return "the index of a model in several files: load those";
+    return "a text (JSON), perhaps a server's error: look into it, and download the file again";
 }
 
 const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     static const struct {
         size_t offset, length;
         const char *word, *kind;
-    } kinds[] = {
-        {0, 2, "\x1f\x8b", "a gzip archive: run gunzip on it first"},
-        {0, 3, "BZh", "a bzip2 archive: run bunzip2 on it first"},
-        {0, 6,
-         "\xfd"
-         "7zXZ",
-         "an xz archive: run unxz on it first"},
-        {0, 4, "\x28\xb5\x2f\xfd", "a Zstandard archive: run unzstd on it first"},
-        {257, 5, "ustar", "a tar archive: run tar -xf on it first"},
-        {0, 24, "version https://git-lfs.", "a Git LFS pointer: run git lfs pull, or download the file it stands for"},
-        {0, 6, "\x93NUMPY", "a .npy file: ssde_npy_load reads it"},
-        {0, 7, "MATLAB ", "a MATLAB file: save the array as .npy (npy-matlab's writeNPY)"},
-        {0, 8, "\x89HDF\r\n\x1a\n", "an HDF5 file: save the array as .npy"},
-        {0, 8, "\x89PNG\r\n\x1a\n", "a picture (PNG)"},
-        {0, 3, "\xff\xd8\xff", "a picture (JPEG)"},
-        {0, 3, "\0\0\x08", "an IDX file: ssde_idx_load reads it"},
-        {8, 2, "{\"", "a safetensors file: ssde_safetensors_open reads it"}};
+    } kinds[] = {{0, 2, "\037\213", "a gzip archive: run gunzip on it first"},
+                 {0, 3, "BZh", "a bzip2 archive: run bunzip2 on it first"},
+                 {0, 5, "\3757zXZ", "an xz archive: run unxz on it first"},
+                 {0, 4, "\050\265\057\375", "a Zstandard archive: run unzstd on it first"},
+                 {0, 6, "7z\274\257\047\034", "a 7z archive: unpack it first"},
+                 {0, 4, "Rar!", "a rar archive: unpack it first"},
+                 {257, 5, "ustar", "a tar archive: run tar -xf on it first"},
+                 {0, 6, "\223NUMPY", "a .npy file: ssde_npy_load reads it"},
+                 {0, 7, "MATLAB ", "a MATLAB file: save the array as .npy (npy-matlab's writeNPY)"},
+                 {0, 8, "\211HDF\r\n\032\n", "an HDF5 file: save arrays as .npy, weights as safetensors"},
+                 {0, 4, "GGUF", "a GGUF file: save its weights as safetensors"},
+                 {0, 3, "\010\007\022", "an ONNX model: save the weights of the network it came from as safetensors"},
+                 {0, 8, "\211PNG\r\n\032\n", "a picture (PNG)"},
+                 {0, 3, "\377\330\377", "a picture (JPEG)"},
+                 {0, 3, "\000\000\010", "an IDX file: ssde_idx_load reads it"},
+                 {8, 2, "{\"", "a safetensors file: ssde_tensor_file_open reads it"}};
     size_t i;
     if (!size) return "an empty file: fetch or write it again";
+    if (size > 512) size = 512;
     if (ssdei_stands(bytes, size, 0, "PK", 2)) return ssdei_zip_kind(bytes, size);
+    if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return ssdei_pickle_kind(bytes, size);
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (ssdei_stands(bytes, size, kinds[i].offset, kinds[i].word, kinds[i].length)) return kinds[i].kind;
-    if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5)
-        return "a pickle of Python: save the array as .npy, or fetch the binary version of the data";
-    i = ssdei_stands(bytes, size, 0, "\xef\xbb\xbf", 3) ? 3 : 0; /* UTF-8's byte order mark */
-    while (i < size && (bytes[i] == ' ' || (bytes[i] >= '\t' && bytes[i] <= '\r'))) i++;
-    if (i < size && bytes[i] == '<') return "a web page (HTML or XML): fetch the file itself";
-    if (i < size && (bytes[i] == '{' || bytes[i] == '[')) return "a text (JSON)";
-    return NULL;
+    return ssdei_text_kind(bytes, size);
 }
 
-/* An error that says what a file is, if that can be told, instead of what was `wanted`. */
-static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted,
-                                    const unsigned char *bytes, size_t size) {
+ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted, const unsigned char *bytes,
+                             size_t size) {
     const char *kind = ssdei_file_kind(bytes, size);
     if (!kind) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not %s", path, wanted);
     return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.90s' is not %s but %s", path, wanted, kind);

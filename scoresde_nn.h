@@ -452,24 +452,30 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
 /* Rebuilds the network; fills *sde (may be NULL) or fails if the file has none. A tensor missing, superfluous or of
-   another shape is an error that names it. */
+   another shape is an error that names it. A file of torch.save has the description as a string "config". */
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path);
-/* Loads the tensors of a safetensors file into a network built already, which an error leaves as it was: those of its
-   parameters' names, of any floating type, and no others but the reference's buffer "sigmas". */
+/* Loads weights into a network built already, which an error leaves as it was. The file is any that
+   ssde_tensor_file_open opens and has one set of them: the parameters' names, of any floating type, under one prefix,
+   which may be any keys and what wrappers add ("state_dict.", "model.module.", "_orig_mod.", or nothing). A tensor
+   missing under the prefix, superfluous there (but for the reference's buffer "sigmas") or of another shape is an error
+   that names it; several sets are an error that lists their prefixes. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
-/* The reference's own checkpoint_N.pth, as its training loop saves it with torch.save (utils.py:22-29): the averaged
-   parameters, which are what it samples with, or the model's. Into a network built already, which an error leaves as it
-   was; a tensor missing, superfluous or of another shape is an error that names it. The average is an unnamed list of
-   the trainable parameters (models/ema.py:24) in the order that the model's state in the same file has. */
+/* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
+   prefix has the word ema, averaged, shadow or swa ("ema.", "params_ema.", "model_ema.module."), else the model's; the
+   only set of a file without the word ema is taken for either. What an average lacks because it is frozen is the
+   model's. Also averaged is the list "shadow_params" of the
+   reference's own checkpoint_N.pth (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in
+   the order that the model's state in the same file has. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors, as published for google/ddpm-* (DDPM) and
-   google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns for
-   the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional embedding
-   that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a Fourier
-   embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that names it. */
+/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
+   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
+   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
+   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
+   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
+   names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
 
@@ -482,17 +488,20 @@ typedef struct ssde_file_tensor {
     size_t shape[8];
     size_t count;
 } ssde_file_tensor;
-/* Accepts what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's name
-   that comes twice, which the format forbids. A tensor of another dtype stops nothing until its values are asked for.
-   Where the file has scoresde's checksums, names, shapes and metadata are verified here, a tensor's values when they
-   are first read. */
-ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path);
-/* What torch.save writes: tensors in dictionaries, lists and tuples. A tensor's name is the way to it, "model.weight"
-   or "ema.shadow_params.0"; numbers are tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata. Nothing in the
-   file is executed: it is read by an interpreter for the opcodes and functions that tensors need, and anything else is
-   an error that names it. Checksums are verified. Refused are the format of PyTorch before 1.6 and compressed archives.
- */
-ssde_status ssde_pth_open(ssde_context *context, ssde_tensor_file **file, const char *path);
+/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
+   name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
+   and what to do. A tensor that cannot be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...)
+   is there, sometimes with rank and count 0, and why is said when it is read.
+   Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
+   name that comes twice, which the format forbids.
+   Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
+   "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
+   tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
+   executed: classes and functions that tensors do not need are passed over, with what they would have made, as are
+   names of more than 255 characters, and keys that are neither strings nor whole numbers.
+   Checksums are verified where the file has them: those of names, shapes and metadata here, a tensor's when it is first
+   read. */
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
 size_t ssde_tensor_file_count(const ssde_tensor_file *file);
 const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
@@ -5835,7 +5844,8 @@ typedef struct ssdei_record {
     size_t length;    /* of the name */
     uint64_t begin, size;
     uint32_t crc;
-    int checked; /* its bytes have been found to have this CRC */
+    int checked;         /* its bytes have been found to have this CRC */
+    const char *problem; /* why it cannot be read; NULL: it can */
 } ssdei_record;
 
 typedef struct ssdei_entry {
@@ -5846,6 +5856,9 @@ typedef struct ssdei_entry {
     ssdei_record *record; /* that the bytes lie in; NULL: in none */
     int immediate;        /* a number that stands in `value`, little-endian, and nowhere else */
     unsigned char value[8];
+    int negative;        /* the values have the other sign */
+    const char *problem; /* why it cannot be read; NULL: it can */
+    size_t name_length;
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -5911,12 +5924,19 @@ static int ssdei_name_before(const void *items, size_t a, size_t b) {
     return strcmp(entries[a].info.name, entries[b].info.name) < 0;
 }
 
-/* No name comes twice. Leaves by_name sorted. */
-static ssde_status ssdei_check_names(ssde_tensor_file *file) {
+static ssde_status ssdei_sort_names(ssde_tensor_file *file) {
     size_t i;
+    for (i = 0; i < file->count; i++) file->entries[i].name_length = strlen(file->entries[i].info.name);
     if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
     if (!file->by_name) return SSDE_ERROR_MEMORY;
     ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
+    return SSDE_OK;
+}
+
+/* No name comes twice. Leaves by_name sorted. */
+static ssde_status ssdei_check_names(ssde_tensor_file *file) {
+    size_t i;
+    ssdei_try(ssdei_sort_names(file));
     for (i = 1; i < file->count; i++) {
         const char *name = file->entries[file->by_name[i]].info.name;
         if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
@@ -5925,21 +5945,22 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     return SSDE_OK;
 }
 
-/* Opens a file and lets `load` find what is in it. */
-static ssde_status ssdei_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path,
-                                          const char *caller, ssde_status (*load)(ssde_tensor_file *file)) {
+/* Finds what is in a file, whatever container it is. */
+static ssde_status ssdei_load_container(ssde_tensor_file *file);
+
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
     ssde_tensor_file *opened;
     ssde_status status = SSDE_ERROR_MEMORY;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: file is NULL", caller);
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
     *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: path is NULL", caller);
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
     opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
     if (!opened) return SSDE_ERROR_MEMORY;
     opened->context = context;
     opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
     if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
     if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = load(opened);
+    if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
     else
@@ -6030,6 +6051,9 @@ static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record
     unsigned char bytes[16384];
     uint64_t done = 0;
     uint32_t crc = 0;
+    if (record->problem)
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': '%.*s' %s", file->path,
+                         (int)(record->length < 60 ? record->length : 60), record->name, record->problem);
     if (record->checked) return SSDE_OK;
     while (done < record->size) {
         size_t count = record->size - done < sizeof bytes ? (size_t)(record->size - done) : sizeof bytes;
@@ -6104,10 +6128,20 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
     return SSDE_OK;
 }
 
+/* The tensor is one that can be read. */
+static ssde_status ssdei_check_readable(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
+    const ssdei_entry *entry = (const ssdei_entry *)(const void *)tensor; /* whose first member it is */
+    if (!entry->problem) return SSDE_OK;
+    return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%s %s", file->path, tensor->name,
+                     *tensor->dtype == '?' ? "" : " of ", *tensor->dtype == '?' ? "" : tensor->dtype, entry->problem);
+}
+
 static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
                                      double *doubles) {
     const ssde_file_tensor *found;
     const ssdei_entry *entry;
+    ssde_status status;
+    size_t i;
     if (!file || !tensor || (!values && !doubles))
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
@@ -6117,7 +6151,8 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
     if (!found || found->count != tensor->count)
         return ssde_fail(file->context, SSDE_ERROR_ARGUMENT, "'%.90s' has no such tensor '%.60s'", file->path,
                          tensor->name ? tensor->name : "NULL");
-    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    ssdei_try(ssdei_check_readable(file, found));
+    entry = (const ssdei_entry *)(const void *)found;
     if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
                          "'%.80s': tensor '%.60s' has dtype %.40s, which is not read", file->path, tensor->name,
@@ -6126,7 +6161,14 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s' has more than 8 axes",
                          file->path, tensor->name);
     if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
-    return ssdei_copy_values(file, entry, values, doubles);
+    status = ssdei_copy_values(file, entry, values, doubles);
+    for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
+        if (doubles)
+            doubles[i] = -doubles[i];
+        else
+            values[i] = -values[i];
+    }
+    return status;
 }
 
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
@@ -6429,10 +6471,6 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     return status == SSDE_OK ? ssdei_check_header(file) : status;
 }
 
-ssde_status ssde_safetensors_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    return ssdei_tensor_file_open(context, file, path, "ssde_safetensors_open", ssdei_load_header);
-}
-
 /* ---- zip: reading ----
    A directory at the end of the file names the records and where they are. torch.save stores them without
    compression. */
@@ -6535,12 +6573,14 @@ static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned 
     *used = 46 + record->length + extra + (size_t)ssdei_little_endian(entry + 32, 2);
     if (*used > size || !ssdei_zip_sizes(entry, entry + 46 + record->length, extra, values))
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its zip directory is damaged", file->path);
-    if (ssdei_little_endian(entry + 8, 2) & 1) return ssdei_zip_fail(file, record, "is encrypted");
-    if (ssdei_little_endian(entry + 10, 2))
-        return ssdei_zip_fail(file, record, "is compressed, which torch.save does not do: store it without");
-    if (values[0] != values[1]) return ssdei_zip_fail(file, record, "has two sizes");
     record->crc = (uint32_t)ssdei_little_endian(entry + 16, 4);
-    record->size = values[0];
+    record->size = values[1];
+    if (ssdei_little_endian(entry + 8, 2) & 1)
+        record->problem = "is encrypted: unpack it, and store it without";
+    else if (ssdei_little_endian(entry + 10, 2)) /* TorchScript's code, which is not needed */
+        record->problem = "is compressed, which torch.save does not do: unpack it, and store it without";
+    else if (values[0] != values[1])
+        return ssdei_zip_fail(file, record, "has two sizes");
     return ssdei_zip_locate(file, record, values[2], directory);
 }
 
@@ -6571,6 +6611,14 @@ static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *
     return NULL;
 }
 
+/* torch.serialization.set_crc32_options(False), of PyTorch 2.6, leaves every CRC 0: there is nothing to compare. */
+static void ssdei_zip_without_crc(ssde_tensor_file *file) {
+    size_t i;
+    for (i = 0; i < file->record_count; i++)
+        if (file->records[i].crc) return;
+    for (i = 0; i < file->record_count; i++) file->records[i].checked = 1;
+}
+
 static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
     uint64_t begin = 0, size = 0, count = 0;
     size_t at = 0, used = 0, i;
@@ -6585,6 +6633,7 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
         at += used;
     }
     file->record_count = (size_t)count;
+    ssdei_zip_without_crc(file);
     ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
     for (i = 1; i < file->record_count; i++)
         if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
@@ -6593,13 +6642,20 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
 }
 
 /* ---- pickle ----
-   A program for a stack machine that makes objects. This interpreter knows the instructions that torch.save emits, and
-   of all the functions that a pickle could call those that make dictionaries, tensors and parameters. Objects are
-   entries of one array; an object that contains others has a chain of cells. */
+   A program for a stack machine that makes objects. This interpreter knows all instructions of protocols 2 to 5 and, of
+   all the functions and classes that a pickle can name, those that make tensors; nothing is ever called. What anything
+   else would have made is an opaque object, which becomes a dictionary or a list once items or attributes are put into
+   it. Objects are entries of one array; an object that contains others has a chain of cells. */
 
 /* Far more than the largest network needs. They bound the memory that a file can ask for, since a few bytes suffice to
    use an object again. */
-enum { SSDEI_MAX_OBJECTS = 1 << 22, SSDEI_MAX_TENSORS = 1 << 18, SSDEI_MAX_PICKLE = 1 << 26 };
+enum {
+    SSDEI_MAX_OBJECTS = 1 << 22,
+    SSDEI_MAX_TENSORS = 1 << 18,
+    SSDEI_MAX_VALUES = 1 << 16, /* numbers and strings that are listed */
+    SSDEI_MAX_NAMES = 1 << 26,  /* bytes of names and strings */
+    SSDEI_MAX_PICKLE = 1 << 30  /* bytes */
+};
 
 typedef enum ssdei_object_kind {
     SSDEI_OBJECT_NONE,
@@ -6612,14 +6668,16 @@ typedef enum ssdei_object_kind {
     SSDEI_OBJECT_DICT, /* key, value, key, value, ... */
     SSDEI_OBJECT_GLOBAL,
     SSDEI_OBJECT_STORAGE,
-    SSDEI_OBJECT_TENSOR
+    SSDEI_OBJECT_TENSOR,
+    SSDEI_OBJECT_OPAQUE
 } ssdei_object_kind;
 
 typedef struct ssdei_object {
     ssdei_object_kind kind;
     uint32_t count;       /* of contained objects, or of a string's bytes */
-    uint32_t first, last; /* its cells; of a storage, first is its dtype */
-    uint64_t bits;        /* the number; a string's place in the pickle; the index of a global, record or tensor */
+    uint32_t first, last; /* its cells; of a storage, its class among the globals and what is wrong with it */
+    uint64_t bits; /* the number; a string's place in the pickle; the index of a global, record or tensor; whether
+                      a container is being walked through */
 } ssdei_object;
 
 typedef struct ssdei_cell {
@@ -6648,29 +6706,67 @@ typedef struct ssdei_pickle {
 static const uint32_t ssdei_mark = 0xffffffffu;
 
 typedef enum ssdei_global_kind {
-    SSDEI_GLOBAL_DICT,
-    SSDEI_GLOBAL_TENSOR,
-    SSDEI_GLOBAL_PARAMETER,
-    SSDEI_GLOBAL_STORAGE
+    SSDEI_GLOBAL_TENSOR,       /* (storage, offset, size, stride[, requires_grad, hooks[, metadata]]) */
+    SSDEI_GLOBAL_TYPED_TENSOR, /* (storage, offset, size, stride, requires_grad, hooks, dtype[, metadata]) */
+    SSDEI_GLOBAL_WRAPPER,      /* (tensor, ...) */
+    SSDEI_GLOBAL_SUBCLASS,     /* (function, class, its arguments, attributes) */
+    SSDEI_GLOBAL_OTHER_TENSOR, /* detail: why it cannot be read */
+    SSDEI_GLOBAL_STORAGE,      /* detail: its dtype */
+    SSDEI_GLOBAL_DTYPE         /* detail: our name of it */
 } ssdei_global_kind;
 
 static const struct ssdei_global {
     const char *name;
     ssdei_global_kind kind;
-    const char *dtype;
-} ssdei_globals[] = {{"collections.OrderedDict", SSDEI_GLOBAL_DICT, NULL},
-                     {"torch._utils._rebuild_tensor_v2", SSDEI_GLOBAL_TENSOR, NULL},
-                     {"torch._utils._rebuild_parameter", SSDEI_GLOBAL_PARAMETER, NULL},
-                     {"torch.FloatStorage", SSDEI_GLOBAL_STORAGE, "F32"},
-                     {"torch.DoubleStorage", SSDEI_GLOBAL_STORAGE, "F64"},
-                     {"torch.HalfStorage", SSDEI_GLOBAL_STORAGE, "F16"},
-                     {"torch.BFloat16Storage", SSDEI_GLOBAL_STORAGE, "BF16"},
-                     {"torch.LongStorage", SSDEI_GLOBAL_STORAGE, "I64"},
-                     {"torch.IntStorage", SSDEI_GLOBAL_STORAGE, "I32"},
-                     {"torch.ShortStorage", SSDEI_GLOBAL_STORAGE, "I16"},
-                     {"torch.CharStorage", SSDEI_GLOBAL_STORAGE, "I8"},
-                     {"torch.ByteStorage", SSDEI_GLOBAL_STORAGE, "U8"},
-                     {"torch.BoolStorage", SSDEI_GLOBAL_STORAGE, "BOOL"}};
+    const char *detail;
+} ssdei_globals[] = {
+    {"torch._utils._rebuild_tensor", SSDEI_GLOBAL_TENSOR, NULL},
+    {"torch._utils._rebuild_tensor_v2", SSDEI_GLOBAL_TENSOR, NULL},
+    {"torch._utils._rebuild_tensor_v3", SSDEI_GLOBAL_TYPED_TENSOR, NULL},
+    {"torch._utils._rebuild_parameter", SSDEI_GLOBAL_WRAPPER, NULL},
+    {"torch._utils._rebuild_parameter_with_state", SSDEI_GLOBAL_WRAPPER, NULL},
+    {"torch._utils._rebuild_device_tensor_from_cpu_tensor", SSDEI_GLOBAL_WRAPPER, NULL},
+    {"torch.nn.parameter.Parameter", SSDEI_GLOBAL_WRAPPER, NULL},
+    {"torch.tensor._rebuild_from_type", SSDEI_GLOBAL_SUBCLASS, NULL},
+    {"torch._tensor._rebuild_from_type", SSDEI_GLOBAL_SUBCLASS, NULL},
+    {"torch._tensor._rebuild_from_type_v2", SSDEI_GLOBAL_SUBCLASS, NULL},
+    {"torch._utils._rebuild_sparse_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is sparse: save its to_dense()"},
+    {"torch._utils._rebuild_sparse_csr_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is sparse: save its to_dense()"},
+    {"torch._utils._rebuild_qtensor", SSDEI_GLOBAL_OTHER_TENSOR, "is quantized: save its dequantize()"},
+    {"torch._utils._rebuild_nested_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is nested: save its to_padded_tensor()"},
+    {"torch._utils._rebuild_meta_tensor_no_storage", SSDEI_GLOBAL_OTHER_TENSOR,
+     "is on the device 'meta', which has no values"},
+    {"torch._utils._rebuild_device_tensor_from_numpy", SSDEI_GLOBAL_OTHER_TENSOR,
+     "is on a device that torch.save writes through NumPy: save its cpu()"},
+    {"torch._utils._rebuild_xla_tensor", SSDEI_GLOBAL_OTHER_TENSOR,
+     "is on a device that torch.save writes through NumPy: save its cpu()"},
+    {"torch._utils._rebuild_wrapper_subclass", SSDEI_GLOBAL_OTHER_TENSOR,
+     "is of a class that keeps its values elsewhere"},
+    {"numpy.core.multiarray._reconstruct", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
+    {"numpy._core.multiarray._reconstruct", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
+    {"numpy._core.numeric._frombuffer", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
+    {"numpy.core.numeric._frombuffer", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
+    {"torch.FloatStorage", SSDEI_GLOBAL_STORAGE, "F32"},
+    {"torch.DoubleStorage", SSDEI_GLOBAL_STORAGE, "F64"},
+    {"torch.HalfStorage", SSDEI_GLOBAL_STORAGE, "F16"},
+    {"torch.BFloat16Storage", SSDEI_GLOBAL_STORAGE, "BF16"},
+    {"torch.LongStorage", SSDEI_GLOBAL_STORAGE, "I64"},
+    {"torch.IntStorage", SSDEI_GLOBAL_STORAGE, "I32"},
+    {"torch.ShortStorage", SSDEI_GLOBAL_STORAGE, "I16"},
+    {"torch.CharStorage", SSDEI_GLOBAL_STORAGE, "I8"},
+    {"torch.ByteStorage", SSDEI_GLOBAL_STORAGE, "U8"},
+    {"torch.BoolStorage", SSDEI_GLOBAL_STORAGE, "BOOL"},
+    {"torch.ComplexFloatStorage", SSDEI_GLOBAL_STORAGE, "C64"},
+    {"torch.ComplexDoubleStorage", SSDEI_GLOBAL_STORAGE, "C128"},
+    {"torch.storage.UntypedStorage", SSDEI_GLOBAL_STORAGE, "U8"}, /* bytes */
+    {"torch.float8_e4m3fn", SSDEI_GLOBAL_DTYPE, "F8_E4M3"},
+    {"torch.float8_e5m2", SSDEI_GLOBAL_DTYPE, "F8_E5M2"},
+    {"torch.float8_e8m0fnu", SSDEI_GLOBAL_DTYPE, "F8_E8M0"},
+    {"torch.float8_e4m3fnuz", SSDEI_GLOBAL_DTYPE, "F8_E4M3FNUZ"},
+    {"torch.float8_e5m2fnuz", SSDEI_GLOBAL_DTYPE, "F8_E5M2FNUZ"},
+    {"torch.uint16", SSDEI_GLOBAL_DTYPE, "U16"},
+    {"torch.uint32", SSDEI_GLOBAL_DTYPE, "U32"},
+    {"torch.uint64", SSDEI_GLOBAL_DTYPE, "U64"}};
 
 static void ssdei_pickle_fail(ssdei_pickle *pickle, const char *problem) {
     if (pickle->status == SSDE_OK)
@@ -6766,32 +6862,33 @@ static int ssdei_pickle_is(const ssdei_pickle *pickle, uint32_t object, ssdei_ob
     return pickle->status == SSDE_OK && pickle->objects[object].kind == kind;
 }
 
-/* Moves what is above `from` on the stack into the container. */
-static void ssdei_pickle_collect(ssdei_pickle *pickle, uint32_t container, size_t from, size_t to) {
-    size_t i;
-    if (pickle->status == SSDE_OK && pickle->objects[container].kind == SSDEI_OBJECT_DICT && (to - from) % 2)
-        ssdei_pickle_fail(pickle, "a dictionary's key has no value");
-    for (i = from; i < to && pickle->status == SSDE_OK; i++) ssdei_pickle_append(pickle, container, pickle->stack[i]);
+/* Whether the container may be given items of a list or of a dictionary; an opaque object without any becomes one. */
+static int ssdei_pickle_becomes(ssdei_pickle *pickle, uint32_t container, ssdei_object_kind kind) {
+    ssdei_object *object;
+    if (pickle->status != SSDE_OK) return 0;
+    object = &pickle->objects[container];
+    if (object->kind == SSDEI_OBJECT_OPAQUE) object->kind = kind;
+    if (object->kind != kind) ssdei_pickle_fail(pickle, "items are added to an object of another kind");
+    return object->kind == kind;
 }
 
-/* Moves what is above the last mark into the container below it, or into a new tuple in its place. */
-static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind) {
-    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth;
+/* Moves what is above the last mark into a new container in its place, or into the one below it. */
+static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind, int made) {
+    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth, i;
     uint32_t container;
     if (pickle->status != SSDE_OK) return;
     pickle->depth = from - 1;
-    container = kind == SSDEI_OBJECT_TUPLE ? ssdei_pickle_make(pickle, kind, 0) : ssdei_pickle_top(pickle);
-    if (pickle->status == SSDE_OK && pickle->objects[container].kind != kind)
-        ssdei_pickle_fail(pickle, "items are added to an object of another kind");
-    ssdei_pickle_collect(pickle, container, from, to);
+    if (kind == SSDEI_OBJECT_DICT && (to - from) % 2) ssdei_pickle_fail(pickle, "a dictionary's key has no value");
+    container = made ? ssdei_pickle_make(pickle, kind, 0) : ssdei_pickle_top(pickle);
+    if (!ssdei_pickle_becomes(pickle, container, kind)) return;
+    for (i = from; i < to && pickle->status == SSDE_OK; i++) ssdei_pickle_append(pickle, container, pickle->stack[i]);
 }
 
 /* One item, or a key and its value, from the top of the stack. */
 static void ssdei_pickle_add(ssdei_pickle *pickle, ssdei_object_kind kind) {
     uint32_t value = ssdei_pickle_pop(pickle), key = kind == SSDEI_OBJECT_DICT ? ssdei_pickle_pop(pickle) : 0;
     uint32_t container = ssdei_pickle_top(pickle);
-    if (pickle->status == SSDE_OK && pickle->objects[container].kind != kind)
-        ssdei_pickle_fail(pickle, "items are added to an object of another kind");
+    if (!ssdei_pickle_becomes(pickle, container, kind)) return;
     if (kind == SSDEI_OBJECT_DICT) ssdei_pickle_append(pickle, container, key);
     ssdei_pickle_append(pickle, container, value);
 }
@@ -6805,25 +6902,25 @@ static void ssdei_pickle_tuple(ssdei_pickle *pickle, int count) {
     for (i = 0; i < count; i++) ssdei_pickle_append(pickle, tuple, items[i]);
 }
 
-static void ssdei_pickle_string(ssdei_pickle *pickle, uint64_t length) {
-    uint32_t string;
-    if (pickle->status == SSDE_OK && length > pickle->size - pickle->at)
+/* The next `length` bytes as a string, or, of any other kind, as something opaque. */
+static void ssdei_pickle_bytes(ssdei_pickle *pickle, ssdei_object_kind kind, uint64_t length) {
+    uint32_t made;
+    if (pickle->status == SSDE_OK && (length > pickle->size - pickle->at || length > UINT32_MAX))
         ssdei_pickle_fail(pickle, "a string reaches beyond its end");
-    else if (pickle->status == SSDE_OK && memchr(pickle->bytes + pickle->at, 0, (size_t)length))
-        ssdei_pickle_fail(pickle, "a string with a zero character");
-    string = ssdei_pickle_make(pickle, SSDEI_OBJECT_STRING, pickle->at);
+    made = ssdei_pickle_make(pickle, kind, pickle->at);
     if (pickle->status != SSDE_OK) return;
-    pickle->objects[string].count = (uint32_t)length;
+    if (kind == SSDEI_OBJECT_STRING) pickle->objects[made].count = (uint32_t)length;
     pickle->at += (size_t)length;
 }
 
-/* A whole number of `count` bytes in two's complement. */
+/* A whole number of `count` bytes in two's complement; one of more than 64 bits is opaque. */
 static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
     uint64_t bits = 0;
-    if (count > 8)
-        ssdei_pickle_fail(pickle, "a whole number of more than 64 bits");
-    else
-        bits = ssdei_pickle_unsigned(pickle, (size_t)count);
+    if (count > 8) {
+        ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, count);
+        return;
+    }
+    bits = ssdei_pickle_unsigned(pickle, (size_t)count);
     if (count && count < 8 && bits >> (8 * count - 1)) bits |= ~(uint64_t)0 << 8 * count;
     ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, bits);
 }
@@ -6838,38 +6935,44 @@ static void ssdei_pickle_float(ssdei_pickle *pickle) {
 /* The function or class of a module; both names come as they stand in the pickle. */
 static void ssdei_pickle_global(ssdei_pickle *pickle, const unsigned char *module, size_t module_length,
                                 const unsigned char *name, size_t name_length) {
-    char full[80], problem[200];
     size_t i;
-    if (pickle->status != SSDE_OK) return;
-    snprintf(full, sizeof full, "%.*s.%.*s", (int)(module_length < 40 ? module_length : 40), (const char *)module,
-             (int)(name_length < 38 ? name_length : 38), (const char *)name);
-    for (i = 0; i < sizeof ssdei_globals / sizeof *ssdei_globals; i++) {
-        if (module_length + name_length + 1 != strlen(full) || strcmp(full, ssdei_globals[i].name)) continue;
+    for (i = 0; i < sizeof ssdei_globals / sizeof *ssdei_globals && pickle->status == SSDE_OK; i++) {
+        const char *known = ssdei_globals[i].name;
+        if (strlen(known) != module_length + 1 + name_length || known[module_length] != '.' ||
+            memcmp(known, module, module_length) || memcmp(known + module_length + 1, name, name_length))
+            continue;
         ssdei_pickle_make(pickle, SSDEI_OBJECT_GLOBAL, i);
         return;
     }
-    snprintf(problem, sizeof problem, "it asks for '%s', which is not needed for tensors, and nothing is executed",
-             full);
-    ssdei_pickle_fail(pickle, problem);
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+}
+
+/* The next line, without its end. */
+static const unsigned char *ssdei_pickle_line(ssdei_pickle *pickle, size_t *length) {
+    const unsigned char *line = pickle->bytes + pickle->at, *end = NULL;
+    if (pickle->status == SSDE_OK) end = (const unsigned char *)memchr(line, '\n', pickle->size - pickle->at);
+    if (!end) ssdei_pickle_fail(pickle, "it ends too early");
+    *length = end ? (size_t)(end - line) : 0;
+    if (end) pickle->at += *length + 1;
+    return line;
 }
 
 /* The names as two lines. */
 static void ssdei_pickle_global_lines(ssdei_pickle *pickle) {
-    const unsigned char *lines[2];
-    size_t lengths[2];
-    int i;
-    for (i = 0; i < 2; i++) {
-        const unsigned char *end;
-        lines[i] = pickle->bytes + pickle->at;
-        end = (const unsigned char *)memchr(lines[i], '\n', pickle->size - pickle->at);
-        if (!end) {
-            ssdei_pickle_fail(pickle, "it ends too early");
-            return;
-        }
-        lengths[i] = (size_t)(end - lines[i]);
-        pickle->at += lengths[i] + 1;
-    }
-    ssdei_pickle_global(pickle, lines[0], lengths[0], lines[1], lengths[1]);
+    size_t module_length, name_length;
+    const unsigned char *module = ssdei_pickle_line(pickle, &module_length);
+    const unsigned char *name = ssdei_pickle_line(pickle, &name_length);
+    ssdei_pickle_global(pickle, module, module_length, name, name_length);
+}
+
+/* A number as a line of digits, an object's in the memo. */
+static uint64_t ssdei_pickle_decimal(ssdei_pickle *pickle) {
+    size_t length, i;
+    const unsigned char *line = ssdei_pickle_line(pickle, &length);
+    uint64_t number = 0;
+    for (i = 0; i < length && number < SSDEI_MAX_OBJECTS; i++)
+        if (line[i] >= '0' && line[i] <= '9') number = 10 * number + (uint64_t)(line[i] - '0');
+    return number;
 }
 
 /* The names as two strings on the stack. */
@@ -6883,36 +6986,54 @@ static void ssdei_pickle_global_strings(ssdei_pickle *pickle) {
                         pickle->bytes + pickle->objects[name].bits, pickle->objects[name].count);
 }
 
-/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
-static void ssdei_pickle_storage(ssdei_pickle *pickle) {
-    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage;
+enum { SSDEI_DTYPE_COUNT = sizeof ssdei_dtypes / sizeof *ssdei_dtypes };
+
+/* Index of a dtype by its name; SSDEI_DTYPE_COUNT if it is not read here. */
+static uint32_t ssdei_dtype_index(const char *name) {
+    uint32_t i = 0;
+    while (i < SSDEI_DTYPE_COUNT && strcmp(ssdei_dtypes[i].name, name)) i++;
+    return i;
+}
+
+/* What can be wrong with a storage, which is told when a tensor that lies there is read. */
+static const char *const ssdei_storage_problems[] = {
+    NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
+    "lies in a storage of another size than its record in the archive"};
+
+/* The record ROOT/data/KEY. */
+static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
     char name[300];
-    const ssdei_object *key, *storage_class;
-    ssdei_record *record;
-    size_t dtype = 0;
-    if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL) ||
-        !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
-        ssdei_globals[pickle->objects[items[1]].bits].kind != SSDEI_GLOBAL_STORAGE ||
-        !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER) ||
-        pickle->root_length + pickle->objects[items[2]].count + 5 > sizeof name) {
-        ssdei_pickle_fail(pickle, "a persistent object that is no storage of a tensor");
-        return;
-    }
-    storage_class = &pickle->objects[items[1]];
-    key = &pickle->objects[items[2]];
-    while (strcmp(ssdei_dtypes[dtype].name, ssdei_globals[storage_class->bits].dtype)) dtype++;
+    if (pickle->root_length + 5 + key->count > sizeof name) return NULL;
     memcpy(name, pickle->root, pickle->root_length);
     memcpy(name + pickle->root_length, "data/", 5);
     memcpy(name + pickle->root_length + 5, pickle->bytes + key->bits, key->count);
-    record = ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
-    if (!record)
-        ssdei_pickle_fail(pickle, "a storage that the archive does not have");
-    else if (record->size % ssdei_dtypes[dtype].bytes ||
-             record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits)
-        ssdei_pickle_fail(pickle, "a storage of another size than its record in the archive");
+    return ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
+}
+
+/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
+static void ssdei_pickle_storage(ssdei_pickle *pickle) {
+    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, dtype, problem = 0, storage;
+    ssdei_record *record;
+    if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
+        !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER)) {
+        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+        return;
+    }
+    if (ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL))
+        storage_class = (uint32_t)pickle->objects[items[1]].bits;
+    record = ssdei_pickle_record(pickle, &pickle->objects[items[2]]);
+    if (ssdei_globals[storage_class].kind != SSDEI_GLOBAL_STORAGE)
+        problem = 1;
+    else if (!record)
+        problem = 2;
+    else if ((dtype = ssdei_dtype_index(ssdei_globals[storage_class].detail)) < SSDEI_DTYPE_COUNT &&
+             (record->size % ssdei_dtypes[dtype].bytes ||
+              record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits))
+        problem = 3;
+    storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, record ? (uint64_t)(record - pickle->file->records) : 0);
     if (pickle->status != SSDE_OK) return;
-    storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, (uint64_t)(record - pickle->file->records));
-    if (pickle->status == SSDE_OK) pickle->objects[storage].first = (uint32_t)dtype;
+    pickle->objects[storage].first = storage_class;
+    pickle->objects[storage].last = problem;
 }
 
 /* A tuple of up to 8 sizes; how many, or -1. */
@@ -6946,69 +7067,147 @@ static int ssdei_entry_fits(ssdei_entry *entry, uint64_t offset, uint64_t total)
     return last < total;
 }
 
-/* _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata]) */
-static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments) {
-    uint32_t items[7];
-    const ssdei_object *storage, *offset;
-    const ssdei_record *record;
+/* A tensor of which nothing is known yet; NULL after a failure. */
+static ssdei_entry *ssdei_pickle_new_tensor(ssdei_pickle *pickle) {
     ssdei_entry *entry;
-    if (!ssdei_pickle_items(pickle, arguments, items, 6, 7) ||
-        !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
-        !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_INTEGER)) {
-        ssdei_pickle_fail(pickle, "a tensor is not made of storage, offset, size, stride and two flags");
-        return;
-    }
     if (pickle->tensor_count == SSDEI_MAX_TENSORS) ssdei_pickle_fail(pickle, "more than 262144 tensors");
     pickle->tensors = (ssdei_entry *)ssdei_pickle_grow(pickle, pickle->tensors, &pickle->tensor_capacity,
                                                        pickle->tensor_count, sizeof *pickle->tensors);
-    if (pickle->status != SSDE_OK) return;
-    storage = &pickle->objects[items[0]];
-    offset = &pickle->objects[items[1]];
+    if (pickle->status != SSDE_OK) return NULL;
     entry = &pickle->tensors[pickle->tensor_count];
     memset(entry, 0, sizeof *entry);
-    entry->record = &pickle->file->records[storage->bits];
-    entry->dtype = &ssdei_dtypes[storage->first];
-    entry->info.dtype = entry->dtype->name;
-    entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
-    record = entry->record;
-    if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank) {
-        ssdei_pickle_fail(pickle, "a tensor's size and stride are not as many whole numbers, 8 or fewer");
-        return;
-    }
-    if (!ssdei_entry_fits(entry, offset->bits, record->size / entry->dtype->bytes)) {
-        ssdei_pickle_fail(pickle, "a tensor reaches beyond its storage");
-        return;
-    }
-    entry->begin = record->begin + offset->bits * entry->dtype->bytes;
-    entry->end = record->begin + record->size;
+    entry->info.dtype = "?";
     ssdei_pickle_make(pickle, SSDEI_OBJECT_TENSOR, pickle->tensor_count++);
+    return entry;
+}
+
+/* A tensor's metadata, {"neg": True}: its values are those of the storage with the other sign (PyTorch 2.0). */
+static const char *ssdei_pickle_flags(const ssdei_pickle *pickle, uint32_t index, ssdei_entry *entry) {
+    static const char unknown[] = "has metadata that are not known here";
+    const ssdei_object *metadata = &pickle->objects[index];
+    uint32_t cell = metadata->first, i;
+    if (metadata->kind == SSDEI_OBJECT_NONE) return NULL;
+    if (metadata->kind != SSDEI_OBJECT_DICT) return unknown;
+    for (i = 0; i < metadata->count; i += 2, cell = pickle->cells[cell].next) {
+        const ssdei_object *key = &pickle->objects[pickle->cells[cell].object], *value;
+        cell = pickle->cells[cell].next;
+        value = &pickle->objects[pickle->cells[cell].object];
+        if (value->kind != SSDEI_OBJECT_BOOL) return unknown;
+        if (!value->bits) continue;
+        if (key->kind != SSDEI_OBJECT_STRING || key->count != 3 || memcmp(pickle->bytes + key->bits, "neg", 3) ||
+            entry->dtype->kind == SSDEI_NUMBER_UNSIGNED)
+            return unknown;
+        entry->negative = 1;
+    }
+    return NULL;
+}
+
+/* Fills a tensor from the arguments of its function, or says why it cannot be read. */
+static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t arguments, int typed,
+                                         ssdei_entry *entry) {
+    uint32_t items[8], dtype, flags = typed ? 7 : 6;
+    const ssdei_object *storage, *offset;
+    if (!ssdei_pickle_items(pickle, arguments, items, typed ? 7 : 4, flags + 1) ||
+        !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
+        !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_INTEGER))
+        return "is not made of a storage, an offset, a size and a stride";
+    storage = &pickle->objects[items[0]];
+    offset = &pickle->objects[items[1]];
+    if (storage->last) return ssdei_storage_problems[storage->last];
+    entry->info.dtype = ssdei_globals[storage->first].detail;
+    if (typed) {
+        const ssdei_object *object = &pickle->objects[items[6]];
+        if (object->kind != SSDEI_OBJECT_GLOBAL || ssdei_globals[object->bits].kind != SSDEI_GLOBAL_DTYPE)
+            return "has a dtype that is not known here";
+        entry->info.dtype = ssdei_globals[object->bits].detail;
+    }
+    dtype = ssdei_dtype_index(entry->info.dtype);
+    if (dtype == SSDEI_DTYPE_COUNT) return "has a dtype that is not read here";
+    entry->dtype = &ssdei_dtypes[dtype];
+    entry->record = &pickle->file->records[storage->bits];
+    entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
+    if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank)
+        return "has a size and a stride that are not as many whole numbers, 8 or fewer";
+    if (!ssdei_entry_fits(entry, offset->bits, entry->record->size / entry->dtype->bytes))
+        return "reaches beyond its storage";
+    entry->begin = entry->record->begin + offset->bits * entry->dtype->bytes;
+    entry->end = entry->record->begin + entry->record->size;
+    return pickle->objects[arguments].count > flags ? ssdei_pickle_flags(pickle, items[flags], entry) : NULL;
+}
+
+static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments, const struct ssdei_global *function) {
+    ssdei_entry *entry = ssdei_pickle_new_tensor(pickle);
+    if (!entry) return;
+    entry->problem = function->kind == SSDEI_GLOBAL_OTHER_TENSOR
+                         ? function->detail
+                         : ssdei_pickle_describe(pickle, arguments, function->kind == SSDEI_GLOBAL_TYPED_TENSOR, entry);
+    if (entry->problem) entry->info.rank = 0, entry->info.count = 0;
 }
 
 /* Calls a function with a tuple of arguments. */
 static void ssdei_pickle_call(ssdei_pickle *pickle) {
-    uint32_t arguments = ssdei_pickle_pop(pickle), function = ssdei_pickle_pop(pickle), items[3];
-    ssdei_global_kind kind;
-    if (!ssdei_pickle_is(pickle, function, SSDEI_OBJECT_GLOBAL)) {
-        ssdei_pickle_fail(pickle, "it calls what is no function");
-        return;
+    uint32_t arguments = ssdei_pickle_pop(pickle), called = ssdei_pickle_pop(pickle), items[4];
+    const struct ssdei_global *function = NULL;
+    if (pickle->status != SSDE_OK) return;
+    if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL)) function = &ssdei_globals[pickle->objects[called].bits];
+    if (function && function->kind == SSDEI_GLOBAL_SUBCLASS && ssdei_pickle_items(pickle, arguments, items, 4, 4)) {
+        called = items[0];
+        arguments = items[2];
+        function = NULL;
+        if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL))
+            function = &ssdei_globals[pickle->objects[called].bits];
     }
-    kind = ssdei_globals[pickle->objects[function].bits].kind;
-    if (kind == SSDEI_GLOBAL_TENSOR)
-        ssdei_pickle_tensor(pickle, arguments);
-    else if (kind == SSDEI_GLOBAL_DICT && ssdei_pickle_items(pickle, arguments, items, 0, 0))
-        ssdei_pickle_make(pickle, SSDEI_OBJECT_DICT, 0);
-    else if (kind == SSDEI_GLOBAL_PARAMETER && ssdei_pickle_items(pickle, arguments, items, 3, 3) &&
-             ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_TENSOR))
-        ssdei_pickle_push(pickle, items[0]);
+    if (function && (function->kind <= SSDEI_GLOBAL_TYPED_TENSOR || function->kind == SSDEI_GLOBAL_OTHER_TENSOR))
+        ssdei_pickle_tensor(pickle, arguments, function);
+    else if (function && function->kind == SSDEI_GLOBAL_WRAPPER &&
+             pickle->objects[arguments].kind == SSDEI_OBJECT_TUPLE && pickle->objects[arguments].count)
+        ssdei_pickle_push(pickle, pickle->cells[pickle->objects[arguments].first].object);
+    else if (function || pickle->objects[called].kind == SSDEI_OBJECT_OPAQUE)
+        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
     else
-        ssdei_pickle_fail(pickle, "a function is called with other arguments than torch.save gives it");
+        ssdei_pickle_fail(pickle, "it calls what is no function");
 }
 
-/* Attributes of an ordered dictionary, "_metadata" of a model's state: nothing that is read here. */
+/* An object of a class, made of a tuple of arguments: a named tuple's are its items. */
+static void ssdei_pickle_instance(ssdei_pickle *pickle, int with_keywords) {
+    uint32_t arguments;
+    if (with_keywords) ssdei_pickle_pop(pickle);
+    arguments = ssdei_pickle_pop(pickle);
+    ssdei_pickle_pop(pickle);
+    if (ssdei_pickle_is(pickle, arguments, SSDEI_OBJECT_TUPLE) && pickle->objects[arguments].count)
+        ssdei_pickle_push(pickle, arguments);
+    else
+        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+}
+
+/* The same in the place of what is above the last mark, and the mark. */
+static void ssdei_pickle_instance_mark(ssdei_pickle *pickle) {
+    size_t at = ssdei_pickle_pop_mark(pickle);
+    if (pickle->status != SSDE_OK) return;
+    pickle->depth = at - 1;
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+}
+
+/* Attributes of the object below: those of an opaque one, which has no items, are what it contains. They are a
+   dictionary, or a pair of two, the second of slots. Attributes of a dictionary are left out, "_metadata" of a model's
+   state among them. */
 static void ssdei_pickle_build(ssdei_pickle *pickle) {
+    uint32_t states[2], count = 2, cell, i, j;
     uint32_t state = ssdei_pickle_pop(pickle), object = ssdei_pickle_top(pickle);
-    if (!ssdei_pickle_is(pickle, state, SSDEI_OBJECT_DICT) || !ssdei_pickle_is(pickle, object, SSDEI_OBJECT_DICT))
-        ssdei_pickle_fail(pickle, "attributes are given to what is no dictionary");
+    if (pickle->status != SSDE_OK || pickle->objects[object].kind != SSDEI_OBJECT_OPAQUE) return;
+    if (!ssdei_pickle_items(pickle, state, states, 2, 2)) {
+        states[0] = state;
+        count = 1;
+    }
+    for (i = 0; i < count && pickle->status == SSDE_OK; i++) {
+        if (pickle->objects[states[i]].kind != SSDEI_OBJECT_DICT || states[i] == object) continue;
+        pickle->objects[object].kind = SSDEI_OBJECT_DICT;
+        cell = pickle->objects[states[i]].first;
+        for (j = pickle->objects[states[i]].count; j && pickle->status == SSDE_OK; j--) {
+            ssdei_pickle_append(pickle, object, pickle->cells[cell].object);
+            if (j > 1) cell = pickle->cells[cell].next;
+        }
+    }
 }
 
 /* Remembers the object on top under a number. */
@@ -7033,6 +7232,7 @@ static void ssdei_pickle_recall(ssdei_pickle *pickle, uint64_t number) {
 
 /* Instructions that make an object out of what follows them. */
 static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
+    size_t length;
     switch (code) {
         case 'N': ssdei_pickle_make(pickle, SSDEI_OBJECT_NONE, 0); return 1;
         case 0x88: ssdei_pickle_make(pickle, SSDEI_OBJECT_BOOL, 1); return 1;
@@ -7041,9 +7241,28 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
         case 'M': ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, ssdei_pickle_unsigned(pickle, 2)); return 1;
         case 'J': ssdei_pickle_integer(pickle, 4); return 1;
         case 0x8a: ssdei_pickle_integer(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 0x8b: ssdei_pickle_integer(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
         case 'G': ssdei_pickle_float(pickle); return 1;
-        case 'X': ssdei_pickle_string(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 0x8c: ssdei_pickle_string(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'X':
+        case 'T': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 4)); return 1;
+        case 0x8c:
+        case 'U': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 0x8d: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 8)); return 1;
+        case 'C': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 1)); return 1;
+        case 'B': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 4)); return 1;
+        case 0x8e: /* bytes and a bytearray */
+        case 0x96: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 8)); return 1;
+        case 0x82: /* classes by a number that programs agree on */
+        case 0x83:
+        case 0x84: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, 1u << (code - 0x82)); return 1;
+        case 'I': /* numbers, strings and persistent objects as text */
+        case 'L':
+        case 'F':
+        case 'S':
+        case 'V':
+        case 'P': ssdei_pickle_line(pickle, &length);                           /* fall through */
+        case 0x97:                                                              /* a buffer that is elsewhere */
+        case 0x8f: ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0); return 1; /* a set */
         case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
         case ']': ssdei_pickle_make(pickle, SSDEI_OBJECT_LIST, 0); return 1;
         case '}': ssdei_pickle_make(pickle, SSDEI_OBJECT_DICT, 0); return 1;
@@ -7054,11 +7273,14 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
 
 /* Instructions that work on the stack. */
 static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
+    size_t at, length;
     switch (code) {
         case '(': ssdei_pickle_push(pickle, ssdei_mark); return 1;
-        case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE); return 1;
-        case 'e': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST); return 1;
-        case 'u': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT); return 1;
+        case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE, 1); return 1;
+        case 'l': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST, 1); return 1;
+        case 'd': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT, 1); return 1;
+        case 'e': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST, 0); return 1;
+        case 'u': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT, 0); return 1;
         case 'a': ssdei_pickle_add(pickle, SSDEI_OBJECT_LIST); return 1;
         case 's': ssdei_pickle_add(pickle, SSDEI_OBJECT_DICT); return 1;
         case 0x85: ssdei_pickle_tuple(pickle, 1); return 1;
@@ -7068,12 +7290,27 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'Q': ssdei_pickle_storage(pickle); return 1;
         case 'R': ssdei_pickle_call(pickle); return 1;
         case 'b': ssdei_pickle_build(pickle); return 1;
+        case 0x81: ssdei_pickle_instance(pickle, 0); return 1;
+        case 0x92: ssdei_pickle_instance(pickle, 1); return 1;
+        case 'i': ssdei_pickle_line(pickle, &length); ssdei_pickle_line(pickle, &length); /* fall through */
+        case 'o':
+        case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
+        case '0': ssdei_pickle_pop(pickle); return 1;
+        case '1': /* what is above the mark goes, also items of a set */
+        case 0x90:
+            at = ssdei_pickle_pop_mark(pickle);
+            if (pickle->status == SSDE_OK) pickle->depth = at - 1;
+            return 1;
+        case '2': ssdei_pickle_push(pickle, ssdei_pickle_top(pickle)); return 1;
+        case 'p': ssdei_pickle_remember(pickle, ssdei_pickle_decimal(pickle)); return 1;
         case 'q': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
         case 'r': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
         case 0x94: ssdei_pickle_remember(pickle, pickle->memo_count); return 1;
+        case 'g': ssdei_pickle_recall(pickle, ssdei_pickle_decimal(pickle)); return 1;
         case 'h': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
         case 'j': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
         case 0x95: ssdei_pickle_unsigned(pickle, 8); return 1; /* the length of a frame */
+        case 0x98: return 1;                                   /* a buffer is only for reading */
         default: return 0;
     }
 }
@@ -7089,7 +7326,7 @@ static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
         char problem[60];
         if (pickle->status != SSDE_OK || code == '.') break;
         if (ssdei_pickle_value(pickle, code) || ssdei_pickle_operation(pickle, code)) continue;
-        snprintf(problem, sizeof problem, "an instruction 0x%02x that torch.save does not emit", (unsigned)code);
+        snprintf(problem, sizeof problem, "an instruction 0x%02x that no pickle has", (unsigned)code);
         ssdei_pickle_fail(pickle, problem);
     }
     result = ssdei_pickle_pop(pickle);
@@ -7106,16 +7343,13 @@ typedef struct ssdei_flattening {
     ssdei_pickle *pickle;
     char path[256]; /* of the object */
     int keep;
-    size_t visits; /* no more than the pickle has bytes: objects that contain each other would not end */
-    size_t tensors, strings, bytes;
+    size_t visits; /* bounded: a few bytes can make objects that share each other without end */
+    size_t tensors, values, strings, bytes;
 } ssdei_flattening;
 
 /* Copies a string to where strings stay, or counts its bytes. */
 static const char *ssdei_flatten_text(ssdei_flattening *flattening, const char *text, size_t length) {
     char *copy = NULL;
-    if (flattening->bytes + length >= SSDEI_MAX_PICKLE ||
-        flattening->tensors + flattening->strings >= SSDEI_MAX_TENSORS)
-        ssdei_pickle_fail(flattening->pickle, "more than 262144 values, or 64 MB of names");
     if (flattening->keep) {
         copy = flattening->pickle->file->strings + flattening->bytes;
         memcpy(copy, text, length);
@@ -7125,7 +7359,12 @@ static const char *ssdei_flatten_text(ssdei_flattening *flattening, const char *
 }
 
 static void ssdei_flatten_tensor(ssdei_flattening *flattening, const ssdei_entry *tensor) {
-    const char *name = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
+    const char *name;
+    if (flattening->tensors >= SSDEI_MAX_TENSORS + SSDEI_MAX_VALUES ||
+        flattening->bytes + sizeof flattening->path > SSDEI_MAX_NAMES)
+        ssdei_pickle_fail(flattening->pickle, "more than 327680 tensors, or 64 MB of names");
+    if (flattening->pickle->status != SSDE_OK) return;
+    name = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
     if (flattening->keep) {
         ssdei_entry *entry = &flattening->pickle->file->entries[flattening->tensors];
         *entry = *tensor;
@@ -7140,8 +7379,9 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
                                                               : "I64";
     ssdei_entry entry;
     size_t i;
+    if (flattening->values++ >= SSDEI_MAX_VALUES) return;
     memset(&entry, 0, sizeof entry);
-    for (entry.dtype = ssdei_dtypes; strcmp(entry.dtype->name, wanted); entry.dtype++) continue;
+    entry.dtype = &ssdei_dtypes[ssdei_dtype_index(wanted)];
     entry.info.dtype = entry.dtype->name;
     entry.info.count = 1;
     entry.immediate = 1;
@@ -7150,9 +7390,13 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
 }
 
 static void ssdei_flatten_string(ssdei_flattening *flattening, const ssdei_object *object) {
-    const char *key = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
-    const char *value =
-        ssdei_flatten_text(flattening, (const char *)flattening->pickle->bytes + object->bits, object->count);
+    const char *text = (const char *)flattening->pickle->bytes + object->bits, *key, *value;
+    if (memchr(text, 0, object->count) || flattening->values >= SSDEI_MAX_VALUES ||
+        flattening->bytes + sizeof flattening->path + object->count > SSDEI_MAX_NAMES / 2)
+        return;
+    flattening->values++;
+    key = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
+    value = ssdei_flatten_text(flattening, text, object->count);
     if (flattening->keep) {
         flattening->pickle->file->metadata[flattening->strings].key = key;
         flattening->pickle->file->metadata[flattening->strings].value = value;
@@ -7160,11 +7404,17 @@ static void ssdei_flatten_string(ssdei_flattening *flattening, const ssdei_objec
     flattening->strings++;
 }
 
-/* Adds ".KEY" to the path, KEY a string, a whole number of a dictionary (`key` not NULL) or a place in a list. */
-static void ssdei_flatten_path(ssdei_flattening *flattening, const ssdei_object *key, uint32_t place) {
-    ssdei_pickle *pickle = flattening->pickle;
+/* Where a module that was saved whole keeps what its state_dict() has. */
+static int ssdei_flatten_transparent(const char *key, size_t length) {
+    return (length == 8 && !memcmp(key, "_modules", 8)) || (length == 8 && !memcmp(key, "_buffers", 8)) ||
+           (length == 11 && !memcmp(key, "_parameters", 11));
+}
+
+/* Adds ".KEY" to the path, KEY a string, a whole number of a dictionary (`key` not NULL) or a place in a list. 0: what
+   is there can have no name. */
+static int ssdei_flatten_path(ssdei_flattening *flattening, const ssdei_object *key, uint32_t place) {
     size_t length = strlen(flattening->path), room = sizeof flattening->path - length;
-    const char *dot = length ? "." : "";
+    const char *dot = length ? "." : "", *text;
     char *end = flattening->path + length;
     int used;
     if (!key)
@@ -7172,48 +7422,66 @@ static void ssdei_flatten_path(ssdei_flattening *flattening, const ssdei_object 
     else if (key->kind == SSDEI_OBJECT_INTEGER)
         used = snprintf(end, room, "%s%s%llu", dot, key->bits > INT64_MAX ? "-" : "",
                         (unsigned long long)(key->bits > INT64_MAX ? 0 - key->bits : key->bits));
-    else if (key->kind == SSDEI_OBJECT_STRING && key->count < room)
-        used = snprintf(end, room, "%s%.*s", dot, (int)key->count, (const char *)pickle->bytes + key->bits);
-    else {
-        ssdei_pickle_fail(pickle, key->kind == SSDEI_OBJECT_STRING ? "a name of more than 255 characters"
-                                                                   : "a key that is neither string nor whole number");
-        return;
-    }
-    if ((size_t)used >= room) ssdei_pickle_fail(pickle, "a name of more than 255 characters");
+    else if (key->kind == SSDEI_OBJECT_STRING && key->count < room) {
+        text = (const char *)flattening->pickle->bytes + key->bits;
+        if (memchr(text, 0, key->count)) return 0;
+        if (ssdei_flatten_transparent(text, key->count)) return 1;
+        used = snprintf(end, room, "%s%.*s", dot, (int)key->count, text);
+    } else
+        return 0;
+    return (size_t)used < room;
 }
 
-static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth) {
+static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth);
+
+/* What a container has; no more than once on the way down, should it contain itself. */
+static void ssdei_flatten_items(ssdei_flattening *flattening, uint32_t index, int depth) {
     ssdei_pickle *pickle = flattening->pickle;
-    const ssdei_object *object = &pickle->objects[index];
+    ssdei_object *object = &pickle->objects[index];
     size_t length = strlen(flattening->path);
     uint32_t cell = object->first, i;
-    if (depth > SSDEI_MAX_NESTING) ssdei_pickle_fail(pickle, "more than 32 levels of nesting");
-    if (flattening->visits++ > pickle->size)
-        ssdei_pickle_fail(pickle, "objects are shared too often, or contain themselves");
-    if (pickle->status != SSDE_OK) return;
-    switch (object->kind) {
-        case SSDEI_OBJECT_TUPLE:
-        case SSDEI_OBJECT_LIST:
-        case SSDEI_OBJECT_DICT: break;
-        case SSDEI_OBJECT_TENSOR: ssdei_flatten_tensor(flattening, &pickle->tensors[object->bits]); return;
-        case SSDEI_OBJECT_STRING: ssdei_flatten_string(flattening, object); return;
-        case SSDEI_OBJECT_NONE: return;
-        case SSDEI_OBJECT_GLOBAL:
-        case SSDEI_OBJECT_STORAGE:
-            ssdei_pickle_fail(pickle, "a function or a storage where a value is expected");
-            return;
-        default: ssdei_flatten_number(flattening, object); return;
-    }
-    for (i = 0; i < object->count && pickle->status == SSDE_OK; i++, cell = pickle->cells[cell].next) {
+    if (object->bits || depth == SSDEI_MAX_NESTING) return;
+    object->bits = 1;
+    for (i = 0; i < object->count && pickle->status == SSDE_OK; i++) {
         const ssdei_object *key = NULL;
+        if (i) cell = pickle->cells[cell].next;
         if (object->kind == SSDEI_OBJECT_DICT) {
             key = &pickle->objects[pickle->cells[cell].object];
             cell = pickle->cells[cell].next;
             i++;
         }
-        ssdei_flatten_path(flattening, key, i);
-        ssdei_flatten(flattening, pickle->cells[cell].object, depth + 1);
+        if (ssdei_flatten_path(flattening, key, i)) ssdei_flatten(flattening, pickle->cells[cell].object, depth + 1);
         flattening->path[length] = 0;
+    }
+    object->bits = 0;
+}
+
+static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth) {
+    ssdei_pickle *pickle = flattening->pickle;
+    const ssdei_object *object = &pickle->objects[index];
+    if (flattening->visits++ > pickle->size + SSDEI_MAX_TENSORS)
+        ssdei_pickle_fail(pickle, "objects are shared too often");
+    if (pickle->status != SSDE_OK) return;
+    switch (object->kind) {
+        case SSDEI_OBJECT_TUPLE:
+        case SSDEI_OBJECT_LIST:
+        case SSDEI_OBJECT_DICT: ssdei_flatten_items(flattening, index, depth); return;
+        case SSDEI_OBJECT_TENSOR: ssdei_flatten_tensor(flattening, &pickle->tensors[object->bits]); return;
+        case SSDEI_OBJECT_STRING: ssdei_flatten_string(flattening, object); return;
+        case SSDEI_OBJECT_BOOL:
+        case SSDEI_OBJECT_INTEGER:
+        case SSDEI_OBJECT_FLOAT: ssdei_flatten_number(flattening, object); return;
+        default: return; /* nothing that could be listed */
+    }
+}
+
+/* Two things can come to one name, {"a.b": x, "a": {"b": y}}: neither is read. */
+static void ssdei_pth_twins(ssde_tensor_file *file) {
+    size_t i;
+    for (i = 1; i < file->count; i++) {
+        ssdei_entry *entry = &file->entries[file->by_name[i]], *before = &file->entries[file->by_name[i - 1]];
+        if (strcmp(entry->info.name, before->info.name)) continue;
+        entry->problem = before->problem = "is there twice";
     }
 }
 
@@ -7236,19 +7504,23 @@ static ssde_status ssdei_pth_fill(ssdei_pickle *pickle, uint32_t root) {
     flattening.keep = 1;
     ssdei_flatten(&flattening, root, 0);
     ssdei_try(pickle->status);
-    return ssdei_check_names(file);
+    ssdei_try(ssdei_sort_names(file));
+    ssdei_pth_twins(file);
+    return SSDE_OK;
 }
 
-/* The record ROOT/data.pkl, whose ROOT is any folder. */
+/* The record ROOT/data.pkl, whose ROOT is any folder; the one nearest to the top. */
 static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
     static const char name[] = "/data.pkl";
+    ssdei_record *found = NULL;
     size_t length = sizeof name - 1, i;
     for (i = 0; i < file->record_count; i++) {
-        const ssdei_record *record = &file->records[i];
-        if (record->length > length && !memcmp(record->name + record->length - length, name, length))
-            return &file->records[i];
+        ssdei_record *record = &file->records[i];
+        if (record->length > length && !memcmp(record->name + record->length - length, name, length) &&
+            (!found || record->length < found->length))
+            found = record;
     }
-    return NULL;
+    return found;
 }
 
 /* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
@@ -7262,10 +7534,11 @@ static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root
     memcpy(name + root_length, "byteorder", 9);
     record = ssdei_zip_record(file, name, root_length + 9);
     if (!record) return SSDE_OK;
+    ssdei_try(ssdei_record_check(file, record));
     if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
     file->big_endian = !strcmp(order, "big");
     if (!file->big_endian && strcmp(order, "little")) return ssdei_zip_fail(file, record, "is neither little nor big");
-    return ssdei_record_check(file, record);
+    return SSDE_OK;
 }
 
 static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *program, unsigned char *bytes) {
@@ -7290,32 +7563,49 @@ static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *pro
     return pickle.status;
 }
 
+/* What a zip archive is that has no data.pkl. */
+static ssde_status ssdei_pth_refuse(const ssde_tensor_file *file) {
+    const ssdei_record *record = file->records;
+    if (!file->record_count)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is an empty zip archive", file->path);
+    if (record->length > 4 && !memcmp(record->name + record->length - 4, ".npy", 4))
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.90s' is an .npz archive of NumPy's arrays: save tensors with torch.save or safetensors",
+                         file->path);
+    return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                     "'%.90s' is a zip archive, but not of torch.save: it has no data.pkl; unpack its '%.*s'",
+                     file->path, (int)(record->length < 60 ? record->length : 60), record->name);
+}
+
 static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
-    static const unsigned char old[14] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c,
-                                          0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
-    unsigned char start[sizeof old], *bytes;
+    unsigned char *bytes;
     ssdei_record *program;
     ssde_status status;
-    if (file->size >= sizeof start) {
-        ssdei_try(ssdei_read_at(file, 0, start, sizeof start));
-        if (!memcmp(start, old, sizeof old))
-            return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
-                             "'%.90s' is in the format of PyTorch before 1.6: load it there and torch.save it again",
-                             file->path);
-    }
     ssdei_try(ssdei_zip_load(file));
     program = ssdei_pth_find(file);
-    if (!program || program->size > SSDEI_MAX_PICKLE)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no file of torch.save: %s", file->path,
-                         program ? "its data.pkl has more than 64 MB" : "it has no data.pkl");
+    if (!program) return ssdei_pth_refuse(file);
+    if (program->size > SSDEI_MAX_PICKLE)
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.160s': its data.pkl has more than 1 GB",
+                         file->path);
     bytes = (unsigned char *)ssdei_allocate(file->context, (size_t)program->size + 1, 1);
     status = bytes ? ssdei_pth_interpret(file, program, bytes) : SSDE_ERROR_MEMORY;
     ssdei_release(file->context, bytes);
     return status;
 }
 
-ssde_status ssde_pth_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    return ssdei_tensor_file_open(context, file, path, "ssde_pth_open", ssdei_pth_load);
+/* ---- which container a file is ---- */
+
+/* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
+   which its own reader lets pass. */
+static ssde_status ssdei_load_container(ssde_tensor_file *file) {
+    unsigned char start[512] = {0};
+    size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
+    ssdei_try(ssdei_read_at(file, 0, start, size));
+    while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
+    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_load_header(file);
+    if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
+    if (!ssdei_file_kind(start, size)) return ssdei_load_header(file);
+    return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
 }
 
 /* ---- safetensors: writing ----
@@ -7938,6 +8228,7 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 /* Where a parameter's values are in a file. */
 typedef struct ssdei_source {
     const ssde_file_tensor *tensor;
+    size_t place;    /* among the file's */
     int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
                       */
 } ssdei_source;
@@ -7950,6 +8241,7 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     ssde_parameter *info = &wanted.info;
     const ssde_file_tensor *tensor = source->tensor;
     int axis, same;
+    ssdei_try(ssdei_check_readable(file, tensor));
     if (source->turned_rank) {
         wanted.layout = SSDEI_LAYOUT_LINEAR;
         info->rank = source->turned_rank;
@@ -8004,19 +8296,26 @@ static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *
     return status;
 }
 
-/* Reads a network's parameters from these sources, first aside, so that a file with an error changes nothing. */
-static ssde_status ssdei_sources_load(ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources) {
+/* Reads a network's parameters from these sources into weights [weight_count]. */
+static ssde_status ssdei_sources_read(const ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources,
+                                      float *weights) {
     float *scratch = ssdei_parameter_scratch(net->context, net);
-    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
-    ssde_status status = scratch && weights ? SSDE_OK : SSDE_ERROR_MEMORY;
+    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
         status = ssdei_parameter_load(net->context, &net->parameters[i], file, &sources[i], scratch, weights);
+    ssdei_release(net->context, scratch);
+    return status;
+}
+
+/* The same into the network, first aside, so that a file with an error changes nothing. */
+static ssde_status ssdei_sources_load(ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources) {
+    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
+    ssde_status status = weights ? ssdei_sources_read(net, file, sources, weights) : SSDE_ERROR_MEMORY;
     if (status == SSDE_OK) {
         memcpy(net->weights, weights, net->weight_count * sizeof *weights);
         net->version++;
     }
-    ssdei_release(net->context, scratch);
     ssdei_release(net->context, weights);
     return status;
 }
@@ -8028,87 +8327,248 @@ static size_t ssdei_net_find_parameter(const ssde_net *net, const char *name) {
     return i;
 }
 
-/* All parameters are known to be in the file: if it has more tensors than that, names the first other one. "sigmas" is
-   a buffer that the reference's files carry. */
-static ssde_status ssdei_check_superfluous(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file) {
-    size_t extra = file->count - net->parameter_count, i;
-    if (ssde_tensor_file_find(file, "sigmas")) extra--;
-    for (i = 0; extra && i < file->count; i++) {
-        const char *name = file->entries[i].info.name;
-        if (ssdei_net_find_parameter(net, name) == net->parameter_count && strcmp(name, "sigmas"))
-            return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
+/* ---- which weights of a file ----
+   A file can have several sets of a network's weights. A set is what lies under one prefix, "" or "model.module.": the
+   keys on the way to a state_dict, and what wrappers put before its names. One is averaged if a key says so. The
+   reference's average is a list without names. */
+
+enum { SSDEI_MAX_SETS = 16 };
+
+typedef struct ssdei_set {
+    const char *name; /* that begins with the prefix */
+    size_t length;    /* of the prefix */
+    size_t found;     /* parameters */
+    int averaged;
+    int list;
+} ssdei_set;
+
+typedef struct ssdei_sets {
+    ssdei_set sets[SSDEI_MAX_SETS];
+    size_t count;
+} ssdei_sets;
+
+static int ssdei_is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* Whether a word is in the name, in letters of any size and none beside it: "model_ema" has "ema", "schema" has not. */
+static int ssdei_has_word(const char *name, size_t length, const char *word) {
+    size_t size = strlen(word), i, j;
+    for (i = 0; i + size <= length; i++) {
+        for (j = 0; j < size && (name[i + j] | 32) == word[j]; j++) continue;
+        if (j == size && !(i && ssdei_is_letter(name[i - 1])) &&
+            !(i + size < length && ssdei_is_letter(name[i + size])))
+            return 1;
+    }
+    return 0;
+}
+
+static int ssdei_says_averaged(const char *name, size_t length) {
+    return ssdei_has_word(name, length, "ema") || ssdei_has_word(name, length, "shadow") ||
+           ssdei_has_word(name, length, "averaged") || ssdei_has_word(name, length, "swa");
+}
+
+/* Counts one more parameter under the first `length` characters of a name. */
+static void ssdei_sets_add(ssdei_sets *sets, const char *name, size_t length) {
+    ssdei_set *set = sets->sets;
+    while (set < sets->sets + sets->count && (set->length != length || set->list || memcmp(set->name, name, length)))
+        set++;
+    if (set == sets->sets + SSDEI_MAX_SETS) return;
+    if (set == sets->sets + sets->count) {
+        memset(set, 0, sizeof *set);
+        set->name = name;
+        set->length = length;
+        set->averaged = ssdei_says_averaged(name, length);
+        sets->count++;
+    }
+    set->found++;
+}
+
+/* Whether the name ends in `end`, as a whole or behind a dot. */
+static int ssdei_ends_in(const char *name, size_t length, const char *end, size_t size) {
+    return length >= size && !memcmp(name + length - size, end, size) &&
+           (length == size || name[length - size - 1] == '.');
+}
+
+/* All sets that have more than half of the parameters; where none has, the one with the most. */
+static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, ssdei_sets *sets) {
+    size_t most = 0, i, j;
+    sets->count = 0;
+    for (j = 0; j < net->parameter_count; j++) {
+        const char *wanted = net->parameters[j].info.name;
+        size_t size = strlen(wanted);
+        for (i = 0; i < file->count; i++) {
+            const ssdei_entry *entry = &file->entries[i];
+            if (!entry->immediate && ssdei_ends_in(entry->info.name, entry->name_length, wanted, size))
+                ssdei_sets_add(sets, entry->info.name, entry->name_length - size);
+        }
+    }
+    for (i = 0; i < sets->count; i++)
+        if (sets->sets[i].found > sets->sets[most].found) most = i;
+    if (sets->count && 2 * sets->sets[most].found <= net->parameter_count) {
+        sets->sets[0] = sets->sets[most];
+        sets->count = 1;
+        return;
+    }
+    for (i = j = 0; i < sets->count; i++)
+        if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
+    sets->count = j;
+}
+
+/* Adds the reference's lists, of which there is a first. */
+static void ssdei_sets_find_lists(const ssde_tensor_file *file, ssdei_sets *sets) {
+    static const char first[] = "shadow_params.0";
+    size_t i;
+    for (i = 0; i < file->count && sets->count < SSDEI_MAX_SETS; i++) {
+        const ssdei_entry *entry = &file->entries[i];
+        if (!ssdei_ends_in(entry->info.name, entry->name_length, first, sizeof first - 1)) continue;
+        memset(&sets->sets[sets->count], 0, sizeof *sets->sets);
+        sets->sets[sets->count].name = entry->info.name;
+        sets->sets[sets->count].length = entry->name_length - 1;
+        sets->sets[sets->count].averaged = 1;
+        sets->sets[sets->count++].list = 1;
+    }
+}
+
+enum { SSDEI_ANY_WEIGHTS = -1 }; /* beside ssde_pth_weights */
+
+/* The only set of the wanted kind; NULL where there is none, or several. */
+static const ssdei_set *ssdei_sets_pick(const ssdei_sets *sets, int averaged) {
+    const ssdei_set *picked = NULL;
+    size_t i;
+    for (i = 0; i < sets->count; i++) {
+        if (averaged != SSDEI_ANY_WEIGHTS && sets->sets[i].averaged != averaged) continue;
+        if (picked) return NULL;
+        picked = &sets->sets[i];
+    }
+    return picked;
+}
+
+static ssde_status ssdei_sets_fail(const ssde_net *net, const ssde_tensor_file *file, const ssdei_sets *sets,
+                                   const char *wanted) {
+    char list[120] = "";
+    size_t used = 0, i;
+    if (!sets->count)
+        return ssde_fail(net->context, SSDE_ERROR_FORMAT,
+                         "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'", file->path,
+                         net->parameters[0].info.name, file->count ? file->entries[0].info.name : "");
+    for (i = 0; i < sets->count && used + 40 < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s'", i ? ", " : "",
+                                 (int)(sets->sets[i].length < 30 ? sets->sets[i].length : 30), sets->sets[i].name);
+    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s", file->path, wanted, list,
+                     i < sets->count ? ", ..." : "");
+}
+
+/* Whether the file speaks of an average. */
+static int ssdei_file_has_average(const ssde_tensor_file *file) {
+    size_t i;
+    for (i = 0; i < file->count; i++)
+        if (ssdei_has_word(file->entries[i].info.name, file->entries[i].name_length, "ema")) return 1;
+    return 0;
+}
+
+/* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
+   "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
+static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *set,
+                                     const ssdei_set *model, ssdei_source *sources) {
+    char name[400];
+    size_t i;
+    for (i = 0; i < file->count; i++) {
+        const ssdei_entry *entry = &file->entries[i];
+        size_t index;
+        if (entry->immediate || entry->name_length < set->length || memcmp(entry->info.name, set->name, set->length) ||
+            !strcmp(entry->info.name + set->length, "sigmas"))
+            continue;
+        index = ssdei_net_find_parameter(net, entry->info.name + set->length);
+        if (index == net->parameter_count)
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
+                             file->path, entry->info.name);
+        sources[index].tensor = &entry->info;
+        sources[index].place = i;
+    }
+    for (i = 0; i < net->parameter_count; i++) {
+        if (!sources[i].tensor && set->averaged && model && !net->parameters[i].info.trainable) {
+            snprintf(name, sizeof name, "%.*s%s", (int)model->length, model->name, net->parameters[i].info.name);
+            sources[i].tensor = ssde_tensor_file_find(file, name);
+        }
+        if (!sources[i].tensor)
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'", file->path,
+                             (int)(set->length < 60 ? set->length : 60), set->name, net->parameters[i].info.name);
+    }
+    return SSDE_OK;
+}
+
+static int ssdei_source_before(const void *items, size_t a, size_t b) {
+    return ((const ssdei_source *)items)[a].place < ((const ssdei_source *)items)[b].place;
+}
+
+/* Puts the tensors of a list in the place of those of the parameters that are trained, in the order in which the
+   model's state lists them; frozen ones are the same in both. */
+static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *list,
+                                      size_t *order, ssdei_source *sources) {
+    char name[300];
+    size_t averaged = 0, i;
+    ssdei_sort(sources, net->parameter_count, order, ssdei_source_before);
+    for (i = 0; i <= net->parameter_count; i++) {
+        size_t index = i < net->parameter_count ? order[i] : 0;
+        if (i < net->parameter_count && !net->parameters[index].info.trainable) continue;
+        snprintf(name, sizeof name, "%.*s%lu", (int)list->length, list->name, (unsigned long)averaged++);
+        if (i < net->parameter_count)
+            ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
+        else if (ssde_tensor_file_find(file, name))
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s', its model's state not",
                              file->path, name);
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_weights_load(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
-                                      float *weights) {
-    ssdei_try(ssdei_parameters_load(context, net, file, "", 0, weights));
-    return ssdei_check_superfluous(context, net, file);
+/* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. */
+static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_file *file, int wanted,
+                                         ssdei_source *sources) {
+    const ssdei_set *set, *named;
+    ssdei_sets sets;
+    size_t *order;
+    ssde_status status;
+    ssdei_sets_find(net, file, &sets);
+    named = ssdei_sets_pick(&sets, 0);
+    ssdei_sets_find_lists(file, &sets);
+    set = ssdei_sets_pick(&sets, wanted == SSDE_PTH_EMA ? 1 : wanted == SSDE_PTH_MODEL ? 0 : SSDEI_ANY_WEIGHTS);
+    if (!set && wanted == SSDE_PTH_EMA && sets.count == 1 && !ssdei_file_has_average(file)) set = named;
+    if (!set)
+        return ssdei_sets_fail(net, file, &sets,
+                               wanted == SSDE_PTH_EMA     ? "does not tell the averaged weights"
+                               : wanted == SSDE_PTH_MODEL ? "does not tell the model's weights"
+                                                          : "has several, see ssde_net_load_pth");
+    if (set->list && !named) return ssdei_sets_fail(net, file, &sets, "has no one model's state to name its average");
+    ssdei_try(ssdei_set_sources(net, file, set->list ? named : set, named, sources));
+    if (!set->list) return SSDE_OK;
+    order = (size_t *)ssdei_allocate(net->context, net->parameter_count, sizeof *order);
+    status = order ? ssdei_list_sources(net, file, set, order, sources) : SSDE_ERROR_MEMORY;
+    ssdei_release(net->context, order);
+    return status;
 }
 
-ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
+/* Loads them into a network that is finished. */
+static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted) {
     ssde_tensor_file *file;
-    float *weights;
+    ssdei_source *sources;
     ssde_status status;
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    if (!net->finished)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_weights: net is not finished");
-    ssdei_try(ssde_safetensors_open(net->context, &file, path));
-    /* aside, so that a file with an error changes nothing */
-    weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
-    status = weights ? ssdei_weights_load(net->context, net, file, weights) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) {
-        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
-        net->version++;
-    }
-    ssdei_release(net->context, weights);
+    ssdei_try(ssde_tensor_file_open(net->context, &file, path));
+    sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count + 1, sizeof *sources);
+    status = sources ? ssdei_weights_sources(net, file, wanted, sources) : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssdei_sources_load(net, file, sources);
+    ssdei_release(net->context, sources);
     ssde_tensor_file_close(file);
     return status;
 }
 
-/* Finds the parameters of a checkpoint of the reference: its model's state, "model.module.NAME", in the order in which
-   "ema.shadow_params.0", ... list those that are trained; frozen ones are the same in both. */
-static ssde_status ssdei_pth_sources(const ssde_net *net, const ssde_tensor_file *file, ssde_pth_weights weights,
-                                     ssdei_source *sources) {
-    static const char *const prefixes[] = {"model.module.", "model."}; /* the first from nn.DataParallel */
-    size_t averaged = 0, length, i;
-    char name[160];
-    const char *prefix = prefixes[1];
-    for (i = 0; i < file->count && prefix == prefixes[1]; i++)
-        if (!strncmp(file->entries[i].info.name, prefixes[0], strlen(prefixes[0]))) prefix = prefixes[0];
-    length = strlen(prefix);
-    for (i = 0; i < file->count; i++) {
-        const ssde_file_tensor *tensor = &file->entries[i].info;
-        int inside = !strncmp(tensor->name, prefix, length);
-        size_t index;
-        if (strncmp(tensor->name, "model.", 6) || (inside && !strcmp(tensor->name + length, "sigmas")))
-            continue; /* sigmas are a buffer */
-        index = inside ? ssdei_net_find_parameter(net, tensor->name + length) : net->parameter_count;
-        if (index == net->parameter_count)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             file->path, tensor->name);
-        sources[index].tensor = tensor;
-        if (weights == SSDE_PTH_MODEL || !net->parameters[index].info.trainable) continue;
-        snprintf(name, sizeof name, "ema.shadow_params.%lu", (unsigned long)averaged++);
-        ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
-    }
-    snprintf(name, sizeof name, "ema.shadow_params.%lu", (unsigned long)averaged);
-    if (weights == SSDE_PTH_EMA && ssde_tensor_file_find(file, name))
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%s', its model's state does not",
-                         file->path, name);
-    for (i = 0; i < net->parameter_count; i++)
-        if (!sources[i].tensor)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%s%s'", file->path, prefix,
-                             net->parameters[i].info.name);
-    return SSDE_OK;
+ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished || !net->parameter_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_net_load_weights: net is not finished or has no parameters");
+    return ssdei_weights_load(net, path, SSDEI_ANY_WEIGHTS);
 }
 
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights) {
-    ssde_tensor_file *file;
-    ssdei_source *sources;
-    ssde_status status;
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished || !net->parameter_count)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
@@ -8116,13 +8576,7 @@ ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights 
     if (weights != SSDE_PTH_EMA && weights != SSDE_PTH_MODEL)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_pth: weights is %d, no value of its enum",
                          (int)weights);
-    ssdei_try(ssde_pth_open(net->context, &file, path));
-    sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count, sizeof *sources);
-    status = sources ? ssdei_pth_sources(net, file, weights, sources) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_sources_load(net, file, sources);
-    ssdei_release(net->context, sources);
-    ssde_tensor_file_close(file);
-    return status;
+    return ssdei_weights_load(net, path, (int)weights);
 }
 
 static size_t ssdei_file_numbers(const ssde_tensor_file *file) {
@@ -8216,16 +8670,19 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
     ssde_net *built = NULL;
+    ssdei_source *sources;
     ssde_sde read;
     ssde_status status;
     const char *config;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
-    ssdei_try(ssde_safetensors_open(context, &file, path));
+    ssdei_try(ssde_tensor_file_open(context, &file, path));
     config = ssde_tensor_file_metadata(file, "config");
     if (!config)
         status = ssde_fail(context, SSDE_ERROR_FORMAT,
-                           "'%.120s' has no description of its network (\"config\" in __metadata__)", path);
+                           "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
+                           "ssde_net_load_weights",
+                           path);
     else {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
         memset(&read, 0, sizeof read);
@@ -8235,7 +8692,12 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
             built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
         if (status == SSDE_OK) status = fields.status;
     }
-    if (status == SSDE_OK) status = ssdei_weights_load(context, built, file, built->weights);
+    sources =
+        status == SSDE_OK ? (ssdei_source *)ssdei_allocate(context, built->parameter_count + 1, sizeof *sources) : NULL;
+    if (status == SSDE_OK && !sources) status = SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) status = ssdei_weights_sources(built, file, SSDEI_ANY_WEIGHTS, sources);
+    if (status == SSDE_OK) status = ssdei_sources_read(built, file, sources, built->weights);
+    ssdei_release(context, sources);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
@@ -8646,19 +9108,20 @@ static const struct ssdei_part_name {
 
 /* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
 static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssde_parameter *info, ssdei_source *source) {
+                                          const ssdei_set *set, const ssde_parameter *info, ssdei_source *source) {
     const struct ssdei_part_name *part = ssdei_part_names;
     ssdei_module_search search;
-    char name[128], *rest, *kind, older[128];
+    char name[400], *rest, *kind, older[400];
     const char *suffix;
+    const int length = (int)set->length;
     ssdei_module_find(&search, desc, (int)strtol(info->name + strlen("all_modules."), &rest, 10));
     rest++;
     while (part->kind != search.kind || strncmp(rest, part->ours, strlen(part->ours))) part++;
     kind = rest + strlen(part->ours);
     suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
-    snprintf(name, sizeof name, "%s%s%s", search.name, part->theirs, suffix);
-    snprintf(older, sizeof older, "%s%s%s", search.name, part->older ? part->older : part->theirs,
-             part->older ? suffix : kind); /* "time_proj.W" */
+    snprintf(name, sizeof name, "%.*s%s%s%s", length, set->name, search.name, part->theirs, suffix);
+    snprintf(older, sizeof older, "%.*s%s%s%s", length, set->name, search.name,
+             part->older ? part->older : part->theirs, part->older ? suffix : kind); /* "time_proj.W" */
     if (!ssde_tensor_file_find(file, name) && ssde_tensor_file_find(file, older)) memcpy(name, older, sizeof name);
     ssdei_try(ssdei_source_find(desc->context, file, name, source));
     source->turned_rank = strcmp(kind, "W") ? 0 : part->turned_rank;
@@ -8666,11 +9129,14 @@ static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
-    const ssde_file_tensor *other = ssde_tensor_file_find(file, "time_proj.weight");
+static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_set *set, const ssde_file_tensor *tensor) {
+    const ssde_file_tensor *other;
     float *values;
+    char name[300];
     int same = 0;
-    if (strcmp(tensor->name, "time_proj.W") || !other || other->count != tensor->count) return 0;
+    snprintf(name, sizeof name, "%.*stime_proj.weight", (int)set->length, set->name);
+    other = ssde_tensor_file_find(file, name);
+    if (strcmp(tensor->name + set->length, "time_proj.W") || !other || other->count != tensor->count) return 0;
     values = (float *)ssdei_allocate(file->context, tensor->count + 1, 2 * sizeof *values);
     if (values && ssde_tensor_file_read(file, tensor, values) == SSDE_OK &&
         ssde_tensor_file_read(file, other, values + tensor->count) == SSDE_OK)
@@ -8681,13 +9147,23 @@ static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssde_file_te
 
 static ssde_status ssdei_diffusers_sources(const ssde_unet_desc *desc, const ssde_net *net,
                                            const ssde_tensor_file *file, ssdei_source *sources) {
+    static const char first[] = "conv_in.weight";
+    ssdei_sets sets;
     size_t i, j;
+    sets.count = 0;
+    for (i = 0; i < file->count; i++)
+        if (ssdei_ends_in(file->entries[i].info.name, file->entries[i].name_length, first, sizeof first - 1))
+            ssdei_sets_add(&sets, file->entries[i].info.name, file->entries[i].name_length - (sizeof first - 1));
+    if (!sets.count)
+        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, first);
+    if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
     for (i = 0; i < net->parameter_count; i++)
-        ssdei_try(ssdei_diffusers_source(desc, file, &net->parameters[i].info, &sources[i]));
+        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i].info, &sources[i]));
     for (i = 0; i < file->count; i++) {
         const ssde_file_tensor *tensor = &file->entries[i].info;
+        if (file->entries[i].immediate || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
         for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
-        if (j == net->parameter_count && !ssdei_diffusers_twin(file, tensor))
+        if (j == net->parameter_count && !ssdei_diffusers_twin(file, sets.sets, tensor))
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
                              file->path, tensor->name);
     }
@@ -8723,7 +9199,7 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
     if (!config_path || !weights_path)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
                          config_path ? "weights_path" : "config_path");
-    ssdei_try(ssde_safetensors_open(context, &file, weights_path));
+    ssdei_try(ssde_tensor_file_open(context, &file, weights_path));
     status = ssdei_file_read(context, config_path, &config, &size);
     if (status == SSDE_OK) {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
@@ -8900,7 +9376,7 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
     size_t count;
     int part;
     if (!trainer) return SSDE_ERROR_ARGUMENT;
-    ssdei_try(ssde_safetensors_open(trainer->context, &file, path));
+    ssdei_try(ssde_tensor_file_open(trainer->context, &file, path));
     ssdei_checkpoint_parts(trainer, parts);
     count = trainer->net->weight_count;
     status = ssdei_checkpoint_check(trainer, file, &step);

@@ -1185,7 +1185,7 @@ static void test_files_of_other_kinds(void) {
                  {22, "PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "zip archive"},
                  {42, "version https://git-lfs.github.com/spec/v1", "git lfs pull"},
                  {15, "<!DOCTYPE html>", "web page"},
-                 {16, "\xef\xbb\xbf \n<html></x>", "web page"},
+                 {15, "\xef\xbb\xbf \n<html></x>", "web page"},
                  {20, "MATLAB 5.0 MAT-file,", "MATLAB"},
                  {8, "\x89HDF\r\n\x1a\n", "HDF5"},
                  {8, "\x89PNG\r\n\x1a\n", "picture"},

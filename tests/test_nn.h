@@ -268,7 +268,7 @@ static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
     size_t i;
     memset(desc, 0, sizeof *desc);
     snprintf(key, sizeof key, "%d", which);
-    CHECK_OK(ssde_safetensors_open(NULL, &metadata, "tests/golden/unet_flags.safetensors"));
+    CHECK_OK(ssde_tensor_file_open(NULL, &metadata, "tests/golden/unet_flags.safetensors"));
     if (!metadata) return NULL;
     fields = ssdei_fields_over(SSDEI_FIELDS_READ, NULL, ssde_tensor_file_metadata(metadata, key), key);
     ssdei_unet_fields(&fields, "model.name", desc);

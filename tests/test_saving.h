@@ -92,19 +92,19 @@ static void test_saving_names(void) {
     CHECK_OK(ssde_trainer_save(trainer, SAVING_FILE));
     CHECK_OK(ssde_trainer_load(trainer, SAVING_FILE));
     CHECK_OK(ssde_trainer_save_model(trainer, SAVING_FILE));
-    CHECK_OK(ssde_safetensors_open(&context, &file, SAVING_FILE));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, SAVING_FILE));
     ssde_tensor_file_close(file);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);
     CHECK_FAILS(&context, saving_save(&context, SAVING_FOLDER, 1), SSDE_ERROR_FILE, "not a regular file");
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, SAVING_FOLDER), SSDE_ERROR_FILE, "is a folder");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, SAVING_FOLDER), SSDE_ERROR_FILE, "is a folder");
 #if defined(_WIN32)
     CHECK(!_wchmod(SAVING_PATH_WIDE, _S_IREAD));
     CHECK_FAILS(&context, saving_save(&context, SAVING_PATH, 5), SSDE_ERROR_FILE, "read-only");
     CHECK(!_wchmod(SAVING_PATH_WIDE, _S_IREAD | _S_IWRITE));
     CHECK_NEAR(saving_load(SAVING_PATH), 4, 0);
     CHECK_FAILS(&context, saving_save(&context, "tests/p\xe9.npy", 1), SSDE_ERROR_ARGUMENT, "UTF-8");
-    CHECK_FAILS(&context, ssde_safetensors_open(&context, &file, "tests/p\xe9.npy"), SSDE_ERROR_ARGUMENT, "UTF-8");
+    CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "tests/p\xe9.npy"), SSDE_ERROR_ARGUMENT, "UTF-8");
     CHECK(!_wremove(SAVING_PATH_WIDE) && !_wremove(SAVING_FOLDER_WIDE L"/\U0001f600.safetensors"));
     CHECK(!_wrmdir(SAVING_FOLDER_WIDE)); /* nothing else was there */
 #else
@@ -146,7 +146,7 @@ static void test_saving_large(void) {
     CHECK(!ssdei_seek(stream, data + (int64_t)2147483648u, SEEK_SET) && fwrite(bytes[0], 1, 8, stream) == 8);
     CHECK(!ssdei_seek(stream, data + (int64_t)5147483656, SEEK_SET) && fwrite(bytes[1], 1, 8, stream) == 8);
     CHECK(!fclose(stream));
-    CHECK_OK(ssde_safetensors_open(&context, &file, path));
+    CHECK_OK(ssde_tensor_file_open(&context, &file, path));
     if (file) {
         CHECK_OK(ssde_tensor_file_read(file, ssde_tensor_file_find(file, "d"), values));
         CHECK_SAME(values, two, sizeof two);
