@@ -98,7 +98,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* The same for all; rho is Karras', 0: 7. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
-/* The t at which std(t) / m(t) = noise, within [s(0), s(1)]. */
+/* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>path
@@ -662,22 +662,10 @@ static double ssdei_spread(const ssde_sde *sde, double start, double scale, doub
 }
 
 /* Newton's method on log s, d log s / dt = g^2 / (2 std^2), within a bracket that every try narrows; where a step
-   leaves it, its middle. */
-ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
-    double low = 0.0, high = 1.0, scale, first, last;
+   leaves it, its middle. s(0) < noise < s(high). */
+static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double high, double *t) {
+    double low = 0.0;
     int tries;
-    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
-    ssdei_try(ssde_sde_check(context, sde));
-    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
-    if (ssdei_noise_level(NULL, sde, 1.0, &last) != SSDE_OK) {
-        ssdei_try(ssde_prior_time(context, sde, &high, &scale));
-        ssdei_try(ssdei_noise_level(context, sde, high, &last));
-    }
-    if (!(noise >= first && noise <= last))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %g, wanted %g to %g", noise, first,
-                         last);
-    *t = noise == first ? 0.0 : high;
-    if (noise == first || noise == last) return SSDE_OK;
     *t = 0.5 * high;
     for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
         ssde_coefficients c;
@@ -693,6 +681,22 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
         *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
     }
     return SSDE_OK;
+}
+
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
+    double high = 1.0, scale, first, last;
+    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
+    if (ssdei_noise_level(NULL, sde, 1.0, &last) != SSDE_OK) {
+        ssdei_try(ssde_prior_time(context, sde, &high, &scale));
+        ssdei_try(ssdei_noise_level(context, sde, high, &last));
+    }
+    if (!(noise >= first && noise <= last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %g, wanted %g to %g", noise, first,
+                         last);
+    *t = noise == first ? 0.0 : high;
+    return noise == first || noise == last ? SSDE_OK : ssdei_noise_time(context, sde, noise, high, t);
 }
 
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
@@ -717,7 +721,7 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
         double noise = grid == SSDE_GRID_LOG_SNR
                            ? first * pow(last / first, part)
                            : pow((1.0 - part) * pow(first, 1.0 / rho) + part * pow(last, 1.0 / rho), rho);
-        ssdei_try(ssde_noise_time(context, sde, noise, &times[k]));
+        ssdei_try(ssdei_noise_time(context, sde, noise, start, &times[k]));
         if (!(times[k] < times[k - 1] && times[k] > eps))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                              "steps is %lu: times %lu and %lu of the grid, at std / m near %g, are too close to tell "
@@ -1475,7 +1479,9 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
     const ssde_sde *sde = &setting->sde;
     if (ssdei_by_index(setting->how.grid))
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
-    if (setting->how.discretisation == SSDE_DISCRETISE_EULER) {
+    /* long transitions by half their variance would not follow the flow */
+    if (setting->how.discretisation == SSDE_DISCRETISE_EULER ||
+        (sde->kind == SSDE_AFFINE && setting->how.probability_flow)) {
         double a, g;
         ssdei_try(ssdei_drift_diffusion(setting->context, sde, t, &a, &g));
         out->drift = a * (t - t_next);
@@ -2757,19 +2763,20 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
 
 /* What Euler's methods in t are wrong by is multiplied by 1 - h lambda in a step of h, lambda = d log s / dt = g^2 / (2
    std^2). Where the signal begins that has no bound: there they begin so late that h lambda <= 1 (of adaptive, whose
-   steps find their length, h is 16 of the path's). The m x(0) that is left out, like their error, falls with h. */
+   steps find their length, h is 2^-16). The m x(0) that is left out, like their error, falls with h. */
 static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
     ssde_predictor p = how->predictor;
     int euler = p == SSDE_PREDICTOR_EULER_MARUYAMA || p == SSDE_PREDICTOR_STOCHASTIC_HEUN ||
-                p == SSDE_PREDICTOR_ADAPTIVE || how->discretisation == SSDE_DISCRETISE_EULER;
+                p == SSDE_PREDICTOR_ADAPTIVE || how->discretisation == SSDE_DISCRETISE_EULER ||
+                (p == SSDE_PREDICTOR_REVERSE_DIFFUSION && how->probability_flow);
     double low = w->times[1], high = w->times[0], std = 0.0;
     ssde_coefficients c;
     int tries;
     if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
-        double h = p == SSDE_PREDICTOR_ADAPTIVE ? 16.0 * ssdei_path_step : t - w->times[1];
+        double h = p == SSDE_PREDICTOR_ADAPTIVE ? 256.0 * ssdei_path_step : t - w->times[1];
         ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
         if (!tries) std = c.std;
         if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
