@@ -339,7 +339,8 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out);
 /* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13).
-   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others. */
+   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others; those of a
+   result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
                                const double *t, size_t rows, size_t dim, int probability_flow, float *out);
 
@@ -420,7 +421,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                       double *losses, float *gradient);
 /* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0; into data
    also where m(t) is at least 1.2e-7 min(1, std(t)): below, float's rounding of x outweighs what x says of x(0). out
-   may be in or x. NaNs and infinities pass through. */
+   may be in or x. NaNs and infinities pass through; those of a result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
                                 ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
                                 size_t dim, float *out);
@@ -3034,6 +3035,14 @@ static ssde_status ssdei_nonfinite(ssde_context *context, const char *name, cons
                      (unsigned long)r, (unsigned long)i, what, (double)row[i], t);
 }
 
+/* ssdei_combine of row r, where what is not finite passes through: only the result's own overflow is an error. */
+static ssde_status ssdei_combine_row(ssde_context *context, const char *name, size_t dim, double p, const float *x,
+                                     double q, const float *y, float *out, size_t r, double t) {
+    int finite = ssdei_first_nonfinite(x, dim) == dim && ssdei_first_nonfinite(y, dim) == dim;
+    ssdei_combine(dim, p, x, q, y, out);
+    return finite ? ssdei_nonfinite(context, name, "the result", out, r, dim, t) : SSDE_OK;
+}
+
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out) {
     double mean = 0.0, std = 0.0;
@@ -3064,7 +3073,8 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
         int anew;
         ssdei_try(ssdei_row_time(context, "ssde_reverse_drift", t, r, 0.0, &anew));
         if (anew) ssdei_try(ssdei_rates(context, sde, t[r], &drift, &diffusion));
-        ssdei_combine(dim, drift, x + r * dim, -half * diffusion * diffusion, score + r * dim, out + r * dim);
+        ssdei_try(ssdei_combine_row(context, "ssde_reverse_drift", dim, drift, x + r * dim,
+                                    -half * diffusion * diffusion, score + r * dim, out + r * dim, r, t[r]));
     }
     return SSDE_OK;
 }
@@ -3525,8 +3535,10 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
-        } else
-            ssdei_combine(dim, map.by_output, in + r * dim, map.by_x, x + r * dim, out + r * dim);
+            continue;
+        }
+        ssdei_try(ssdei_combine_row(context, name, dim, map.by_output, in + r * dim, map.by_x, x + r * dim,
+                                    out + r * dim, r, t[r]));
     }
     return SSDE_OK;
 }

@@ -75,14 +75,14 @@ extern "C" {
 
 /* >>grid */
 
-/* steps + 1 times from 1 to eps. s = std / m is the noise beside data of scale 1: the variable of DDIM, Karras et al.
-   and DPM-Solver, in which every affine SDE is VE. */
+/* steps + 1 times from 1, or where nothing of x(0) is left there from ssde_prior_time, to eps. s = std / m is the noise
+   beside data of scale 1: the variable of DDIM, Karras et al. and DPM-Solver, in which every affine SDE is VE. */
 typedef enum ssde_grid {
     SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info */
     SSDE_GRID_UNIFORM, /* equally spaced t */
     /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
        update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
-       the last update's noise instead of using Tweedie's formula. */
+       the last update's noise instead of using Tweedie's formula, and with predictor none does nothing. */
     SSDE_GRID_REFERENCE,
     /* The indices of DDPM and SMLD: the reference's rules at t = i / (steps - 1), i = steps - 1 ... 0, eps unused, for
        models of the discrete losses. times[steps] repeats the last one. */
@@ -210,7 +210,11 @@ void ssde_classifier_free_destroy(ssde_classifier_free *guided);
 /* With vjp where both models have one. */
 ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
 
-/* >>sampler */
+/* >>sampler
+   A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
+   a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
+   reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
+   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every SDE, but for the chains ddpm and smld. With y = x / m, s = std / m and the denoised D = (x + std^2
    score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE: what is written for VE applies as it
@@ -298,12 +302,14 @@ typedef struct ssde_sampler_desc {
     int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it */
     int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
-       times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
+       times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs under
+       probability_flow: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
     double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
     const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                               given_start. NULL: grid. With it, steps must be given */
+                               given_start. NULL: grid. With it, steps must be given. Steps that end beyond
+                               ssde_prior_time, where no signal is, fall away */
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
@@ -403,7 +409,8 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
                                      size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
 
 /* >>flow
-   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float. */
+   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float.
+   Between ssde_prior_time and 1 it is a change of scale, x / std(t) = constant. */
 
 typedef struct ssde_flow_desc {
     double rtol, atol;        /* 0: 1e-5 */
@@ -482,8 +489,8 @@ typedef struct ssde_likelihood_result {
     int approximate; /* by central differences */
 } ssde_likelihood_result;
 
-/* Prices x[n, dim]; results [n]. Row i is sample rng->next_sample + i, whose draws are the dequantisation's and the
-   probes'. */
+/* Prices x[n, dim]; results [n]. SSDE_ERROR_NUMERIC where std(1) is above 9e18, for 1 / std^2 is then no float. Row i
+   is sample rng->next_sample + i, whose draws are the dequantisation's and the probes'. */
 ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
                             ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
 /* One step size for the whole batch. */
@@ -624,6 +631,12 @@ static ssde_status ssdei_time_grid(ssde_context *context, ssde_grid grid, double
     }
     times[last] = last ? end : start;
     times[steps] = grid == SSDE_GRID_DISCRETE ? times[last] : eps;
+    for (k = 1; k <= last; k++) {
+        if (times[k] < times[k - 1]) continue;
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %lu: times %lu and %lu of the grid from %g to eps = %g are too close to tell apart",
+                         (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k, start, end);
+    }
     return SSDE_OK;
 }
 
@@ -4057,6 +4070,20 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
     return SSDE_OK;
 }
 
+/* From where to where, and whether floats hold the divergence there: ds/dx comes near -1 / std^2. */
+static ssde_status ssdei_likelihood_range(ssdei_likelihood *w, const ssde_sde *sde) {
+    ssde_context *context = w->how.context;
+    double mean, std;
+    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->start, &w->scale));
+    ssdei_try(ssdei_marginal(context, sde, w->start, &mean, &std));
+    if (std * std <= 1.0 / (double)FLT_MIN) return SSDE_OK;
+    return ssde_fail(
+        context, SSDE_ERROR_NUMERIC,
+        "likelihood: std is %g at t = %g, wanted up to 9e18: the score's derivative, 1 / std^2, underflows", std,
+        w->start);
+}
+
 static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
     ssde_context *context = w->how.context;
     size_t dim = w->flow.dim, j;
@@ -4100,7 +4127,6 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssde_context *context = how ? how->context : NULL;
     ssdei_likelihood w;
     ssde_status status;
-    double prior_std;
     size_t r;
     memset(&w, 0, sizeof w);
     w.how = how ? *how : ssde_likelihood_defaults();
@@ -4116,8 +4142,7 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     w.flow.integrals = w.how.probes;
     w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
     w.batch = batch, w.seed = rng->seed, w.progress.n = n;
-    ssdei_try(ssde_prior_std(context, sde, &prior_std)); /* what cannot be priced is known now */
-    ssdei_try(ssdei_start_time(context, sde, w.how.eps, &w.start, &w.scale));
+    ssdei_try(ssdei_likelihood_range(&w, sde)); /* what cannot be priced is known now */
     status = ssdei_likelihood_create(&w);
     while (status == SSDE_OK && w.progress.done < n) {
         w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;
