@@ -3778,11 +3778,12 @@ static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_mode
     inner.times = times;
     if (!encode) ssdei_scale_floats(x, count, scale);
     status = ssdei_flow_blocks(sde, model, &inner, batch, first_sample, t0, t1, n, x, reports);
-    if (encode) ssdei_scale_floats(x, count, 1.0 / scale);
     for (k = 0; k < how->time_count; k++)
         ssdei_scale_floats(how->states + k * count, count, ssdei_spread(sde, start, scale, how->times[k]));
-    for (k = 0; encode && reports && k < n; k++) {
-        if (reports[k].status == SSDE_OK) reports[k].t = 1.0;
+    for (k = 0; encode && k < n; k++) { /* those that arrived go on to 1 */
+        if (reports && reports[k].status != SSDE_OK) continue;
+        ssdei_scale_floats(x + k * model->dim, model->dim, 1.0 / scale);
+        if (reports) reports[k].t = 1.0;
     }
     return status;
 }
