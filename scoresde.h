@@ -323,7 +323,8 @@ typedef struct ssde_sde {
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
     void *user;
-    double prior_std; /* standard deviation of the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+    double
+        prior_std; /* standard deviation of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
@@ -347,7 +348,8 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out);
 /* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13).
-   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others. */
+   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others; those of a
+   result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
                                const double *t, size_t rows, size_t dim, int probability_flow, float *out);
 
@@ -372,12 +374,20 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
 ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std,
                                    double *beta);
 
-/* The prior N(0, prior_std^2 I): its draws (stream SSDE_STREAM_PRIOR, step 0) and log-density in nats. */
+/* The prior N(0, prior_std^2 I) of x(1): its draws (stream SSDE_STREAM_PRIOR, step 0) and log-density in nats, which is
+   SSDE_ERROR_NUMERIC where no double holds it. */
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std);
 ssde_status ssde_prior_sample(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
                               size_t rows, size_t dim, float *out);
 ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, const float *x, size_t rows, size_t dim,
                                    double *out);
+/* Where x is the prior's: solvers and likelihoods begin and end there. It is 1 unless m(t) has fallen below 1e-4 min(1,
+   std(t)) by then (m(1) = 0: the cosine schedule, flow matching; VP whose integral of beta is above 18.4): then it is
+   the last t before that. Beyond, 1 / m and often a and g are without bounds, and x(0) = (x + std^2 score) / m loses
+   its digits to the rounding of x; but x only changes its scale with std(t), so that x(t) = scale x(1). What this
+   leaves out is m(t) x(0), at most 1e-4 of x(0) beside noise of std(t). m(1) = 1 (VE) is left alone: only its user
+   knows what noise is large. Where mean or std are NULL and the integrals to 1 diverge, std(1) stands for std(t). */
+ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *t, double *scale);
 
 /* >>loss
    Denoising score matching (eq. 7) and its discrete forms, on buffers; no knowledge of networks. */
@@ -418,8 +428,9 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
 ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient);
-/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0, m(t) > 0.
-   out may be in or x. NaNs and infinities pass through. */
+/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0; into data
+   also where m(t) is at least 1.2e-7 min(1, std(t)): below, float's rounding of x outweighs what x says of x(0). out
+   may be in or x. NaNs and infinities pass through; those of a result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
                                 ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
                                 size_t dim, float *out);
@@ -579,6 +590,12 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where);
 /* The noise level at t, trunc(t (N - 1)). */
 int ssdei_step_index(const ssde_sde *sde, double t);
+/* m(t) and std(t) of an SDE that is checked, t in [0, 1]: they exist where a and g may have no bounds. */
+ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
+/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). ssde_prior_time's:
+ */
+#define SSDEI_SIGNAL 1e-4
+int ssdei_signal_below(double part, double mean, double std);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
 #define ssdei_try(call)                                     \
@@ -3461,7 +3478,7 @@ static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, doubl
 }
 
 /* Mean coefficient and standard deviation; sde is checked, t in [0, 1]. */
-static ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
+ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
     double integral = ssdei_beta_integral(sde, t), growth = 0.0, variance = 0.0;
     switch (sde->kind) {
         case SSDE_VE:
@@ -3523,6 +3540,14 @@ static ssde_status ssdei_nonfinite(ssde_context *context, const char *name, cons
                      (unsigned long)r, (unsigned long)i, what, (double)row[i], t);
 }
 
+/* ssdei_combine of row r, where what is not finite passes through: only the result's own overflow is an error. */
+static ssde_status ssdei_combine_row(ssde_context *context, const char *name, size_t dim, double p, const float *x,
+                                     double q, const float *y, float *out, size_t r, double t) {
+    int finite = ssdei_first_nonfinite(x, dim) == dim && ssdei_first_nonfinite(y, dim) == dim;
+    ssdei_combine(dim, p, x, q, y, out);
+    return finite ? ssdei_nonfinite(context, name, "the result", out, r, dim, t) : SSDE_OK;
+}
+
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out) {
     double mean = 0.0, std = 0.0;
@@ -3553,7 +3578,8 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
         int anew;
         ssdei_try(ssdei_row_time(context, "ssde_reverse_drift", t, r, 0.0, &anew));
         if (anew) ssdei_try(ssdei_rates(context, sde, t[r], &drift, &diffusion));
-        ssdei_combine(dim, drift, x + r * dim, -half * diffusion * diffusion, score + r * dim, out + r * dim);
+        ssdei_try(ssdei_combine_row(context, "ssde_reverse_drift", dim, drift, x + r * dim,
+                                    -half * diffusion * diffusion, score + r * dim, out + r * dim, r, t[r]));
     }
     return SSDE_OK;
 }
@@ -3653,15 +3679,48 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
 
 /* ---- prior ---- */
 
+int ssdei_signal_below(double part, double mean, double std) { return mean < part * (std < 1.0 ? std : 1.0); }
+
+/* An affine SDE whose integrals diverge at t counts too: whether for this reason, the t before that tells. */
+static int ssdei_signal_gone(const ssde_sde *sde, double t, double *mean, double *std) {
+    return ssdei_marginal(NULL, sde, t, mean, std) != SSDE_OK || ssdei_signal_below(SSDEI_SIGNAL, *mean, *std);
+}
+
+ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *t, double *scale) {
+    double low = 0.0, high = 1.0, mean, std, last = 0.0;
+    int tries, known;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!t || !scale) return ssdei_missing(context, "ssde_prior_time", t ? "scale" : "t");
+    *t = *scale = 1.0;
+    if (!ssdei_signal_gone(sde, 1.0, &mean, &last)) return SSDE_OK;
+    known = ssdei_marginal(NULL, sde, 1.0, &mean, &last) == SSDE_OK;
+    ssdei_try(ssdei_marginal(context, sde, 0.0, &mean, &std));
+    for (tries = 0; tries < 60; tries++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_signal_gone(sde, middle, &mean, &std))
+            high = middle;
+        else
+            low = middle;
+    }
+    ssdei_try(ssdei_marginal(context, sde, low, &mean, &std));
+    if (!known && !ssdei_signal_below(2.0 * SSDEI_SIGNAL, mean, std)) /* they fail with the signal there */
+        return ssdei_marginal(context, sde, 1.0, &mean, &last);
+    *t = low;
+    *scale = known ? std / last : 1.0;
+    return SSDE_OK;
+}
+
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std) {
-    double mean;
+    double t, scale, mean;
     ssdei_try(ssde_sde_check(context, sde));
     if (!std) return ssdei_missing(context, "ssde_prior_std", "std");
     *std = sde->prior_std > 0.0 ? sde->prior_std : sde->kind == SSDE_VE ? sde->sigma_max : 1.0;
     if (sde->prior_std > 0.0 || sde->kind != SSDE_AFFINE) return SSDE_OK;
-    ssdei_try(ssdei_marginal(context, sde, 1.0, &mean, std));
-    if (!(*std > 0.0))
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) = %g, wanted above 0", *std);
+    ssdei_try(ssde_prior_time(context, sde, &t, &scale));
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, std));
+    *std /= scale;
+    if (!(*std > 0.0 && *std <= 1e30))
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) = %g, wanted above 0, up to 1e30", *std);
     return SSDE_OK;
 }
 
@@ -3688,6 +3747,10 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
         if (!ssdei_is_finite(squares))
             return ssdei_nonfinite(context, "ssde_prior_log_density", "x", x + r * dim, r, dim, 1.0);
         out[r] = -(double)dim * (0.5 * log(2.0 * SSDEI_PI) + log(std)) - squares / (2.0 * std * std);
+        if (!ssdei_is_finite(out[r]))
+            return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                             "ssde_prior_log_density: that of row %lu is %g: |x| is %g, the prior's std %g",
+                             (unsigned long)r, out[r], sqrt(squares), std);
     }
     return SSDE_OK;
 }
@@ -3793,7 +3856,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
     if (importance) {
         first = ssdei_importance(sde, eps);
         last = ssdei_importance(sde, 1.0);
-        if (!(last > first))
+        if (!(first >= -DBL_MAX && last > first))
             return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
                              "ssde_loss_times: the integral of g^2 / std^2 is not finite from t = %g", eps);
     }
@@ -3815,13 +3878,17 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
             ssdei_try(ssdei_marginal(desc->context, sde, t[r], &mean, &std));
             weight[r] = (last - first) / (1.0 - eps) * (std / diffusion) * (std / diffusion);
         }
+        if (!ssdei_is_finite(t[r]) || !ssdei_is_finite(weight[r]))
+            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                             "ssde_loss_times: t = %g and weight = %g of row %lu, wanted finite numbers", t[r],
+                             weight[r], (unsigned long)r);
     }
     return SSDE_OK;
 }
 
 /* ---- marginals ---- */
 
-/* The schedule at t[r] under desc; diffusion only where continuous. */
+/* The schedule at t[r] under desc; drift and diffusion only where they weight. */
 static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_desc *desc, const char *name,
                                            const double *t, size_t r, ssde_coefficients *at) {
     at->drift = at->diffusion = 0.0;
@@ -3832,7 +3899,8 @@ static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_
                              (unsigned long)r, t[r], sde->N - 1);
         ssdei_try(ssde_discrete_marginal(desc->context, sde, (int)whole, &at->mean, &at->std, NULL));
     } else {
-        ssdei_try(ssdei_rates(desc->context, sde, t[r], &at->drift, &at->diffusion));
+        if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
+            ssdei_try(ssdei_rates(desc->context, sde, t[r], &at->drift, &at->diffusion));
         ssdei_try(ssdei_marginal(desc->context, sde, t[r], &at->mean, &at->std));
     }
     if (at->std > 0.0) return SSDE_OK;
@@ -4003,15 +4071,21 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         ssdei_try(ssdei_row_time(context, name, t, r, 0.0, &anew));
         if (anew) {
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            if (!(std > 0.0 && mean > 0.0))
-                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: m = %g and std = %g at t[%lu] = %g, wanted above 0",
-                                 name, mean, std, (unsigned long)r, t[r]);
+            if (!(std > 0.0))
+                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std = %g at t[%lu] = %g, wanted above 0", name, std,
+                                 (unsigned long)r, t[r]);
+            if (to == SSDE_PREDICT_DATA && from != to && ssdei_signal_below(FLT_EPSILON, mean, std))
+                return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                                 "%s: std / m = %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
+                                 (unsigned long)r, t[r]);
             map = ssdei_from_score(to, mean, std, ssdei_to_score(from, mean, std));
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
-        } else
-            ssdei_combine(dim, map.by_output, in + r * dim, map.by_x, x + r * dim, out + r * dim);
+            continue;
+        }
+        ssdei_try(ssdei_combine_row(context, name, dim, map.by_output, in + r * dim, map.by_x, x + r * dim,
+                                    out + r * dim, r, t[r]));
     }
     return SSDE_OK;
 }

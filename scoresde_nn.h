@@ -4348,10 +4348,12 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
 }
 
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
-    ssde_coefficients at;
+    double mean, std;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
-    ssdei_try(ssde_coefficients_at(context, sde, t, &at));
-    *sigma = (float)at.std;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+    *sigma = (float)std;
     if (sde->kind == SSDE_VE)
         *label = (float)sde->sigma_min * (float)pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
     else

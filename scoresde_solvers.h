@@ -75,14 +75,14 @@ extern "C" {
 
 /* >>grid */
 
-/* steps + 1 times from 1 to eps. s = std / m is the noise beside data of scale 1: the variable of DDIM, Karras et al.
-   and DPM-Solver, in which every affine SDE is VE. */
+/* steps + 1 times from 1, or where nothing of x(0) is left there from ssde_prior_time, to eps. s = std / m is the noise
+   beside data of scale 1: the variable of DDIM, Karras et al. and DPM-Solver, in which every affine SDE is VE. */
 typedef enum ssde_grid {
     SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info */
     SSDE_GRID_UNIFORM, /* equally spaced t */
     /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
        update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
-       the last update's noise instead of using Tweedie's formula. */
+       the last update's noise instead of using Tweedie's formula, and with predictor none does nothing. */
     SSDE_GRID_REFERENCE,
     /* The indices of DDPM and SMLD: the reference's rules at t = i / (steps - 1), i = steps - 1 ... 0, eps unused, for
        models of the discrete losses. times[steps] repeats the last one. */
@@ -98,7 +98,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* The same for all; rho is Karras', 0: 7. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
-/* The t at which std(t) / m(t) = noise, within [s(0), s(1)]. */
+/* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>path
@@ -225,7 +225,11 @@ void ssde_classifier_free_destroy(ssde_classifier_free *guided);
 /* With vjp where both models have one. */
 ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
 
-/* >>sampler */
+/* >>sampler
+   A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
+   a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
+   reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
+   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every SDE, but for the chains ddpm and smld. With y = x / m, s = std / m and the denoised D = (x + std^2
    score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE: what is written for VE applies as it
@@ -313,12 +317,14 @@ typedef struct ssde_sampler_desc {
     int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it */
     int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
-       times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs: Euler's. */
+       times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs under
+       probability_flow: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
     double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
     const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                               given_start. NULL: grid. With it, steps must be given */
+                               given_start. NULL: grid. With it, steps must be given. Steps that end beyond
+                               ssde_prior_time, where no signal is, fall away */
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
@@ -418,7 +424,8 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
                                      size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
 
 /* >>flow
-   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float. */
+   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float.
+   Between ssde_prior_time and 1 it is a change of scale, x / std(t) = constant. */
 
 typedef struct ssde_flow_desc {
     double rtol, atol;        /* 0: 1e-5 */
@@ -499,8 +506,8 @@ typedef struct ssde_likelihood_result {
     int approximate; /* by central differences */
 } ssde_likelihood_result;
 
-/* Prices x[n, dim]; results [n]. Row i is sample rng->next_sample + i, whose draws are the dequantisation's and the
-   probes'. */
+/* Prices x[n, dim]; results [n]. SSDE_ERROR_NUMERIC where std(1) is above 9e18, for 1 / std^2 is then no float. Row i
+   is sample rng->next_sample + i, whose draws are the dequantisation's and the probes'. */
 ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
                             ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
 /* One step size for the whole batch. */
@@ -617,16 +624,19 @@ static ssde_status ssdei_drift_diffusion(ssde_context *context, const ssde_sde *
         *drift = c.drift;
         *diffusion = c.diffusion;
     }
-    if (fabs(*drift) <= DBL_MAX && fabs(*diffusion) <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: drift %g and diffusion %g at t = %.6g, wanted finite numbers",
-                     *drift, *diffusion, t);
+    if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                     "sde: drift %g and diffusion %g at t = %.6g, wanted finite numbers and diffusion >= 0", *drift,
+                     *diffusion, t);
 }
 
 /* ---- >>grid ---- */
 
 static int ssdei_by_index(ssde_grid grid) { return grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE; }
 
-ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times) {
+/* The grids that need no SDE, from `start` instead of 1. */
+static ssde_status ssdei_time_grid(ssde_context *context, ssde_grid grid, double start, double eps, size_t steps,
+                                   double *times) {
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
     ssdei_try(ssdei_check_eps(context, eps));
@@ -637,38 +647,60 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
             context, SSDE_ERROR_ARGUMENT,
             "grid is %d, wanted uniform, reference, discrete or quadratic; ssde_sde_time_grid takes others", (int)grid);
     for (k = 0; k < last; k++) {
-        double part = (double)k / (double)last, root = 1.0 - (1.0 - sqrt(end)) * part;
-        times[k] = grid == SSDE_GRID_QUADRATIC ? root * root : 1.0 - (1.0 - end) * part;
+        double part = (double)k / (double)last, root = sqrt(start) - (sqrt(start) - sqrt(end)) * part;
+        times[k] = grid == SSDE_GRID_QUADRATIC && k ? root * root : start - (start - end) * part;
     }
-    times[last] = last ? end : 1.0;
+    times[last] = last ? end : start;
     times[steps] = grid == SSDE_GRID_DISCRETE ? times[last] : eps;
+    for (k = 1; k <= last; k++) {
+        if (times[k] < times[k - 1]) continue;
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %lu: times %lu and %lu of the grid from %g to eps = %g are too close to tell apart",
+                         (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k, start, end);
+    }
     return SSDE_OK;
+}
+
+ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times) {
+    return ssdei_time_grid(context, grid, 1.0, eps, steps, times);
 }
 
 /* s = std / m, where it is a finite number. */
 static ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde, double t, double *noise) {
-    ssde_coefficients c;
-    ssdei_try(ssde_coefficients_at(context, sde, t, &c));
-    *noise = c.std / c.mean;
+    double mean, std;
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+    *noise = std / mean;
     if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g is not a finite number", c.std,
-                     c.mean, t);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g is not a finite number", std, mean,
+                     t);
+}
+
+/* ssde_prior_time of a run that ends at eps. */
+static ssde_status ssdei_start_time(ssde_context *context, const ssde_sde *sde, double eps, double *start,
+                                    double *scale) {
+    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssde_prior_time(context, sde, start, scale));
+    if (eps < *start) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "the last time, eps, is %g, wanted below %g, from where on m is below 1e-4 min(1, std): no signal",
+                     eps, *start);
+}
+
+/* std(t) / std(start) for a t beyond the prior's time, where x only changes its scale; 1 before it. */
+static double ssdei_spread(const ssde_sde *sde, double start, double scale, double t) {
+    double mean, from, std;
+    if (t <= start) return 1.0;
+    if (t < 1.0 && !ssdei_marginal(NULL, sde, start, &mean, &from) && !ssdei_marginal(NULL, sde, t, &mean, &std))
+        return std / from;
+    return 1.0 / scale;
 }
 
 /* Newton's method on log s, d log s / dt = g^2 / (2 std^2), within a bracket that every try narrows; where a step
-   leaves it, its middle. */
-ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
-    double low = 0.0, high = 1.0, first, last;
+   leaves it, its middle. s(0) < noise < s(high). */
+static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double high, double *t) {
+    double low = 0.0;
     int tries;
-    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
-    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
-    ssdei_try(ssdei_noise_level(context, sde, 1.0, &last));
-    if (!(noise >= first && noise <= last))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
-                         first, last);
-    *t = noise == first ? 0.0 : 1.0;
-    if (noise == first || noise == last) return SSDE_OK;
-    *t = 0.5;
+    *t = 0.5 * high;
     for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
         ssde_coefficients c;
         double here, step;
@@ -685,26 +717,50 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
     return SSDE_OK;
 }
 
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
+    double high = 1.0, scale, first, last;
+    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
+    if (ssdei_noise_level(NULL, sde, 1.0, &last) != SSDE_OK) {
+        ssdei_try(ssde_prior_time(context, sde, &high, &scale));
+        ssdei_try(ssdei_noise_level(context, sde, high, &last));
+    }
+    if (!(noise >= first && noise <= last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
+                         first, last);
+    *t = noise == first ? 0.0 : high;
+    return noise == first || noise == last ? SSDE_OK : ssdei_noise_time(context, sde, noise, high, t);
+}
+
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times) {
-    double first, last;
+    double start, scale, first, last;
     size_t k;
     ssdei_try(ssde_sde_check(context, sde));
-    if (grid != SSDE_GRID_LOG_SNR && grid != SSDE_GRID_KARRAS) return ssde_time_grid(context, grid, eps, steps, times);
+    if (ssdei_by_index(grid)) return ssde_time_grid(context, grid, eps, steps, times);
+    ssdei_try(ssdei_start_time(context, sde, eps, &start, &scale));
+    if (grid != SSDE_GRID_LOG_SNR && grid != SSDE_GRID_KARRAS)
+        return ssdei_time_grid(context, grid, start, eps, steps, times);
     ssdei_try(ssdei_check_positive(context, "rho", &rho, 7.0));
-    ssdei_try(ssde_time_grid(context, SSDE_GRID_UNIFORM, eps, steps, times));
-    ssdei_try(ssdei_noise_level(context, sde, 1.0, &first));
+    ssdei_try(ssdei_time_grid(context, SSDE_GRID_UNIFORM, start, eps, steps, times));
+    ssdei_try(ssdei_noise_level(context, sde, start, &first));
     ssdei_try(ssdei_noise_level(context, sde, eps, &last));
+    if (!(last > 0.0 && last < first))
+        return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                         "sde: std / m is %g at t = %g and %g at eps = %g, wanted above 0 and falling", first, start,
+                         last, eps);
     for (k = 1; k < steps; k++) {
         double part = (double)k / (double)steps;
         double noise = grid == SSDE_GRID_LOG_SNR
                            ? first * pow(last / first, part)
                            : pow((1.0 - part) * pow(first, 1.0 / rho) + part * pow(last, 1.0 / rho), rho);
-        ssdei_try(ssde_noise_time(context, sde, noise, &times[k]));
+        ssdei_try(ssdei_noise_time(context, sde, noise, start, &times[k]));
         if (!(times[k] < times[k - 1] && times[k] > eps))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "steps is %lu: times %lu and %lu of the grid are too close to tell apart",
-                             (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k);
+                             "steps is %lu: times %lu and %lu of the grid, at std / m near %g, are too close to tell "
+                             "apart",
+                             (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k, noise);
     }
     return SSDE_OK;
 }
@@ -1318,11 +1374,6 @@ static ssde_status ssdei_check_model(ssde_context *context, const char *name, co
                      (double)model->dim);
 }
 
-static ssde_status ssdei_check_sde(ssde_context *context, const ssde_sde *sde) {
-    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    return ssde_sde_check(context, sde);
-}
-
 static int ssdei_term_applies(const ssdei_conditions *w, const ssde_condition *condition, size_t r) {
     double level = w->std[r] / w->mean[r];
     return level >= condition->low && (condition->high == 0.0 || level <= condition->high);
@@ -1396,7 +1447,7 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     int differentiate = 0;
     if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
     *guided = NULL;
-    ssdei_try(ssdei_check_sde(context, sde));
+    ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "model", model));
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
@@ -1520,7 +1571,7 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     ssde_classifier_free *g;
     if (!made || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", made ? "desc" : "made");
     *made = NULL;
-    ssdei_try(ssdei_check_sde(context, sde));
+    ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
     if (desc->conditional.dim != desc->unconditional.dim)
@@ -1561,6 +1612,7 @@ typedef struct ssdei_setting {
     ssde_sde sde; /* N is the grid's under SSDE_GRID_REFERENCE */
     ssde_sampler_desc how;
     ssde_context *context;
+    double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
 
 /* x(t) = (1 + drift) x(t_next) + diffusion z: the forward SDE as the discretisation has it. */
@@ -1568,7 +1620,9 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
     const ssde_sde *sde = &setting->sde;
     if (ssdei_by_index(setting->how.grid))
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
-    if (setting->how.discretisation == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
+    /* long transitions by half their variance would not follow the flow */
+    if (setting->how.discretisation == SSDE_DISCRETISE_EULER ||
+        (sde->kind == SSDE_AFFINE && setting->how.probability_flow)) {
         double a, g;
         ssdei_try(ssdei_drift_diffusion(setting->context, sde, t, &a, &g));
         out->drift = a * (t - t_next);
@@ -1635,6 +1689,11 @@ static ssde_status ssdei_rule_ancestral(const ssdei_setting *setting, double t, 
     ssde_step forward;
     double ratio = 1.0;
     ssdei_try(ssdei_forward_step(setting, t, t_next, &forward));
+    if (!(1.0 + forward.drift >= SSDEI_SIGNAL))
+        return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
+                         "ancestral: the step from t = %g to %g would multiply x by %g, wanted more steps, or "
+                         "SSDE_DISCRETISE_OWN",
+                         t, t_next, 1.0 + forward.drift);
     if (setting->sde.kind != SSDE_VP) ssdei_try(ssdei_std_ratio(setting, t, t_next, &ratio));
     u->x = -forward.drift / (1.0 + forward.drift);
     u->score = forward.diffusion * forward.diffusion / (1.0 + forward.drift);
@@ -1713,12 +1772,14 @@ static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, d
 
 /* Tweedie's formula: E[x(0) | x(t)] = (x + std^2 s) / m. */
 static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde, double t, ssdei_update *u) {
-    ssde_coefficients c;
-    ssdei_try(ssde_coefficients_at(context, sde, t, &c));
-    u->x = 1.0 / c.mean - 1.0;
-    u->score = c.std * c.std / c.mean;
+    double mean, std;
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+    u->x = 1.0 / mean - 1.0;
+    u->score = std * std / mean;
     u->noise = 0.0;
-    return SSDE_OK;
+    if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g, wanted a signal to denoise", std,
+                     mean, t);
 }
 
 /* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
@@ -1790,6 +1851,7 @@ typedef struct ssdei_sampler {
     size_t n, dim, block; /* rows worked on at a time */
     float *x;             /* [n, dim], the caller's */
     double *times;        /* [steps + 1] */
+    double scale;         /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
     double *t;            /* [block], t_value repeated */
     double t_value;
     uint64_t *sample;            /* [n] */
@@ -2053,6 +2115,17 @@ static ssde_status ssdei_step_result(ssde_context *context, int finite, const do
                      (unsigned long)row, t[row]);
 }
 
+/* A step into a t from where no signal was left at t: the rules divide one by the other. */
+static ssde_status ssdei_check_signal(const ssdei_setting *setting, double t, double t_next) {
+    double mean, mean_next, std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &mean_next, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    if (mean >= SSDEI_SIGNAL * mean_next) return SSDE_OK;
+    return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
+                     "the step from t = %g, where std / m = %g / %g, to %g: begin at the t of ssde_prior_time", t, std,
+                     mean, t_next);
+}
+
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean) {
@@ -2076,8 +2149,10 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
-        if (ssdei_predictors[setting.how.predictor].rule)
+        if (ssdei_predictors[setting.how.predictor].rule) {
+            if (!by_index || sde->kind == SSDE_AFFINE) ssdei_try(ssdei_check_signal(&setting, t[r], next));
             ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
+        }
         finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
                                     (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
         ssdei_try(ssdei_step_result(context, finite, t, r));
@@ -2209,9 +2284,6 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     float factor;
     size_t i;
     if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)ssdei_visited(w, step));
-    if (from == to)
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
-                         w->times[step], w->times[step + 1]);
     if (!step)
         ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, from, w->sample + block->first,
                                   block->rows, w->dim, w->noise, path));
@@ -2295,7 +2367,7 @@ static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, dou
     s_next = next.std / next.mean;
     gamma = how->s_churn / (double)how->steps < sqrt(2.0) - 1.0 ? how->s_churn / (double)how->steps : sqrt(2.0) - 1.0;
     if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) {
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, 1.0, &s_first));
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, setting->start, &s_first));
         s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
     }
     if (s_hat > s) {
@@ -2320,13 +2392,16 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
     for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
 }
 
+static ssde_status ssdei_stages_plan(ssdei_sampler *w, size_t step) {
+    return (w->setting.how.predictor == SSDE_PREDICTOR_HEUN ? ssdei_stages_heun : ssdei_stages_stochastic_heun)(
+        &w->setting, w->times[step], w->times[step + 1], &w->stages);
+}
+
 static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
     ssdei_stages *stages = &w->stages;
     ssdei_update u;
     (void)quiet;
-    if (!block->first)
-        ssdei_try((w->setting.how.predictor == SSDE_PREDICTOR_HEUN ? ssdei_stages_heun : ssdei_stages_stochastic_heun)(
-            &w->setting, w->times[step], w->times[step + 1], stages));
+    if (!block->first) ssdei_try(ssdei_stages_plan(w, step));
     if (stages->churn.noise != 0.0 || stages->first.noise != 0.0 || w->path)
         ssdei_try(ssdei_predictor_noise(w, block, step));
     if (stages->churn.noise != 0.0) {
@@ -2635,12 +2710,14 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
 /* ---- the driver ---- */
 
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block) {
+    size_t i;
+    for (i = 0; w->setting.how.given_start && w->scale != 1.0 && i < block->rows * w->dim; i++)
+        block->x[i] *= (float)w->scale;
     if (!w->setting.how.given_start) {
-        size_t i;
         double std;
         ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, 0));
-        for (i = 0; i < block->rows * w->dim; i++) block->x[i] = (float)std * w->noise[i];
+        for (i = 0; i < block->rows * w->dim; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
         if (ssdei_first_nonfinite(block->x, block->rows * w->dim) < block->rows * w->dim)
             ssdei_drop_failed(w, block, w->times[0]);
     }
@@ -2672,7 +2749,9 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
     const ssde_sampler_desc *how = &w->setting.how;
     ssdei_advance advance = ssdei_predictors[how->predictor].advance;
     uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
-    int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps;
+    /* in the reference predictor none hands on x itself for the mean, its last noise still on it */
+    int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps &&
+               (advance || how->grid != SSDE_GRID_REFERENCE);
     int corrector_last = !how->corrector_first || !advance;
     if (how->corrector_first)
         ssdei_try(ssdei_correct_block(w, block, step, w->times[step], last && corrector_last, &number));
@@ -2773,31 +2852,112 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     return ssdei_for_blocks(w, (long)how->steps);
 }
 
-/* w->times from the desc's own times or its grid. */
-static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
-    const ssde_sampler_desc *how = &w->setting.how;
-    size_t k;
-    if (how->schedule && how->predictor == SSDE_PREDICTOR_SMLD) {
-        for (k = 0; k < how->steps; k++)
-            ssdei_try(ssde_noise_time(w->context, &w->setting.sde, how->schedule[k], &w->times[k]));
-        w->times[how->steps] = w->times[how->steps - 1];
-        return SSDE_OK;
-    }
-    if (!how->times)
-        return ssde_sde_time_grid(w->context, &w->setting.sde, how->grid, how->rho, how->eps, how->steps, w->times);
+/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
+static ssde_status ssdei_given_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    double start, scale;
+    size_t k, beyond = 0;
     if (ssdei_by_index(how->grid))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is %s: take one",
                          how->grid == SSDE_GRID_DISCRETE ? "SSDE_GRID_DISCRETE" : "SSDE_GRID_REFERENCE");
     for (k = 0; k <= how->steps; k++) {
-        w->times[k] = how->times[k];
         if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
                              "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
                              how->times[k]);
     }
-    if (!how->given_start && w->times[0] != 1.0)
+    if (!how->given_start && how->times[0] != 1.0)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", w->times[0]);
+                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", how->times[0]);
+    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
+    while (how->times[beyond + 1] >= start) beyond++;
+    w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    how->steps -= beyond;
+    memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
+    if (w->times[0] > start) w->times[0] = start;
+    w->setting.start = start;
+    return SSDE_OK;
+}
+
+/* w->times, w->scale and setting.start. */
+static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    ssde_context *context = w->context;
+    double start, scale;
+    size_t k;
+    w->setting.start = w->scale = 1.0;
+    if (how->schedule && how->predictor == SSDE_PREDICTOR_SMLD) {
+        for (k = 0; k < how->steps; k++)
+            ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
+        w->times[how->steps] = w->times[how->steps - 1];
+        return SSDE_OK;
+    }
+    if (how->times) return ssdei_given_times(w);
+    ssdei_try(ssde_sde_time_grid(context, &w->setting.sde, how->grid, how->rho, how->eps, how->steps, w->times));
+    ssdei_try(ssde_prior_time(context, &w->setting.sde, &start, &scale));
+    if (!ssdei_by_index(how->grid)) {
+        w->setting.start = start;
+        w->scale = scale;
+    } else if (start < 1.0 && w->setting.sde.kind == SSDE_AFFINE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "grids by index begin at t = 1, but m is below 1e-4 min(1, std) from t = %g on: take another",
+                         start);
+    return SSDE_OK;
+}
+
+/* What Euler's methods in t are wrong by is multiplied by 1 - h lambda in a step of h, lambda = d log s / dt = g^2 / (2
+   std^2). Where the signal begins that has no bound: there they begin so late that h lambda <= 1 (of adaptive, whose
+   steps find their length, h is 2^-16). The m x(0) that is left out, like their error, falls with h. */
+static ssde_status ssdei_euler_start(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    ssde_predictor p = how->predictor;
+    int euler = p == SSDE_PREDICTOR_EULER_MARUYAMA || p == SSDE_PREDICTOR_STOCHASTIC_HEUN ||
+                p == SSDE_PREDICTOR_ADAPTIVE || how->discretisation == SSDE_DISCRETISE_EULER ||
+                (p == SSDE_PREDICTOR_REVERSE_DIFFUSION && how->probability_flow);
+    double low = w->times[1], high = w->times[0], std = 0.0;
+    ssde_coefficients c;
+    int tries;
+    if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    for (tries = 0; tries < 60 && low < high; tries++) {
+        double t = tries ? 0.5 * (low + high) : high;
+        double h = p == SSDE_PREDICTOR_ADAPTIVE ? 256.0 * ssdei_path_step : t - w->times[1];
+        ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
+        if (!tries) std = c.std;
+        if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
+            low = t;
+        else
+            high = t;
+    }
+    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, low, &c));
+    w->times[0] = low;
+    w->scale *= c.std / std;
+    return SSDE_OK;
+}
+
+/* What is known of all steps before the first evaluation: that each has numbers, and a length on the path. */
+static ssde_status ssdei_check_steps(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    ssdei_rule rule = ssdei_predictors[setting->how.predictor].rule;
+    ssdei_advance advance = ssdei_predictors[setting->how.predictor].advance;
+    ssdei_update u = {0.0, 0.0, 0.0};
+    size_t k;
+    for (k = 0; k < setting->how.steps; k++) {
+        double t = w->times[k], t_next = w->times[k + 1], drift, diffusion;
+        if ((w->path || advance == ssdei_adapt) && ssdei_path_place(t) == ssdei_path_place(t_next))
+            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24", t,
+                             t_next);
+        if (rule) ssdei_try(rule(setting, t, t_next, &u));
+        if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
+        if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
+        if (advance == ssdei_adapt) ssdei_try(ssdei_drift_diffusion(w->context, &setting->sde, t, &drift, &diffusion));
+        if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
+        return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
+                         "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
+                         ssdei_predictors[setting->how.predictor].info.name, t, t_next, u.x, u.score, u.noise);
+    }
+    if (setting->how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(setting, w->times[0], 1.0, &u));
+    if (!setting->how.skip_denoise && !ssdei_ends_quietly(&setting->how))
+        return ssdei_rule_denoise(w->context, &setting->sde, w->times[setting->how.steps], &u);
     return SSDE_OK;
 }
 
@@ -2815,7 +2975,8 @@ static ssde_status ssdei_sampler_create_arrays(ssdei_sampler *w) {
         w->history[j] = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->history[j]);
         missing |= !w->history[j];
     }
-    if (how->brownian && how->predictor != SSDE_PREDICTOR_ADAPTIVE && how->predictor != SSDE_PREDICTOR_NONE) {
+    if (how->brownian && how->predictor != SSDE_PREDICTOR_ADAPTIVE && how->predictor != SSDE_PREDICTOR_NONE &&
+        (how->eta > 0.0 || ssdei_predictors[how->predictor].advance != ssdei_multistep)) {
         w->path = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->path);
         missing |= !w->path;
     }
@@ -2852,7 +3013,9 @@ static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample)
     ssdei_try(ssdei_conditions_create(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n,
                                       w->block, w->dim));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
-    return ssdei_sampler_times(w);
+    ssdei_try(ssdei_sampler_times(w));
+    ssdei_try(ssdei_euler_start(w));
+    return ssdei_check_steps(w);
 }
 
 static void ssdei_sampler_release(ssdei_sampler *w) {
@@ -3727,20 +3890,57 @@ static ssde_status ssdei_flow_blocks(const ssde_sde *sde, const ssde_score_model
     return status;
 }
 
+static void ssdei_scale_floats(float *x, size_t count, double scale) {
+    size_t i;
+    for (i = 0; scale != 1.0 && i < count; i++) x[i] = (float)(scale * (double)x[i]);
+}
+
+/* ssdei_flow_blocks between eps and 1, where what lies beyond the prior's time, `start`, is a change of scale; times
+   [time_count] for those of the desc that are not. */
+static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
+                                      int batch, uint64_t first_sample, int encode, double start, double scale,
+                                      size_t n, float *x, ssde_ode_report *reports, double *times) {
+    ssde_flow_desc inner = *how;
+    double t0 = encode ? how->eps : start, t1 = encode ? start : how->eps;
+    size_t k, count = n * model->dim;
+    ssde_status status;
+    for (k = 0; k < how->time_count; k++) times[k] = how->times[k] < start ? how->times[k] : start;
+    inner.times = times;
+    if (!encode) ssdei_scale_floats(x, count, scale);
+    status = ssdei_flow_blocks(sde, model, &inner, batch, first_sample, t0, t1, n, x, reports);
+    for (k = 0; k < how->time_count; k++)
+        ssdei_scale_floats(how->states + k * count, count, ssdei_spread(sde, start, scale, how->times[k]));
+    for (k = 0; encode && k < n; k++) { /* those that arrived go on to 1 */
+        if (reports && reports[k].status != SSDE_OK) continue;
+        ssdei_scale_floats(x + k * model->dim, model->dim, 1.0 / scale);
+        if (reports) reports[k].t = 1.0;
+    }
+    return status;
+}
+
+/* x[n, dim] from eps to 1, or back. */
 static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                        int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
+                                        int batch, uint64_t first_sample, int encode, size_t n, float *x,
                                         ssde_ode_report *reports) {
     ssde_context *context = how->context;
     ssde_guided *guided = NULL;
     ssde_score_model guided_model;
-    ssde_status status;
+    ssde_status status = SSDE_OK;
+    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps, start, scale, *times = NULL;
     size_t i;
     ssdei_try(ssdei_condition_check(context, &how->condition, n, model->dim));
     ssdei_try(ssdei_ode_check_times(context, how->times, how->time_count, how->states, t0, t1));
-    ssdei_try(ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n));
+    ssdei_try(ssdei_start_time(context, sde, how->eps, &start, &scale));
+    if (how->time_count) {
+        times = (double *)ssdei_allocate(context, how->time_count, sizeof *times);
+        if (!times) return SSDE_ERROR_MEMORY;
+    }
+    status = ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n);
     for (i = 0; i < how->time_count * n * model->dim; i++) how->states[i] = (float)NAN;
-    status = ssdei_flow_blocks(sde, model, how, batch, first_sample, t0, t1, n, x, reports);
+    if (status == SSDE_OK)
+        status = ssdei_flow_through(sde, model, how, batch, first_sample, encode, start, scale, n, x, reports, times);
     ssde_guided_destroy(guided);
+    ssdei_release(context, times);
     return status;
 }
 
@@ -3775,7 +3975,7 @@ static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model 
     full.seed = rng->seed;
     if (!full.given_start) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
     ssdei_try(ssdei_check_finite(context, "x(1)", x, n, model->dim));
-    status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 1.0, full.eps, n, x, reports);
+    status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 0, n, x, reports);
     ssdei_rng_advance(rng, n, status);
     return status;
 }
@@ -3801,8 +4001,7 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
     if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
     if (from != to) memcpy(to, from, n * model->dim * sizeof *to);
-    return ssdei_flow_transport(sde, model, &full, 0, first_sample, encode ? full.eps : 1.0, encode ? 1.0 : full.eps, n,
-                                to, reports);
+    return ssdei_flow_transport(sde, model, &full, 0, first_sample, encode, n, to, reports);
 }
 
 ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
@@ -3911,6 +4110,7 @@ typedef struct ssdei_likelihood {
     ssdei_flow_progress progress;
     int batch;
     uint64_t seed;
+    double start, scale;      /* of ssde_prior_time */
     double *atol;             /* [dim + integrals] */
     double *prior;            /* [rows] */
     ssde_ode_report *reports; /* [rows] */
@@ -3980,15 +4180,16 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
     size_t dim = flow->dim, state = dim + flow->integrals, r, j;
     ssdei_try(ssdei_likelihood_start(w, x, rows));
     ssdei_try(ssdei_likelihood_probes(w, rows));
-    ssdei_try(ssdei_ode_run(&w->ode, ssdei_flow_function, flow, rows, state, w->batch ? rows : 1, w->how.eps, 1.0,
+    ssdei_try(ssdei_ode_run(&w->ode, ssdei_flow_function, flow, rows, state, w->batch ? rows : 1, w->how.eps, w->start,
                             flow->y, w->reports));
     for (r = 0; r < rows; r++) {
-        for (j = 0; j < dim; j++) {
-            double value = flow->y[r * state + j];
-            flow->x[r * dim + j] = w->reports[r].status == SSDE_OK ? (float)value : 0.0f;
-        }
+        float *latent = flow->x + r * dim;
+        for (j = 0; j < dim; j++) latent[j] = (float)(flow->y[r * state + j] / w->scale);
+        if (w->reports[r].status == SSDE_OK &&
+            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &w->prior[r]) != SSDE_OK)
+            w->reports[r].status = SSDE_ERROR_NUMERIC;
+        w->prior[r] -= (double)dim * log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
     }
-    ssdei_try(ssde_prior_log_density(w->how.context, flow->sde, flow->x, rows, dim, w->prior));
     for (r = 0; r < rows; r++)
         results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
     if (w->how.latent) {
@@ -3996,6 +4197,20 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
         for (j = 0; j < rows * dim; j++) latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
     }
     return SSDE_OK;
+}
+
+/* From where to where, and whether floats hold the divergence there: ds/dx comes near -1 / std^2. */
+static ssde_status ssdei_likelihood_range(ssdei_likelihood *w, const ssde_sde *sde) {
+    ssde_context *context = w->how.context;
+    double mean, std;
+    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->start, &w->scale));
+    ssdei_try(ssdei_marginal(context, sde, w->start, &mean, &std));
+    if (std * std <= 1.0 / (double)FLT_MIN) return SSDE_OK;
+    return ssde_fail(
+        context, SSDE_ERROR_NUMERIC,
+        "likelihood: std is %g at t = %g, wanted up to 9e18: the score's derivative, 1 / std^2, underflows", std,
+        w->start);
 }
 
 static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
@@ -4057,6 +4272,7 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     w.flow.integrals = w.how.probes;
     w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
     w.batch = batch, w.seed = rng->seed, w.progress.n = n;
+    ssdei_try(ssdei_likelihood_range(&w, sde)); /* what cannot be priced is known now */
     status = ssdei_likelihood_create(&w);
     while (status == SSDE_OK && w.progress.done < n) {
         w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;

@@ -17,6 +17,8 @@
     X(sde_rows)                  \
     X(sde_prior)                 \
     X(sde_bad_input)             \
+    X(sde_extremes)              \
+    X(sde_no_signal)             \
     X(loss_formulas)             \
     X(loss_gradient)             \
     X(loss_exact_score)          \
@@ -225,6 +227,11 @@ static double hard_ten(void *user, double t) {
     (void)user, (void)t;
     return 10.0;
 }
+static double hard_one(void *user, double t) {
+    (void)user, (void)t;
+    return 1.0;
+}
+
 static double hard_zero(void *user, double t) {
     (void)user, (void)t;
     return 0.0;
@@ -550,6 +557,83 @@ static void test_sde_bad_input(void) {
     CHECK_FAILS(&context, ssde_prior_sample(&context, &sde, 1, NULL, 2, 2, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
     CHECK_FAILS(&context, ssde_prior_log_density(&context, &sde, NULL, 2, 2, out), SSDE_ERROR_ARGUMENT, "x is NULL");
     CHECK_FAILS(&context, ssde_prior_std(&context, &sde, NULL), SSDE_ERROR_ARGUMENT, "std is NULL");
+}
+
+/* Extreme schedules: a number or an error, never a NaN or an infinity under SSDE_OK. */
+static void test_sde_extremes(void) {
+    static const double betas[6][2] = {{0.0, 1e-30}, {0.0, 20.0}, {0.1, 1e6}, {1e6, 1e6}, {0.0, 1e30}, {1e30, 1e30}};
+    static const double sigmas[4][2] = {{1e-30, 1e30}, {1e-30, 1.1e-30}, {1e29, 1e30}, {1.0, 1.0000000001}};
+    static const double times[6] = {0.0, 1e-300, 1e-20, 1e-5, 0.5, 1.0}, priors[3] = {0.0, 1e-200, 1e30};
+    ssde_mixture *mixture = NULL;
+    int i, k, a, b;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.3, 0.5));
+    for (i = 0; i < 16; i++) {
+        ssde_sde sde = i < 6    ? ssde_vp(betas[i][0], betas[i][1])
+                       : i < 12 ? ssde_subvp(betas[i - 6][0], betas[i - 6][1])
+                                : ssde_ve(sigmas[i - 12][0], sigmas[i - 12][1]);
+        float x[2] = {1.0f, -2.0f}, out[2];
+        double density, score[2], wide[2] = {1.0, -2.0}, weight[4], t[4], losses;
+        for (k = 0; k < 6; k++) {
+            ssde_loss_desc desc;
+            memset(&desc, 0, sizeof desc);
+            if (ssde_perturb(NULL, &sde, x, x, &times[k], 1, 2, out) == SSDE_OK)
+                CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
+            if (ssde_reverse_drift(NULL, &sde, x, x, &times[k], 1, 2, 0, out) == SSDE_OK)
+                CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
+            if (ssde_mixture_evaluate(mixture, &sde, wide, &times[k], 1, &density, score) == SSDE_OK)
+                CHECK(fabs(density) + fabs(score[0]) + fabs(score[1]) <= DBL_MAX);
+            for (a = 0; a < 3; a++) {
+                for (b = 0; b < 3; b++) {
+                    if (ssde_convert_output(NULL, &sde, (ssde_parameterisation)a, (ssde_parameterisation)b, x,
+                                            &times[k], x, 1, 2, out) == SSDE_OK)
+                        CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
+                }
+                desc.output = (ssde_parameterisation)a, desc.eps = 1e-300;
+                for (b = 0; b < 2; b++) {
+                    desc.weighting = b ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+                    if (ssde_loss(&sde, &desc, x, x, x, &times[k], NULL, 1, 2, 1.0, &losses, out) == SSDE_OK)
+                        CHECK(losses <= DBL_MAX && fabsf(out[0]) <= FLT_MAX);
+                }
+            }
+            desc.importance_times = 1;
+            desc.eps = times[k] < 1.0 ? times[k] : 1e-170;
+            if (ssde_loss_times(&sde, &desc, 1, 0, NULL, 4, t, weight) == SSDE_OK) {
+                for (a = 0; a < 4; a++) CHECK(t[a] >= desc.eps && t[a] <= 1.0 && weight[a] <= DBL_MAX);
+            }
+        }
+        for (k = 0; k < 3; k++) {
+            sde.prior_std = priors[k];
+            if (ssde_prior_log_density(NULL, &sde, x, 1, 2, &density) == SSDE_OK) CHECK(fabs(density) <= DBL_MAX);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* No signal at all, m = 0, std = 1: what does not divide by m has its number, the rest says std / m. */
+static void test_sde_no_signal(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_affine(hard_nan, hard_nan, NULL);
+    ssde_loss_desc desc;
+    float x[2] = {0.5f, -1.0f}, in[2] = {0.25f, 2.0f}, out[2], gradient[2];
+    double t = 1.0, loss, density;
+    memset(&context, 0, sizeof context);
+    memset(&desc, 0, sizeof desc);
+    sde.mean = hard_zero, sde.std = hard_one;
+    CHECK_FAILS(&context,
+                ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, &t, in, 1, 2, out),
+                SSDE_ERROR_NUMERIC, "std / m = 1 / 0");
+    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_SCORE, x, &t, in, 1, 2, out));
+    CHECK(out[0] == -0.5f && out[1] == 1.0f);
+    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_NOISE, x, &t, in, 1, 2, out));
+    CHECK(out[0] == 0.5f && out[1] == -1.0f);
+    desc.output = SSDE_PREDICT_DATA; /* x = z: nothing is asked of the output */
+    CHECK_OK(ssde_loss(&sde, &desc, in, x, x, &t, NULL, 1, 2, 1.0, &loss, gradient));
+    CHECK(loss == 0.0 && gradient[0] == 0.0f && gradient[1] == 0.0f);
+    sde = ssde_vp(0.0, 20.0);
+    sde.prior_std = 1e-200;
+    CHECK_FAILS(&context, ssde_prior_log_density(&context, &sde, x, 1, 2, &density), SSDE_ERROR_NUMERIC, "1e-200");
+    desc.importance_times = 1, desc.eps = 1e-170, desc.context = &context;
+    CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 1, 0, NULL, 1, &t, &loss), SSDE_ERROR_NUMERIC, "not finite");
 }
 
 /* ---- losses ---- */

@@ -1358,26 +1358,338 @@ static void test_samplers_bad_input(void) {
     ssde_mixture_destroy(mixture);
 }
 
-#define TEST_SAMPLERS_LIST(X)  \
-    X(samplers_table)          \
-    X(samplers_grids)          \
-    X(samplers_flow_order)     \
-    X(samplers_formulas)       \
-    X(samplers_ddpm)           \
-    X(samplers_smld)           \
-    X(samplers_ddim_ancestral) \
-    X(samplers_path)           \
-    X(samplers_strong_order)   \
-    X(samplers_short_rows)     \
-    X(samplers_plane_scores)   \
-    X(samplers_statistics)     \
-    X(samplers_identity)       \
-    X(samplers_threads)        \
-    X(samplers_failures)       \
-    X(samplers_failed_rows)    \
-    X(samplers_corrector_only) \
-    X(samplers_adaptive)       \
-    X(samplers_known_path)     \
-    X(samplers_bad_input)
+/* ---- schedules whose signal is gone before the end ---- */
+
+enum { SIGNAL_COSINE, SIGNAL_FLOW, SIGNAL_ROOT, SIGNAL_EARLY, SIGNAL_SPREAD, SIGNAL_CLOSED };
+
+/* m(t); std^2 = 1 - m^2, but t for flow matching, 1 beyond the end of the early one, and 3 t^2 for the last. */
+static double signal_mean(void *user, double t) {
+    const double half_pi = 1.57079632679489661923;
+    switch (*(const int *)user) {
+        case SIGNAL_COSINE: return cos(half_pi * t);
+        case SIGNAL_ROOT: return sqrt(1.0 - t);
+        case SIGNAL_EARLY: return t < 0.8 ? 1.0 - t / 0.8 : 0.0;
+        default: return 1.0 - t;
+    }
+}
+
+static double signal_std(void *user, double t) {
+    double m = signal_mean(user, t);
+    switch (*(const int *)user) {
+        case SIGNAL_COSINE:
+        case SIGNAL_ROOT: return sqrt((1.0 - m) * (1.0 + m));
+        case SIGNAL_EARLY: return t < 0.8 ? t / 0.8 : 1.0;
+        case SIGNAL_SPREAD: return 3.0 * t * t;
+        default: return t;
+    }
+}
+
+static double signal_drift(void *user, double t) {
+    const double half_pi = 1.57079632679489661923;
+    switch (*(const int *)user) {
+        case SIGNAL_COSINE: return -half_pi * tan(half_pi * t);
+        case SIGNAL_ROOT: return -0.5 / (1.0 - t);
+        case SIGNAL_EARLY: return t < 0.8 ? -1.0 / (0.8 - t) : 0.0;
+        default: return -1.0 / (1.0 - t);
+    }
+}
+
+/* g^2 = d std^2 / dt - 2 a std^2 */
+static double signal_diffusion(void *user, double t) {
+    double a = signal_drift(user, t), std = signal_std(user, t);
+    switch (*(const int *)user) {
+        case SIGNAL_COSINE:
+        case SIGNAL_ROOT: return sqrt(-2.0 * a);
+        case SIGNAL_EARLY: return t < 0.8 ? sqrt(2.0 * t / 0.64 - 2.0 * a * std * std) : 0.0;
+        case SIGNAL_SPREAD: return sqrt(36.0 * t * t * t - 2.0 * a * std * std);
+        default: return sqrt(2.0 * t - 2.0 * a * std * std);
+    }
+}
+
+/* The closed forms, or a and g alone; VP and sub-VP whose beta is so large that m(1) is 0. */
+static ssde_sde signal_sde(int *kind, int closed) {
+    ssde_sde sde = ssde_affine(signal_drift, signal_diffusion, kind);
+    if (*kind == SIGNAL_CLOSED) return closed ? ssde_vp(0.1, 1e6) : ssde_subvp(0.1, 1e5);
+    if (closed) sde.mean = signal_mean, sde.std = signal_std;
+    return sde;
+}
+
+static void signal_moments(const float *x, size_t n, double *mean, double *std) {
+    double sum = 0.0, squares = 0.0;
+    size_t i;
+    for (i = 0; i < n; i++) sum += (double)x[i], squares += (double)x[i] * (double)x[i];
+    *mean = sum / (double)n;
+    *std = sqrt(squares / (double)n - *mean * *mean);
+}
+
+static void test_samplers_signal_time(void) {
+    int kind, closed;
+    double t, scale;
+    for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
+        for (closed = 0; closed < 2; closed++) {
+            ssde_sde sde = signal_sde(&kind, closed);
+            ssde_loss_desc loss;
+            double mean, std, last = kind == SIGNAL_SPREAD && closed ? 3.0 : 1.0;
+            if (kind == SIGNAL_EARLY && !closed) continue; /* its integrals end at a pole within */
+            memset(&loss, 0, sizeof loss);
+            CHECK_OK(ssde_prior_time(NULL, &sde, &t, &scale));
+            CHECK(t > 0.0 && t < 1.0);
+            loss.eps = 1e-9;
+            CHECK_OK(ssde_loss_marginal(&sde, &loss, t, &mean, &std));
+            CHECK_RELATIVE(mean, 1e-4 * (std < 1.0 ? std : 1.0), 1e-2);
+            CHECK_NEAR(scale, closed || kind == SIGNAL_CLOSED ? std / last : 1.0, 1e-9);
+        }
+    }
+    for (kind = 0; kind < 3; kind++) { /* the paper's, and VE with noise of any size, begin at 1 */
+        ssde_sde sde = kind == 0 ? ssde_ve(1e-3, 1e30) : kind == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 30.0);
+        CHECK_OK(ssde_prior_time(NULL, &sde, &t, &scale));
+        CHECK(t == 1.0 && scale == 1.0);
+    }
+}
+
+/* Every sampler brings x(1) to N(0.3, 0.5^2), within three standard errors and that of the steps. */
+static void test_samplers_signal_gone(void) {
+    enum { N = 1000 };
+    static float x[N];
+    ssde_mixture *mixture = NULL;
+    int kind, closed, p, flow;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
+    for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
+        for (closed = kind == SIGNAL_EARLY || kind == SIGNAL_ROOT || (check_quick && kind < SIGNAL_CLOSED); closed < 2;
+             closed++) {
+            ssde_sde sde = signal_sde(&kind, closed);
+            ssde_score_model model = ssde_mixture_model(mixture, &sde);
+            for (p = SSDE_PREDICTOR_EULER_MARUYAMA; p < SSDE_PREDICTOR_COUNT; p++) {
+                const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)p);
+                int plain = p <= SSDE_PREDICTOR_ADAPTIVE && p != SSDE_PREDICTOR_ANCESTRAL;
+                if (p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD) continue;
+                if (p == SSDE_PREDICTOR_ADAPTIVE && !closed) continue; /* rows of times of their own: slow */
+                for (flow = 0; flow <= plain; flow++) {
+                    /* a transition by half its variance lengthens x by 1 + (1 - m ratio)^2 / 2 a step */
+                    size_t steps = flow && p == SSDE_PREDICTOR_REVERSE_DIFFUSION ? 1000 : 150;
+                    ssde_sampler_desc how =
+                        samplers_desc((ssde_predictor)p, steps, kind == SIGNAL_CLOSED ? 1e-5 : 1e-3);
+                    size_t n = p == SSDE_PREDICTOR_ADAPTIVE ? N / 16 : check_quick ? N / 3 : N;
+                    ssde_rng rng = ssde_rng_seed(1);
+                    double mean, std;
+                    how.probability_flow = flow;
+                    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+                    signal_moments(x, n, &mean, &std);
+                    CHECK_NEAR(mean, 0.3, 3.0 * 0.5 / sqrt((double)n) + 0.01);
+                    CHECK_NEAR(std, 0.5, 3.0 * 0.36 / sqrt((double)n) + (info->order < 2 ? 0.05 : 0.01));
+                }
+            }
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* A start that is given lies on the flow, whose solution is (x - m mu) / sqrt(m^2 sigma^2 + std^2) = constant: from 1,
+   from beyond the prior's time, and from before it. */
+static void test_samplers_signal_start(void) {
+    static const double starts[4] = {1.0, 1.0 - 1e-7, 1.0 - 2e-5, 0.999};
+    ssde_context context;
+    ssde_mixture *mixture = NULL;
+    int kind, k, p, i;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
+    for (kind = 0; kind < SIGNAL_CLOSED; kind++) {
+        ssde_sde sde = signal_sde(&kind, 1);
+        ssde_score_model model = ssde_mixture_model(mixture, &sde);
+        for (k = 0; k < 4 * 2; k++) {
+            ssde_sampler_desc how = samplers_desc(k < 4 ? SSDE_PREDICTOR_DPM_SOLVER_2M : SSDE_PREDICTOR_DDIM, 600, 0);
+            double times[601], start = starts[k % 4], spread, m = signal_mean(&kind, start);
+            float x = 1.3f;
+            ssde_rng rng = ssde_rng_seed(1);
+            CHECK_OK(ssde_sde_time_grid(NULL, &sde, SSDE_GRID_LOG_SNR, 0.0, 1e-3, 600, times));
+            for (i = 1; i < 10; i++) times[i] = 1.0 - (1.0 - times[10]) * i / 10.0; /* some beyond the prior's time */
+            times[0] = start;
+            for (i = 1; i < 600 && times[i] >= start; i++) continue; /* only those below the start */
+            times[i - 1] = start;
+            how.times = times + i - 1, how.steps = (size_t)(601 - i), how.given_start = 1, how.context = &context;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, &x));
+            spread = signal_std(&kind, start);
+            spread = sqrt(m * m * 0.25 + spread * spread);
+            /* 2e-4: what the prior's time leaves out, by the factor that x's deviation shrinks by */
+            CHECK_NEAR(x, 0.3 + 0.5 * (1.3 - 0.3 * m) / spread, k < 4 ? 5e-3 : 2e-2);
+        }
+        for (p = 0; p < 2; p++) { /* the flow: dense output, encoding and decoding */
+            float x = 1.3f, frames[4], latent, back;
+            double times[4];
+            ssde_flow_desc flow;
+            ssde_ode_report report;
+            ssde_rng rng = ssde_rng_seed(1);
+            times[0] = 1.0, times[1] = 1.0 - 1e-9, times[2] = 0.5, times[3] = 1e-3;
+            memset(&flow, 0, sizeof flow);
+            flow.rtol = flow.atol = 1e-7, flow.given_start = 1, flow.context = &context;
+            flow.times = times, flow.time_count = 4, flow.states = frames;
+            if (p)
+                CHECK_OK(ssde_sample_ode_batch(&sde, &model, &flow, &rng, 1, &x, &report));
+            else
+                CHECK_OK(ssde_sample_ode(&sde, &model, &flow, &rng, 1, &x, &report));
+            for (i = 0; i < 4; i++) {
+                double m = signal_mean(&kind, times[i]), std = signal_std(&kind, times[i]);
+                double last = signal_std(&kind, 1.0);
+                CHECK_NEAR(frames[i], 0.3 * m + sqrt(0.25 * m * m + std * std) * 1.3 / last, 3e-4);
+            }
+            CHECK_SAME(&x, &frames[3], sizeof x);
+            flow.times = NULL, flow.time_count = 0, flow.states = NULL;
+            CHECK_OK(ssde_encode(&sde, &model, &flow, 0, 1, &x, &latent, &report));
+            CHECK(report.t == 1.0);
+            CHECK_NEAR(latent, 1.3f, 1e-4);
+            CHECK_OK(ssde_decode(&sde, &model, &flow, 0, 1, &latent, &back, NULL));
+            CHECK_NEAR(back, x, 2e-5);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* log N(x; 0.3, 0.5^2); 1e-4 of 0.3 is left out, a few 1e-5 nats. */
+static void test_samplers_signal_likelihood(void) {
+    ssde_mixture *mixture = NULL;
+    int kind, closed;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
+    for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
+        for (closed = kind == SIGNAL_EARLY; closed < 2; closed++) {
+            ssde_sde sde = signal_sde(&kind, closed);
+            ssde_score_model model = ssde_mixture_model(mixture, &sde);
+            ssde_likelihood_desc how = ssde_likelihood_defaults();
+            ssde_likelihood_result result;
+            ssde_rng rng = ssde_rng_seed(1);
+            float x = 0.7f, latent;
+            how.latent = &latent;
+            how.eps = 1e-6;
+            CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, 1, &x, &result));
+            CHECK_NEAR(result.log_density, -0.5457913526, 2e-4);
+            CHECK_NEAR(latent, kind == SIGNAL_SPREAD ? 2.4 : 0.8, 1e-3);
+            CHECK(result.evaluations < 500);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* What cannot be is refused, by its cause, before the model is asked. */
+static ssde_status signal_never(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                int differentiate, float *out) {
+    (void)user, (void)x, (void)t, (void)sample, (void)differentiate, (void)out;
+    CHECK(rows == 0); /* it is not asked */
+    return SSDE_ERROR_UNSUPPORTED;
+}
+
+static double signal_constant(void *user, double t) { return (void)t, *(const double *)user; }
+
+static void test_samplers_signal_refused(void) {
+    ssde_context context;
+    ssde_score_model model;
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 50, 0.0);
+    ssde_flow_desc flow;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result result;
+    ssde_rng rng = ssde_rng_seed(1);
+    ssde_sde sde = ssde_vp(0.1, 1e9), gone;
+    double times[51], t = 1.0, t_next = 0.9, minus = -1.0, zero = 0.0;
+    float x[4] = {0.1f, 0.2f, 0.3f, 0.4f};
+    int kind = SIGNAL_COSINE, i;
+    memset(&context, 0, sizeof context);
+    memset(&model, 0, sizeof model);
+    memset(&flow, 0, sizeof flow);
+    model.dim = 2, model.score = signal_never;
+    how.context = flow.context = price.context = &context;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "eps, is 0.001");
+    CHECK_FAILS(&context, ssde_sample_ode(&sde, &model, &flow, &rng, 2, x, NULL), SSDE_ERROR_ARGUMENT, "eps, is 0.001");
+    sde.beta_max = 1e14;
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_ARGUMENT, "eps, is");
+    CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_KARRAS, 0.0, 1e-3, 50, times),
+                SSDE_ERROR_ARGUMENT, "signal");
+    gone = signal_sde(&kind, 1);
+    for (i = 0; i < 2; i++) {
+        how.grid = i ? SSDE_GRID_DISCRETE : SSDE_GRID_REFERENCE;
+        CHECK_FAILS(&context, ssde_sample(&gone, &model, &how, &rng, 2, x), SSDE_ERROR_UNSUPPORTED, "m is below");
+    }
+    how.grid = SSDE_GRID_DEFAULT;
+    CHECK_FAILS(&context, ssde_predictor_step(&gone, &how, x, x, x, &t, &t_next, 1, 2, x, NULL), SSDE_ERROR_NUMERIC,
+                "std / m");
+    /* a path's resolution */
+    sde = ssde_vp(0.1, 20.0);
+    for (i = 0; i < 50; i++) times[i] = 1.0 - i / 60.0;
+    times[50] = times[49] - 1e-9;
+    how.times = times, how.brownian = 1;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "2^-24");
+    how.predictor = SSDE_PREDICTOR_STOCHASTIC_HEUN;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "2^-24");
+    how.predictor = SSDE_PREDICTOR_ADAPTIVE, how.brownian = 0;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "2^-24");
+    how.times = NULL, how.steps = 20;
+    /* betas of which the last is above 1, by the corrector alone */
+    sde = ssde_vp(0.1, 2000.0);
+    how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA, how.corrector = SSDE_CORRECTOR_LANGEVIN;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "beta_max / N");
+    how.corrector = SSDE_CORRECTOR_NONE;
+    /* rates that are none, and a diffusion below 0 */
+    sde = ssde_affine(signal_constant, signal_constant, &minus);
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "diffusion");
+    /* a prior that cannot be priced */
+    sde = ssde_affine(signal_constant, signal_constant, &zero);
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_NUMERIC, "std(1)");
+    sde.prior_std = 1.0; /* no noise at all: log s has no range */
+    how.predictor = SSDE_PREDICTOR_DDIM;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "std / m");
+    /* 1 / std^2 is no float; times that double cannot tell apart */
+    sde = ssde_ve(1e-3, 1e30);
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_NUMERIC, "1e+30");
+    how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA, how.eps = 1.0 - 1e-16;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "too close");
+    CHECK(rng.next_sample == 0);
+}
+
+/* The reference's NonePredictor hands on x for the mean too: on its grid the last noise stays. */
+static void test_samplers_none_by_reference(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    float kept[2], dropped[2];
+    int first;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
+    model = ssde_mixture_model(mixture, &sde);
+    for (first = 0; first < 2; first++) {
+        ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 30, 0.0);
+        ssde_rng rng = ssde_rng_seed(3);
+        how.corrector = SSDE_CORRECTOR_LANGEVIN, how.grid = SSDE_GRID_REFERENCE, how.corrector_first = first;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, dropped));
+        how.skip_denoise = 1;
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, kept));
+        CHECK_SAME(kept, dropped, sizeof kept);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+#define TEST_SAMPLERS_LIST(X)     \
+    X(samplers_table)             \
+    X(samplers_grids)             \
+    X(samplers_flow_order)        \
+    X(samplers_formulas)          \
+    X(samplers_ddpm)              \
+    X(samplers_smld)              \
+    X(samplers_ddim_ancestral)    \
+    X(samplers_path)              \
+    X(samplers_strong_order)      \
+    X(samplers_short_rows)        \
+    X(samplers_plane_scores)      \
+    X(samplers_statistics)        \
+    X(samplers_identity)          \
+    X(samplers_threads)           \
+    X(samplers_failures)          \
+    X(samplers_failed_rows)       \
+    X(samplers_corrector_only)    \
+    X(samplers_adaptive)          \
+    X(samplers_known_path)        \
+    X(samplers_bad_input)         \
+    X(samplers_signal_time)       \
+    X(samplers_signal_gone)       \
+    X(samplers_signal_start)      \
+    X(samplers_signal_likelihood) \
+    X(samplers_signal_refused)    \
+    X(samplers_none_by_reference)
 
 #endif
