@@ -1677,6 +1677,7 @@ typedef struct ssdei_sampler {
     ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
     ssdei_stages stages;                 /* likewise */
     double weight[3];                    /* likewise: of the last denoised values, newest first */
+    double step_weight[3];               /* likewise: without the correction of the step before */
     ssdei_conditions conditions;         /* that place known coordinates */
     size_t visit;                        /* of the steps in hand, by resampling */
     ssde_coefficients marginal;          /* at marginal_t, for conditions */
@@ -2213,58 +2214,97 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
     return SSDE_OK;
 }
 
-/* ---- multistep: DPM-Solver++, UniPC ---- */
+/* ---- multistep: DPM-Solver++, UniPC ----
 
-/* UniPC's correction of the step before, y += sum_j c_j D_j, as part of the weights of this one, in which y decays by
-   e^-h[0]. With B = 1 - e^-h[1] that step was y = ... + B (D_1 + (D_1 - D_2) h[1] / (2 h[2])), and is to be that of the
-   corrector: exact for the polynomial in log s through D_0, D_1 and D_2. The first step has no D_2, and half of D_0 -
-   D_1. */
-static void ssdei_unipc_correct(const double *h, size_t known, double *weight) {
-    double gone = -expm1(-h[1]), newest = 0.5 * gone, oldest = 0.0, decay = 1.0 / expm1(h[0]);
-    if (known == 3) {
-        double second = 1.0 - gone / h[1], third = second / h[1] - 0.5, ratio = h[2] / h[1];
-        double slope = (second + 2.0 * third) / (1.0 + ratio);
-        newest = second - slope;
-        oldest = (0.5 * gone - slope) / ratio;
-    }
-    weight[0] += decay * newest;
-    weight[1] -= decay * (newest + oldest);
-    weight[2] += decay * oldest;
+   A step by h = log(s / s') is y' = e^-E y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with E = (1 + eta) h, the
+   D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-E per unit of E: each stretch
+   has what its own step would give it at first order, 1 - e^-E, and e^-E of every step after it times that.
+   Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those before, they
+   extrapolate, and their weights take from D_1 many times what is there of it. Hence the rule of orders: from the
+   weights of the order below a step goes towards those of the next as far as
+       order 2: it takes from D_1 at most what a first-order step has given it;
+       order 3: it takes from D_1 at most what the step before has, and gives D_2 at most what that one took from it;
+       correction: it takes from the older D at most what a first-order step has given it.
+   y so stays a weighted mean of the D's, as it is without error, and no order adds to what a jump of D between two
+   evaluations may do at first order. Of equal steps, second order is whole up to h = log 2, third up to about 0.4; after
+   a step h, short ones, to second order up to sqrt(2) h and to third about h. */
+
+/* How much of the way from one value, which is within the bounds, to the other stays within them: 0 to 1. */
+static double ssdei_part_within(double from, double to, double low, double high) {
+    if (to < low) return (from - low) / (from - to);
+    return to > high ? (high - from) / (to - from) : 1.0;
 }
 
-/* y' = e^-E y + (1 - e^-E) sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with h = log(s / s'), E = (1 + eta) h:
-   exact for the polynomial in log s through the last D's, except that 2M takes its slope at the middle of the step, as
-   Lu et al. do. */
+static void ssdei_weights_towards(const double *full, double part, double *weight) {
+    int j;
+    for (j = 0; j < 3; j++) weight[j] += part * (full[j] - weight[j]);
+}
+
+/* 2M's weights, exact for a line in log s but for its slope, taken at the middle of the step as Lu et al. do; 3M's,
+   exact for the parabola. E [known] is of this step and of those before, whose newest had the weights `before`. */
+static void ssdei_multistep_weights(const double *E, size_t known, const double *before, double *weight) {
+    double gone = -expm1(-E[0]), decay = exp(-E[0]), full[3] = {0.0, 0.0, 0.0}, part, second, third, r0, r1;
+    weight[0] = gone;
+    weight[1] = weight[2] = 0.0;
+    if (known < 2) return;
+    full[1] = -0.5 * gone * E[0] / E[1];
+    full[0] = gone - full[1];
+    ssdei_weights_towards(full, ssdei_part_within(0.0, full[1], decay * expm1(-E[1]), DBL_MAX), weight);
+    if (known < 3) return;
+    second = 1.0 - gone / E[0];
+    third = second / E[0] - 0.5;
+    r0 = E[1] / E[0];
+    r1 = E[2] / E[0];
+    full[2] = (second * r0 - 2.0 * third) / ((r0 + r1) * r1);
+    full[0] = gone + (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / r0;
+    full[1] = gone - full[0] - full[2];
+    part = fmin(ssdei_part_within(weight[1], full[1], -decay * before[0], DBL_MAX),
+                ssdei_part_within(0.0, full[2], 0.0, -decay * before[1]));
+    ssdei_weights_towards(full, part, weight);
+}
+
+/* The step before had the weights `before` of D_1 and D_2. Now that D_0, at its end, is known, it is to have those exact
+   for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-E has them; the first step, which has no
+   D_2, halves of D_0 and D_1. The difference has since decayed by e^-E[0]. */
+static void ssdei_multistep_correct(const double *E, size_t known, const double *before, double *weight) {
+    double gone = -expm1(-E[1]), decay = exp(-E[0]), full[3], corrected[3];
+    corrected[0] = corrected[1] = 0.5 * gone;
+    corrected[2] = 0.0;
+    if (known == 3) {
+        double second = 1.0 - gone / E[1], third = second / E[1] - 0.5, ratio = E[2] / E[1];
+        double slope = (second + 2.0 * third) / (1.0 + ratio);
+        full[0] = second - slope;
+        full[2] = -slope / ratio;
+        full[1] = gone - full[0] - full[2];
+        ssdei_weights_towards(full, ssdei_part_within(0.0, full[2], exp(-E[1]) * expm1(-E[2]), DBL_MAX), corrected);
+    }
+    weight[0] += decay * corrected[0];
+    weight[1] += decay * (corrected[1] - before[0]);
+    weight[2] += decay * (corrected[2] - before[1]);
+}
+
 static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
-    size_t known = (size_t)ssdei_predictors[predictor].history, j; /* D's, this step's among them */
-    double level[4], h[3] = {0.0, 0.0, 0.0}, eta = setting->how.eta, whole, gone, second, third;
-    double newest = 0.0, older = 0.0; /* of D_0 - D_1 and D_1 - D_2 */
+    size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
+    double level[4], E[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta;
     ssde_coefficients now, next;
     if (known > step + 1) known = step + 1;
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
-    for (j = 0; j < known; j++) h[j] = log(level[j + 1] / level[j]);
+    for (j = 0; j < known; j++) E[j] = (1.0 + eta) * log(level[j + 1] / level[j]);
+    h = log(level[1] / level[0]);
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
-    whole = (1.0 + eta) * h[0];
-    gone = -expm1(-whole);
-    second = 1.0 - gone / whole;
-    third = second / whole - 0.5;
-    if (known > 1) newest = h[0] / h[1] * (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? second / gone : 0.5);
-    if (known == 3 && predictor == SSDE_PREDICTOR_DPM_SOLVER_3M) {
-        double r0 = h[1] / h[0], r1 = h[2] / h[0];
-        newest = (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / (r0 * gone);
-        older = (2.0 * third - second * r0) / ((r0 + r1) * r1 * gone);
-    }
-    w->weight[0] = 1.0 + newest;
-    w->weight[1] = older - newest;
-    w->weight[2] = -older;
-    if (known > 1 && predictor == SSDE_PREDICTOR_UNIPC) ssdei_unipc_correct(h, known, w->weight);
-    w->prediction.x = next.std / now.std * exp(-eta * h[0]) - 1.0;
-    w->prediction.score = next.mean * gone;
-    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h[0]));
+    order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
+    memcpy(before, w->step_weight, sizeof before);
+    ssdei_multistep_weights(E, order, before, w->step_weight);
+    memcpy(w->weight, w->step_weight, sizeof w->weight);
+    if (step && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
+        ssdei_multistep_correct(E, known, before, w->weight);
+    w->prediction.x = next.std / now.std * exp(-eta * h) - 1.0;
+    w->prediction.score = next.mean;
+    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 
