@@ -2236,9 +2236,10 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
          this step is the longer; or, if that is more, three quarters of what D has yet to change by where it settles
          like s^2, (D_0 - D_1) / (e^(2 h_1) - 1), and 0.3 (D_0 - D_1) at most;
        - third order gives D_2 at most what the step before took from it, and takes nothing.
-   So y stays a weighted mean of the D's, as it is without error, and a jump of D between two evaluations costs what it
-   costs at first order. A correction takes from the older D at most what a first-order step has given it. Of equal
-   steps, second order is whole up to h = log 3, third up to about 0.65. The times alone decide. */
+   So y stays close to a weighted mean of the D's, as it is without error, and a jump of D between two evaluations costs
+   about what it costs at first order. A correction takes from the older D at most what a first-order step has given it.
+   Of equal steps past the start, second order is whole up to h = log 3, third up to about 0.65. The times alone decide.
+ */
 
 /* How much of the way from one value, which is within the bounds, to the other stays within them: 0 to 1. */
 static double ssdei_part_within(double from, double to, double low, double high) {
