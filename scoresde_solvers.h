@@ -253,9 +253,18 @@ typedef enum ssde_predictor {
                                        stops */
     SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling */
     SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2; s_churn etc. */
-    SSDE_PREDICTOR_DPM_SOLVER_2M,   /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
-    SSDE_PREDICTOR_DPM_SOLVER_3M,   /* its third order, by the last three D's: with their whole second derivative in log
-                                       s, of which the multistep form in circulation has half, and so order 2 */
+    /* Multistep: order k takes the last k D's for a polynomial in log s. Its first steps have fewer; and on any grid a
+       step is of a higher order only as far as its length in log s, h, and those before it, h_1 and h_2, let the
+       polynomial be trusted: D_0, the newest, gains over the weight 1 - e^-h that DDIM gives it at most e^-h of what
+       the step before gave D_1, times h_1 / h where h is longer (or what a D that settles like s^2 has yet to change
+       by), and D_2 at most what the step before took from it. Equal steps up to h = 1.1 are of second order whole, up
+       to about 0.65 of third; a step long beside those before it, as the last of a uniform grid, is nearly DDIM's. The
+       times alone decide it. */
+    SSDE_PREDICTOR_DPM_SOLVER_2M, /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
+    SSDE_PREDICTOR_DPM_SOLVER_3M, /* its third order, by the last three D's: with their whole second derivative in log
+                                     s, of which the multistep form in circulation has half, and so order 2. The first
+                                     step, of order 1, is corrected by the score at its end, which the next one needs
+                                     anyway: order 3 from any start */
     SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, /* the same paper's SDE-DPM-Solver++(2M): 2M with eta 1 */
     SSDE_PREDICTOR_UNIPC,             /* Zhao et al. 2023 (arXiv 2302.04867), multistep UniPC-2 for data prediction with
                                          B(h) = e^h - 1: 2M, each of whose steps is corrected by the score at its end,
@@ -266,7 +275,8 @@ typedef enum ssde_predictor {
 /* What the table of predictors says. */
 typedef struct ssde_predictor_properties {
     const char *name; /* the enum's in lower case */
-    int order;        /* strong order in the largest step, of the flow's solution where there is no noise */
+    int order;        /* strong order in the largest step, of the flow's solution where there is no noise, from any
+                         start: of the limit of short steps, see the multistep predictors for long ones */
     int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
@@ -1867,6 +1877,7 @@ typedef struct ssdei_sampler {
     ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
     ssdei_stages stages;                 /* likewise */
     double weight[3];                    /* likewise: of the last denoised values, newest first */
+    double step_weight[3];               /* likewise: without the correction of the step before */
     ssdei_conditions conditions;         /* that place known coordinates */
     size_t visit;                        /* of the steps in hand, by resampling */
     ssde_coefficients marginal;          /* at marginal_t, for conditions */
@@ -2419,58 +2430,107 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
     return SSDE_OK;
 }
 
-/* ---- multistep: DPM-Solver++, UniPC ---- */
+/* ---- multistep: DPM-Solver++, UniPC ----
 
-/* UniPC's correction of the step before, y += sum_j c_j D_j, as part of the weights of this one, in which y decays by
-   e^-h[0]. With B = 1 - e^-h[1] that step was y = ... + B (D_1 + (D_1 - D_2) h[1] / (2 h[2])), and is to be that of the
-   corrector: exact for the polynomial in log s through D_0, D_1 and D_2. The first step has no D_2, and half of D_0 -
-   D_1. */
-static void ssdei_unipc_correct(const double *h, size_t known, double *weight) {
-    double gone = -expm1(-h[1]), newest = 0.5 * gone, oldest = 0.0, decay = 1.0 / expm1(h[0]);
-    if (known == 3) {
-        double second = 1.0 - gone / h[1], third = second / h[1] - 0.5, ratio = h[2] / h[1];
-        double slope = (second + 2.0 * third) / (1.0 + ratio);
-        newest = second - slope;
-        oldest = (0.5 * gone - slope) / ratio;
-    }
-    weight[0] += decay * newest;
-    weight[1] -= decay * (newest + oldest);
-    weight[2] += decay * oldest;
+   A step by h = log(s / s') is y' = e^-E y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with E = (1 + eta) h, the
+   D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-E per unit of E: each stretch
+   has what its own step would give it at first order, 1 - e^-E, and e^-E of every step after it times that.
+   Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those before, they
+   extrapolate, and their weights take from older D's, for D_0, many times what there is of them. Hence the rule of
+   orders: from the weights of the order below a step goes towards those of the next as far as
+       - D_0 gains at most what the step before gave D_1, as it has decayed by the end of this step, times h_1 / h where
+         this step is the longer; or, if that is more, three quarters of what D has yet to change by where it settles
+         like s^2, (D_0 - D_1) / (e^(2 h_1) - 1), and 0.3 (D_0 - D_1) at most;
+       - third order gives D_2 at most what the step before took from it, and takes nothing.
+   So y stays close to a weighted mean of the D's, as it is without error, and a jump of D between two evaluations costs
+   about what it costs at first order. A correction takes from the older D at most what a first-order step has given it.
+   Of equal steps past the start, second order is whole up to h = log 3, third up to about 0.65. The times alone decide.
+ */
+
+/* How much of the way from one value, which is within the bounds, to the other stays within them: 0 to 1. */
+static double ssdei_part_within(double from, double to, double low, double high) {
+    if (to < low) return (from - low) / (from - to);
+    return to > high ? (high - from) / (to - from) : 1.0;
 }
 
-/* y' = e^-E y + (1 - e^-E) sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with h = log(s / s'), E = (1 + eta) h:
-   exact for the polynomial in log s through the last D's, except that 2M takes its slope at the middle of the step, as
-   Lu et al. do. */
+static void ssdei_weights_towards(const double *full, double part, double *weight) {
+    int j;
+    for (j = 0; j < 3; j++) weight[j] += part * (full[j] - weight[j]);
+}
+
+/* First order's weights raised to 2M's, exact for a line in log s but for its slope, taken at the middle of the step as
+   Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. E [known] is of this step and of
+   those before, whose newest had the weights `before`. */
+static void ssdei_multistep_weights(const double *E, size_t known, const double *before, double *weight) {
+    double gone = -expm1(-E[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
+    weight[0] = gone;
+    weight[1] = weight[2] = 0.0;
+    if (known < 2) return;
+    gain = exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
+    settled = gone * fmin(0.3, 0.75 * gone / expm1(2.0 * E[1]));
+    gain = gone + (gain > settled ? gain : settled);
+    full[1] = -0.5 * gone * E[0] / E[1];
+    full[0] = gone - full[1];
+    ssdei_weights_towards(full, ssdei_part_within(weight[0], full[0], 0.0, gain), weight);
+    if (known < 3) return;
+    second = 1.0 - gone / E[0];
+    third = second / E[0] - 0.5;
+    r0 = E[1] / E[0];
+    r1 = E[2] / E[0];
+    full[0] = gone + (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / r0;
+    full[2] = (second * r0 - 2.0 * third) / ((r0 + r1) * r1);
+    full[1] = gone - full[0] - full[2];
+    ssdei_weights_towards(full,
+                          fmin(ssdei_part_within(weight[0], full[0], 0.0, gain),
+                               ssdei_part_within(0.0, full[2], 0.0, -exp(-E[0]) * fmin(0.0, before[1]))),
+                          weight);
+}
+
+/* The step before had the weights `before` of D_1 and D_2. Now that D_0, at its end, is known, it is to have those
+   exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-E has them; the first step, which
+   has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-E[0]. */
+static void ssdei_multistep_correct(const double *E, size_t known, const double *before, double *weight) {
+    double gone = -expm1(-E[1]), decay = exp(-E[0]), full[3], corrected[3];
+    corrected[0] = corrected[1] = 0.5 * gone;
+    corrected[2] = 0.0;
+    if (known == 3) {
+        double second = 1.0 - gone / E[1], third = second / E[1] - 0.5, ratio = E[2] / E[1];
+        double slope = (second + 2.0 * third) / (1.0 + ratio);
+        full[0] = second - slope;
+        full[2] = -slope / ratio;
+        full[1] = gone - full[0] - full[2];
+        ssdei_weights_towards(full, ssdei_part_within(0.0, full[2], exp(-E[1]) * expm1(-E[2]), DBL_MAX), corrected);
+    }
+    weight[0] += decay * corrected[0];
+    weight[1] += decay * (corrected[1] - before[0]);
+    weight[2] += decay * (corrected[2] - before[1]);
+}
+
 static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
-    size_t known = (size_t)ssdei_predictors[predictor].history, j; /* D's, this step's among them */
-    double level[4], h[3] = {0.0, 0.0, 0.0}, eta = setting->how.eta, whole, gone, second, third;
-    double newest = 0.0, older = 0.0; /* of D_0 - D_1 and D_1 - D_2 */
+    size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
+    double level[4], E[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta;
     ssde_coefficients now, next;
     if (known > step + 1) known = step + 1;
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
-    for (j = 0; j < known; j++) h[j] = log(level[j + 1] / level[j]);
+    for (j = 0; j < known; j++) {
+        E[j] = (1.0 + eta) * log(level[j + 1] / level[j]);
+        if (!(E[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
+    }
+    h = log(level[1] / level[0]);
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
-    whole = (1.0 + eta) * h[0];
-    gone = -expm1(-whole);
-    second = 1.0 - gone / whole;
-    third = second / whole - 0.5;
-    if (known > 1) newest = h[0] / h[1] * (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? second / gone : 0.5);
-    if (known == 3 && predictor == SSDE_PREDICTOR_DPM_SOLVER_3M) {
-        double r0 = h[1] / h[0], r1 = h[2] / h[0];
-        newest = (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / (r0 * gone);
-        older = (2.0 * third - second * r0) / ((r0 + r1) * r1 * gone);
-    }
-    w->weight[0] = 1.0 + newest;
-    w->weight[1] = older - newest;
-    w->weight[2] = -older;
-    if (known > 1 && predictor == SSDE_PREDICTOR_UNIPC) ssdei_unipc_correct(h, known, w->weight);
-    w->prediction.x = next.std / now.std * exp(-eta * h[0]) - 1.0;
-    w->prediction.score = next.mean * gone;
-    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h[0]));
+    order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
+    memcpy(before, w->step_weight, sizeof before);
+    ssdei_multistep_weights(E, order, before, w->step_weight);
+    memcpy(w->weight, w->step_weight, sizeof w->weight);
+    if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
+        ssdei_multistep_correct(E, known, before, w->weight);
+    w->prediction.x = next.std / now.std * exp(-eta * h) - 1.0;
+    w->prediction.score = next.mean;
+    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 

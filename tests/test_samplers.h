@@ -191,7 +191,8 @@ static void test_samplers_flow_order(void) {
 
 /* ---- formulas: published algorithms in sigma, with the denoiser of an oracle in double ---- */
 
-enum { FORMULA_STEPS = 7, FORMULA_DIM = 2 };
+/* So many that 2M, 2M SDE and UniPC are whole on them, as published. */
+enum { FORMULA_STEPS = 40, FORMULA_DIM = 2 };
 
 /* What k-diffusion's samplers are given: sigmas, D(y, sigma), and noise per step. */
 typedef struct samplers_formula {
@@ -261,29 +262,83 @@ static void samplers_formula_2m(const samplers_formula *f, double eta, double *y
     }
 }
 
-/* The polynomial through the last three denoised values, integrated against e^-(1 + eta) (...) by 2,000 midpoints. */
-static void samplers_formula_3m(const samplers_formula *f, double eta, double *y) {
-    double past[FORMULA_STEPS][FORMULA_DIM];
-    size_t i, j, k, p, q;
-    for (i = 0; i < FORMULA_STEPS; i++) {
-        double from = f->sigma[i], to = f->sigma[i + 1], h = log(from / to);
-        size_t oldest = i > 2 ? i - 2 : 0;
-        samplers_denoised(f, y, from, past[i]);
-        for (j = 0; j < FORMULA_DIM; j++) {
-            double sum = 0.0;
-            for (k = 0; k < 2000; k++) {
-                double at = h * ((double)k + 0.5) / 2000.0, value = 0.0; /* log-SNR beyond step i's */
-                for (p = oldest; p <= i; p++) {
-                    double factor = past[p][j], here = log(from / f->sigma[p]);
-                    for (q = oldest; q <= i; q++) {
-                        double other = log(from / f->sigma[q]);
-                        if (q != p) factor *= (at - other) / (here - other);
-                    }
-                    value += factor;
-                }
-                sum += value * (1.0 + eta) * exp(-(1.0 + eta) * (h - at)) * h / 2000.0;
+/* w_k = the integral of e^-(to - u) L_k(u) over u from 0 to `to`, L_k the polynomial that is 1 at node k and 0 at the
+   others, by 2,000 midpoints. */
+static void samplers_integrate(const double *node, double to, double *w) {
+    size_t i, j, k;
+    for (k = 0; k < 3; k++) {
+        for (w[k] = 0.0, i = 0; i < 2000; i++) {
+            double u = to * ((double)i + 0.5) / 2000.0, value = 1.0;
+            for (j = 0; j < 3; j++) value *= j == k ? 1.0 : (u - node[j]) / (node[k] - node[j]);
+            w[k] += value * exp(u - to) * to / 2000.0;
+        }
+    }
+}
+
+/* The largest part of the way from w to full on which the rule of orders holds, by halving: D_0 has at most `most`, D_2
+   between `least` and `given`. */
+static void samplers_towards(const double *full, double most, double least, double given, double *w) {
+    double low = 0.0, high = 1.0, part = 1.0;
+    int i, j;
+    for (i = 0; i < 60; i++, part = 0.5 * (low + high)) {
+        double first = w[0] + part * (full[0] - w[0]), last = w[2] + part * (full[2] - w[2]);
+        int holds = first <= most && last >= least && last <= given;
+        if (holds)
+            low = part;
+        else
+            high = part;
+    }
+    for (j = 0; j < 3; j++) w[j] += low * (full[j] - w[j]);
+}
+
+/* A step's weights of D_0, D_1, D_2; E of this step and of those before, `before` the weights of the last one. */
+static void samplers_step_weights(const double *E, size_t known, const double *before, double *w) {
+    double gone = 1.0 - exp(-E[0]), full[3], node[3], gain, settled;
+    w[0] = gone, w[1] = w[2] = 0.0;
+    if (known < 2) return;
+    gain = exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
+    settled = gone * fmin(0.3, 0.75 * gone / (exp(2.0 * E[1]) - 1.0));
+    full[0] = gone * (1.0 + 0.5 * E[0] / E[1]), full[1] = gone - full[0], full[2] = 0.0;
+    samplers_towards(full, gone + fmax(gain, settled), -1.0, 1.0, w);
+    if (known < 3) return;
+    node[0] = 0.0, node[1] = -E[1], node[2] = -E[1] - E[2];
+    samplers_integrate(node, E[0], full);
+    samplers_towards(full, gone + fmax(gain, settled), 0.0, exp(-E[0]) * fmax(0.0, -before[1]), w);
+}
+
+/* The same for a step whose end's D is known: weights of D at its end, at its start, and of the one before. */
+static void samplers_corrected_weights(const double *E, size_t known, double *w) {
+    double gone = 1.0 - exp(-E[0]), full[3], node[3];
+    w[0] = w[1] = 0.5 * gone, w[2] = 0.0;
+    if (known < 2) return;
+    node[0] = E[0], node[1] = 0.0, node[2] = -E[1];
+    samplers_integrate(node, E[0], full);
+    samplers_towards(full, HUGE_VAL, -exp(-E[0]) * (1.0 - exp(-E[1])), HUGE_VAL, w);
+}
+
+/* 2M, 3M and UniPC on any times, under the rule of orders. */
+static void samplers_formula_multistep(const samplers_formula *f, size_t steps, ssde_predictor predictor, double eta,
+                                       double *y) {
+    double past[FORMULA_STEPS + 1][FORMULA_DIM], start[FORMULA_DIM] = {0.0}, w[3] = {0.0}, before[3], c[3];
+    size_t most = predictor == SSDE_PREDICTOR_DPM_SOLVER_3M ? 3 : 2, i, j, k;
+    for (i = 0; i < steps; i++) {
+        double E[4] = {0.0}, noise = i ? f->sigma[i] * sqrt(1.0 - pow(f->sigma[i] / f->sigma[i - 1], 2.0 * eta)) : 0.0;
+        for (k = 0; k < 4 && k <= i; k++) E[k] = (1.0 + eta) * log(f->sigma[i - k] / f->sigma[i - k + 1]);
+        samplers_denoised(f, y, f->sigma[i], past[i]);
+        if (i && (predictor == SSDE_PREDICTOR_UNIPC || (most == 3 && i == 1))) {
+            samplers_corrected_weights(E + 1, i < 2 ? i : 2, c);
+            for (j = 0; j < FORMULA_DIM; j++) {
+                y[j] = exp(-E[1]) * start[j] + noise * f->noise[i - 1][j];
+                for (k = 0; k < 3 && k <= i; k++) y[j] += c[k] * past[i - k][j];
             }
-            y[j] = to / from * exp(-eta * h) * y[j] + sum + to * sqrt(1.0 - exp(-2.0 * eta * h)) * f->noise[i][j];
+        }
+        memcpy(before, w, sizeof w);
+        samplers_step_weights(E, i + 1 < most ? i + 1 : most, before, w);
+        noise = f->sigma[i + 1] * sqrt(1.0 - pow(f->sigma[i + 1] / f->sigma[i], 2.0 * eta));
+        for (j = 0; j < FORMULA_DIM; j++) {
+            start[j] = y[j];
+            y[j] = exp(-E[0]) * y[j] + noise * f->noise[i][j];
+            for (k = 0; k < 3 && k <= i; k++) y[j] += w[k] * past[i - k][j];
         }
     }
 }
@@ -359,7 +414,7 @@ static void test_samplers_formulas(void) {
             ssde_coefficients c;
             ssde_rng rng = ssde_rng_seed(1);
             float x[FORMULA_DIM] = {0.7f, -1.1f};
-            how.grid = way % 2 ? SSDE_GRID_KARRAS : SSDE_GRID_LOG_SNR;
+            how.grid = way % 2 && way != 5 ? SSDE_GRID_KARRAS : SSDE_GRID_LOG_SNR; /* 2M SDE: E is twice h */
             how.eta = eta;
             how.s_churn = ways[way].churn, how.s_tmin = 0.2, how.s_tmax = 30.0, how.s_noise = 1.1;
             how.skip_denoise = how.given_start = 1;
@@ -378,7 +433,7 @@ static void test_samplers_formulas(void) {
             else if (how.predictor == SSDE_PREDICTOR_HEUN)
                 samplers_formula_heun(&f, ways[way].churn, 0.2, 30.0, 1.1, y);
             else if (how.predictor == SSDE_PREDICTOR_DPM_SOLVER_3M)
-                samplers_formula_3m(&f, eta, y);
+                samplers_formula_multistep(&f, FORMULA_STEPS, how.predictor, eta, y);
             else if (how.predictor == SSDE_PREDICTOR_UNIPC)
                 samplers_formula_unipc(&f, y);
             else
@@ -386,6 +441,219 @@ static void test_samplers_formulas(void) {
             CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.02, &c));
             for (j = 0; j < FORMULA_DIM; j++) /* float's rounding of a start of size s(1), and 3M's midpoints */
                 CHECK_NEAR(x[j], c.mean * y[j], 3e-5);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* The rule of orders on times of one's own: equal, growing and shrinking, alternating, a very short step before a long
+   one, a long last one. */
+static void test_samplers_rule_of_orders(void) {
+    enum { STEPS = 8 };
+    static const double lengths[6][STEPS] = {
+        {1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0},   {0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3},
+        {3.3, 2.2, 1.5, 1.0, 0.7, 0.5, 0.3, 0.2},   {1.5, 0.1, 1.5, 0.1, 1.5, 0.1, 1.5, 0.1},
+        {0.8, 0.8, 1e-4, 2.0, 0.8, 1e-4, 2.0, 0.8}, {0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 5.0}};
+    static const ssde_predictor ways[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_DPM_SOLVER_3M,
+                                           SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_PREDICTOR_UNIPC};
+    solver_mixture m = solver_plane();
+    ssde_sde sde = ssde_ve(0.001, 50.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    samplers_formula f;
+    size_t grid, way, k, j;
+    memset(&f, 0, sizeof f);
+    f.mixture = &m;
+    for (k = 0; k < STEPS; k++) {
+        for (j = 0; j < FORMULA_DIM; j++) f.noise[k][j] = (double)(float)sin(3.0 * (double)k + 5.0 * (double)j);
+    }
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    for (grid = 0; grid < 6; grid++) {
+        for (way = 0; way < 4; way++) {
+            ssde_sampler_desc how = samplers_desc(ways[way], STEPS, 0.0);
+            ssde_rng rng = ssde_rng_seed(1);
+            double times[STEPS + 1], y[FORMULA_DIM];
+            float x[FORMULA_DIM] = {7.0f, -11.0f};
+            times[0] = 0.9;
+            for (k = 0; k < STEPS; k++)
+                times[k + 1] = times[k] - 0.8 * lengths[grid][k] / log(5e4); /* to s e^-(0.8 h) */
+            for (k = 0; k <= STEPS; k++) f.sigma[k] = samplers_noise(&sde, times[k]);
+            for (j = 0; j < FORMULA_DIM; j++) y[j] = (double)x[j];
+            how.times = times;
+            how.skip_denoise = how.given_start = 1;
+            how.noise.fill = samplers_known_noise, how.noise.user = &f;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+            samplers_formula_multistep(&f, STEPS, ways[way], ways[way] == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE ? 1.0 : 0.0,
+                                       y);
+            for (j = 0; j < FORMULA_DIM; j++) /* float's rounding of a start of 11, and the midpoints */
+                CHECK_NEAR(x[j], y[j], 3e-5);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* ---- multistep samplers against DDIM, on the flow of mixtures ---- */
+
+/* One Gaussian; two narrow modes; three in the plane. */
+static solver_mixture samplers_modes(int which) {
+    static const double weight[2] = {0.4, 0.6}, mean[2] = {-1.0, 1.0}, variance[2] = {0.01, 0.04};
+    solver_mixture m;
+    if (which == 2) return solver_plane();
+    memset(&m, 0, sizeof m);
+    m.components = which ? 2 : 1, m.dim = 1;
+    memcpy(m.weight, weight, sizeof weight);
+    memcpy(m.mean, mean, sizeof mean);
+    memcpy(m.variance, variance, sizeof variance);
+    if (!which) m.weight[0] = 1.0, m.mean[0] = 0.3, m.variance[0] = 0.25;
+    return m;
+}
+
+/* m = cos(1.5 t), std = sin(1.5 t) */
+static double samplers_cosine_a(void *user, double t) {
+    (void)user;
+    return -1.5 * tan(1.5 * t);
+}
+static double samplers_cosine_g(void *user, double t) {
+    (void)user;
+    return sqrt(3.0 * tan(1.5 * t));
+}
+
+/* y from s down to s_end along dy / d(-log s) = D - y, by Runge and Kutta's fourth order in steps of at most 0.05, and
+   denoised there. */
+static void samplers_exact_end(const solver_mixture *m, double s, double s_end, double *y) {
+    static const double at[4] = {0.0, 0.5, 0.5, 1.0}, share[4] = {1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0};
+    samplers_formula f;
+    double h, k[FORMULA_DIM], z[FORMULA_DIM], sum[FORMULA_DIM];
+    size_t count = (size_t)ceil(log(s / s_end) / 0.05), i, stage, j;
+    f.mixture = m;
+    h = log(s / s_end) / (double)count;
+    for (i = 0; i < count; i++) {
+        double here = s * exp(-h * (double)i);
+        for (j = 0; j < m->dim; j++) k[j] = sum[j] = 0.0;
+        for (stage = 0; stage < 4; stage++) {
+            for (j = 0; j < m->dim; j++) z[j] = y[j] + at[stage] * h * k[j];
+            samplers_denoised(&f, z, here * exp(-h * at[stage]), k);
+            for (j = 0; j < m->dim; j++) sum[j] += share[stage] * h * (k[j] -= z[j]);
+        }
+        for (j = 0; j < m->dim; j++) y[j] += sum[j];
+    }
+    samplers_denoised(&f, y, s_end, z);
+    memcpy(y, z, m->dim * sizeof *y);
+}
+
+enum { SAMPLERS_ROWS = 128 };
+
+/* Root mean square distance to the flow's denoised end. */
+static double samplers_end_error(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how,
+                                 const float *start, const double *exact) {
+    float x[SAMPLERS_ROWS * FORMULA_DIM];
+    size_t i, count = SAMPLERS_ROWS * model->dim;
+    ssde_rng rng = ssde_rng_seed(1);
+    double sum = 0.0;
+    memcpy(x, start, count * sizeof *x);
+    CHECK_OK(ssde_sample(sde, model, how, &rng, SAMPLERS_ROWS, x));
+    for (i = 0; i < count; i++) sum += pow((double)x[i] - exact[i], 2.0);
+    return sqrt(sum / (double)SAMPLERS_ROWS);
+}
+
+static void samplers_against_ddim(int which, int modes, double from, double eps) {
+    static const ssde_predictor ways[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_DPM_SOLVER_3M,
+                                           SSDE_PREDICTOR_UNIPC, SSDE_PREDICTOR_DPM_SOLVER_2M_SDE};
+    static const ssde_grid grids[4] = {SSDE_GRID_UNIFORM, SSDE_GRID_QUADRATIC, SSDE_GRID_LOG_SNR, SSDE_GRID_KARRAS};
+    static const size_t counts[8] = {4, 5, 7, 10, 14, 20, 28, 40};
+    ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_cosine_a, samplers_cosine_g, NULL);
+    solver_mixture m = samplers_modes(modes);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    float start[SAMPLERS_ROWS * FORMULA_DIM];
+    double exact[SAMPLERS_ROWS * FORMULA_DIM], times[41];
+    ssde_coefficients c;
+    size_t i, grid, count, way, k;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_PRIOR, 0, NULL, SAMPLERS_ROWS, m.dim, start));
+    CHECK_OK(ssde_coefficients_at(NULL, &sde, from, &c));
+    for (i = 0; i < SAMPLERS_ROWS * m.dim; i++) {
+        start[i] *= (float)c.std;
+        exact[i] = (double)start[i] / c.mean;
+    }
+    for (i = 0; i < SAMPLERS_ROWS; i++)
+        samplers_exact_end(&m, c.std / c.mean, samplers_noise(&sde, eps), exact + i * m.dim);
+    for (grid = 0; grid < 4; grid++) {
+        for (count = 0; count < 8; count++) {
+            ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDIM, counts[count], eps);
+            /* Here DDIM's D, that lags, and its last step, that holds D where it still moves, nearly cancel. */
+            int cancels =
+                which == 3 && modes == 1 && from < 1.0 && grid == 0 && (counts[count] == 7 || counts[count] == 10);
+            double bound = cancels ? 1.6 : 1.1;
+            double ddim, error;
+            how.given_start = 1;
+            CHECK_OK(ssde_sde_time_grid(NULL, &sde, grids[grid], 0.0, eps, counts[count], times));
+            /* a part of the way, the same grid in t */
+            for (k = 0; from < 1.0 && k < counts[count]; k++)
+                times[k] = eps + (from - eps) * (times[k] - eps) / (1.0 - eps);
+            how.times = times;
+            ddim = samplers_end_error(&sde, &model, &how, start, exact);
+            for (way = 0; way < 4; way++) {
+                how.predictor = ways[way];
+                how.probability_flow = 1; /* for 2M SDE: the flow under its own name */
+                error = samplers_end_error(&sde, &model, &how, start, exact);
+                if (!(error <= bound * ddim + 1e-5)) /* float's rounding of the start */
+                    check_report(__FILE__, __LINE__,
+                                 "SDE %d, modes %d, from %g to %g, grid %d, %d steps: %s %.4g, ddim %.4g", which, modes,
+                                 from, eps, (int)grids[grid], (int)counts[count], ssde_predictor_name(ways[way]), error,
+                                 ddim);
+            }
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_samplers_against_ddim(void) {
+    int which, modes, late, part;
+    for (which = 0; which < 4; which++) {
+        for (modes = 0; modes < 3; modes++) {
+            for (late = 0; late < 2; late++) {
+                for (part = 0; part < 2; part++) {
+                    if (check_quick && (which + modes + late + part) % 2) continue;
+                    samplers_against_ddim(which, modes, part ? 0.6 : 1.0, late ? 1e-5 : 1e-3);
+                }
+            }
+        }
+    }
+}
+
+/* Orders from part-way starts, where the start is as hard as any: on a log-SNR grid, one Gaussian. */
+static void test_samplers_part_way_order(void) {
+    static const ssde_predictor ways[3] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_DPM_SOLVER_3M,
+                                           SSDE_PREDICTOR_UNIPC};
+    int which, way, round;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        double high = samplers_noise(&sde, which ? 0.3 : 0.6), low = samplers_noise(&sde, 0.1);
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
+        model = ssde_mixture_model(mixture, &sde);
+        for (way = 0; way < 3; way++) {
+            double error[2], times[65], slope;
+            for (round = 0; round < 2; round++) {
+                size_t steps = round ? 48 : 24, k;
+                ssde_sampler_desc how = samplers_desc(ways[way], steps, 0.0);
+                ssde_rng rng = ssde_rng_seed(1);
+                float x = 2.0f;
+                for (k = 0; k <= steps; k++)
+                    CHECK_OK(ssde_noise_time(NULL, &sde, high * pow(low / high, (double)k / (double)steps), &times[k]));
+                how.times = times;
+                how.given_start = how.skip_denoise = 1;
+                CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, &x));
+                error[round] = fabs((double)x - solver_gaussian_flow(&sde, 0.3, 0.5, 2.0, times[0], times[steps]));
+            }
+            slope = log(error[0] / error[1]) / log(2.0);
+            if (!(slope > ssde_predictor_info(ways[way])->order - 0.3))
+                check_report(__FILE__, __LINE__, "%s %s: order %.3f, error %.3g", solver_sde_names[which],
+                             ssde_predictor_name(ways[way]), slope, error[1]);
         }
         ssde_mixture_destroy(mixture);
     }
@@ -1669,6 +1937,9 @@ static void test_samplers_none_by_reference(void) {
     X(samplers_grids)             \
     X(samplers_flow_order)        \
     X(samplers_formulas)          \
+    X(samplers_rule_of_orders)    \
+    X(samplers_against_ddim)      \
+    X(samplers_part_way_order)    \
     X(samplers_ddpm)              \
     X(samplers_smld)              \
     X(samplers_ddim_ancestral)    \
