@@ -571,6 +571,31 @@ int ssdei_step_index(const ssde_sde *sde, double t);
         if (ssdei_status_ != SSDE_OK) return ssdei_status_; \
     } while (0)
 
+/* ---- mathematics: functions whose bits depend on no libm; defined in >>implementation ----
+   C libraries return different last bits, glibc's even with the processor: it chooses between code with and without
+   FMA. What results depend on is therefore made here of sums, products and quotients of double alone, and of what is
+   exact by definition: sqrt, floor, fmod, frexp, ldexp. Errors are the largest found over millions of arguments of
+   every magnitude. */
+
+double ssdei_math_exp(double x);           /* 0.61 ulp, 0.76 where the result is subnormal */
+double ssdei_math_expm1(double x);         /* 0.88 ulp */
+double ssdei_math_log(double x);           /* 0.51 ulp */
+double ssdei_math_log1p(double x);         /* 0.67 ulp */
+double ssdei_math_pow(double x, double y); /* x >= 0, else NaN; 0.98 ulp */
+/* 0.89 ulp for |x| <= 2^50; beyond, where neighbouring floats are many turns apart, those of an angle within half an
+   ulp of x. */
+double ssdei_math_sin(double x);
+double ssdei_math_cos(double x);
+double ssdei_math_atan2(double y, double x); /* 7 ulp; the squares of x and y neither overflow nor vanish */
+/* The same in float: computed in double, rounded once. */
+float ssdei_math_expf(float x);
+float ssdei_math_expm1f(float x);
+float ssdei_math_logf(float x);
+float ssdei_math_log1pf(float x);
+float ssdei_math_tanhf(float x);
+float ssdei_math_sinf(float x);
+float ssdei_math_cosf(float x);
+
 /* ---- files ---- */
 
 /* The whole file, allocated from the context. */
@@ -1254,6 +1279,220 @@ void ssdei_release(ssde_context *context, void *pointer) {
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+
+/* ---- mathematics ---- */
+
+/* The number high + low, low at most half an ulp of high. */
+typedef struct ssdei_pair {
+    double high, low;
+} ssdei_pair;
+
+/* a + b exactly, |a| >= |b| or a = 0. */
+static ssdei_pair ssdei_pair_sum(double a, double b) {
+    ssdei_pair sum;
+    sum.high = a + b;
+    sum.low = b - (sum.high - a);
+    return sum;
+}
+
+/* The first 26 bits of a. */
+static double ssdei_first_half(double a) {
+    uint64_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    bits &= ~(uint64_t)0x7ffffff;
+    memcpy(&a, &bits, sizeof a);
+    return a;
+}
+
+/* a b to 106 bits, from the products of halves. */
+static ssdei_pair ssdei_pair_product(double a, double b) {
+    double a_high = ssdei_first_half(a), b_high = ssdei_first_half(b), a_low = a - a_high, b_low = b - b_high;
+    ssdei_pair product;
+    product.high = a * b;
+    product.low = ((a_high * b_high - product.high) + a_high * b_low + a_low * b_high) + a_low * b_low;
+    return product;
+}
+
+static double ssdei_power_of_two(int n) { /* -1022 <= n <= 1023 */
+    uint64_t bits = (uint64_t)(n + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* ln 2 as a number of 42 bits, whose products with exponents are exact, and the rest. */
+static const double ssdei_ln2_high = 0.6931471805598903, ssdei_ln2_low = 5.497923018708371e-14;
+
+/* e^(x + rest) = 2^n (1 + f) with |f| < 0.42; |x| < 750, rest below an ulp of x. x = n ln 2 + r, |r| <= ln 2 / 2, and
+   f = r + (r^2 / 2! + ... + r^13 / 13!): f.high = r, f.low the series. */
+static int ssdei_exp_parts(double x, double rest, ssdei_pair *f) {
+    const double round = 6755399441055744.0; /* 1.5 * 2^52: what is added to it loses its fraction */
+    double n = (x * 1.4426950408889634 + round) - round;
+    ssdei_pair r = ssdei_pair_sum(x - n * ssdei_ln2_high, rest - n * ssdei_ln2_low);
+    double z = r.high, z2 = z * z, z4 = z2 * z2;
+    double p3 = 1.0 / 6 + z * (1.0 / 24), p5 = 1.0 / 120 + z * (1.0 / 720), p7 = 1.0 / 5040 + z * (1.0 / 40320);
+    double p9 = 1.0 / 362880 + z * (1.0 / 3628800), p11 = 1.0 / 39916800 + z * (1.0 / 479001600);
+    double cubic = (p3 + z2 * p5) + z4 * ((p7 + z2 * p9) + z4 * (p11 + z2 * (1.0 / 6227020800.0)));
+    f->high = z;
+    f->low = 0.5 * z2 + (z2 * z * cubic + (r.low + r.low * z));
+    return (int)n;
+}
+
+/* e^(x + rest), rest below an ulp of x. */
+static double ssdei_exp_of(double x, double rest) {
+    ssdei_pair f, sum;
+    int n;
+    if (!(x <= 710.0)) return x > 710.0 ? HUGE_VAL : x;
+    if (x < -746.0) return 0.0;
+    n = ssdei_exp_parts(x, rest, &f);
+    sum = ssdei_pair_sum(1.0, f.high);
+    /* in two steps, since 2^n may have no double of its own where the result has one */
+    return (sum.high + (sum.low + f.low)) * ssdei_power_of_two(n >> 1) * ssdei_power_of_two(n - (n >> 1));
+}
+
+double ssdei_math_exp(double x) { return ssdei_exp_of(x, 0.0); }
+
+/* 2^n (1 + f) - 1 = (2^n - 1) + 2^n f */
+double ssdei_math_expm1(double x) {
+    double power, base;
+    ssdei_pair f, sum;
+    if (!(x <= 700.0)) return ssdei_math_exp(x);
+    if (x < -38.0) return -1.0;
+    power = ssdei_power_of_two(ssdei_exp_parts(x, 0.0, &f));
+    if (power == 1.0) return x == 0.0 ? x : x + f.low; /* f.high is x; the sign of 0 stays */
+    base = power - 1.0;
+    sum = ssdei_pair_sum(base, power * f.high);
+    return sum.high + (((power - base) - 1.0) + (sum.low + power * f.low)); /* 2^n - 1 is not exact from 2^54 on */
+}
+
+/* ln(x), x positive and finite, to 2^-62 of itself. x = 2^k z, sqrt(1/2) <= z < sqrt(2), and with s = (z - 1) / (z + 1)
+   ln(z) = 2 atanh(s) = 2 s + 2 s q, q = s^2 / 3 + s^4 / 5 + ... + s^26 / 27. */
+static ssdei_pair ssdei_log_of(double x) {
+    const double third_low = 1.850371707708594e-17; /* of 1/3 */
+    int k;
+    double z = frexp(x, &k), above, s, s_low, tail;
+    ssdei_pair square, q, first, second, sum;
+    if (z < 0.7071067811865476) z *= 2.0, k--;
+    above = z + 1.0;
+    s = (z - 1.0) / above;
+    first = ssdei_pair_product(s, above);
+    s_low = (((z - 1.0) - first.high) - first.low - s * (z - (above - 1.0))) / above;
+    square = ssdei_pair_product(s, s);
+    square.low += 2.0 * s * s_low;
+    {
+        double w = square.high, w2 = w * w;
+        double even = 1.0 / 5 + w2 * (1.0 / 9 + w2 * (1.0 / 13 + w2 * (1.0 / 17 + w2 * (1.0 / 21 + w2 * (1.0 / 25)))));
+        double odd = 1.0 / 7 + w2 * (1.0 / 11 + w2 * (1.0 / 15 + w2 * (1.0 / 19 + w2 * (1.0 / 23 + w2 * (1.0 / 27)))));
+        tail = w2 * (even + w * odd);
+    }
+    q = ssdei_pair_product(square.high, 1.0 / 3);
+    q.low += square.high * third_low + square.low * (1.0 / 3);
+    sum = ssdei_pair_sum(q.high, tail);
+    q.high = sum.high;
+    q.low += sum.low;
+    second = ssdei_pair_product(s, q.high);
+    second.low += s * q.low + s_low * q.high;
+    first = ssdei_pair_sum(k * ssdei_ln2_high, 2.0 * s);
+    sum = ssdei_pair_sum(first.high, 2.0 * second.high);
+    return ssdei_pair_sum(sum.high, sum.low + (first.low + (2.0 * (s_low + second.low) + k * ssdei_ln2_low)));
+}
+
+double ssdei_math_log(double x) {
+    if (x > 0.0 && x < HUGE_VAL) return ssdei_log_of(x).high;
+    return x == 0.0 ? -HUGE_VAL : x < 0.0 ? (x - x) / 0.0 : x;
+}
+
+/* 1 + x = u + c exactly, and ln(u + c) = ln(u) + c / u - ... */
+double ssdei_math_log1p(double x) {
+    ssdei_pair one, log;
+    if (x > -1e-17 && x < 1e-17) return x;
+    if (!(x > -1.0 && x < 1e17)) return ssdei_math_log(1.0 + x);
+    one = x > 1.0 ? ssdei_pair_sum(x, 1.0) : ssdei_pair_sum(1.0, x);
+    log = ssdei_log_of(one.high);
+    return log.high + (log.low + one.low / one.high);
+}
+
+double ssdei_math_pow(double x, double y) {
+    ssdei_pair log, product;
+    if (y == 0.0 || x == 1.0) return 1.0;
+    if (x != x || y != y) return x + y;
+    if (x < 0.0) return (x - x) / 0.0;
+    if (x == 0.0 || x > DBL_MAX) return (x > 0.0) == (y > 0.0) ? HUGE_VAL : 0.0;
+    if (!(fabs(y) < 1e20)) return (x > 1.0) == (y > 0.0) ? HUGE_VAL : 0.0; /* |ln x| > 1e-16 */
+    log = ssdei_log_of(x);
+    product = ssdei_pair_product(y, log.high);
+    return ssdei_exp_of(product.high, product.low + y * log.low);
+}
+
+/* x = n pi / 2 + r, |r| <= pi / 4; returns n modulo 4. pi / 2 as three doubles, 159 bits, from which n < 2^50 leaves
+   more of r than the 53 it keeps. */
+static int ssdei_quadrant(double x, ssdei_pair *r) {
+    const double half_pi = 1.5707963267948966, second = 6.123233995736766e-17, third = -1.4973849048591698e-33;
+    const double round = 6755399441055744.0;
+    double n = (x * 0.6366197723675814 + round) - round, left;
+    ssdei_pair first = ssdei_pair_product(n, half_pi), next = ssdei_pair_product(n, second), sum;
+    left = x - first.high; /* exact: they are neighbours, or n = 0 */
+    sum.high = left - first.low;
+    sum.low = (left - sum.high) - first.low;
+    left = sum.high - next.high;
+    sum.low += ((sum.high - left) - next.high) - next.low - n * third;
+    *r = ssdei_pair_sum(left, sum.low);
+    return (int)(n - 4.0 * floor(n / 4.0));
+}
+
+/* The sine of x plus a quarter turn for each of `quarters`; Taylor's series to r^17 and r^18. */
+static double ssdei_sine(double x, int quarters) {
+    ssdei_pair r;
+    double z, value;
+    if (!(fabs(x) <= DBL_MAX)) return x - x;
+    if (x == 0.0) return quarters ? 1.0 : x;
+    if (fabs(x) > 1125899906842624.0) x = fmod(x, 6.283185307179586);
+    quarters = (quarters + ssdei_quadrant(x, &r)) % 4;
+    z = r.high * r.high;
+    if (quarters % 2 == 0) {
+        double p = -1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800))));
+        double z4 = z * z * (z * z) * z;
+        p += z4 * (1.0 / 6227020800.0 + z * (-1.0 / 1307674368000.0 + z * (1.0 / 355687428096000.0)));
+        value = r.high + (r.high * z * p + r.low * (1.0 - 0.5 * z));
+    } else {
+        double p = 1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 + z * (1.0 / 479001600))));
+        double z4 = z * z * (z * z) * z;
+        ssdei_pair one = ssdei_pair_sum(1.0, -0.5 * z);
+        p += z4 * (-1.0 / 87178291200.0 + z * (1.0 / 20922789888000.0 + z * (-1.0 / 6402373705728000.0)));
+        value = one.high + (one.low + (z * z * p - r.high * r.low));
+    }
+    return quarters < 2 ? value : -value;
+}
+
+double ssdei_math_sin(double x) { return ssdei_sine(x, 0); }
+double ssdei_math_cos(double x) { return ssdei_sine(x, 1); }
+
+/* tan(a / 2) = tan(a) / (1 + sqrt(1 + tan(a)^2)) four times, and the series of the arctangent of what is below 0.1. */
+double ssdei_math_atan2(double y, double x) {
+    double length = sqrt(x * x + y * y), t, z, angle;
+    int i;
+    if (y == 0.0 && x >= 0.0) return y;
+    t = fabs(y) / (length + fabs(x));
+    for (i = 0; i < 3; i++) t /= 1.0 + sqrt(1.0 + t * t);
+    z = t * t;
+    angle = 1.0 / 5 - z * (1.0 / 7 - z * (1.0 / 9 - z * (1.0 / 11 - z * (1.0 / 13 - z * (1.0 / 15)))));
+    angle = 16.0 * (t - t * z * (1.0 / 3 - z * angle));
+    if (x < 0.0) angle = SSDEI_PI - angle;
+    return y < 0.0 ? -angle : angle;
+}
+
+float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
+float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
+float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
+float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
+float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
+float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
+
+/* (e^2x - 1) / (e^2x + 1) */
+float ssdei_math_tanhf(float x) {
+    double rise = ssdei_math_expm1(2.0 * (double)x);
+    return x > 20.0f ? 1.0f : (float)(rise / (rise + 2.0));
+}
 
 /* ---- threads ---- */
 
