@@ -3464,11 +3464,12 @@ static double ssdei_importance(const ssde_sde *sde, double t) {
 
 /* The t where ssdei_importance is `value`. */
 static double ssdei_importance_time(const ssde_sde *sde, double value) {
-    double slope = sde->beta_max - sde->beta_min, integral;
+    double slope = sde->beta_max - sde->beta_min, half = exp(0.5 * value), integral;
     if (sde->kind == SSDE_VP)
         integral = value > 0.0 ? value + log1p(exp(-value)) : log1p(exp(value));
     else
-        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value))) : 2.0 * asinh(exp(0.5 * value));
+        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value)))
+                               : 2.0 * log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
     return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
 }
 
