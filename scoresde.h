@@ -64,8 +64,12 @@
                                  returns when all are done; where the core implementation is. Default: OpenMP under
                                  -fopenmp, else a loop. A context's parallel_for takes precedence. */
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "scoresde: compile without -ffast-math and -ffinite-math-only: they break NaN checks and determinism"
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
+#error "scoresde: compile without -ffast-math, -ffinite-math-only, -Ofast or /fp:fast: they break NaN checks"
+#elif defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
+#error "scoresde: no -funsafe-math-optimizations, -fassociative-math, -freciprocal-math, -fno-signed-zeros: bits change"
+#elif (defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ % 16) || (defined(_M_IX86_FP) && _M_IX86_FP < 2)
+#error "scoresde: float and double must be computed as themselves: on 32-bit x86 add -msse2 -mfpmath=sse (/arch:SSE2)"
 #endif
 
 #include <stddef.h>
@@ -467,16 +471,18 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #include <string.h>
 
 /* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level
-   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.) */
+   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.)
+   SSDEI_END leaves the including file's own state as it was. clang keeps to it but under -ffp-contract=fast, which no
+   pragma overrides: the check of arithmetic below finds that. */
 #if defined(__clang__)
-#define SSDEI_BEGIN _Pragma("STDC FP_CONTRACT OFF")
-#define SSDEI_END
+#define SSDEI_BEGIN _Pragma("float_control(push)") _Pragma("STDC FP_CONTRACT OFF")
+#define SSDEI_END _Pragma("float_control(pop)")
 #elif defined(__GNUC__)
 #define SSDEI_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
 #define SSDEI_END _Pragma("GCC pop_options")
 #elif defined(_MSC_VER)
-#define SSDEI_BEGIN __pragma(fp_contract(off))
-#define SSDEI_END
+#define SSDEI_BEGIN __pragma(float_control(push)) __pragma(fp_contract(off))
+#define SSDEI_END __pragma(float_control(pop))
 #else
 #define SSDEI_BEGIN
 #define SSDEI_END
@@ -511,10 +517,14 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #define SSDEI_TARGET(options) __attribute__((target(options)))
 #define SSDEI_INLINE static inline __attribute__((always_inline))
 #define SSDEI_NOINLINE __attribute__((noinline))
-#else
+#elif defined(_MSC_VER)
 #define SSDEI_TARGET(options)
 #define SSDEI_INLINE static __forceinline
 #define SSDEI_NOINLINE __declspec(noinline)
+#else
+#define SSDEI_TARGET(options)
+#define SSDEI_INLINE static inline
+#define SSDEI_NOINLINE
 #endif
 #if defined(__clang__)
 #define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
@@ -1196,6 +1206,54 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 #endif
 #undef SSDEI_CORE_KERNELS
 
+/* ---- the check of arithmetic ----
+   Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
+
+#if defined(__GNUC__) || defined(__clang__)
+#define ssdei_load_relaxed(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
+#define ssdei_store_relaxed(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+#else
+#define ssdei_load_relaxed(pointer) (*(volatile int *)(pointer))
+#define ssdei_store_relaxed(pointer, value) ((void)(*(volatile int *)(pointer) = (value)))
+#endif
+
+static int ssdei_contracts(ssde_tier tier) {
+    int found = ssdei_contracts_scalar();
+#ifdef SSDEI_X86
+    if (tier >= SSDE_TIER_AVX2) found |= ssdei_contracts_avx2();
+    if (tier >= SSDE_TIER_AVX512) found |= ssdei_contracts_avx512();
+#endif
+#ifdef SSDEI_NEON
+    if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
+#endif
+    return (void)tier, found;
+}
+
+/* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
+static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
+    volatile double one = 1.0, small = 1.0 / 1152921504606846976.0, many = 735.0;
+    volatile float small_float = 1.0f / 1073741824.0f, many_float = 735.0f;
+    float one_float = (float)one;
+    if (ssdei_contracts(tier)) return "a * b + c fused into one rounding: remove -ffp-contract=fast";
+    if ((one + small) - one == small || (one_float + small_float) - one_float == small_float)
+        return "sums in another order: remove -fassociative-math, -funsafe-math-optimizations";
+    if (many / 105.0 != 7.0 || many_float / 105.0f != 7.0f)
+        return "divisions replaced by products: remove -freciprocal-math, -funsafe-math-optimizations";
+    return NULL;
+}
+
+/* SSDE_OK where the compiler left this file's arithmetic as it is written, found once for each tier. */
+static inline ssde_status ssdei_check_arithmetic(ssde_context *context) {
+    static int sound[SSDE_TIER_AVX512 + 1];
+    ssde_tier tier = ssde_tier_used(context);
+    const char *flaw;
+    if (ssdei_load_relaxed(&sound[tier])) return SSDE_OK;
+    flaw = ssdei_arithmetic_flaw(tier);
+    if (flaw) return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "scoresde was compiled with %s", flaw);
+    ssdei_store_relaxed(&sound[tier], 1);
+    return SSDE_OK;
+}
+
 SSDEI_END
 #ifdef __cplusplus
 }
@@ -1587,16 +1645,11 @@ static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
 ssde_tier ssde_tier_used(const ssde_context *context) {
     static int cache;
     ssde_tier best;
-#if defined(__GNUC__) || defined(__clang__)
-    best = (ssde_tier)__atomic_load_n(&cache, __ATOMIC_RELAXED);
+    best = (ssde_tier)ssdei_load_relaxed(&cache);
     if (best == SSDE_TIER_BEST) {
         best = ssdei_detect_tier();
-        __atomic_store_n(&cache, (int)best, __ATOMIC_RELAXED);
+        ssdei_store_relaxed(&cache, (int)best);
     }
-#else
-    best = (ssde_tier) * (volatile int *)&cache;
-    if (best == SSDE_TIER_BEST) *(volatile int *)&cache = (int)(best = ssdei_detect_tier());
-#endif
     if (!context || context->tier == SSDE_TIER_BEST || context->tier >= best) return best;
     /* A cap at the other architecture's tier leaves the scalar one. */
     return context->tier == SSDE_TIER_NEON ? SSDE_TIER_SCALAR : context->tier;
@@ -1897,6 +1950,7 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
                                       size_t rows, size_t dim, const void *out) {
     uint64_t all = 0;
     size_t r;
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
     if (!rows || !dim) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows and dim must be at least 1", name);
     if ((dim - 1) >> 31 > 1)
@@ -2141,6 +2195,7 @@ static ssde_status ssdei_shape_check(ssde_context *context, const char *name, in
 }
 
 static ssde_status ssdei_tensor_check(ssde_context *context, const char *name, const ssde_tensor *tensor) {
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
     ssdei_try(ssdei_shape_check(context, name, tensor->rank, tensor->shape));
     if (!tensor->data) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s->data is NULL", name);
@@ -2984,6 +3039,7 @@ ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, 
 
 /* The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
     switch (sde->kind) {
         case SSDE_VE:
@@ -3771,6 +3827,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     ssde_mixture *made;
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %lu, dim = %lu, wanted at least 1", name,
                          (unsigned long)components, (unsigned long)dim);
@@ -4316,6 +4373,22 @@ SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
         ssdei_store(p, v);
     else
         ssdei_store_first(p, v, n);
+}
+
+/* Whether the compiler fuses a * b + c in this tier's code, on numbers that it cannot know. (1 + e)^2 = 1 + 2 e + e^2
+   rounds to 1 + 2 e or its neighbour: the rest is e^2 only where the product was never rounded. */
+SSDEI_KERNEL int SSDEI_T(contracts)(void) {
+    const float rest = 1.0f / 67108864.0f;              /* 2^-26, e = 2^-13 */
+    const double wide_rest = 1.0 / 18014398509481984.0; /* 2^-54, e = 2^-27 */
+    volatile float root = 1.0f + 1.0f / 8192.0f, square = -1.0f - 1.0f / 4096.0f;
+    volatile double wide_root = 1.0 + 1.0 / 134217728.0, wide_square = -1.0 - 1.0 / 67108864.0;
+    float a[ssdei_width], b[ssdei_width];
+    ssdei_v r = ssdei_set(root);
+    ssdei_d w = ssdei_dset(wide_root);
+    ssdei_store(a, ssdei_add(ssdei_mul(r, r), ssdei_set(square)));
+    ssdei_store(b, ssdei_narrow(ssdei_dadd(ssdei_dmul(w, w), ssdei_dset(wide_square))));
+    return a[0] == rest || (double)b[0] == wide_rest || root * root + square == rest ||
+           wide_root * wide_root + wide_square == wide_rest;
 }
 
 #else

@@ -809,6 +809,8 @@ static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
 
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed) {
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    *net = NULL;
+    ssdei_try(ssdei_check_arithmetic(context));
     *net = (ssde_net *)ssdei_allocate(context, 1, sizeof **net);
     if (!*net) return SSDE_ERROR_MEMORY;
     (*net)->context = context;
