@@ -1231,11 +1231,11 @@ static int ssdei_contracts(ssde_tier tier) {
 
 /* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
 static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
-    volatile double one = 1.0, small = 1.0 / 1152921504606846976.0, many = 735.0;
-    volatile float small_float = 1.0f / 1073741824.0f, many_float = 735.0f;
+    volatile double one = 1.0, little = 1.0 / 1152921504606846976.0, many = 735.0;
+    volatile float little_float = 1.0f / 1073741824.0f, many_float = 735.0f;
     float one_float = (float)one;
     if (ssdei_contracts(tier)) return "a * b + c fused into one rounding: remove -ffp-contract=fast";
-    if ((one + small) - one == small || (one_float + small_float) - one_float == small_float)
+    if ((one + little) - one == little || (one_float + little_float) - one_float == little_float)
         return "sums in another order: remove -fassociative-math, -funsafe-math-optimizations";
     if (many / 105.0 != 7.0 || many_float / 105.0f != 7.0f)
         return "divisions replaced by products: remove -freciprocal-math, -funsafe-math-optimizations";

@@ -1254,11 +1254,11 @@ static void test_nn_files_pth_pickles(void) {
         FILES_PICKLE(
             FILES_A(FILES_TENSOR("K\0\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f"
                                  "\x86K\0K\0\x86")),
-            "beyond its storage"),
+            sizeof(size_t) < 8 ? "whole numbers" : "beyond its storage"),
         FILES_PICKLE(
             FILES_A(FILES_TENSOR("\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7fK\2\x85\x8a\10\xff\xff\xff\xff\xff\xff\xff\x7f"
                                  "\x85")),
-            "beyond its storage"),
+            sizeof(size_t) < 8 ? "whole numbers" : "beyond its storage"),
         FILES_PICKLE("\x80\2}(X\1\0\0\0aK\1X\1\0\0\0aK\2u.", "tensor 'a' twice")};
     files_memory memory;
     ssde_context context = files_context(&memory);
