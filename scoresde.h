@@ -36,10 +36,15 @@
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
 
    DETERMINISM
-       Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler and
-       the optimisation level, on the same SIMD tier and libm. Random words, uniforms and normals are the same on every
-       tier. Contraction of a*b+c is switched off inside the implementation, and fast-math is refused. Targets that
-       compute in x87 registers (32-bit x86 without -msse2 -mfpmath=sse) round differently and are outside the promise.
+       Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the
+       optimisation level, the C library and the processor, on the same SIMD tier. Random words, uniforms and normals
+       are the same on every tier. Of libm only what is exact by definition is called (sqrt, floor, ldexp, ...); exp,
+       log, sin and their like are the library's own.
+       Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a macro
+       announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
+       -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of every
+       calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
+       subnormal numbers not flushed to zero. Files are written and read the same under any rounding mode.
 
    THREADS
        One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the

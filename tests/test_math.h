@@ -7,8 +7,10 @@
     X(math_pow_accuracy)  \
     X(math_edges)         \
     X(math_float)         \
-    X(math_bits)
+    X(math_bits)          \
+    X(math_rounding_modes)
 
+#include <fenv.h>
 #include <float.h>
 
 /* ---- helpers ---- */
@@ -179,6 +181,42 @@ static void test_math_bits(void) {
         for (b = 0; b < 8 * 9; b++) hash = (hash ^ (word[b / 8] >> (b % 8 * 8) & 0xff)) * 1099511628211u;
     }
     CHECK(hash == 0x56a5ca1927226b6bu);
+}
+
+/* A checkpoint written under any rounding mode is read under any other, and the mode stays the caller's. */
+static void test_math_rounding_modes(void) {
+    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mlp_desc shape = ssde_mlp(2);
+    ssde_train_desc how = ssde_train_defaults(&sde);
+    ssde_context context;
+    ssde_net *net;
+    ssde_trainer *trainer;
+    int i, saved, loaded;
+    memset(&context, 0, sizeof context);
+    shape.context = how.context = &context;
+    how.lr = 0.1 / 3.0; /* of many digits */
+    for (i = 0; i < 16; i++) {
+        ssde_status save, load;
+        fesetround(modes[i / 4]);
+        if (ssde_mlp_create(&net, &shape) || ssde_trainer_create(&trainer, net, &sde, &how)) {
+            fesetround(FE_TONEAREST);
+            CHECK(!"made");
+            return;
+        }
+        save = ssde_trainer_save(trainer, "tests/tmp_rounding.ck");
+        saved = fegetround();
+        fesetround(modes[i % 4]);
+        load = ssde_trainer_load(trainer, "tests/tmp_rounding.ck");
+        loaded = fegetround();
+        fesetround(FE_TONEAREST);
+        CHECK_OK(save);
+        CHECK_OK(load);
+        CHECK(saved == modes[i / 4] && loaded == modes[i % 4]);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+    remove("tests/tmp_rounding.ck");
 }
 
 #endif
