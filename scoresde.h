@@ -36,10 +36,15 @@
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
 
    DETERMINISM
-       Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler and
-       the optimisation level, on the same SIMD tier and libm. Random words, uniforms and normals are the same on every
-       tier. Contraction of a*b+c is switched off inside the implementation, and fast-math is refused. Targets that
-       compute in x87 registers (32-bit x86 without -msse2 -mfpmath=sse) round differently and are outside the promise.
+       Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the
+       optimisation level, the C library and the processor, on the same SIMD tier. Random words, uniforms and normals
+       are the same on every tier. Of libm only what is exact by definition is called (sqrt, floor, ldexp, ...); exp,
+       log, sin and their like are the library's own.
+       Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a macro
+       announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
+       -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of every
+       calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
+       subnormal numbers not flushed to zero. Files are written and read the same under any rounding mode.
 
    THREADS
        One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
@@ -65,8 +70,12 @@
                                  returns when all are done; where the core implementation is. Default: OpenMP under
                                  -fopenmp, else a loop. A context's parallel_for takes precedence. */
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
-#error "scoresde: compile without -ffast-math and -ffinite-math-only: they break NaN checks and determinism"
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
+#error "scoresde: compile without -ffast-math, -ffinite-math-only, -Ofast or /fp:fast: they break NaN checks"
+#elif defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(__NO_SIGNED_ZEROS__)
+#error "scoresde: no -funsafe-math-optimizations, -fassociative-math, -freciprocal-math, -fno-signed-zeros: bits change"
+#elif (defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ % 16) || (defined(_M_IX86_FP) && _M_IX86_FP < 2)
+#error "scoresde: float and double must be computed as themselves: on 32-bit x86 add -msse2 -mfpmath=sse (/arch:SSE2)"
 #endif
 
 #include <stddef.h>
@@ -487,16 +496,18 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #include <string.h>
 
 /* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level
-   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.) */
+   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.)
+   SSDEI_END leaves the including file's own state as it was. clang keeps to it but under -ffp-contract=fast, which no
+   pragma overrides: the check of arithmetic below finds that. */
 #if defined(__clang__)
-#define SSDEI_BEGIN _Pragma("STDC FP_CONTRACT OFF")
-#define SSDEI_END
+#define SSDEI_BEGIN _Pragma("float_control(push)") _Pragma("STDC FP_CONTRACT OFF")
+#define SSDEI_END _Pragma("float_control(pop)")
 #elif defined(__GNUC__)
 #define SSDEI_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
 #define SSDEI_END _Pragma("GCC pop_options")
 #elif defined(_MSC_VER)
-#define SSDEI_BEGIN __pragma(fp_contract(off))
-#define SSDEI_END
+#define SSDEI_BEGIN __pragma(float_control(push)) __pragma(fp_contract(off))
+#define SSDEI_END __pragma(float_control(pop))
 #else
 #define SSDEI_BEGIN
 #define SSDEI_END
@@ -531,10 +542,14 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #define SSDEI_TARGET(options) __attribute__((target(options)))
 #define SSDEI_INLINE static inline __attribute__((always_inline))
 #define SSDEI_NOINLINE __attribute__((noinline))
-#else
+#elif defined(_MSC_VER)
 #define SSDEI_TARGET(options)
 #define SSDEI_INLINE static __forceinline
 #define SSDEI_NOINLINE __declspec(noinline)
+#else
+#define SSDEI_TARGET(options)
+#define SSDEI_INLINE static inline
+#define SSDEI_NOINLINE
 #endif
 #if defined(__clang__)
 #define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
@@ -603,6 +618,31 @@ int ssdei_signal_below(double part, double mean, double std);
         ssde_status ssdei_status_ = (call);                 \
         if (ssdei_status_ != SSDE_OK) return ssdei_status_; \
     } while (0)
+
+/* ---- mathematics: functions whose bits depend on no libm; defined in >>implementation ----
+   C libraries return different last bits, glibc's even with the processor: it chooses between code with and without
+   FMA. What results depend on is therefore made here of sums, products and quotients of double alone, and of what is
+   exact by definition: sqrt, floor, fmod, frexp, ldexp. Errors are the largest found over millions of arguments of
+   every magnitude. */
+
+double ssdei_math_exp(double x);           /* 0.61 ulp, 0.76 where the result is subnormal */
+double ssdei_math_expm1(double x);         /* 0.88 ulp */
+double ssdei_math_log(double x);           /* 0.51 ulp */
+double ssdei_math_log1p(double x);         /* 0.67 ulp */
+double ssdei_math_pow(double x, double y); /* x >= 0, else NaN; 0.98 ulp */
+/* 0.89 ulp for |x| <= 2^50; beyond, where neighbouring floats are many turns apart, those of an angle within half an
+   ulp of x. */
+double ssdei_math_sin(double x);
+double ssdei_math_cos(double x);
+double ssdei_math_atan2(double y, double x); /* 7 ulp; the squares of x and y neither overflow nor vanish */
+/* The same in float: computed in double, rounded once. */
+float ssdei_math_expf(float x);
+float ssdei_math_expm1f(float x);
+float ssdei_math_logf(float x);
+float ssdei_math_log1pf(float x);
+float ssdei_math_tanhf(float x);
+float ssdei_math_sinf(float x);
+float ssdei_math_cosf(float x);
 
 /* ---- files ---- */
 
@@ -1249,6 +1289,54 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 #endif
 #undef SSDEI_CORE_KERNELS
 
+/* ---- the check of arithmetic ----
+   Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
+
+#if defined(__GNUC__) || defined(__clang__)
+#define ssdei_load_relaxed(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
+#define ssdei_store_relaxed(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+#else
+#define ssdei_load_relaxed(pointer) (*(volatile int *)(pointer))
+#define ssdei_store_relaxed(pointer, value) ((void)(*(volatile int *)(pointer) = (value)))
+#endif
+
+static int ssdei_contracts(ssde_tier tier) {
+    int found = ssdei_contracts_scalar();
+#ifdef SSDEI_X86
+    if (tier >= SSDE_TIER_AVX2) found |= ssdei_contracts_avx2();
+    if (tier >= SSDE_TIER_AVX512) found |= ssdei_contracts_avx512();
+#endif
+#ifdef SSDEI_NEON
+    if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
+#endif
+    return (void)tier, found;
+}
+
+/* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
+static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
+    volatile double one = 1.0, little = 1.0 / 1152921504606846976.0, many = 735.0;
+    volatile float little_float = 1.0f / 1073741824.0f, many_float = 735.0f;
+    float one_float = (float)one;
+    if (ssdei_contracts(tier)) return "a * b + c fused into one rounding: remove -ffp-contract=fast";
+    if ((one + little) - one == little || (one_float + little_float) - one_float == little_float)
+        return "sums in another order: remove -fassociative-math, -funsafe-math-optimizations";
+    if (many / 105.0 != 7.0 || many_float / 105.0f != 7.0f)
+        return "divisions replaced by products: remove -freciprocal-math, -funsafe-math-optimizations";
+    return NULL;
+}
+
+/* SSDE_OK where the compiler left this file's arithmetic as it is written, found once for each tier. */
+static inline ssde_status ssdei_check_arithmetic(ssde_context *context) {
+    static int sound[SSDE_TIER_AVX512 + 1];
+    ssde_tier tier = ssde_tier_used(context);
+    const char *flaw;
+    if (ssdei_load_relaxed(&sound[tier])) return SSDE_OK;
+    flaw = ssdei_arithmetic_flaw(tier);
+    if (flaw) return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "scoresde was compiled with %s", flaw);
+    ssdei_store_relaxed(&sound[tier], 1);
+    return SSDE_OK;
+}
+
 SSDEI_END
 #ifdef __cplusplus
 }
@@ -1347,6 +1435,220 @@ void ssdei_release(ssde_context *context, void *pointer) {
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
 
+/* ---- mathematics ---- */
+
+/* The number high + low, low at most half an ulp of high. */
+typedef struct ssdei_pair {
+    double high, low;
+} ssdei_pair;
+
+/* a + b exactly, |a| >= |b| or a = 0. */
+static ssdei_pair ssdei_pair_sum(double a, double b) {
+    ssdei_pair sum;
+    sum.high = a + b;
+    sum.low = b - (sum.high - a);
+    return sum;
+}
+
+/* The first 26 bits of a. */
+static double ssdei_first_half(double a) {
+    uint64_t bits;
+    memcpy(&bits, &a, sizeof bits);
+    bits &= ~(uint64_t)0x7ffffff;
+    memcpy(&a, &bits, sizeof a);
+    return a;
+}
+
+/* a b to 106 bits, from the products of halves. */
+static ssdei_pair ssdei_pair_product(double a, double b) {
+    double a_high = ssdei_first_half(a), b_high = ssdei_first_half(b), a_low = a - a_high, b_low = b - b_high;
+    ssdei_pair product;
+    product.high = a * b;
+    product.low = ((a_high * b_high - product.high) + a_high * b_low + a_low * b_high) + a_low * b_low;
+    return product;
+}
+
+static double ssdei_power_of_two(int n) { /* -1022 <= n <= 1023 */
+    uint64_t bits = (uint64_t)(n + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* ln 2 as a number of 42 bits, whose products with exponents are exact, and the rest. */
+static const double ssdei_ln2_high = 0.6931471805598903, ssdei_ln2_low = 5.497923018708371e-14;
+
+/* e^(x + rest) = 2^n (1 + f) with |f| < 0.42; |x| < 750, rest below an ulp of x. x = n ln 2 + r, |r| <= ln 2 / 2, and
+   f = r + (r^2 / 2! + ... + r^13 / 13!): f.high = r, f.low the series. */
+static int ssdei_exp_parts(double x, double rest, ssdei_pair *f) {
+    const double round = 6755399441055744.0; /* 1.5 * 2^52: what is added to it loses its fraction */
+    double n = (x * 1.4426950408889634 + round) - round;
+    ssdei_pair r = ssdei_pair_sum(x - n * ssdei_ln2_high, rest - n * ssdei_ln2_low);
+    double z = r.high, z2 = z * z, z4 = z2 * z2;
+    double p3 = 1.0 / 6 + z * (1.0 / 24), p5 = 1.0 / 120 + z * (1.0 / 720), p7 = 1.0 / 5040 + z * (1.0 / 40320);
+    double p9 = 1.0 / 362880 + z * (1.0 / 3628800), p11 = 1.0 / 39916800 + z * (1.0 / 479001600);
+    double cubic = (p3 + z2 * p5) + z4 * ((p7 + z2 * p9) + z4 * (p11 + z2 * (1.0 / 6227020800.0)));
+    f->high = z;
+    f->low = 0.5 * z2 + (z2 * z * cubic + (r.low + r.low * z));
+    return (int)n;
+}
+
+/* e^(x + rest), rest below an ulp of x. */
+static double ssdei_exp_of(double x, double rest) {
+    ssdei_pair f, sum;
+    int n;
+    if (!(x <= 710.0)) return x > 710.0 ? HUGE_VAL : x;
+    if (x < -746.0) return 0.0;
+    n = ssdei_exp_parts(x, rest, &f);
+    sum = ssdei_pair_sum(1.0, f.high);
+    /* in two steps, since 2^n may have no double of its own where the result has one */
+    return (sum.high + (sum.low + f.low)) * ssdei_power_of_two(n >> 1) * ssdei_power_of_two(n - (n >> 1));
+}
+
+double ssdei_math_exp(double x) { return ssdei_exp_of(x, 0.0); }
+
+/* 2^n (1 + f) - 1 = (2^n - 1) + 2^n f */
+double ssdei_math_expm1(double x) {
+    double power, base;
+    ssdei_pair f, sum;
+    if (!(x <= 700.0)) return ssdei_math_exp(x);
+    if (x < -38.0) return -1.0;
+    power = ssdei_power_of_two(ssdei_exp_parts(x, 0.0, &f));
+    if (power == 1.0) return x == 0.0 ? x : x + f.low; /* f.high is x; the sign of 0 stays */
+    base = power - 1.0;
+    sum = ssdei_pair_sum(base, power * f.high);
+    return sum.high + (((power - base) - 1.0) + (sum.low + power * f.low)); /* 2^n - 1 is not exact from 2^54 on */
+}
+
+/* ln(x), x positive and finite, to 2^-62 of itself. x = 2^k z, sqrt(1/2) <= z < sqrt(2), and with s = (z - 1) / (z + 1)
+   ln(z) = 2 atanh(s) = 2 s + 2 s q, q = s^2 / 3 + s^4 / 5 + ... + s^26 / 27. */
+static ssdei_pair ssdei_log_of(double x) {
+    const double third_low = 1.850371707708594e-17; /* of 1/3 */
+    int k;
+    double z = frexp(x, &k), above, s, s_low, tail;
+    ssdei_pair square, q, first, second, sum;
+    if (z < 0.7071067811865476) z *= 2.0, k--;
+    above = z + 1.0;
+    s = (z - 1.0) / above;
+    first = ssdei_pair_product(s, above);
+    s_low = (((z - 1.0) - first.high) - first.low - s * (z - (above - 1.0))) / above;
+    square = ssdei_pair_product(s, s);
+    square.low += 2.0 * s * s_low;
+    {
+        double w = square.high, w2 = w * w;
+        double even = 1.0 / 5 + w2 * (1.0 / 9 + w2 * (1.0 / 13 + w2 * (1.0 / 17 + w2 * (1.0 / 21 + w2 * (1.0 / 25)))));
+        double odd = 1.0 / 7 + w2 * (1.0 / 11 + w2 * (1.0 / 15 + w2 * (1.0 / 19 + w2 * (1.0 / 23 + w2 * (1.0 / 27)))));
+        tail = w2 * (even + w * odd);
+    }
+    q = ssdei_pair_product(square.high, 1.0 / 3);
+    q.low += square.high * third_low + square.low * (1.0 / 3);
+    sum = ssdei_pair_sum(q.high, tail);
+    q.high = sum.high;
+    q.low += sum.low;
+    second = ssdei_pair_product(s, q.high);
+    second.low += s * q.low + s_low * q.high;
+    first = ssdei_pair_sum(k * ssdei_ln2_high, 2.0 * s);
+    sum = ssdei_pair_sum(first.high, 2.0 * second.high);
+    return ssdei_pair_sum(sum.high, sum.low + (first.low + (2.0 * (s_low + second.low) + k * ssdei_ln2_low)));
+}
+
+double ssdei_math_log(double x) {
+    if (x > 0.0 && x < HUGE_VAL) return ssdei_log_of(x).high;
+    return x == 0.0 ? -HUGE_VAL : x < 0.0 ? (x - x) / 0.0 : x;
+}
+
+/* 1 + x = u + c exactly, and ln(u + c) = ln(u) + c / u - ... */
+double ssdei_math_log1p(double x) {
+    ssdei_pair one, log;
+    if (x > -1e-17 && x < 1e-17) return x;
+    if (!(x > -1.0 && x < 1e17)) return ssdei_math_log(1.0 + x);
+    one = x > 1.0 ? ssdei_pair_sum(x, 1.0) : ssdei_pair_sum(1.0, x);
+    log = ssdei_log_of(one.high);
+    return log.high + (log.low + one.low / one.high);
+}
+
+double ssdei_math_pow(double x, double y) {
+    ssdei_pair log, product;
+    if (y == 0.0 || x == 1.0) return 1.0;
+    if (x != x || y != y) return x + y;
+    if (x < 0.0) return (x - x) / 0.0;
+    if (x == 0.0 || x > DBL_MAX) return (x > 0.0) == (y > 0.0) ? HUGE_VAL : 0.0;
+    if (!(fabs(y) < 1e20)) return (x > 1.0) == (y > 0.0) ? HUGE_VAL : 0.0; /* |ln x| > 1e-16 */
+    log = ssdei_log_of(x);
+    product = ssdei_pair_product(y, log.high);
+    return ssdei_exp_of(product.high, product.low + y * log.low);
+}
+
+/* x = n pi / 2 + r, |r| <= pi / 4; returns n modulo 4. pi / 2 as three doubles, 159 bits, from which n < 2^50 leaves
+   more of r than the 53 it keeps. */
+static int ssdei_quadrant(double x, ssdei_pair *r) {
+    const double half_pi = 1.5707963267948966, second = 6.123233995736766e-17, third = -1.4973849048591698e-33;
+    const double round = 6755399441055744.0;
+    double n = (x * 0.6366197723675814 + round) - round, left;
+    ssdei_pair first = ssdei_pair_product(n, half_pi), next = ssdei_pair_product(n, second), sum;
+    left = x - first.high; /* exact: they are neighbours, or n = 0 */
+    sum.high = left - first.low;
+    sum.low = (left - sum.high) - first.low;
+    left = sum.high - next.high;
+    sum.low += ((sum.high - left) - next.high) - next.low - n * third;
+    *r = ssdei_pair_sum(left, sum.low);
+    return (int)(n - 4.0 * floor(n / 4.0));
+}
+
+/* The sine of x plus a quarter turn for each of `quarters`; Taylor's series to r^17 and r^18. */
+static double ssdei_sine(double x, int quarters) {
+    ssdei_pair r;
+    double z, value;
+    if (!(fabs(x) <= DBL_MAX)) return x - x;
+    if (x == 0.0) return quarters ? 1.0 : x;
+    if (fabs(x) > 1125899906842624.0) x = fmod(x, 6.283185307179586);
+    quarters = (quarters + ssdei_quadrant(x, &r)) % 4;
+    z = r.high * r.high;
+    if (quarters % 2 == 0) {
+        double p = -1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800))));
+        double z4 = z * z * (z * z) * z;
+        p += z4 * (1.0 / 6227020800.0 + z * (-1.0 / 1307674368000.0 + z * (1.0 / 355687428096000.0)));
+        value = r.high + (r.high * z * p + r.low * (1.0 - 0.5 * z));
+    } else {
+        double p = 1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 + z * (1.0 / 479001600))));
+        double z4 = z * z * (z * z) * z;
+        ssdei_pair one = ssdei_pair_sum(1.0, -0.5 * z);
+        p += z4 * (-1.0 / 87178291200.0 + z * (1.0 / 20922789888000.0 + z * (-1.0 / 6402373705728000.0)));
+        value = one.high + (one.low + (z * z * p - r.high * r.low));
+    }
+    return quarters < 2 ? value : -value;
+}
+
+double ssdei_math_sin(double x) { return ssdei_sine(x, 0); }
+double ssdei_math_cos(double x) { return ssdei_sine(x, 1); }
+
+/* tan(a / 2) = tan(a) / (1 + sqrt(1 + tan(a)^2)) four times, and the series of the arctangent of what is below 0.1. */
+double ssdei_math_atan2(double y, double x) {
+    double length = sqrt(x * x + y * y), t, z, angle;
+    int i;
+    if (y == 0.0 && x >= 0.0) return y;
+    t = fabs(y) / (length + fabs(x));
+    for (i = 0; i < 3; i++) t /= 1.0 + sqrt(1.0 + t * t);
+    z = t * t;
+    angle = 1.0 / 5 - z * (1.0 / 7 - z * (1.0 / 9 - z * (1.0 / 11 - z * (1.0 / 13 - z * (1.0 / 15)))));
+    angle = 16.0 * (t - t * z * (1.0 / 3 - z * angle));
+    if (x < 0.0) angle = SSDEI_PI - angle;
+    return y < 0.0 ? -angle : angle;
+}
+
+float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
+float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
+float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
+float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
+float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
+float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
+
+/* (e^2x - 1) / (e^2x + 1) */
+float ssdei_math_tanhf(float x) {
+    double rise = ssdei_math_expm1(2.0 * (double)x);
+    return x > 20.0f ? 1.0f : (float)(rise / (rise + 2.0));
+}
+
 /* ---- threads ---- */
 
 #ifndef SCORESDE_PARALLEL_FOR
@@ -1440,16 +1742,11 @@ static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
 ssde_tier ssde_tier_used(const ssde_context *context) {
     static int cache;
     ssde_tier best;
-#if defined(__GNUC__) || defined(__clang__)
-    best = (ssde_tier)__atomic_load_n(&cache, __ATOMIC_RELAXED);
+    best = (ssde_tier)ssdei_load_relaxed(&cache);
     if (best == SSDE_TIER_BEST) {
         best = ssdei_detect_tier();
-        __atomic_store_n(&cache, (int)best, __ATOMIC_RELAXED);
+        ssdei_store_relaxed(&cache, (int)best);
     }
-#else
-    best = (ssde_tier) * (volatile int *)&cache;
-    if (best == SSDE_TIER_BEST) *(volatile int *)&cache = (int)(best = ssdei_detect_tier());
-#endif
     if (!context || context->tier == SSDE_TIER_BEST || context->tier >= best) return best;
     /* A cap at the other architecture's tier leaves the scalar one. */
     return context->tier == SSDE_TIER_NEON ? SSDE_TIER_SCALAR : context->tier;
@@ -2196,6 +2493,7 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
                                       size_t rows, size_t dim, const void *out) {
     uint64_t all = 0;
     size_t r;
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
     if (!rows || !dim || (dim - 1) >> 31 > 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -2438,6 +2736,7 @@ static ssde_status ssdei_shape_check(ssde_context *context, const char *name, in
 }
 
 static ssde_status ssdei_tensor_check(ssde_context *context, const char *name, const ssde_tensor *tensor) {
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
     ssdei_try(ssdei_shape_check(context, name, tensor->rank, tensor->shape));
     if (!tensor->data) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s->data is NULL", name);
@@ -3266,6 +3565,7 @@ ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, 
 
 /* The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
     switch (sde->kind) {
         case SSDE_VE:
@@ -3835,11 +4135,12 @@ static double ssdei_importance(const ssde_sde *sde, double t) {
 
 /* The t where ssdei_importance is `value`. */
 static double ssdei_importance_time(const ssde_sde *sde, double value) {
-    double slope = sde->beta_max - sde->beta_min, integral;
+    double slope = sde->beta_max - sde->beta_min, half = exp(0.5 * value), integral;
     if (sde->kind == SSDE_VP)
         integral = value > 0.0 ? value + log1p(exp(-value)) : log1p(exp(value));
     else
-        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value))) : 2.0 * asinh(exp(0.5 * value));
+        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value)))
+                               : 2.0 * log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
     return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
 }
 
@@ -4152,6 +4453,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     ssde_mixture *made;
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %.0f, dim = %.0f, wanted at least 1", name,
                          (double)components, (double)dim);
@@ -4700,6 +5002,22 @@ SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
         ssdei_store(p, v);
     else
         ssdei_store_first(p, v, n);
+}
+
+/* Whether the compiler fuses a * b + c in this tier's code, on numbers that it cannot know. (1 + e)^2 = 1 + 2 e + e^2
+   rounds to 1 + 2 e or its neighbour: the rest is e^2 only where the product was never rounded. */
+SSDEI_KERNEL int SSDEI_T(contracts)(void) {
+    const float rest = 1.0f / 67108864.0f;              /* 2^-26, e = 2^-13 */
+    const double wide_rest = 1.0 / 18014398509481984.0; /* 2^-54, e = 2^-27 */
+    volatile float root = 1.0f + 1.0f / 8192.0f, square = -1.0f - 1.0f / 4096.0f;
+    volatile double wide_root = 1.0 + 1.0 / 134217728.0, wide_square = -1.0 - 1.0 / 67108864.0;
+    float a[ssdei_width], b[ssdei_width];
+    ssdei_v r = ssdei_set(root);
+    ssdei_d w = ssdei_dset(wide_root);
+    ssdei_store(a, ssdei_add(ssdei_mul(r, r), ssdei_set(square)));
+    ssdei_store(b, ssdei_narrow(ssdei_dadd(ssdei_dmul(w, w), ssdei_dset(wide_square))));
+    return a[0] == rest || (double)b[0] == wide_rest || root * root + square == rest ||
+           wide_root * wide_root + wide_square == wide_rest;
 }
 
 #else

@@ -524,6 +524,8 @@ ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssd
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
 #define SSDEI_NN_IMPLEMENTED
 
+#include <fenv.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -845,6 +847,8 @@ static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
 
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed) {
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    *net = NULL;
+    ssdei_try(ssdei_check_arithmetic(context));
     *net = (ssde_net *)ssdei_allocate(context, 1, sizeof **net);
     if (!*net) return SSDE_ERROR_MEMORY;
     (*net)->context = context;
@@ -5524,14 +5528,26 @@ static void ssdei_text_add_unsigned(ssdei_text *text, uint64_t value) {
     ssdei_text_add_bytes(text, digits + first, sizeof digits - first);
 }
 
+/* printf and strtod round as the thread does. A number written under one mode is read back under any: both are done to
+   nearest. Returns the mode to go back to. */
+static int ssdei_round_to_nearest(void) {
+    int mode = fegetround();
+    if (mode != FE_TONEAREST) fesetround(FE_TONEAREST);
+    return mode;
+}
+static void ssdei_round_as(int mode) {
+    if (mode != FE_TONEAREST) fesetround(mode);
+}
+
 /* The shortest decimal that reads back as the same double, with a point in every locale. */
 static void ssdei_text_add_double(ssdei_text *text, double value) {
     char decimal[40], *c;
-    int precision, point = 0;
+    int precision, point = 0, mode = ssdei_round_to_nearest();
     for (precision = 6; precision <= 17; precision++) {
         snprintf(decimal, sizeof decimal, "%.*g", precision, value);
         if (strtod(decimal, NULL) == value) break;
     }
+    ssdei_round_as(mode);
     for (c = decimal; *c; c++) {
         if (strchr("+-e0123456789", *c))
             ssdei_text_add_bytes(text, c, 1);
@@ -5748,8 +5764,11 @@ static int ssdei_json_number_text(ssdei_json *json, char *out) {
 static double ssdei_json_number(ssdei_json *json) {
     char text[160];
     double value;
+    int mode;
     if (json->problem || !ssdei_json_number_text(json, text)) return 0.0;
+    mode = ssdei_round_to_nearest();
     value = strtod(text, NULL);
+    ssdei_round_as(mode);
     if (!(fabs(value) <= DBL_MAX)) ssdei_json_fail(json, "a number beyond the range of double");
     return value;
 }

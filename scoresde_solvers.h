@@ -553,6 +553,7 @@ SSDEI_BEGIN
 static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
                                    uint64_t first_sample, size_t n, const void *x) {
     if (context) context->error[0] = 0; /* a model that fails without a text gets one */
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
     ssdei_try(ssde_sde_check(context, sde));
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
@@ -3483,6 +3484,7 @@ static ssde_status ssdei_ode_check_times(ssde_context *context, const double *ti
 static ssde_status ssdei_ode_check(ssdei_ode *w) {
     ssde_context *context = w->context;
     size_t i;
+    ssdei_try(ssdei_check_arithmetic(context));
     if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
     if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
     if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)

@@ -992,7 +992,7 @@ static void test_npy_headers(void) {
     ssde_context context;
     ssde_tensor tensor;
     size_t i, size;
-    int version;
+    int version, wide;
     memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof good / sizeof good[0]; i++) {
         for (version = 1; version <= 3; version++) {
@@ -1006,7 +1006,10 @@ static void test_npy_headers(void) {
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         size = core_npy(file, 1, bad[i].dictionary, bytes, sizeof bytes);
         core_file(CORE_TEMPORARY, file, size);
-        CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), bad[i].status, bad[i].words);
+        /* where size_t has 32 bits, what is beyond them does not fit into memory, whatever else is wrong */
+        wide = sizeof(size_t) < 8 && strstr(bad[i].dictionary, "4611686018427387904") != NULL;
+        CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), bad[i].status,
+                    wide ? "memory" : bad[i].words);
         CHECK(!tensor.data);
     }
     size = core_npy(file, 1, good[0], bytes, sizeof bytes);

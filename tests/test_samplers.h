@@ -917,7 +917,8 @@ static void test_samplers_strong_order(void) {
             if (!way) euler = close;
             /* Order 1, more where the exact weights of exponential steps still gain; adaptive: with the tolerance, as a
                step of error h^1.5 allows. */
-            if (!(ways[way] == SSDE_PREDICTOR_ADAPTIVE ? slope > 0.4 : slope > 0.8 - more && slope < 1.6 + more) ||
+            if (!(ways[way] == SSDE_PREDICTOR_ADAPTIVE ? slope > 0.4 - more
+                                                       : slope > 0.8 - more && slope < 1.6 + more) ||
                 !(close < 0.03) || (ways[way] == SSDE_PREDICTOR_STOCHASTIC_HEUN && !(close < 0.5 * euler)))
                 check_report(__FILE__, __LINE__, "%s %s: order %.3f, errors %.3g and %.3g", solver_sde_names[which],
                              ssde_predictor_name(ways[way]), slope, coarse, close);

@@ -26,12 +26,19 @@ static void digest(const char *name, const void *data, size_t size) {
     printf("%-24s %08lx%08lx\n", name, (unsigned long)(hash >> 32), (unsigned long)(hash & 0xffffffffu));
 }
 
+static void digest_coefficients(const char *name, ssde_sde sde) {
+    static ssde_coefficients c[1001];
+    int i;
+    for (i = 0; i <= 1000; i++) check(ssde_coefficients_at(&context, &sde, i / 1000.0, &c[i]));
+    digest(name, c, sizeof c);
+}
+
 static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor predictor, ssde_corrector corrector,
                            const ssde_score_model *model) {
     ssde_rng rng = ssde_rng_seed(7);
     ssde_sampler_desc how;
     memset(&how, 0, sizeof how);
-    how.steps = 50;
+    how.steps = predictor == SSDE_PREDICTOR_ADAPTIVE ? 4 : 50;
     how.predictor = predictor;
     how.corrector = corrector;
     how.context = &context;
@@ -62,6 +69,10 @@ static void digest_solvers(void) {
     digest("likelihood, VP", densities, sizeof densities);
     model = ssde_mixture_model(ring, &ve);
     digest_sampler("Langevin, VE", &ve, SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, &model);
+    digest_sampler("adaptive, VE", &ve, SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, &model);
+    digest_coefficients("coefficients, VP", vp);
+    digest_coefficients("coefficients, VE", ve);
+    digest_coefficients("coefficients, sub-VP", ssde_subvp(0.1, 20.0));
     ssde_mixture_destroy(ring);
 }
 
