@@ -40,8 +40,8 @@
        optimisation level, the C library and the processor, on the same SIMD tier. Random words, uniforms and normals
        are the same on every tier. Of libm only what is exact by definition is called (sqrt, floor, ldexp, ...); exp,
        log, sin and their like are the library's own.
-       Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a macro
-       announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
+       Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a
+   macro announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
        -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of every
        calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
        subnormal numbers not flushed to zero. Files are written and read the same under any rounding mode.
@@ -323,7 +323,7 @@ typedef struct ssde_sde {
     double beta_min, beta_max; /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
     double sigma_min, sigma_max; /* VE: std(t) = sigma_min (sigma_max / sigma_min)^t; 0 < sigma_min < sigma_max; note
                                     std(0) = sigma_min, the paper's convention */
-    int N;                       /* number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
+    int num_scales; /* the paper's N, number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
     /* SSDE_AFFINE: drift a(t) and diffusion g(t) >= 0 for t in [0, 1]; m(t) and std(t) where known, else NULL: they are
        then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
        SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. */
@@ -374,8 +374,9 @@ typedef enum ssde_discretisation {
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
 } ssde_discretisation;
-/* The step of index i = trunc(t (N - 1)), N = sde->N, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N - 1) gives
-   i, so that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max. */
+/* The step of index i = trunc(t (N - 1)), N = sde->num_scales, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N -
+   1) gives i, so that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max.
+ */
 ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
                             ssde_step *out);
 /* Marginal of the discrete-time forms at index 0 <= i < N: VP sqrt(abar_i), sqrt(1 - abar_i); VE 1, sigma_i; sub-VP
@@ -3531,7 +3532,7 @@ static ssde_sde ssdei_sde(ssde_sde_kind kind) {
     ssde_sde sde;
     memset(&sde, 0, sizeof sde);
     sde.kind = kind;
-    sde.N = 1000;
+    sde.num_scales = 1000;
     return sde;
 }
 
@@ -3593,7 +3594,8 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind = %d, wanted one of ssde_sde_kind",
                              (int)sde->kind);
     }
-    if (sde->N < 1) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: N = %d, wanted at least 1", sde->N);
+    if (sde->num_scales < 1)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales = %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %.9g, wanted 0 (the default) or up to 1e30",
                          sde->prior_std);
@@ -3889,22 +3891,22 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
 /* A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1 are added, so that
    such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
 int ssdei_step_index(const ssde_sde *sde, double t) {
-    int last = sde->N - 1, i = (int)floor((t + 4.0 * DBL_EPSILON) * last);
+    int last = sde->num_scales - 1, i = (int)floor((t + 4.0 * DBL_EPSILON) * last);
     return i < last ? i : last;
 }
 
 /* beta_i of DDPM: linspace(beta_min / N, beta_max / N, N). */
 static double ssdei_beta(const ssde_sde *sde, int i) {
-    double first = sde->beta_min / sde->N, last = sde->beta_max / sde->N;
-    return sde->N > 1 ? first + (last - first) * i / (sde->N - 1) : first;
+    double first = sde->beta_min / sde->num_scales, last = sde->beta_max / sde->num_scales;
+    return sde->num_scales > 1 ? first + (last - first) * i / (sde->num_scales - 1) : first;
 }
 
 static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde) {
-    double last = ssdei_beta(sde, sde->N - 1);
+    double last = ssdei_beta(sde, sde->num_scales - 1);
     if (last < 1.0) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "sde: the last of N = %d steps has beta_max / N = %.9g, wanted below 1: N above %.9g", sde->N,
-                     last, sde->beta_max);
+                     "sde: the last of N = %d steps has beta_max / N = %.9g, wanted below 1: N above %.9g",
+                     sde->num_scales, last, sde->beta_max);
 }
 
 /* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
@@ -3931,14 +3933,14 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
-        out->drift /= sde->N;
-        out->diffusion *= sqrt(1.0 / sde->N);
+        out->drift /= sde->num_scales;
+        out->diffusion *= sqrt(1.0 / sde->num_scales);
         return SSDE_OK;
     }
     i = ssdei_step_index(sde, t);
     if (sde->kind == SSDE_VE) {
-        double sigma = ssdei_sigma(sde, i ? (double)i / (sde->N - 1) : 0.0);
-        double log_ratio = i ? log(sde->sigma_max / sde->sigma_min) / (sde->N - 1) : 0.0;
+        double sigma = ssdei_sigma(sde, i ? (double)i / (sde->num_scales - 1) : 0.0);
+        double log_ratio = i ? log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0;
         out->drift = 0.0;
         out->diffusion = i ? sigma * sqrt(-expm1(-2.0 * log_ratio)) : sigma; /* sigma_{-1} = 0 */
     } else {
@@ -3961,16 +3963,16 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
     ssdei_try(ssde_sde_check(context, sde));
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: an affine SDE has no discrete form");
-    if (i < 0 || i >= sde->N)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discrete_marginal: i = %d, wanted 0 to N - 1 = %d", i,
-                         sde->N - 1);
+    if (i < 0 || i >= sde->num_scales)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_discrete_marginal: i = %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
     if (sde->kind != SSDE_VE) {
         ssdei_try(ssdei_check_betas(context, sde));
         ssdei_abar(sde, i, &abar, &one_minus_abar);
     }
     if (mean) *mean = sqrt(abar);
     if (std)
-        *std = sde->kind == SSDE_VE   ? ssdei_sigma(sde, i ? (double)i / (sde->N - 1) : 0.0)
+        *std = sde->kind == SSDE_VE   ? ssdei_sigma(sde, i ? (double)i / (sde->num_scales - 1) : 0.0)
                : sde->kind == SSDE_VP ? sqrt(one_minus_abar)
                                       : one_minus_abar;
     if (beta) *beta = sde->kind == SSDE_VE ? 0.0 : ssdei_beta(sde, i);
@@ -4169,7 +4171,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
                              "ssde_loss_times: sample[%lu] = %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
         weight[r] = 1.0;
         if (desc->discrete)
-            t[r] = sde->N > 1 ? floor(u * sde->N) / (sde->N - 1) : 0.0;
+            t[r] = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
         else
             t[r] = importance ? ssdei_importance_time(sde, first + u * (last - first)) : eps + u * (1.0 - eps);
         if (!desc->discrete) t[r] = t[r] < eps ? eps : t[r] > 1.0 ? 1.0 : t[r];
@@ -4194,10 +4196,10 @@ static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_
                                            const double *t, size_t r, ssde_coefficients *at) {
     at->drift = at->diffusion = 0.0;
     if (desc->discrete) {
-        double position = t[r] * (sde->N - 1), whole = floor(position + 0.5);
+        double position = t[r] * (sde->num_scales - 1), whole = floor(position + 0.5);
         if (!(fabs(position - whole) <= 1e-3)) /* a t that has been a float is still whole */
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %g is not i / %d for a whole i", name,
-                             (unsigned long)r, t[r], sde->N - 1);
+                             (unsigned long)r, t[r], sde->num_scales - 1);
         ssdei_try(ssde_discrete_marginal(desc->context, sde, (int)whole, &at->mean, &at->std, NULL));
     } else {
         if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)

@@ -4375,10 +4375,10 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if (sde->kind == SSDE_VE) {
-        *label = rintf((1.0f - (float)t) * (float)(sde->N - 1));
-        index = sde->N - 1 - (int)*label;
+        *label = rintf((1.0f - (float)t) * (float)(sde->num_scales - 1));
+        index = sde->num_scales - 1 - (int)*label;
     } else {
-        *label = (float)t * (float)(sde->N - 1);
+        *label = (float)t * (float)(sde->num_scales - 1);
         index = ssdei_step_index(sde, t);
     }
     ssdei_try(ssde_discrete_marginal(context, sde, index, NULL, &std, NULL));
@@ -5080,8 +5080,8 @@ static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, floa
     double std, index;
     if (!trainer->desc.loss.discrete) return ssde_score_net_label(trainer->context, sde, t, label, sigma);
     ssdei_try(ssde_loss_marginal(sde, &trainer->desc.loss, t, NULL, &std));
-    index = floor(t * (sde->N - 1) + 0.5);
-    *label = (float)(sde->kind == SSDE_VE ? sde->N - 1 - index : index);
+    index = floor(t * (sde->num_scales - 1) + 0.5);
+    *label = (float)(sde->kind == SSDE_VE ? sde->num_scales - 1 - index : index);
     *sigma = (float)std;
     return SSDE_OK;
 }
@@ -5372,7 +5372,7 @@ typedef struct ssdei_images {
     size_t size, nf;
     int num_levels, ch_mult[8];
     double dropout, lr;
-    int N;
+    int num_scales;
     size_t batch;
 } ssdei_images;
 enum { SSDEI_CIFAR, SSDEI_CELEBA, SSDEI_256_DDPM, SSDEI_256, SSDEI_1024 };
@@ -5484,7 +5484,7 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     own = row->sde == SSDE_VE   ? ssde_ve(0.01, row->sigma_max)
           : row->sde == SSDE_VP ? ssde_vp(0.1, 20.0)
                                 : ssde_subvp(0.1, 20.0);
-    own.N = images->N;
+    own.num_scales = images->num_scales;
     if (shape) {
         *shape = ssdei_configuration_shape(row, images);
         shape->context = context;
@@ -8138,7 +8138,7 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
         sde->beta_min = ssdei_field_number(fields, "model.beta_min", sde->beta_min);
         sde->beta_max = ssdei_field_number(fields, "model.beta_max", sde->beta_max);
     }
-    sde->N = ssdei_field_int(fields, "model.num_scales", sde->N);
+    sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
     /* Not the reference's; written where it is not the family's own. */
     if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);

@@ -281,13 +281,13 @@ typedef struct ssde_predictor_properties {
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
     ssde_grid grid;   /* default */
-    size_t steps;     /* default; 0: sde->N */
+    size_t steps;     /* default; 0: sde->num_scales */
 } ssde_predictor_properties;
 /* NULL for a value that is none. */
 const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor);
 
 /* Langevin steps x += step s(x, t) + sqrt(2 step) z. alpha is 1 - beta_i (ssde_discrete_marginal) for VP and sub-VP at
-   N = sde->N, and 1 for others. */
+   N = sde->num_scales, and 1 for others. */
 typedef enum ssde_corrector {
     SSDE_CORRECTOR_DEFAULT, /* without a predictor, and for VE under default, Euler-Maruyama, reverse diffusion and
                                ancestral: Langevin; else none */
@@ -316,7 +316,7 @@ typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, cons
 
 /* All zero: the paper's predictor and corrector for this SDE. */
 typedef struct ssde_sampler_desc {
-    size_t steps; /* 0: the predictor's, mostly sde->N, which constructors set to 1000 */
+    size_t steps; /* 0: the predictor's, mostly sde->num_scales, which constructors set to 1000 */
     double eps;   /* the last time, 0 < eps < 1; 0: 1e-5 for VE, 1e-3 for others */
     ssde_predictor predictor;
     ssde_corrector corrector;
@@ -1655,7 +1655,8 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
     double now, next = 0.0;
     if (ssdei_by_index(setting->how.grid) && setting->sde.kind != SSDE_AFFINE) {
-        int last = setting->sde.N - 1, i = (int)((t + 4.0 * DBL_EPSILON) * last); /* as ssde_discretise rounds it */
+        int last = setting->sde.num_scales - 1,
+            i = (int)((t + 4.0 * DBL_EPSILON) * last); /* as ssde_discretise rounds it */
         if (i > last) i = last;
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
         if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
@@ -2080,7 +2081,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_setting_numbers(context, full));
     if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
-    if (!full->steps) full->steps = (size_t)sde->N;
+    if (!full->steps) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
@@ -2095,7 +2096,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
                          "resamplings with %s: take steps of fresh noise, like ancestral on a uniform grid",
                          ssdei_by_index(full->grid) ? "a grid by index" : "a sampler that keeps to one path");
     ssdei_try(ssdei_check_schedule(context, sde, full));
-    if (ssdei_by_index(full->grid)) setting->sde.N = (int)full->steps;
+    if (ssdei_by_index(full->grid)) setting->sde.num_scales = (int)full->steps;
     return SSDE_OK;
 }
 

@@ -280,7 +280,7 @@ static void control_expect(const char *name, int which, const ssde_score_model *
     int way, bad;
     CHECK_OK(solver_mixture_create(target, NULL, &exactly));
     exact = samplers_exact_make(target, exactly, &sde, 1e-3, n);
-    sde.N = check_quick ? 100 : 250;
+    sde.num_scales = check_quick ? 100 : 250;
     for (way = 0; way <= SAMPLERS_WAYS; way++) {
         if (control_skips(way, which)) continue;
         /* DDPM's chain ends at t = 0, where what is known has no noise left */
@@ -506,7 +506,7 @@ static void test_control_measurements(void) {
         CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
         model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
-        sde.N = check_quick ? 100 : 250;
+        sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
             if (control_skips(way, which)) continue;
             for (kind = 0; kind < 4; kind++) { /* projected, with noise, guided, not guided */
@@ -897,7 +897,7 @@ static void test_control_colourise(void) {
         CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.6));
         model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
-        sde.N = check_quick ? 100 : 250;
+        sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
             double square = 0.0, grey_square = 0.0, mean = 0.0, variance = 0.36 * c.mean * c.mean + c.std * c.std;
             double count = (double)(n * PIXELS);

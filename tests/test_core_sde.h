@@ -353,7 +353,7 @@ static void test_sde_discrete(void) {
         for (n = 21; n <= 1000; n = n < 500 ? 1000 : n + 1000) {
             ssde_sde sde = sde_paper(which);
             double mean = 1.0, variance = 0.0, product = 1.0;
-            sde.N = n;
+            sde.num_scales = n;
             for (i = 0; i < n; i++) {
                 ssde_step step = {0.0, 0.0};
                 double m, s, beta;
@@ -380,7 +380,7 @@ static void test_sde_discrete(void) {
     {
         ssde_sde affine = ssde_affine(hard_given_mean, hard_ten, NULL);
         ssde_step step = {0.0, 0.0};
-        affine.N = 25;
+        affine.num_scales = 25;
         CHECK_OK(ssde_discretise(NULL, &affine, SSDE_DISCRETISE_OWN, 0.5, &step));
         CHECK_NEAR(step.drift, 0.75 / 25.0, 1e-16);
         CHECK_NEAR(step.diffusion, 2.0, 1e-15);
@@ -392,7 +392,7 @@ static void test_sde_discrete_index(void) {
     int n, i, step = check_quick ? 97 : 1;
     for (n = 1; n <= 2000; n += n < 60 ? 1 : 193) {
         ssde_sde sde = ssde_ve(0.01, 50.0);
-        sde.N = n;
+        sde.num_scales = n;
         for (i = 0; i < n; i += step) {
             double last = n > 1 ? n - 1 : 1, other = 1.0 - (last - i) / last;
             if (n == 1) other = 0.7;
@@ -515,8 +515,8 @@ static void test_sde_bad_input(void) {
     memset(&bad, 0, sizeof bad);
     CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min = 0");
     bad = sde;
-    bad.N = 0;
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "N = 0");
+    bad.num_scales = 0;
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "num_scales = 0");
     bad = sde;
     bad.prior_std = -1.0;
     CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "prior_std = -1");
@@ -532,11 +532,12 @@ static void test_sde_bad_input(void) {
                 "t = 1.5");
     CHECK_FAILS(&context, ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, NULL), SSDE_ERROR_ARGUMENT, "out");
     bad = sde;
-    bad.N = 20;
+    bad.num_scales = 20;
     CHECK_FAILS(&context, ssde_discretise(&context, &bad, SSDE_DISCRETISE_OWN, 0.5, &step), SSDE_ERROR_ARGUMENT,
-                "beta_max / N = 1");
+                "beta_max / num_scales = 1");
     CHECK_OK(ssde_discretise(&context, &bad, SSDE_DISCRETISE_EULER, 0.5, &step));
-    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "N = 20");
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_ARGUMENT,
+                "num_scales = 20");
     CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 1000, &std, NULL, NULL), SSDE_ERROR_ARGUMENT,
                 "i = 1000");
     CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, -1, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "i = -1");
@@ -819,7 +820,7 @@ static void test_loss_times(void) {
     }
     CHECK_NEAR(mean, 0.55, 5.0 * 0.26 / sqrt((double)rows));
     desc.discrete = 1;
-    sde.N = 50;
+    sde.num_scales = 50;
     CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, (size_t)rows, t, weight));
     for (r = 0; r < rows; r++) {
         int i = ssdei_step_index(&sde, t[r]);
@@ -828,7 +829,7 @@ static void test_loss_times(void) {
     }
     for (r = 0; r < 50; r++) CHECK_NEAR(seen[r], rows / 50.0, 5.0 * sqrt(rows / 50.0));
     memset(seen, 0, sizeof seen);
-    sde.N = 1;
+    sde.num_scales = 1;
     CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, 3, t, weight));
     CHECK(t[0] == 0.0 && t[2] == 0.0);
 }

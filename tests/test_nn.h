@@ -350,7 +350,7 @@ static void test_nn_golden_scores(void) {
     enum { ROWS = 4 };
     static const struct {
         const char *name;
-        int which, discrete, N;
+        int which, discrete, num_scales;
         double sigma_max; /* 0: VP; below 0: sub-VP */
     } cases[] = {
         {"vp_discrete", 0, 1, 1000, 0.0}, {"vp_discrete_500", 0, 1, 500, 0.0}, {"vp", 0, 0, 1000, 0.0},
@@ -374,7 +374,7 @@ static void test_nn_golden_scores(void) {
         ssde_score_model model;
         memset(&desc, 0, sizeof desc);
         desc.discrete = cases[i].discrete;
-        sde.N = cases[i].N;
+        sde.num_scales = cases[i].num_scales;
         CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
         model = ssde_score_net_model(score_net);
         snprintf(name, sizeof name, "%d.%s.labels", cases[i].which, cases[i].name);
@@ -3067,7 +3067,7 @@ static const struct {
     int continuous, reduce_mean;
     size_t batch;
     double lr, ema_rate, sigma_max;
-    int N;
+    int num_scales;
     size_t size;
     int centered;
     double dropout;
@@ -3128,7 +3128,7 @@ static void test_nn_configurations(void) {
         CHECK(ssde_net_weight_count(net) == nn_configurations[i].weights);
         CHECK(ssde_net_parameter_count(net) == nn_configurations[i].tensors);
         ssde_net_destroy(net);
-        CHECK(sde.kind == nn_configurations[i].sde && sde.N == nn_configurations[i].N);
+        CHECK(sde.kind == nn_configurations[i].sde && sde.num_scales == nn_configurations[i].num_scales);
         CHECK_OK(ssde_sde_check(&context, &sde));
         if (sde.kind == SSDE_VE)
             CHECK(sde.sigma_min == 0.01 && sde.sigma_max == nn_configurations[i].sigma_max);

@@ -409,7 +409,7 @@ static void test_nn_discrete_models(void) {
     memset(&context, 0, sizeof context);
     memset(&how, 0, sizeof how);
     class_data_fill(&data);
-    sde.N = 37;
+    sde.num_scales = 37;
     desc = ssde_train_defaults(&sde);
     desc.loss.discrete = 1;
     desc.batch = CLASS_ROWS;
@@ -421,7 +421,7 @@ static void test_nn_discrete_models(void) {
     CHECK(ssde_net_discrete(net) && ssde_net_discrete(ssde_trainer_ema(trainer)));
     CHECK_OK(ssde_trainer_save_model(trainer, CONDITIONING_PATH));
     CHECK_OK(ssde_net_load(&context, &read, &sde_read, CONDITIONING_PATH));
-    CHECK(ssde_net_discrete(read) && sde_read.N == 37 && sde_read.kind == SSDE_VE);
+    CHECK(ssde_net_discrete(read) && sde_read.num_scales == 37 && sde_read.kind == SSDE_VE);
     CHECK_OK(ssde_net_save(read, &sde_read, CONDITIONING_PATH));
     ssde_net_destroy(read);
     CHECK_OK(ssde_net_load(&context, &read, &sde_read, CONDITIONING_PATH));
@@ -432,10 +432,10 @@ static void test_nn_discrete_models(void) {
     CHECK(ssde_net_discrete(read));
     ssde_trainer_destroy(trainer);
     /* what training told the network at i / (N - 1) is what the score model tells it there */
-    for (i = 0; i < sde.N; i++) {
-        CHECK_OK(ssde_score_net_label_discrete(&context, &sde, (double)i / (sde.N - 1), &label, &sigma));
+    for (i = 0; i < sde.num_scales; i++) {
+        CHECK_OK(ssde_score_net_label_discrete(&context, &sde, (double)i / (sde.num_scales - 1), &label, &sigma));
         CHECK_OK(ssde_discrete_marginal(&context, &sde, i, NULL, &std, NULL));
-        CHECK(label == (float)(sde.N - 1 - i) && sigma == (float)std);
+        CHECK(label == (float)(sde.num_scales - 1 - i) && sigma == (float)std);
         sde_read = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_score_net_label_discrete(&context, &sde_read, (double)i / 999.0, &label, &sigma));
         CHECK_OK(ssde_discrete_marginal(&context, &sde_read, i, NULL, &std, NULL));

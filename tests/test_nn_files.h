@@ -770,13 +770,13 @@ static void test_nn_files_round_trip(void) {
     sdes[0] = ssde_ve(0.0123456789, 37.5);
     sdes[1] = ssde_vp(0.1, 20.0);
     sdes[2] = ssde_subvp(0.2, 19.0);
-    sdes[0].N = 500;
+    sdes[0].num_scales = 500;
     sdes[2].prior_std = 1.25;
     CHECK_OK(ssde_unet_create(&net, &unet));
     for (i = 0; i < 3; i++) {
         CHECK_OK(ssde_net_save(net, &sdes[i], FILES_PATH));
         CHECK_OK(ssde_net_load(&context, &again, &read, FILES_PATH));
-        CHECK(read.kind == sdes[i].kind && read.N == sdes[i].N);
+        CHECK(read.kind == sdes[i].kind && read.num_scales == sdes[i].num_scales);
         if (i == 0)
             CHECK(read.sigma_min == sdes[i].sigma_min && read.sigma_max == sdes[i].sigma_max);
         else
@@ -874,7 +874,7 @@ static void test_nn_files_golden(void) {
             check_report(__FILE__, __LINE__, "%s", context.error);
             continue;
         }
-        CHECK(sde.kind == kinds[i] && sde.N == 1000);
+        CHECK(sde.kind == kinds[i] && sde.num_scales == 1000);
         file = golden_open(path);
         for (j = 0; j < ssde_net_parameter_count(net); j++) {
             const ssde_parameter *info = ssde_net_parameter(net, j);
@@ -981,7 +981,7 @@ static void test_nn_files_descriptions(void) {
             sde_key);
     files_save_as(net, config, none, NULL);
     CHECK_OK(ssde_net_load(&context, &read, &sde, FILES_PATH));
-    CHECK(sde.kind == SSDE_VE && sde.N == 9 && sde.sigma_max == 50.0);
+    CHECK(sde.kind == SSDE_VE && sde.num_scales == 9 && sde.sigma_max == 50.0);
     ssde_net_destroy(read);
     sprintf(config, "%s\"vesde\", \"model.sigma_min\": 5, \"model.sigma_max\": 1, \"model.num_scales\": 9}", sde_key);
     files_save_as(net, config, none, NULL);
@@ -998,7 +998,7 @@ static void test_nn_files_descriptions(void) {
             sde_key);
     files_save_as(net, config, none, NULL);
     CHECK_OK(ssde_net_load(&context, &read, &sde, FILES_PATH));
-    CHECK(sde.kind == SSDE_VE && sde.N == 9 && ssde_net_discrete(read));
+    CHECK(sde.kind == SSDE_VE && sde.num_scales == 9 && ssde_net_discrete(read));
     ssde_net_destroy(read);
     files_write_header(FILES_PATH, "{}", 0);
     CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), SSDE_ERROR_FORMAT, "no description");
@@ -2946,7 +2946,7 @@ static void test_nn_train_gradient(void) {
         desc.loss.discrete = kind >= 3 && kind < 6;
         desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
         desc.loss.importance_times = kind == 6;
-        sde.N = 50;
+        sde.num_scales = 50;
         if (kind == 6) sde = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
         if (!trainer) return;
@@ -2988,8 +2988,8 @@ static void test_nn_train_inputs(void) {
     static float data[8 * 256], whole[8 * 256];
     double std;
     size_t i, plain = 0, turned = 0;
-    ve.N = 10;
-    vp.N = 40;
+    ve.num_scales = 10;
+    vp.num_scales = 40;
     desc.loss.discrete = 1;
     CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
     CHECK_OK(ssdei_train_label(trainer, 1.0, &label, &sigma));

@@ -42,7 +42,7 @@ static void test_samplers_table(void) {
         ssde_score_model model;
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         model = ssde_mixture_model(mixture, &sde);
-        sde.N = 40;
+        sde.num_scales = 40;
         for (i = SSDE_PREDICTOR_EULER_MARUYAMA; i < SSDE_PREDICTOR_COUNT; i++) {
             const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
             ssde_sampler_desc how = samplers_desc((ssde_predictor)i, 0, 0.0);
@@ -1147,7 +1147,7 @@ static void test_samplers_statistics(void) {
         samplers_exact exact;
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         exact = samplers_exact_make(&m, mixture, &sde, 1e-3, n);
-        sde.N = check_quick ? 100 : 250;
+        sde.num_scales = check_quick ? 100 : 250;
         model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
             if (check_quick && way % 3 != which) continue;
