@@ -2930,10 +2930,10 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
             return SSDE_OK;
         case SSDE_EXPONENTIAL: kernels->exponential(x, y, count); return SSDE_OK;
         case SSDE_LOGARITHM:
-            for (i = 0; i < count; i++) y[i] = logf(x[i]);
+            for (i = 0; i < count; i++) y[i] = ssdei_math_logf(x[i]);
             return SSDE_OK;
         case SSDE_TANH:
-            for (i = 0; i < count; i++) y[i] = tanhf(x[i]);
+            for (i = 0; i < count; i++) y[i] = ssdei_math_tanhf(x[i]);
             return SSDE_OK;
         case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
     }
@@ -3665,12 +3665,12 @@ static void ssdei_gauss(const ssde_sde *sde, double from, double to, int with_va
     for (i = 0; with_variance && i < SSDEI_NODES; i++) {
         double g = sde->g(sde->user, middle + half * x[i]), rest = c[0] * (1.0 - x[i]);
         for (l = 1; l < SSDEI_NODES; l++) rest += c[l] * (p[l - 1][i] - p[l + 1][i]) / (2 * l + 1);
-        *variance += half * w[i] * g * g * exp(2.0 * rest);
+        *variance += half * w[i] * g * g * ssdei_math_exp(2.0 * rest);
         squares += half * w[i] * g * g;
         if (rest < lowest) lowest = rest;
         if (rest > highest) highest = rest;
     }
-    *doubt = highest - lowest > 4.0 ? squares * exp(2.0 * highest) : 0.0;
+    *doubt = highest - lowest > 4.0 ? squares * ssdei_math_exp(2.0 * highest) : 0.0;
 }
 
 /* The interval by its two halves; the error is how far they are from the interval in one piece. */
@@ -3682,7 +3682,7 @@ static void ssdei_measure(const ssde_sde *sde, double from, double to, int with_
     interval->from = from;
     interval->to = to;
     interval->growth = growth[1] + growth[2];
-    interval->variance = variance[1] * exp(2.0 * growth[2]) + variance[2];
+    interval->variance = variance[1] * ssdei_math_exp(2.0 * growth[2]) + variance[2];
     interval->growth_error = fabs(interval->growth - growth[0]);
     interval->variance_error = fabs(interval->variance - variance[0]) + doubt[0];
 }
@@ -3694,7 +3694,7 @@ static size_t ssdei_worst_interval(ssdei_interval *intervals, size_t count, doub
     size_t i, worst = 0;
     *growth = *variance = 0.0;
     for (i = count; i-- > 0;) {
-        double later = exp(2.0 * *growth); /* what the later intervals make of this one's variance */
+        double later = ssdei_math_exp(2.0 * *growth); /* what the later intervals make of this one's variance */
         intervals[i].share = intervals[i].variance_error * later;
         *variance += intervals[i].variance * later;
         *growth += intervals[i].growth;
@@ -3749,7 +3749,7 @@ static double ssdei_beta_integral(const ssde_sde *sde, double t) {
 
 /* VE's std(t), and with t = i / (N - 1) SMLD's sigma_i, ascending. */
 static double ssdei_sigma(const ssde_sde *sde, double t) {
-    return sde->sigma_min * pow(sde->sigma_max / sde->sigma_min, t);
+    return sde->sigma_min * ssdei_math_pow(sde->sigma_max / sde->sigma_min, t);
 }
 
 /* Drift and diffusion; sde is checked, t in [0, 1]. */
@@ -3758,7 +3758,7 @@ static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, doubl
     switch (sde->kind) {
         case SSDE_VE:
             *drift = 0.0;
-            *diffusion = ssdei_sigma(sde, t) * sqrt(2.0 * log(sde->sigma_max / sde->sigma_min));
+            *diffusion = ssdei_sigma(sde, t) * sqrt(2.0 * ssdei_math_log(sde->sigma_max / sde->sigma_min));
             return SSDE_OK;
         case SSDE_VP:
             *drift = -0.5 * beta;
@@ -3766,7 +3766,7 @@ static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, doubl
             return SSDE_OK;
         case SSDE_SUBVP:
             *drift = -0.5 * beta;
-            *diffusion = sqrt(beta * -expm1(-2.0 * ssdei_beta_integral(sde, t)));
+            *diffusion = sqrt(beta * -ssdei_math_expm1(-2.0 * ssdei_beta_integral(sde, t)));
             return SSDE_OK;
         default:
             *drift = sde->a(sde->user, t);
@@ -3788,17 +3788,17 @@ ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t,
             *std = ssdei_sigma(sde, t);
             return SSDE_OK;
         case SSDE_VP:
-            *mean = exp(-0.5 * integral);
-            *std = sqrt(-expm1(-integral));
+            *mean = ssdei_math_exp(-0.5 * integral);
+            *std = sqrt(-ssdei_math_expm1(-integral));
             return SSDE_OK;
         case SSDE_SUBVP:
-            *mean = exp(-0.5 * integral);
-            *std = -expm1(-integral);
+            *mean = ssdei_math_exp(-0.5 * integral);
+            *std = -ssdei_math_expm1(-integral);
             return SSDE_OK;
         default:
             if ((!sde->mean || !sde->std) && t > 0.0)
                 ssdei_try(ssdei_integrate(context, sde, t, !sde->std, &growth, &variance));
-            *mean = sde->mean ? sde->mean(sde->user, t) : exp(growth);
+            *mean = sde->mean ? sde->mean(sde->user, t) : ssdei_math_exp(growth);
             *std = sde->std ? sde->std(sde->user, t) : sqrt(variance);
             if (!ssdei_is_finite(*mean) || !ssdei_is_finite(*std) || *mean < 0.0 || *std < 0.0)
                 return ssde_fail(context, SSDE_ERROR_NUMERIC,
@@ -3940,9 +3940,9 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
     i = ssdei_step_index(sde, t);
     if (sde->kind == SSDE_VE) {
         double sigma = ssdei_sigma(sde, i ? (double)i / (sde->num_scales - 1) : 0.0);
-        double log_ratio = i ? log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0;
+        double log_ratio = i ? ssdei_math_log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0;
         out->drift = 0.0;
-        out->diffusion = i ? sigma * sqrt(-expm1(-2.0 * log_ratio)) : sigma; /* sigma_{-1} = 0 */
+        out->diffusion = i ? sigma * sqrt(-ssdei_math_expm1(-2.0 * log_ratio)) : sigma; /* sigma_{-1} = 0 */
     } else {
         double beta = ssdei_beta(sde, i), abar, before, after;
         ssdei_try(ssdei_check_betas(context, sde));
@@ -4048,7 +4048,8 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
         for (i = 0; i < dim; i++) squares += (double)x[r * dim + i] * (double)x[r * dim + i];
         if (!ssdei_is_finite(squares))
             return ssdei_nonfinite(context, "ssde_prior_log_density", "x", x + r * dim, r, dim, 1.0);
-        out[r] = -(double)dim * (0.5 * log(2.0 * SSDEI_PI) + log(std)) - squares / (2.0 * std * std);
+        out[r] =
+            -(double)dim * (0.5 * ssdei_math_log(2.0 * SSDEI_PI) + ssdei_math_log(std)) - squares / (2.0 * std * std);
         if (!ssdei_is_finite(out[r]))
             return ssde_fail(context, SSDE_ERROR_NUMERIC,
                              "ssde_prior_log_density: that of row %lu is %g: |x| is %g, the prior's std %g",
@@ -4064,7 +4065,7 @@ static double ssdei_prior_distance(const ssde_coefficients *end, double prior_st
     double spread = end->mean * end->mean * variance + end->std * end->std, shift = end->mean * mean;
     double unit = prior_std * prior_std;
     if (count < 64) spread += shift * shift, shift = 0.0;
-    return 0.5 * ((spread + shift * shift) / unit - 1.0 - log(spread / unit)) / log(2.0);
+    return 0.5 * ((spread + shift * shift) / unit - 1.0 - ssdei_math_log(spread / unit)) / ssdei_math_log(2.0);
 }
 
 void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
@@ -4131,18 +4132,20 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
    for sub-VP; for VE the density is uniform as it is. */
 
 static double ssdei_importance(const ssde_sde *sde, double t) {
-    double integral = ssdei_beta_integral(sde, t), rise = log(-expm1(-integral));
-    return sde->kind == SSDE_VP ? integral + rise : integral + 2.0 * rise - 2.0 * log(2.0);
+    double integral = ssdei_beta_integral(sde, t), rise = ssdei_math_log(-ssdei_math_expm1(-integral));
+    return sde->kind == SSDE_VP ? integral + rise : integral + 2.0 * rise - 2.0 * ssdei_math_log(2.0);
 }
 
 /* The t where ssdei_importance is `value`. */
 static double ssdei_importance_time(const ssde_sde *sde, double value) {
-    double slope = sde->beta_max - sde->beta_min, half = exp(0.5 * value), integral;
+    double slope = sde->beta_max - sde->beta_min, half = ssdei_math_exp(0.5 * value), integral;
     if (sde->kind == SSDE_VP)
-        integral = value > 0.0 ? value + log1p(exp(-value)) : log1p(exp(value));
+        integral =
+            value > 0.0 ? value + ssdei_math_log1p(ssdei_math_exp(-value)) : ssdei_math_log1p(ssdei_math_exp(value));
     else
-        integral = value > 0.0 ? value + 2.0 * log1p(sqrt(1.0 + exp(-value)))
-                               : 2.0 * log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
+        integral = value > 0.0
+                       ? value + 2.0 * ssdei_math_log1p(sqrt(1.0 + ssdei_math_exp(-value)))
+                       : 2.0 * ssdei_math_log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
     return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
 }
 
@@ -4480,7 +4483,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     }
     ssdei_mixture_carve(made);
     for (k = 0; k < components; k++) {
-        made->log_weight[k] = -log((double)components);
+        made->log_weight[k] = -ssdei_math_log((double)components);
         made->cumulative[k] = (double)(k + 1) / (double)components;
     }
     *mixture = made;
@@ -4526,7 +4529,7 @@ ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, s
     }
     for (k = 0; k < components; k++) {
         sum += weights[k];
-        (*mixture)->log_weight[k] = log(weights[k]) - log(total);
+        (*mixture)->log_weight[k] = ssdei_math_log(weights[k]) - ssdei_math_log(total);
         (*mixture)->cumulative[k] = sum / total;
     }
     memcpy((*mixture)->mean, means, components * dim * sizeof *means);
@@ -4564,8 +4567,8 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
     for (k = 0; k < components; k++) {
         double angle = 2.0 * SSDEI_PI * (double)k / (double)components;
-        (*mixture)->mean[2 * k] = radius * cos(angle);
-        (*mixture)->mean[2 * k + 1] = radius * sin(angle);
+        (*mixture)->mean[2 * k] = radius * ssdei_math_cos(angle);
+        (*mixture)->mean[2 * k + 1] = radius * ssdei_math_sin(angle);
         (*mixture)->std[2 * k] = (*mixture)->std[2 * k + 1] = std;
     }
     return SSDE_OK;
@@ -4606,13 +4609,13 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
             if (next > 1e-200 && next < 1e200)
                 variances = next;
             else {
-                log_variances += log(variances) + log(variance);
+                log_variances += ssdei_math_log(variances) + ssdei_math_log(variance);
                 variances = 1.0;
             }
         }
-        log_variances += log(variances);
+        log_variances += ssdei_math_log(variances);
         mixture->log_scale[k] =
-            mixture->log_weight[k] - 0.5 * (log_variances + (double)mixture->dim * log(2.0 * SSDEI_PI));
+            mixture->log_weight[k] - 0.5 * (log_variances + (double)mixture->dim * ssdei_math_log(2.0 * SSDEI_PI));
         mixture->level[k] = mixture->log_scale[k] - 0.5 * squares;
         if (!(squares < 1e6)) mixture->equal = 0; /* level and pull would cancel; this leaves them 1e-9 */
     }
@@ -4650,7 +4653,7 @@ static double ssdei_mixture_respond(ssde_mixture *mixture, double *sum) {
     *sum = 0.0;
     for (k = 0; k < mixture->components; k++) {
         double below = responsibility[k] - largest;
-        responsibility[k] = below < -60.0 ? 0.0 : exp(below);
+        responsibility[k] = below < -60.0 ? 0.0 : ssdei_math_exp(below);
         *sum += responsibility[k];
     }
     inverse = 1.0 / *sum;
@@ -4696,7 +4699,7 @@ ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, co
         if (anew) ssdei_try(ssdei_mixture_at(mixture, sde, t[r], r));
         memcpy(mixture->x, x + r * mixture->dim, mixture->dim * sizeof *x);
         largest = ssdei_mixture_respond(mixture, &sum);
-        log_density[r] = largest + log(sum);
+        log_density[r] = largest + ssdei_math_log(sum);
         if (score) {
             ssdei_mixture_row_score(mixture);
             memcpy(score + r * mixture->dim, mixture->score, mixture->dim * sizeof *score);

@@ -2594,16 +2594,16 @@ static void ssdei_input_backward(ssde_run *run, int index) {
 
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
-    if (activation == SSDE_LOG) return logf(x);
+    if (activation == SSDE_LOG) return ssdei_math_logf(x);
     if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
-    if (activation == SSDE_ELU) return x > 0.0f ? x : expm1f(x);
-    return x > 20.0f ? x : log1pf(expf(x)); /* softplus */
+    if (activation == SSDE_ELU) return x > 0.0f ? x : ssdei_math_expm1f(x);
+    return x > 20.0f ? x : ssdei_math_log1pf(ssdei_math_expf(x)); /* softplus */
 }
 static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_LOG) return 1.0f / x;
     if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : expf(x);
-    return 1.0f / (1.0f + expf(-x));
+    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
+    return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3217,13 +3217,13 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
-    float slope = (float)(-log(10000.0) / (double)(half - 1));
+    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) {
-            float angle = label * expf((float)i * slope);
-            y[i] = sinf(angle);
-            y[half + i] = cosf(angle);
+            float angle = label * ssdei_math_expf((float)i * slope);
+            y[i] = ssdei_math_sinf(angle);
+            y[half + i] = ssdei_math_cosf(angle);
         }
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
@@ -3239,11 +3239,12 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
     const float *frequencies = ssdei_weights(run, node->parameter);
     size_t half = node->count / 2, row, i;
     for (row = 0; row < run->rows; row++) {
-        float label = logf(ssdei_value(run, node->input[0])[row]), *y = ssdei_value(run, index) + row * node->count;
+        float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
+              *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) {
             float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-            y[i] = sinf(angle);
-            y[half + i] = cosf(angle);
+            y[i] = ssdei_math_sinf(angle);
+            y[half + i] = ssdei_math_cosf(angle);
         }
     }
 }
@@ -4359,7 +4360,8 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, dou
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *sigma = (float)std;
     if (sde->kind == SSDE_VE)
-        *label = (float)sde->sigma_min * (float)pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
+        *label = (float)sde->sigma_min *
+                 (float)ssdei_math_pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
     else
         *label = (float)t * 999.0f;
     return SSDE_OK;
@@ -4706,8 +4708,8 @@ static double ssdei_log_sum_exp(const float *logits, size_t classes) {
     size_t c;
     for (c = 1; c < classes; c++)
         if ((double)logits[c] > largest) largest = (double)logits[c];
-    for (c = 0; c < classes; c++) sum += exp((double)logits[c] - largest);
-    return largest + log(sum);
+    for (c = 0; c < classes; c++) sum += ssdei_math_exp((double)logits[c] - largest);
+    return largest + ssdei_math_log(sum);
 }
 
 ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const float *x, const double *t, size_t rows,
@@ -4775,7 +4777,7 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
         total = ssdei_log_sum_exp(logits, classes);
         losses[row] = total - (double)logits[own];
         for (c = 0; c < classes && gradient; c++, gradient++)
-            *gradient = (float)(scale * (exp((double)logits[c] - total) - (c == own ? 1.0 : 0.0)));
+            *gradient = (float)(scale * (ssdei_math_exp((double)logits[c] - total) - (c == own ? 1.0 : 0.0)));
     }
     return SSDE_OK;
 }
@@ -5213,8 +5215,8 @@ static ssdei_adam ssdei_adam_step(ssde_trainer *trainer, double clip) {
     adam.take1 = (float)(1.0 - desc->beta1);
     adam.keep2 = (float)desc->beta2;
     adam.take2 = (float)(1.0 - desc->beta2);
-    adam.rate = (float)(lr / (1.0 - pow(desc->beta1, n)));
-    adam.root_scale = (float)(1.0 / sqrt(1.0 - pow(desc->beta2, n)));
+    adam.rate = (float)(lr / (1.0 - ssdei_math_pow(desc->beta1, n)));
+    adam.root_scale = (float)(1.0 / sqrt(1.0 - ssdei_math_pow(desc->beta2, n)));
     adam.eps = (float)desc->adam_eps;
     adam.ema = (float)(1.0 - decay);
     return adam;

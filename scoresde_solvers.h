@@ -721,7 +721,7 @@ static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, 
             low = *t;
         else
             high = *t;
-        step = log(noise / here) * 2.0 * c.std * c.std / (c.diffusion * c.diffusion);
+        step = ssdei_math_log(noise / here) * 2.0 * c.std * c.std / (c.diffusion * c.diffusion);
         if (fabs(step) <= DBL_EPSILON * *t) break;
         *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
     }
@@ -763,9 +763,11 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
                          last, eps);
     for (k = 1; k < steps; k++) {
         double part = (double)k / (double)steps;
-        double noise = grid == SSDE_GRID_LOG_SNR
-                           ? first * pow(last / first, part)
-                           : pow((1.0 - part) * pow(first, 1.0 / rho) + part * pow(last, 1.0 / rho), rho);
+        double noise =
+            grid == SSDE_GRID_LOG_SNR
+                ? first * ssdei_math_pow(last / first, part)
+                : ssdei_math_pow(
+                      (1.0 - part) * ssdei_math_pow(first, 1.0 / rho) + part * ssdei_math_pow(last, 1.0 / rho), rho);
         ssdei_try(ssdei_noise_time(context, sde, noise, start, &times[k]));
         if (!(times[k] < times[k - 1] && times[k] > eps))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -2464,12 +2466,12 @@ static void ssdei_weights_towards(const double *full, double part, double *weigh
    Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. E [known] is of this step and of
    those before, whose newest had the weights `before`. */
 static void ssdei_multistep_weights(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -expm1(-E[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
+    double gone = -ssdei_math_expm1(-E[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
     weight[0] = gone;
     weight[1] = weight[2] = 0.0;
     if (known < 2) return;
-    gain = exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
-    settled = gone * fmin(0.3, 0.75 * gone / expm1(2.0 * E[1]));
+    gain = ssdei_math_exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
+    settled = gone * fmin(0.3, 0.75 * gone / ssdei_math_expm1(2.0 * E[1]));
     gain = gone + (gain > settled ? gain : settled);
     full[1] = -0.5 * gone * E[0] / E[1];
     full[0] = gone - full[1];
@@ -2484,7 +2486,7 @@ static void ssdei_multistep_weights(const double *E, size_t known, const double 
     full[1] = gone - full[0] - full[2];
     ssdei_weights_towards(full,
                           fmin(ssdei_part_within(weight[0], full[0], 0.0, gain),
-                               ssdei_part_within(0.0, full[2], 0.0, -exp(-E[0]) * fmin(0.0, before[1]))),
+                               ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-E[0]) * fmin(0.0, before[1]))),
                           weight);
 }
 
@@ -2492,7 +2494,7 @@ static void ssdei_multistep_weights(const double *E, size_t known, const double 
    exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-E has them; the first step, which
    has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-E[0]. */
 static void ssdei_multistep_correct(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -expm1(-E[1]), decay = exp(-E[0]), full[3], corrected[3];
+    double gone = -ssdei_math_expm1(-E[1]), decay = ssdei_math_exp(-E[0]), full[3], corrected[3];
     corrected[0] = corrected[1] = 0.5 * gone;
     corrected[2] = 0.0;
     if (known == 3) {
@@ -2501,7 +2503,8 @@ static void ssdei_multistep_correct(const double *E, size_t known, const double 
         full[0] = second - slope;
         full[2] = -slope / ratio;
         full[1] = gone - full[0] - full[2];
-        ssdei_weights_towards(full, ssdei_part_within(0.0, full[2], exp(-E[1]) * expm1(-E[2]), DBL_MAX), corrected);
+        ssdei_weights_towards(
+            full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-E[1]) * ssdei_math_expm1(-E[2]), DBL_MAX), corrected);
     }
     weight[0] += decay * corrected[0];
     weight[1] += decay * (corrected[1] - before[0]);
@@ -2518,10 +2521,10 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
     for (j = 0; j < known; j++) {
-        E[j] = (1.0 + eta) * log(level[j + 1] / level[j]);
+        E[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
         if (!(E[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
-    h = log(level[1] / level[0]);
+    h = ssdei_math_log(level[1] / level[0]);
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
     order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
@@ -2530,9 +2533,9 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     memcpy(w->weight, w->step_weight, sizeof w->weight);
     if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
         ssdei_multistep_correct(E, known, before, w->weight);
-    w->prediction.x = next.std / now.std * exp(-eta * h) - 1.0;
+    w->prediction.x = next.std / now.std * ssdei_math_exp(-eta * h) - 1.0;
     w->prediction.score = next.mean;
-    w->prediction.noise = next.std * sqrt(-expm1(-2.0 * eta * h));
+    w->prediction.noise = next.std * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 
@@ -2679,7 +2682,7 @@ static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block,
     size_t r = a->row[i], row = block->first + r, bytes = w->dim * sizeof *w->x;
     double error, factor, h = a->here[r] - a->t[i], *length = &w->length[row];
     ssdei_try(ssdei_adapt_compare(w, block, i, &error));
-    factor = error == 0.0 ? 10.0 : 0.9 * pow(error, -0.9);
+    factor = error == 0.0 ? 10.0 : 0.9 * ssdei_math_pow(error, -0.9);
     if (!(factor > 0.2)) factor = 0.2; /* also where the error is not a number */
     if (factor > 10.0) factor = 10.0;
     if (error <= 1.0) {
@@ -3282,7 +3285,7 @@ static ssde_status ssdei_ode_first_steps(ssdei_ode *w) {
         if (d1 <= 1e-15 && d2 <= 1e-15)
             group->length = h * 1e-3 > 1e-6 ? h * 1e-3 : 1e-6;
         else
-            group->length = pow(0.01 / largest, 1.0 / 5.0);
+            group->length = ssdei_math_pow(0.01 / largest, 1.0 / 5.0);
         if (!(group->length < 100.0 * h)) group->length = 100.0 * h;
         if (group->length > interval) group->length = interval;
     }
@@ -3394,7 +3397,7 @@ static void ssdei_ode_judge(ssdei_ode *w) {
         }
         norm = group->error = ssdei_ode_norm(w, error, y, y_new);
         if (norm < 1.0) {
-            factor = norm == 0.0 ? 10.0 : 0.9 * pow(norm, -1.0 / 5.0);
+            factor = norm == 0.0 ? 10.0 : 0.9 * ssdei_math_pow(norm, -1.0 / 5.0);
             if (factor > 10.0) factor = 10.0;
             if (retried && factor > 1.0) factor = 1.0;
             ssdei_ode_frames(w, g, group->t_new);
@@ -3403,7 +3406,7 @@ static void ssdei_ode_judge(ssdei_ode *w) {
             memcpy(y, y_new, count * sizeof *y);
             memcpy(w->k[0] + g * count, w->k[6] + g * count, count * sizeof *y);
         } else {
-            factor = 0.9 * pow(norm, -1.0 / 5.0);
+            factor = 0.9 * ssdei_math_pow(norm, -1.0 / 5.0);
             if (!(factor > 0.2)) factor = 0.2;
             group->report.rejected++;
         }
@@ -4092,18 +4095,19 @@ static void ssdei_interpolate_row(const float *a, const float *b, double weight,
         if (fabs((double)a[j]) < fabs((double)a[axis])) axis = j;
     }
     across = sqrt(across);
-    angle = weight * atan2(across, inner);
+    angle = weight * ssdei_math_atan2(across, inner);
     if (across < 1e-7 && inner < 0.0) { /* opposite: across a lies the axis, less its part along a */
         double along = (double)a[axis] / length_a, size = sqrt(1.0 - along * along);
         for (j = 0; j < dim; j++) {
             double u = (double)a[j] / length_a, v = ((j == axis ? 1.0 : 0.0) - along * u) / size;
-            out[j] = (float)(length * (cos(angle) * u + sin(angle) * v));
+            out[j] = (float)(length * (ssdei_math_cos(angle) * u + ssdei_math_sin(angle) * v));
         }
         return;
     }
     for (j = 0; j < dim; j++) {
         double u = (double)a[j] / length_a, v = (double)b[j] / length_b - inner * u;
-        out[j] = (float)(length * (cos(angle) * u + (across > 0.0 ? sin(angle) / across * v : 0.0)));
+        out[j] =
+            (float)(length * (ssdei_math_cos(angle) * u + (across > 0.0 ? ssdei_math_sin(angle) / across * v : 0.0)));
     }
 }
 
@@ -4225,12 +4229,13 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
     size_t p;
     for (p = 0; p < how->probes; p++) mean += integral[p] / probes;
     for (p = 0; p < how->probes; p++) square += (integral[p] - mean) * (integral[p] - mean);
-    volume = how->levels > 0.0 ? log((how->high - how->low) / how->levels) : 0.0; /* of one integer's interval, nats */
+    volume = how->levels > 0.0 ? ssdei_math_log((how->high - how->low) / how->levels)
+                               : 0.0; /* of one integer's interval, nats */
     result.status = report->status;
     result.evaluations = report->evaluations;
     result.approximate = !w->flow.model->vjp;
     result.log_density = report->status == SSDE_OK ? prior + mean : (double)NAN;
-    result.bits_per_dim = -(result.log_density / dim + volume) / log(2.0);
+    result.bits_per_dim = -(result.log_density / dim + volume) / ssdei_math_log(2.0);
     result.standard_error = how->probes > 1 ? sqrt(square / (probes - 1.0) / probes) : (double)NAN;
     if (how->trace == SSDE_TRACE_EXACT) result.standard_error = 0.0;
     if (report->status != SSDE_OK) result.standard_error = (double)NAN;
@@ -4251,7 +4256,7 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
         if (w->reports[r].status == SSDE_OK &&
             ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &w->prior[r]) != SSDE_OK)
             w->reports[r].status = SSDE_ERROR_NUMERIC;
-        w->prior[r] -= (double)dim * log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
+        w->prior[r] -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
     }
     for (r = 0; r < rows; r++)
         results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
@@ -4385,8 +4390,8 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.evaluations /= count;
     for (i = 0; results && i < n; i++) {
         if (results[i].status != SSDE_OK) continue;
-        density_square += pow(results[i].log_density - summary.log_density, 2.0);
-        bits_square += pow(results[i].bits_per_dim - summary.bits_per_dim, 2.0);
+        density_square += ssdei_math_pow(results[i].log_density - summary.log_density, 2.0);
+        bits_square += ssdei_math_pow(results[i].bits_per_dim - summary.bits_per_dim, 2.0);
     }
     summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
