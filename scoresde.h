@@ -3905,7 +3905,8 @@ static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde)
     double last = ssdei_beta(sde, sde->num_scales - 1);
     if (last < 1.0) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "sde: the last of N = %d steps has beta_max / N = %.9g, wanted below 1: N above %.9g",
+                     "sde: the last of num_scales = %d steps has beta_max / num_scales = %.9g, wanted below 1: "
+                     "num_scales above %.9g",
                      sde->num_scales, last, sde->beta_max);
 }
 
