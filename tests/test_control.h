@@ -609,6 +609,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
         if (data_std > 0.0) model.vjp = NULL;
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         for (shape = 0; shape < 4; shape++) {
+            if (check_quick && shape % 3 != which) continue;
             for (k = 0; k < 3; k++) {
                 control_linear a = *shapes[shape];
                 double noise = noises[k] * scales[(k + shape) % 3], mean[CONTROL_DIM],
