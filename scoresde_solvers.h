@@ -1193,12 +1193,9 @@ static void ssdei_covariance_advance(ssde_guided *g, size_t r, size_t size) {
     const float *s = w->slope + r * w->dim, *spread = g->gradient + r * w->dim;
     float *e = w->residual + r * size, *product = w->product + r * size, *along = w->along + r * size;
     float *direction = w->direction + r * w->dim, *image = w->image + r * w->dim;
-    double length = sqrt(system->square), square = ssdei_dot(along, along, size), keep, step;
+    double length = sqrt(system->square), square = ssdei_dot(along, along, size), keep, step, same;
+    double seen = ssdei_dot(s, spread, w->dim);
     size_t i;
-    if (ssdei_dot(s, spread, w->dim) <= 0.0) { /* no covariance */
-        system->square = 0.0;
-        return;
-    }
     for (i = 0; i < size; i++)
         product[i] =
             (float)((system->gain * length * (double)product[i] + system->ridge * (double)e[i]) / system->size);
@@ -1206,12 +1203,13 @@ static void ssdei_covariance_advance(ssde_guided *g, size_t r, size_t size) {
     for (i = 0; i < size; i++) along[i] = product[i] + (float)(keep * (double)along[i]);
     for (i = 0; i < w->dim; i++)
         direction[i] = (float)(length / system->length * (double)spread[i] + keep * (double)direction[i]);
-    square = ssdei_dot(along, along, size);
-    if (square <= 1e-12 * ssdei_dot(product, product, size)) { /* nowhere new, but for rounding */
+    same = (system->gain * system->square * seen + system->ridge * ssdei_dot(e, e, size)) / system->size; /* by A^T */
+    step = ssdei_dot(e, along, size);
+    if (seen <= 0.0 || fabs(step - same) > 0.5 * fabs(same)) { /* K is no covariance, or A rounds what is left */
         system->square = 0.0;
         return;
     }
-    step = ssdei_dot(e, along, size) / square;
+    step /= ssdei_dot(along, along, size);
     for (i = 0; i < size; i++) e[i] -= (float)(step * (double)along[i]);
     for (i = 0; i < w->dim; i++) image[i] += (float)(step * (double)direction[i]);
 }
