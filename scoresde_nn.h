@@ -763,24 +763,24 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 
 /* ---- building: nodes ---- */
 
-#define SSDEI_OPERATIONS(X) \
-    X(input)                \
-    X(conv)                 \
-    X(activate)             \
-    X(group_norm)           \
-    X(attention)            \
-    X(add)                  \
-    X(concat)               \
-    X(affine)               \
-    X(dropout)              \
-    X(resample)             \
-    X(positional)           \
-    X(fourier)              \
-    X(scale_rows)           \
-    X(modulate)             \
-    X(mean_pixels)          \
-    X(class_embedding)
-#define SSDEI_OPERATION_NAME(name) SSDEI_OPERATION_##name,
+#define SSDEI_OPERATIONS(X)                                                     \
+    X(input, nothing, nothing, nothing)                                         \
+    X(conv, conv_plan, conv_forward, conv_backward)                             \
+    X(activate, activate_plan, activate_forward, activate_backward)             \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward)     \
+    X(attention, attention_plan, attention_forward, attention_backward)         \
+    X(add, add_plan, add_forward, add_backward)                                 \
+    X(concat, concat_plan, concat_forward, concat_backward)                     \
+    X(affine, nothing, affine_forward, affine_backward)                         \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
+    X(resample, nothing, resample_forward, resample_backward)                   \
+    X(positional, nothing, positional_forward, nothing)                         \
+    X(fourier, nothing, fourier_forward, nothing)                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward)     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward)             \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward) \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward)
+#define SSDEI_OPERATION_NAME(name, plan, forward, backward) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
 
@@ -1420,8 +1420,47 @@ typedef struct ssdei_nn_kernels {
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
 enum { SSDEI_FORWARD, SSDEI_BACKWARD };
+enum { SSDEI_MAX_TAPS = 9 };
 #define SSDEI_NOWHERE ((size_t)-1)
 #define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
+
+/* One product of a step, decided when the run is created: what it gathers, and how it is computed. */
+typedef struct ssdei_gather {
+    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
+    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
+    /* pixel (y, x) goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
+    size_t out_height, out_width, columns;
+    int out_step, out_y, out_x;
+    int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
+    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
+    signed char direction, winograd;
+    float weight_scale;           /* of the packed weights */
+    const ssdei_kernels *kernels; /* narrow where columns are few */
+    size_t packed;                /* floats of packed weights */
+} ssdei_gather;
+
+/* What a backward step reads of an input's value: as it is, or through ssdei_value_again. */
+enum { SSDEI_UNREAD, SSDEI_READ, SSDEI_READ_AGAIN };
+
+/* One node's part in a run. */
+typedef struct ssdei_step {
+    /* decided by the operation's plan, which finds zeros */
+    unsigned char reads[3];                  /* what backward reads of the inputs' values */
+    size_t workspace;                        /* floats of each task's own */
+    size_t saved_floats;                     /* per row, kept from forward to backward */
+    size_t sums;                             /* doubles that the tasks share in backward */
+    size_t shared_floats;                    /* the same, floats; they lie where packed weights do that are not kept */
+    void (*again)(ssde_run *run, int index); /* computes the value once more, at value_again; NULL: it cannot */
+    ssdei_gather *gathers[2];                /* products, forward and backward */
+    int gather_count[2];
+    /* and by the memory plan: places in the arena, in floats; SSDEI_NOWHERE where there is none */
+    size_t value, gradient, saved, value_again;
+    size_t packed[2];           /* weights of the products in each direction; SSDEI_SHARED if they are not kept */
+    uint64_t packed_version[2]; /* the network's, when they were packed */
+    unsigned char needs;        /* a gradient is wanted here */
+    unsigned char written;      /* the gradient's place holds something already */
+    unsigned char restored;     /* the value has been computed again */
+} ssdei_step;
 
 struct ssde_run {
     ssde_context *context;
@@ -1434,19 +1473,13 @@ struct ssde_run {
     ssde_convolution convolution;
     float *arena;
     size_t arena_floats;
-    /* per node, offsets in the arena; SSDEI_NOWHERE where there is none */
-    size_t *value, *gradient, *saved;
-    size_t *again;           /* where the backward pass computes its value again: see ssdei_plan_again */
-    unsigned char *needs;    /* a gradient is wanted at this node */
-    unsigned char *written;  /* its gradient buffer holds something already */
-    unsigned char *restored; /* its value has been computed again */
-    /* packed weights of each product, forward and backward, and the network's version they were packed from; those that
-       are not kept share one place */
-    size_t *packed[2], packed_shared;
-    uint64_t *packed_version[2];
+    ssdei_step *steps;     /* one per node */
+    ssdei_gather *gathers; /* of all steps */
+    size_t gather_count;
+    size_t packed_shared;          /* the place of packed weights that are not kept */
     size_t zeros;                  /* offset of floats that stay zero: what padding reads */
     size_t workspace, task_floats; /* one piece per task */
-    size_t shared_doubles;         /* offset, in floats, of sums that several tasks fill in */
+    size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
     uint64_t seed;                 /* of dropout */
@@ -1455,20 +1488,31 @@ struct ssde_run {
     size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
-static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->value[node]; }
-static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->gradient[node]; }
+static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
 static float *ssdei_workspace(const ssde_run *run, size_t task) {
     return run->arena + run->workspace + task * run->task_floats;
 }
-static double *ssdei_shared(const ssde_run *run) { return (double *)(void *)(run->arena + run->shared_doubles); }
+static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->arena + run->sums); }
 
 /* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
    wrote. */
-static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->needs[node]; }
+static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
 static int ssdei_claim(ssde_run *run, int node) {
-    int accumulate = run->written[node];
-    run->written[node] = 1;
+    int accumulate = run->steps[node].written;
+    run->steps[node].written = 1;
     return accumulate;
+}
+/* For all inputs of a step, in order; returns whether any gradient is wanted. */
+static int ssdei_claim_inputs(ssde_run *run, int index) {
+    const int *input = run->net->nodes[index].input;
+    int i, any = 0;
+    for (i = 0; i < 3; i++) {
+        if (!ssdei_wants(run, input[i])) continue;
+        run->accumulate[i] = ssdei_claim(run, input[i]);
+        any = 1;
+    }
+    return any;
 }
 
 static const float *ssdei_weights(const ssde_run *run, int parameter) {
@@ -1518,7 +1562,6 @@ static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? 
    parity of the input pixel, since only taps of that parity reach it. */
 
 enum {
-    SSDEI_MAX_TAPS = 9,
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
@@ -1526,17 +1569,6 @@ enum {
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
 };
-
-typedef struct ssdei_gather {
-    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
-    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
-    int step;                       /* pixel (y, x) reads (y * step + tap_y, x * step + tap_x) */
-    int taps, tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
-    int tap[SSDEI_MAX_TAPS]; /* which of the kernel's taps each one is */
-    /* and goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
-    size_t out_height, out_width, columns;
-    int out_step, out_y, out_x;
-} ssdei_gather;
 
 static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node *node) {
     ssdei_gather g;
@@ -1550,11 +1582,13 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.columns = node->shape[2];
     g.step = node->stride;
     g.out_step = 1;
+    g.direction = SSDEI_FORWARD;
+    g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = ky - node->pad_before;
-            g.tap_x[g.taps] = kx - node->pad_before;
-            g.tap[g.taps] = g.taps;
+            g.tap_y[g.taps] = (signed char)(ky - node->pad_before);
+            g.tap_x[g.taps] = (signed char)(kx - node->pad_before);
+            g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
     }
@@ -1574,6 +1608,8 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.columns = in->shape[2];
     g.step = 1;
     g.out_step = step;
+    g.direction = SSDEI_BACKWARD;
+    g.weight_scale = (float)node->scale;
     g.out_y = parity_y;
     g.out_x = parity_x;
     g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
@@ -1583,9 +1619,9 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
         for (kx = node->kernel - 1; kx >= 0; kx--) {
             int x = parity_x + node->pad_before - kx;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = y / step;
-            g.tap_x[g.taps] = x / step;
-            g.tap[g.taps++] = ky * node->kernel + kx;
+            g.tap_y[g.taps] = (signed char)(y / step);
+            g.tap_x[g.taps] = (signed char)(x / step);
+            g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
     return g;
@@ -1638,10 +1674,10 @@ static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     return chunk;
 }
 
+/* A product with its tensors. */
 typedef struct ssdei_convolution {
     const ssde_run *run;
-    const ssdei_kernels *kernels;
-    ssdei_gather gather;
+    const ssdei_gather *gather;
     const float *x;
     float *out;
     int accumulate;
@@ -1649,9 +1685,8 @@ typedef struct ssdei_convolution {
     size_t residual_image, residual_pixel; /* floats from one image's, one pixel's residual to the next; 0: the same */
     float scale;
     float *packed;        /* weights as the algorithm wants them */
-    const float *weights; /* what they must be packed from, times weight_scale; NULL: they are packed */
-    int direction;
-    float weight_scale;
+    const float *weights; /* what they must be packed from; NULL: they are packed */
+    int kept;             /* the packed weights have a place of their own */
 } ssdei_convolution;
 
 static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
@@ -1674,7 +1709,7 @@ static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssde
 
 /* A tap of a pixel, or NULL where it lies in the padding. */
 static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pixel, size_t tap) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
     if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
     return c->x + (pixel->in + (size_t)g->tap_y[tap] * g->width + (size_t)g->tap_x[tap]) * g->depth;
@@ -1685,7 +1720,7 @@ static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pix
 static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
                         size_t channel, const float **pointers) {
     const float *zeros = c->run->arena + c->run->zeros;
-    size_t tile_rows = c->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
+    size_t tile_rows = c->gather->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
     for (tile = 0; tile < tiles; tile++) {
         for (q = first; q < first + taps; q++) {
             for (r = tile * tile_rows; r < (tile + 1) * tile_rows; r++) {
@@ -1707,7 +1742,7 @@ static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
 
 /* Taps first ... first + run - 1 of a pixel, zeros where they lie in the padding. */
 static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel, size_t first, size_t run, float *to) {
-    size_t depth = c->gather.depth, q;
+    size_t depth = c->gather->depth, q;
     for (q = first; q < first + run; q++, to += depth) {
         const float *from = ssdei_tap(c, pixel, q);
         if (from)
@@ -1721,7 +1756,7 @@ static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel
    at a time, of which those too many are overwritten by the next. */
 static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_t n, size_t first, size_t run,
                             float *to) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, inside, i, j;
     int y = pixel.y + g->tap_y[first];
     while (n) {
@@ -1746,7 +1781,7 @@ static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_
 
 /* rows[count][taps][depth] of grid pixels first ... */
 static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t count, float *rows) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     size_t p, q, n, run;
     for (p = 0; p < count; p += n) {
         ssdei_place pixel;
@@ -1764,8 +1799,8 @@ static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t cou
    of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
    many pixels of the input, which the next chunk is the first to read. */
 static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
-    const ssdei_gather *g = &c->gather;
-    size_t columns = g->columns, width = c->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
+    const ssdei_gather *g = c->gather;
+    size_t columns = g->columns, width = g->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
     size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
     ssdei_tiles work = *first;
     work.cold = last;
@@ -1777,13 +1812,13 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *
         work.start = first->start ? first->start + column : NULL;
         work.residual = first->residual ? first->residual + column : NULL;
         for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
-        c->kernels->tiles(&work);
+        g->kernels->tiles(&work);
     }
 }
 
 /* Adds or copies a chunk computed aside to its places in the output. */
 static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, const float *from) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     size_t i, j;
     for (i = 0; i < count; i++, from += g->columns) {
         float *to = c->out + pixels[i].out * g->columns;
@@ -1796,7 +1831,7 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels,
 
 /* By blocks of taps and channels: sums begin with work->start, and go on with c. */
 static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     const float *residual = work->residual;
     const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
     size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
@@ -1805,7 +1840,7 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
         for (channel = 0; channel < g->depth; channel += depth) {
             int last = tap + work->taps == all && channel + depth >= g->depth;
             work->depth = g->depth - channel < depth ? g->depth - channel : depth;
-            work->packed = c->packed + (tap * g->depth + channel) * c->kernels->tile_columns;
+            work->packed = c->packed + (tap * g->depth + channel) * g->kernels->tile_columns;
             work->residual = last ? residual : NULL;
             work->scale = last ? c->scale : 1.0f;
             ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
@@ -1818,8 +1853,8 @@ static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *c
 
 /* In one block of copied rows. */
 static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, size_t first, ssdei_tiles *work) {
-    const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * c->kernels->tile_rows, i;
+    const ssdei_gather *g = c->gather;
+    size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * g->kernels->tile_rows, i;
     ssdei_copy_rows(c, first, work->rows, chunk->rows);
     for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
     work->taps = 1;
@@ -1830,7 +1865,7 @@ static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *c
 }
 
 static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
-    const ssdei_gather *g = &c->gather;
+    const ssdei_gather *g = c->gather;
     ssdei_chunk chunk = ssdei_chunk_layout(g, workspace);
     int direct = g->out_step == 1, accumulate = direct && c->accumulate;
     size_t image = g->grid_height * g->grid_width;
@@ -1858,8 +1893,8 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
 /* Chunks of pixels; of one image each where they have the same residual. */
 static void ssdei_convolve_task(void *argument, size_t task) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t chunk = ssdei_chunk_tiles(&c->gather) * c->kernels->tile_rows,
-           image = c->gather.grid_height * c->gather.grid_width;
+    const ssdei_gather *g = c->gather;
+    size_t chunk = ssdei_chunk_tiles(g) * g->kernels->tile_rows, image = g->grid_height * g->grid_width;
     size_t begin, end, count;
     ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
     for (; begin < end; begin += count) {
@@ -1871,18 +1906,18 @@ static void ssdei_convolve_task(void *argument, size_t task) {
 
 /* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
 static void ssdei_pack_panel(const ssdei_convolution *c, size_t panel) {
-    const ssdei_gather *g = &c->gather;
-    float *packed = c->packed + panel * c->kernels->tile_columns * (size_t)g->taps * g->depth;
-    size_t width = c->kernels->tile_columns, column = panel * width;
+    const ssdei_gather *g = c->gather;
+    float *packed = c->packed + panel * g->kernels->tile_columns * (size_t)g->taps * g->depth;
+    size_t width = g->kernels->tile_columns, column = panel * width;
     size_t columns = g->columns - column < width ? g->columns - column : width;
     int q;
     for (q = 0; q < g->taps; q++, packed += g->depth * width) {
         const float *tap = c->weights + (size_t)g->tap[q] * g->depth * g->columns;
-        if (c->direction == SSDEI_FORWARD)
-            ssdei_pack(c->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
+        if (g->direction == SSDEI_FORWARD)
+            ssdei_pack(g->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
         else
-            ssdei_pack(c->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
-        if (c->weight_scale != 1.0f) c->run->nn->multiply_add(packed, c->weight_scale, g->depth * width, 0, packed);
+            ssdei_pack(g->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
+        if (g->weight_scale != 1.0f) c->run->nn->multiply_add(packed, g->weight_scale, g->depth * width, 0, packed);
     }
 }
 
@@ -1911,11 +1946,11 @@ typedef struct ssdei_weight_chunk {
 } ssdei_weight_chunk;
 
 /* workspace NULL: only how many floats it takes */
-static ssdei_weight_chunk ssdei_weight_layout(const ssdei_kernels *kernels, const ssdei_gather *g, float *workspace) {
+static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
     size_t count = SSDEI_GRADIENT_PIXELS;
     size_t pixels = ssdei_round_floats(count * sizeof(ssdei_place) / sizeof(float));
     size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
-    size_t packed = ssdei_packed_size(kernels, count, g->columns);
+    size_t packed = ssdei_packed_size(g->kernels, count, g->columns);
     size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
@@ -1935,14 +1970,15 @@ static ssdei_weight_chunk ssdei_weight_layout(const ssdei_kernels *kernels, cons
 static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size_t first, size_t channels, size_t count,
                                  const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
-    size_t tile_rows = c->kernels->tile_rows, p;
+    const ssdei_gather *g = c->gather;
+    size_t tile_rows = g->kernels->tile_rows, p;
     for (p = 0; p < count; p++) {
-        const float *x = ssdei_copies_rows(&c->gather) ? chunk->rows + p * ssdei_row_floats(&c->gather)
-                                                       : ssdei_tap(c, &chunk->pixels[p], tap);
+        const float *x =
+            ssdei_copies_rows(g) ? chunk->rows + p * ssdei_row_floats(g) : ssdei_tap(c, &chunk->pixels[p], tap);
         chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
     }
     if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
-    c->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
+    g->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
     for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
     return count * tile_rows;
 }
@@ -1951,26 +1987,28 @@ static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size
 static void ssdei_weight_pack(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
                               float *packed) {
     const ssdei_convolution *c = &work->c;
-    size_t all = c->gather.columns, width = c->kernels->tile_columns, panel = 0, panels = work->panels, columns;
+    const ssdei_gather *g = c->gather;
+    size_t all = g->columns, width = g->kernels->tile_columns, panel = 0, panels = work->panels, columns;
     if (begin % work->panels + (end - begin) <= work->panels) {
         panel = begin % work->panels;
         panels = end - begin;
     }
     columns = panel + panels < work->panels ? panels * width : all - panel * width;
     packed += panel * width * count;
-    ssdei_pack(c->kernels, work->gradient + first * all + panel * width, all, 1, count, columns, packed);
+    ssdei_pack(g->kernels, work->gradient + first * all + panel * width, all, 1, count, columns, packed);
     if (c->scale != 1.0f) c->run->nn->multiply_add(packed, c->scale, panels * count * width, 0, packed);
 }
 
 static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
                                 const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
-    size_t all = c->gather.columns, tile_rows = c->kernels->tile_rows, tile_columns = c->kernels->tile_columns;
+    const ssdei_gather *g = c->gather;
+    size_t all = g->columns, tile_rows = g->kernels->tile_rows, tile_columns = g->kernels->tile_columns;
     size_t unit, row, next = 0;
-    if (ssdei_copies_rows(&c->gather))
+    if (ssdei_copies_rows(g))
         ssdei_copy_rows(c, first, count, chunk->rows);
     else
-        ssdei_locate(&c->gather, first, count, chunk->pixels);
+        ssdei_locate(g, first, count, chunk->pixels);
     ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
     for (unit = begin; unit < end; unit++) {
         size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
@@ -1982,15 +2020,15 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
         if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
         if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
         for (row = 0; row < channels; row += tile_rows)
-            c->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
+            g->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
                               channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
     }
 }
 
 static void ssdei_weight_task(void *argument, size_t task) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
-    const ssdei_gather *g = &work->c.gather;
-    ssdei_weight_chunk chunk = ssdei_weight_layout(work->c.kernels, g, ssdei_workspace(work->c.run, task));
+    const ssdei_gather *g = work->c.gather;
+    ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, task));
     size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
     ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
     for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
@@ -2001,8 +2039,8 @@ static void ssdei_weight_task(void *argument, size_t task) {
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
 static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
-    const ssdei_gather *g = &c->gather;
-    size_t tile_rows = c->kernels->tile_rows;
+    const ssdei_gather *g = c->gather;
+    size_t tile_rows = g->kernels->tile_rows;
     ssdei_weight_work work;
     work.c = *c;
     work.gradient = dy;
@@ -2013,7 +2051,7 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
     work.blocks = ssdei_divide_up(work.depth, SSDEI_GRADIENT_CHANNELS);
     work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
     work.blocks = ssdei_divide_up(work.depth, work.block);
-    work.panels = ssdei_divide_up(g->columns, c->kernels->tile_columns);
+    work.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
     ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
 }
 
@@ -2073,18 +2111,15 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
 }
 
 /* Tiles of one block: few keep V and M in the second-level cache, many read U seldom. */
-static size_t ssdei_winograd_block(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
+static size_t ssdei_winograd_block(const ssdei_gather *g) {
+    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
 }
 
-/* For blocks of so many tiles. */
-static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows,
-                                          size_t block) {
+static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w;
     int q;
     memset(&w, 0, sizeof w);
-    w.c.kernels = kernels;
-    w.c.gather = *g;
+    w.c.gather = g;
     for (q = 0; q < g->taps; q++) {
         if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
         if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
@@ -2092,19 +2127,23 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ss
     w.tiles_x = ssdei_divide_up(g->out_width, 4);
     w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
     w.tiles = rows * w.tiles_per_image;
-    w.block = block / kernels->tile_rows * kernels->tile_rows;
-    w.blocks = ssdei_divide_up(w.tiles, w.block);
-    w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
+    w.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
     w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
     w.tile_v = SSDEI_POINTS * w.point_v + SSDEI_LINE;
-    w.panel_u = g->depth * kernels->tile_columns + SSDEI_LINE;
+    w.panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
     w.point_u = w.panels * w.panel_u;
-    w.group =
-        SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
+    w.group = SSDEI_GROUP_COLUMNS / g->kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / g->kernels->tile_columns
+                                                                        : w.panels;
     w.groups = ssdei_divide_up(w.panels, w.group);
-    w.point_m = w.group * kernels->tile_columns;
+    w.point_m = w.group * g->kernels->tile_columns;
     w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
     return w;
+}
+
+static void ssdei_winograd_cut(ssdei_winograd *w, size_t block) {
+    size_t tile_rows = w->c.gather->kernels->tile_rows;
+    w->block = block / tile_rows * tile_rows;
+    w->blocks = ssdei_divide_up(w->tiles, w->block);
 }
 
 /* One task's workspace: pointers to V's rows, V, and M for one group. */
@@ -2128,9 +2167,10 @@ static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float
     return space;
 }
 
-static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1, SSDEI_MOST_TILES);
-    if (w.blocks > 1) w = ssdei_winograd_plan(kernels, g, 1, ssdei_winograd_block(kernels, g));
+static size_t ssdei_winograd_workspace(const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_plan(g, 1);
+    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
+    if (w.blocks > 1) ssdei_winograd_cut(&w, ssdei_winograd_block(g));
     return ssdei_winograd_layout(&w, NULL).floats;
 }
 
@@ -2150,7 +2190,7 @@ static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *fir
 }
 
 static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
-    const ssdei_gather *g = &w->c.gather;
+    const ssdei_gather *g = w->c.gather;
     size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
     ssdei_window inside;
     ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
@@ -2161,9 +2201,9 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
                                  g->depth, g->depth, &inside, v, w->point_v);
 }
 
-static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    size_t panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * kernels->tile_columns + SSDEI_LINE);
+static size_t ssdei_winograd_packed_size(const ssdei_gather *g) {
+    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
+    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * g->kernels->tile_columns + SSDEI_LINE);
 }
 
 enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
@@ -2171,20 +2211,20 @@ enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a
 /* One panel of U from weights [tap][in][out]: u[36][depth][tile_columns], `point` floats from point to point. Backward
    the weights are turned by 180 degrees, transposed and scaled. */
 static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, float *aside, float *u, size_t point) {
-    const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
+    const ssdei_gather *g = c->gather;
+    size_t width = g->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
     size_t columns = g->columns - column < width ? g->columns - column : width;
     for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(u + i * point, 0, g->depth * width * sizeof *u);
-    for (k = 0; k < g->depth && c->direction == SSDEI_FORWARD; k++)
-        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, c->weight_scale, u + k * width,
+    for (k = 0; k < g->depth && g->direction == SSDEI_FORWARD; k++)
+        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, g->weight_scale, u + k * width,
                                      point);
-    for (k = 0; k < g->depth && c->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
+    for (k = 0; k < g->depth && g->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
         size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
         for (q = 0; q < 9; q++)
-            c->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
+            g->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
                                   aside + q * some * width, width);
         for (i = 0; i < some; i++)
-            c->run->nn->winograd_weights(aside + i * width, some * width, columns, c->weight_scale, u + (k + i) * width,
+            c->run->nn->winograd_weights(aside + i * width, some * width, columns, g->weight_scale, u + (k + i) * width,
                                          point);
     }
 }
@@ -2192,7 +2232,7 @@ static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, 
 /* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
 static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
                                     const ssdei_winograd_space *space) {
-    size_t depth = w->c.gather.depth, columns = w->c.kernels->tile_columns, point, panel, k;
+    size_t depth = w->c.gather->depth, columns = w->c.gather->kernels->tile_columns, point, panel, k;
     ssdei_tiles work;
     memset(&work, 0, sizeof work);
     work.taps = 1;
@@ -2210,7 +2250,7 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, siz
                 work.offset = point * w->point_v + k;
                 work.packed = packed + k * columns;
                 work.start = k > 0 ? work.c : NULL;
-                w->c.kernels->tiles(&work);
+                w->c.gather->kernels->tiles(&work);
             }
         }
     }
@@ -2218,8 +2258,8 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, siz
 
 /* One output tile, of the columns that begin with panel first_panel */
 static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t tile, const float *m) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t column = first_panel * w->c.kernels->tile_columns, left = g->columns - column, y, x;
+    const ssdei_gather *g = w->c.gather;
+    size_t column = first_panel * g->kernels->tile_columns, left = g->columns - column, y, x;
     size_t image = ssdei_winograd_tile(w, tile, &y, &x);
     size_t pixel = y * g->out_width + x;
     float *to = w->c.out + (image * g->out_height * g->out_width + pixel) * g->columns + column;
@@ -2257,24 +2297,41 @@ static void ssdei_winograd_task(void *argument, size_t task) {
     }
 }
 
-/* Whether the weights are packed on the way: in their shared place, for one block. */
-static int ssdei_winograd_packs(const ssdei_convolution *c) {
-    return c->packed == c->run->arena + c->run->packed_shared &&
-           ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows, SSDEI_MOST_TILES).blocks == 1;
+static void ssdei_pack_task(void *argument, size_t task) {
+    const ssdei_convolution *c = (const ssdei_convolution *)argument;
+    const ssdei_gather *g = c->gather;
+    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns), begin, end, panel;
+    size_t panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
+    for (panel = begin; panel < end; panel++) {
+        if (g->winograd)
+            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
+                                      panels * panel_u);
+        else
+            ssdei_pack_panel(c, panel);
+    }
 }
 
-static void ssdei_winograd_convolve(const ssdei_convolution *c) {
-    ssdei_winograd w =
-        ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows,
-                            c->weights ? (size_t)SSDEI_MOST_TILES : ssdei_winograd_block(c->kernels, &c->gather));
-    w.c = *c;
-    if (c->weights) {
+static void ssdei_pack_weights(ssdei_convolution *c) {
+    if (c->weights) ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
+    c->weights = NULL;
+}
+
+/* Weights that are not kept are packed on the way if one block takes all tiles. */
+static void ssdei_winograd_convolve(ssdei_convolution *c) {
+    ssdei_winograd w = ssdei_winograd_plan(c->gather, c->run->rows);
+    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
+    if (c->kept || w.blocks > 1) {
+        ssdei_pack_weights(c);
+        ssdei_winograd_cut(&w, ssdei_winograd_block(c->gather));
+    } else {
         w.group = 1;
         w.groups = w.panels;
-        w.point_m = c->kernels->tile_columns;
+        w.point_m = c->gather->kernels->tile_columns;
         w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
         w.point_u = w.panel_u;
     }
+    w.c = *c;
     ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
 }
 
@@ -2283,18 +2340,18 @@ static void ssdei_winograd_convolve(const ssdei_convolution *c) {
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows, SSDEI_MOST_TILES);
+static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w = ssdei_winograd_plan(g, rows);
     w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
     w.block = ssdei_divide_up(w.tiles, w.blocks);
-    w.point_m = SSDEI_MOST_TILES * kernels->tile_columns + SSDEI_LINE;
-    w.point_sum = g->depth * kernels->tile_columns + SSDEI_LINE;
+    w.point_m = SSDEI_MOST_TILES * g->kernels->tile_columns + SSDEI_LINE;
+    w.point_sum = g->depth * g->kernels->tile_columns + SSDEI_LINE;
     return w;
 }
 
 /* Floats that all tasks share: sums, V and the transformed gradients of a block. */
-static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(kernels, g, 1);
+static size_t ssdei_winograd_gradient_floats(const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, 1);
     size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
     return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
            ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
@@ -2302,8 +2359,8 @@ static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const
 
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const ssdei_gather *g = &w->c.gather;
-    size_t columns = w->c.kernels->tile_columns, begin, end, i, panel;
+    const ssdei_gather *g = w->c.gather;
+    size_t columns = g->kernels->tile_columns, begin, end, i, panel;
     ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
     for (i = begin; i < end; i++) {
         size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
@@ -2321,9 +2378,9 @@ static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
 /* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
 static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
                                           float *sums) {
-    const ssdei_kernels *kernels = w->c.kernels;
+    const ssdei_kernels *kernels = w->c.gather->kernels;
     const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
-    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, channel;
+    size_t depth = w->c.gather->depth, columns = kernels->tile_columns, channel;
     for (channel = 0; channel < depth; channel += kernels->tile_rows)
         kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
                        depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
@@ -2332,8 +2389,8 @@ static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *
 
 /* One panel's sums[36] to the weights' gradient */
 static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, const float *sums) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t width = w->c.kernels->tile_columns, column = panel * width, k;
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, column = panel * width, k;
     for (k = 0; k < g->depth; k++)
         w->c.run->nn->winograd_weight_gradient(sums + k * width, w->point_sum,
                                                g->columns - column < width ? g->columns - column : width,
@@ -2385,8 +2442,8 @@ static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
 /* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
 static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
     const ssde_run *run = c->run;
-    const ssdei_gather *g = &c->gather;
-    ssdei_winograd w = ssdei_winograd_gradient_plan(c->kernels, g, run->rows);
+    const ssdei_gather *g = c->gather;
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows);
     size_t panels = SSDEI_POINTS * w.panels, block;
     w.c = *c;
     w.gradient = dy;
@@ -2406,108 +2463,39 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
     if (w.blocks > 1) ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
 }
 
-/* ---- operations: convolution ---- */
+/* ---- products: how each is computed ---- */
 
-static size_t ssdei_gather_packed_size(const ssde_run *run, const ssdei_gather *g) {
-    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
-    if (ssdei_use_winograd(run, g)) return ssdei_winograd_packed_size(kernels, g);
-    return ssdei_packed_size(kernels, (size_t)g->taps * g->depth, g->columns);
+static void ssdei_gather_decide(const ssde_run *run, ssdei_gather *g) {
+    g->kernels = ssdei_kernels_narrow(run->kernels, g->columns);
+    g->winograd = (signed char)ssdei_use_winograd(run, g);
+    g->packed = g->winograd ? ssdei_winograd_packed_size(g)
+                            : ssdei_packed_size(g->kernels, (size_t)g->taps * g->depth, g->columns);
 }
 
-static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g) {
-    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
-    if (!ssdei_use_winograd(run, g)) return ssdei_chunk_layout(g, NULL).floats;
-    return ssdei_max(ssdei_winograd_workspace(kernels, g), 9 * SSDEI_TRANSPOSED * kernels->tile_columns);
-}
-
-static void ssdei_pack_task(void *argument, size_t task) {
-    const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t panels = ssdei_divide_up(c->gather.columns, c->kernels->tile_columns), begin, end, panel;
-    size_t panel_u = c->gather.depth * c->kernels->tile_columns + SSDEI_LINE;
-    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
-    for (panel = begin; panel < end; panel++) {
-        if (ssdei_use_winograd(c->run, &c->gather))
-            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
-                                      panels * panel_u);
-        else
-            ssdei_pack_panel(c, panel);
-    }
-}
-
-/* A node's product as far as its weights go, which are packed anew if they have changed. */
-static ssdei_convolution ssdei_convolution_of(ssde_run *run, int index, int direction) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int kept = run->packed[direction][index] != SSDEI_SHARED;
-    ssdei_convolution c;
-    memset(&c, 0, sizeof c);
-    c.run = run;
-    c.scale = 1.0f;
-    c.packed = run->arena + (kept ? run->packed[direction][index] : run->packed_shared);
-    c.direction = direction;
-    c.weight_scale = direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f;
-    if (!kept || run->packed_version[direction][index] != run->net->version)
-        c.weights = ssdei_weights(run, node->parameter);
-    run->packed_version[direction][index] = run->net->version;
-    return c;
+/* Floats of each task's workspace, to compute the product and to pack its weights. */
+static size_t ssdei_gather_workspace(const ssdei_gather *g) {
+    if (!g->winograd) return ssdei_chunk_layout(g, NULL).floats;
+    return ssdei_max(ssdei_winograd_workspace(g), 9 * SSDEI_TRANSPOSED * g->kernels->tile_columns);
 }
 
 static void ssdei_convolve(ssdei_convolution *c) {
-    int winograd = ssdei_use_winograd(c->run, &c->gather);
-    c->kernels = ssdei_kernels_narrow(c->run->kernels, c->gather.columns);
-    if (c->weights && !(winograd && ssdei_winograd_packs(c))) {
-        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
-        c->weights = NULL;
-    }
-    if (winograd)
+    if (c->gather->winograd) {
         ssdei_winograd_convolve(c);
-    else
+    } else {
+        ssdei_pack_weights(c);
         ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_convolve_task, c);
-}
-
-/* y = (W * x + bias + residual) scale */
-static void ssdei_conv_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_convolution c = ssdei_convolution_of(run, index, SSDEI_FORWARD);
-    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    c.x = ssdei_value(run, node->input[0]);
-    c.out = ssdei_value(run, index);
-    c.bias = ssdei_weights(run, node->parameter + 1);
-    if (node->input[1] >= 0) {
-        c.residual = ssdei_value(run, node->input[1]);
-        c.residual_image = run->net->nodes[node->input[1]].count;
-        c.residual_pixel = c.residual_image == node->count ? node->shape[2] : 0;
-    }
-    c.scale = (float)node->scale;
-    ssdei_convolve(&c);
-}
-
-static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
-    const ssdei_node *in = &net->nodes[node->input[0]];
-    int y, x, count = 0;
-    for (y = 0; y < node->stride; y++) {
-        for (x = 0; x < node->stride; x++) {
-            gathers[count] = ssdei_gather_backward(in, node, y, x);
-            if (gathers[count].grid_height && gathers[count].grid_width) count++;
-        }
-    }
-    return count;
-}
-
-static void ssdei_conv_backward_input(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_gather gathers[4];
-    int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
-    ssdei_convolution all = ssdei_convolution_of(run, index, SSDEI_BACKWARD);
-    all.x = ssdei_gradient(run, index);
-    all.out = ssdei_gradient(run, node->input[0]);
-    all.accumulate = accumulate;
-    for (i = 0; i < count; i++) {
-        ssdei_convolution c = all;
-        c.gather = gathers[i];
-        ssdei_convolve(&c);
-        all.packed += ssdei_gather_packed_size(run, &gathers[i]);
     }
 }
+
+/* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    if (c->gather->winograd)
+        ssdei_winograd_gradient(c, dy, weights, bias);
+    else
+        ssdei_direct_gradient(c, dy, weights, bias);
+}
+
+/* ---- operations: what several of them do ---- */
 
 /* to[c] += sum over rows of sums[row][c], rows in order */
 static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_t channels, float *to) {
@@ -2517,6 +2505,15 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
         for (row = 0; row < rows; row++) total += sums[row * stride + c];
         to[c] += (float)total;
     }
+}
+
+/* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
+static const float *ssdei_value_again(ssde_run *run, int index) {
+    ssdei_step *step = &run->steps[index];
+    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
+    if (!step->restored) step->again(run, index);
+    step->restored = 1;
+    return run->arena + step->value_again;
 }
 
 /* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
@@ -2537,33 +2534,108 @@ static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, si
     }
 }
 
-/* dW and db carry the node's scale */
-/* A node's value in the backward pass. */
-static void ssdei_group_norm_again(ssde_run *run, int index);
-static const float *ssdei_value_again(ssde_run *run, int index) {
-    if (run->again[index] == SSDEI_NOWHERE) return ssdei_value(run, index);
-    if (!run->restored[index]) ssdei_group_norm_again(run, index);
-    run->restored[index] = 1;
-    return run->arena + run->again[index];
+static size_t ssdei_added_workspace(const ssde_run *run, const ssdei_node *node) {
+    size_t period = node->input[1] >= 0 ? run->net->nodes[node->input[1]].count : 0;
+    return period == node->count ? 0 : 2 * period;
 }
 
+/* ---- operations: convolution ---- */
+
+static void ssdei_conv_gathers(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    ssdei_step *step = &run->steps[index];
+    int y, x, i;
+    step->gathers[SSDEI_BACKWARD] = step->gathers[SSDEI_FORWARD] + 1;
+    step->gathers[SSDEI_FORWARD][0] = ssdei_gather_forward(in, node);
+    step->gather_count[SSDEI_FORWARD] = 1;
+    for (y = 0; y < node->stride && ssdei_wants(run, node->input[0]); y++) {
+        for (x = 0; x < node->stride; x++) {
+            ssdei_gather g = ssdei_gather_backward(in, node, y, x);
+            if (!g.grid_height || !g.grid_width) continue;
+            step->gathers[SSDEI_BACKWARD][step->gather_count[SSDEI_BACKWARD]++] = g;
+        }
+    }
+    for (i = 0; i < 1 + step->gather_count[SSDEI_BACKWARD]; i++) {
+        ssdei_gather_decide(run, &step->gathers[SSDEI_FORWARD][i]);
+        step->workspace = ssdei_max(step->workspace, ssdei_gather_workspace(&step->gathers[SSDEI_FORWARD][i]));
+    }
+}
+
+static void ssdei_conv_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    const ssdei_gather *g = step->gathers[SSDEI_FORWARD];
+    ssdei_conv_gathers(run, index);
+    step->workspace = ssdei_max(step->workspace, ssdei_added_workspace(run, node));
+    if (run->mode != SSDE_RUN_TRAIN) return;
+    step->reads[0] = SSDEI_READ_AGAIN;
+    step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
+    if (g->winograd)
+        step->shared_floats = ssdei_winograd_gradient_floats(g);
+    else
+        step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
+}
+
+/* A node's products in a direction; *c has all but gathers and packed weights, which are packed anew if they have
+   changed. */
+static void ssdei_conv_products(ssde_run *run, int index, int direction, ssdei_convolution *c) {
+    ssdei_step *step = &run->steps[index];
+    int current, i;
+    c->run = run;
+    c->kept = step->packed[direction] != SSDEI_SHARED;
+    c->packed = run->arena + (c->kept ? step->packed[direction] : run->packed_shared);
+    current = c->kept && step->packed_version[direction] == run->net->version;
+    for (i = 0; i < step->gather_count[direction]; i++) {
+        c->gather = &step->gathers[direction][i];
+        c->weights = current ? NULL : ssdei_weights(run, run->net->nodes[index].parameter);
+        ssdei_convolve(c);
+        c->packed += c->gather->packed;
+    }
+    step->packed_version[direction] = run->net->version;
+}
+
+/* y = (W * x + bias + residual) scale */
+static void ssdei_conv_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_convolution c;
+    memset(&c, 0, sizeof c);
+    c.x = ssdei_value(run, node->input[0]);
+    c.out = ssdei_value(run, index);
+    c.bias = ssdei_weights(run, node->parameter + 1);
+    if (node->input[1] >= 0) {
+        c.residual = ssdei_value(run, node->input[1]);
+        c.residual_image = run->net->nodes[node->input[1]].count;
+        c.residual_pixel = c.residual_image == node->count ? node->shape[2] : 0;
+    }
+    c.scale = (float)node->scale;
+    ssdei_conv_products(run, index, SSDEI_FORWARD, &c);
+}
+
+static void ssdei_conv_backward_input(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_convolution c;
+    memset(&c, 0, sizeof c);
+    c.accumulate = ssdei_claim(run, node->input[0]);
+    c.x = ssdei_gradient(run, index);
+    c.out = ssdei_gradient(run, node->input[0]);
+    c.scale = 1.0f;
+    ssdei_conv_products(run, index, SSDEI_BACKWARD, &c);
+}
+
+/* dW and db carry the node's scale */
 static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     float *weights = ssdei_weight_gradient(run, node->parameter);
-    double *bias = ssdei_shared(run);
+    double *bias = ssdei_sums(run);
     ssdei_convolution c;
     if (!weights) return;
     memset(&c, 0, sizeof c);
     c.run = run;
-    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    c.kernels = ssdei_kernels_narrow(run->kernels, c.gather.columns);
+    c.gather = run->steps[index].gathers[SSDEI_FORWARD];
     c.x = ssdei_value_again(run, node->input[0]);
     c.scale = (float)node->scale;
-    memset(bias, 0, ssdei_packed_size(c.kernels, 1, node->shape[2]) * sizeof *bias);
-    if (ssdei_use_winograd(run, &c.gather))
-        ssdei_winograd_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    else
-        ssdei_direct_gradient(&c, ssdei_gradient(run, index), weights, bias);
+    memset(bias, 0, run->steps[index].sums * sizeof *bias);
+    ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
     ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -2582,16 +2654,6 @@ static void ssdei_conv_backward(ssde_run *run, int index) {
    forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the
    inputs' gradients and to run->weight_gradients. */
 
-/* inputs: filled in by ssde_run_forward */
-static void ssdei_input_forward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
-static void ssdei_input_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
-
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
     if (activation == SSDE_LOG) return ssdei_math_logf(x);
@@ -2605,6 +2667,8 @@ static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
+static void ssdei_activate_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
@@ -2639,20 +2703,29 @@ static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin,
             dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
 }
 static void ssdei_activate_backward(ssde_run *run, int index) {
-    int input = run->net->nodes[index].input[0];
-    if (!ssdei_wants(run, input)) return;
-    run->accumulate[0] = ssdei_claim(run, input);
-    ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_backward_rows);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
    that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
 #define SSDEI_NORM_EPS 1e-6
-enum { SSDEI_NORM_SAVED = 3 };
+static void ssdei_group_norm_again(ssde_run *run, int index);
+
+/* Workspace: five rows of coefficients, two of doubles. */
+static void ssdei_group_norm_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    size_t channels = node->shape[2];
+    step->reads[0] = SSDEI_READ;
+    step->workspace = ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
+    step->saved_floats = 3 * node->groups;
+    step->again = ssdei_group_norm_again;
+    if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * channels);
+}
 
 static float *ssdei_norm_saved(const ssde_run *run, int index, size_t row) {
-    return run->arena + run->saved[index] + row * SSDEI_NORM_SAVED * run->net->nodes[index].groups;
+    return run->arena + run->steps[index].saved + row * run->steps[index].saved_floats;
 }
 
 /* mean, a, b per channel from what is saved */
@@ -2687,11 +2760,6 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
     }
 }
 
-/* Floats of workspace: five rows of coefficients, two of doubles. */
-static size_t ssdei_norm_workspace(size_t channels) {
-    return ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
-}
-
 /* y of a row from what is saved. */
 static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, size_t task, float *y) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -2720,7 +2788,8 @@ static void ssdei_group_norm_forward(ssde_run *run, int index) {
 static void ssdei_group_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     size_t row;
     for (row = begin; row < end; row++)
-        ssdei_norm_apply(run, index, row, task, run->arena + run->again[index] + row * run->net->nodes[index].count);
+        ssdei_norm_apply(run, index, row, task,
+                         run->arena + run->steps[index].value_again + row * run->net->nodes[index].count);
 }
 static void ssdei_group_norm_again(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_group_norm_again_rows);
@@ -2755,7 +2824,7 @@ static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begi
         const float *x = ssdei_value(run, node->input[0]) + row * node->count;
         const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups;
         float *du = ssdei_gradient(run, index) + row * node->count;
-        double *sum = ssdei_shared(run) + row * 2 * channels, *product = sum + channels;
+        double *sum = ssdei_sums(run) + row * 2 * channels, *product = sum + channels;
         memset(sum, 0, 2 * channels * sizeof *sum);
         ssdei_norm_coefficients(run, index, row, mean, a, b);
         run->nn->norm_sums(x, du, mean, a, b, pixels, channels, node->activation == SSDE_SILU, sum, product);
@@ -2773,8 +2842,8 @@ static void ssdei_group_norm_backward(ssde_run *run, int index) {
     float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
     if (ssdei_wants(run, node->input[0])) run->accumulate[0] = ssdei_claim(run, node->input[0]);
     ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
-    if (beta) ssdei_add_rows(ssdei_shared(run), run->rows, 2 * channels, channels, beta);
-    if (gamma) ssdei_add_rows(ssdei_shared(run) + channels, run->rows, 2 * channels, channels, gamma);
+    if (beta) ssdei_add_rows(ssdei_sums(run), run->rows, 2 * channels, channels, beta);
+    if (gamma) ssdei_add_rows(ssdei_sums(run) + channels, run->rows, 2 * channels, channels, gamma);
 }
 
 /* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
@@ -2792,51 +2861,46 @@ typedef struct ssdei_attention {
     float *keys_down;   /* packed k [P, C] */
     float *queries;     /* packed q or dy [B, C] */
     const float **rows; /* [B] */
+    size_t floats;
 } ssdei_attention;
 
-/* All but the places of the buffers. */
-static ssdei_attention ssdei_attention_shape(const ssde_run *run, const ssdei_node *node) {
-    ssdei_attention shape;
-    memset(&shape, 0, sizeof shape);
-    shape.channels = node->shape[2];
-    shape.pixels = node->count / shape.channels;
-    shape.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
-    shape.blocks = (shape.pixels - 1) / shape.block + 1;
-    shape.stride = ssdei_round_floats(shape.pixels);
-    shape.scale = (float)(1.0 / sqrt((double)shape.channels));
-    return shape;
+/* With its buffers in a task's workspace; NULL: only how many floats they take, SIZE_MAX if that overflows. */
+static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, float *workspace) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t weights, across, down, values, queries, limit = SIZE_MAX / 16;
+    ssdei_attention a;
+    memset(&a, 0, sizeof a);
+    a.channels = node->shape[2];
+    a.pixels = node->count / a.channels;
+    a.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
+    a.blocks = (a.pixels - 1) / a.block + 1;
+    a.stride = ssdei_round_floats(a.pixels);
+    a.scale = (float)(1.0 / sqrt((double)a.channels));
+    weights = ssdei_multiply(a.block, a.stride);
+    across = ssdei_round_floats(ssdei_packed_size(run->kernels, a.channels, a.pixels));
+    down = ssdei_round_floats(ssdei_packed_size(run->kernels, a.pixels, a.channels));
+    values = ssdei_max(across, down);
+    queries = ssdei_round_floats(ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.floats = weights + across + down;
+    if (run->steps[index].needs)
+        a.floats = 2 * weights + across + values + down + queries + a.block * sizeof(float *) / sizeof(float);
+    if (weights > limit || values > limit || queries > limit) a.floats = SIZE_MAX;
+    if (!workspace) return a;
+    a.weights = workspace;
+    a.keys = a.weights + weights;
+    a.values = a.keys + across;
+    if (!run->steps[index].needs) return a;
+    a.slopes = a.values + values;
+    a.keys_down = a.slopes + weights;
+    a.queries = a.keys_down + down;
+    a.rows = (const float **)(void *)(a.queries + queries);
+    return a;
 }
 
-static size_t ssdei_attention_packed(const ssde_run *run, size_t depth, size_t columns) {
-    return ssdei_round_floats(ssdei_packed_size(run->kernels, depth, columns));
-}
-
-static size_t ssdei_attention_workspace(const ssde_run *run, const ssdei_node *node) {
-    ssdei_attention shape = ssdei_attention_shape(run, node);
-    size_t weights = ssdei_multiply(shape.block, shape.stride);
-    size_t across = ssdei_attention_packed(run, shape.channels, shape.pixels);
-    size_t down = ssdei_attention_packed(run, shape.pixels, shape.channels);
-    size_t queries = ssdei_attention_packed(run, shape.block, shape.channels);
-    size_t limit = SIZE_MAX / 16, values = across > down ? across : down;
-    if (weights > limit || values > limit || queries > limit) return SIZE_MAX;
-    if (run->mode == SSDE_RUN_INFERENCE) return weights + across + down;
-    return 2 * weights + across + values + down + queries + shape.block * sizeof(float *) / sizeof(float);
-}
-
-/* With its buffers in a task's workspace. */
-static ssdei_attention ssdei_attention_open(const ssde_run *run, const ssdei_node *node, size_t task) {
-    ssdei_attention space = ssdei_attention_shape(run, node);
-    size_t across = ssdei_attention_packed(run, space.channels, space.pixels);
-    size_t down = ssdei_attention_packed(run, space.pixels, space.channels);
-    space.weights = ssdei_workspace(run, task);
-    space.keys = space.weights + space.block * space.stride;
-    space.values = space.keys + across;
-    if (run->mode == SSDE_RUN_INFERENCE) return space;
-    space.slopes = space.values + (across > down ? across : down);
-    space.keys_down = space.slopes + space.block * space.stride;
-    space.queries = space.keys_down + down;
-    space.rows = (const float **)(void *)(space.queries + ssdei_attention_packed(run, space.block, space.channels));
-    return space;
+static void ssdei_attention_plan(ssde_run *run, int index) {
+    ssdei_step *step = &run->steps[index];
+    memset(step->reads, SSDEI_READ, sizeof step->reads);
+    step->workspace = ssdei_attention_layout(run, index, NULL).floats;
 }
 
 /* S of `rows` query pixels */
@@ -2849,7 +2913,7 @@ static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *
 
 static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention space = ssdei_attention_open(run, node, task);
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
     size_t pixels = space.pixels, channels = space.channels, unit;
     for (unit = begin; unit < end; unit++) {
         size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
@@ -2866,7 +2930,7 @@ static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begi
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_shape(run, &run->net->nodes[index]).blocks,
+    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
                 ssdei_attention_forward_blocks);
 }
 
@@ -2911,7 +2975,7 @@ static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei
 /* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
 static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention space = ssdei_attention_open(run, node, task);
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
     size_t pixels = space.pixels, channels = space.channels, row, first;
     int i;
     for (row = begin; row < end; row++) {
@@ -2928,14 +2992,14 @@ static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin
     }
 }
 static void ssdei_attention_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 3; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
 }
 
 /* y = (a + b) scale; b like a, or one value per channel */
+static void ssdei_add_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = ssdei_added_workspace(run, &run->net->nodes[index]);
+}
+
 static void ssdei_add_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t period = run->net->nodes[node->input[1]].count, row;
@@ -2956,14 +3020,14 @@ static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size
     if (ssdei_wants(run, node->input[1])) ssdei_added_backward_rows(run, index, begin, end, task);
 }
 static void ssdei_add_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_add_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_add_backward_rows);
 }
 
 /* [a | b] along channels; b may have one pixel */
+static void ssdei_concat_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
 static void ssdei_concat_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t first = run->net->nodes[node->input[0]].shape[2], second = node->shape[2] - first;
@@ -3005,14 +3069,18 @@ static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, s
     }
 }
 static void ssdei_concat_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_concat_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_concat_backward_rows);
 }
 
 /* y = x (1 + scale) + shift, both per channel */
+static void ssdei_modulate_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
+    step->reads[1] = SSDEI_READ;
+    step->workspace = 4 * node->shape[2];
+}
+
 static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, p, c;
@@ -3058,14 +3126,14 @@ static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin,
     }
 }
 static void ssdei_modulate_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
 }
 
 /* y = mean of x over the pixels */
+static void ssdei_mean_pixels_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
 static void ssdei_mean_pixels_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
     size_t channels = node->count, pixels = in->count / channels, row, c;
@@ -3091,10 +3159,7 @@ static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t beg
                               run->accumulate[0], ssdei_gradient(run, node->input[0]) + p * channels);
 }
 static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
-    int input = run->net->nodes[index].input[0];
-    if (!ssdei_wants(run, input)) return;
-    run->accumulate[0] = ssdei_claim(run, input);
-    ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
 /* y = scale x + shift */
@@ -3113,6 +3178,10 @@ static void ssdei_affine_backward(ssde_run *run, int index) {
 }
 
 /* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
+static void ssdei_dropout_plan(ssde_run *run, int index) {
+    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = run->net->nodes[index].count;
+}
+
 static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
     uint64_t sample = run->sample ? run->sample[row] : row;
     uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
@@ -3206,10 +3275,7 @@ static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin,
                              node->shape[2], run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * in->count);
 }
 static void ssdei_resample_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->accumulate[0] = ssdei_claim(run, node->input[0]);
-    ssdei_over_rows(run, index, ssdei_resample_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resample_backward_rows);
 }
 
 /* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
@@ -3228,10 +3294,6 @@ static void ssdei_positional_forward(ssde_run *run, int index) {
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
-static void ssdei_positional_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
 static void ssdei_fourier_forward(ssde_run *run, int index) {
@@ -3248,12 +3310,10 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         }
     }
 }
-static void ssdei_fourier_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
 
 /* y = the table's row of the sample's class */
+static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+
 static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
     return (size_t)ssdei_value(run, node->input[0])[row] * node->count;
 }
@@ -3274,6 +3334,8 @@ static void ssdei_class_embedding_backward(ssde_run *run, int index) {
 }
 
 /* y = x f(sigma), one sigma per sample, which has no derivative */
+static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
+
 static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
     float sigma = ssdei_value(run, node->input[1])[row];
     return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
@@ -3296,8 +3358,15 @@ static void ssdei_scale_rows_backward(ssde_run *run, int index) {
                               node->count, accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
 }
 
-#define SSDEI_OPERATION_ENTRY(name) {ssdei_##name##_forward, ssdei_##name##_backward},
+/* What an operation has no need of. */
+static void ssdei_nothing(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+
+#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward) {ssdei_##plan, ssdei_##forward, ssdei_##backward},
 static const struct {
+    void (*plan)(ssde_run *run, int index);
     void (*forward)(ssde_run *run, int index);
     void (*backward)(ssde_run *run, int index);
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
@@ -3319,30 +3388,34 @@ typedef struct ssdei_plan {
     size_t count;
 } ssdei_plan;
 
-/* Whether the backward step of a node reads the value of its input i. */
-static int ssdei_backward_reads(const ssde_run *run, const ssdei_node *node, int i) {
-    switch (node->operation) {
-        case SSDEI_OPERATION_conv: return i == 0 && run->mode == SSDE_RUN_TRAIN;
-        case SSDEI_OPERATION_activate: return 1;
-        case SSDEI_OPERATION_group_norm: return 1;
-        case SSDEI_OPERATION_attention: return 1;
-        case SSDEI_OPERATION_scale_rows: return i == 1;
-        case SSDEI_OPERATION_modulate: return i == 1 || run->needs[node->input[1]];
-        case SSDEI_OPERATION_class_embedding: return 1;
-        default: return 0;
-    }
+/* Gathers of a node's products at most: one forward, one backward for each parity of the input's pixels. */
+static size_t ssdei_plan_gathers(const ssdei_node *node, ssde_run_mode mode) {
+    size_t strides = (size_t)(node->stride * node->stride);
+    return node->stride ? 1 + (mode == SSDE_RUN_INFERENCE ? 0 : strides) : 0;
 }
 
 /* A node needs a gradient when it depends on what is differentiated: the input (VJP) or parameters (training). */
-static void ssdei_plan_needs(ssde_run *run) {
+static int ssdei_plan_needs(const ssde_run *run, int index) {
     const ssde_net *net = run->net;
-    int i, j;
-    for (i = 0; i < net->node_count; i++) {
-        const ssdei_node *node = &net->nodes[i];
-        int needs = run->mode == SSDE_RUN_VJP ? i == net->input : 0;
-        if (run->mode == SSDE_RUN_TRAIN) needs = node->parameter >= 0 && node->operation != SSDEI_OPERATION_fourier;
-        for (j = 0; j < 3; j++) needs = needs || (node->input[j] >= 0 && run->needs[node->input[j]]);
-        run->needs[i] = (unsigned char)(run->mode != SSDE_RUN_INFERENCE && needs);
+    const ssdei_node *node = &net->nodes[index];
+    int needs = run->mode == SSDE_RUN_VJP && index == net->input, i;
+    if (run->mode == SSDE_RUN_TRAIN && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
+    for (i = 0; i < 3; i++) needs = needs || ssdei_wants(run, node->input[i]);
+    return needs;
+}
+
+/* Everything that steps say of themselves, in order. */
+static void ssdei_plan_steps(ssde_run *run) {
+    ssdei_gather *gathers = run->gathers;
+    int i;
+    for (i = 0; i < run->net->node_count; i++) {
+        ssdei_step *step = &run->steps[i];
+        step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
+        step->packed[SSDEI_FORWARD] = step->packed[SSDEI_BACKWARD] = SSDEI_NOWHERE;
+        step->needs = (unsigned char)ssdei_plan_needs(run, i);
+        step->gathers[SSDEI_FORWARD] = gathers;
+        gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
+        ssdei_operations[run->net->nodes[i].operation].plan(run, i);
     }
 }
 
@@ -3354,18 +3427,20 @@ static void ssdei_plan_add(ssdei_plan *plan, size_t *offset, size_t floats, int 
     buffer->to = to;
 }
 
-/* Training keeps no group norm's value that only products' weights read in the backward pass: it costs a pass over
-   memory to compute again, and such values are a quarter of all. *from and *to: the backward steps that read it. */
+/* Training keeps no value that can be computed again and that the backward pass reads in no other way: it costs a pass
+   over memory, and such values, of norms before products, are a quarter of all. *from and *to: the backward steps that
+   read it. */
 static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) {
     const ssde_net *net = run->net;
     int last = 2 * net->node_count, j, k;
     *from = last;
     *to = -1;
-    if (run->mode != SSDE_RUN_TRAIN || net->nodes[index].operation != SSDEI_OPERATION_group_norm) return 0;
+    if (run->mode != SSDE_RUN_TRAIN || !run->steps[index].again) return 0;
     for (j = index + 1; j < net->node_count; j++) {
         for (k = 0; k < 3; k++) {
-            if (net->nodes[j].input[k] != index || !ssdei_backward_reads(run, &net->nodes[j], k)) continue;
-            if (net->nodes[j].operation != SSDEI_OPERATION_conv) return 0;
+            int reads = run->steps[j].reads[k];
+            if (net->nodes[j].input[k] != index || reads == SSDEI_UNREAD) continue;
+            if (reads != SSDEI_READ_AGAIN) return 0;
             *from = last - 1 - j;
             if (*to < *from) *to = *from;
         }
@@ -3375,35 +3450,34 @@ static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) 
 
 static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
     const ssde_net *net = run->net;
-    int n = net->node_count, last = 2 * n, again = run->mode == SSDE_RUN_VJP, i, j, k;
+    int n = net->node_count, last = 2 * n, repeated = run->mode == SSDE_RUN_VJP, i, j, k;
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
+        ssdei_step *step = &run->steps[i];
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_multiply(run->max_rows, node->count);
-        run->again[i] = SSDEI_NOWHERE;
         for (j = i + 1; j < n; j++) {
-            const ssdei_node *reader = &net->nodes[j];
             for (k = 0; k < 3; k++) {
-                if (reader->input[k] != i) continue;
+                if (net->nodes[j].input[k] != i) continue;
                 if (value_to < j) value_to = j;
-                if (!run->needs[j]) continue;
-                if (ssdei_backward_reads(run, reader, k) && !computed_again && value_to < last - 1 - j)
-                    value_to = again ? last : last - 1 - j;
+                if (!run->steps[j].needs) continue;
+                if (run->steps[j].reads[k] && !computed_again && value_to < last - 1 - j)
+                    value_to = repeated ? last : last - 1 - j;
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
         if (i == net->class_number) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
-        ssdei_plan_add(plan, &run->value[i], floats, node->operation == SSDEI_OPERATION_input ? 0 : i, value_to);
-        if (computed_again) ssdei_plan_add(plan, &run->again[i], floats, again_from, again_to);
-        if (run->needs[i])
-            ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
-        if (node->operation == SSDEI_OPERATION_group_norm)
-            ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, SSDEI_NORM_SAVED * node->groups), i,
-                           !run->needs[i] ? i
-                           : again        ? last
-                                          : last - 1 - i);
+        ssdei_plan_add(plan, &step->value, floats, node->input[0] < 0 ? 0 : i, value_to);
+        if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
+        if (step->needs)
+            ssdei_plan_add(plan, &step->gradient, floats, gradient_from, i == net->input ? last : last - 1 - i);
+        if (step->saved_floats)
+            ssdei_plan_add(plan, &step->saved, ssdei_multiply(run->max_rows, step->saved_floats), i,
+                           !step->needs ? i
+                           : repeated   ? last
+                                        : last - 1 - i);
     }
 }
 
@@ -3448,70 +3522,24 @@ static size_t ssdei_plan_place(ssdei_plan *plan) {
     return total;
 }
 
-/* Floats of workspace per task that a node's operation takes. */
-static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) {
-    const ssde_net *net = run->net;
-    size_t floats = 0, channels = node->shape[2];
-    if (node->operation == SSDEI_OPERATION_conv) {
-        ssdei_gather forward = ssdei_gather_forward(&net->nodes[node->input[0]], node), gathers[4];
-        int count, i;
-        floats = ssdei_max(ssdei_gather_workspace(run, &forward), 2 * channels);
-        count = ssdei_gathers_backward(net, node, gathers);
-        for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
-            floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
-        if (run->mode == SSDE_RUN_TRAIN && !ssdei_use_winograd(run, &forward))
-            floats = ssdei_max(
-                floats,
-                ssdei_weight_layout(ssdei_kernels_narrow(run->kernels, forward.columns), &forward, NULL).floats);
-    } else if (node->operation == SSDEI_OPERATION_group_norm) {
-        floats = ssdei_norm_workspace(channels);
-    } else if (node->operation == SSDEI_OPERATION_add) {
-        floats = 2 * net->nodes[node->input[1]].count;
-    } else if (node->operation == SSDEI_OPERATION_concat || node->operation == SSDEI_OPERATION_mean_pixels) {
-        floats = 2 * channels;
-    } else if (node->operation == SSDEI_OPERATION_modulate) {
-        floats = 4 * channels;
-    } else if (node->operation == SSDEI_OPERATION_dropout) {
-        floats = node->count;
-    } else if (node->operation == SSDEI_OPERATION_attention) {
-        floats = ssdei_attention_workspace(run, node);
-    }
-    return ssdei_round_floats(floats);
-}
-
-/* Floats that a node's packed weights take in a direction. */
-static size_t ssdei_node_packed_size(const ssde_run *run, const ssdei_node *node, int direction) {
-    const ssde_net *net = run->net;
-    ssdei_gather gathers[4];
+/* Floats of a step's packed weights in a direction; 0 where it has none. */
+static size_t ssdei_plan_packed_floats(const ssdei_step *step, int direction) {
     size_t floats = 0;
-    int count = 1, i;
-    gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
-    if (direction == SSDEI_BACKWARD) count = ssdei_gathers_backward(net, node, gathers);
-    for (i = 0; i < count; i++) floats += ssdei_gather_packed_size(run, &gathers[i]);
-    return ssdei_round_floats(floats);
+    int i;
+    for (i = 0; i < step->gather_count[direction]; i++) floats += step->gathers[direction][i].packed;
+    return floats ? ssdei_round_floats(floats) : 0;
 }
 
-/* Floats that a node's products share with the others': packed weights that are not kept, sums of Winograd. */
-static size_t ssdei_node_shared(const ssde_run *run, const ssdei_node *node) {
-    ssdei_gather g;
-    if (run->mode != SSDE_RUN_TRAIN || node->operation != SSDEI_OPERATION_conv) return 0;
-    g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    if (!ssdei_use_winograd(run, &g)) return 0;
-    return ssdei_winograd_gradient_floats(ssdei_kernels_narrow(run->kernels, g.columns), &g);
-}
-
-/* The product not placed yet whose output has the fewest pixels, in *direction; -1: none. */
+/* The step whose packed weights in *direction have no place yet and whose output has the fewest pixels; -1: none. */
 static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
-    const ssde_net *net = run->net;
     size_t fewest = SIZE_MAX;
     int next = -1, i, d;
     for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++) {
-        for (i = 0; i < net->node_count; i++) {
-            const ssdei_node *node = &net->nodes[i];
+        for (i = 0; i < run->net->node_count; i++) {
+            const ssdei_node *node = &run->net->nodes[i];
             size_t pixels = node->shape[0] * node->shape[1];
-            if (node->operation != SSDEI_OPERATION_conv || run->packed[d][i] != SSDEI_NOWHERE || pixels >= fewest)
+            if (!run->steps[i].gather_count[d] || run->steps[i].packed[d] != SSDEI_NOWHERE || pixels >= fewest)
                 continue;
-            if (d == SSDEI_BACKWARD && !ssdei_wants(run, node->input[0])) continue;
             fewest = pixels;
             next = i;
             *direction = d;
@@ -3521,19 +3549,16 @@ static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
 }
 
 /* Packed weights of every product, after what else lies in the arena: those that are kept, at most `most` floats, then
-   one place that the others share. */
+   one place that the others share, with what backward steps share. */
 static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
-    const ssde_net *net = run->net;
     size_t kept = 0, shared = 0;
     int i, direction = 0;
-    for (i = 0; i < net->node_count; i++) {
-        run->packed[SSDEI_FORWARD][i] = run->packed[SSDEI_BACKWARD][i] = SSDEI_NOWHERE;
-        shared = ssdei_max(shared, ssdei_node_shared(run, &net->nodes[i]));
-    }
+    for (i = 0; i < run->net->node_count; i++)
+        shared = ssdei_max(shared, ssdei_round_floats(run->steps[i].shared_floats));
     while ((i = ssdei_plan_next_product(run, &direction)) >= 0) {
-        size_t floats = ssdei_node_packed_size(run, &net->nodes[i], direction);
+        size_t floats = ssdei_plan_packed_floats(&run->steps[i], direction);
         int keep = floats <= most - kept;
-        run->packed[direction][i] = keep ? at + kept : SSDEI_SHARED;
+        run->steps[i].packed[direction] = keep ? at + kept : SSDEI_SHARED;
         if (keep)
             kept += floats;
         else
@@ -3546,21 +3571,17 @@ static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
 /* Lays out the arena and sets run->arena_floats; SIZE_MAX if that overflows. Leaves plan->buffers to the caller. */
 static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached) {
     const ssde_net *net = run->net;
-    size_t at, workspace = 0, shared = 0, widest = 0;
+    size_t at, workspace = 0, sums = 0, widest = 0;
     int i;
-    ssdei_plan_needs(run);
+    ssdei_plan_steps(run);
     ssdei_plan_lifetimes(run, plan);
     at = ssdei_plan_place(plan);
     for (i = 0; i < net->node_count; i++) {
-        const ssdei_node *node = &net->nodes[i];
-        workspace = ssdei_max(workspace, ssdei_node_workspace(run, node));
-        widest = ssdei_max(widest, node->shape[2]);
-        if (node->operation == SSDEI_OPERATION_conv)
-            shared = ssdei_max(shared, 2 * (node->shape[2] + SSDEI_MAX_TILE_COLUMNS));
-        if (node->operation == SSDEI_OPERATION_group_norm)
-            shared = ssdei_max(shared, ssdei_multiply(run->max_rows, 4 * node->shape[2]));
+        workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
+        sums = ssdei_max(sums, run->steps[i].sums);
+        widest = ssdei_max(widest, net->nodes[i].shape[2]);
     }
-    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || shared > SIZE_MAX / 16) {
+    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32) {
         run->arena_floats = SIZE_MAX;
         return;
     }
@@ -3569,15 +3590,15 @@ static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached
     run->task_floats = workspace;
     run->workspace = at;
     at += workspace * run->tasks;
-    run->shared_doubles = at;
-    if (run->mode != SSDE_RUN_INFERENCE) at += ssdei_round_floats(shared);
+    run->sums = at;
+    at += ssdei_round_floats(sums * sizeof(double) / sizeof(float));
     run->arena_floats = ssdei_plan_packed(run, at, most_cached);
 }
 
 /* The run without its arena. */
 static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const ssde_run_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
-    size_t nodes, most_cached = SIZE_MAX;
+    size_t nodes, most_cached = SIZE_MAX, i;
     ssdei_plan plan;
     ssde_run *run;
     *out = NULL;
@@ -3604,24 +3625,16 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     run->kernels = ssdei_kernels_for(context);
     run->nn = ssdei_nn_kernels_for(context);
     run->tasks = ssdei_task_count(context);
-    run->value = (size_t *)ssdei_allocate(context, 6 * nodes, sizeof *run->value);
-    run->packed_version[0] = (uint64_t *)ssdei_allocate(context, 2 * nodes, sizeof(uint64_t));
-    run->needs = (unsigned char *)ssdei_allocate(context, 3 * nodes, 1);
+    for (i = 0; i < nodes; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
+    run->steps = (ssdei_step *)ssdei_allocate(context, nodes, sizeof *run->steps);
+    run->gathers = (ssdei_gather *)ssdei_allocate(context, run->gather_count + 1, sizeof *run->gathers);
     plan.count = 0;
     plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 4 * nodes, sizeof *plan.buffers);
     *out = run;
-    if (!run->value || !run->packed_version[0] || !run->needs || !plan.buffers) {
+    if (!run->steps || !run->gathers || !plan.buffers) {
         ssdei_release(context, plan.buffers);
         return SSDE_ERROR_MEMORY;
     }
-    run->gradient = run->value + nodes;
-    run->saved = run->gradient + nodes;
-    run->again = run->saved + nodes;
-    run->packed[0] = run->again + nodes;
-    run->packed[1] = run->packed[0] + nodes;
-    run->packed_version[1] = run->packed_version[0] + nodes;
-    run->written = run->needs + nodes;
-    run->restored = run->written + nodes;
     ssdei_plan_arena(run, &plan, most_cached);
     ssdei_release(context, plan.buffers);
     return SSDE_OK;
@@ -3631,7 +3644,8 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
     ssde_run *run;
     size_t bytes = 0;
     if (ssdei_run_prepare(&run, net, desc) == SSDE_OK && run->arena_floats < SIZE_MAX / sizeof(float))
-        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * (6 * sizeof(size_t) + 19) + sizeof *run;
+        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * sizeof *run->steps +
+                (run->gather_count + 1) * sizeof *run->gathers + sizeof *run;
     ssde_run_destroy(run);
     return bytes;
 }
@@ -3673,9 +3687,8 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
 void ssde_run_destroy(ssde_run *run) {
     if (!run) return;
     ssdei_release(run->context, run->arena);
-    ssdei_release(run->context, run->value);
-    ssdei_release(run->context, run->packed_version[0]);
-    ssdei_release(run->context, run->needs);
+    ssdei_release(run->context, run->steps);
+    ssdei_release(run->context, run->gathers);
     ssdei_release(run->context, run);
 }
 
@@ -3717,8 +3730,8 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
 
 /* Nothing is differentiated, nor computed again, yet. */
 static void ssdei_run_begin_backward(ssde_run *run) {
-    memset(run->written, 0, (size_t)run->net->node_count);
-    memset(run->restored, 0, (size_t)run->net->node_count);
+    int i;
+    for (i = 0; i < run->net->node_count; i++) run->steps[i].written = run->steps[i].restored = 0;
 }
 
 static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,
@@ -3744,14 +3757,14 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
     run->weight_gradients = weight_gradients;
     ssdei_run_begin_backward(run);
-    if (run->needs[net->output]) {
+    if (run->steps[net->output].needs) {
         memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
-        run->written[net->output] = 1;
+        run->steps[net->output].written = 1;
     }
     for (i = net->node_count - 1; i >= 0; i--)
-        if (run->written[i]) ssdei_operations[net->nodes[i].operation].backward(run, i);
+        if (run->steps[i].written) ssdei_operations[net->nodes[i].operation].backward(run, i);
     if (input_gradient) {
-        if (run->written[net->input])
+        if (run->steps[net->input].written)
             memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
         else
             memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);
