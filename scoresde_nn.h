@@ -988,386 +988,6 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     return SSDE_OK;
 }
 
-/* ---- building: operations ---- */
-
-ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
-    ssdei_node *node;
-    if (net && net->input >= 0) return ssdei_net_fail(net, "the network has an input already");
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, height, width, channels);
-    if (node) net->input = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_input_label(ssde_net *net) {
-    ssdei_node *node;
-    if (net && net->label >= 0) return net->label;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->label = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_input_sigma(ssde_net *net) {
-    ssdei_node *node;
-    if (net && net->sigma >= 0) return net->sigma;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->sigma = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_input_class(ssde_net *net) {
-    ssdei_node *node;
-    if (net && net->class_number >= 0) return net->class_number;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->class_number = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
-
-ssde_conv_desc ssde_conv(size_t channels, int kernel) {
-    ssde_conv_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.channels = channels;
-    desc.kernel = kernel;
-    desc.stride = 1;
-    desc.pad_before = desc.pad_after = kernel / 2;
-    desc.init_scale = 1.0;
-    desc.residual = -1;
-    desc.scale = 1.0;
-    return desc;
-}
-
-/* Weight and bias of a product that reads x; the index of the first. */
-static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name,
-                                    ssdei_layout layout, int kernel) {
-    const ssdei_node *in = ssdei_look(net, x);
-    int nin = layout == SSDEI_LAYOUT_NIN, first;
-    if (!in) return -1;
-    if (!channels) return ssdei_net_fail(net, "%s: channels is 0, wanted 1 or more", name ? name : "conv2d");
-    first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
-    ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
-                            0.0);
-    return first;
-}
-
-/* A product with the parameters given. */
-static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, int parameters) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    size_t height, width, reach;
-    if (!in) return -1;
-    reach = (size_t)(desc->pad_before + desc->pad_after);
-    if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
-        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %d",
-                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), desc->kernel);
-    height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
-    width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
-    if (desc->residual >= 0) {
-        const ssdei_node *residual = ssdei_look(net, desc->residual);
-        if (!residual) return -1;
-        if (residual->shape[2] != desc->channels ||
-            (residual->count != desc->channels && (residual->shape[0] != height || residual->shape[1] != width)))
-            return ssdei_net_fail(net, "conv2d: the residual has neither the output's shape nor one value per channel");
-    }
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_conv, x, desc->residual, -1, height, width, desc->channels);
-    if (!node) return -1;
-    node->parameter = parameters;
-    node->kernel = desc->kernel;
-    node->stride = desc->stride;
-    node->pad_before = desc->pad_before;
-    node->scale = desc->scale;
-    return ssdei_last(net, node);
-}
-
-/* Whether a product can be made of desc; otherwise the network has failed, unless it is NULL. */
-static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
-    if (!net) return 0;
-    if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
-    if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
-        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
-        return ssdei_net_fail(
-                   net,
-                   "conv2d: kernel is %d, stride %d, padding %d and %d, wanted 1 or 3, 1 or 2, 0 to below the "
-                   "kernel",
-                   desc->kernel, desc->stride, desc->pad_before, desc->pad_after),
-               0;
-    return 1;
-}
-
-ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    if (!ssdei_conv_check(net, desc)) return -1;
-    return ssdei_product_node(
-        net, x, desc,
-        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
-}
-
-ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
-    if (!ssdei_conv_check(net, desc)) return -1;
-    if (desc->kernel != 1) return ssdei_net_fail(net, "nin: kernel is %d, wanted 1", desc->kernel);
-    return ssdei_product_node(
-        net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
-}
-
-ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
-    ssde_conv_desc desc = ssde_conv(channels, 1);
-    if (!net) return -1;
-    return ssdei_product_node(net, x, &desc,
-                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
-}
-
-ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG)
-        return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
-    if (node) node->activation = (int)activation;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    size_t height, width, channels;
-    int first;
-    if (!in) return -1;
-    height = in->shape[0], width = in->shape[1], channels = in->shape[2];
-    if (!groups || channels % groups)
-        return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
-                              (double)channels);
-    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
-    ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
-    if (!node) return -1;
-    node->parameter = first;
-    node->groups = groups;
-    node->activation = (int)activation;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
-    const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
-    if (!a || !b || !c) return -1;
-    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
-        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
-    return ssdei_last(
-        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
-}
-
-ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale) {
-    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
-    ssdei_node *node;
-    if (!left || !right) return -1;
-    if (memcmp(left->shape, right->shape, sizeof left->shape) &&
-        (right->count != right->shape[2] || right->shape[2] != left->shape[2]))
-        return ssdei_net_fail(net, "add: b has neither a's shape nor one value per channel");
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_add, a, b, -1, left->shape[0], left->shape[1], left->shape[2]);
-    if (node) node->scale = scale;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
-    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
-    if (!left || !right) return -1;
-    if (right->count != right->shape[2] && (left->shape[0] != right->shape[0] || left->shape[1] != right->shape[1]))
-        return ssdei_net_fail(net, "concat: the images differ in size");
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_concat, a, b, -1, left->shape[0], left->shape[1],
-                                              left->shape[2] + right->shape[2]));
-}
-
-ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift) {
-    const ssdei_node *in = ssdei_look(net, x), *by = ssdei_look(net, scale_shift);
-    if (!in || !by) return -1;
-    if (by->count != by->shape[2] || by->shape[2] != 2 * in->shape[2])
-        return ssdei_net_fail(net, "modulate: scale_shift has not two values per channel");
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_modulate, x, scale_shift, -1, in->shape[0],
-                                              in->shape[1], in->shape[2]));
-}
-
-ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x) {
-    const ssdei_node *in = ssdei_look(net, x);
-    if (!in) return -1;
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_mean_pixels, x, -1, -1, 1, 1, in->shape[2]));
-}
-
-ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    if (!in) return -1;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_affine, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
-    if (!node) return -1;
-    node->scale = scale;
-    node->shift = shift;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    if (!in) return -1;
-    if (p == 0.0) return x;
-    if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is %.9g, wanted 0 to below 1", p);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
-    if (!node) return -1;
-    node->scale = p;
-    node->ordinal = net->dropouts++;
-    return ssdei_last(net, node);
-}
-
-/* ---- building: resampling ----
-   Nearest, pooling, FIR and zero insertion are one operation: a sparse matrix along each axis, whose transpose is its
-   derivative. */
-
-/* Appends the rows of one axis, and of its transpose; their offsets in net->taps go to rows[0] and rows[1]. Output o of
-   upfirdn reads the zero-stuffed, padded input at o * down + j, j < taps, correlated with the kernel. */
-static void ssdei_add_axis(ssde_net *net, size_t in, size_t out, int up, int down, int pad_before, const double *kernel,
-                           int taps, size_t rows[2]) {
-    size_t o, total = in + out;
-    ssdei_taps *forward, *backward;
-    net->taps =
-        (ssdei_taps *)ssdei_net_grow(net, net->taps, &net->taps_capacity, net->taps_count, total, sizeof *net->taps);
-    if (net->status != SSDE_OK) return;
-    rows[0] = net->taps_count;
-    rows[1] = net->taps_count + out;
-    net->taps_count += total;
-    forward = net->taps + rows[0];
-    backward = net->taps + rows[1];
-    memset(forward, 0, total * sizeof *forward);
-    for (o = 0; o < out; o++) {
-        int j;
-        for (j = 0; j < taps; j++) {
-            long stuffed = (long)o * down + j - pad_before;
-            size_t i = (size_t)(stuffed / up);
-            ssdei_taps *row = &forward[o], *column;
-            if (stuffed < 0 || stuffed % up || i >= in) continue;
-            if (!row->count) row->first = (int)i;
-            row->weight[row->count++] = (float)kernel[j];
-            column = &backward[i];
-            /* Down-sampling visits an input from outputs in order; gaps get weight 0. */
-            if (!column->count) column->first = (int)o;
-            while (column->first + column->count < (int)o) column->weight[column->count++] = 0.0f;
-            column->weight[column->count++] = (float)kernel[j];
-        }
-    }
-}
-
-static ssde_node ssdei_resample(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after,
-                                const double *kernel, int taps) {
-    const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
-    size_t shape[3], out[2], rows[2][2];
-    int axis;
-    if (!in) return -1;
-    memcpy(shape, in->shape, sizeof shape);
-    for (axis = 0; axis < 2; axis++) {
-        long stuffed = (long)shape[axis] * up + pad_before + pad_after - taps;
-        if (stuffed < 0)
-            return ssdei_net_fail(net,
-                                  "resampling: an axis of %.0f, padded by %d and %d, is shorter than the filter of %d",
-                                  (double)shape[axis] * up, pad_before, pad_after, taps);
-        out[axis] = (size_t)stuffed / (size_t)down + 1;
-        ssdei_add_axis(net, shape[axis], out[axis], up, down, pad_before, kernel, taps, rows[axis]);
-        if (net->status != SSDE_OK) return -1;
-    }
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_resample, x, -1, -1, out[0], out[1], shape[2]);
-    if (!node) return -1;
-    for (axis = 0; axis < 2; axis++) {
-        node->taps[axis] = rows[axis][0];
-        node->taps_back[axis] = rows[axis][1];
-    }
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x) {
-    static const double repeat[2] = {1.0, 1.0};
-    return ssdei_resample(net, x, 2, 1, 1, 0, repeat, 2);
-}
-
-ssde_node ssde_average_pool(ssde_net *net, ssde_node x) {
-    static const double average[2] = {0.5, 0.5};
-    return ssdei_resample(net, x, 1, 2, 0, 0, average, 2);
-}
-
-ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
-                   int taps) {
-    double normalised[SSDE_MAX_FIR_TAPS], sum = 0.0;
-    int i;
-    if (!net || net->status != SSDE_OK) return -1;
-    if (!kernel) return ssdei_net_fail(net, "fir: kernel is NULL");
-    if (taps < 1 || taps > SSDE_MAX_FIR_TAPS || up < 1 || up > 2 || down < 1 || down > 2 || pad_before < 0 ||
-        pad_after < 0 || pad_before > 8 || pad_after > 8)
-        return ssdei_net_fail(net, "fir: up is %d, down %d, padding %d and %d, taps %d, wanted 1 or 2, 0 to 8, 1 to %d",
-                              up, down, pad_before, pad_after, taps, (int)SSDE_MAX_FIR_TAPS);
-    for (i = 0; i < taps; i++) sum += kernel[i];
-    if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX))
-        return ssdei_net_fail(net, "fir: the kernel's sum is %g, wanted a finite number other than 0", sum);
-    /* upfirdn2d convolves: the kernel is flipped */
-    for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
-    return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
-}
-
-/* ---- building: embeddings ---- */
-
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
-}
-
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
-    const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
-    ssdei_node *node;
-    if (!in || !row) return -1;
-    if (row->count != 1)
-        return ssdei_net_fail(net, "scale_rows: sigma has %.0f values per sample, wanted 1", (double)row->count);
-    if ((unsigned)scale > SSDE_OVER_TOTAL)
-        return ssdei_net_fail(net, "scale_rows: scale is %d, wanted an ssde_row_scale", (int)scale);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
-    if (node) node->row_scale = (int)scale;
-    return ssdei_last(net, node);
-}
-
 /* ---- runs: structures ---- */
 
 /* What an output transform does with its sums before it stores them: (sum + bias[channel] + residual) scale. The
@@ -1420,24 +1040,10 @@ typedef struct ssdei_nn_kernels {
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
 enum { SSDEI_FORWARD, SSDEI_BACKWARD };
-enum { SSDEI_MAX_TAPS = 9 };
 #define SSDEI_NOWHERE ((size_t)-1)
 #define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
 
-/* One product of a step, decided when the run is created: what it gathers, and how it is computed. */
-typedef struct ssdei_gather {
-    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
-    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
-    /* pixel (y, x) goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
-    size_t out_height, out_width, columns;
-    int out_step, out_y, out_x;
-    int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
-    signed char direction, winograd;
-    float weight_scale;           /* of the packed weights */
-    const ssdei_kernels *kernels; /* narrow where columns are few */
-    size_t packed;                /* floats of packed weights */
-} ssdei_gather;
+typedef struct ssdei_gather ssdei_gather; /* one product of a step, as it is computed */
 
 /* What a backward step reads of an input's value: as it is, or through ssdei_value_again. */
 enum { SSDEI_UNREAD, SSDEI_READ, SSDEI_READ_AGAIN };
@@ -1562,12 +1168,28 @@ static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? 
    parity of the input pixel, since only taps of that parity reach it. */
 
 enum {
+    SSDEI_MAX_TAPS = 9,
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
     SSDEI_GRADIENT_PIXELS = 256,
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
+};
+
+/* One product of a step, decided when the run is created: what it gathers, and how it is computed. */
+struct ssdei_gather {
+    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
+    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
+    /* pixel (y, x) goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
+    size_t out_height, out_width, columns;
+    int out_step, out_y, out_x;
+    int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
+    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
+    signed char direction, winograd;
+    float weight_scale;           /* of the packed weights */
+    const ssdei_kernels *kernels; /* narrow where columns are few */
+    size_t packed;                /* floats of packed weights */
 };
 
 static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node *node) {
@@ -2495,6 +2117,18 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
         ssdei_direct_gradient(c, dy, weights, bias);
 }
 
+/* ---- operations ----
+   Each has a row in SSDEI_OPERATIONS and a room below:
+       builder    checks shapes, adds parameters, then a node, of whose attributes it sets its own
+       plan       writes into run->steps[index] what the step needs, once, when a run is created
+       forward    fills value [rows, count]
+       backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
+                  from gradient [rows, count], which it may overwrite
+
+   To add one: its row; its room, with the functions that the row names; the builder's declaration in >>operations. What
+   it computes goes to tests/nn_oracle.h, by definition, and a network of it alone to tests/test_nn_steps.h, which finds
+   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
+
 /* ---- operations: what several of them do ---- */
 
 /* to[c] += sum over rows of sums[row][c], rows in order */
@@ -2539,7 +2173,133 @@ static size_t ssdei_added_workspace(const ssde_run *run, const ssdei_node *node)
     return period == node->count ? 0 : 2 * period;
 }
 
-/* ---- operations: convolution ---- */
+/* ---- operations: inputs, which ssde_run_forward fills in ---- */
+
+ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
+    ssdei_node *node;
+    if (net && net->input >= 0) return ssdei_net_fail(net, "the network has an input already");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, height, width, channels);
+    if (node) net->input = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_label(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->label >= 0) return net->label;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->label = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_sigma(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->sigma >= 0) return net->sigma;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->sigma = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_input_class(ssde_net *net) {
+    ssdei_node *node;
+    if (net && net->class_number >= 0) return net->class_number;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    if (node) net->class_number = ssdei_last(net, node);
+    return ssdei_last(net, node);
+}
+
+/* ---- operations: convolutions and linear layers ---- */
+
+ssde_conv_desc ssde_conv(size_t channels, int kernel) {
+    ssde_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.channels = channels;
+    desc.kernel = kernel;
+    desc.stride = 1;
+    desc.pad_before = desc.pad_after = kernel / 2;
+    desc.init_scale = 1.0;
+    desc.residual = -1;
+    desc.scale = 1.0;
+    return desc;
+}
+
+/* Weight and bias of a product that reads x; the index of the first. */
+static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name,
+                                    ssdei_layout layout, int kernel) {
+    const ssdei_node *in = ssdei_look(net, x);
+    int nin = layout == SSDEI_LAYOUT_NIN, first;
+    if (!in) return -1;
+    if (!channels) return ssdei_net_fail(net, "%s: channels is 0, wanted 1 or more", name ? name : "conv2d");
+    first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
+    ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
+                            0.0);
+    return first;
+}
+
+/* A product with the parameters given. */
+static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, int parameters) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t height, width, reach;
+    if (!in) return -1;
+    reach = (size_t)(desc->pad_before + desc->pad_after);
+    if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
+        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %d",
+                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), desc->kernel);
+    height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    if (desc->residual >= 0) {
+        const ssdei_node *residual = ssdei_look(net, desc->residual);
+        if (!residual) return -1;
+        if (residual->shape[2] != desc->channels ||
+            (residual->count != desc->channels && (residual->shape[0] != height || residual->shape[1] != width)))
+            return ssdei_net_fail(net, "conv2d: the residual has neither the output's shape nor one value per channel");
+    }
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_conv, x, desc->residual, -1, height, width, desc->channels);
+    if (!node) return -1;
+    node->parameter = parameters;
+    node->kernel = desc->kernel;
+    node->stride = desc->stride;
+    node->pad_before = desc->pad_before;
+    node->scale = desc->scale;
+    return ssdei_last(net, node);
+}
+
+/* Whether a product can be made of desc; otherwise the network has failed, unless it is NULL. */
+static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
+    if (!net) return 0;
+    if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
+    if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
+        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
+        return ssdei_net_fail(
+                   net,
+                   "conv2d: kernel is %d, stride %d, padding %d and %d, wanted 1 or 3, 1 or 2, 0 to below the "
+                   "kernel",
+                   desc->kernel, desc->stride, desc->pad_before, desc->pad_after),
+               0;
+    return 1;
+}
+
+ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
+    if (!ssdei_conv_check(net, desc)) return -1;
+    return ssdei_product_node(
+        net, x, desc,
+        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
+}
+
+ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
+    if (!ssdei_conv_check(net, desc)) return -1;
+    if (desc->kernel != 1) return ssdei_net_fail(net, "nin: kernel is %d, wanted 1", desc->kernel);
+    return ssdei_product_node(
+        net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
+}
+
+ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
+    ssde_conv_desc desc = ssde_conv(channels, 1);
+    if (!net) return -1;
+    return ssdei_product_node(net, x, &desc,
+                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
+}
 
 static void ssdei_conv_gathers(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
@@ -2650,9 +2410,18 @@ static void ssdei_conv_backward(ssde_run *run, int index) {
     ssdei_conv_backward_weights(run, index);
 }
 
-/* ---- operations: forward, and backward right below ----
-   forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the
-   inputs' gradients and to run->weight_gradients. */
+/* ---- operations: activations ---- */
+
+ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    if ((unsigned)activation > SSDE_LOG)
+        return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->activation = (int)activation;
+    return ssdei_last(net, node);
+}
 
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -2704,6 +2473,30 @@ static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin,
 }
 static void ssdei_activate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+}
+
+/* ---- operations: group norm ---- */
+
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t height, width, channels;
+    int first;
+    if (!in) return -1;
+    height = in->shape[0], width = in->shape[1], channels = in->shape[2];
+    if (!groups || channels % groups)
+        return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
+                              (double)channels);
+    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
+        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
+    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
+    ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
+    if (!node) return -1;
+    node->parameter = first;
+    node->groups = groups;
+    node->activation = (int)activation;
+    return ssdei_last(net, node);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
@@ -2840,10 +2633,21 @@ static void ssdei_group_norm_backward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2];
     float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
-    if (ssdei_wants(run, node->input[0])) run->accumulate[0] = ssdei_claim(run, node->input[0]);
+    ssdei_claim_inputs(run, index);
     ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
     if (beta) ssdei_add_rows(ssdei_sums(run), run->rows, 2 * channels, channels, beta);
     if (gamma) ssdei_add_rows(ssdei_sums(run) + channels, run->rows, 2 * channels, channels, gamma);
+}
+
+/* ---- operations: attention ---- */
+
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
+    const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
+    if (!a || !b || !c) return -1;
+    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
+        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
+    return ssdei_last(
+        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
 }
 
 /* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
@@ -2995,6 +2799,20 @@ static void ssdei_attention_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
 }
 
+/* ---- operations: add ---- */
+
+ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale) {
+    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
+    ssdei_node *node;
+    if (!left || !right) return -1;
+    if (memcmp(left->shape, right->shape, sizeof left->shape) &&
+        (right->count != right->shape[2] || right->shape[2] != left->shape[2]))
+        return ssdei_net_fail(net, "add: b has neither a's shape nor one value per channel");
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_add, a, b, -1, left->shape[0], left->shape[1], left->shape[2]);
+    if (node) node->scale = scale;
+    return ssdei_last(net, node);
+}
+
 /* y = (a + b) scale; b like a, or one value per channel */
 static void ssdei_add_plan(ssde_run *run, int index) {
     run->steps[index].workspace = ssdei_added_workspace(run, &run->net->nodes[index]);
@@ -3021,6 +2839,17 @@ static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size
 }
 static void ssdei_add_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_add_backward_rows);
+}
+
+/* ---- operations: concatenate ---- */
+
+ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
+    const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
+    if (!left || !right) return -1;
+    if (right->count != right->shape[2] && (left->shape[0] != right->shape[0] || left->shape[1] != right->shape[1]))
+        return ssdei_net_fail(net, "concat: the images differ in size");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_concat, a, b, -1, left->shape[0], left->shape[1],
+                                              left->shape[2] + right->shape[2]));
 }
 
 /* [a | b] along channels; b may have one pixel */
@@ -3070,6 +2899,352 @@ static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, s
 }
 static void ssdei_concat_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_concat_backward_rows);
+}
+
+/* ---- operations: affine map ---- */
+
+ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_affine, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->scale = scale;
+    node->shift = shift;
+    return ssdei_last(net, node);
+}
+
+/* y = scale x + shift */
+static void ssdei_affine_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]);
+    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
+    size_t i;
+    for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
+}
+static void ssdei_affine_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_wants(run, node->input[0])) return;
+    run->nn->multiply_add(ssdei_gradient(run, index), (float)node->scale, run->rows * node->count,
+                          ssdei_claim(run, node->input[0]), ssdei_gradient(run, node->input[0]));
+}
+
+/* ---- operations: dropout ---- */
+
+ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    if (p == 0.0) return x;
+    if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is %.9g, wanted 0 to below 1", p);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->scale = p;
+    node->ordinal = net->dropouts++;
+    return ssdei_last(net, node);
+}
+
+/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
+static void ssdei_dropout_plan(ssde_run *run, int index) {
+    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = run->net->nodes[index].count;
+}
+
+static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
+    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
+    float keep = (float)(1.0 / (1.0 - node->scale));
+    size_t i;
+    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
+    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
+}
+static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *y = ssdei_value(run, index) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
+    }
+}
+static void ssdei_dropout_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
+    else
+        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
+}
+static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
+    }
+}
+static void ssdei_dropout_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_claim_inputs(run, index)) return;
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
+    else
+        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
+                              ssdei_gradient(run, node->input[0]));
+}
+
+/* ---- operations: resampling ----
+   Nearest, pooling, FIR and zero insertion are one operation: a sparse matrix along each axis, whose transpose is its
+   derivative. */
+
+/* Appends the rows of one axis, and of its transpose; their offsets in net->taps go to rows[0] and rows[1]. Output o of
+   upfirdn reads the zero-stuffed, padded input at o * down + j, j < taps, correlated with the kernel. */
+static void ssdei_add_axis(ssde_net *net, size_t in, size_t out, int up, int down, int pad_before, const double *kernel,
+                           int taps, size_t rows[2]) {
+    size_t o, total = in + out;
+    ssdei_taps *forward, *backward;
+    net->taps =
+        (ssdei_taps *)ssdei_net_grow(net, net->taps, &net->taps_capacity, net->taps_count, total, sizeof *net->taps);
+    if (net->status != SSDE_OK) return;
+    rows[0] = net->taps_count;
+    rows[1] = net->taps_count + out;
+    net->taps_count += total;
+    forward = net->taps + rows[0];
+    backward = net->taps + rows[1];
+    memset(forward, 0, total * sizeof *forward);
+    for (o = 0; o < out; o++) {
+        int j;
+        for (j = 0; j < taps; j++) {
+            long stuffed = (long)o * down + j - pad_before;
+            size_t i = (size_t)(stuffed / up);
+            ssdei_taps *row = &forward[o], *column;
+            if (stuffed < 0 || stuffed % up || i >= in) continue;
+            if (!row->count) row->first = (int)i;
+            row->weight[row->count++] = (float)kernel[j];
+            column = &backward[i];
+            /* Down-sampling visits an input from outputs in order; gaps get weight 0. */
+            if (!column->count) column->first = (int)o;
+            while (column->first + column->count < (int)o) column->weight[column->count++] = 0.0f;
+            column->weight[column->count++] = (float)kernel[j];
+        }
+    }
+}
+
+static ssde_node ssdei_resample(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after,
+                                const double *kernel, int taps) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t shape[3], out[2], rows[2][2];
+    int axis;
+    if (!in) return -1;
+    memcpy(shape, in->shape, sizeof shape);
+    for (axis = 0; axis < 2; axis++) {
+        long stuffed = (long)shape[axis] * up + pad_before + pad_after - taps;
+        if (stuffed < 0)
+            return ssdei_net_fail(net,
+                                  "resampling: an axis of %.0f, padded by %d and %d, is shorter than the filter of %d",
+                                  (double)shape[axis] * up, pad_before, pad_after, taps);
+        out[axis] = (size_t)stuffed / (size_t)down + 1;
+        ssdei_add_axis(net, shape[axis], out[axis], up, down, pad_before, kernel, taps, rows[axis]);
+        if (net->status != SSDE_OK) return -1;
+    }
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_resample, x, -1, -1, out[0], out[1], shape[2]);
+    if (!node) return -1;
+    for (axis = 0; axis < 2; axis++) {
+        node->taps[axis] = rows[axis][0];
+        node->taps_back[axis] = rows[axis][1];
+    }
+    return ssdei_last(net, node);
+}
+
+ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x) {
+    static const double repeat[2] = {1.0, 1.0};
+    return ssdei_resample(net, x, 2, 1, 1, 0, repeat, 2);
+}
+
+ssde_node ssde_average_pool(ssde_net *net, ssde_node x) {
+    static const double average[2] = {0.5, 0.5};
+    return ssdei_resample(net, x, 1, 2, 0, 0, average, 2);
+}
+
+ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
+                   int taps) {
+    double normalised[SSDE_MAX_FIR_TAPS], sum = 0.0;
+    int i;
+    if (!net || net->status != SSDE_OK) return -1;
+    if (!kernel) return ssdei_net_fail(net, "fir: kernel is NULL");
+    if (taps < 1 || taps > SSDE_MAX_FIR_TAPS || up < 1 || up > 2 || down < 1 || down > 2 || pad_before < 0 ||
+        pad_after < 0 || pad_before > 8 || pad_after > 8)
+        return ssdei_net_fail(net, "fir: up is %d, down %d, padding %d and %d, taps %d, wanted 1 or 2, 0 to 8, 1 to %d",
+                              up, down, pad_before, pad_after, taps, (int)SSDE_MAX_FIR_TAPS);
+    for (i = 0; i < taps; i++) sum += kernel[i];
+    if (!(fabs(sum) > 0.0 && fabs(sum) <= DBL_MAX))
+        return ssdei_net_fail(net, "fir: the kernel's sum is %g, wanted a finite number other than 0", sum);
+    /* upfirdn2d convolves: the kernel is flipped */
+    for (i = 0; i < taps; i++) normalised[i] = kernel[taps - 1 - i] / sum * up;
+    return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
+}
+
+/* y[o] = sum over taps down and across of weight weight x[i]; backward is the transposed matrices */
+static void ssdei_resample_image(const ssde_run *run, const float *x, const size_t from[2], const ssdei_taps *down,
+                                 const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate,
+                                 float *y) {
+    size_t oy, ox;
+    for (oy = 0; oy < to[0]; oy++) {
+        for (ox = 0; ox < to[1]; ox++, y += channels) {
+            int started = accumulate, i, j;
+            for (i = 0; i < down[oy].count; i++) {
+                const float *row = x + (size_t)(down[oy].first + i) * from[1] * channels;
+                for (j = 0; j < across[ox].count; j++) {
+                    float weight = down[oy].weight[i] * across[ox].weight[j];
+                    if (weight == 0.0f) continue;
+                    run->nn->multiply_add(row + (size_t)(across[ox].first + j) * channels, weight, channels, started,
+                                          y);
+                    started = 1;
+                }
+            }
+            if (!started) memset(y, 0, channels * sizeof *y);
+        }
+    }
+}
+static void ssdei_resample_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        ssdei_resample_image(run, ssdei_value(run, node->input[0]) + row * in->count, in->shape,
+                             run->net->taps + node->taps[0], run->net->taps + node->taps[1], node->shape,
+                             node->shape[2], 0, ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_resample_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_resample_forward_rows);
+}
+
+static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        ssdei_resample_image(run, ssdei_gradient(run, index) + row * node->count, node->shape,
+                             run->net->taps + node->taps_back[0], run->net->taps + node->taps_back[1], in->shape,
+                             node->shape[2], run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * in->count);
+}
+static void ssdei_resample_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resample_backward_rows);
+}
+
+/* ---- operations: positional embedding ---- */
+
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
+    const ssdei_node *in = ssdei_look(net, label);
+    if (!in) return -1;
+    if (in->count != 1 || dim < 4)
+        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
+                              (double)in->count, (double)dim);
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+}
+
+/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
+   have no derivative. */
+static void ssdei_positional_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t half = node->count / 2, row, i;
+    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
+    for (row = 0; row < run->rows; row++) {
+        float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
+        for (i = 0; i < half; i++) {
+            float angle = label * ssdei_math_expf((float)i * slope);
+            y[i] = ssdei_math_sinf(angle);
+            y[half + i] = ssdei_math_cosf(angle);
+        }
+        if (node->count % 2) y[node->count - 1] = 0.0f;
+    }
+}
+
+/* ---- operations: Fourier embedding ---- */
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    const ssdei_node *in = ssdei_look(net, label);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (in->count != 1 || !dim)
+        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
+                              (double)in->count, (double)dim);
+    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
+    if (node) node->parameter = first;
+    return ssdei_last(net, node);
+}
+
+/* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
+static void ssdei_fourier_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *frequencies = ssdei_weights(run, node->parameter);
+    size_t half = node->count / 2, row, i;
+    for (row = 0; row < run->rows; row++) {
+        float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
+              *y = ssdei_value(run, index) + row * node->count;
+        for (i = 0; i < half; i++) {
+            float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
+            y[i] = ssdei_math_sinf(angle);
+            y[half + i] = ssdei_math_cosf(angle);
+        }
+    }
+}
+
+/* ---- operations: scale rows ---- */
+
+ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
+    const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
+    ssdei_node *node;
+    if (!in || !row) return -1;
+    if (row->count != 1)
+        return ssdei_net_fail(net, "scale_rows: sigma has %.0f values per sample, wanted 1", (double)row->count);
+    if ((unsigned)scale > SSDE_OVER_TOTAL)
+        return ssdei_net_fail(net, "scale_rows: scale is %d, wanted an ssde_row_scale", (int)scale);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->row_scale = (int)scale;
+    return ssdei_last(net, node);
+}
+
+/* y = x f(sigma), one sigma per sample, which has no derivative */
+static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
+
+static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
+    float sigma = ssdei_value(run, node->input[1])[row];
+    return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
+}
+static void ssdei_scale_rows_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = 0; row < run->rows; row++)
+        run->nn->multiply_add(ssdei_value(run, node->input[0]) + row * node->count, ssdei_row_factor(run, node, row),
+                              node->count, 0, ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_scale_rows_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int accumulate;
+    size_t row;
+    if (!ssdei_wants(run, node->input[0])) return;
+    accumulate = ssdei_claim(run, node->input[0]);
+    for (row = 0; row < run->rows; row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, ssdei_row_factor(run, node, row),
+                              node->count, accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+
+/* ---- operations: modulate ---- */
+
+ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift) {
+    const ssdei_node *in = ssdei_look(net, x), *by = ssdei_look(net, scale_shift);
+    if (!in || !by) return -1;
+    if (by->count != by->shape[2] || by->shape[2] != 2 * in->shape[2])
+        return ssdei_net_fail(net, "modulate: scale_shift has not two values per channel");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_modulate, x, scale_shift, -1, in->shape[0],
+                                              in->shape[1], in->shape[2]));
 }
 
 /* y = x (1 + scale) + shift, both per channel */
@@ -3129,6 +3304,14 @@ static void ssdei_modulate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
 }
 
+/* ---- operations: mean over pixels ---- */
+
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x) {
+    const ssdei_node *in = ssdei_look(net, x);
+    if (!in) return -1;
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_mean_pixels, x, -1, -1, 1, 1, in->shape[2]));
+}
+
 /* y = mean of x over the pixels */
 static void ssdei_mean_pixels_plan(ssde_run *run, int index) {
     run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
@@ -3162,153 +3345,28 @@ static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
-/* y = scale x + shift */
-static void ssdei_affine_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]);
-    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
-    size_t i;
-    for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
-}
-static void ssdei_affine_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->nn->multiply_add(ssdei_gradient(run, index), (float)node->scale, run->rows * node->count,
-                          ssdei_claim(run, node->input[0]), ssdei_gradient(run, node->input[0]));
-}
+/* ---- operations: class embedding ---- */
 
-/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
-static void ssdei_dropout_plan(ssde_run *run, int index) {
-    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = run->net->nodes[index].count;
-}
-
-static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
-    uint64_t sample = run->sample ? run->sample[row] : row;
-    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
-    float keep = (float)(1.0 / (1.0 - node->scale));
-    size_t i;
-    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
-    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
-}
-static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        float *y = ssdei_value(run, index) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
-    }
-}
-static void ssdei_dropout_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (run->mode == SSDE_RUN_TRAIN)
-        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
-    else
-        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
-}
-static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *dy = ssdei_gradient(run, index) + row * node->count;
-        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
-    }
-}
-static void ssdei_dropout_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->accumulate[0] = ssdei_claim(run, node->input[0]);
-    if (run->mode == SSDE_RUN_TRAIN)
-        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
-    else
-        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
-                              ssdei_gradient(run, node->input[0]));
-}
-
-/* y[o] = sum over taps down and across of weight weight x[i]; backward is the transposed matrices */
-static void ssdei_resample_image(const ssde_run *run, const float *x, const size_t from[2], const ssdei_taps *down,
-                                 const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate,
-                                 float *y) {
-    size_t oy, ox;
-    for (oy = 0; oy < to[0]; oy++) {
-        for (ox = 0; ox < to[1]; ox++, y += channels) {
-            int started = accumulate, i, j;
-            for (i = 0; i < down[oy].count; i++) {
-                const float *row = x + (size_t)(down[oy].first + i) * from[1] * channels;
-                for (j = 0; j < across[ox].count; j++) {
-                    float weight = down[oy].weight[i] * across[ox].weight[j];
-                    if (weight == 0.0f) continue;
-                    run->nn->multiply_add(row + (size_t)(across[ox].first + j) * channels, weight, channels, started,
-                                          y);
-                    started = 1;
-                }
-            }
-            if (!started) memset(y, 0, channels * sizeof *y);
-        }
-    }
-}
-static void ssdei_resample_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
-    size_t row;
-    (void)task;
-    for (row = begin; row < end; row++)
-        ssdei_resample_image(run, ssdei_value(run, node->input[0]) + row * in->count, in->shape,
-                             run->net->taps + node->taps[0], run->net->taps + node->taps[1], node->shape,
-                             node->shape[2], 0, ssdei_value(run, index) + row * node->count);
-}
-static void ssdei_resample_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_resample_forward_rows);
-}
-
-static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
-    size_t row;
-    (void)task;
-    for (row = begin; row < end; row++)
-        ssdei_resample_image(run, ssdei_gradient(run, index) + row * node->count, node->shape,
-                             run->net->taps + node->taps_back[0], run->net->taps + node->taps_back[1], in->shape,
-                             node->shape[2], run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * in->count);
-}
-static void ssdei_resample_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resample_backward_rows);
-}
-
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
-   have no derivative. */
-static void ssdei_positional_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t half = node->count / 2, row, i;
-    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
-    for (row = 0; row < run->rows; row++) {
-        float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * ssdei_math_expf((float)i * slope);
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
-        if (node->count % 2) y[node->count - 1] = 0.0f;
-    }
-}
-
-/* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
-static void ssdei_fourier_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *frequencies = ssdei_weights(run, node->parameter);
-    size_t half = node->count / 2, row, i;
-    for (row = 0; row < run->rows; row++) {
-        float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
-              *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
-    }
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    const ssdei_node *in = ssdei_look(net, class_number);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!classes || classes > 1 << 24 || !dim)
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
+                              (double)classes, (double)dim);
+    if (net->classes && net->classes != classes)
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
+                              (double)net->classes);
+    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    net->classes = classes;
+    node->parameter = first;
+    return ssdei_last(net, node);
 }
 
 /* y = the table's row of the sample's class */
@@ -3333,30 +3391,7 @@ static void ssdei_class_embedding_backward(ssde_run *run, int index) {
                               table + ssdei_class_row(run, node, row));
 }
 
-/* y = x f(sigma), one sigma per sample, which has no derivative */
-static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
-
-static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
-    float sigma = ssdei_value(run, node->input[1])[row];
-    return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
-}
-static void ssdei_scale_rows_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t row;
-    for (row = 0; row < run->rows; row++)
-        run->nn->multiply_add(ssdei_value(run, node->input[0]) + row * node->count, ssdei_row_factor(run, node, row),
-                              node->count, 0, ssdei_value(run, index) + row * node->count);
-}
-static void ssdei_scale_rows_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int accumulate;
-    size_t row;
-    if (!ssdei_wants(run, node->input[0])) return;
-    accumulate = ssdei_claim(run, node->input[0]);
-    for (row = 0; row < run->rows; row++)
-        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, ssdei_row_factor(run, node, row),
-                              node->count, accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
-}
+/* ---- operations: their table ---- */
 
 /* What an operation has no need of. */
 static void ssdei_nothing(ssde_run *run, int index) {
