@@ -1737,6 +1737,7 @@ static size_t ssdei_winograd_block(const ssdei_gather *g) {
     return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
 }
 
+/* All but its blocks. */
 static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w;
     int q;
@@ -1762,6 +1763,7 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     return w;
 }
 
+/* Blocks of so many tiles, or a few less, as register tiles have. */
 static void ssdei_winograd_cut(ssdei_winograd *w, size_t block) {
     size_t tile_rows = w->c.gather->kernels->tile_rows;
     w->block = block / tile_rows * tile_rows;
