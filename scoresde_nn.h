@@ -3590,8 +3590,7 @@ static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
 static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
     size_t kept = 0, shared = 0;
     int i, direction = 0;
-    for (i = 0; i < run->net->node_count; i++)
-        shared = ssdei_max(shared, ssdei_round_floats(run->steps[i].shared_floats));
+    for (i = 0; i < run->net->node_count; i++) shared = ssdei_max(shared, run->steps[i].shared_floats);
     while ((i = ssdei_plan_next_product(run, &direction)) >= 0) {
         size_t floats = ssdei_plan_packed_floats(&run->steps[i], direction);
         int keep = floats <= most - kept;
