@@ -3013,6 +3013,7 @@ static ssde_status ssdei_check_steps(ssdei_sampler *w) {
         if (rule) ssdei_try(rule(setting, t, t_next, &u));
         if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
         if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
+        if (advance == ssdei_multistep) u = w->prediction;
         if (advance == ssdei_adapt) ssdei_try(ssdei_drift_diffusion(w->context, &setting->sde, t, &drift, &diffusion));
         if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
         return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
