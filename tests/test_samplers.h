@@ -1892,7 +1892,7 @@ static void test_samplers_signal_refused(void) {
     /* betas of which the last is above 1, by the corrector alone */
     sde = ssde_vp(0.1, 2000.0);
     how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA, how.corrector = SSDE_CORRECTOR_LANGEVIN;
-    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "beta_max / N");
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "beta_max / num_scales");
     how.corrector = SSDE_CORRECTOR_NONE;
     /* rates that are none, and a diffusion below 0 */
     sde = ssde_affine(signal_constant, signal_constant, &minus);
@@ -1903,6 +1903,11 @@ static void test_samplers_signal_refused(void) {
     sde.prior_std = 1.0; /* no noise at all: log s has no range */
     how.predictor = SSDE_PREDICTOR_DDIM;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "std / m");
+    how.grid = SSDE_GRID_UNIFORM;
+    for (i = SSDE_PREDICTOR_DPM_SOLVER_2M; i <= SSDE_PREDICTOR_UNIPC; i++) {
+        how.predictor = (ssde_predictor)i;
+        CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "wanted finite numbers");
+    }
     /* 1 / std^2 is no float; times that double cannot tell apart */
     sde = ssde_ve(1e-3, 1e30);
     CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_NUMERIC, "1e+30");
