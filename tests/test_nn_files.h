@@ -1581,6 +1581,19 @@ static void files_write_nesting(int times) {
     files_write_pickle(FILES_PTH, pickle.bytes, pickle.size, "little");
 }
 
+/* As many lists, each in the next, around a number. */
+static void files_write_depth(int times) {
+    static files_buffer pickle;
+    int i;
+    pickle.size = 0;
+    files_put(&pickle, "\x80\2", 2);
+    for (i = 0; i < times; i++) files_put_text(&pickle, "(");
+    files_put_text(&pickle, "K\1");
+    for (i = 0; i < times; i++) files_put_text(&pickle, "l");
+    files_put_text(&pickle, ".");
+    files_write_pickle(FILES_PTH, pickle.bytes, pickle.size, "little");
+}
+
 /* Pickles that are written by hand: what the interpreter reads, and what it refuses by name. */
 static void test_nn_files_pth_pickles(void) {
     static const struct {
@@ -1760,6 +1773,12 @@ static void test_nn_files_pth_pickles(void) {
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     CHECK(ssde_tensor_file_count(file) == 2);
     ssde_tensor_file_close(file);
+    for (i = 128; i <= 129; i++) { /* named "0.0.0...", 255 characters and 257 */
+        files_write_depth((int)i);
+        CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
+        CHECK(ssde_tensor_file_count(file) == (i == 128));
+        ssde_tensor_file_close(file);
+    }
     files_write_nesting(30);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "shared too often");
     files_write_repetition("h\2h\3R", 262145);
