@@ -7049,7 +7049,8 @@ static uint32_t ssdei_dtype_index(const char *name) {
 /* What can be wrong with a storage, which is told when a tensor that lies there is read. */
 static const char *const ssdei_storage_problems[] = {
     NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
-    "lies in a storage of another size than its record in the archive"};
+    "lies in a storage of another size than its record in the archive",
+    "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
 
 /* The record ROOT/data/KEY. */
 static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
@@ -7077,6 +7078,8 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
         problem = 1;
     else if (!record)
         problem = 2;
+    else if (record->problem)
+        problem = 4;
     else if ((dtype = ssdei_dtype_index(ssdei_globals[storage_class].detail)) < SSDEI_DTYPE_COUNT &&
              (record->size % ssdei_dtypes[dtype].bytes ||
               record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits))
