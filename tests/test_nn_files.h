@@ -541,7 +541,7 @@ static void test_nn_files_rounding(void) {
     CHECK_FAILS(&context, files_number_of(&context, "F64", 8, 0x47effffff0000000u, &value, &wide), SSDE_ERROR_NUMERIC,
                 "no float");
     CHECK_FAILS(&context, files_number_of(&context, "F64", 8, 0xffefffffffffffffu, &value, &wide), SSDE_ERROR_NUMERIC,
-                "-1.79769e+308");
+                "-1.79769313e+308");
     remove(FILES_PATH);
 }
 
@@ -1853,6 +1853,19 @@ static void test_nn_files_pth_hostile(void) {
     files_open_and_read(&context, &opened, &read);
     CHECK(opened && read);
     bytes[end - 4 + 10] = 0;
+    for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data/0", 17);) at--;
+    bytes[at + 10] = 8;
+    bytes[at + 20]--; /* compressed to one byte less */
+    files_write(FILES_PTH, bytes, size);
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
+    {
+        float values[6];
+        CHECK_FAILS(&context, ssde_tensor_file_read(file, ssde_tensor_file_find(file, "part"), values),
+                    SSDE_ERROR_UNSUPPORTED, "compressed");
+    }
+    ssde_tensor_file_close(file);
+    bytes[at + 10] = 0;
+    bytes[at + 20]++;
     for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data.pkl", 19);) at--;
     bytes[at + 10] = 8;
     files_write(FILES_PTH, bytes, size);
