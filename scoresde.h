@@ -3296,7 +3296,7 @@ static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *v
         uint64_t bits = 0;
         for (j = 0; j < size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? size - 1 - j : j);
         if (!ssdei_number_float(npy->dtype, bits, &values[i]))
-            return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %g, which no float can hold",
+            return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %.9g, which no float can hold",
                              npy->path, (unsigned long)i, ssdei_number_double(npy->dtype, bits));
         for (axis = npy->rank - 1; axis >= 0; axis--) {
             position += stride[axis];

@@ -6160,14 +6160,41 @@ static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *p
     return SSDE_OK;
 }
 
-/* Of the next element in C order; *position is where the last one is, in elements. */
-static void ssdei_next_element(const ssdei_entry *entry, size_t *index, size_t *position) {
-    int axis;
+/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
+   and forwards, however the tensor was transposed. */
+typedef struct ssdei_walk {
+    int rank;
+    struct {
+        size_t size, stride, step, index; /* step: from one value to the next, in C order */
+    } axes[8];
+    size_t position, place; /* the element's in the storage, and its value's */
+} ssdei_walk;
+
+static ssdei_walk ssdei_walk_begin(const ssdei_entry *entry) {
+    ssdei_walk walk;
+    size_t step = 1;
+    int axis, at;
+    memset(&walk, 0, sizeof walk);
     for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        *position += entry->stride[axis];
-        if (++index[axis] < entry->info.shape[axis]) return;
-        *position -= entry->stride[axis] * entry->info.shape[axis];
-        index[axis] = 0;
+        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > entry->stride[axis]; at--)
+            walk.axes[at] = walk.axes[at - 1];
+        walk.axes[at].size = entry->info.shape[axis];
+        walk.axes[at].stride = entry->stride[axis];
+        walk.axes[at].step = step;
+        step *= entry->info.shape[axis];
+    }
+    return walk;
+}
+
+static void ssdei_walk_next(ssdei_walk *walk) {
+    int i;
+    for (i = 0; i < walk->rank; i++) {
+        walk->position += walk->axes[i].stride;
+        walk->place += walk->axes[i].step;
+        if (++walk->axes[i].index < walk->axes[i].size) return;
+        walk->position -= walk->axes[i].stride * walk->axes[i].size;
+        walk->place -= walk->axes[i].step * walk->axes[i].size;
+        walk->axes[i].index = 0;
     }
 }
 
@@ -6175,13 +6202,14 @@ static void ssdei_next_element(const ssdei_entry *entry, size_t *index, size_t *
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
     ssdei_piece piece;
+    ssdei_walk walk = ssdei_walk_begin(entry);
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
     const int turned = file->big_endian && !entry->immediate;
-    size_t index[8] = {0, 0, 0, 0, 0, 0, 0, 0}, position = 0, i, b;
+    size_t i, b;
     piece.begin = piece.size = 0;
-    for (i = 0; i < entry->info.count; i++) {
-        uint64_t offset = file->data_start + entry->begin + (uint64_t)position * size;
+    for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
+        uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
         const unsigned char *bytes = entry->value;
         uint64_t bits = 0;
         if (!entry->immediate) {
@@ -6190,12 +6218,12 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
         }
         for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
         if (doubles)
-            doubles[i] = ssdei_number_double(entry->dtype, bits);
-        else if (!ssdei_number_float(entry->dtype, bits, &values[i]))
+            doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
+        else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
             return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
-                             "'%.80s': tensor '%.60s' has %g at %lu, which no float can hold: read it as double",
-                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits), (unsigned long)i);
-        ssdei_next_element(entry, index, &position);
+                             "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
+                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
+                             (unsigned long)walk.place);
     }
     return SSDE_OK;
 }
@@ -7070,7 +7098,8 @@ static uint32_t ssdei_dtype_index(const char *name) {
 /* What can be wrong with a storage, which is told when a tensor that lies there is read. */
 static const char *const ssdei_storage_problems[] = {
     NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
-    "lies in a storage of another size than its record in the archive"};
+    "lies in a storage of another size than its record in the archive",
+    "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
 
 /* The record ROOT/data/KEY. */
 static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
@@ -7098,6 +7127,8 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
         problem = 1;
     else if (!record)
         problem = 2;
+    else if (record->problem)
+        problem = 4;
     else if ((dtype = ssdei_dtype_index(ssdei_globals[storage_class].detail)) < SSDEI_DTYPE_COUNT &&
              (record->size % ssdei_dtypes[dtype].bytes ||
               record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits))
@@ -7408,7 +7439,7 @@ static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
 
 /* ---- PyTorch's files ---- */
 
-enum { SSDEI_MAX_NESTING = 32 };
+enum { SSDEI_MAX_NESTING = 256 }; /* as long as a name can be */
 
 /* Walks through nested objects twice: to count what it finds, then to keep it. */
 typedef struct ssdei_flattening {

@@ -541,7 +541,7 @@ static void test_nn_files_rounding(void) {
     CHECK_FAILS(&context, files_number_of(&context, "F64", 8, 0x47effffff0000000u, &value, &wide), SSDE_ERROR_NUMERIC,
                 "no float");
     CHECK_FAILS(&context, files_number_of(&context, "F64", 8, 0xffefffffffffffffu, &value, &wide), SSDE_ERROR_NUMERIC,
-                "-1.79769e+308");
+                "-1.79769313e+308");
     remove(FILES_PATH);
 }
 
@@ -1581,6 +1581,19 @@ static void files_write_nesting(int times) {
     files_write_pickle(FILES_PTH, pickle.bytes, pickle.size, "little");
 }
 
+/* As many lists, each in the next, around a number. */
+static void files_write_depth(int times) {
+    static files_buffer pickle;
+    int i;
+    pickle.size = 0;
+    files_put(&pickle, "\x80\2", 2);
+    for (i = 0; i < times; i++) files_put_text(&pickle, "(");
+    files_put_text(&pickle, "K\1");
+    for (i = 0; i < times; i++) files_put_text(&pickle, "l");
+    files_put_text(&pickle, ".");
+    files_write_pickle(FILES_PTH, pickle.bytes, pickle.size, "little");
+}
+
 /* Pickles that are written by hand: what the interpreter reads, and what it refuses by name. */
 static void test_nn_files_pth_pickles(void) {
     static const struct {
@@ -1760,6 +1773,12 @@ static void test_nn_files_pth_pickles(void) {
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     CHECK(ssde_tensor_file_count(file) == 2);
     ssde_tensor_file_close(file);
+    for (i = 128; i <= 129; i++) { /* named "0.0.0...", 255 characters and 257 */
+        files_write_depth((int)i);
+        CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
+        CHECK(ssde_tensor_file_count(file) == (i == 128));
+        ssde_tensor_file_close(file);
+    }
     files_write_nesting(30);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "shared too often");
     files_write_repetition("h\2h\3R", 262145);
@@ -1834,6 +1853,19 @@ static void test_nn_files_pth_hostile(void) {
     files_open_and_read(&context, &opened, &read);
     CHECK(opened && read);
     bytes[end - 4 + 10] = 0;
+    for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data/0", 17);) at--;
+    bytes[at + 10] = 8;
+    bytes[at + 20]--; /* compressed to one byte less */
+    files_write(FILES_PTH, bytes, size);
+    CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
+    {
+        float values[6];
+        CHECK_FAILS(&context, ssde_tensor_file_read(file, ssde_tensor_file_find(file, "part"), values),
+                    SSDE_ERROR_UNSUPPORTED, "compressed");
+    }
+    ssde_tensor_file_close(file);
+    bytes[at + 10] = 0;
+    bytes[at + 20]++;
     for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data.pkl", 19);) at--;
     bytes[at + 10] = 8;
     files_write(FILES_PTH, bytes, size);
