@@ -462,11 +462,11 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
-   prefix has the word ema, averaged, shadow or swa ("ema.", "params_ema.", "model_ema.module."), else the model's; the
-   only set of a file without the word ema is taken for either. What an average lacks because it is frozen is the
-   model's. Also averaged is the list "shadow_params" of the
-   reference's own checkpoint_N.pth (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in
-   the order that the model's state in the same file has. None of the kind, or several, is an error that lists them. */
+   prefix has the word ema, averaged, shadow or swa ("ema.", "params_ema.", "model_ema.module.") and none online, else
+   the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
+   frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
+   (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
+   in the same file has. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -8464,9 +8464,11 @@ static int ssdei_has_word(const char *name, size_t length, const char *word) {
     return 0;
 }
 
+/* ema_pytorch keeps the model beside its average, as "ema.online_model". */
 static int ssdei_says_averaged(const char *name, size_t length) {
-    return ssdei_has_word(name, length, "ema") || ssdei_has_word(name, length, "shadow") ||
-           ssdei_has_word(name, length, "averaged") || ssdei_has_word(name, length, "swa");
+    return !ssdei_has_word(name, length, "online") &&
+           (ssdei_has_word(name, length, "ema") || ssdei_has_word(name, length, "shadow") ||
+            ssdei_has_word(name, length, "averaged") || ssdei_has_word(name, length, "swa"));
 }
 
 /* Counts one more parameter under the first `length` characters of a name. */

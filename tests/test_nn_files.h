@@ -2210,6 +2210,7 @@ static void test_nn_files_state_dicts(void) {
         {{{"model", "", 1}, {"ema", "", 2}, {"", "", 0}}, 2, 1, 0, ""},
         {{{"params", "", 1}, {"params_ema", "module.", 2}, {"", "", 0}}, 2, 1, 0, ""},
         {{{"schema", "", 1}, {"ema/module", "", 2}, {"", "", 0}}, 2, 1, 0, ""},
+        {{{"ema/online_model", "", 1}, {"ema/ema_model", "", 2}, {"", "", 0}}, 2, 1, 0, ""},
         {{{"model", "", 1}, {"best_model", "", 2}, {"", "", 0}}, 2, -1, -1, "'model.', 'best_model.'"},
         {{{"model", "", 1}, {"ema", "", 2}, {"ema2/ema", "", 3}}, 3, -1, 0, "'model.', 'ema.', 'ema2.ema.'"}};
     files_memory memory;
