@@ -41,14 +41,14 @@
        are the same on every tier. Of libm only what is exact by definition is called (sqrt, floor, ldexp, ...); exp,
        log, sin and their like are the library's own.
        Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a
-   macro announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
-       -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of every
-       calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
+       macro announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86
+       without -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of
+       every calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
        subnormal numbers not flushed to zero. Files are written and read the same under any rounding mode.
 
    THREADS
-       One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
-       CPU features, found once.
+       One context, and one object made with it, is used by one thread at a time. There are no mutable globals but what
+       is found once: the CPU's features, and that the compiler left arithmetic as it is written.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
 #ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
@@ -203,13 +203,15 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
                                int transpose_b, ssde_tensor *out);
 
 /* Files. Paths are UTF-8 on Windows, the system's bytes elsewhere: below 4096 bytes, as long as the system takes.
-   Loading allocates tensor->data; every length is checked against the file before memory is taken. */
-/* Saving writes a new file PATH.scoresde-XXXXXXXX.tmp (of a long name the first 100 bytes) in the same folder, flushes
+   Loading allocates tensor->data; every length is checked against the file before memory is taken.
+
+   Saving writes a new file PATH.scoresde-XXXXXXXX.tmp (of a long name the first 100 bytes) in the same folder, flushes
    it to the disk and renames it, so that an old file is whole until the new one is; of several that save one path at
    once the last one's file stays. A failed save removes its new file; a killed process leaves it, under a name that is
    never read nor written again. The file replaced gives the new one its permissions, but not its owner; one that may
    not be written, a folder, a device or a pipe is refused. A symbolic link stays a link: what it leads to is replaced
    or created (on Windows the link is replaced). Other hard links keep the old file. */
+
 /* .npy: versions 1 to 3, C or Fortran order (a tensor is in C order), up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8
    b1, either byte order (little-endian where none is named); rounded once, to nearest; a finite number beyond float is
    an error. Saved as <f4 in version 1.0 and C order. */
@@ -285,8 +287,9 @@ typedef struct ssde_noise_source {
     void *user;
 } ssde_noise_source;
 
-/* Uniform dequantisation of integer data 0 ... levels-1: out = low + (high - low) (values + u) / levels, u in [0, 1)
-   drawn under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be the same. */
+/* Uniform dequantisation of integer data 0 ... levels-1, levels 1 to 2^24, low < high: out = low + (high - low) (values
+   + u) / levels, u in [0, 1) drawn under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be
+   the same. */
 ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
                             const float *values, size_t rows, size_t dim, double levels, double low, double high,
                             float *out);
@@ -317,7 +320,8 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
 
 typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE } ssde_sde_kind;
 
-/* A plain value; check with ssde_sde_check, as every function that takes one does. */
+/* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
+   beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
 typedef struct ssde_sde {
     ssde_sde_kind kind;
     double beta_min, beta_max; /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
@@ -332,8 +336,7 @@ typedef struct ssde_sde {
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
     void *user;
-    double
-        prior_std; /* standard deviation of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
@@ -374,9 +377,9 @@ typedef enum ssde_discretisation {
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
 } ssde_discretisation;
-/* The step of index i = trunc(t (N - 1)), N = sde->num_scales, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N -
-   1) gives i, so that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max.
- */
+/* The step of index i = trunc(t (N - 1)), N = sde->num_scales, as sde_lib.py:158, t in [0, 1]; a t that is below
+   i / (N - 1) by up to 4 ulp of 1 gives i, so that no rounding on the way to t picks the step before. VP and sub-VP
+   need N > beta_max. */
 ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
                             ssde_step *out);
 /* Marginal of the discrete-time forms at index 0 <= i < N: VP sqrt(abar_i), sqrt(1 - abar_i); VE 1, sigma_i; sub-VP
@@ -417,8 +420,8 @@ typedef struct ssde_loss_desc {
     int half_sum;         /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
     int discrete;         /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
                              SSDE_WEIGHT_STD2 only; not for affine SDEs */
-    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous VE, VP, sub-VP
-                           */
+    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous losses of VE,
+                             VP, sub-VP */
     double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
@@ -451,8 +454,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
    a first toy. */
 typedef struct ssde_mixture ssde_mixture;
 
-/* weights [components] positive (normalised here); means and stds [components, dim], stds >= 0. The arrays are
-   copied. */
+/* weights [components] positive (normalised here); means and stds [components, dim], -1e30 to 1e30 and 0 to 1e30, as
+   in the two below. The arrays are copied. */
 ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
                                 const double *weights, const double *means, const double *stds);
 /* One component with the same mean and std in every dimension: an isotropic Gaussian. */
@@ -608,9 +611,8 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
 int ssdei_step_index(const ssde_sde *sde, double t);
 /* m(t) and std(t) of an SDE that is checked, t in [0, 1]: they exist where a and g may have no bounds. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
-/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). ssde_prior_time's:
- */
-#define SSDEI_SIGNAL 1e-4
+/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
+#define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
 int ssdei_signal_below(double part, double mean, double std);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
@@ -703,8 +705,7 @@ typedef struct ssdei_dtype {
     size_t elements;   /* 0 means 1 */
 } ssdei_dtype;
 
-/* The number that the bits of an element mean, rounded once, to nearest. False where it is finite and exceeds float.
- */
+/* The number that an element's bits mean, rounded once, to nearest. False where it is finite and exceeds float. */
 int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value);
 double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits);
 
@@ -1310,7 +1311,8 @@ static int ssdei_contracts(ssde_tier tier) {
 #ifdef SSDEI_NEON
     if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
 #endif
-    return (void)tier, found;
+    (void)tier;
+    return found;
 }
 
 /* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */

@@ -94,7 +94,8 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 /* The same of a parameter's derivatives in weight_gradients [ssde_net_weight_count], as ssde_run_backward leaves them:
-   values[i] belongs to the weight that ssde_net_get puts at i. To what is not trainable that adds nothing. */
+   values[i] belongs to the weight that ssde_net_get puts at i. Of parameters that are not trainable ssde_run_backward
+   leaves weight_gradients as they are. */
 ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values);
 
 /* >>operations
@@ -464,9 +465,9 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
    prefix has the word ema, averaged, shadow or swa ("ema.", "params_ema.", "model_ema.module."), else the model's; the
    only set of a file without the word ema is taken for either. What an average lacks because it is frozen is the
-   model's. Also averaged is the list "shadow_params" of the
-   reference's own checkpoint_N.pth (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in
-   the order that the model's state in the same file has. None of the kind, or several, is an error that lists them. */
+   model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth (utils.py:22-29), which
+   has no names (models/ema.py:24): the trainable parameters in the order that the model's state in the same file has.
+   None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -8569,11 +8570,15 @@ static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_
     return status;
 }
 
-/* Loads them into a network that is finished. */
-static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted) {
+static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted, const char *name) {
     ssde_tensor_file *file;
     ssdei_source *sources;
     ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
+    if (!net->parameter_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network has no parameters", name);
     ssdei_try(ssde_tensor_file_open(net->context, &file, path));
     sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count + 1, sizeof *sources);
     status = sources ? ssdei_weights_sources(net, file, wanted, sources) : SSDE_ERROR_MEMORY;
@@ -8584,22 +8589,14 @@ static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wante
 }
 
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    if (!net->finished || !net->parameter_count)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_net_load_weights: net is not finished or has no parameters");
-    return ssdei_weights_load(net, path, SSDEI_ANY_WEIGHTS);
+    return ssdei_weights_load(net, path, SSDEI_ANY_WEIGHTS, "ssde_net_load_weights");
 }
 
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    if (!net->finished || !net->parameter_count)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_net_load_pth: net is not finished or has no parameters");
     if (weights != SSDE_PTH_EMA && weights != SSDE_PTH_MODEL)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_pth: weights is %d, no value of its enum",
-                         (int)weights);
-    return ssdei_weights_load(net, path, (int)weights);
+        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT,
+                         "ssde_net_load_pth: weights is %d, wanted an ssde_pth_weights", (int)weights);
+    return ssdei_weights_load(net, path, (int)weights, "ssde_net_load_pth");
 }
 
 static size_t ssdei_file_numbers(const ssde_tensor_file *file) {
