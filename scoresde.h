@@ -2041,16 +2041,21 @@ static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
     return SSDE_OK;
 }
 
+/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
+static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
+    ssdei_try(ssdei_path_check(context, path));
+    *kind = ssdei_path_kind(path, mode);
+    if (*kind != SSDEI_PATH_IS_FOLDER && *kind != SSDEI_PATH_IS_OTHER) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s, not a regular file", path,
+                     *kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "a device or a pipe");
+}
+
 ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
     int64_t length = -1;
     int kind, mode;
     *file = NULL;
     *size = 0;
-    ssdei_try(ssdei_path_check(context, path));
-    kind = ssdei_path_kind(path, &mode);
-    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER) /* opening a pipe would wait */
-        return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s", path,
-                         kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "not a regular file");
+    ssdei_try(ssdei_path_regular(context, path, &kind, &mode));
     *file = ssdei_open_file(path);
     if (!*file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
     if (!ssdei_seek(*file, 0, SEEK_END)) length = ssdei_tell(*file);
@@ -2116,13 +2121,10 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
-    writer->status = ssdei_path_check(context, path);
+    writer->status = ssdei_path_regular(context, path, &kind, &mode);
     if (writer->status != SSDE_OK) return writer->status;
     memcpy(writer->target, path, strlen(path) + 1);
-    kind = ssdei_path_kind(path, &mode);
-    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
-    else if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
+    if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
         writer->status =
             ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
     else if (kind == SSDEI_PATH_IS_READ_ONLY)
@@ -2130,7 +2132,9 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     else
         ssdei_writer_create(writer, mode);
     if (writer->status == SSDE_OK && !writer->file)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "cannot create a file beside '%.180s'", path);
+        writer->status =
+            ssde_fail(context, SSDE_ERROR_FILE,
+                      "cannot create a file beside '%.150s': is its folder there, and may you write there?", path);
     return writer->status;
 }
 
