@@ -2491,8 +2491,9 @@ static void ssdei_random_run(void *argument, size_t index) {
 ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
     if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
         return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%slow = %.9g, high = %.9g, wanted low < high, less than %.2g apart",
-                     before, low, high, (double)FLT_MAX);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
+                     (double)FLT_MAX);
 }
 
 /* What every draw refuses; `name` is the function's. */
@@ -2504,19 +2505,19 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
     if (!rows || !dim || (dim - 1) >> 31 > 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "%s: rows = %.0f, dim = %.0f, wanted at least 1 row of 1 to 2^32 elements", name, (double)rows,
-                         (double)dim);
+                         "%s: rows is %.0f and dim %.0f, wanted at least 1 row of 1 to 2^32 elements", name,
+                         (double)rows, (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), 4) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
                          (double)rows, (double)dim);
     if (stream < 0 || stream > 0xffff)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream = %d, wanted 0 ... 65535", name, stream);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream is %d, wanted 0 ... 65535", name, stream);
     if (!sample && (uint64_t)(rows - 1) >> 48)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, wanted up to 2^48", name, (double)rows);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f, wanted up to 2^48", name, (double)rows);
     for (r = 0; sample && r < rows; r++) all |= sample[r];
     for (r = 0; all >> 48 && r < rows; r++) {
         if (sample[r] >> 48)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] = %.0f, wanted below 2^48", name,
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] is %.0f, wanted below 2^48", name,
                              (unsigned long)r, (double)sample[r]);
     }
     return SSDE_OK;
@@ -2569,7 +2570,7 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
     if (!values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: values is NULL");
     if (!(levels >= 1.0 && levels <= 16777216.0) || levels != floor(levels))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_dequantise: levels = %.9g, wanted a whole number from 1 to 2^24", levels);
+                         "ssde_dequantise: levels is %.9g, wanted a whole number from 1 to 2^24", levels);
     ssdei_try(ssdei_check_interval(context, "ssde_dequantise: ", low, high));
     for (i = 0; i < rows * dim; i++) {
         double value = (double)values[i];
@@ -2861,7 +2862,7 @@ ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const s
     size_t i, j, k;
     int axis, fits, rank;
     if ((unsigned)op > SSDE_MAXIMUM)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_binary_op", (int)op);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_binary_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
     ssdei_try(ssdei_tensor_check(context, "out", out));
@@ -2943,7 +2944,7 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
             return SSDE_OK;
         case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
     }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_unary_op", (int)op);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_unary_op", (int)op);
 }
 
 /* a (op) b of partial results; a NaN on either side stays. */
@@ -3018,7 +3019,7 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
     float *to;
     int axis;
     if ((unsigned)op > SSDE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_reduce_op", (int)op);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_reduce_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (axes >> a->rank)
@@ -3506,7 +3507,7 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
     if (images->rank != 4 || (images->shape[3] != 1 && images->shape[3] != 3))
         return ssde_fail(context, SSDE_ERROR_SHAPE, "images has shape %s, wanted [n, height, width, 1 or 3]",
                          ssdei_shape(text, images->rank, images->shape));
-    if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns = 0, wanted at least 1");
+    if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns is 0, wanted at least 1");
     ssdei_try(ssdei_check_interval(context, "", low, high));
     n = images->shape[0], h = images->shape[1], w = images->shape[2], c = images->shape[3];
     grid_width = ssdei_grid_extent(columns, w, gap);
@@ -3579,7 +3580,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
             if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: sigma_min = %.9g, sigma_max = %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                    "sde: sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
                     sde->sigma_min, sde->sigma_max);
             break;
         case SSDE_VP:
@@ -3588,7 +3589,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
                   sde->beta_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: beta_min = %.9g, beta_max = %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
+                    "sde: beta_min is %.9g and beta_max %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
                     sde->beta_min, sde->beta_max);
             break;
         case SSDE_AFFINE:
@@ -3597,13 +3598,13 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
                                  sde->a ? "g" : "a");
             break;
         default:
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind = %d, wanted one of ssde_sde_kind",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind",
                              (int)sde->kind);
     }
     if (sde->num_scales < 1)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales = %d, wanted at least 1", sde->num_scales);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %.9g, wanted 0 (the default) or up to 1e30",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std is %.9g, wanted 0 (the default) or up to 1e30",
                          sde->prior_std);
     return SSDE_OK;
 }
@@ -3611,7 +3612,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
 /* Whatever takes rows of floats refuses this. */
 static ssde_status ssdei_check_rows(ssde_context *context, const char *name, size_t rows, size_t dim) {
     if (!rows || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, dim = %.0f, wanted at least 1 each", name,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f and dim %.0f, wanted at least 1 each", name,
                          (double)rows, (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
@@ -3818,7 +3819,7 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_coefficients_at", "out");
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %.17g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t is %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
     return ssdei_marginal(context, sde, t, &out->mean, &out->std);
 }
@@ -3828,7 +3829,7 @@ static ssde_status ssdei_row_time(ssde_context *context, const char *name, const
                                   int *anew) {
     *anew = r == 0 || t[r] != t[r - 1];
     if (*anew && !(t[r] >= lowest && t[r] <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %.17g, wanted %g to 1", name, (unsigned long)r,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] is %.17g, wanted %g to 1", name, (unsigned long)r,
                          t[r], lowest);
     return SSDE_OK;
 }
@@ -3934,10 +3935,10 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_discretise", "out");
     if (rule != SSDE_DISCRETISE_OWN && rule != SSDE_DISCRETISE_EULER)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule = %d, wanted one of ssde_discretisation",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule is %d, wanted one of ssde_discretisation",
                          (int)rule);
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %.17g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t is %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
         out->drift /= sde->num_scales;
@@ -3972,7 +3973,7 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: an affine SDE has no discrete form");
     if (i < 0 || i >= sde->num_scales)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_discrete_marginal: i = %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
+                         "ssde_discrete_marginal: i is %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
     if (sde->kind != SSDE_VE) {
         ssdei_try(ssdei_check_betas(context, sde));
         ssdei_abar(sde, i, &abar, &one_minus_abar);
@@ -4029,7 +4030,7 @@ ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *s
     ssdei_try(ssdei_marginal(context, sde, t, &mean, std));
     *std /= scale;
     if (!(*std > 0.0 && *std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) = %g, wanted above 0, up to 1e30", *std);
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) is %g, wanted above 0, up to 1e30", *std);
     return SSDE_OK;
 }
 
@@ -4113,13 +4114,13 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
     if (!desc) return SSDE_ERROR_ARGUMENT;
     ssdei_try(ssde_sde_check(desc->context, sde));
     if (desc->output != SSDE_PREDICT_SCORE && desc->output != SSDE_PREDICT_NOISE && desc->output != SSDE_PREDICT_DATA)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output = %d, wanted one of ssde_parameterisation",
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output is %d, wanted one of ssde_parameterisation",
                          where, (int)desc->output);
     if (desc->weighting != SSDE_WEIGHT_STD2 && desc->weighting != SSDE_WEIGHT_LIKELIHOOD)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting = %d, wanted one of ssde_weighting", where,
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting is %d, wanted one of ssde_weighting", where,
                          (int)desc->weighting);
     if (!(desc->eps >= 0.0 && desc->eps < 1.0))
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps = %.9g, wanted 0 (the default) or below 1", where,
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps is %.9g, wanted 0 (the default) or below 1", where,
                          desc->eps);
     if (desc->discrete && desc->weighting != SSDE_WEIGHT_STD2)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
@@ -4178,7 +4179,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
         double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
         if (slot >> 48)
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss_times: sample[%lu] = %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
+                             "ssde_loss_times: sample[%lu] is %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
         weight[r] = 1.0;
         if (desc->discrete)
             t[r] = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
@@ -4315,7 +4316,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                              : !t    ? "t"
                                      : "losses");
     if (!ssdei_is_finite(scale))
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale = %g, wanted a finite number", scale);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale is %g, wanted a finite number", scale);
     memset(&at, 0, sizeof at);
     memset(&residual, 0, sizeof residual);
     for (r = 0; r < rows; r++) {
@@ -4325,7 +4326,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
         ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
         if (!(w >= 0.0 && w <= DBL_MAX))
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss: weight[%lu] = %g, wanted a finite number of at least 0", (unsigned long)r, w);
+                             "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
         if (anew) {
             ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
             residual = ssdei_residual_of(desc->output, &at);
@@ -4375,8 +4376,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_rows(context, name, rows, dim));
     if ((unsigned)from > SSDE_PREDICT_DATA || (unsigned)to > SSDE_PREDICT_DATA)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: from = %d, to = %d, wanted values of ssde_parameterisation",
-                         name, (int)from, (int)to);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "%s: from is %d and to %d, wanted values of ssde_parameterisation", name, (int)from, (int)to);
     if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
     memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
@@ -4467,7 +4468,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     *mixture = NULL;
     ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %.0f, dim = %.0f, wanted at least 1", name,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components is %.0f and dim %.0f, wanted at least 1", name,
                          (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
@@ -4506,17 +4507,17 @@ static ssde_status ssdei_mixture_check(ssde_context *context, size_t components,
     for (k = 0; k < components; k++) {
         if (!(weights[k] > 0.0 && weights[k] <= DBL_MAX / (double)components))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_mixture_create: weights[%lu] = %g, wanted above 0 and up to %.3g", (unsigned long)k,
+                             "ssde_mixture_create: weights[%lu] is %g, wanted above 0 and up to %.3g", (unsigned long)k,
                              weights[k], DBL_MAX / (double)components);
         *total += weights[k];
     }
     for (k = 0; k < components * dim; k++) {
         if (!(fabs(means[k]) <= 1e30))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_mixture_create: means[%lu] = %.9g, wanted -1e30 to 1e30", (unsigned long)k,
+                             "ssde_mixture_create: means[%lu] is %.9g, wanted -1e30 to 1e30", (unsigned long)k,
                              means[k]);
         if (!(stds[k] >= 0.0 && stds[k] <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %.9g, wanted 0 to 1e30",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] is %.9g, wanted 0 to 1e30",
                              (unsigned long)k, stds[k]);
     }
     return SSDE_OK;
@@ -4550,7 +4551,7 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_gaussian_create: mean = %.9g, std = %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
+            "ssde_gaussian_create: mean is %.9g and std %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
             std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
@@ -4568,8 +4569,8 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_ring_create: radius = %.9g, std = %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30", radius,
-            std);
+            "ssde_ring_create: radius is %.9g and std %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30",
+            radius, std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
     for (k = 0; k < components; k++) {
@@ -4729,8 +4730,9 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
     dim = mixture->dim;
     ssdei_try(ssdei_check_rows(mixture->context, name, rows, dim));
     if (rng->next_sample >> 48 || (uint64_t)rows > ((uint64_t)1 << 48) - rng->next_sample)
-        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %.0f, wanted up to 2^48",
-                         name, (double)rng->next_sample, (double)rows);
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
+                         "%s: rng->next_sample is %.0f + %.0f, wanted up to 2^48", name, (double)rng->next_sample,
+                         (double)rows);
     for (r = 0; r < rows; r++) {
         uint64_t sample = rng->next_sample + r;
         double u = ssde_random_double(rng->seed, SSDE_STREAM_MIXTURE, 0, sample, 0);
@@ -4854,7 +4856,7 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows = %.0f, but the last score to be differentiated had %.0f", (double)rows,
+                         "mixture vjp: rows is %.0f, but the last score to be differentiated had %.0f", (double)rows,
                          (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;

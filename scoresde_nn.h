@@ -4357,7 +4357,7 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, dou
     double mean, std;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *sigma = (float)std;
     if (sde->kind == SSDE_VE)
@@ -4374,7 +4374,7 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     int index;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if (sde->kind == SSDE_VE) {
@@ -4834,8 +4834,8 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
 
 static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const char *name, double value,
                                             const char *wanted) {
-    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s = %.10g, wanted %s", name, value,
-                     wanted);
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s is %.10g, wanted %s", name,
+                     value, wanted);
 }
 
 static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
@@ -5027,7 +5027,7 @@ uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ?
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     if (!ssdei_in_range(lr, 0.0, 1e6))
-        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %.9g, wanted 0 to 1e6",
+        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr is %.9g, wanted 0 to 1e6",
                          lr);
     trainer->desc.lr = lr;
     return SSDE_OK;
@@ -5268,11 +5268,11 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
                                   : "batch.x");
     if (!batch->rows || batch->rows > trainer->desc.batch)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_train_step: batch.rows = %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
+                         "ssde_train_step: batch.rows is %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
                          (double)trainer->desc.batch);
     if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_train_step: batch.first_slot = %.0f, wanted up to 2^48 less %.0f rows",
+                         "ssde_train_step: batch.first_slot is %.0f, wanted up to 2^48 less %.0f rows",
                          (double)batch->first_slot, (double)batch->rows);
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
