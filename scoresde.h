@@ -1813,11 +1813,6 @@ static int ssdei_path_kind(const char *path, int *mode) {
     return attributes & 1u ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
 }
 
-static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
-    (void)target;
-    return 1;
-}
-
 static FILE *ssdei_open_file(const char *path) {
     wchar_t wide[SSDEI_PATH_MOST];
     return ssdei_path_wide(path, wide) ? _wfopen(wide, L"rb") : NULL;
@@ -1852,11 +1847,6 @@ static int ssdei_replace_file(const char *from, const char *to) {
         Sleep(wait);
         wait *= 2;
     }
-    return 1;
-}
-
-static int ssdei_flush_folder(const char *path) {
-    (void)path;
     return 1;
 }
 
@@ -1979,11 +1969,6 @@ static int ssdei_path_kind(const char *path, int *mode) {
     return SSDEI_PATH_IS_FREE;
 }
 
-static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
-    (void)target;
-    return 1;
-}
-
 static FILE *ssdei_open_file(const char *path) { return fopen(path, "rb"); }
 
 static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
@@ -1996,11 +1981,6 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file); }
 
-static int ssdei_flush_folder(const char *path) {
-    (void)path;
-    return 1;
-}
-
 static uint32_t ssdei_process(void) { return 0; }
 
 #endif
@@ -2009,6 +1989,18 @@ static int ssdei_replace_file(const char *from, const char *to) { return !rename
 
 static void ssdei_remove_file(const char *path) { remove(path); }
 
+#endif
+
+#if defined(_WIN32) || !(defined(__unix__) || defined(__APPLE__))
+static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
+    (void)target;
+    return 1;
+}
+
+static int ssdei_flush_folder(const char *path) {
+    (void)path;
+    return 1;
+}
 #endif
 
 #if defined(_WIN32)
