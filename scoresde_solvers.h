@@ -4516,9 +4516,11 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.bits_per_dim /= count;
     summary.evaluations /= count;
     for (i = 0; results && i < n; i++) {
+        double density = results[i].log_density - summary.log_density;
+        double bits = results[i].bits_per_dim - summary.bits_per_dim;
         if (results[i].status != SSDE_OK) continue;
-        density_square += ssdei_math_pow(results[i].log_density - summary.log_density, 2.0);
-        bits_square += ssdei_math_pow(results[i].bits_per_dim - summary.bits_per_dim, 2.0);
+        density_square += density * density;
+        bits_square += bits * bits;
     }
     summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
