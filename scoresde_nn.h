@@ -4937,7 +4937,7 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_trainer_create: desc.class_dropout = %g, but the network has no classes",
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
                          desc->class_dropout);
     return SSDE_OK;
 }
