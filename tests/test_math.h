@@ -81,14 +81,14 @@ static void test_math_accuracy(void) {
 
 static void test_math_pow_accuracy(void) {
     uint32_t rng = 2;
-    double bound = 0.98 + math_allowance();
+    double bound = 1.4 + math_allowance();
     size_t i, count = check_quick ? 5000 : 200000;
     for (i = 0; i < count; i++) {
         double x = math_spread(&rng, -20, 20), y = 2.0 * math_uniform(&rng) - 1.0;
         double beta = 1.0 - math_spread(&rng, -12, 0), n = floor(math_spread(&rng, 0, 14));
         CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= bound);
         CHECK(math_ulps(ssdei_math_pow(x, 7.0), powl((long double)x, 7.0L)) <= bound);
-        y = (2.0 * y - 1.0) * 700.0 / log(x); /* results from e^-700 to e^700 */
+        y = y * 700.0 / log(x); /* results from e^-700 to e^700 */
         CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= bound);
         if (n * log(beta) > -700.0)
             CHECK(math_ulps(ssdei_math_pow(beta, n), powl((long double)beta, (long double)n)) <= bound);
