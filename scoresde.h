@@ -41,14 +41,14 @@
        are the same on every tier. Of libm only what is exact by definition is called (sqrt, floor, ldexp, ...); exp,
        log, sin and their like are the library's own.
        Contraction of a*b+c is off inside the implementation. Flags that break arithmetic are refused: those that a
-   macro announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86 without
-       -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of every
-       calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
+       macro announces when compiling (-ffast-math and, by gcc 12 or later, its parts; x87 registers, on 32-bit x86
+       without -msse2 -mfpmath=sse), others (clang's -ffp-contract=fast, parts of -ffast-math elsewhere) by an error of
+       every calculation, which names the flag. Assumed of the running thread and not checked: rounding to nearest, and
        subnormal numbers not flushed to zero. Files are written and read the same under any rounding mode.
 
    THREADS
-       One context, and one object made with it, is used by one thread at a time. There are no mutable globals but the
-       CPU features, found once.
+       One context, and one object made with it, is used by one thread at a time. There are no mutable globals but what
+       is found once: the CPU's features, and that the compiler left arithmetic as it is written.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
 #ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
@@ -203,13 +203,15 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
                                int transpose_b, ssde_tensor *out);
 
 /* Files. Paths are UTF-8 on Windows, the system's bytes elsewhere: below 4096 bytes, as long as the system takes.
-   Loading allocates tensor->data; every length is checked against the file before memory is taken. */
-/* Saving writes a new file PATH.scoresde-XXXXXXXX.tmp (of a long name the first 100 bytes) in the same folder, flushes
+   Loading allocates tensor->data; every length is checked against the file before memory is taken.
+
+   Saving writes a new file PATH.scoresde-XXXXXXXX.tmp (of a long name the first 100 bytes) in the same folder, flushes
    it to the disk and renames it, so that an old file is whole until the new one is; of several that save one path at
    once the last one's file stays. A failed save removes its new file; a killed process leaves it, under a name that is
    never read nor written again. The file replaced gives the new one its permissions, but not its owner; one that may
    not be written, a folder, a device or a pipe is refused. A symbolic link stays a link: what it leads to is replaced
    or created (on Windows the link is replaced). Other hard links keep the old file. */
+
 /* .npy: versions 1 to 3, C or Fortran order (a tensor is in C order), up to 4 axes, f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8
    b1, either byte order (little-endian where none is named); rounded once, to nearest; a finite number beyond float is
    an error. Saved as <f4 in version 1.0 and C order. */
@@ -285,8 +287,9 @@ typedef struct ssde_noise_source {
     void *user;
 } ssde_noise_source;
 
-/* Uniform dequantisation of integer data 0 ... levels-1: out = low + (high - low) (values + u) / levels, u in [0, 1)
-   drawn under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be the same. */
+/* Uniform dequantisation of integer data 0 ... levels-1, levels 1 to 2^24, low < high: out = low + (high - low) (values
+   + u) / levels, u in [0, 1) drawn under (SSDE_STREAM_DEQUANTISATION, step, sample). values and out [rows, dim], may be
+   the same. */
 ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
                             const float *values, size_t rows, size_t dim, double levels, double low, double high,
                             float *out);
@@ -317,7 +320,8 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
 
 typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE } ssde_sde_kind;
 
-/* A plain value; check with ssde_sde_check, as every function that takes one does. */
+/* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
+   beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
 typedef struct ssde_sde {
     ssde_sde_kind kind;
     double beta_min, beta_max; /* VP, sub-VP: beta(t) = beta_min + t (beta_max - beta_min); 0 <= beta_min <= beta_max */
@@ -332,8 +336,7 @@ typedef struct ssde_sde {
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
     void *user;
-    double
-        prior_std; /* standard deviation of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
@@ -374,9 +377,9 @@ typedef enum ssde_discretisation {
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
 } ssde_discretisation;
-/* The step of index i = trunc(t (N - 1)), N = sde->num_scales, as sde_lib.py:158; a t within 4 ulp of 1 below i / (N -
-   1) gives i, so that no rounding on the way to t picks the step before. t in [0, 1]. VP and sub-VP need N > beta_max.
- */
+/* The step of index i = trunc(t (N - 1)), N = sde->num_scales, as sde_lib.py:158, t in [0, 1]; a t that is below
+   i / (N - 1) by up to 4 ulp of 1 gives i, so that no rounding on the way to t picks the step before. VP and sub-VP
+   need N > beta_max. */
 ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
                             ssde_step *out);
 /* Marginal of the discrete-time forms at index 0 <= i < N: VP sqrt(abar_i), sqrt(1 - abar_i); VE 1, sigma_i; sub-VP
@@ -417,8 +420,8 @@ typedef struct ssde_loss_desc {
     int half_sum;         /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
     int discrete;         /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
                              SSDE_WEIGHT_STD2 only; not for affine SDEs */
-    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous VE, VP, sub-VP
-                           */
+    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous losses of VE,
+                             VP, sub-VP */
     double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
@@ -451,8 +454,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
    a first toy. */
 typedef struct ssde_mixture ssde_mixture;
 
-/* weights [components] positive (normalised here); means and stds [components, dim], stds >= 0. The arrays are
-   copied. */
+/* weights [components] positive (normalised here); means and stds [components, dim], -1e30 to 1e30 and 0 to 1e30, as
+   in the two below. The arrays are copied. */
 ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
                                 const double *weights, const double *means, const double *stds);
 /* One component with the same mean and std in every dimension: an isotropic Gaussian. */
@@ -609,9 +612,8 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
 int ssdei_step_index(const ssde_sde *sde, double t);
 /* m(t) and std(t) of an SDE that is checked, t in [0, 1]: they exist where a and g may have no bounds. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
-/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). ssde_prior_time's:
- */
-#define SSDEI_SIGNAL 1e-4
+/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
+#define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
 int ssdei_signal_below(double part, double mean, double std);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
@@ -704,8 +706,7 @@ typedef struct ssdei_dtype {
     size_t elements;   /* 0 means 1 */
 } ssdei_dtype;
 
-/* The number that the bits of an element mean, rounded once, to nearest. False where it is finite and exceeds float.
- */
+/* The number that an element's bits mean, rounded once, to nearest. False where it is finite and exceeds float. */
 int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value);
 double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits);
 
@@ -1311,7 +1312,8 @@ static int ssdei_contracts(ssde_tier tier) {
 #ifdef SSDEI_NEON
     if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
 #endif
-    return (void)tier, found;
+    (void)tier;
+    return found;
 }
 
 /* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
@@ -1812,11 +1814,6 @@ static int ssdei_path_kind(const char *path, int *mode) {
     return attributes & 1u ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
 }
 
-static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
-    (void)target;
-    return 1;
-}
-
 static FILE *ssdei_open_file(const char *path) {
     wchar_t wide[SSDEI_PATH_MOST];
     return ssdei_path_wide(path, wide) ? _wfopen(wide, L"rb") : NULL;
@@ -1851,11 +1848,6 @@ static int ssdei_replace_file(const char *from, const char *to) {
         Sleep(wait);
         wait *= 2;
     }
-    return 1;
-}
-
-static int ssdei_flush_folder(const char *path) {
-    (void)path;
     return 1;
 }
 
@@ -1978,11 +1970,6 @@ static int ssdei_path_kind(const char *path, int *mode) {
     return SSDEI_PATH_IS_FREE;
 }
 
-static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
-    (void)target;
-    return 1;
-}
-
 static FILE *ssdei_open_file(const char *path) { return fopen(path, "rb"); }
 
 static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
@@ -1995,11 +1982,6 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file); }
 
-static int ssdei_flush_folder(const char *path) {
-    (void)path;
-    return 1;
-}
-
 static uint32_t ssdei_process(void) { return 0; }
 
 #endif
@@ -2008,6 +1990,18 @@ static int ssdei_replace_file(const char *from, const char *to) { return !rename
 
 static void ssdei_remove_file(const char *path) { remove(path); }
 
+#endif
+
+#if defined(_WIN32) || !(defined(__unix__) || defined(__APPLE__))
+static int ssdei_follow_links(char target[SSDEI_PATH_MOST]) {
+    (void)target;
+    return 1;
+}
+
+static int ssdei_flush_folder(const char *path) {
+    (void)path;
+    return 1;
+}
 #endif
 
 #if defined(_WIN32)
@@ -2040,16 +2034,21 @@ static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
     return SSDE_OK;
 }
 
+/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
+static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
+    ssdei_try(ssdei_path_check(context, path));
+    *kind = ssdei_path_kind(path, mode);
+    if (*kind != SSDEI_PATH_IS_FOLDER && *kind != SSDEI_PATH_IS_OTHER) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s, not a regular file", path,
+                     *kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "a device or a pipe");
+}
+
 ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
     int64_t length = -1;
     int kind, mode;
     *file = NULL;
     *size = 0;
-    ssdei_try(ssdei_path_check(context, path));
-    kind = ssdei_path_kind(path, &mode);
-    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER) /* opening a pipe would wait */
-        return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s", path,
-                         kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "not a regular file");
+    ssdei_try(ssdei_path_regular(context, path, &kind, &mode));
     *file = ssdei_open_file(path);
     if (!*file) return ssde_fail(context, SSDE_ERROR_FILE, "cannot open '%.180s' for reading", path);
     if (!ssdei_seek(*file, 0, SEEK_END)) length = ssdei_tell(*file);
@@ -2115,13 +2114,10 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
-    writer->status = ssdei_path_check(context, path);
+    writer->status = ssdei_path_regular(context, path, &kind, &mode);
     if (writer->status != SSDE_OK) return writer->status;
     memcpy(writer->target, path, strlen(path) + 1);
-    kind = ssdei_path_kind(path, &mode);
-    if (kind == SSDEI_PATH_IS_FOLDER || kind == SSDEI_PATH_IS_OTHER)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is not a regular file", path);
-    else if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
+    if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
         writer->status =
             ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
     else if (kind == SSDEI_PATH_IS_READ_ONLY)
@@ -2129,7 +2125,9 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     else
         ssdei_writer_create(writer, mode);
     if (writer->status == SSDE_OK && !writer->file)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "cannot create a file beside '%.180s'", path);
+        writer->status =
+            ssde_fail(context, SSDE_ERROR_FILE,
+                      "cannot create a file beside '%.150s': is its folder there, and may you write there?", path);
     return writer->status;
 }
 
@@ -2486,8 +2484,9 @@ static void ssdei_random_run(void *argument, size_t index) {
 ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
     if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
         return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%slow = %.9g, high = %.9g, wanted low < high, less than %.2g apart",
-                     before, low, high, (double)FLT_MAX);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
+                     (double)FLT_MAX);
 }
 
 /* What every draw refuses; `name` is the function's. */
@@ -2499,19 +2498,19 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
     if (!out) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: out is NULL", name);
     if (!rows || !dim || (dim - 1) >> 31 > 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "%s: rows = %.0f, dim = %.0f, wanted at least 1 row of 1 to 2^32 elements", name, (double)rows,
-                         (double)dim);
+                         "%s: rows is %.0f and dim %.0f, wanted at least 1 row of 1 to 2^32 elements", name,
+                         (double)rows, (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), 4) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
                          (double)rows, (double)dim);
     if (stream < 0 || stream > 0xffff)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream = %d, wanted 0 ... 65535", name, stream);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: stream is %d, wanted 0 ... 65535", name, stream);
     if (!sample && (uint64_t)(rows - 1) >> 48)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, wanted up to 2^48", name, (double)rows);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f, wanted up to 2^48", name, (double)rows);
     for (r = 0; sample && r < rows; r++) all |= sample[r];
     for (r = 0; all >> 48 && r < rows; r++) {
         if (sample[r] >> 48)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] = %.0f, wanted below 2^48", name,
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: sample[%lu] is %.0f, wanted below 2^48", name,
                              (unsigned long)r, (double)sample[r]);
     }
     return SSDE_OK;
@@ -2564,7 +2563,7 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
     if (!values) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_dequantise: values is NULL");
     if (!(levels >= 1.0 && levels <= 16777216.0) || levels != floor(levels))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_dequantise: levels = %.9g, wanted a whole number from 1 to 2^24", levels);
+                         "ssde_dequantise: levels is %.9g, wanted a whole number from 1 to 2^24", levels);
     ssdei_try(ssdei_check_interval(context, "ssde_dequantise: ", low, high));
     for (i = 0; i < rows * dim; i++) {
         double value = (double)values[i];
@@ -2856,7 +2855,7 @@ ssde_status ssde_tensor_binary(ssde_context *context, ssde_binary_op op, const s
     size_t i, j, k;
     int axis, fits, rank;
     if ((unsigned)op > SSDE_MAXIMUM)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_binary_op", (int)op);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_binary_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
     ssdei_try(ssdei_tensor_check(context, "out", out));
@@ -2938,7 +2937,7 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
             return SSDE_OK;
         case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
     }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_unary_op", (int)op);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_unary_op", (int)op);
 }
 
 /* a (op) b of partial results; a NaN on either side stays. */
@@ -3013,7 +3012,7 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
     float *to;
     int axis;
     if ((unsigned)op > SSDE_MAX)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op = %d, wanted one of ssde_reduce_op", (int)op);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_reduce_op", (int)op);
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (axes >> a->rank)
@@ -3501,7 +3500,7 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
     if (images->rank != 4 || (images->shape[3] != 1 && images->shape[3] != 3))
         return ssde_fail(context, SSDE_ERROR_SHAPE, "images has shape %s, wanted [n, height, width, 1 or 3]",
                          ssdei_shape(text, images->rank, images->shape));
-    if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns = 0, wanted at least 1");
+    if (!columns) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "columns is 0, wanted at least 1");
     ssdei_try(ssdei_check_interval(context, "", low, high));
     n = images->shape[0], h = images->shape[1], w = images->shape[2], c = images->shape[3];
     grid_width = ssdei_grid_extent(columns, w, gap);
@@ -3574,7 +3573,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
             if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: sigma_min = %.9g, sigma_max = %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                    "sde: sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
                     sde->sigma_min, sde->sigma_max);
             break;
         case SSDE_VP:
@@ -3583,7 +3582,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
                   sde->beta_max <= 1e30))
                 return ssde_fail(
                     context, SSDE_ERROR_ARGUMENT,
-                    "sde: beta_min = %.9g, beta_max = %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
+                    "sde: beta_min is %.9g and beta_max %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
                     sde->beta_min, sde->beta_max);
             break;
         case SSDE_AFFINE:
@@ -3592,13 +3591,13 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
                                  sde->a ? "g" : "a");
             break;
         default:
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind = %d, wanted one of ssde_sde_kind",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind",
                              (int)sde->kind);
     }
     if (sde->num_scales < 1)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales = %d, wanted at least 1", sde->num_scales);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std = %.9g, wanted 0 (the default) or up to 1e30",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: prior_std is %.9g, wanted 0 (the default) or up to 1e30",
                          sde->prior_std);
     return SSDE_OK;
 }
@@ -3606,7 +3605,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
 /* Whatever takes rows of floats refuses this. */
 static ssde_status ssdei_check_rows(ssde_context *context, const char *name, size_t rows, size_t dim) {
     if (!rows || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows = %.0f, dim = %.0f, wanted at least 1 each", name,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f and dim %.0f, wanted at least 1 each", name,
                          (double)rows, (double)dim);
     if (ssdei_multiply(ssdei_multiply(rows, dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %.0f rows of %.0f elements exceed memory", name,
@@ -3813,7 +3812,7 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_coefficients_at", "out");
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t = %.17g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_coefficients_at: t is %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
     return ssdei_marginal(context, sde, t, &out->mean, &out->std);
 }
@@ -3823,7 +3822,7 @@ static ssde_status ssdei_row_time(ssde_context *context, const char *name, const
                                   int *anew) {
     *anew = r == 0 || t[r] != t[r - 1];
     if (*anew && !(t[r] >= lowest && t[r] <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] = %.17g, wanted %g to 1", name, (unsigned long)r,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] is %.17g, wanted %g to 1", name, (unsigned long)r,
                          t[r], lowest);
     return SSDE_OK;
 }
@@ -3929,10 +3928,10 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_discretise", "out");
     if (rule != SSDE_DISCRETISE_OWN && rule != SSDE_DISCRETISE_EULER)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule = %d, wanted one of ssde_discretisation",
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: rule is %d, wanted one of ssde_discretisation",
                          (int)rule);
     if (!(t >= 0.0 && t <= 1.0))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t = %.17g, wanted 0 to 1", t);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t is %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
         ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
         out->drift /= sde->num_scales;
@@ -3967,7 +3966,7 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: an affine SDE has no discrete form");
     if (i < 0 || i >= sde->num_scales)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_discrete_marginal: i = %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
+                         "ssde_discrete_marginal: i is %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
     if (sde->kind != SSDE_VE) {
         ssdei_try(ssdei_check_betas(context, sde));
         ssdei_abar(sde, i, &abar, &one_minus_abar);
@@ -4024,7 +4023,7 @@ ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *s
     ssdei_try(ssdei_marginal(context, sde, t, &mean, std));
     *std /= scale;
     if (!(*std > 0.0 && *std <= 1e30))
-        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) = %g, wanted above 0, up to 1e30", *std);
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_std: std(1) is %g, wanted above 0, up to 1e30", *std);
     return SSDE_OK;
 }
 
@@ -4107,13 +4106,13 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
     if (!desc) return SSDE_ERROR_ARGUMENT;
     ssdei_try(ssde_sde_check(desc->context, sde));
     if (desc->output != SSDE_PREDICT_SCORE && desc->output != SSDE_PREDICT_NOISE && desc->output != SSDE_PREDICT_DATA)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output = %d, wanted one of ssde_parameterisation",
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output is %d, wanted one of ssde_parameterisation",
                          where, (int)desc->output);
     if (desc->weighting != SSDE_WEIGHT_STD2 && desc->weighting != SSDE_WEIGHT_LIKELIHOOD)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting = %d, wanted one of ssde_weighting", where,
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting is %d, wanted one of ssde_weighting", where,
                          (int)desc->weighting);
     if (!(desc->eps >= 0.0 && desc->eps < 1.0))
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps = %.9g, wanted 0 (the default) or below 1", where,
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps is %.9g, wanted 0 (the default) or below 1", where,
                          desc->eps);
     if (desc->discrete && desc->weighting != SSDE_WEIGHT_STD2)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
@@ -4172,7 +4171,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
         double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
         if (slot >> 48)
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss_times: sample[%lu] = %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
+                             "ssde_loss_times: sample[%lu] is %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
         weight[r] = 1.0;
         if (desc->discrete)
             t[r] = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
@@ -4309,7 +4308,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                              : !t    ? "t"
                                      : "losses");
     if (!ssdei_is_finite(scale))
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale = %g, wanted a finite number", scale);
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale is %g, wanted a finite number", scale);
     memset(&at, 0, sizeof at);
     memset(&residual, 0, sizeof residual);
     for (r = 0; r < rows; r++) {
@@ -4319,7 +4318,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
         ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
         if (!(w >= 0.0 && w <= DBL_MAX))
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss: weight[%lu] = %g, wanted a finite number of at least 0", (unsigned long)r, w);
+                             "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
         if (anew) {
             ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
             residual = ssdei_residual_of(desc->output, &at);
@@ -4369,8 +4368,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_rows(context, name, rows, dim));
     if ((unsigned)from > SSDE_PREDICT_DATA || (unsigned)to > SSDE_PREDICT_DATA)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: from = %d, to = %d, wanted values of ssde_parameterisation",
-                         name, (int)from, (int)to);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "%s: from is %d and to %d, wanted values of ssde_parameterisation", name, (int)from, (int)to);
     if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
     memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
@@ -4461,7 +4460,7 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     *mixture = NULL;
     ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components = %.0f, dim = %.0f, wanted at least 1", name,
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components is %.0f and dim %.0f, wanted at least 1", name,
                          (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
@@ -4500,17 +4499,17 @@ static ssde_status ssdei_mixture_check(ssde_context *context, size_t components,
     for (k = 0; k < components; k++) {
         if (!(weights[k] > 0.0 && weights[k] <= DBL_MAX / (double)components))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_mixture_create: weights[%lu] = %g, wanted above 0 and up to %.3g", (unsigned long)k,
+                             "ssde_mixture_create: weights[%lu] is %g, wanted above 0 and up to %.3g", (unsigned long)k,
                              weights[k], DBL_MAX / (double)components);
         *total += weights[k];
     }
     for (k = 0; k < components * dim; k++) {
         if (!(fabs(means[k]) <= 1e30))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "ssde_mixture_create: means[%lu] = %.9g, wanted -1e30 to 1e30", (unsigned long)k,
+                             "ssde_mixture_create: means[%lu] is %.9g, wanted -1e30 to 1e30", (unsigned long)k,
                              means[k]);
         if (!(stds[k] >= 0.0 && stds[k] <= 1e30))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] = %.9g, wanted 0 to 1e30",
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_mixture_create: stds[%lu] is %.9g, wanted 0 to 1e30",
                              (unsigned long)k, stds[k]);
     }
     return SSDE_OK;
@@ -4544,7 +4543,7 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_gaussian_create: mean = %.9g, std = %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
+            "ssde_gaussian_create: mean is %.9g and std %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
             std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
@@ -4562,8 +4561,8 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
         if (mixture) *mixture = NULL;
         return ssde_fail(
             context, SSDE_ERROR_ARGUMENT,
-            "ssde_ring_create: radius = %.9g, std = %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30", radius,
-            std);
+            "ssde_ring_create: radius is %.9g and std %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30",
+            radius, std);
     }
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
     for (k = 0; k < components; k++) {
@@ -4724,8 +4723,9 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
     dim = mixture->dim;
     ssdei_try(ssdei_check_rows(mixture->context, name, rows, dim));
     if (rng->next_sample >> 48 || (uint64_t)rows > ((uint64_t)1 << 48) - rng->next_sample)
-        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT, "%s: rng->next_sample = %.0f + %.0f, wanted up to 2^48",
-                         name, (double)rng->next_sample, (double)rows);
+        return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
+                         "%s: rng->next_sample is %.0f + %.0f, wanted up to 2^48", name, (double)rng->next_sample,
+                         (double)rows);
     for (r = 0; r < rows; r++) {
         uint64_t sample = rng->next_sample + r;
         double u = ssde_random_double(rng->seed, SSDE_STREAM_MIXTURE, 0, sample, 0);
@@ -4849,7 +4849,7 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows = %.0f, but the last score to be differentiated had %.0f", (double)rows,
+                         "mixture vjp: rows is %.0f, but the last score to be differentiated had %.0f", (double)rows,
                          (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;

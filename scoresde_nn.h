@@ -94,7 +94,8 @@ const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
 /* The same of a parameter's derivatives in weight_gradients [ssde_net_weight_count], as ssde_run_backward leaves them:
-   values[i] belongs to the weight that ssde_net_get puts at i. To what is not trainable that adds nothing. */
+   values[i] belongs to the weight that ssde_net_get puts at i. Of parameters that are not trainable ssde_run_backward
+   leaves weight_gradients as they are. */
 ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float *weight_gradients, float *values);
 
 /* >>operations
@@ -4405,7 +4406,7 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, dou
     double mean, std;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *sigma = (float)std;
     if (sde->kind == SSDE_VE)
@@ -4422,7 +4423,7 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     int index;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t = %.17g, wanted 0 to 1", t);
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     if (sde->kind == SSDE_AFFINE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
     if (sde->kind == SSDE_VE) {
@@ -4882,8 +4883,8 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
 
 static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const char *name, double value,
                                             const char *wanted) {
-    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s = %.10g, wanted %s", name, value,
-                     wanted);
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s is %.10g, wanted %s", name,
+                     value, wanted);
 }
 
 static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
@@ -4985,7 +4986,7 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_trainer_create: desc.class_dropout = %g, but the network has no classes",
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
                          desc->class_dropout);
     return SSDE_OK;
 }
@@ -5075,7 +5076,7 @@ uint64_t ssde_trainer_step_count(const ssde_trainer *trainer) { return trainer ?
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     if (!ssdei_in_range(lr, 0.0, 1e6))
-        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr = %.9g, wanted 0 to 1e6",
+        return ssde_fail(trainer->desc.context, SSDE_ERROR_ARGUMENT, "ssde_trainer_set_lr: lr is %.9g, wanted 0 to 1e6",
                          lr);
     trainer->desc.lr = lr;
     return SSDE_OK;
@@ -5316,11 +5317,11 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
                                   : "batch.x");
     if (!batch->rows || batch->rows > trainer->desc.batch)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_train_step: batch.rows = %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
+                         "ssde_train_step: batch.rows is %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
                          (double)trainer->desc.batch);
     if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_train_step: batch.first_slot = %.0f, wanted up to 2^48 less %.0f rows",
+                         "ssde_train_step: batch.first_slot is %.0f, wanted up to 2^48 less %.0f rows",
                          (double)batch->first_slot, (double)batch->rows);
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
@@ -8651,11 +8652,15 @@ static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_
     return status;
 }
 
-/* Loads them into a network that is finished. */
-static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted) {
+static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted, const char *name) {
     ssde_tensor_file *file;
     ssdei_source *sources;
     ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net->finished)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
+    if (!net->parameter_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network has no parameters", name);
     ssdei_try(ssde_tensor_file_open(net->context, &file, path));
     sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count + 1, sizeof *sources);
     status = sources ? ssdei_weights_sources(net, file, wanted, sources) : SSDE_ERROR_MEMORY;
@@ -8666,22 +8671,14 @@ static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wante
 }
 
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    if (!net->finished || !net->parameter_count)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_net_load_weights: net is not finished or has no parameters");
-    return ssdei_weights_load(net, path, SSDEI_ANY_WEIGHTS);
+    return ssdei_weights_load(net, path, SSDEI_ANY_WEIGHTS, "ssde_net_load_weights");
 }
 
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights) {
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    if (!net->finished || !net->parameter_count)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_net_load_pth: net is not finished or has no parameters");
     if (weights != SSDE_PTH_EMA && weights != SSDE_PTH_MODEL)
-        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_load_pth: weights is %d, no value of its enum",
-                         (int)weights);
-    return ssdei_weights_load(net, path, (int)weights);
+        return ssde_fail(net ? net->context : NULL, SSDE_ERROR_ARGUMENT,
+                         "ssde_net_load_pth: weights is %d, wanted an ssde_pth_weights", (int)weights);
+    return ssdei_weights_load(net, path, (int)weights, "ssde_net_load_pth");
 }
 
 static size_t ssdei_file_numbers(const ssde_tensor_file *file) {

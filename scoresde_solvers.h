@@ -1751,7 +1751,7 @@ typedef struct ssdei_update {
 
 /* An SDE and a desc without open defaults. */
 typedef struct ssdei_setting {
-    ssde_sde sde; /* N is the grid's under SSDE_GRID_REFERENCE */
+    ssde_sde sde; /* num_scales is the grid's steps where it goes by index */
     ssde_sampler_desc how;
     ssde_context *context;
     double start; /* of a run: ssde_prior_time */
@@ -1786,9 +1786,7 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
     double now, next = 0.0;
     if (ssdei_by_index(setting->how.grid) && setting->sde.kind != SSDE_AFFINE) {
-        int last = setting->sde.num_scales - 1,
-            i = (int)((t + 4.0 * DBL_EPSILON) * last); /* as ssde_discretise rounds it */
-        if (i > last) i = last;
+        int i = ssdei_step_index(&setting->sde, t);
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
         if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
     } else {
@@ -2577,8 +2575,8 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
        - third order gives D_2 at most what the step before took from it, and takes nothing.
    So y stays close to a weighted mean of the D's, as it is without error, and a jump of D between two evaluations costs
    about what it costs at first order. A correction takes from the older D at most what a first-order step has given it.
-   Of equal steps past the start, second order is whole up to h = log 3, third up to about 0.65. The times alone decide.
- */
+   Of equal steps past the start, second order is whole up to h = log 3, third up to about 0.65. Nothing but the times
+   decides it. */
 
 /* How much of the way from one value, which is within the bounds, to the other stays within them: 0 to 1. */
 static double ssdei_part_within(double from, double to, double low, double high) {
@@ -4518,9 +4516,11 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.bits_per_dim /= count;
     summary.evaluations /= count;
     for (i = 0; results && i < n; i++) {
+        double density = results[i].log_density - summary.log_density;
+        double bits = results[i].bits_per_dim - summary.bits_per_dim;
         if (results[i].status != SSDE_OK) continue;
-        density_square += ssdei_math_pow(results[i].log_density - summary.log_density, 2.0);
-        bits_square += ssdei_math_pow(results[i].bits_per_dim - summary.bits_per_dim, 2.0);
+        density_square += density * density;
+        bits_square += bits * bits;
     }
     summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;

@@ -377,7 +377,7 @@ static void test_random_arguments(void) {
     CHECK_FAILS(&context, ssde_random_words(&context, 1, 0, 0, NULL, 1, 4, NULL), SSDE_ERROR_ARGUMENT, "out");
     CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 4, x), SSDE_ERROR_ARGUMENT, "rows");
     CHECK_FAILS(&context, ssde_random_sign(&context, 1, 0, 0, NULL, 1, 0, x), SSDE_ERROR_ARGUMENT, "dim");
-    CHECK_FAILS(&context, ssde_random_uniform(&context, 1, -1, 0, NULL, 1, 4, x), SSDE_ERROR_ARGUMENT, "stream = -1");
+    CHECK_FAILS(&context, ssde_random_uniform(&context, 1, -1, 0, NULL, 1, 4, x), SSDE_ERROR_ARGUMENT, "stream is -1");
     CHECK_FAILS(&context, ssde_random_uniform(&context, 1, 65536, 0, NULL, 1, 4, x), SSDE_ERROR_ARGUMENT, "65536");
     CHECK_FAILS(&context, ssde_random_uniform(&context, 1, 0, 0, large, 2, 4, x), SSDE_ERROR_ARGUMENT, "sample[1]");
     CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, SIZE_MAX / 2, 4, x), SSDE_ERROR_ARGUMENT,
@@ -804,7 +804,8 @@ static void test_tensor_arguments(void) {
     memset(y, 0, sizeof y);
     CHECK_FAILS(&context, ssde_tensor_binary(&context, SSDE_ADD, NULL, &b, &out), SSDE_ERROR_ARGUMENT, "a is NULL");
     CHECK_FAILS(&context, ssde_tensor_binary(&context, SSDE_ADD, &a, &b, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
-    CHECK_FAILS(&context, ssde_tensor_binary(&context, (ssde_binary_op)7, &a, &b, &out), SSDE_ERROR_ARGUMENT, "op = 7");
+    CHECK_FAILS(&context, ssde_tensor_binary(&context, (ssde_binary_op)7, &a, &b, &out), SSDE_ERROR_ARGUMENT,
+                "op is 7");
     bad.data = NULL;
     CHECK_FAILS(&context, ssde_tensor_binary(&context, SSDE_ADD, &a, &bad, &out), SSDE_ERROR_ARGUMENT, "b->data");
     bad = a;
@@ -817,7 +818,8 @@ static void test_tensor_arguments(void) {
     CHECK_FAILS(&context, ssde_tensor_reduce(&context, SSDE_SUM, &a, 1, &flat), SSDE_ERROR_SHAPE, "[3, 4]");
 #ifndef __cplusplus /* which cannot make such values */
     CHECK_FAILS(&context, ssde_tensor_unary(&context, (ssde_unary_op)99, &a, &out), SSDE_ERROR_ARGUMENT, "99");
-    CHECK_FAILS(&context, ssde_tensor_reduce(&context, (ssde_reduce_op)7, &a, 1, &flat), SSDE_ERROR_ARGUMENT, "op = 7");
+    CHECK_FAILS(&context, ssde_tensor_reduce(&context, (ssde_reduce_op)7, &a, 1, &flat), SSDE_ERROR_ARGUMENT,
+                "op is 7");
 #endif
     CHECK_FAILS(&context, ssde_tensor_reduce(&context, SSDE_SUM, &a, 0, &a), SSDE_ERROR_ARGUMENT, "memory");
     CHECK_FAILS(&context, ssde_tensor_matmul(&context, &a, 0, &b, 0, &out), SSDE_ERROR_SHAPE, "[3, 4] times b [3, 4]");

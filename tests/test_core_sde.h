@@ -289,7 +289,7 @@ static void test_sde_affine_hard(void) {
         double std;
         memset(&context, 0, sizeof context);
         CHECK(sde_at(&sde, 0.1).std == 0.0);
-        CHECK_FAILS(&context, ssde_prior_std(&context, &sde, &std), SSDE_ERROR_NUMERIC, "std(1) = 0");
+        CHECK_FAILS(&context, ssde_prior_std(&context, &sde, &std), SSDE_ERROR_NUMERIC, "std(1) is 0");
     }
     { /* what the user knows is taken, each alone */
         ssde_sde sde = ssde_affine(hard_zero, hard_ten, NULL);
@@ -499,37 +499,37 @@ static void test_sde_bad_input(void) {
     CHECK_FAILS(&context, ssde_sde_check(&context, NULL), SSDE_ERROR_ARGUMENT, "sde is NULL");
     CHECK_STATUS(ssde_sde_check(NULL, NULL), SSDE_ERROR_ARGUMENT);
     bad = ssde_vp(2.0, 1.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min = 2");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min is 2");
     bad = ssde_subvp(-0.1, 1.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min = -0.1");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_min is -0.1");
     bad = ssde_vp(0.1, (double)NAN);
     CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max");
     bad = ssde_vp(0.1, (double)INFINITY);
     CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max");
     bad = ssde_vp(0.0, 0.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max = 0");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "beta_max 0");
     bad = ssde_ve(0.0, 50.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min = 0");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min is 0");
     bad = ssde_ve(1.0, 1.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_max = 1");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_max 1");
     memset(&bad, 0, sizeof bad);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min = 0");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "sigma_min is 0");
     bad = sde;
     bad.num_scales = 0;
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "num_scales = 0");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "num_scales is 0");
     bad = sde;
     bad.prior_std = -1.0;
-    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "prior_std = -1");
+    CHECK_FAILS(&context, ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT, "prior_std is -1");
     bad = sde;
     memset(&bad.kind, 9, sizeof bad.kind);
     CHECK_STATUS(ssde_sde_check(&context, &bad), SSDE_ERROR_ARGUMENT);
 
-    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, -1.0, &c), SSDE_ERROR_ARGUMENT, "t = -1");
-    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 2.0, &c), SSDE_ERROR_ARGUMENT, "t = 2");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, -1.0, &c), SSDE_ERROR_ARGUMENT, "t is -1");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 2.0, &c), SSDE_ERROR_ARGUMENT, "t is 2");
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, (double)NAN, &c), SSDE_ERROR_ARGUMENT, "nan");
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
     CHECK_FAILS(&context, ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 1.5, &step), SSDE_ERROR_ARGUMENT,
-                "t = 1.5");
+                "t is 1.5");
     CHECK_FAILS(&context, ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, NULL), SSDE_ERROR_ARGUMENT, "out");
     bad = sde;
     bad.num_scales = 20;
@@ -539,20 +539,20 @@ static void test_sde_bad_input(void) {
     CHECK_FAILS(&context, ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_ARGUMENT,
                 "num_scales = 20");
     CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 1000, &std, NULL, NULL), SSDE_ERROR_ARGUMENT,
-                "i = 1000");
-    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, -1, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "i = -1");
+                "i is 1000");
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, -1, &std, NULL, NULL), SSDE_ERROR_ARGUMENT, "i is -1");
     bad = ssde_affine(hard_zero, hard_ten, NULL);
     CHECK_STATUS(ssde_discrete_marginal(&context, &bad, 0, &std, NULL, NULL), SSDE_ERROR_UNSUPPORTED);
 
     t[1] = 1.25;
-    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "t[1] = 1.25");
-    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, x, t, 2, 2, 0, x), SSDE_ERROR_ARGUMENT, "t[1] = 1.25");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "t[1] is 1.25");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, x, t, 2, 2, 0, x), SSDE_ERROR_ARGUMENT, "t[1] is 1.25");
     CHECK_FAILS(&context, ssde_perturb(&context, &sde, NULL, x, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "x0 is NULL");
     CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, NULL, t, 2, 2, x), SSDE_ERROR_ARGUMENT, "z is NULL");
     CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, NULL, 2, 2, x), SSDE_ERROR_ARGUMENT, "t is NULL");
     CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 2, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
-    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 0, 2, x), SSDE_ERROR_ARGUMENT, "rows = 0");
-    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 0, x), SSDE_ERROR_ARGUMENT, "dim = 0");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 0, 2, x), SSDE_ERROR_ARGUMENT, "rows is 0");
+    CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, 2, 0, x), SSDE_ERROR_ARGUMENT, "dim 0");
     CHECK_FAILS(&context, ssde_perturb(&context, &sde, x, x, t, SIZE_MAX / 2, 3, x), SSDE_ERROR_ARGUMENT, "memory");
     CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, NULL, t, 2, 2, 0, x), SSDE_ERROR_ARGUMENT, "score");
     CHECK_FAILS(&context, ssde_prior_sample(&context, &sde, 1, NULL, 2, 2, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
@@ -926,7 +926,7 @@ static void test_loss_convert(void) {
         CHECK_FAILS(
             &context,
             ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, (ssde_parameterisation)3, x, t, z, ROWS, DIM, out),
-            SSDE_ERROR_ARGUMENT, "to = 3");
+            SSDE_ERROR_ARGUMENT, "to 3");
         CHECK_FAILS(
             &context,
             ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, t, NULL, ROWS, DIM, out),
@@ -956,16 +956,16 @@ static void test_loss_bad_input(void) {
     CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, NULL, NULL),
                 SSDE_ERROR_ARGUMENT, "losses is NULL");
     CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 0, 1, 1.0, losses, NULL),
-                SSDE_ERROR_ARGUMENT, "rows = 0");
+                SSDE_ERROR_ARGUMENT, "rows is 0");
     CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, (double)NAN, losses, NULL),
                 SSDE_ERROR_ARGUMENT, "scale");
     c.weight[4] = -1.0;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] = -1");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] is -1");
     c.weight[4] = (double)NAN;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] = ");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] is ");
     c.weight[4] = 1.0;
     c.t[3] = 0.0;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "t[3] = 0, wanted 1e-05");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "t[3] is 0, wanted 1e-05");
     c.t[3] = (double)NAN;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "t[3]");
     c.t[3] = 0.5;
@@ -985,10 +985,10 @@ static void test_loss_bad_input(void) {
     c.z[0] = 0.0f;
     CHECK_OK(LOSS_CALL);
     c.desc.output = (ssde_parameterisation)3;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output = 3");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output is 3");
     c.desc.output = SSDE_PREDICT_SCORE;
     memset(&c.desc.weighting, 1, sizeof c.desc.weighting);
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.weighting = ");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.weighting is ");
     c.desc.weighting = SSDE_WEIGHT_LIKELIHOOD;
     c.desc.discrete = 1;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_UNSUPPORTED, "likelihood");
@@ -998,14 +998,14 @@ static void test_loss_bad_input(void) {
     CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_UNSUPPORTED, "importance");
     c.desc.importance_times = c.desc.discrete = 0;
     c.desc.eps = -0.5;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "eps = -0.5");
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "eps is -0.5");
     c.desc.eps = 1.0;
-    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_ARGUMENT, "eps = 1");
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_ARGUMENT, "eps is 1");
     c.desc.eps = 0.0;
-    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 0, t, w), SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 0, t, w), SSDE_ERROR_ARGUMENT, "rows is 0");
     CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, NULL, w), SSDE_ERROR_ARGUMENT, "t is NULL");
     CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, &huge, 1, t, w), SSDE_ERROR_ARGUMENT, "sample[0]");
-    CHECK_FAILS(&context, ssde_loss_marginal(&c.sde, &c.desc, 0.0, &mean, &std), SSDE_ERROR_ARGUMENT, "t[0] = 0");
+    CHECK_FAILS(&context, ssde_loss_marginal(&c.sde, &c.desc, 0.0, &mean, &std), SSDE_ERROR_ARGUMENT, "t[0] is 0");
     CHECK_OK(ssde_loss_marginal(&c.sde, &c.desc, 0.5, NULL, NULL));
     c.sde = ssde_affine(hard_zero, hard_zero, NULL);
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "std is 0 at t[0]");
@@ -1451,26 +1451,26 @@ static void test_mixture_bad_input(void) {
         CHECK(mixture == NULL);                                  \
     } while (0)
     CHECK_FAILS(&context, ssde_mixture_create(&context, NULL, 2, 2, ones, ones, ones), SSDE_ERROR_ARGUMENT, "mixture");
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 0, 2, ones, ones, ones), "components = 0");
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 0, ones, ones, ones), "dim = 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 0, 2, ones, ones, ones), "components is 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 0, ones, ones, ones), "dim 0");
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, NULL, ones, ones), "weights is NULL");
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, NULL, ones), "means is NULL");
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, NULL), "stds is NULL");
     bad[1] = -1.0;
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = -1");
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, bad), "stds[1] = -1");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] is -1");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, bad), "stds[1] is -1");
     bad[1] = 0.0;
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] is 0");
     bad[1] = (double)NAN;
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1]");
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, bad, ones), "means[1]");
     MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, bad), "stds[1]");
     bad[1] = (double)INFINITY;
-    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] = inf");
-    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 2, 0.0, (double)NAN), "std = ");
-    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 0, 0.0, 1.0), "dim = 0");
-    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 8, (double)NAN, 1.0), "radius = ");
-    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 0, 1.0, 1.0), "components = 0");
+    MIXTURE_REFUSED(ssde_mixture_create(&context, &mixture, 2, 2, bad, ones, ones), "weights[1] is inf");
+    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 2, 0.0, (double)NAN), "std nan");
+    MIXTURE_REFUSED(ssde_gaussian_create(&context, &mixture, 0, 0.0, 1.0), "dim 0");
+    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 8, (double)NAN, 1.0), "radius is nan");
+    MIXTURE_REFUSED(ssde_ring_create(&context, &mixture, 0, 1.0, 1.0), "components is 0");
     CHECK_STATUS(ssde_mixture_create(&context, &mixture, SIZE_MAX / 2, SIZE_MAX / 2, ones, ones, ones),
                  SSDE_ERROR_MEMORY);
     ssde_mixture_destroy(NULL);
@@ -1486,21 +1486,21 @@ static void test_mixture_bad_input(void) {
     CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, NULL, t, 1, logp, NULL), SSDE_ERROR_ARGUMENT,
                 "x is NULL");
     CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, ones, t, 0, logp, NULL), SSDE_ERROR_ARGUMENT,
-                "rows = 0");
+                "rows is 0");
     CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, bad, t, 1, logp, NULL), SSDE_ERROR_NUMERIC, "row 0");
     t[1] = -1.0;
     CHECK_FAILS(&context, ssde_mixture_evaluate(mixture, &sde, ones, t, 2, logp, NULL), SSDE_ERROR_ARGUMENT,
-                "t[1] = -1");
+                "t[1] is -1");
     model = ssde_mixture_model(mixture, &sde);
-    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] = -1");
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] is -1");
     t[1] = 2.0;
-    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] = 2");
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] is 2");
     t[1] = (double)NAN;
     CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1]");
     CHECK_FAILS(&context, model.score(model.user, NULL, t, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "x is NULL");
     CHECK_FAILS(&context, model.score(model.user, x, NULL, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "t is NULL");
     CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 1, 0, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
-    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 0, 0, out), SSDE_ERROR_ARGUMENT, "rows = 0");
+    CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 0, 0, out), SSDE_ERROR_ARGUMENT, "rows is 0");
     CHECK_FAILS(&context, model.vjp(model.user, NULL, 1, out), SSDE_ERROR_ARGUMENT, "v is NULL");
     model = ssde_mixture_model(mixture, NULL);
     CHECK_FAILS(&context, model.score(model.user, x, t, NULL, 1, 0, out), SSDE_ERROR_ARGUMENT, "sde");
@@ -1576,22 +1576,22 @@ static void test_sde_texts(void) {
     float x[2] = {0.0f, 1.0f}, out[2];
     memset(&context, 0, sizeof context);
 #define DEQUANTISE(levels, low, high) ssde_dequantise(&context, 1, 0, NULL, x, 1, 2, levels, low, high, out)
-    CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels = 16777217, wanted");
+    CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels is 16777217, wanted");
     CHECK_FAILS(&context, DEQUANTISE(0.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "from 1 to 2^24");
     CHECK_FAILS(&context, DEQUANTISE(8.0, -3e38, 3e38), SSDE_ERROR_ARGUMENT, "less than 3.4e+38 apart");
-    CHECK_FAILS(&context, DEQUANTISE(8.0, 1e300, 2e300), SSDE_ERROR_ARGUMENT, "high = 2e+300");
-    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, (double)NAN), SSDE_ERROR_ARGUMENT, "high = nan");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 1e300, 2e300), SSDE_ERROR_ARGUMENT, "high 2e+300");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, (double)NAN), SSDE_ERROR_ARGUMENT, "high nan");
     x[1] = 7.0000005f;
     CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, 1.0), SSDE_ERROR_ARGUMENT, "element 1 is 7.00000048, wanted a whole");
 #undef DEQUANTISE
     CHECK_FAILS(&context, ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds), SSDE_ERROR_ARGUMENT,
-                "weights[1] = 1e+308, wanted above 0 and up to 8.99e+307");
+                "weights[1] is 1e+308, wanted above 0 and up to 8.99e+307");
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0 + DBL_EPSILON, &at), SSDE_ERROR_ARGUMENT,
-                "t = 1.0000000000000002, wanted 0 to 1");
+                "t is 1.0000000000000002, wanted 0 to 1");
     other = ssde_ve(1e-31, 1.0);
     CHECK_FAILS(&context, ssde_sde_check(&context, &other), SSDE_ERROR_ARGUMENT, "1e-30 <= sigma_min < sigma_max");
     CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 2, out), SSDE_ERROR_ARGUMENT,
-                "rows = 0, dim = 2");
+                "rows is 0 and dim 2");
 }
 
 #endif

@@ -678,7 +678,8 @@ static void test_nn_classifier(void) {
     train.class_dropout = 0.5;
     CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &train), SSDE_ERROR_ARGUMENT, "class_dropout");
     train.class_dropout = 1.5;
-    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &train), SSDE_ERROR_ARGUMENT, "class_dropout = 1.5");
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &train), SSDE_ERROR_ARGUMENT,
+                "class_dropout is 1.5");
     CHECK(trainer == NULL);
     ssde_net_destroy(net);
     ssde_net_destroy(unet);

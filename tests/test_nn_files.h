@@ -3404,7 +3404,7 @@ static void test_nn_train_bad_data(void) {
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 2");
     batch.rows = 9;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
-                "batch.rows = 9, wanted 1 to desc.batch = 8");
+                "batch.rows is 9, wanted 1 to desc.batch = 8");
     batch.rows = 0;
     CHECK_STATUS(ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT);
     batch = files_batch();
@@ -3462,7 +3462,7 @@ static void test_nn_train_bad_data(void) {
     FILES_BAD_DESC(batch, SIZE_MAX, "desc.batch");
     FILES_BAD_DESC(lr, -1.0, "desc.lr");
     FILES_BAD_DESC(lr, (double)NAN, "desc.lr");
-    FILES_BAD_DESC(lr, 1e30, "desc.lr = 1e+30, wanted 0 to 1e6");
+    FILES_BAD_DESC(lr, 1e30, "desc.lr is 1e+30, wanted 0 to 1e6");
     FILES_BAD_DESC(beta1, 1.0, "desc.beta1");
     FILES_BAD_DESC(beta2, -0.1, "desc.beta2");
     FILES_BAD_DESC(adam_eps, 0.0, "desc.adam_eps");
@@ -3473,8 +3473,8 @@ static void test_nn_train_bad_data(void) {
     FILES_BAD_DESC(grad_clip, (double)NAN, "desc.grad_clip");
     FILES_BAD_DESC(ema_rate, 1.5, "desc.ema_rate");
     FILES_BAD_DESC(levels, 2.5, "desc.levels");
-    FILES_BAD_DESC(loss.eps, 2.0, "ssde_trainer_create: desc.loss.eps = 2, wanted");
-    FILES_BAD_DESC(loss.eps, (double)NAN, "desc.loss.eps = nan");
+    FILES_BAD_DESC(loss.eps, 2.0, "ssde_trainer_create: desc.loss.eps is 2, wanted");
+    FILES_BAD_DESC(loss.eps, (double)NAN, "desc.loss.eps is nan");
     bad = desc;
     bad.levels = 8.0;
     bad.low = bad.high;

@@ -667,6 +667,28 @@ static solver_mixture solver_wide_mixture(size_t dim) {
     return m;
 }
 
+/* Mean and standard error of the results that are there: 1, 2 and 6 have mean 3 and variance 7. */
+static void test_likelihood_summary(void) {
+    static const double values[4] = {1.0, 2.0, 1e9, 6.0};
+    ssde_likelihood_result results[4];
+    ssde_likelihood_summary summary;
+    size_t i;
+    memset(results, 0, sizeof results);
+    for (i = 0; i < 4; i++) {
+        results[i].status = i == 2 ? SSDE_ERROR_LIMIT : SSDE_OK;
+        results[i].log_density = values[i];
+        results[i].bits_per_dim = -2.0 * values[i];
+        results[i].evaluations = 10 * (i + 1);
+    }
+    summary = ssde_likelihood_summarise(results, 4);
+    CHECK(summary.count == 3 && summary.failed == 1);
+    CHECK_NEAR(summary.log_density, 3.0, 1e-15);
+    CHECK_NEAR(summary.bits_per_dim, -6.0, 1e-15);
+    CHECK_NEAR(summary.log_density_error, sqrt(7.0 / 3.0), 1e-15);
+    CHECK_NEAR(summary.bits_per_dim_error, 2.0 * sqrt(7.0 / 3.0), 1e-15);
+    CHECK_NEAR(summary.evaluations, 70.0 / 3.0, 1e-13);
+}
+
 /* The ODE's answer is log p_eps(x) + log prior(x(1)) - log p_1(x(1)), all of which a mixture knows. */
 static void test_likelihood_mixtures(void) {
     static const size_t dims[2] = {2, 64};
@@ -1699,6 +1721,7 @@ static void test_likelihood_levels(void) {
     X(flow_golden)            \
     X(likelihood_golden)      \
     X(likelihood_mixtures)    \
+    X(likelihood_summary)     \
     X(likelihood_ring)        \
     X(likelihood_integers)    \
     X(likelihood_probes)      \
