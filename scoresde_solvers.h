@@ -2436,12 +2436,12 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
 
 /* ---- multistep: DPM-Solver++, UniPC ----
 
-   A step by h = log(s / s') is y' = e^-E y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with E = (1 + eta) h, the
-   D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-E per unit of E: each stretch
-   has what its own step would give it at first order, 1 - e^-E, and e^-E of every step after it times that.
-   Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those before, they
-   extrapolate, and their weights take from older D's, for D_0, many times what there is of them. Hence the rule of
-   orders: from the weights of the order below a step goes towards those of the next as far as
+   A step by h = log(s / s') is y' = e^-span y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with span = (1 + eta)
+   h, the D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-span per unit of span:
+   each stretch has what its own step would give it at first order, 1 - e^-span, and e^-span of every step after it
+   times that. Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those
+   before, they extrapolate, and their weights take from older D's, for D_0, many times what there is of them. Hence the
+   rule of orders: from the weights of the order below a step goes towards those of the next as far as
        - D_0 gains at most what the step before gave D_1, as it has decayed by the end of this step, times h_1 / h where
          this step is the longer; or, if that is more, three quarters of what D has yet to change by where it settles
          like s^2, (D_0 - D_1) / (e^(2 h_1) - 1), and 0.3 (D_0 - D_1) at most;
@@ -2463,48 +2463,49 @@ static void ssdei_weights_towards(const double *full, double part, double *weigh
 }
 
 /* First order's weights raised to 2M's, exact for a line in log s but for its slope, taken at the middle of the step as
-   Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. E [known] is of this step and of
+   Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. span [known] is of this step and of
    those before, whose newest had the weights `before`. */
-static void ssdei_multistep_weights(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-E[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
+static void ssdei_multistep_weights(const double *span, size_t known, const double *before, double *weight) {
+    double gone = -ssdei_math_expm1(-span[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
     weight[0] = gone;
     weight[1] = weight[2] = 0.0;
     if (known < 2) return;
-    gain = ssdei_math_exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
-    settled = gone * fmin(0.3, 0.75 * gone / ssdei_math_expm1(2.0 * E[1]));
+    gain = ssdei_math_exp(-span[0]) * before[0] * fmin(1.0, span[1] / span[0]);
+    settled = gone * fmin(0.3, 0.75 * gone / ssdei_math_expm1(2.0 * span[1]));
     gain = gone + (gain > settled ? gain : settled);
-    full[1] = -0.5 * gone * E[0] / E[1];
+    full[1] = -0.5 * gone * span[0] / span[1];
     full[0] = gone - full[1];
     ssdei_weights_towards(full, ssdei_part_within(weight[0], full[0], 0.0, gain), weight);
     if (known < 3) return;
-    second = 1.0 - gone / E[0];
-    third = second / E[0] - 0.5;
-    r0 = E[1] / E[0];
-    r1 = E[2] / E[0];
+    second = 1.0 - gone / span[0];
+    third = second / span[0] - 0.5;
+    r0 = span[1] / span[0];
+    r1 = span[2] / span[0];
     full[0] = gone + (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / r0;
     full[2] = (second * r0 - 2.0 * third) / ((r0 + r1) * r1);
     full[1] = gone - full[0] - full[2];
     ssdei_weights_towards(full,
                           fmin(ssdei_part_within(weight[0], full[0], 0.0, gain),
-                               ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-E[0]) * fmin(0.0, before[1]))),
+                               ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-span[0]) * fmin(0.0, before[1]))),
                           weight);
 }
 
 /* The step before had the weights `before` of D_1 and D_2. Now that D_0, at its end, is known, it is to have those
-   exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-E has them; the first step, which
-   has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-E[0]. */
-static void ssdei_multistep_correct(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-E[1]), decay = ssdei_math_exp(-E[0]), full[3], corrected[3];
+   exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-span has them; the first step,
+   which has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-span[0]. */
+static void ssdei_multistep_correct(const double *span, size_t known, const double *before, double *weight) {
+    double gone = -ssdei_math_expm1(-span[1]), decay = ssdei_math_exp(-span[0]), full[3], corrected[3];
     corrected[0] = corrected[1] = 0.5 * gone;
     corrected[2] = 0.0;
     if (known == 3) {
-        double second = 1.0 - gone / E[1], third = second / E[1] - 0.5, ratio = E[2] / E[1];
+        double second = 1.0 - gone / span[1], third = second / span[1] - 0.5, ratio = span[2] / span[1];
         double slope = (second + 2.0 * third) / (1.0 + ratio);
         full[0] = second - slope;
         full[2] = -slope / ratio;
         full[1] = gone - full[0] - full[2];
         ssdei_weights_towards(
-            full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-E[1]) * ssdei_math_expm1(-E[2]), DBL_MAX), corrected);
+            full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-span[1]) * ssdei_math_expm1(-span[2]), DBL_MAX),
+            corrected);
     }
     weight[0] += decay * corrected[0];
     weight[1] += decay * (corrected[1] - before[0]);
@@ -2515,24 +2516,24 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
     size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
-    double level[4], E[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta;
+    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta;
     ssde_coefficients now, next;
     if (known > step + 1) known = step + 1;
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
     for (j = 0; j < known; j++) {
-        E[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
-        if (!(E[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
+        span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
+        if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
     h = ssdei_math_log(level[1] / level[0]);
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
     order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
     memcpy(before, w->step_weight, sizeof before);
-    ssdei_multistep_weights(E, order, before, w->step_weight);
+    ssdei_multistep_weights(span, order, before, w->step_weight);
     memcpy(w->weight, w->step_weight, sizeof w->weight);
     if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
-        ssdei_multistep_correct(E, known, before, w->weight);
+        ssdei_multistep_correct(span, known, before, w->weight);
     w->prediction.x = next.std / now.std * ssdei_math_exp(-eta * h) - 1.0;
     w->prediction.score = next.mean;
     w->prediction.noise = next.std * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
