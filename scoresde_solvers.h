@@ -558,14 +558,14 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
     ssdei_try(ssde_sde_check(context, sde));
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
-    if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
+    if (((uint64_t)model->dim - 1) >> 32)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %.0f, wanted 1 to 2^32", (double)model->dim);
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
     if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %.0f * %.0f is more than memory can hold", (double)n,
                          (double)model->dim);
-    if ((uint64_t)n > (uint64_t)1 << 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
+    if (((uint64_t)n - 1) >> 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
     return SSDE_OK;
