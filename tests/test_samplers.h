@@ -1892,7 +1892,7 @@ static void test_samplers_signal_refused(void) {
     /* betas of which the last is above 1, by the corrector alone */
     sde = ssde_vp(0.1, 2000.0);
     how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA, how.corrector = SSDE_CORRECTOR_LANGEVIN;
-    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "beta_max / N");
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "beta_max / num_scales");
     how.corrector = SSDE_CORRECTOR_NONE;
     /* rates that are none, and a diffusion below 0 */
     sde = ssde_affine(signal_constant, signal_constant, &minus);
