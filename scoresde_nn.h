@@ -7068,8 +7068,8 @@ static int ssdei_pickle_sizes(const ssdei_pickle *pickle, uint32_t tuple, size_t
     count = (int)pickle->objects[tuple].count;
     for (i = 0; i < count; i++) {
         const ssdei_object *object = &pickle->objects[items[i]];
-        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX || object->bits > SIZE_MAX) return -1;
-        sizes[i] = (size_t)object->bits;
+        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX) return -1;
+        sizes[i] = object->bits < SIZE_MAX ? (size_t)object->bits : SIZE_MAX; /* is beyond every storage */
     }
     return count;
 }
