@@ -2088,7 +2088,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
-        ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
+        ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) >= 0xffffffffu)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
                          (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
