@@ -763,24 +763,24 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 
 /* ---- building: nodes ---- */
 
-#define SSDEI_OPERATIONS(X) \
-    X(input)                \
-    X(conv)                 \
-    X(activate)             \
-    X(group_norm)           \
-    X(attention)            \
-    X(add)                  \
-    X(concat)               \
-    X(affine)               \
-    X(dropout)              \
-    X(resample)             \
-    X(positional)           \
-    X(fourier)              \
-    X(scale_rows)           \
-    X(modulate)             \
-    X(mean_pixels)          \
-    X(class_embedding)
-#define SSDEI_OPERATION_NAME(name) SSDEI_OPERATION_##name,
+#define SSDEI_OPERATIONS(X)                                                     \
+    X(input, nothing, nothing, nothing)                                         \
+    X(conv, conv_plan, conv_forward, conv_backward)                             \
+    X(activate, activate_plan, activate_forward, activate_backward)             \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward)     \
+    X(attention, attention_plan, attention_forward, attention_backward)         \
+    X(add, add_plan, add_forward, add_backward)                                 \
+    X(concat, concat_plan, concat_forward, concat_backward)                     \
+    X(affine, nothing, affine_forward, affine_backward)                         \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
+    X(resample, nothing, resample_forward, resample_backward)                   \
+    X(positional, nothing, positional_forward, nothing)                         \
+    X(fourier, nothing, fourier_forward, nothing)                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward)     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward)             \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward) \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward)
+#define SSDEI_OPERATION_NAME(name, plan, forward, backward) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
 
@@ -988,7 +988,1195 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     return SSDE_OK;
 }
 
-/* ---- building: operations ---- */
+/* ---- runs: structures ---- */
+
+/* What an output transform does with its sums before it stores them: (sum + bias[channel] + residual) scale. The
+   pointers may be NULL. */
+typedef struct ssdei_epilogue {
+    const float *bias, *residual;
+    size_t row, pixel; /* strides of the residual */
+    float scale;
+} ssdei_epilogue;
+
+/* Rows top ... bottom - 1 and columns left ... right - 1 of a window, those that lie in the image. */
+typedef struct ssdei_window {
+    size_t top, bottom, left, right;
+} ssdei_window;
+
+typedef struct ssdei_nn_kernels {
+    /* sum[c] += sum over pixels of x[p][c] */
+    void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
+    /* mean[c] over pixels of x[p][c]; square[c]: the sum of (x[p][c] - mean[c])^2 */
+    void (*channel_moments)(const float *x, size_t pixels, size_t channels, double *mean, double *square);
+    /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
+    void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
+                 int silu, float *y);
+    /* dy becomes du = dy silu'(u), or stays; sum[c] += du, product[c] += du (x - mean[c]) */
+    void (*norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b, size_t pixels,
+                      size_t channels, int silu, double *sum, double *product);
+    /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
+    void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
+                          const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
+    void (*silu)(const float *x, size_t count, float *y);
+    void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= w x */
+    void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
+    /* out = (a + b) scale; b repeats every `period` floats */
+    void (*add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out);
+    /* x = e^(scale x) over its sum, one row */
+    void (*softmax)(float *x, float scale, size_t count);
+    /* and back, given its value: ds = scale s (ds - sum_j s_j ds_j) */
+    void (*softmax_backward)(const float *s, float scale, size_t count, float *ds);
+    /* Winograd's transforms of one tile, or of one input channel's weights; strides and `point` in floats */
+    void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, const ssdei_window *inside,
+                           float *v, size_t point);
+    void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
+                            size_t row, size_t pixel, size_t rows, size_t columns);
+    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
+    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
+                              float scale, float *w, size_t point, float *total);
+    void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
+} ssdei_nn_kernels;
+static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
+
+enum { SSDEI_FORWARD, SSDEI_BACKWARD };
+#define SSDEI_NOWHERE ((size_t)-1)
+#define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
+
+typedef struct ssdei_gather ssdei_gather; /* one product of a step, as it is computed */
+
+/* What a backward step reads of an input's value: as it is, or through ssdei_value_again. */
+enum { SSDEI_UNREAD, SSDEI_READ, SSDEI_READ_AGAIN };
+
+/* One node's part in a run. */
+typedef struct ssdei_step {
+    /* decided by the operation's plan, which finds zeros */
+    unsigned char reads[3];                  /* what backward reads of the inputs' values */
+    size_t workspace;                        /* floats of each task's own */
+    size_t saved_floats;                     /* per row, kept from forward to backward */
+    size_t sums;                             /* doubles that the tasks share in backward */
+    size_t shared_floats;                    /* the same, floats; they lie where packed weights do that are not kept */
+    void (*again)(ssde_run *run, int index); /* computes the value once more, at value_again; NULL: it cannot */
+    ssdei_gather *gathers[2];                /* products, forward and backward */
+    int gather_count[2];
+    /* and by the memory plan: places in the arena, in floats; SSDEI_NOWHERE where there is none */
+    size_t value, gradient, saved, value_again;
+    size_t packed[2];           /* weights of the products in each direction; SSDEI_SHARED if they are not kept */
+    uint64_t packed_version[2]; /* the network's, when they were packed */
+    unsigned char needs;        /* a gradient is wanted here */
+    unsigned char written;      /* the gradient's place holds something already */
+    unsigned char restored;     /* the value has been computed again */
+} ssdei_step;
+
+struct ssde_run {
+    ssde_context *context;
+    const ssde_net *net;
+    ssde_run_mode mode;
+    size_t max_rows, rows;
+    const ssdei_kernels *kernels;
+    const ssdei_nn_kernels *nn;
+    size_t tasks;
+    ssde_convolution convolution;
+    float *arena;
+    size_t arena_floats;
+    ssdei_step *steps;     /* one per node */
+    ssdei_gather *gathers; /* of all steps */
+    size_t gather_count;
+    size_t packed_shared;          /* the place of packed weights that are not kept */
+    size_t zeros;                  /* offset of floats that stay zero: what padding reads */
+    size_t workspace, task_floats; /* one piece per task */
+    size_t sums;                   /* of doubles that the tasks of a step share */
+    float *weight_gradients;       /* of the backward pass under way */
+    int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
+    uint64_t seed;                 /* of dropout */
+    uint32_t step;
+    const uint64_t *sample;
+    size_t class_rows; /* whose classes were given; 0: all have the null class */
+};
+
+static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+static float *ssdei_workspace(const ssde_run *run, size_t task) {
+    return run->arena + run->workspace + task * run->task_floats;
+}
+static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->arena + run->sums); }
+
+/* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
+   wrote. */
+static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
+static int ssdei_claim(ssde_run *run, int node) {
+    int accumulate = run->steps[node].written;
+    run->steps[node].written = 1;
+    return accumulate;
+}
+/* For all inputs of a step, in order; returns whether any gradient is wanted. */
+static int ssdei_claim_inputs(ssde_run *run, int index) {
+    const int *input = run->net->nodes[index].input;
+    int i, any = 0;
+    for (i = 0; i < 3; i++) {
+        if (!ssdei_wants(run, input[i])) continue;
+        run->accumulate[i] = ssdei_claim(run, input[i]);
+        any = 1;
+    }
+    return any;
+}
+
+static const float *ssdei_weights(const ssde_run *run, int parameter) {
+    return run->net->weights + run->net->parameters[parameter].offset;
+}
+static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
+    if (!run->weight_gradients || !run->net->parameters[parameter].info.trainable) return NULL;
+    return run->weight_gradients + run->net->parameters[parameter].offset;
+}
+
+/* Runs an operation's function over shares of `count` units of work. */
+typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
+typedef struct ssdei_share_work {
+    ssde_run *run;
+    int index;
+    size_t count;
+    ssdei_share_function function;
+} ssdei_share_work;
+static void ssdei_share_task(void *argument, size_t task) {
+    const ssdei_share_work *work = (const ssdei_share_work *)argument;
+    size_t begin, end;
+    ssdei_task_range(work->count, 1, work->run->tasks, task, &begin, &end);
+    if (begin < end) work->function(work->run, work->index, begin, end, task);
+}
+static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_function function) {
+    ssdei_share_work work;
+    work.run = run;
+    work.index = index;
+    work.count = count;
+    work.function = function;
+    ssdei_parallel_for(run->context, run->tasks, ssdei_share_task, &work);
+}
+/* Over the rows: most operations are independent from sample to sample. */
+static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
+    ssdei_share(run, index, run->rows, function);
+}
+
+static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
+static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
+
+/* ---- products: convolutions of any kind, linear layers ----
+   An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
+   channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
+   parity of the input pixel, since only taps of that parity reach it. */
+
+enum {
+    SSDEI_MAX_TAPS = 9,
+    SSDEI_CHUNK_TILES = 8,
+    SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
+    SSDEI_DEPTH_BLOCK = 256,
+    SSDEI_GRADIENT_PIXELS = 256,
+    SSDEI_GRADIENT_CHANNELS = 240,
+    SSDEI_GRADIENT_PANELS = 4
+};
+
+/* One product of a step, decided when the run is created: what it gathers, and how it is computed. */
+struct ssdei_gather {
+    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
+    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
+    /* pixel (y, x) goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
+    size_t out_height, out_width, columns;
+    int out_step, out_y, out_x;
+    int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
+    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
+    signed char direction, winograd;
+    float weight_scale;           /* of the packed weights */
+    const ssdei_kernels *kernels; /* narrow where columns are few */
+    size_t packed;                /* floats of packed weights */
+};
+
+static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node *node) {
+    ssdei_gather g;
+    int ky, kx;
+    memset(&g, 0, sizeof g);
+    g.height = in->shape[0];
+    g.width = in->shape[1];
+    g.depth = in->shape[2];
+    g.grid_height = g.out_height = node->shape[0];
+    g.grid_width = g.out_width = node->shape[1];
+    g.columns = node->shape[2];
+    g.step = node->stride;
+    g.out_step = 1;
+    g.direction = SSDEI_FORWARD;
+    g.weight_scale = 1.0f;
+    for (ky = 0; ky < node->kernel; ky++) {
+        for (kx = 0; kx < node->kernel; kx++) {
+            g.tap_y[g.taps] = (signed char)(ky - node->pad_before);
+            g.tap_x[g.taps] = (signed char)(kx - node->pad_before);
+            g.tap[g.taps] = (signed char)g.taps;
+            g.taps++;
+        }
+    }
+    return g;
+}
+
+/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - k) / step where that is whole. */
+static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node *node, int parity_y, int parity_x) {
+    ssdei_gather g;
+    int ky, kx, step = node->stride;
+    memset(&g, 0, sizeof g);
+    g.height = node->shape[0];
+    g.width = node->shape[1];
+    g.depth = node->shape[2];
+    g.out_height = in->shape[0];
+    g.out_width = in->shape[1];
+    g.columns = in->shape[2];
+    g.step = 1;
+    g.out_step = step;
+    g.direction = SSDEI_BACKWARD;
+    g.weight_scale = (float)node->scale;
+    g.out_y = parity_y;
+    g.out_x = parity_x;
+    g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
+    g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
+    for (ky = node->kernel - 1; ky >= 0; ky--) {
+        int y = parity_y + node->pad_before - ky;
+        for (kx = node->kernel - 1; kx >= 0; kx--) {
+            int x = parity_x + node->pad_before - kx;
+            if (y % step || x % step) continue;
+            g.tap_y[g.taps] = (signed char)(y / step);
+            g.tap_x[g.taps] = (signed char)(x / step);
+            g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
+        }
+    }
+    return g;
+}
+
+/* Taps of one block along the sum, and channels of each: at most SSDEI_DEPTH_BLOCK rows of packed weights, so that a
+   panel's block stays in the first-level cache while a chunk of pixels passes. */
+static size_t ssdei_block_taps(size_t depth) { return depth >= SSDEI_DEPTH_BLOCK ? 1 : SSDEI_DEPTH_BLOCK / depth; }
+static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK ? depth : (size_t)SSDEI_DEPTH_BLOCK; }
+
+/* Few channels make short runs along the sum, of which each costs a tile new pointers: where a pixel's taps fit one
+   block, they are copied into one row, and the product has one tap. */
+static int ssdei_copies_rows(const ssdei_gather *g) {
+    return g->taps > 1 && (size_t)g->taps * g->depth <= SSDEI_DEPTH_BLOCK;
+}
+static size_t ssdei_chunk_tiles(const ssdei_gather *g) {
+    return ssdei_copies_rows(g) ? SSDEI_CHUNK_TILES_COPIED : SSDEI_CHUNK_TILES;
+}
+static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
+
+/* Where a grid pixel is: its place in the input before taps are added, and pixels from the start of both tensors. */
+typedef struct ssdei_place {
+    int y, x;
+    size_t in, out;
+} ssdei_place;
+
+/* A task's workspace for some pixels of a product. */
+typedef struct ssdei_chunk {
+    ssdei_place *pixels;
+    const float **pointers; /* to their taps */
+    float *rows;            /* copied taps */
+    float *aside;           /* results that are not stored in their places yet */
+    size_t floats;
+} ssdei_chunk;
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
+    size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
+    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_place) / sizeof(float));
+    size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
+    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
+    ssdei_chunk chunk;
+    memset(&chunk, 0, sizeof chunk);
+    chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
+    if (!workspace) return chunk;
+    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pointers = (const float **)(void *)(workspace + pixels);
+    chunk.rows = workspace + pixels + pointers;
+    chunk.aside = chunk.rows + rows;
+    return chunk;
+}
+
+/* A product with its tensors. */
+typedef struct ssdei_convolution {
+    const ssde_run *run;
+    const ssdei_gather *gather;
+    const float *x;
+    float *out;
+    int accumulate;
+    const float *bias, *residual;
+    size_t residual_image, residual_pixel; /* floats from one image's, one pixel's residual to the next; 0: the same */
+    float scale;
+    float *packed;        /* weights as the algorithm wants them */
+    const float *weights; /* what they must be packed from; NULL: they are packed */
+    int kept;             /* the packed weights have a place of their own */
+} ssdei_convolution;
+
+static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
+    size_t per_image = g->grid_height * g->grid_width, i;
+    size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
+    size_t step = (size_t)g->step, out_step = (size_t)g->out_step;
+    for (i = 0; i < count; i++) {
+        pixels[i].y = (int)(y * step);
+        pixels[i].x = (int)(x * step);
+        pixels[i].in = (image * g->height + y * step) * g->width + x * step;
+        pixels[i].out =
+            (image * g->out_height + y * out_step + (size_t)g->out_y) * g->out_width + x * out_step + (size_t)g->out_x;
+        if (++x < g->grid_width) continue;
+        x = 0;
+        if (++y < g->grid_height) continue;
+        y = 0;
+        image++;
+    }
+}
+
+/* A tap of a pixel, or NULL where it lies in the padding. */
+static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pixel, size_t tap) {
+    const ssdei_gather *g = c->gather;
+    int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
+    if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
+    return c->x + (pixel->in + (size_t)(g->tap_y[tap] * (ptrdiff_t)g->width + g->tap_x[tap])) * g->depth;
+}
+
+/* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
+   rows beyond count repeat the last. */
+static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
+                        size_t channel, const float **pointers) {
+    const float *zeros = c->run->arena + c->run->zeros;
+    size_t tile_rows = c->gather->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
+    for (tile = 0; tile < tiles; tile++) {
+        for (q = first; q < first + taps; q++) {
+            for (r = tile * tile_rows; r < (tile + 1) * tile_rows; r++) {
+                const float *tap = ssdei_tap(c, &pixels[r < count ? r : count - 1], q);
+                *pointers++ = tap ? tap + channel : zeros;
+            }
+        }
+    }
+}
+
+/* Taps from `first` on that are neighbours in one line of the image. */
+static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
+    size_t run = 1;
+    while (first + run < (size_t)g->taps && g->tap_y[first + run] == g->tap_y[first] &&
+           g->tap_x[first + run] == g->tap_x[first] + (int)run)
+        run++;
+    return run;
+}
+
+/* Taps first ... first + run - 1 of a pixel, zeros where they lie in the padding. */
+static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel, size_t first, size_t run, float *to) {
+    size_t depth = c->gather->depth, q;
+    for (q = first; q < first + run; q++, to += depth) {
+        const float *from = ssdei_tap(c, pixel, q);
+        if (from)
+            memcpy(to, from, depth * sizeof *to);
+        else
+            memset(to, 0, depth * sizeof *to);
+    }
+}
+
+/* The same for n pixels of a line, ssdei_row_floats from one to the next. Where the taps lie in the image, four floats
+   at a time, of which those too many are overwritten by the next. */
+static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_t n, size_t first, size_t run,
+                            float *to) {
+    const ssdei_gather *g = c->gather;
+    size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, inside, i, j;
+    int y = pixel.y + g->tap_y[first];
+    while (n) {
+        int x = pixel.x + g->tap_x[first];
+        inside = y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width;
+        if (inside) {
+            const float *from = ssdei_tap(c, &pixel, first);
+            inside = (g->width - run - (size_t)x) / step + 1;
+            if (inside > n) inside = n;
+            for (i = 0; i < inside; i++, to += row_floats, from += step * g->depth)
+                for (j = 0; j < run * g->depth; j += 4) memcpy(to + j, from + j, 4 * sizeof *to);
+        } else {
+            inside = 1;
+            ssdei_copy_taps(c, &pixel, first, run, to);
+            to += row_floats;
+        }
+        n -= inside;
+        pixel.x += (int)(inside * step);
+        pixel.in += inside * step;
+    }
+}
+
+/* rows[count][taps][depth] of grid pixels first ... */
+static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t count, float *rows) {
+    const ssdei_gather *g = c->gather;
+    size_t p, q, n, run;
+    for (p = 0; p < count; p += n) {
+        ssdei_place pixel;
+        ssdei_locate(g, first + p, 1, &pixel);
+        n = g->grid_width - (size_t)(pixel.x / g->step);
+        if (n > count - p) n = count - p;
+        for (q = 0; q < (size_t)g->taps; q += run) {
+            run = ssdei_tap_run(g, q);
+            ssdei_copy_line(c, pixel, n, q, run, rows + p * ssdei_row_floats(g) + q * g->depth);
+        }
+    }
+}
+
+/* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
+   of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
+   many pixels of the input, which the next chunk is the first to read. */
+static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
+    const ssdei_gather *g = c->gather;
+    size_t columns = g->columns, width = g->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
+    size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
+    ssdei_tiles work = *first;
+    work.cold = last;
+    for (panel = 0; panel < panels; panel++) {
+        size_t column = panel * width;
+        work.packed = first->packed + column * (size_t)g->taps * g->depth;
+        work.c = first->c + column;
+        work.columns = columns - column < width ? columns - column : width;
+        work.start = first->start ? first->start + column : NULL;
+        work.residual = first->residual ? first->residual + column : NULL;
+        for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
+        g->kernels->tiles(&work);
+    }
+}
+
+/* Adds or copies a chunk computed aside to its places in the output. */
+static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, const float *from) {
+    const ssdei_gather *g = c->gather;
+    size_t i, j;
+    for (i = 0; i < count; i++, from += g->columns) {
+        float *to = c->out + pixels[i].out * g->columns;
+        if (!c->accumulate)
+            memcpy(to, from, g->columns * sizeof *to);
+        else
+            for (j = 0; j < g->columns; j++) to[j] += from[j];
+    }
+}
+
+/* By blocks of taps and channels: sums begin with work->start, and go on with c. */
+static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
+    const ssdei_gather *g = c->gather;
+    const float *residual = work->residual;
+    const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
+    size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
+    for (tap = 0; tap < all; tap += taps) {
+        work->taps = all - tap < taps ? all - tap : taps;
+        for (channel = 0; channel < g->depth; channel += depth) {
+            int last = tap + work->taps == all && channel + depth >= g->depth;
+            work->depth = g->depth - channel < depth ? g->depth - channel : depth;
+            work->packed = c->packed + (tap * g->depth + channel) * g->kernels->tile_columns;
+            work->residual = last ? residual : NULL;
+            work->scale = last ? c->scale : 1.0f;
+            ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
+            ssdei_convolve_block(c, work, last, last ? ahead : NULL);
+            work->start = work->c;
+            work->start_stride = work->stride;
+        }
+    }
+}
+
+/* In one block of copied rows. */
+static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, size_t first, ssdei_tiles *work) {
+    const ssdei_gather *g = c->gather;
+    size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * g->kernels->tile_rows, i;
+    ssdei_copy_rows(c, first, work->rows, chunk->rows);
+    for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
+    work->taps = 1;
+    work->depth = (size_t)g->taps * g->depth;
+    work->packed = c->packed;
+    work->scale = c->scale;
+    ssdei_convolve_block(c, work, 1, NULL);
+}
+
+static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
+    const ssdei_gather *g = c->gather;
+    ssdei_chunk chunk = ssdei_chunk_layout(g, workspace);
+    int direct = g->out_step == 1, accumulate = direct && c->accumulate;
+    size_t image = g->grid_height * g->grid_width;
+    ssdei_tiles work;
+    memset(&work, 0, sizeof work);
+    work.a = chunk.pointers;
+    work.c = direct ? c->out + first * g->columns : chunk.aside;
+    work.stride = g->columns;
+    work.rows = count;
+    work.start = accumulate ? work.c : c->bias;
+    work.start_stride = accumulate ? work.stride : 0;
+    if (c->residual)
+        work.residual = c->residual + first / image * c->residual_image + first % image * c->residual_pixel;
+    work.residual_stride = c->residual_pixel;
+    if (!direct || !ssdei_copies_rows(g)) ssdei_locate(g, first, count, chunk.pixels);
+    if (!g->taps && !accumulate)
+        memset(work.c, 0, count * g->columns * sizeof *work.c);
+    else if (ssdei_copies_rows(g))
+        ssdei_convolve_rows(c, &chunk, first, &work);
+    else
+        ssdei_convolve_taps(c, &chunk, &work);
+    if (!direct) ssdei_scatter(c, chunk.pixels, count, chunk.aside);
+}
+
+/* Chunks of pixels; of one image each where they have the same residual. */
+static void ssdei_convolve_task(void *argument, size_t task) {
+    const ssdei_convolution *c = (const ssdei_convolution *)argument;
+    const ssdei_gather *g = c->gather;
+    size_t chunk = ssdei_chunk_tiles(g) * g->kernels->tile_rows, image = g->grid_height * g->grid_width;
+    size_t begin, end, count;
+    ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
+    for (; begin < end; begin += count) {
+        count = end - begin < chunk ? end - begin : chunk;
+        if (c->residual && !c->residual_pixel && count > image - begin % image) count = image - begin % image;
+        ssdei_convolve_chunk(c, begin, count, ssdei_workspace(c->run, task));
+    }
+}
+
+/* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
+static void ssdei_pack_panel(const ssdei_convolution *c, size_t panel) {
+    const ssdei_gather *g = c->gather;
+    float *packed = c->packed + panel * g->kernels->tile_columns * (size_t)g->taps * g->depth;
+    size_t width = g->kernels->tile_columns, column = panel * width;
+    size_t columns = g->columns - column < width ? g->columns - column : width;
+    int q;
+    for (q = 0; q < g->taps; q++, packed += g->depth * width) {
+        const float *tap = c->weights + (size_t)g->tap[q] * g->depth * g->columns;
+        if (g->direction == SSDEI_FORWARD)
+            ssdei_pack(g->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
+        else
+            ssdei_pack(g->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
+        if (g->weight_scale != 1.0f) c->run->nn->multiply_add(packed, g->weight_scale, g->depth * width, 0, packed);
+    }
+}
+
+/* ---- products: gradient by weights ----
+   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap, a block of its
+   input channels and one panel of output channels; it owns its part of dW and sums pixels in order, so that threads
+   change nothing. Where pixels' taps are copied into rows, these are one tap. */
+
+typedef struct ssdei_weight_work {
+    ssdei_convolution c;
+    const float *gradient;
+    float *weights;
+    double *bias;       /* sums of dy, whole panels */
+    size_t taps, depth; /* of which units are made */
+    size_t block, blocks, panels;
+} ssdei_weight_work;
+
+/* A task's workspace for some pixels. */
+typedef struct ssdei_weight_chunk {
+    ssdei_place *pixels;
+    const float **pointers;
+    float *packed; /* dy, times scale */
+    float *rows;   /* copied taps */
+    float *x;      /* a block of a tap, in the order that outer products read it */
+    size_t floats;
+} ssdei_weight_chunk;
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
+    size_t count = SSDEI_GRADIENT_PIXELS;
+    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_place) / sizeof(float));
+    size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
+    size_t packed = ssdei_packed_size(g->kernels, count, g->columns);
+    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
+    ssdei_weight_chunk chunk;
+    memset(&chunk, 0, sizeof chunk);
+    chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
+    if (!workspace) return chunk;
+    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pointers = (const float **)(void *)(workspace + pixels);
+    chunk.packed = workspace + pixels + pointers;
+    chunk.rows = chunk.packed + packed;
+    chunk.x = chunk.rows + rows;
+    return chunk;
+}
+
+/* Points at channels first ... of a tap of every pixel, as outer products read them; returns the distance from one
+   register tile's channels to the next's. Where several panels read them they lie in that order: a register tile's of
+   all pixels together, since those of pixels as they are share but a few cache sets. */
+static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size_t first, size_t channels, size_t count,
+                                 const ssdei_weight_chunk *chunk) {
+    const ssdei_convolution *c = &work->c;
+    const ssdei_gather *g = c->gather;
+    size_t tile_rows = g->kernels->tile_rows, p;
+    for (p = 0; p < count; p++) {
+        const float *x =
+            ssdei_copies_rows(g) ? chunk->rows + p * ssdei_row_floats(g) : ssdei_tap(c, &chunk->pixels[p], tap);
+        chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
+    }
+    if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
+    g->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
+    for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
+    return count * tile_rows;
+}
+
+/* Packs the panels of dy that units begin ... end - 1 read. */
+static void ssdei_weight_pack(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
+                              float *packed) {
+    const ssdei_convolution *c = &work->c;
+    const ssdei_gather *g = c->gather;
+    size_t all = g->columns, width = g->kernels->tile_columns, panel = 0, panels = work->panels, columns;
+    if (begin % work->panels + (end - begin) <= work->panels) {
+        panel = begin % work->panels;
+        panels = end - begin;
+    }
+    columns = panel + panels < work->panels ? panels * width : all - panel * width;
+    packed += panel * width * count;
+    ssdei_pack(g->kernels, work->gradient + first * all + panel * width, all, 1, count, columns, packed);
+    if (c->scale != 1.0f) c->run->nn->multiply_add(packed, c->scale, panels * count * width, 0, packed);
+}
+
+static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
+                                const ssdei_weight_chunk *chunk) {
+    const ssdei_convolution *c = &work->c;
+    const ssdei_gather *g = c->gather;
+    size_t all = g->columns, tile_rows = g->kernels->tile_rows, tile_columns = g->kernels->tile_columns;
+    size_t unit, row, next = 0;
+    if (ssdei_copies_rows(g))
+        ssdei_copy_rows(c, first, count, chunk->rows);
+    else
+        ssdei_locate(g, first, count, chunk->pixels);
+    ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
+    for (unit = begin; unit < end; unit++) {
+        size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
+        size_t tap = unit / work->panels / work->blocks, channel = block * work->block;
+        size_t columns = all - column < tile_columns ? all - column : tile_columns;
+        size_t channels = work->depth - channel < work->block ? work->depth - channel : work->block;
+        float *to = work->weights + (tap * work->depth + channel) * all + column;
+        const float *packed = chunk->packed + column * count;
+        if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
+        if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
+        for (row = 0; row < channels; row += tile_rows)
+            g->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
+                              channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
+    }
+}
+
+static void ssdei_weight_task(void *argument, size_t task) {
+    const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
+    const ssdei_gather *g = work->c.gather;
+    ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, task));
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
+    ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
+    for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
+        ssdei_weight_pixels(work, first,
+                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
+                            begin, end, &chunk);
+}
+
+/* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    const ssdei_gather *g = c->gather;
+    size_t tile_rows = g->kernels->tile_rows;
+    ssdei_weight_work work;
+    work.c = *c;
+    work.gradient = dy;
+    work.weights = weights;
+    work.bias = bias;
+    work.taps = ssdei_copies_rows(g) ? 1 : (size_t)g->taps;
+    work.depth = ssdei_copies_rows(g) ? (size_t)g->taps * g->depth : g->depth;
+    work.blocks = ssdei_divide_up(work.depth, SSDEI_GRADIENT_CHANNELS);
+    work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
+    work.blocks = ssdei_divide_up(work.depth, work.block);
+    work.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
+    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
+}
+
+/* ---- products: Winograd's F(4x4, 3x3) ----
+   36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
+   line and pass in blocks, so that small maps fill register tiles as well as large ones do. A block's transformed input
+   V is multiplied point by point with a group of panels of the weights U, so that a point of V comes once into the
+   first-level caches for all of them, and M, the products, is transformed back. V and M hold all points of one tile
+   together, so that a transform writes and reads in one place.
+
+   What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
+   through 36 pages); fetching the next block's input or this one's output while products run (0 to 2%); packing a few
+   channels of U at a time; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels high or wide; for
+   the register tile, unrolling along the sum, or several heights, a loop over tiles or one over panels in one function
+   (gcc 12 spills). */
+
+enum {
+    SSDEI_POINTS = 36,
+    SSDEI_BLOCK_TILES = 48, /* fewer read U too often, more push V and M out of the cache; 36 to 72 are close */
+    SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
+    SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72,           /* of one block, where that spares packed weights or sums the way through memory */
+    SSDEI_GROUP_COLUMNS = 128
+};
+
+typedef struct ssdei_winograd {
+    ssdei_convolution c;
+    size_t tiles_x, tiles_per_image, tiles;
+    size_t block, blocks;             /* tiles that pass together */
+    size_t panels, group, groups;     /* panels that pass together */
+    size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
+    size_t point_v, point_m, point_u; /* from one point to the next */
+    size_t panel_u;                   /* from one panel of U to the next */
+    int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
+    /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
+    size_t first, count, point_sum;
+    float *shared_v, *shared_w, *sums, *totals, *weights;
+    const float *gradient;
+} ssdei_winograd;
+
+/* A product by Winograd needs all nine taps at stride 1. */
+static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
+
+/* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
+   columns of the product, a register tile's coming and going as 6 channels. Small maps waste what their last tiles hang
+   over. */
+static int ssdei_winograd_pays(const ssdei_gather *g) {
+    double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
+    double depth = (double)g->depth, columns = (double)g->columns;
+    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
+    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * columns + 8.0 * (depth + columns)) < direct;
+}
+
+static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
+    if (run->convolution == SSDE_CONVOLUTION_DIRECT || !ssdei_winograd_possible(g)) return 0;
+    return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
+}
+
+/* Tiles of one block: few keep V and M in the second-level cache, many read U seldom. */
+static size_t ssdei_winograd_block(const ssdei_gather *g) {
+    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
+}
+
+/* All but its blocks. */
+static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w;
+    int q;
+    memset(&w, 0, sizeof w);
+    w.c.gather = g;
+    for (q = 0; q < g->taps; q++) {
+        if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
+        if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
+    }
+    w.tiles_x = ssdei_divide_up(g->out_width, 4);
+    w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
+    w.tiles = rows * w.tiles_per_image;
+    w.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
+    w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
+    w.tile_v = SSDEI_POINTS * w.point_v + SSDEI_LINE;
+    w.panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    w.point_u = w.panels * w.panel_u;
+    w.group = SSDEI_GROUP_COLUMNS / g->kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / g->kernels->tile_columns
+                                                                        : w.panels;
+    w.groups = ssdei_divide_up(w.panels, w.group);
+    w.point_m = w.group * g->kernels->tile_columns;
+    w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
+    return w;
+}
+
+/* Blocks of so many tiles, or a few less, as register tiles have. */
+static void ssdei_winograd_cut(ssdei_winograd *w, size_t block) {
+    size_t tile_rows = w->c.gather->kernels->tile_rows;
+    w->block = block / tile_rows * tile_rows;
+    w->blocks = ssdei_divide_up(w->tiles, w->block);
+}
+
+/* One task's workspace: pointers to V's rows, V, and M for one group. */
+typedef struct ssdei_winograd_space {
+    const float **rows;
+    float *v, *m;
+    size_t floats;
+} ssdei_winograd_space;
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
+    ssdei_winograd_space space;
+    size_t pointers =
+        ssdei_round_floats(((size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
+    size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
+    memset(&space, 0, sizeof space);
+    space.floats = pointers + v + m;
+    if (!workspace) return space;
+    space.rows = (const float **)(void *)workspace;
+    space.v = workspace + pointers;
+    space.m = space.v + v;
+    return space;
+}
+
+static size_t ssdei_winograd_workspace(const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_plan(g, 1);
+    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
+    if (w.blocks > 1) ssdei_winograd_cut(&w, ssdei_winograd_block(g));
+    return ssdei_winograd_layout(&w, NULL).floats;
+}
+
+/* Row and column of a tile's first output pixel; returns its image. */
+static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
+    size_t within = tile % w->tiles_per_image;
+    *y = within / w->tiles_x * 4;
+    *x = within % w->tiles_x * 4;
+    return tile / w->tiles_per_image;
+}
+
+/* The part of a line of six pixels from `from` on, at a distance of -pad, that lies in a line of `size`. */
+static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *first, size_t *end) {
+    size_t before = from < (size_t)pad ? (size_t)pad - from : 0, start = from + before - (size_t)pad;
+    *first = before;
+    *end = size - start < 6 - before ? before + size - start : 6;
+}
+
+static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
+    const ssdei_gather *g = w->c.gather;
+    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
+    ssdei_window inside;
+    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
+    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
+    y += inside.top - (size_t)w->pad_y;
+    x += inside.left - (size_t)w->pad_x;
+    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth, g->width * g->depth,
+                                 g->depth, g->depth, &inside, v, w->point_v);
+}
+
+static size_t ssdei_winograd_packed_size(const ssdei_gather *g) {
+    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
+    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * g->kernels->tile_columns + SSDEI_LINE);
+}
+
+enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
+
+/* One panel of U from weights [tap][in][out]: u[36][depth][tile_columns], `point` floats from point to point. Backward
+   the weights are turned by 180 degrees, transposed and scaled. */
+static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, float *aside, float *u, size_t point) {
+    const ssdei_gather *g = c->gather;
+    size_t width = g->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
+    size_t columns = g->columns - column < width ? g->columns - column : width;
+    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(u + i * point, 0, g->depth * width * sizeof *u);
+    for (k = 0; k < g->depth && g->direction == SSDEI_FORWARD; k++)
+        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, g->weight_scale, u + k * width,
+                                     point);
+    for (k = 0; k < g->depth && g->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
+        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
+        for (q = 0; q < 9; q++)
+            g->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
+                                  aside + q * some * width, width);
+        for (i = 0; i < some; i++)
+            c->run->nn->winograd_weights(aside + i * width, some * width, columns, g->weight_scale, u + (k + i) * width,
+                                         point);
+    }
+}
+
+/* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
+static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
+                                    const ssdei_winograd_space *space) {
+    size_t depth = w->c.gather->depth, columns = w->c.gather->kernels->tile_columns, point, panel, k;
+    ssdei_tiles work;
+    memset(&work, 0, sizeof work);
+    work.taps = 1;
+    work.a = space->rows;
+    work.stride = work.start_stride = w->tile_m;
+    work.rows = count;
+    work.columns = columns;
+    work.scale = 1.0f;
+    for (point = 0; point < SSDEI_POINTS; point++) {
+        for (panel = 0; panel < panels; panel++) {
+            const float *packed = u + point * w->point_u + panel * w->panel_u;
+            work.c = space->m + point * w->point_m + panel * columns;
+            for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
+                work.depth = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
+                work.offset = point * w->point_v + k;
+                work.packed = packed + k * columns;
+                work.start = k > 0 ? work.c : NULL;
+                w->c.gather->kernels->tiles(&work);
+            }
+        }
+    }
+}
+
+/* One output tile, of the columns that begin with panel first_panel */
+static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t tile, const float *m) {
+    const ssdei_gather *g = w->c.gather;
+    size_t column = first_panel * g->kernels->tile_columns, left = g->columns - column, y, x;
+    size_t image = ssdei_winograd_tile(w, tile, &y, &x);
+    size_t pixel = y * g->out_width + x;
+    float *to = w->c.out + (image * g->out_height * g->out_width + pixel) * g->columns + column;
+    ssdei_epilogue epilogue;
+    epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
+    epilogue.residual = w->c.accumulate ? to : NULL;
+    epilogue.pixel = w->c.accumulate ? g->columns : w->c.residual_pixel;
+    epilogue.row = epilogue.pixel * g->out_width;
+    if (w->c.residual)
+        epilogue.residual = w->c.residual + image * w->c.residual_image + pixel * w->c.residual_pixel + column;
+    epilogue.scale = w->c.scale;
+    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to,
+                                  g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
+}
+
+/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
+   not packed yet are packed panel by panel into the place of the task's first, where they stay in the cache. */
+static void ssdei_winograd_task(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
+    size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
+    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++) space.rows[i] = space.v + (i < w->block ? i : 0) * w->tile_v;
+    ssdei_task_range(w->blocks * w->groups, 1, w->c.run->tasks, task, &begin, &end);
+    for (unit = begin; unit < end; unit++) {
+        size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
+        size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
+        size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
+        float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
+        for (i = 0; i < count && block != transformed; i++)
+            ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
+        transformed = block;
+        if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
+        ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
+        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
+    }
+}
+
+static void ssdei_pack_task(void *argument, size_t task) {
+    const ssdei_convolution *c = (const ssdei_convolution *)argument;
+    const ssdei_gather *g = c->gather;
+    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns), begin, end, panel;
+    size_t panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
+    for (panel = begin; panel < end; panel++) {
+        if (g->winograd)
+            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
+                                      panels * panel_u);
+        else
+            ssdei_pack_panel(c, panel);
+    }
+}
+
+static void ssdei_pack_weights(ssdei_convolution *c) {
+    if (c->weights) ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
+    c->weights = NULL;
+}
+
+/* Weights that are not kept are packed on the way if one block takes all tiles. */
+static void ssdei_winograd_convolve(ssdei_convolution *c) {
+    ssdei_winograd w = ssdei_winograd_plan(c->gather, c->run->rows);
+    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
+    if (c->kept || w.blocks > 1) {
+        ssdei_pack_weights(c);
+        ssdei_winograd_cut(&w, ssdei_winograd_block(c->gather));
+    } else {
+        w.group = 1;
+        w.groups = w.panels;
+        w.point_m = c->gather->kernels->tile_columns;
+        w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
+        w.point_u = w.panel_u;
+    }
+    w.c = *c;
+    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
+}
+
+/* ---- products: Winograd's gradient by weights ----
+   Block after block of tiles: their inputs and gradients are transformed, then each of the 36 points adds its product
+   [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
+   and takes tiles in order. */
+
+static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w = ssdei_winograd_plan(g, rows);
+    w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
+    w.block = ssdei_divide_up(w.tiles, w.blocks);
+    w.point_m = SSDEI_MOST_TILES * g->kernels->tile_columns + SSDEI_LINE;
+    w.point_sum = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    return w;
+}
+
+/* Floats that all tasks share: sums, V and the transformed gradients of a block. */
+static size_t ssdei_winograd_gradient_floats(const ssdei_gather *g) {
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, 1);
+    size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
+    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
+           ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
+}
+
+static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const ssdei_gather *g = w->c.gather;
+    size_t columns = g->kernels->tile_columns, begin, end, i, panel;
+    ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
+    for (i = begin; i < end; i++) {
+        size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
+        const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
+        for (panel = 0; panel < w->panels; panel++)
+            w->c.run->nn->winograd_gradient(
+                dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
+                g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
+                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
+                w->totals + i * g->columns + panel * columns);
+        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
+    }
+}
+
+/* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
+static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
+                                          float *sums) {
+    const ssdei_kernels *kernels = w->c.gather->kernels;
+    const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
+    size_t depth = w->c.gather->depth, columns = kernels->tile_columns, channel;
+    for (channel = 0; channel < depth; channel += kernels->tile_rows)
+        kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
+                       depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
+                       w->first > 0);
+}
+
+/* One panel's sums[36] to the weights' gradient */
+static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, const float *sums) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, column = panel * width, k;
+    for (k = 0; k < g->depth; k++)
+        w->c.run->nn->winograd_weight_gradient(sums + k * width, w->point_sum,
+                                               g->columns - column < width ? g->columns - column : width,
+                                               w->weights + k * g->columns + column, g->depth * g->columns);
+}
+
+/* Rows of V for the outer products, in a task's workspace, which is larger for the pass forward. */
+static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w, size_t task) {
+    const float **rows = (const float **)(void *)ssdei_workspace(w->c.run, task);
+    size_t i;
+    for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->tile_v;
+    return rows;
+}
+
+static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    size_t begin, end, unit;
+    ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
+    for (unit = begin; unit < end; unit++) {
+        size_t point = unit / w->panels, panel = unit % w->panels;
+        ssdei_winograd_gradient_point(w, rows, point, panel, w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
+    }
+}
+
+static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    size_t begin, end, panel;
+    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    for (panel = begin; panel < end; panel++)
+        ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
+}
+
+/* Both at once, where there is but one block: a panel's sums need not leave the cache. */
+static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    size_t begin, end, panel, point;
+    float *sums;
+    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    sums = w->sums + begin * SSDEI_POINTS * w->point_sum;
+    for (panel = begin; panel < end; panel++) {
+        for (point = 0; point < SSDEI_POINTS; point++)
+            ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
+        ssdei_winograd_gradient_store(w, panel, sums);
+    }
+}
+
+/* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    const ssde_run *run = c->run;
+    const ssdei_gather *g = c->gather;
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows);
+    size_t panels = SSDEI_POINTS * w.panels, block;
+    w.c = *c;
+    w.gradient = dy;
+    w.weights = weights;
+    w.sums = run->arena + run->packed_shared;
+    w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
+    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
+    w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
+    for (block = 0; block < w.blocks; block++) {
+        w.first = block * w.block;
+        w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
+        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
+        run->nn->channel_sums(w.totals, w.count, g->columns, bias);
+        ssdei_parallel_for(run->context, run->tasks,
+                           w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
+    }
+    if (w.blocks > 1) ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
+}
+
+/* ---- products: how each is computed ---- */
+
+static void ssdei_gather_decide(const ssde_run *run, ssdei_gather *g) {
+    g->kernels = ssdei_kernels_narrow(run->kernels, g->columns);
+    g->winograd = (signed char)ssdei_use_winograd(run, g);
+    g->packed = g->winograd ? ssdei_winograd_packed_size(g)
+                            : ssdei_packed_size(g->kernels, (size_t)g->taps * g->depth, g->columns);
+}
+
+/* Floats of each task's workspace, to compute the product and to pack its weights. */
+static size_t ssdei_gather_workspace(const ssdei_gather *g) {
+    if (!g->winograd) return ssdei_chunk_layout(g, NULL).floats;
+    return ssdei_max(ssdei_winograd_workspace(g), 9 * SSDEI_TRANSPOSED * g->kernels->tile_columns);
+}
+
+static void ssdei_convolve(ssdei_convolution *c) {
+    if (c->gather->winograd) {
+        ssdei_winograd_convolve(c);
+    } else {
+        ssdei_pack_weights(c);
+        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_convolve_task, c);
+    }
+}
+
+/* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
+static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
+    if (c->gather->winograd)
+        ssdei_winograd_gradient(c, dy, weights, bias);
+    else
+        ssdei_direct_gradient(c, dy, weights, bias);
+}
+
+/* ---- operations ----
+   Each has a row in SSDEI_OPERATIONS and a room below:
+       builder    checks shapes, adds parameters, then a node, of whose attributes it sets its own
+       plan       writes into run->steps[index] what the step needs, once, when a run is created
+       forward    fills value [rows, count]
+       backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
+                  from gradient [rows, count], which it may overwrite
+
+   To add one: its row; its room, with the functions that the row names; the builder's declaration in >>operations. What
+   it computes goes to tests/nn_oracle.h, by definition, and a network of it alone to tests/test_nn_steps.h, which finds
+   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
+
+/* ---- operations: what several of them do ---- */
+
+/* to[c] += sum over rows of sums[row][c], rows in order */
+static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_t channels, float *to) {
+    size_t row, c;
+    for (c = 0; c < channels; c++) {
+        double total = 0.0;
+        for (row = 0; row < rows; row++) total += sums[row * stride + c];
+        to[c] += (float)total;
+    }
+}
+
+/* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
+static const float *ssdei_value_again(ssde_run *run, int index) {
+    ssdei_step *step = &run->steps[index];
+    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
+    if (!step->restored) step->again(run, index);
+    step->restored = 1;
+    return run->arena + step->value_again;
+}
+
+/* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
+static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t period = run->net->nodes[node->input[1]].count, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *db = ssdei_gradient(run, node->input[1]) + row * period;
+        if (period == node->count) {
+            run->nn->multiply_add(dy, (float)node->scale, node->count, run->accumulate[1], db);
+            continue;
+        }
+        memset(sums, 0, period * sizeof *sums);
+        run->nn->channel_sums(dy, node->count / period, period, sums);
+        for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
+    }
+}
+
+static size_t ssdei_added_workspace(const ssde_run *run, const ssdei_node *node) {
+    size_t period = node->input[1] >= 0 ? run->net->nodes[node->input[1]].count : 0;
+    return period == node->count ? 0 : 2 * period;
+}
+
+/* ---- operations: inputs, which ssde_run_forward fills in ---- */
 
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
     ssdei_node *node;
@@ -1021,6 +2209,8 @@ ssde_node ssde_input_class(ssde_net *net) {
     if (node) net->class_number = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
+
+/* ---- operations: convolutions and linear layers ---- */
 
 ssde_conv_desc ssde_conv(size_t channels, int kernel) {
     ssde_conv_desc desc;
@@ -1114,6 +2304,117 @@ ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_s
                               ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
 }
 
+static void ssdei_conv_gathers(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    ssdei_step *step = &run->steps[index];
+    int y, x, i;
+    step->gathers[SSDEI_BACKWARD] = step->gathers[SSDEI_FORWARD] + 1;
+    step->gathers[SSDEI_FORWARD][0] = ssdei_gather_forward(in, node);
+    step->gather_count[SSDEI_FORWARD] = 1;
+    for (y = 0; y < node->stride && ssdei_wants(run, node->input[0]); y++) {
+        for (x = 0; x < node->stride; x++) {
+            ssdei_gather g = ssdei_gather_backward(in, node, y, x);
+            if (!g.grid_height || !g.grid_width) continue;
+            step->gathers[SSDEI_BACKWARD][step->gather_count[SSDEI_BACKWARD]++] = g;
+        }
+    }
+    for (i = 0; i < 1 + step->gather_count[SSDEI_BACKWARD]; i++) {
+        ssdei_gather_decide(run, &step->gathers[SSDEI_FORWARD][i]);
+        step->workspace = ssdei_max(step->workspace, ssdei_gather_workspace(&step->gathers[SSDEI_FORWARD][i]));
+    }
+}
+
+static void ssdei_conv_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    const ssdei_gather *g = step->gathers[SSDEI_FORWARD];
+    ssdei_conv_gathers(run, index);
+    step->workspace = ssdei_max(step->workspace, ssdei_added_workspace(run, node));
+    if (run->mode != SSDE_RUN_TRAIN) return;
+    step->reads[0] = SSDEI_READ_AGAIN;
+    step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
+    if (g->winograd)
+        step->shared_floats = ssdei_winograd_gradient_floats(g);
+    else
+        step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
+}
+
+/* A node's products in a direction; *c has all but gathers and packed weights, which are packed anew if they have
+   changed. */
+static void ssdei_conv_products(ssde_run *run, int index, int direction, ssdei_convolution *c) {
+    ssdei_step *step = &run->steps[index];
+    int current, i;
+    c->run = run;
+    c->kept = step->packed[direction] != SSDEI_SHARED;
+    c->packed = run->arena + (c->kept ? step->packed[direction] : run->packed_shared);
+    current = c->kept && step->packed_version[direction] == run->net->version;
+    for (i = 0; i < step->gather_count[direction]; i++) {
+        c->gather = &step->gathers[direction][i];
+        c->weights = current ? NULL : ssdei_weights(run, run->net->nodes[index].parameter);
+        ssdei_convolve(c);
+        c->packed += c->gather->packed;
+    }
+    step->packed_version[direction] = run->net->version;
+}
+
+/* y = (W * x + bias + residual) scale */
+static void ssdei_conv_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_convolution c;
+    memset(&c, 0, sizeof c);
+    c.x = ssdei_value(run, node->input[0]);
+    c.out = ssdei_value(run, index);
+    c.bias = ssdei_weights(run, node->parameter + 1);
+    if (node->input[1] >= 0) {
+        c.residual = ssdei_value(run, node->input[1]);
+        c.residual_image = run->net->nodes[node->input[1]].count;
+        c.residual_pixel = c.residual_image == node->count ? node->shape[2] : 0;
+    }
+    c.scale = (float)node->scale;
+    ssdei_conv_products(run, index, SSDEI_FORWARD, &c);
+}
+
+static void ssdei_conv_backward_input(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_convolution c;
+    memset(&c, 0, sizeof c);
+    c.accumulate = ssdei_claim(run, node->input[0]);
+    c.x = ssdei_gradient(run, index);
+    c.out = ssdei_gradient(run, node->input[0]);
+    c.scale = 1.0f;
+    ssdei_conv_products(run, index, SSDEI_BACKWARD, &c);
+}
+
+/* dW and db carry the node's scale */
+static void ssdei_conv_backward_weights(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *weights = ssdei_weight_gradient(run, node->parameter);
+    double *bias = ssdei_sums(run);
+    ssdei_convolution c;
+    if (!weights) return;
+    memset(&c, 0, sizeof c);
+    c.run = run;
+    c.gather = run->steps[index].gathers[SSDEI_FORWARD];
+    c.x = ssdei_value_again(run, node->input[0]);
+    c.scale = (float)node->scale;
+    memset(bias, 0, run->steps[index].sums * sizeof *bias);
+    ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
+    ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
+}
+
+/* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
+static void ssdei_conv_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (ssdei_wants(run, node->input[1])) {
+        run->accumulate[1] = ssdei_claim(run, node->input[1]);
+        ssdei_over_rows(run, index, ssdei_added_backward_rows);
+    }
+    if (ssdei_wants(run, node->input[0])) ssdei_conv_backward_input(run, index);
+    ssdei_conv_backward_weights(run, index);
+}
+
+/* ---- operations: activations ---- */
+
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
@@ -1124,6 +2425,60 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
 }
+
+/* y = f(x) */
+static float ssdei_activation_value(int activation, float x) {
+    if (activation == SSDE_LOG) return ssdei_math_logf(x);
+    if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
+    if (activation == SSDE_ELU) return x > 0.0f ? x : ssdei_math_expm1f(x);
+    return x > 20.0f ? x : ssdei_math_log1pf(ssdei_math_expf(x)); /* softplus */
+}
+static float ssdei_activation_slope(int activation, float x) {
+    if (activation == SSDE_LOG) return 1.0f / x;
+    if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
+    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
+    return 1.0f / (1.0f + ssdei_math_expf(-x));
+}
+static void ssdei_activate_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+
+static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
+    float *y = ssdei_value(run, index) + begin * node->count;
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    if (node->activation == SSDE_SILU)
+        run->nn->silu(x, count, y);
+    else if (node->activation == SSDE_IDENTITY)
+        memcpy(y, x, count * sizeof *y);
+    else
+        for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
+}
+static void ssdei_activate_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_activate_forward_rows);
+}
+
+/* dx += dy f'(x) */
+static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
+    const float *dy = ssdei_gradient(run, index) + begin * node->count;
+    float *dx = ssdei_gradient(run, node->input[0]) + begin * node->count;
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    if (node->activation == SSDE_SILU)
+        run->nn->silu_backward(x, dy, count, run->accumulate[0], dx);
+    else if (node->activation == SSDE_IDENTITY)
+        run->nn->multiply_add(dy, 1.0f, count, run->accumulate[0], dx);
+    else
+        for (i = 0; i < count; i++)
+            dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
+}
+static void ssdei_activate_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+}
+
+/* ---- operations: group norm ---- */
 
 ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
@@ -1147,6 +2502,148 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     return ssdei_last(net, node);
 }
 
+/* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
+   finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
+   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
+#define SSDEI_NORM_EPS 1e-6
+static void ssdei_group_norm_again(ssde_run *run, int index);
+
+/* Workspace: five rows of coefficients, two of doubles. */
+static void ssdei_group_norm_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    size_t channels = node->shape[2];
+    step->reads[0] = SSDEI_READ;
+    step->workspace = ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
+    step->saved_floats = 3 * node->groups;
+    step->again = ssdei_group_norm_again;
+    if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * channels);
+}
+
+static float *ssdei_norm_saved(const ssde_run *run, int index, size_t row) {
+    return run->arena + run->steps[index].saved + row * run->steps[index].saved_floats;
+}
+
+/* mean, a, b per channel from what is saved */
+static void ssdei_norm_coefficients(const ssde_run *run, int index, size_t row, float *mean, float *a, float *b) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *gamma = ssdei_weights(run, node->parameter), *beta = ssdei_weights(run, node->parameter + 1);
+    const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups, *rstd = rest + node->groups;
+    size_t channels = node->shape[2], size = channels / node->groups, c;
+    for (c = 0; c < channels; c++) {
+        mean[c] = saved[c / size];
+        a[c] = gamma[c] * rstd[c / size];
+        b[c] = beta[c] - a[c] * rest[c / size];
+    }
+}
+
+/* What is saved, from the channels' moments over `pixels`. */
+static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double *mean, const double *square,
+                            float *saved) {
+    size_t size = node->shape[2] / node->groups, group, c;
+    for (group = 0; group < node->groups; group++, mean += size, square += size) {
+        double centre = 0.0, variance = 0.0;
+        for (c = 0; c < size; c++) centre += mean[c];
+        centre /= (double)size;
+        for (c = 0; c < size; c++) {
+            double away = mean[c] - centre;
+            variance += square[c] / (double)pixels + away * away;
+        }
+        variance /= (double)size;
+        saved[group] = (float)centre;
+        saved[node->groups + group] = (float)(centre - (double)saved[group]);
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+    }
+}
+
+/* y of a row from what is saved. */
+static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, size_t task, float *y) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
+    ssdei_norm_coefficients(run, index, row, mean, a, b);
+    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, mean, a, b, node->count / channels, channels,
+                  node->activation == SSDE_SILU, y);
+}
+
+static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row;
+    double *moments = (double *)(void *)(ssdei_workspace(run, task) + ssdei_round_floats(5 * channels));
+    for (row = begin; row < end; row++) {
+        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, moments,
+                                 moments + channels);
+        ssdei_norm_save(node, pixels, moments, moments + channels, ssdei_norm_saved(run, index, row));
+        ssdei_norm_apply(run, index, row, task, ssdei_value(run, index) + row * node->count);
+    }
+}
+static void ssdei_group_norm_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_forward_rows);
+}
+
+static void ssdei_group_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_norm_apply(run, index, row, task,
+                         run->arena + run->steps[index].value_again + row * run->net->nodes[index].count);
+}
+static void ssdei_group_norm_again(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_again_rows);
+}
+
+/* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of gamma du, m2 of gamma du xhat:
+   dx = rstd (gamma du - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. Given sum = dbeta and product = dgamma per
+   channel, dx = a du + slope (x - mean) + shift with the mean as a float. */
+static void ssdei_norm_slopes(const ssdei_node *node, const float *gamma, const float *saved, const double *sum,
+                              const double *product, float *slope, float *shift) {
+    size_t size = node->shape[2] / node->groups, group, c;
+    for (group = 0; group < node->groups; group++) {
+        double rest = (double)saved[node->groups + group], rstd = (double)saved[2 * node->groups + group];
+        double m1 = 0.0, m2 = 0.0, members = (double)(node->count / node->groups);
+        for (c = group * size; c < (group + 1) * size; c++) {
+            m1 += (double)gamma[c] * sum[c] / members;
+            m2 += (double)gamma[c] * product[c] / members;
+        }
+        for (c = group * size; c < (group + 1) * size; c++) {
+            slope[c] = (float)(-rstd * rstd * m2);
+            shift[c] = (float)(rstd * (rstd * rest * m2 - m1));
+        }
+    }
+}
+
+static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, c;
+    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *slope = b + channels,
+          *shift = slope + channels;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups;
+        float *du = ssdei_gradient(run, index) + row * node->count;
+        double *sum = ssdei_sums(run) + row * 2 * channels, *product = sum + channels;
+        memset(sum, 0, 2 * channels * sizeof *sum);
+        ssdei_norm_coefficients(run, index, row, mean, a, b);
+        run->nn->norm_sums(x, du, mean, a, b, pixels, channels, node->activation == SSDE_SILU, sum, product);
+        for (c = 0; c < channels; c++) /* to the parameters' derivatives */
+            product[c] = (product[c] - (double)rest[c / size] * sum[c]) * (double)rest[node->groups + c / size];
+        if (!ssdei_wants(run, node->input[0])) continue;
+        ssdei_norm_slopes(node, ssdei_weights(run, node->parameter), saved, sum, product, slope, shift);
+        run->nn->norm_backward(x, du, mean, a, slope, shift, pixels, channels, run->accumulate[0],
+                               ssdei_gradient(run, node->input[0]) + row * node->count);
+    }
+}
+static void ssdei_group_norm_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
+    if (beta) ssdei_add_rows(ssdei_sums(run), run->rows, 2 * channels, channels, beta);
+    if (gamma) ssdei_add_rows(ssdei_sums(run) + channels, run->rows, 2 * channels, channels, gamma);
+}
+
+/* ---- operations: attention ---- */
+
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
     const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
     if (!a || !b || !c) return -1;
@@ -1155,6 +2652,157 @@ ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
     return ssdei_last(
         net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
 }
+
+/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
+   take S [B, P] at a time, never [P, P]. */
+enum { SSDEI_ATTENTION_TILES = 4 };
+
+typedef struct ssdei_attention {
+    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
+    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
+    float scale;                            /* 1 / sqrt(C) */
+    float *weights;                         /* S [B, P] */
+    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
+    /* backward only */
+    float *slopes;      /* dS, dA [B, P] */
+    float *keys_down;   /* packed k [P, C] */
+    float *queries;     /* packed q or dy [B, C] */
+    const float **rows; /* [B] */
+    size_t floats;
+} ssdei_attention;
+
+/* With its buffers in a task's workspace; NULL: only how many floats they take, SIZE_MAX if that overflows. */
+static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, float *workspace) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t weights, across, down, values, queries, limit = SIZE_MAX / 16;
+    ssdei_attention a;
+    memset(&a, 0, sizeof a);
+    a.channels = node->shape[2];
+    a.pixels = node->count / a.channels;
+    a.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
+    a.blocks = (a.pixels - 1) / a.block + 1;
+    a.stride = ssdei_round_floats(a.pixels);
+    a.scale = (float)(1.0 / sqrt((double)a.channels));
+    weights = ssdei_multiply(a.block, a.stride);
+    across = ssdei_round_floats(ssdei_packed_size(run->kernels, a.channels, a.pixels));
+    down = ssdei_round_floats(ssdei_packed_size(run->kernels, a.pixels, a.channels));
+    values = ssdei_max(across, down);
+    queries = ssdei_round_floats(ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.floats = weights + across + down;
+    if (run->steps[index].needs)
+        a.floats = 2 * weights + across + values + down + queries + a.block * sizeof(float *) / sizeof(float);
+    if (weights > limit || values > limit || queries > limit) a.floats = SIZE_MAX;
+    if (!workspace) return a;
+    a.weights = workspace;
+    a.keys = a.weights + weights;
+    a.values = a.keys + across;
+    if (!run->steps[index].needs) return a;
+    a.slopes = a.values + values;
+    a.keys_down = a.slopes + weights;
+    a.queries = a.keys_down + down;
+    a.rows = (const float **)(void *)(a.queries + queries);
+    return a;
+}
+
+static void ssdei_attention_plan(ssde_run *run, int index) {
+    ssdei_step *step = &run->steps[index];
+    memset(step->reads, SSDEI_READ, sizeof step->reads);
+    step->workspace = ssdei_attention_layout(run, index, NULL).floats;
+}
+
+/* S of `rows` query pixels */
+static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
+    size_t i;
+    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
+                  space->stride, 0);
+    for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
+}
+
+static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, unit;
+    for (unit = begin; unit < end; unit++) {
+        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
+        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
+        if (unit == begin || !first) {
+            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
+                       space.keys);
+            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
+                       space.values);
+        }
+        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
+        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
+                      ssdei_value(run, index) + at, channels, 0);
+    }
+}
+static void ssdei_attention_forward(ssde_run *run, int index) {
+    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
+                ssdei_attention_forward_blocks);
+}
+
+/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
+static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                  size_t rows, float *c) {
+    const ssdei_kernels *kernels = run->kernels;
+    size_t pixels = space->pixels, channels = space->channels, width = kernels->tile_columns, column, i;
+    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
+    for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
+    for (column = 0; column < channels; column += width) {
+        size_t columns = channels - column < width ? channels - column : width;
+        for (i = 0; i < pixels; i += kernels->tile_rows)
+            kernels->outer(rows, space->rows, i, space->queries + column * rows, c + i * channels + column, channels,
+                           pixels - i < kernels->tile_rows ? pixels - i : kernels->tile_rows, columns, 1);
+    }
+}
+
+/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
+   at `first` of the sample at `sample`. */
+static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
+                                           size_t first) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
+    size_t rows = pixels - first < space->block ? pixels - first : space->block;
+    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
+    ssdei_attention_weights(run, space, q, rows);
+    if (ssdei_wants(run, node->input[2]))
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
+    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
+    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
+    for (i = 0; i < rows; i++)
+        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
+                                  space->slopes + i * space->stride);
+    if (ssdei_wants(run, node->input[0]))
+        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
+                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
+    if (ssdei_wants(run, node->input[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
+}
+
+/* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
+static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, row, first;
+    int i;
+    for (row = begin; row < end; row++) {
+        size_t sample = row * node->count;
+        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+        for (i = 0; i < 3; i++)
+            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
+                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
+        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
+        for (first = 0; first < pixels; first += space.block)
+            ssdei_attention_backward_block(run, index, &space, sample, first);
+    }
+}
+static void ssdei_attention_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+}
+
+/* ---- operations: add ---- */
 
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale) {
     const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
@@ -1168,6 +2816,36 @@ ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale)
     return ssdei_last(net, node);
 }
 
+/* y = (a + b) scale; b like a, or one value per channel */
+static void ssdei_add_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = ssdei_added_workspace(run, &run->net->nodes[index]);
+}
+
+static void ssdei_add_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t period = run->net->nodes[node->input[1]].count, row;
+    (void)task;
+    for (row = begin; row < end; row++)
+        run->nn->add_scaled(ssdei_value(run, node->input[0]) + row * node->count,
+                            ssdei_value(run, node->input[1]) + row * period, period, (float)node->scale, node->count,
+                            ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_add_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_add_forward_rows); }
+
+static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    if (ssdei_wants(run, node->input[0]))
+        run->nn->multiply_add(ssdei_gradient(run, index) + at, (float)node->scale, (end - begin) * node->count,
+                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
+    if (ssdei_wants(run, node->input[1])) ssdei_added_backward_rows(run, index, begin, end, task);
+}
+static void ssdei_add_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_add_backward_rows);
+}
+
+/* ---- operations: concatenate ---- */
+
 ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
     const ssdei_node *left = ssdei_look(net, a), *right = ssdei_look(net, b);
     if (!left || !right) return -1;
@@ -1177,20 +2855,56 @@ ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b) {
                                               left->shape[2] + right->shape[2]));
 }
 
-ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift) {
-    const ssdei_node *in = ssdei_look(net, x), *by = ssdei_look(net, scale_shift);
-    if (!in || !by) return -1;
-    if (by->count != by->shape[2] || by->shape[2] != 2 * in->shape[2])
-        return ssdei_net_fail(net, "modulate: scale_shift has not two values per channel");
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_modulate, x, scale_shift, -1, in->shape[0],
-                                              in->shape[1], in->shape[2]));
+/* [a | b] along channels; b may have one pixel */
+static void ssdei_concat_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
 }
 
-ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x) {
-    const ssdei_node *in = ssdei_look(net, x);
-    if (!in) return -1;
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_mean_pixels, x, -1, -1, 1, 1, in->shape[2]));
+static void ssdei_concat_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t first = run->net->nodes[node->input[0]].shape[2], second = node->shape[2] - first;
+    size_t pixels = node->count / node->shape[2], of_b = run->net->nodes[node->input[1]].count / second, p;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        float *y = ssdei_value(run, index) + p * node->shape[2];
+        memcpy(y, ssdei_value(run, node->input[0]) + p * first, first * sizeof *y);
+        memcpy(y + first, ssdei_value(run, node->input[1]) + (of_b == 1 ? p / pixels : p) * second, second * sizeof *y);
+    }
 }
+static void ssdei_concat_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_concat_forward_rows); }
+
+/* db[c] (+)= sum over the pixels of dy[pixel][first + c] */
+static void ssdei_concat_backward_repeated(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], some = run->net->nodes[node->input[1]].count, c;
+    float *db = ssdei_gradient(run, node->input[1]) + row * some;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    memset(sums, 0, channels * sizeof *sums);
+    run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, node->count / channels, channels, sums);
+    for (c = 0; c < some; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)sums[channels - some + c];
+}
+
+static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, from = 0, p;
+    int i;
+    for (i = 0; i < 2; i++) {
+        size_t some = run->net->nodes[node->input[i]].shape[2];
+        if (!ssdei_wants(run, node->input[i])) continue;
+        if (pixels > 1 && run->net->nodes[node->input[i]].count == some)
+            for (p = begin; p < end; p++) ssdei_concat_backward_repeated(run, index, p, task);
+        else
+            for (p = begin * pixels; p < end * pixels; p++)
+                run->nn->multiply_add(ssdei_gradient(run, index) + p * channels + from, 1.0f, some, run->accumulate[i],
+                                      ssdei_gradient(run, node->input[i]) + p * some);
+        from += some;
+    }
+}
+static void ssdei_concat_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_concat_backward_rows);
+}
+
+/* ---- operations: affine map ---- */
 
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift) {
     const ssdei_node *in = ssdei_look(net, x);
@@ -1202,6 +2916,23 @@ ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift
     node->shift = shift;
     return ssdei_last(net, node);
 }
+
+/* y = scale x + shift */
+static void ssdei_affine_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]);
+    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
+    size_t i;
+    for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
+}
+static void ssdei_affine_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_wants(run, node->input[0])) return;
+    run->nn->multiply_add(ssdei_gradient(run, index), (float)node->scale, run->rows * node->count,
+                          ssdei_claim(run, node->input[0]), ssdei_gradient(run, node->input[0]));
+}
+
+/* ---- operations: dropout ---- */
 
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
     const ssdei_node *in = ssdei_look(net, x);
@@ -1216,7 +2947,59 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
     return ssdei_last(net, node);
 }
 
-/* ---- building: resampling ----
+/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
+static void ssdei_dropout_plan(ssde_run *run, int index) {
+    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = run->net->nodes[index].count;
+}
+
+static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
+    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
+    float keep = (float)(1.0 / (1.0 - node->scale));
+    size_t i;
+    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
+    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
+}
+static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *y = ssdei_value(run, index) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
+    }
+}
+static void ssdei_dropout_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
+    else
+        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
+}
+static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *factors = ssdei_workspace(run, task);
+    size_t row, i;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
+        ssdei_dropout_factors(run, node, row, factors);
+        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
+    }
+}
+static void ssdei_dropout_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    if (!ssdei_claim_inputs(run, index)) return;
+    if (run->mode == SSDE_RUN_TRAIN)
+        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
+    else
+        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
+                              ssdei_gradient(run, node->input[0]));
+}
+
+/* ---- operations: resampling ----
    Nearest, pooling, FIR and zero insertion are one operation: a sparse matrix along each axis, whose transpose is its
    derivative. */
 
@@ -1308,1860 +3091,6 @@ ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before,
     return ssdei_resample(net, x, up, down, pad_before, pad_after, normalised, taps);
 }
 
-/* ---- building: embeddings ---- */
-
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
-}
-
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
-    const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
-    ssdei_node *node;
-    if (!in || !row) return -1;
-    if (row->count != 1)
-        return ssdei_net_fail(net, "scale_rows: sigma has %.0f values per sample, wanted 1", (double)row->count);
-    if ((unsigned)scale > SSDE_OVER_TOTAL)
-        return ssdei_net_fail(net, "scale_rows: scale is %d, wanted an ssde_row_scale", (int)scale);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
-    if (node) node->row_scale = (int)scale;
-    return ssdei_last(net, node);
-}
-
-/* ---- runs: structures ---- */
-
-/* What an output transform does with its sums before it stores them: (sum + bias[channel] + residual) scale. The
-   pointers may be NULL. */
-typedef struct ssdei_epilogue {
-    const float *bias, *residual;
-    size_t row, pixel; /* strides of the residual */
-    float scale;
-} ssdei_epilogue;
-
-/* Rows top ... bottom - 1 and columns left ... right - 1 of a window, those that lie in the image. */
-typedef struct ssdei_window {
-    size_t top, bottom, left, right;
-} ssdei_window;
-
-typedef struct ssdei_nn_kernels {
-    /* sum[c] += sum over pixels of x[p][c] */
-    void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
-    /* mean[c] over pixels of x[p][c]; square[c]: the sum of (x[p][c] - mean[c])^2 */
-    void (*channel_moments)(const float *x, size_t pixels, size_t channels, double *mean, double *square);
-    /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
-    void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
-                 int silu, float *y);
-    /* dy becomes du = dy silu'(u), or stays; sum[c] += du, product[c] += du (x - mean[c]) */
-    void (*norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b, size_t pixels,
-                      size_t channels, int silu, double *sum, double *product);
-    /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
-    void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
-                          const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
-    void (*silu)(const float *x, size_t count, float *y);
-    void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
-    /* y (+)= w x */
-    void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
-    /* out = (a + b) scale; b repeats every `period` floats */
-    void (*add_scaled)(const float *a, const float *b, size_t period, float scale, size_t count, float *out);
-    /* x = e^(scale x) over its sum, one row */
-    void (*softmax)(float *x, float scale, size_t count);
-    /* and back, given its value: ds = scale s (ds - sum_j s_j ds_j) */
-    void (*softmax_backward)(const float *s, float scale, size_t count, float *ds);
-    /* Winograd's transforms of one tile, or of one input channel's weights; strides and `point` in floats */
-    void (*winograd_input)(const float *x, size_t row, size_t pixel, size_t channels, const ssdei_window *inside,
-                           float *v, size_t point);
-    void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
-                            size_t row, size_t pixel, size_t rows, size_t columns);
-    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
-    void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
-                              float scale, float *w, size_t point, float *total);
-    void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
-} ssdei_nn_kernels;
-static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
-
-enum { SSDEI_FORWARD, SSDEI_BACKWARD };
-#define SSDEI_NOWHERE ((size_t)-1)
-#define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
-
-struct ssde_run {
-    ssde_context *context;
-    const ssde_net *net;
-    ssde_run_mode mode;
-    size_t max_rows, rows;
-    const ssdei_kernels *kernels;
-    const ssdei_nn_kernels *nn;
-    size_t tasks;
-    ssde_convolution convolution;
-    float *arena;
-    size_t arena_floats;
-    /* per node, offsets in the arena; SSDEI_NOWHERE where there is none */
-    size_t *value, *gradient, *saved;
-    size_t *again;           /* where the backward pass computes its value again: see ssdei_plan_again */
-    unsigned char *needs;    /* a gradient is wanted at this node */
-    unsigned char *written;  /* its gradient buffer holds something already */
-    unsigned char *restored; /* its value has been computed again */
-    /* packed weights of each product, forward and backward, and the network's version they were packed from; those that
-       are not kept share one place */
-    size_t *packed[2], packed_shared;
-    uint64_t *packed_version[2];
-    size_t zeros;                  /* offset of floats that stay zero: what padding reads */
-    size_t workspace, task_floats; /* one piece per task */
-    size_t shared_doubles;         /* offset, in floats, of sums that several tasks fill in */
-    float *weight_gradients;       /* of the backward pass under way */
-    int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
-    uint64_t seed;                 /* of dropout */
-    uint32_t step;
-    const uint64_t *sample;
-    size_t class_rows; /* whose classes were given; 0: all have the null class */
-};
-
-static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->value[node]; }
-static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->gradient[node]; }
-static float *ssdei_workspace(const ssde_run *run, size_t task) {
-    return run->arena + run->workspace + task * run->task_floats;
-}
-static double *ssdei_shared(const ssde_run *run) { return (double *)(void *)(run->arena + run->shared_doubles); }
-
-/* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
-   wrote. */
-static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->needs[node]; }
-static int ssdei_claim(ssde_run *run, int node) {
-    int accumulate = run->written[node];
-    run->written[node] = 1;
-    return accumulate;
-}
-
-static const float *ssdei_weights(const ssde_run *run, int parameter) {
-    return run->net->weights + run->net->parameters[parameter].offset;
-}
-static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
-    if (!run->weight_gradients || !run->net->parameters[parameter].info.trainable) return NULL;
-    return run->weight_gradients + run->net->parameters[parameter].offset;
-}
-
-/* Runs an operation's function over shares of `count` units of work. */
-typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
-typedef struct ssdei_share_work {
-    ssde_run *run;
-    int index;
-    size_t count;
-    ssdei_share_function function;
-} ssdei_share_work;
-static void ssdei_share_task(void *argument, size_t task) {
-    const ssdei_share_work *work = (const ssdei_share_work *)argument;
-    size_t begin, end;
-    ssdei_task_range(work->count, 1, work->run->tasks, task, &begin, &end);
-    if (begin < end) work->function(work->run, work->index, begin, end, task);
-}
-static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_function function) {
-    ssdei_share_work work;
-    work.run = run;
-    work.index = index;
-    work.count = count;
-    work.function = function;
-    ssdei_parallel_for(run->context, run->tasks, ssdei_share_task, &work);
-}
-/* Over the rows: most operations are independent from sample to sample. */
-static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
-    ssdei_share(run, index, run->rows, function);
-}
-
-static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
-static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
-
-/* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
-static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
-
-/* ---- products: convolutions of any kind, linear layers ----
-   An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
-   channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
-   parity of the input pixel, since only taps of that parity reach it. */
-
-enum {
-    SSDEI_MAX_TAPS = 9,
-    SSDEI_CHUNK_TILES = 8,
-    SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
-    SSDEI_DEPTH_BLOCK = 256,
-    SSDEI_GRADIENT_PIXELS = 256,
-    SSDEI_GRADIENT_CHANNELS = 240,
-    SSDEI_GRADIENT_PANELS = 4
-};
-
-typedef struct ssdei_gather {
-    size_t height, width, depth;    /* of what is read: [rows, height, width, depth] */
-    size_t grid_height, grid_width; /* pixels computed: [rows, grid_height, grid_width] */
-    int step;                       /* pixel (y, x) reads (y * step + tap_y, x * step + tap_x) */
-    int taps, tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
-    int tap[SSDEI_MAX_TAPS]; /* which of the kernel's taps each one is */
-    /* and goes to (y * out_step + out_y, ...) of [rows, out_height, out_width, columns] */
-    size_t out_height, out_width, columns;
-    int out_step, out_y, out_x;
-} ssdei_gather;
-
-static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node *node) {
-    ssdei_gather g;
-    int ky, kx;
-    memset(&g, 0, sizeof g);
-    g.height = in->shape[0];
-    g.width = in->shape[1];
-    g.depth = in->shape[2];
-    g.grid_height = g.out_height = node->shape[0];
-    g.grid_width = g.out_width = node->shape[1];
-    g.columns = node->shape[2];
-    g.step = node->stride;
-    g.out_step = 1;
-    for (ky = 0; ky < node->kernel; ky++) {
-        for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = ky - node->pad_before;
-            g.tap_x[g.taps] = kx - node->pad_before;
-            g.tap[g.taps] = g.taps;
-            g.taps++;
-        }
-    }
-    return g;
-}
-
-/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - k) / step where that is whole. */
-static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node *node, int parity_y, int parity_x) {
-    ssdei_gather g;
-    int ky, kx, step = node->stride;
-    memset(&g, 0, sizeof g);
-    g.height = node->shape[0];
-    g.width = node->shape[1];
-    g.depth = node->shape[2];
-    g.out_height = in->shape[0];
-    g.out_width = in->shape[1];
-    g.columns = in->shape[2];
-    g.step = 1;
-    g.out_step = step;
-    g.out_y = parity_y;
-    g.out_x = parity_x;
-    g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
-    g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
-    for (ky = node->kernel - 1; ky >= 0; ky--) {
-        int y = parity_y + node->pad_before - ky;
-        for (kx = node->kernel - 1; kx >= 0; kx--) {
-            int x = parity_x + node->pad_before - kx;
-            if (y % step || x % step) continue;
-            g.tap_y[g.taps] = y / step;
-            g.tap_x[g.taps] = x / step;
-            g.tap[g.taps++] = ky * node->kernel + kx;
-        }
-    }
-    return g;
-}
-
-/* Taps of one block along the sum, and channels of each: at most SSDEI_DEPTH_BLOCK rows of packed weights, so that a
-   panel's block stays in the first-level cache while a chunk of pixels passes. */
-static size_t ssdei_block_taps(size_t depth) { return depth >= SSDEI_DEPTH_BLOCK ? 1 : SSDEI_DEPTH_BLOCK / depth; }
-static size_t ssdei_block_depth(size_t depth) { return depth < SSDEI_DEPTH_BLOCK ? depth : (size_t)SSDEI_DEPTH_BLOCK; }
-
-/* Few channels make short runs along the sum, of which each costs a tile new pointers: where a pixel's taps fit one
-   block, they are copied into one row, and the product has one tap. */
-static int ssdei_copies_rows(const ssdei_gather *g) {
-    return g->taps > 1 && (size_t)g->taps * g->depth <= SSDEI_DEPTH_BLOCK;
-}
-static size_t ssdei_chunk_tiles(const ssdei_gather *g) {
-    return ssdei_copies_rows(g) ? SSDEI_CHUNK_TILES_COPIED : SSDEI_CHUNK_TILES;
-}
-static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
-
-/* Where a grid pixel is: its place in the input before taps are added, and pixels from the start of both tensors. */
-typedef struct ssdei_place {
-    int y, x;
-    size_t in, out;
-} ssdei_place;
-
-/* A task's workspace for some pixels of a product. */
-typedef struct ssdei_chunk {
-    ssdei_place *pixels;
-    const float **pointers; /* to their taps */
-    float *rows;            /* copied taps */
-    float *aside;           /* results that are not stored in their places yet */
-    size_t floats;
-} ssdei_chunk;
-
-/* workspace NULL: only how many floats it takes */
-static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
-    size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
-    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_place) / sizeof(float));
-    size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
-    ssdei_chunk chunk;
-    memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_place *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.rows = workspace + pixels + pointers;
-    chunk.aside = chunk.rows + rows;
-    return chunk;
-}
-
-typedef struct ssdei_convolution {
-    const ssde_run *run;
-    const ssdei_kernels *kernels;
-    ssdei_gather gather;
-    const float *x;
-    float *out;
-    int accumulate;
-    const float *bias, *residual;
-    size_t residual_image, residual_pixel; /* floats from one image's, one pixel's residual to the next; 0: the same */
-    float scale;
-    float *packed;        /* weights as the algorithm wants them */
-    const float *weights; /* what they must be packed from, times weight_scale; NULL: they are packed */
-    int direction;
-    float weight_scale;
-} ssdei_convolution;
-
-static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
-    size_t per_image = g->grid_height * g->grid_width, i;
-    size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
-    size_t step = (size_t)g->step, out_step = (size_t)g->out_step;
-    for (i = 0; i < count; i++) {
-        pixels[i].y = (int)(y * step);
-        pixels[i].x = (int)(x * step);
-        pixels[i].in = (image * g->height + y * step) * g->width + x * step;
-        pixels[i].out =
-            (image * g->out_height + y * out_step + (size_t)g->out_y) * g->out_width + x * out_step + (size_t)g->out_x;
-        if (++x < g->grid_width) continue;
-        x = 0;
-        if (++y < g->grid_height) continue;
-        y = 0;
-        image++;
-    }
-}
-
-/* A tap of a pixel, or NULL where it lies in the padding. */
-static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pixel, size_t tap) {
-    const ssdei_gather *g = &c->gather;
-    int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
-    if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
-    return c->x + (pixel->in + (size_t)g->tap_y[tap] * g->width + (size_t)g->tap_x[tap]) * g->depth;
-}
-
-/* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
-   rows beyond count repeat the last. */
-static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
-                        size_t channel, const float **pointers) {
-    const float *zeros = c->run->arena + c->run->zeros;
-    size_t tile_rows = c->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
-    for (tile = 0; tile < tiles; tile++) {
-        for (q = first; q < first + taps; q++) {
-            for (r = tile * tile_rows; r < (tile + 1) * tile_rows; r++) {
-                const float *tap = ssdei_tap(c, &pixels[r < count ? r : count - 1], q);
-                *pointers++ = tap ? tap + channel : zeros;
-            }
-        }
-    }
-}
-
-/* Taps from `first` on that are neighbours in one line of the image. */
-static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
-    size_t run = 1;
-    while (first + run < (size_t)g->taps && g->tap_y[first + run] == g->tap_y[first] &&
-           g->tap_x[first + run] == g->tap_x[first] + (int)run)
-        run++;
-    return run;
-}
-
-/* Taps first ... first + run - 1 of a pixel, zeros where they lie in the padding. */
-static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel, size_t first, size_t run, float *to) {
-    size_t depth = c->gather.depth, q;
-    for (q = first; q < first + run; q++, to += depth) {
-        const float *from = ssdei_tap(c, pixel, q);
-        if (from)
-            memcpy(to, from, depth * sizeof *to);
-        else
-            memset(to, 0, depth * sizeof *to);
-    }
-}
-
-/* The same for n pixels of a line, ssdei_row_floats from one to the next. Where the taps lie in the image, four floats
-   at a time, of which those too many are overwritten by the next. */
-static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_t n, size_t first, size_t run,
-                            float *to) {
-    const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, inside, i, j;
-    int y = pixel.y + g->tap_y[first];
-    while (n) {
-        int x = pixel.x + g->tap_x[first];
-        inside = y >= 0 && y < (int)g->height && x >= 0 && x + (int)run <= (int)g->width;
-        if (inside) {
-            const float *from = ssdei_tap(c, &pixel, first);
-            inside = (g->width - run - (size_t)x) / step + 1;
-            if (inside > n) inside = n;
-            for (i = 0; i < inside; i++, to += row_floats, from += step * g->depth)
-                for (j = 0; j < run * g->depth; j += 4) memcpy(to + j, from + j, 4 * sizeof *to);
-        } else {
-            inside = 1;
-            ssdei_copy_taps(c, &pixel, first, run, to);
-            to += row_floats;
-        }
-        n -= inside;
-        pixel.x += (int)(inside * step);
-        pixel.in += inside * step;
-    }
-}
-
-/* rows[count][taps][depth] of grid pixels first ... */
-static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t count, float *rows) {
-    const ssdei_gather *g = &c->gather;
-    size_t p, q, n, run;
-    for (p = 0; p < count; p += n) {
-        ssdei_place pixel;
-        ssdei_locate(g, first + p, 1, &pixel);
-        n = g->grid_width - (size_t)(pixel.x / g->step);
-        if (n > count - p) n = count - p;
-        for (q = 0; q < (size_t)g->taps; q += run) {
-            run = ssdei_tap_run(g, q);
-            ssdei_copy_line(c, pixel, n, q, run, rows + p * ssdei_row_floats(g) + q * g->depth);
-        }
-    }
-}
-
-/* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
-   of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
-   many pixels of the input, which the next chunk is the first to read. */
-static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
-    const ssdei_gather *g = &c->gather;
-    size_t columns = g->columns, width = c->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
-    size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
-    ssdei_tiles work = *first;
-    work.cold = last;
-    for (panel = 0; panel < panels; panel++) {
-        size_t column = panel * width;
-        work.packed = first->packed + column * (size_t)g->taps * g->depth;
-        work.c = first->c + column;
-        work.columns = columns - column < width ? columns - column : width;
-        work.start = first->start ? first->start + column : NULL;
-        work.residual = first->residual ? first->residual + column : NULL;
-        for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
-        c->kernels->tiles(&work);
-    }
-}
-
-/* Adds or copies a chunk computed aside to its places in the output. */
-static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, const float *from) {
-    const ssdei_gather *g = &c->gather;
-    size_t i, j;
-    for (i = 0; i < count; i++, from += g->columns) {
-        float *to = c->out + pixels[i].out * g->columns;
-        if (!c->accumulate)
-            memcpy(to, from, g->columns * sizeof *to);
-        else
-            for (j = 0; j < g->columns; j++) to[j] += from[j];
-    }
-}
-
-/* By blocks of taps and channels: sums begin with work->start, and go on with c. */
-static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
-    const ssdei_gather *g = &c->gather;
-    const float *residual = work->residual;
-    const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
-    size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
-    for (tap = 0; tap < all; tap += taps) {
-        work->taps = all - tap < taps ? all - tap : taps;
-        for (channel = 0; channel < g->depth; channel += depth) {
-            int last = tap + work->taps == all && channel + depth >= g->depth;
-            work->depth = g->depth - channel < depth ? g->depth - channel : depth;
-            work->packed = c->packed + (tap * g->depth + channel) * c->kernels->tile_columns;
-            work->residual = last ? residual : NULL;
-            work->scale = last ? c->scale : 1.0f;
-            ssdei_point(c, chunk->pixels, work->rows, tap, work->taps, channel, chunk->pointers);
-            ssdei_convolve_block(c, work, last, last ? ahead : NULL);
-            work->start = work->c;
-            work->start_stride = work->stride;
-        }
-    }
-}
-
-/* In one block of copied rows. */
-static void ssdei_convolve_rows(const ssdei_convolution *c, const ssdei_chunk *chunk, size_t first, ssdei_tiles *work) {
-    const ssdei_gather *g = &c->gather;
-    size_t row_floats = ssdei_row_floats(g), rows = ssdei_chunk_tiles(g) * c->kernels->tile_rows, i;
-    ssdei_copy_rows(c, first, work->rows, chunk->rows);
-    for (i = 0; i < rows; i++) chunk->pointers[i] = chunk->rows + (i < work->rows ? i : 0) * row_floats;
-    work->taps = 1;
-    work->depth = (size_t)g->taps * g->depth;
-    work->packed = c->packed;
-    work->scale = c->scale;
-    ssdei_convolve_block(c, work, 1, NULL);
-}
-
-static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_t count, float *workspace) {
-    const ssdei_gather *g = &c->gather;
-    ssdei_chunk chunk = ssdei_chunk_layout(g, workspace);
-    int direct = g->out_step == 1, accumulate = direct && c->accumulate;
-    size_t image = g->grid_height * g->grid_width;
-    ssdei_tiles work;
-    memset(&work, 0, sizeof work);
-    work.a = chunk.pointers;
-    work.c = direct ? c->out + first * g->columns : chunk.aside;
-    work.stride = g->columns;
-    work.rows = count;
-    work.start = accumulate ? work.c : c->bias;
-    work.start_stride = accumulate ? work.stride : 0;
-    if (c->residual)
-        work.residual = c->residual + first / image * c->residual_image + first % image * c->residual_pixel;
-    work.residual_stride = c->residual_pixel;
-    if (!direct || !ssdei_copies_rows(g)) ssdei_locate(g, first, count, chunk.pixels);
-    if (!g->taps && !accumulate)
-        memset(work.c, 0, count * g->columns * sizeof *work.c);
-    else if (ssdei_copies_rows(g))
-        ssdei_convolve_rows(c, &chunk, first, &work);
-    else
-        ssdei_convolve_taps(c, &chunk, &work);
-    if (!direct) ssdei_scatter(c, chunk.pixels, count, chunk.aside);
-}
-
-/* Chunks of pixels; of one image each where they have the same residual. */
-static void ssdei_convolve_task(void *argument, size_t task) {
-    const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t chunk = ssdei_chunk_tiles(&c->gather) * c->kernels->tile_rows,
-           image = c->gather.grid_height * c->gather.grid_width;
-    size_t begin, end, count;
-    ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
-    for (; begin < end; begin += count) {
-        count = end - begin < chunk ? end - begin : chunk;
-        if (c->residual && !c->residual_pixel && count > image - begin % image) count = image - begin % image;
-        ssdei_convolve_chunk(c, begin, count, ssdei_workspace(c->run, task));
-    }
-}
-
-/* One panel of the weights [tap][in][out] of a gather: forward as they lie, backward transposed and scaled. */
-static void ssdei_pack_panel(const ssdei_convolution *c, size_t panel) {
-    const ssdei_gather *g = &c->gather;
-    float *packed = c->packed + panel * c->kernels->tile_columns * (size_t)g->taps * g->depth;
-    size_t width = c->kernels->tile_columns, column = panel * width;
-    size_t columns = g->columns - column < width ? g->columns - column : width;
-    int q;
-    for (q = 0; q < g->taps; q++, packed += g->depth * width) {
-        const float *tap = c->weights + (size_t)g->tap[q] * g->depth * g->columns;
-        if (c->direction == SSDEI_FORWARD)
-            ssdei_pack(c->kernels, tap + column, g->columns, 1, g->depth, columns, packed);
-        else
-            ssdei_pack(c->kernels, tap + column * g->depth, 1, g->depth, g->depth, columns, packed);
-        if (c->weight_scale != 1.0f) c->run->nn->multiply_add(packed, c->weight_scale, g->depth * width, 0, packed);
-    }
-}
-
-/* ---- products: gradient by weights ----
-   dW[tap][in][out] += sum over pixels x[pixel + tap][in] dy[pixel][out]. A unit of work is one tap, a block of its
-   input channels and one panel of output channels; it owns its part of dW and sums pixels in order, so that threads
-   change nothing. Where pixels' taps are copied into rows, these are one tap. */
-
-typedef struct ssdei_weight_work {
-    ssdei_convolution c;
-    const float *gradient;
-    float *weights;
-    double *bias;       /* sums of dy, whole panels */
-    size_t taps, depth; /* of which units are made */
-    size_t block, blocks, panels;
-} ssdei_weight_work;
-
-/* A task's workspace for some pixels. */
-typedef struct ssdei_weight_chunk {
-    ssdei_place *pixels;
-    const float **pointers;
-    float *packed; /* dy, times scale */
-    float *rows;   /* copied taps */
-    float *x;      /* a block of a tap, in the order that outer products read it */
-    size_t floats;
-} ssdei_weight_chunk;
-
-/* workspace NULL: only how many floats it takes */
-static ssdei_weight_chunk ssdei_weight_layout(const ssdei_kernels *kernels, const ssdei_gather *g, float *workspace) {
-    size_t count = SSDEI_GRADIENT_PIXELS;
-    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_place) / sizeof(float));
-    size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
-    size_t packed = ssdei_packed_size(kernels, count, g->columns);
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
-    ssdei_weight_chunk chunk;
-    memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_place *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.packed = workspace + pixels + pointers;
-    chunk.rows = chunk.packed + packed;
-    chunk.x = chunk.rows + rows;
-    return chunk;
-}
-
-/* Points at channels first ... of a tap of every pixel, as outer products read them; returns the distance from one
-   register tile's channels to the next's. Where several panels read them they lie in that order: a register tile's of
-   all pixels together, since those of pixels as they are share but a few cache sets. */
-static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size_t first, size_t channels, size_t count,
-                                 const ssdei_weight_chunk *chunk) {
-    const ssdei_convolution *c = &work->c;
-    size_t tile_rows = c->kernels->tile_rows, p;
-    for (p = 0; p < count; p++) {
-        const float *x = ssdei_copies_rows(&c->gather) ? chunk->rows + p * ssdei_row_floats(&c->gather)
-                                                       : ssdei_tap(c, &chunk->pixels[p], tap);
-        chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
-    }
-    if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
-    c->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
-    for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
-    return count * tile_rows;
-}
-
-/* Packs the panels of dy that units begin ... end - 1 read. */
-static void ssdei_weight_pack(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
-                              float *packed) {
-    const ssdei_convolution *c = &work->c;
-    size_t all = c->gather.columns, width = c->kernels->tile_columns, panel = 0, panels = work->panels, columns;
-    if (begin % work->panels + (end - begin) <= work->panels) {
-        panel = begin % work->panels;
-        panels = end - begin;
-    }
-    columns = panel + panels < work->panels ? panels * width : all - panel * width;
-    packed += panel * width * count;
-    ssdei_pack(c->kernels, work->gradient + first * all + panel * width, all, 1, count, columns, packed);
-    if (c->scale != 1.0f) c->run->nn->multiply_add(packed, c->scale, panels * count * width, 0, packed);
-}
-
-static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, size_t count, size_t begin, size_t end,
-                                const ssdei_weight_chunk *chunk) {
-    const ssdei_convolution *c = &work->c;
-    size_t all = c->gather.columns, tile_rows = c->kernels->tile_rows, tile_columns = c->kernels->tile_columns;
-    size_t unit, row, next = 0;
-    if (ssdei_copies_rows(&c->gather))
-        ssdei_copy_rows(c, first, count, chunk->rows);
-    else
-        ssdei_locate(&c->gather, first, count, chunk->pixels);
-    ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
-    for (unit = begin; unit < end; unit++) {
-        size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
-        size_t tap = unit / work->panels / work->blocks, channel = block * work->block;
-        size_t columns = all - column < tile_columns ? all - column : tile_columns;
-        size_t channels = work->depth - channel < work->block ? work->depth - channel : work->block;
-        float *to = work->weights + (tap * work->depth + channel) * all + column;
-        const float *packed = chunk->packed + column * count;
-        if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
-        if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
-        for (row = 0; row < channels; row += tile_rows)
-            c->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
-                              channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
-    }
-}
-
-static void ssdei_weight_task(void *argument, size_t task) {
-    const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
-    const ssdei_gather *g = &work->c.gather;
-    ssdei_weight_chunk chunk = ssdei_weight_layout(work->c.kernels, g, ssdei_workspace(work->c.run, task));
-    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
-    ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
-    for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
-        ssdei_weight_pixels(work, first,
-                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
-                            begin, end, &chunk);
-}
-
-/* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
-static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
-    const ssdei_gather *g = &c->gather;
-    size_t tile_rows = c->kernels->tile_rows;
-    ssdei_weight_work work;
-    work.c = *c;
-    work.gradient = dy;
-    work.weights = weights;
-    work.bias = bias;
-    work.taps = ssdei_copies_rows(g) ? 1 : (size_t)g->taps;
-    work.depth = ssdei_copies_rows(g) ? (size_t)g->taps * g->depth : g->depth;
-    work.blocks = ssdei_divide_up(work.depth, SSDEI_GRADIENT_CHANNELS);
-    work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
-    work.blocks = ssdei_divide_up(work.depth, work.block);
-    work.panels = ssdei_divide_up(g->columns, c->kernels->tile_columns);
-    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
-}
-
-/* ---- products: Winograd's F(4x4, 3x3) ----
-   36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
-   line and pass in blocks, so that small maps fill register tiles as well as large ones do. A block's transformed input
-   V is multiplied point by point with a group of panels of the weights U, so that a point of V comes once into the
-   first-level caches for all of them, and M, the products, is transformed back. V and M hold all points of one tile
-   together, so that a transform writes and reads in one place.
-
-   What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
-   through 36 pages); fetching the next block's input or this one's output while products run (0 to 2%); packing a few
-   channels of U at a time; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels high or wide; for
-   the register tile, unrolling along the sum, or several heights, a loop over tiles or one over panels in one function
-   (gcc 12 spills). */
-
-enum {
-    SSDEI_POINTS = 36,
-    SSDEI_BLOCK_TILES = 48, /* fewer read U too often, more push V and M out of the cache; 36 to 72 are close */
-    SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
-    SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
-    SSDEI_MOST_TILES = 72,           /* of one block, where that spares packed weights or sums the way through memory */
-    SSDEI_GROUP_COLUMNS = 128
-};
-
-typedef struct ssdei_winograd {
-    ssdei_convolution c;
-    size_t tiles_x, tiles_per_image, tiles;
-    size_t block, blocks;             /* tiles that pass together */
-    size_t panels, group, groups;     /* panels that pass together */
-    size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
-    size_t point_v, point_m, point_u; /* from one point to the next */
-    size_t panel_u;                   /* from one panel of U to the next */
-    int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
-    /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
-    size_t first, count, point_sum;
-    float *shared_v, *shared_w, *sums, *totals, *weights;
-    const float *gradient;
-} ssdei_winograd;
-
-/* A product by Winograd needs all nine taps at stride 1. */
-static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
-
-/* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
-   columns of the product, a register tile's coming and going as 6 channels. Small maps waste what their last tiles hang
-   over. */
-static int ssdei_winograd_pays(const ssdei_gather *g) {
-    double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
-    double depth = (double)g->depth, columns = (double)g->columns;
-    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
-    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * columns + 8.0 * (depth + columns)) < direct;
-}
-
-static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
-    if (run->convolution == SSDE_CONVOLUTION_DIRECT || !ssdei_winograd_possible(g)) return 0;
-    return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
-}
-
-/* Tiles of one block: few keep V and M in the second-level cache, many read U seldom. */
-static size_t ssdei_winograd_block(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
-}
-
-/* For blocks of so many tiles. */
-static ssdei_winograd ssdei_winograd_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows,
-                                          size_t block) {
-    ssdei_winograd w;
-    int q;
-    memset(&w, 0, sizeof w);
-    w.c.kernels = kernels;
-    w.c.gather = *g;
-    for (q = 0; q < g->taps; q++) {
-        if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
-        if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
-    }
-    w.tiles_x = ssdei_divide_up(g->out_width, 4);
-    w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
-    w.tiles = rows * w.tiles_per_image;
-    w.block = block / kernels->tile_rows * kernels->tile_rows;
-    w.blocks = ssdei_divide_up(w.tiles, w.block);
-    w.panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
-    w.tile_v = SSDEI_POINTS * w.point_v + SSDEI_LINE;
-    w.panel_u = g->depth * kernels->tile_columns + SSDEI_LINE;
-    w.point_u = w.panels * w.panel_u;
-    w.group =
-        SSDEI_GROUP_COLUMNS / kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / kernels->tile_columns : w.panels;
-    w.groups = ssdei_divide_up(w.panels, w.group);
-    w.point_m = w.group * kernels->tile_columns;
-    w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
-    return w;
-}
-
-/* One task's workspace: pointers to V's rows, V, and M for one group. */
-typedef struct ssdei_winograd_space {
-    const float **rows;
-    float *v, *m;
-    size_t floats;
-} ssdei_winograd_space;
-
-/* workspace NULL: only how many floats it takes */
-static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
-    ssdei_winograd_space space;
-    size_t pointers =
-        ssdei_round_floats(((size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
-    size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
-    memset(&space, 0, sizeof space);
-    space.floats = pointers + v + m;
-    if (!workspace) return space;
-    space.rows = (const float **)(void *)workspace;
-    space.v = workspace + pointers;
-    space.m = space.v + v;
-    return space;
-}
-
-static size_t ssdei_winograd_workspace(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, 1, SSDEI_MOST_TILES);
-    if (w.blocks > 1) w = ssdei_winograd_plan(kernels, g, 1, ssdei_winograd_block(kernels, g));
-    return ssdei_winograd_layout(&w, NULL).floats;
-}
-
-/* Row and column of a tile's first output pixel; returns its image. */
-static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
-    size_t within = tile % w->tiles_per_image;
-    *y = within / w->tiles_x * 4;
-    *x = within % w->tiles_x * 4;
-    return tile / w->tiles_per_image;
-}
-
-/* The part of a line of six pixels from `from` on, at a distance of -pad, that lies in a line of `size`. */
-static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *first, size_t *end) {
-    size_t before = from < (size_t)pad ? (size_t)pad - from : 0, start = from + before - (size_t)pad;
-    *first = before;
-    *end = size - start < 6 - before ? before + size - start : 6;
-}
-
-static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
-    ssdei_window inside;
-    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
-    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
-    y += inside.top - (size_t)w->pad_y;
-    x += inside.left - (size_t)w->pad_x;
-    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth, g->width * g->depth,
-                                 g->depth, g->depth, &inside, v, w->point_v);
-}
-
-static size_t ssdei_winograd_packed_size(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    size_t panels = ssdei_divide_up(g->columns, kernels->tile_columns);
-    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * kernels->tile_columns + SSDEI_LINE);
-}
-
-enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
-
-/* One panel of U from weights [tap][in][out]: u[36][depth][tile_columns], `point` floats from point to point. Backward
-   the weights are turned by 180 degrees, transposed and scaled. */
-static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, float *aside, float *u, size_t point) {
-    const ssdei_gather *g = &c->gather;
-    size_t width = c->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
-    size_t columns = g->columns - column < width ? g->columns - column : width;
-    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(u + i * point, 0, g->depth * width * sizeof *u);
-    for (k = 0; k < g->depth && c->direction == SSDEI_FORWARD; k++)
-        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, c->weight_scale, u + k * width,
-                                     point);
-    for (k = 0; k < g->depth && c->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
-        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
-        for (q = 0; q < 9; q++)
-            c->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
-                                  aside + q * some * width, width);
-        for (i = 0; i < some; i++)
-            c->run->nn->winograd_weights(aside + i * width, some * width, columns, c->weight_scale, u + (k + i) * width,
-                                         point);
-    }
-}
-
-/* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
-static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
-                                    const ssdei_winograd_space *space) {
-    size_t depth = w->c.gather.depth, columns = w->c.kernels->tile_columns, point, panel, k;
-    ssdei_tiles work;
-    memset(&work, 0, sizeof work);
-    work.taps = 1;
-    work.a = space->rows;
-    work.stride = work.start_stride = w->tile_m;
-    work.rows = count;
-    work.columns = columns;
-    work.scale = 1.0f;
-    for (point = 0; point < SSDEI_POINTS; point++) {
-        for (panel = 0; panel < panels; panel++) {
-            const float *packed = u + point * w->point_u + panel * w->panel_u;
-            work.c = space->m + point * w->point_m + panel * columns;
-            for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
-                work.depth = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                work.offset = point * w->point_v + k;
-                work.packed = packed + k * columns;
-                work.start = k > 0 ? work.c : NULL;
-                w->c.kernels->tiles(&work);
-            }
-        }
-    }
-}
-
-/* One output tile, of the columns that begin with panel first_panel */
-static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, size_t tile, const float *m) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t column = first_panel * w->c.kernels->tile_columns, left = g->columns - column, y, x;
-    size_t image = ssdei_winograd_tile(w, tile, &y, &x);
-    size_t pixel = y * g->out_width + x;
-    float *to = w->c.out + (image * g->out_height * g->out_width + pixel) * g->columns + column;
-    ssdei_epilogue epilogue;
-    epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
-    epilogue.residual = w->c.accumulate ? to : NULL;
-    epilogue.pixel = w->c.accumulate ? g->columns : w->c.residual_pixel;
-    epilogue.row = epilogue.pixel * g->out_width;
-    if (w->c.residual)
-        epilogue.residual = w->c.residual + image * w->c.residual_image + pixel * w->c.residual_pixel + column;
-    epilogue.scale = w->c.scale;
-    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to,
-                                  g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
-}
-
-/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
-   not packed yet are packed panel by panel into the place of the task's first, where they stay in the cache. */
-static void ssdei_winograd_task(void *argument, size_t task) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
-    size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
-    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++) space.rows[i] = space.v + (i < w->block ? i : 0) * w->tile_v;
-    ssdei_task_range(w->blocks * w->groups, 1, w->c.run->tasks, task, &begin, &end);
-    for (unit = begin; unit < end; unit++) {
-        size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
-        size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
-        size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
-        float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
-        for (i = 0; i < count && block != transformed; i++)
-            ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
-        transformed = block;
-        if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
-        ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
-        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
-    }
-}
-
-/* Whether the weights are packed on the way: in their shared place, for one block. */
-static int ssdei_winograd_packs(const ssdei_convolution *c) {
-    return c->packed == c->run->arena + c->run->packed_shared &&
-           ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows, SSDEI_MOST_TILES).blocks == 1;
-}
-
-static void ssdei_winograd_convolve(const ssdei_convolution *c) {
-    ssdei_winograd w =
-        ssdei_winograd_plan(c->kernels, &c->gather, c->run->rows,
-                            c->weights ? (size_t)SSDEI_MOST_TILES : ssdei_winograd_block(c->kernels, &c->gather));
-    w.c = *c;
-    if (c->weights) {
-        w.group = 1;
-        w.groups = w.panels;
-        w.point_m = c->kernels->tile_columns;
-        w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
-        w.point_u = w.panel_u;
-    }
-    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
-}
-
-/* ---- products: Winograd's gradient by weights ----
-   Block after block of tiles: their inputs and gradients are transformed, then each of the 36 points adds its product
-   [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
-   and takes tiles in order. */
-
-static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_kernels *kernels, const ssdei_gather *g, size_t rows) {
-    ssdei_winograd w = ssdei_winograd_plan(kernels, g, rows, SSDEI_MOST_TILES);
-    w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
-    w.block = ssdei_divide_up(w.tiles, w.blocks);
-    w.point_m = SSDEI_MOST_TILES * kernels->tile_columns + SSDEI_LINE;
-    w.point_sum = g->depth * kernels->tile_columns + SSDEI_LINE;
-    return w;
-}
-
-/* Floats that all tasks share: sums, V and the transformed gradients of a block. */
-static size_t ssdei_winograd_gradient_floats(const ssdei_kernels *kernels, const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(kernels, g, 1);
-    size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
-    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
-           ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
-}
-
-static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const ssdei_gather *g = &w->c.gather;
-    size_t columns = w->c.kernels->tile_columns, begin, end, i, panel;
-    ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
-    for (i = begin; i < end; i++) {
-        size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
-        const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
-        for (panel = 0; panel < w->panels; panel++)
-            w->c.run->nn->winograd_gradient(
-                dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
-                g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
-                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
-                w->totals + i * g->columns + panel * columns);
-        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
-    }
-}
-
-/* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
-static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
-                                          float *sums) {
-    const ssdei_kernels *kernels = w->c.kernels;
-    const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
-    size_t depth = w->c.gather.depth, columns = kernels->tile_columns, channel;
-    for (channel = 0; channel < depth; channel += kernels->tile_rows)
-        kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
-                       depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
-                       w->first > 0);
-}
-
-/* One panel's sums[36] to the weights' gradient */
-static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, const float *sums) {
-    const ssdei_gather *g = &w->c.gather;
-    size_t width = w->c.kernels->tile_columns, column = panel * width, k;
-    for (k = 0; k < g->depth; k++)
-        w->c.run->nn->winograd_weight_gradient(sums + k * width, w->point_sum,
-                                               g->columns - column < width ? g->columns - column : width,
-                                               w->weights + k * g->columns + column, g->depth * g->columns);
-}
-
-/* Rows of V for the outer products, in a task's workspace, which is larger for the pass forward. */
-static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w, size_t task) {
-    const float **rows = (const float **)(void *)ssdei_workspace(w->c.run, task);
-    size_t i;
-    for (i = 0; i < w->count; i++) rows[i] = w->shared_v + i * w->tile_v;
-    return rows;
-}
-
-static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
-    size_t begin, end, unit;
-    ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
-    for (unit = begin; unit < end; unit++) {
-        size_t point = unit / w->panels, panel = unit % w->panels;
-        ssdei_winograd_gradient_point(w, rows, point, panel, w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
-    }
-}
-
-static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    size_t begin, end, panel;
-    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
-    for (panel = begin; panel < end; panel++)
-        ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
-}
-
-/* Both at once, where there is but one block: a panel's sums need not leave the cache. */
-static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
-    size_t begin, end, panel, point;
-    float *sums;
-    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
-    sums = w->sums + begin * SSDEI_POINTS * w->point_sum;
-    for (panel = begin; panel < end; panel++) {
-        for (point = 0; point < SSDEI_POINTS; point++)
-            ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
-        ssdei_winograd_gradient_store(w, panel, sums);
-    }
-}
-
-/* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
-static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
-    const ssde_run *run = c->run;
-    const ssdei_gather *g = &c->gather;
-    ssdei_winograd w = ssdei_winograd_gradient_plan(c->kernels, g, run->rows);
-    size_t panels = SSDEI_POINTS * w.panels, block;
-    w.c = *c;
-    w.gradient = dy;
-    w.weights = weights;
-    w.sums = run->arena + run->packed_shared;
-    w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
-    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
-    w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
-    for (block = 0; block < w.blocks; block++) {
-        w.first = block * w.block;
-        w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
-        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
-        run->nn->channel_sums(w.totals, w.count, g->columns, bias);
-        ssdei_parallel_for(run->context, run->tasks,
-                           w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
-    }
-    if (w.blocks > 1) ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
-}
-
-/* ---- operations: convolution ---- */
-
-static size_t ssdei_gather_packed_size(const ssde_run *run, const ssdei_gather *g) {
-    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
-    if (ssdei_use_winograd(run, g)) return ssdei_winograd_packed_size(kernels, g);
-    return ssdei_packed_size(kernels, (size_t)g->taps * g->depth, g->columns);
-}
-
-static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g) {
-    const ssdei_kernels *kernels = ssdei_kernels_narrow(run->kernels, g->columns);
-    if (!ssdei_use_winograd(run, g)) return ssdei_chunk_layout(g, NULL).floats;
-    return ssdei_max(ssdei_winograd_workspace(kernels, g), 9 * SSDEI_TRANSPOSED * kernels->tile_columns);
-}
-
-static void ssdei_pack_task(void *argument, size_t task) {
-    const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    size_t panels = ssdei_divide_up(c->gather.columns, c->kernels->tile_columns), begin, end, panel;
-    size_t panel_u = c->gather.depth * c->kernels->tile_columns + SSDEI_LINE;
-    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
-    for (panel = begin; panel < end; panel++) {
-        if (ssdei_use_winograd(c->run, &c->gather))
-            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
-                                      panels * panel_u);
-        else
-            ssdei_pack_panel(c, panel);
-    }
-}
-
-/* A node's product as far as its weights go, which are packed anew if they have changed. */
-static ssdei_convolution ssdei_convolution_of(ssde_run *run, int index, int direction) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int kept = run->packed[direction][index] != SSDEI_SHARED;
-    ssdei_convolution c;
-    memset(&c, 0, sizeof c);
-    c.run = run;
-    c.scale = 1.0f;
-    c.packed = run->arena + (kept ? run->packed[direction][index] : run->packed_shared);
-    c.direction = direction;
-    c.weight_scale = direction == SSDEI_BACKWARD ? (float)node->scale : 1.0f;
-    if (!kept || run->packed_version[direction][index] != run->net->version)
-        c.weights = ssdei_weights(run, node->parameter);
-    run->packed_version[direction][index] = run->net->version;
-    return c;
-}
-
-static void ssdei_convolve(ssdei_convolution *c) {
-    int winograd = ssdei_use_winograd(c->run, &c->gather);
-    c->kernels = ssdei_kernels_narrow(c->run->kernels, c->gather.columns);
-    if (c->weights && !(winograd && ssdei_winograd_packs(c))) {
-        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
-        c->weights = NULL;
-    }
-    if (winograd)
-        ssdei_winograd_convolve(c);
-    else
-        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_convolve_task, c);
-}
-
-/* y = (W * x + bias + residual) scale */
-static void ssdei_conv_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_convolution c = ssdei_convolution_of(run, index, SSDEI_FORWARD);
-    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    c.x = ssdei_value(run, node->input[0]);
-    c.out = ssdei_value(run, index);
-    c.bias = ssdei_weights(run, node->parameter + 1);
-    if (node->input[1] >= 0) {
-        c.residual = ssdei_value(run, node->input[1]);
-        c.residual_image = run->net->nodes[node->input[1]].count;
-        c.residual_pixel = c.residual_image == node->count ? node->shape[2] : 0;
-    }
-    c.scale = (float)node->scale;
-    ssdei_convolve(&c);
-}
-
-static int ssdei_gathers_backward(const ssde_net *net, const ssdei_node *node, ssdei_gather gathers[4]) {
-    const ssdei_node *in = &net->nodes[node->input[0]];
-    int y, x, count = 0;
-    for (y = 0; y < node->stride; y++) {
-        for (x = 0; x < node->stride; x++) {
-            gathers[count] = ssdei_gather_backward(in, node, y, x);
-            if (gathers[count].grid_height && gathers[count].grid_width) count++;
-        }
-    }
-    return count;
-}
-
-static void ssdei_conv_backward_input(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_gather gathers[4];
-    int count = ssdei_gathers_backward(run->net, node, gathers), i, accumulate = ssdei_claim(run, node->input[0]);
-    ssdei_convolution all = ssdei_convolution_of(run, index, SSDEI_BACKWARD);
-    all.x = ssdei_gradient(run, index);
-    all.out = ssdei_gradient(run, node->input[0]);
-    all.accumulate = accumulate;
-    for (i = 0; i < count; i++) {
-        ssdei_convolution c = all;
-        c.gather = gathers[i];
-        ssdei_convolve(&c);
-        all.packed += ssdei_gather_packed_size(run, &gathers[i]);
-    }
-}
-
-/* to[c] += sum over rows of sums[row][c], rows in order */
-static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_t channels, float *to) {
-    size_t row, c;
-    for (c = 0; c < channels; c++) {
-        double total = 0.0;
-        for (row = 0; row < rows; row++) total += sums[row * stride + c];
-        to[c] += (float)total;
-    }
-}
-
-/* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
-static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t period = run->net->nodes[node->input[1]].count, row, c;
-    double *sums = (double *)(void *)ssdei_workspace(run, task);
-    for (row = begin; row < end; row++) {
-        const float *dy = ssdei_gradient(run, index) + row * node->count;
-        float *db = ssdei_gradient(run, node->input[1]) + row * period;
-        if (period == node->count) {
-            run->nn->multiply_add(dy, (float)node->scale, node->count, run->accumulate[1], db);
-            continue;
-        }
-        memset(sums, 0, period * sizeof *sums);
-        run->nn->channel_sums(dy, node->count / period, period, sums);
-        for (c = 0; c < period; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)(node->scale * sums[c]);
-    }
-}
-
-/* dW and db carry the node's scale */
-/* A node's value in the backward pass. */
-static void ssdei_group_norm_again(ssde_run *run, int index);
-static const float *ssdei_value_again(ssde_run *run, int index) {
-    if (run->again[index] == SSDEI_NOWHERE) return ssdei_value(run, index);
-    if (!run->restored[index]) ssdei_group_norm_again(run, index);
-    run->restored[index] = 1;
-    return run->arena + run->again[index];
-}
-
-static void ssdei_conv_backward_weights(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *weights = ssdei_weight_gradient(run, node->parameter);
-    double *bias = ssdei_shared(run);
-    ssdei_convolution c;
-    if (!weights) return;
-    memset(&c, 0, sizeof c);
-    c.run = run;
-    c.gather = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    c.kernels = ssdei_kernels_narrow(run->kernels, c.gather.columns);
-    c.x = ssdei_value_again(run, node->input[0]);
-    c.scale = (float)node->scale;
-    memset(bias, 0, ssdei_packed_size(c.kernels, 1, node->shape[2]) * sizeof *bias);
-    if (ssdei_use_winograd(run, &c.gather))
-        ssdei_winograd_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    else
-        ssdei_direct_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
-}
-
-/* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
-static void ssdei_conv_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (ssdei_wants(run, node->input[1])) {
-        run->accumulate[1] = ssdei_claim(run, node->input[1]);
-        ssdei_over_rows(run, index, ssdei_added_backward_rows);
-    }
-    if (ssdei_wants(run, node->input[0])) ssdei_conv_backward_input(run, index);
-    ssdei_conv_backward_weights(run, index);
-}
-
-/* ---- operations: forward, and backward right below ----
-   forward fills value [rows, count]; backward reads gradient [rows, count], which it may overwrite, and adds to the
-   inputs' gradients and to run->weight_gradients. */
-
-/* inputs: filled in by ssde_run_forward */
-static void ssdei_input_forward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
-static void ssdei_input_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
-
-/* y = f(x) */
-static float ssdei_activation_value(int activation, float x) {
-    if (activation == SSDE_LOG) return ssdei_math_logf(x);
-    if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
-    if (activation == SSDE_ELU) return x > 0.0f ? x : ssdei_math_expm1f(x);
-    return x > 20.0f ? x : ssdei_math_log1pf(ssdei_math_expf(x)); /* softplus */
-}
-static float ssdei_activation_slope(int activation, float x) {
-    if (activation == SSDE_LOG) return 1.0f / x;
-    if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
-    return 1.0f / (1.0f + ssdei_math_expf(-x));
-}
-static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
-    float *y = ssdei_value(run, index) + begin * node->count;
-    size_t count = (end - begin) * node->count, i;
-    (void)task;
-    if (node->activation == SSDE_SILU)
-        run->nn->silu(x, count, y);
-    else if (node->activation == SSDE_IDENTITY)
-        memcpy(y, x, count * sizeof *y);
-    else
-        for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
-}
-static void ssdei_activate_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_activate_forward_rows);
-}
-
-/* dx += dy f'(x) */
-static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
-    const float *dy = ssdei_gradient(run, index) + begin * node->count;
-    float *dx = ssdei_gradient(run, node->input[0]) + begin * node->count;
-    size_t count = (end - begin) * node->count, i;
-    (void)task;
-    if (node->activation == SSDE_SILU)
-        run->nn->silu_backward(x, dy, count, run->accumulate[0], dx);
-    else if (node->activation == SSDE_IDENTITY)
-        run->nn->multiply_add(dy, 1.0f, count, run->accumulate[0], dx);
-    else
-        for (i = 0; i < count; i++)
-            dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
-}
-static void ssdei_activate_backward(ssde_run *run, int index) {
-    int input = run->net->nodes[index].input[0];
-    if (!ssdei_wants(run, input)) return;
-    run->accumulate[0] = ssdei_claim(run, input);
-    ssdei_over_rows(run, index, ssdei_activate_backward_rows);
-}
-
-/* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
-   finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
-   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
-#define SSDEI_NORM_EPS 1e-6
-enum { SSDEI_NORM_SAVED = 3 };
-
-static float *ssdei_norm_saved(const ssde_run *run, int index, size_t row) {
-    return run->arena + run->saved[index] + row * SSDEI_NORM_SAVED * run->net->nodes[index].groups;
-}
-
-/* mean, a, b per channel from what is saved */
-static void ssdei_norm_coefficients(const ssde_run *run, int index, size_t row, float *mean, float *a, float *b) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *gamma = ssdei_weights(run, node->parameter), *beta = ssdei_weights(run, node->parameter + 1);
-    const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups, *rstd = rest + node->groups;
-    size_t channels = node->shape[2], size = channels / node->groups, c;
-    for (c = 0; c < channels; c++) {
-        mean[c] = saved[c / size];
-        a[c] = gamma[c] * rstd[c / size];
-        b[c] = beta[c] - a[c] * rest[c / size];
-    }
-}
-
-/* What is saved, from the channels' moments over `pixels`. */
-static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double *mean, const double *square,
-                            float *saved) {
-    size_t size = node->shape[2] / node->groups, group, c;
-    for (group = 0; group < node->groups; group++, mean += size, square += size) {
-        double centre = 0.0, variance = 0.0;
-        for (c = 0; c < size; c++) centre += mean[c];
-        centre /= (double)size;
-        for (c = 0; c < size; c++) {
-            double away = mean[c] - centre;
-            variance += square[c] / (double)pixels + away * away;
-        }
-        variance /= (double)size;
-        saved[group] = (float)centre;
-        saved[node->groups + group] = (float)(centre - (double)saved[group]);
-        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
-    }
-}
-
-/* Floats of workspace: five rows of coefficients, two of doubles. */
-static size_t ssdei_norm_workspace(size_t channels) {
-    return ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
-}
-
-/* y of a row from what is saved. */
-static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, size_t task, float *y) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2];
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
-    ssdei_norm_coefficients(run, index, row, mean, a, b);
-    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, mean, a, b, node->count / channels, channels,
-                  node->activation == SSDE_SILU, y);
-}
-
-static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, row;
-    double *moments = (double *)(void *)(ssdei_workspace(run, task) + ssdei_round_floats(5 * channels));
-    for (row = begin; row < end; row++) {
-        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, moments,
-                                 moments + channels);
-        ssdei_norm_save(node, pixels, moments, moments + channels, ssdei_norm_saved(run, index, row));
-        ssdei_norm_apply(run, index, row, task, ssdei_value(run, index) + row * node->count);
-    }
-}
-static void ssdei_group_norm_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_group_norm_forward_rows);
-}
-
-static void ssdei_group_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    size_t row;
-    for (row = begin; row < end; row++)
-        ssdei_norm_apply(run, index, row, task, run->arena + run->again[index] + row * run->net->nodes[index].count);
-}
-static void ssdei_group_norm_again(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_group_norm_again_rows);
-}
-
-/* With du = dy silu'(u), xhat = (x - mean) rstd, m1 = mean over the group of gamma du, m2 of gamma du xhat:
-   dx = rstd (gamma du - m1 - xhat m2), dgamma = sum du xhat, dbeta = sum du. Given sum = dbeta and product = dgamma per
-   channel, dx = a du + slope (x - mean) + shift with the mean as a float. */
-static void ssdei_norm_slopes(const ssdei_node *node, const float *gamma, const float *saved, const double *sum,
-                              const double *product, float *slope, float *shift) {
-    size_t size = node->shape[2] / node->groups, group, c;
-    for (group = 0; group < node->groups; group++) {
-        double rest = (double)saved[node->groups + group], rstd = (double)saved[2 * node->groups + group];
-        double m1 = 0.0, m2 = 0.0, members = (double)(node->count / node->groups);
-        for (c = group * size; c < (group + 1) * size; c++) {
-            m1 += (double)gamma[c] * sum[c] / members;
-            m2 += (double)gamma[c] * product[c] / members;
-        }
-        for (c = group * size; c < (group + 1) * size; c++) {
-            slope[c] = (float)(-rstd * rstd * m2);
-            shift[c] = (float)(rstd * (rstd * rest * m2 - m1));
-        }
-    }
-}
-
-static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, c;
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *slope = b + channels,
-          *shift = slope + channels;
-    for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups;
-        float *du = ssdei_gradient(run, index) + row * node->count;
-        double *sum = ssdei_shared(run) + row * 2 * channels, *product = sum + channels;
-        memset(sum, 0, 2 * channels * sizeof *sum);
-        ssdei_norm_coefficients(run, index, row, mean, a, b);
-        run->nn->norm_sums(x, du, mean, a, b, pixels, channels, node->activation == SSDE_SILU, sum, product);
-        for (c = 0; c < channels; c++) /* to the parameters' derivatives */
-            product[c] = (product[c] - (double)rest[c / size] * sum[c]) * (double)rest[node->groups + c / size];
-        if (!ssdei_wants(run, node->input[0])) continue;
-        ssdei_norm_slopes(node, ssdei_weights(run, node->parameter), saved, sum, product, slope, shift);
-        run->nn->norm_backward(x, du, mean, a, slope, shift, pixels, channels, run->accumulate[0],
-                               ssdei_gradient(run, node->input[0]) + row * node->count);
-    }
-}
-static void ssdei_group_norm_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2];
-    float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
-    if (ssdei_wants(run, node->input[0])) run->accumulate[0] = ssdei_claim(run, node->input[0]);
-    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
-    if (beta) ssdei_add_rows(ssdei_shared(run), run->rows, 2 * channels, channels, beta);
-    if (gamma) ssdei_add_rows(ssdei_shared(run) + channels, run->rows, 2 * channels, channels, gamma);
-}
-
-/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
-   take S [B, P] at a time, never [P, P]. */
-enum { SSDEI_ATTENTION_TILES = 4 };
-
-typedef struct ssdei_attention {
-    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
-    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
-    float scale;                            /* 1 / sqrt(C) */
-    float *weights;                         /* S [B, P] */
-    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
-    /* backward only */
-    float *slopes;      /* dS, dA [B, P] */
-    float *keys_down;   /* packed k [P, C] */
-    float *queries;     /* packed q or dy [B, C] */
-    const float **rows; /* [B] */
-} ssdei_attention;
-
-/* All but the places of the buffers. */
-static ssdei_attention ssdei_attention_shape(const ssde_run *run, const ssdei_node *node) {
-    ssdei_attention shape;
-    memset(&shape, 0, sizeof shape);
-    shape.channels = node->shape[2];
-    shape.pixels = node->count / shape.channels;
-    shape.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
-    shape.blocks = (shape.pixels - 1) / shape.block + 1;
-    shape.stride = ssdei_round_floats(shape.pixels);
-    shape.scale = (float)(1.0 / sqrt((double)shape.channels));
-    return shape;
-}
-
-static size_t ssdei_attention_packed(const ssde_run *run, size_t depth, size_t columns) {
-    return ssdei_round_floats(ssdei_packed_size(run->kernels, depth, columns));
-}
-
-static size_t ssdei_attention_workspace(const ssde_run *run, const ssdei_node *node) {
-    ssdei_attention shape = ssdei_attention_shape(run, node);
-    size_t weights = ssdei_multiply(shape.block, shape.stride);
-    size_t across = ssdei_attention_packed(run, shape.channels, shape.pixels);
-    size_t down = ssdei_attention_packed(run, shape.pixels, shape.channels);
-    size_t queries = ssdei_attention_packed(run, shape.block, shape.channels);
-    size_t limit = SIZE_MAX / 16, values = across > down ? across : down;
-    if (weights > limit || values > limit || queries > limit) return SIZE_MAX;
-    if (run->mode == SSDE_RUN_INFERENCE) return weights + across + down;
-    return 2 * weights + across + values + down + queries + shape.block * sizeof(float *) / sizeof(float);
-}
-
-/* With its buffers in a task's workspace. */
-static ssdei_attention ssdei_attention_open(const ssde_run *run, const ssdei_node *node, size_t task) {
-    ssdei_attention space = ssdei_attention_shape(run, node);
-    size_t across = ssdei_attention_packed(run, space.channels, space.pixels);
-    size_t down = ssdei_attention_packed(run, space.pixels, space.channels);
-    space.weights = ssdei_workspace(run, task);
-    space.keys = space.weights + space.block * space.stride;
-    space.values = space.keys + across;
-    if (run->mode == SSDE_RUN_INFERENCE) return space;
-    space.slopes = space.values + (across > down ? across : down);
-    space.keys_down = space.slopes + space.block * space.stride;
-    space.queries = space.keys_down + down;
-    space.rows = (const float **)(void *)(space.queries + ssdei_attention_packed(run, space.block, space.channels));
-    return space;
-}
-
-/* S of `rows` query pixels */
-static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
-    size_t i;
-    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
-                  space->stride, 0);
-    for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
-}
-
-static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention space = ssdei_attention_open(run, node, task);
-    size_t pixels = space.pixels, channels = space.channels, unit;
-    for (unit = begin; unit < end; unit++) {
-        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
-        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
-        if (unit == begin || !first) {
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                       space.keys);
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                       space.values);
-        }
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
-        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
-                      ssdei_value(run, index) + at, channels, 0);
-    }
-}
-static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_shape(run, &run->net->nodes[index]).blocks,
-                ssdei_attention_forward_blocks);
-}
-
-/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
-static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
-                                  size_t rows, float *c) {
-    const ssdei_kernels *kernels = run->kernels;
-    size_t pixels = space->pixels, channels = space->channels, width = kernels->tile_columns, column, i;
-    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
-    for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
-    for (column = 0; column < channels; column += width) {
-        size_t columns = channels - column < width ? channels - column : width;
-        for (i = 0; i < pixels; i += kernels->tile_rows)
-            kernels->outer(rows, space->rows, i, space->queries + column * rows, c + i * channels + column, channels,
-                           pixels - i < kernels->tile_rows ? pixels - i : kernels->tile_rows, columns, 1);
-    }
-}
-
-/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
-   at `first` of the sample at `sample`. */
-static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
-                                           size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
-    size_t rows = pixels - first < space->block ? pixels - first : space->block;
-    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
-    ssdei_attention_weights(run, space, q, rows);
-    if (ssdei_wants(run, node->input[2]))
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
-    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
-    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
-    for (i = 0; i < rows; i++)
-        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
-                                  space->slopes + i * space->stride);
-    if (ssdei_wants(run, node->input[0]))
-        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
-                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
-    if (ssdei_wants(run, node->input[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
-}
-
-/* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
-static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    ssdei_attention space = ssdei_attention_open(run, node, task);
-    size_t pixels = space.pixels, channels = space.channels, row, first;
-    int i;
-    for (row = begin; row < end; row++) {
-        size_t sample = row * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
-        for (i = 0; i < 3; i++)
-            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_backward_block(run, index, &space, sample, first);
-    }
-}
-static void ssdei_attention_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 3; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_attention_backward_rows);
-}
-
-/* y = (a + b) scale; b like a, or one value per channel */
-static void ssdei_add_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t period = run->net->nodes[node->input[1]].count, row;
-    (void)task;
-    for (row = begin; row < end; row++)
-        run->nn->add_scaled(ssdei_value(run, node->input[0]) + row * node->count,
-                            ssdei_value(run, node->input[1]) + row * period, period, (float)node->scale, node->count,
-                            ssdei_value(run, index) + row * node->count);
-}
-static void ssdei_add_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_add_forward_rows); }
-
-static void ssdei_add_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count;
-    if (ssdei_wants(run, node->input[0]))
-        run->nn->multiply_add(ssdei_gradient(run, index) + at, (float)node->scale, (end - begin) * node->count,
-                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
-    if (ssdei_wants(run, node->input[1])) ssdei_added_backward_rows(run, index, begin, end, task);
-}
-static void ssdei_add_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_add_backward_rows);
-}
-
-/* [a | b] along channels; b may have one pixel */
-static void ssdei_concat_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t first = run->net->nodes[node->input[0]].shape[2], second = node->shape[2] - first;
-    size_t pixels = node->count / node->shape[2], of_b = run->net->nodes[node->input[1]].count / second, p;
-    (void)task;
-    for (p = begin * pixels; p < end * pixels; p++) {
-        float *y = ssdei_value(run, index) + p * node->shape[2];
-        memcpy(y, ssdei_value(run, node->input[0]) + p * first, first * sizeof *y);
-        memcpy(y + first, ssdei_value(run, node->input[1]) + (of_b == 1 ? p / pixels : p) * second, second * sizeof *y);
-    }
-}
-static void ssdei_concat_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_concat_forward_rows); }
-
-/* db[c] (+)= sum over the pixels of dy[pixel][first + c] */
-static void ssdei_concat_backward_repeated(ssde_run *run, int index, size_t row, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], some = run->net->nodes[node->input[1]].count, c;
-    float *db = ssdei_gradient(run, node->input[1]) + row * some;
-    double *sums = (double *)(void *)ssdei_workspace(run, task);
-    memset(sums, 0, channels * sizeof *sums);
-    run->nn->channel_sums(ssdei_gradient(run, index) + row * node->count, node->count / channels, channels, sums);
-    for (c = 0; c < some; c++) db[c] = (run->accumulate[1] ? db[c] : 0.0f) + (float)sums[channels - some + c];
-}
-
-static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, from = 0, p;
-    int i;
-    for (i = 0; i < 2; i++) {
-        size_t some = run->net->nodes[node->input[i]].shape[2];
-        if (!ssdei_wants(run, node->input[i])) continue;
-        if (pixels > 1 && run->net->nodes[node->input[i]].count == some)
-            for (p = begin; p < end; p++) ssdei_concat_backward_repeated(run, index, p, task);
-        else
-            for (p = begin * pixels; p < end * pixels; p++)
-                run->nn->multiply_add(ssdei_gradient(run, index) + p * channels + from, 1.0f, some, run->accumulate[i],
-                                      ssdei_gradient(run, node->input[i]) + p * some);
-        from += some;
-    }
-}
-static void ssdei_concat_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_concat_backward_rows);
-}
-
-/* y = x (1 + scale) + shift, both per channel */
-static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
-    (void)task;
-    for (p = begin * pixels; p < end * pixels; p++) {
-        const float *x = ssdei_value(run, node->input[0]) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels, *shift = scale + channels;
-        float *y = ssdei_value(run, index) + p * channels;
-        for (c = 0; c < channels; c++) y[c] = x[c] * (1.0f + scale[c]) + shift[c];
-    }
-}
-static void ssdei_modulate_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_modulate_forward_rows);
-}
-
-/* dx += dy (1 + scale); dscale += sum over pixels of dy x, dshift += sum of dy */
-static void ssdei_modulate_backward_by(ssde_run *run, int index, size_t row, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], p, c;
-    const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-    const float *dy = ssdei_gradient(run, index) + row * node->count;
-    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
-    double *sums = (double *)(void *)ssdei_workspace(run, task);
-    memset(sums, 0, 2 * channels * sizeof *sums);
-    for (p = 0; p < node->count; p += channels) {
-        for (c = 0; c < channels; c++) {
-            sums[c] += (double)dy[p + c] * (double)x[p + c];
-            sums[channels + c] += (double)dy[p + c];
-        }
-    }
-    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
-}
-static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
-    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
-        ssdei_modulate_backward_by(run, index, row, task);
-    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
-        const float *dy = ssdei_gradient(run, index) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels;
-        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
-        for (c = 0; c < channels; c++) dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]);
-    }
-}
-static void ssdei_modulate_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    int i;
-    for (i = 0; i < 2; i++)
-        if (ssdei_wants(run, node->input[i])) run->accumulate[i] = ssdei_claim(run, node->input[i]);
-    ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
-}
-
-/* y = mean of x over the pixels */
-static void ssdei_mean_pixels_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
-    size_t channels = node->count, pixels = in->count / channels, row, c;
-    double *sums = (double *)(void *)ssdei_workspace(run, task);
-    for (row = begin; row < end; row++) {
-        float *y = ssdei_value(run, index) + row * channels;
-        memset(sums, 0, channels * sizeof *sums);
-        run->nn->channel_sums(ssdei_value(run, node->input[0]) + row * in->count, pixels, channels, sums);
-        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
-    }
-}
-static void ssdei_mean_pixels_forward(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_mean_pixels_forward_rows);
-}
-
-/* dx += dy / pixels */
-static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->count, pixels = run->net->nodes[node->input[0]].count / channels, p;
-    (void)task;
-    for (p = begin * pixels; p < end * pixels; p++)
-        run->nn->multiply_add(ssdei_gradient(run, index) + p / pixels * channels, 1.0f / (float)pixels, channels,
-                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + p * channels);
-}
-static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
-    int input = run->net->nodes[index].input[0];
-    if (!ssdei_wants(run, input)) return;
-    run->accumulate[0] = ssdei_claim(run, input);
-    ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
-}
-
-/* y = scale x + shift */
-static void ssdei_affine_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]);
-    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
-    size_t i;
-    for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
-}
-static void ssdei_affine_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->nn->multiply_add(ssdei_gradient(run, index), (float)node->scale, run->rows * node->count,
-                          ssdei_claim(run, node->input[0]), ssdei_gradient(run, node->input[0]));
-}
-
-/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
-static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
-    uint64_t sample = run->sample ? run->sample[row] : row;
-    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
-    float keep = (float)(1.0 / (1.0 - node->scale));
-    size_t i;
-    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
-    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
-}
-static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        float *y = ssdei_value(run, index) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
-    }
-}
-static void ssdei_dropout_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (run->mode == SSDE_RUN_TRAIN)
-        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
-    else
-        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
-}
-static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *dy = ssdei_gradient(run, index) + row * node->count;
-        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
-    }
-}
-static void ssdei_dropout_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->accumulate[0] = ssdei_claim(run, node->input[0]);
-    if (run->mode == SSDE_RUN_TRAIN)
-        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
-    else
-        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
-                              ssdei_gradient(run, node->input[0]));
-}
-
 /* y[o] = sum over taps down and across of weight weight x[i]; backward is the transposed matrices */
 static void ssdei_resample_image(const ssde_run *run, const float *x, const size_t from[2], const ssdei_taps *down,
                                  const ssdei_taps *across, const size_t to[2], size_t channels, int accumulate,
@@ -3207,10 +3136,18 @@ static void ssdei_resample_backward_rows(ssde_run *run, int index, size_t begin,
                              node->shape[2], run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * in->count);
 }
 static void ssdei_resample_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_wants(run, node->input[0])) return;
-    run->accumulate[0] = ssdei_claim(run, node->input[0]);
-    ssdei_over_rows(run, index, ssdei_resample_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resample_backward_rows);
+}
+
+/* ---- operations: positional embedding ---- */
+
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
+    const ssdei_node *in = ssdei_look(net, label);
+    if (!in) return -1;
+    if (in->count != 1 || dim < 4)
+        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
+                              (double)in->count, (double)dim);
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
 }
 
 /* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
@@ -3229,9 +3166,21 @@ static void ssdei_positional_forward(ssde_run *run, int index) {
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
-static void ssdei_positional_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
+
+/* ---- operations: Fourier embedding ---- */
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    const ssdei_node *in = ssdei_look(net, label);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (in->count != 1 || !dim)
+        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
+                              (double)in->count, (double)dim);
+    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
+    if (node) node->parameter = first;
+    return ssdei_last(net, node);
 }
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
@@ -3249,32 +3198,25 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         }
     }
 }
-static void ssdei_fourier_backward(ssde_run *run, int index) {
-    (void)run;
-    (void)index;
-}
 
-/* y = the table's row of the sample's class */
-static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
-    return (size_t)ssdei_value(run, node->input[0])[row] * node->count;
-}
-static void ssdei_class_embedding_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t row;
-    for (row = 0; row < run->rows; row++)
-        memcpy(ssdei_value(run, index) + row * node->count,
-               ssdei_weights(run, node->parameter) + ssdei_class_row(run, node, row), node->count * sizeof(float));
-}
-static void ssdei_class_embedding_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    float *table = ssdei_weight_gradient(run, node->parameter);
-    size_t row;
-    for (row = 0; row < run->rows && table; row++)
-        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1,
-                              table + ssdei_class_row(run, node, row));
+/* ---- operations: scale rows ---- */
+
+ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale) {
+    const ssdei_node *in = ssdei_look(net, x), *row = ssdei_look(net, sigma);
+    ssdei_node *node;
+    if (!in || !row) return -1;
+    if (row->count != 1)
+        return ssdei_net_fail(net, "scale_rows: sigma has %.0f values per sample, wanted 1", (double)row->count);
+    if ((unsigned)scale > SSDE_OVER_TOTAL)
+        return ssdei_net_fail(net, "scale_rows: scale is %d, wanted an ssde_row_scale", (int)scale);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_scale_rows, x, sigma, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->row_scale = (int)scale;
+    return ssdei_last(net, node);
 }
 
 /* y = x f(sigma), one sigma per sample, which has no derivative */
+static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
+
 static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
     float sigma = ssdei_value(run, node->input[1])[row];
     return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
@@ -3297,8 +3239,172 @@ static void ssdei_scale_rows_backward(ssde_run *run, int index) {
                               node->count, accumulate, ssdei_gradient(run, node->input[0]) + row * node->count);
 }
 
-#define SSDEI_OPERATION_ENTRY(name) {ssdei_##name##_forward, ssdei_##name##_backward},
+/* ---- operations: modulate ---- */
+
+ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift) {
+    const ssdei_node *in = ssdei_look(net, x), *by = ssdei_look(net, scale_shift);
+    if (!in || !by) return -1;
+    if (by->count != by->shape[2] || by->shape[2] != 2 * in->shape[2])
+        return ssdei_net_fail(net, "modulate: scale_shift has not two values per channel");
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_modulate, x, scale_shift, -1, in->shape[0],
+                                              in->shape[1], in->shape[2]));
+}
+
+/* y = x (1 + scale) + shift, both per channel */
+static void ssdei_modulate_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
+    step->reads[1] = SSDEI_READ;
+    step->workspace = 4 * node->shape[2];
+}
+
+static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        const float *x = ssdei_value(run, node->input[0]) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels, *shift = scale + channels;
+        float *y = ssdei_value(run, index) + p * channels;
+        for (c = 0; c < channels; c++) y[c] = x[c] * (1.0f + scale[c]) + shift[c];
+    }
+}
+static void ssdei_modulate_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_modulate_forward_rows);
+}
+
+/* dx += dy (1 + scale); dscale += sum over pixels of dy x, dshift += sum of dy */
+static void ssdei_modulate_backward_by(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], p, c;
+    const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+    const float *dy = ssdei_gradient(run, index) + row * node->count;
+    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    memset(sums, 0, 2 * channels * sizeof *sums);
+    for (p = 0; p < node->count; p += channels) {
+        for (c = 0; c < channels; c++) {
+            sums[c] += (double)dy[p + c] * (double)x[p + c];
+            sums[channels + c] += (double)dy[p + c];
+        }
+    }
+    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
+}
+static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
+    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
+        ssdei_modulate_backward_by(run, index, row, task);
+    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
+        const float *dy = ssdei_gradient(run, index) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + p / pixels * 2 * channels;
+        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
+        for (c = 0; c < channels; c++) dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]);
+    }
+}
+static void ssdei_modulate_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
+}
+
+/* ---- operations: mean over pixels ---- */
+
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x) {
+    const ssdei_node *in = ssdei_look(net, x);
+    if (!in) return -1;
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_mean_pixels, x, -1, -1, 1, 1, in->shape[2]));
+}
+
+/* y = mean of x over the pixels */
+static void ssdei_mean_pixels_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
+static void ssdei_mean_pixels_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->count, pixels = in->count / channels, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        float *y = ssdei_value(run, index) + row * channels;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(ssdei_value(run, node->input[0]) + row * in->count, pixels, channels, sums);
+        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
+    }
+}
+static void ssdei_mean_pixels_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_mean_pixels_forward_rows);
+}
+
+/* dx += dy / pixels */
+static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->count, pixels = run->net->nodes[node->input[0]].count / channels, p;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + p / pixels * channels, 1.0f / (float)pixels, channels,
+                              run->accumulate[0], ssdei_gradient(run, node->input[0]) + p * channels);
+}
+static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
+}
+
+/* ---- operations: class embedding ---- */
+
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    const ssdei_node *in = ssdei_look(net, class_number);
+    ssdei_node *node;
+    int first;
+    if (!in) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!classes || classes > 1 << 24 || !dim)
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
+                              (double)classes, (double)dim);
+    if (net->classes && net->classes != classes)
+        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
+                              (double)net->classes);
+    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
+                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    net->classes = classes;
+    node->parameter = first;
+    return ssdei_last(net, node);
+}
+
+/* y = the table's row of the sample's class */
+static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+
+static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
+    return (size_t)ssdei_value(run, node->input[0])[row] * node->count;
+}
+static void ssdei_class_embedding_forward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = 0; row < run->rows; row++)
+        memcpy(ssdei_value(run, index) + row * node->count,
+               ssdei_weights(run, node->parameter) + ssdei_class_row(run, node, row), node->count * sizeof(float));
+}
+static void ssdei_class_embedding_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *table = ssdei_weight_gradient(run, node->parameter);
+    size_t row;
+    for (row = 0; row < run->rows && table; row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1,
+                              table + ssdei_class_row(run, node, row));
+}
+
+/* ---- operations: their table ---- */
+
+/* What an operation has no need of. */
+static void ssdei_nothing(ssde_run *run, int index) {
+    (void)run;
+    (void)index;
+}
+
+#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward) {ssdei_##plan, ssdei_##forward, ssdei_##backward},
 static const struct {
+    void (*plan)(ssde_run *run, int index);
     void (*forward)(ssde_run *run, int index);
     void (*backward)(ssde_run *run, int index);
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
@@ -3320,30 +3426,34 @@ typedef struct ssdei_plan {
     size_t count;
 } ssdei_plan;
 
-/* Whether the backward step of a node reads the value of its input i. */
-static int ssdei_backward_reads(const ssde_run *run, const ssdei_node *node, int i) {
-    switch (node->operation) {
-        case SSDEI_OPERATION_conv: return i == 0 && run->mode == SSDE_RUN_TRAIN;
-        case SSDEI_OPERATION_activate: return 1;
-        case SSDEI_OPERATION_group_norm: return 1;
-        case SSDEI_OPERATION_attention: return 1;
-        case SSDEI_OPERATION_scale_rows: return i == 1;
-        case SSDEI_OPERATION_modulate: return i == 1 || run->needs[node->input[1]];
-        case SSDEI_OPERATION_class_embedding: return 1;
-        default: return 0;
-    }
+/* Gathers of a node's products at most: one forward, one backward for each parity of the input's pixels. */
+static size_t ssdei_plan_gathers(const ssdei_node *node, ssde_run_mode mode) {
+    size_t strides = (size_t)(node->stride * node->stride);
+    return node->stride ? 1 + (mode == SSDE_RUN_INFERENCE ? 0 : strides) : 0;
 }
 
 /* A node needs a gradient when it depends on what is differentiated: the input (VJP) or parameters (training). */
-static void ssdei_plan_needs(ssde_run *run) {
+static int ssdei_plan_needs(const ssde_run *run, int index) {
     const ssde_net *net = run->net;
-    int i, j;
-    for (i = 0; i < net->node_count; i++) {
-        const ssdei_node *node = &net->nodes[i];
-        int needs = run->mode == SSDE_RUN_VJP ? i == net->input : 0;
-        if (run->mode == SSDE_RUN_TRAIN) needs = node->parameter >= 0 && node->operation != SSDEI_OPERATION_fourier;
-        for (j = 0; j < 3; j++) needs = needs || (node->input[j] >= 0 && run->needs[node->input[j]]);
-        run->needs[i] = (unsigned char)(run->mode != SSDE_RUN_INFERENCE && needs);
+    const ssdei_node *node = &net->nodes[index];
+    int needs = run->mode == SSDE_RUN_VJP && index == net->input, i;
+    if (run->mode == SSDE_RUN_TRAIN && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
+    for (i = 0; i < 3; i++) needs = needs || ssdei_wants(run, node->input[i]);
+    return needs;
+}
+
+/* Everything that steps say of themselves, in order. */
+static void ssdei_plan_steps(ssde_run *run) {
+    ssdei_gather *gathers = run->gathers;
+    int i;
+    for (i = 0; i < run->net->node_count; i++) {
+        ssdei_step *step = &run->steps[i];
+        step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
+        step->packed[SSDEI_FORWARD] = step->packed[SSDEI_BACKWARD] = SSDEI_NOWHERE;
+        step->needs = (unsigned char)ssdei_plan_needs(run, i);
+        step->gathers[SSDEI_FORWARD] = gathers;
+        gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
+        ssdei_operations[run->net->nodes[i].operation].plan(run, i);
     }
 }
 
@@ -3355,18 +3465,20 @@ static void ssdei_plan_add(ssdei_plan *plan, size_t *offset, size_t floats, int 
     buffer->to = to;
 }
 
-/* Training keeps no group norm's value that only products' weights read in the backward pass: it costs a pass over
-   memory to compute again, and such values are a quarter of all. *from and *to: the backward steps that read it. */
+/* Training keeps no value that can be computed again and that the backward pass reads in no other way: it costs a pass
+   over memory, and such values, of norms before products, are a quarter of all. *from and *to: the backward steps that
+   read it. */
 static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) {
     const ssde_net *net = run->net;
     int last = 2 * net->node_count, j, k;
     *from = last;
     *to = -1;
-    if (run->mode != SSDE_RUN_TRAIN || net->nodes[index].operation != SSDEI_OPERATION_group_norm) return 0;
+    if (run->mode != SSDE_RUN_TRAIN || !run->steps[index].again) return 0;
     for (j = index + 1; j < net->node_count; j++) {
         for (k = 0; k < 3; k++) {
-            if (net->nodes[j].input[k] != index || !ssdei_backward_reads(run, &net->nodes[j], k)) continue;
-            if (net->nodes[j].operation != SSDEI_OPERATION_conv) return 0;
+            int reads = run->steps[j].reads[k];
+            if (net->nodes[j].input[k] != index || reads == SSDEI_UNREAD) continue;
+            if (reads != SSDEI_READ_AGAIN) return 0;
             *from = last - 1 - j;
             if (*to < *from) *to = *from;
         }
@@ -3376,35 +3488,34 @@ static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) 
 
 static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
     const ssde_net *net = run->net;
-    int n = net->node_count, last = 2 * n, again = run->mode == SSDE_RUN_VJP, i, j, k;
+    int n = net->node_count, last = 2 * n, repeated = run->mode == SSDE_RUN_VJP, i, j, k;
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
+        ssdei_step *step = &run->steps[i];
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_multiply(run->max_rows, node->count);
-        run->again[i] = SSDEI_NOWHERE;
         for (j = i + 1; j < n; j++) {
-            const ssdei_node *reader = &net->nodes[j];
             for (k = 0; k < 3; k++) {
-                if (reader->input[k] != i) continue;
+                if (net->nodes[j].input[k] != i) continue;
                 if (value_to < j) value_to = j;
-                if (!run->needs[j]) continue;
-                if (ssdei_backward_reads(run, reader, k) && !computed_again && value_to < last - 1 - j)
-                    value_to = again ? last : last - 1 - j;
+                if (!run->steps[j].needs) continue;
+                if (run->steps[j].reads[k] && !computed_again && value_to < last - 1 - j)
+                    value_to = repeated ? last : last - 1 - j;
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
         if (i == net->class_number) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
-        ssdei_plan_add(plan, &run->value[i], floats, node->operation == SSDEI_OPERATION_input ? 0 : i, value_to);
-        if (computed_again) ssdei_plan_add(plan, &run->again[i], floats, again_from, again_to);
-        if (run->needs[i])
-            ssdei_plan_add(plan, &run->gradient[i], floats, gradient_from, i == net->input ? last : last - 1 - i);
-        if (node->operation == SSDEI_OPERATION_group_norm)
-            ssdei_plan_add(plan, &run->saved[i], ssdei_multiply(run->max_rows, SSDEI_NORM_SAVED * node->groups), i,
-                           !run->needs[i] ? i
-                           : again        ? last
-                                          : last - 1 - i);
+        ssdei_plan_add(plan, &step->value, floats, node->input[0] < 0 ? 0 : i, value_to);
+        if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
+        if (step->needs)
+            ssdei_plan_add(plan, &step->gradient, floats, gradient_from, i == net->input ? last : last - 1 - i);
+        if (step->saved_floats)
+            ssdei_plan_add(plan, &step->saved, ssdei_multiply(run->max_rows, step->saved_floats), i,
+                           !step->needs ? i
+                           : repeated   ? last
+                                        : last - 1 - i);
     }
 }
 
@@ -3449,70 +3560,24 @@ static size_t ssdei_plan_place(ssdei_plan *plan) {
     return total;
 }
 
-/* Floats of workspace per task that a node's operation takes. */
-static size_t ssdei_node_workspace(const ssde_run *run, const ssdei_node *node) {
-    const ssde_net *net = run->net;
-    size_t floats = 0, channels = node->shape[2];
-    if (node->operation == SSDEI_OPERATION_conv) {
-        ssdei_gather forward = ssdei_gather_forward(&net->nodes[node->input[0]], node), gathers[4];
-        int count, i;
-        floats = ssdei_max(ssdei_gather_workspace(run, &forward), 2 * channels);
-        count = ssdei_gathers_backward(net, node, gathers);
-        for (i = 0; i < count && run->mode != SSDE_RUN_INFERENCE; i++)
-            floats = ssdei_max(floats, ssdei_gather_workspace(run, &gathers[i]));
-        if (run->mode == SSDE_RUN_TRAIN && !ssdei_use_winograd(run, &forward))
-            floats = ssdei_max(
-                floats,
-                ssdei_weight_layout(ssdei_kernels_narrow(run->kernels, forward.columns), &forward, NULL).floats);
-    } else if (node->operation == SSDEI_OPERATION_group_norm) {
-        floats = ssdei_norm_workspace(channels);
-    } else if (node->operation == SSDEI_OPERATION_add) {
-        floats = 2 * net->nodes[node->input[1]].count;
-    } else if (node->operation == SSDEI_OPERATION_concat || node->operation == SSDEI_OPERATION_mean_pixels) {
-        floats = 2 * channels;
-    } else if (node->operation == SSDEI_OPERATION_modulate) {
-        floats = 4 * channels;
-    } else if (node->operation == SSDEI_OPERATION_dropout) {
-        floats = node->count;
-    } else if (node->operation == SSDEI_OPERATION_attention) {
-        floats = ssdei_attention_workspace(run, node);
-    }
-    return ssdei_round_floats(floats);
-}
-
-/* Floats that a node's packed weights take in a direction. */
-static size_t ssdei_node_packed_size(const ssde_run *run, const ssdei_node *node, int direction) {
-    const ssde_net *net = run->net;
-    ssdei_gather gathers[4];
+/* Floats of a step's packed weights in a direction; 0 where it has none. */
+static size_t ssdei_plan_packed_floats(const ssdei_step *step, int direction) {
     size_t floats = 0;
-    int count = 1, i;
-    gathers[0] = ssdei_gather_forward(&net->nodes[node->input[0]], node);
-    if (direction == SSDEI_BACKWARD) count = ssdei_gathers_backward(net, node, gathers);
-    for (i = 0; i < count; i++) floats += ssdei_gather_packed_size(run, &gathers[i]);
-    return ssdei_round_floats(floats);
+    int i;
+    for (i = 0; i < step->gather_count[direction]; i++) floats += step->gathers[direction][i].packed;
+    return floats ? ssdei_round_floats(floats) : 0;
 }
 
-/* Floats that a node's products share with the others': packed weights that are not kept, sums of Winograd. */
-static size_t ssdei_node_shared(const ssde_run *run, const ssdei_node *node) {
-    ssdei_gather g;
-    if (run->mode != SSDE_RUN_TRAIN || node->operation != SSDEI_OPERATION_conv) return 0;
-    g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    if (!ssdei_use_winograd(run, &g)) return 0;
-    return ssdei_winograd_gradient_floats(ssdei_kernels_narrow(run->kernels, g.columns), &g);
-}
-
-/* The product not placed yet whose output has the fewest pixels, in *direction; -1: none. */
+/* The step whose packed weights in *direction have no place yet and whose output has the fewest pixels; -1: none. */
 static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
-    const ssde_net *net = run->net;
     size_t fewest = SIZE_MAX;
     int next = -1, i, d;
     for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++) {
-        for (i = 0; i < net->node_count; i++) {
-            const ssdei_node *node = &net->nodes[i];
+        for (i = 0; i < run->net->node_count; i++) {
+            const ssdei_node *node = &run->net->nodes[i];
             size_t pixels = node->shape[0] * node->shape[1];
-            if (node->operation != SSDEI_OPERATION_conv || run->packed[d][i] != SSDEI_NOWHERE || pixels >= fewest)
+            if (!run->steps[i].gather_count[d] || run->steps[i].packed[d] != SSDEI_NOWHERE || pixels >= fewest)
                 continue;
-            if (d == SSDEI_BACKWARD && !ssdei_wants(run, node->input[0])) continue;
             fewest = pixels;
             next = i;
             *direction = d;
@@ -3522,19 +3587,15 @@ static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
 }
 
 /* Packed weights of every product, after what else lies in the arena: those that are kept, at most `most` floats, then
-   one place that the others share. */
+   one place that the others share, with what backward steps share. */
 static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
-    const ssde_net *net = run->net;
     size_t kept = 0, shared = 0;
     int i, direction = 0;
-    for (i = 0; i < net->node_count; i++) {
-        run->packed[SSDEI_FORWARD][i] = run->packed[SSDEI_BACKWARD][i] = SSDEI_NOWHERE;
-        shared = ssdei_max(shared, ssdei_node_shared(run, &net->nodes[i]));
-    }
+    for (i = 0; i < run->net->node_count; i++) shared = ssdei_max(shared, run->steps[i].shared_floats);
     while ((i = ssdei_plan_next_product(run, &direction)) >= 0) {
-        size_t floats = ssdei_node_packed_size(run, &net->nodes[i], direction);
+        size_t floats = ssdei_plan_packed_floats(&run->steps[i], direction);
         int keep = floats <= most - kept;
-        run->packed[direction][i] = keep ? at + kept : SSDEI_SHARED;
+        run->steps[i].packed[direction] = keep ? at + kept : SSDEI_SHARED;
         if (keep)
             kept += floats;
         else
@@ -3547,21 +3608,17 @@ static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
 /* Lays out the arena and sets run->arena_floats; SIZE_MAX if that overflows. Leaves plan->buffers to the caller. */
 static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached) {
     const ssde_net *net = run->net;
-    size_t at, workspace = 0, shared = 0, widest = 0;
+    size_t at, workspace = 0, sums = 0, widest = 0;
     int i;
-    ssdei_plan_needs(run);
+    ssdei_plan_steps(run);
     ssdei_plan_lifetimes(run, plan);
     at = ssdei_plan_place(plan);
     for (i = 0; i < net->node_count; i++) {
-        const ssdei_node *node = &net->nodes[i];
-        workspace = ssdei_max(workspace, ssdei_node_workspace(run, node));
-        widest = ssdei_max(widest, node->shape[2]);
-        if (node->operation == SSDEI_OPERATION_conv)
-            shared = ssdei_max(shared, 2 * (node->shape[2] + SSDEI_MAX_TILE_COLUMNS));
-        if (node->operation == SSDEI_OPERATION_group_norm)
-            shared = ssdei_max(shared, ssdei_multiply(run->max_rows, 4 * node->shape[2]));
+        workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
+        sums = ssdei_max(sums, run->steps[i].sums);
+        widest = ssdei_max(widest, net->nodes[i].shape[2]);
     }
-    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || shared > SIZE_MAX / 16) {
+    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32) {
         run->arena_floats = SIZE_MAX;
         return;
     }
@@ -3570,15 +3627,15 @@ static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached
     run->task_floats = workspace;
     run->workspace = at;
     at += workspace * run->tasks;
-    run->shared_doubles = at;
-    if (run->mode != SSDE_RUN_INFERENCE) at += ssdei_round_floats(shared);
+    run->sums = at;
+    at += ssdei_round_floats(sums * sizeof(double) / sizeof(float));
     run->arena_floats = ssdei_plan_packed(run, at, most_cached);
 }
 
 /* The run without its arena. */
 static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const ssde_run_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
-    size_t nodes, most_cached = SIZE_MAX;
+    size_t nodes, most_cached = SIZE_MAX, i;
     ssdei_plan plan;
     ssde_run *run;
     *out = NULL;
@@ -3605,24 +3662,16 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     run->kernels = ssdei_kernels_for(context);
     run->nn = ssdei_nn_kernels_for(context);
     run->tasks = ssdei_task_count(context);
-    run->value = (size_t *)ssdei_allocate(context, 6 * nodes, sizeof *run->value);
-    run->packed_version[0] = (uint64_t *)ssdei_allocate(context, 2 * nodes, sizeof(uint64_t));
-    run->needs = (unsigned char *)ssdei_allocate(context, 3 * nodes, 1);
+    for (i = 0; i < nodes; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
+    run->steps = (ssdei_step *)ssdei_allocate(context, nodes, sizeof *run->steps);
+    run->gathers = (ssdei_gather *)ssdei_allocate(context, run->gather_count + 1, sizeof *run->gathers);
     plan.count = 0;
     plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 4 * nodes, sizeof *plan.buffers);
     *out = run;
-    if (!run->value || !run->packed_version[0] || !run->needs || !plan.buffers) {
+    if (!run->steps || !run->gathers || !plan.buffers) {
         ssdei_release(context, plan.buffers);
         return SSDE_ERROR_MEMORY;
     }
-    run->gradient = run->value + nodes;
-    run->saved = run->gradient + nodes;
-    run->again = run->saved + nodes;
-    run->packed[0] = run->again + nodes;
-    run->packed[1] = run->packed[0] + nodes;
-    run->packed_version[1] = run->packed_version[0] + nodes;
-    run->written = run->needs + nodes;
-    run->restored = run->written + nodes;
     ssdei_plan_arena(run, &plan, most_cached);
     ssdei_release(context, plan.buffers);
     return SSDE_OK;
@@ -3632,7 +3681,8 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
     ssde_run *run;
     size_t bytes = 0;
     if (ssdei_run_prepare(&run, net, desc) == SSDE_OK && run->arena_floats < SIZE_MAX / sizeof(float))
-        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * (6 * sizeof(size_t) + 19) + sizeof *run;
+        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * sizeof *run->steps +
+                (run->gather_count + 1) * sizeof *run->gathers + sizeof *run;
     ssde_run_destroy(run);
     return bytes;
 }
@@ -3674,9 +3724,8 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
 void ssde_run_destroy(ssde_run *run) {
     if (!run) return;
     ssdei_release(run->context, run->arena);
-    ssdei_release(run->context, run->value);
-    ssdei_release(run->context, run->packed_version[0]);
-    ssdei_release(run->context, run->needs);
+    ssdei_release(run->context, run->steps);
+    ssdei_release(run->context, run->gathers);
     ssdei_release(run->context, run);
 }
 
@@ -3718,8 +3767,8 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
 
 /* Nothing is differentiated, nor computed again, yet. */
 static void ssdei_run_begin_backward(ssde_run *run) {
-    memset(run->written, 0, (size_t)run->net->node_count);
-    memset(run->restored, 0, (size_t)run->net->node_count);
+    int i;
+    for (i = 0; i < run->net->node_count; i++) run->steps[i].written = run->steps[i].restored = 0;
 }
 
 static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,
@@ -3745,14 +3794,14 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
     run->weight_gradients = weight_gradients;
     ssdei_run_begin_backward(run);
-    if (run->needs[net->output]) {
+    if (run->steps[net->output].needs) {
         memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
-        run->written[net->output] = 1;
+        run->steps[net->output].written = 1;
     }
     for (i = net->node_count - 1; i >= 0; i--)
-        if (run->written[i]) ssdei_operations[net->nodes[i].operation].backward(run, i);
+        if (run->steps[i].written) ssdei_operations[net->nodes[i].operation].backward(run, i);
     if (input_gradient) {
-        if (run->written[net->input])
+        if (run->steps[net->input].written)
             memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
         else
             memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);

@@ -156,7 +156,8 @@ typedef struct ssde_condition {
     int shared;         /* known and mask are one row, the same for every sample */
     size_t size;        /* of a measurement */
     double noise;       /* standard deviation of y - A x */
-    double data_std;    /* standard deviation of x(0) in every coordinate, about: measure with noise, measure_pigdm */
+    double data_std;    /* standard deviation of x(0) in every coordinate, about: measure_pigdm; measure with noise, or
+                           0: the model's derivative tells */
     ssde_linear_function forward, transpose; /* A and A^T */
     ssde_guidance_function guidance;
     void *user;       /* first argument of these functions */
@@ -170,14 +171,22 @@ ssde_condition ssde_inpaint_shared(const float *known, const float *mask); /* [d
 /* Colourisation (appendix I.3): grey [n, dim / 3], the mean of the three channels of each NHWC pixel. It is one
    coordinate in an orthonormal basis of colours, and the other two are free. */
 ssde_condition ssde_colourise(const float *grey);
-/* y [n, size] = A x + noise z. What it does is linear least squares, by conjugate gradients to 1e-6, in at most 100
-   steps of one product with A and one with A^T.
-   noise 0 (appendix I.4): x moves as little as it takes for A x to be m(t) y + std(t) A z, or as near as A reaches.
-   noise above 0 wants data_std above 0 in the condition too: a term of the score by which the denoised D = (x + std^2
-   s) / m becomes the mean of x(0) given D and y, D + r^2 A^T (r^2 A A^T + noise^2)^-1 (y - A D), as in DDNM (Wang et
-   al. 2022, arXiv 2212.00490) and DiffPIR (Zhu et al. 2023, arXiv 2305.08995). r^2 = s^2 data_std^2 / (s^2 +
-   data_std^2), s = std / m, is the variance of x(0) given x for x(0) ~ N(mean, data_std^2 I), for which this is exact.
-   Between modes far apart it lets y choose too little; measure_pigdm, for its vjp, less so. */
+/* y [n, size] = A x + noise z.
+   noise 0 (appendix I.4): x moves as little as it takes for A x to be m(t) y + std(t) A z, or as near as A reaches:
+   linear least squares, by conjugate gradients to 1e-6, in at most 100 steps of one product with A and one with A^T.
+   noise above 0: a term of the score by which the denoised D = (x + std^2 s) / m becomes the mean of x(0) given D and
+   y, D + C A^T (A C A^T + noise^2)^-1 (y - A D). C, the covariance of x(0) given x, is
+   - the model's own, (std / m)^2 (I + std^2 ds/dx), where condition.data_std is 0 (Boys et al. 2023, "Tweedie moment
+     projected diffusions", arXiv 2310.06721): exact for every Gaussian. The model needs vjp. Each step of the solver,
+     conjugate residuals to 1e-6 (less, and the ODE would see steps), is one vjp and one product each with A and A^T:
+     about as many as A C A^T has eigenvalues well above noise^2, at most 100; 1 for a single number, 5 to 30 for a
+     blurred signal with noise of a tenth of it and more. Where a derivative turns out to be no covariance, it ends with
+     what was reached.
+   - r^2 I, 1 / r^2 = 1 / data_std^2 + (m / std)^2, where data_std is above 0 (as in DDNM, Wang et al. 2022, arXiv
+     2212.00490, and DiffPIR, Zhu et al. 2023, arXiv 2305.08995): exact for x(0) ~ N(mean, data_std^2 I). No vjp, the
+     solver of noise 0.
+   Between modes far apart y chooses too little. x = -1 or 1, spread by 0.2, y = 0.3 and noise 0.5: the mean should be
+   0.71 and is 0.35, by data_std = 1 0.31, by measure_pigdm 0.47, by measure_dps 0.78. */
 ssde_condition ssde_measure(ssde_linear_function forward, ssde_linear_function transpose, void *user, const float *y,
                             size_t size, double noise);
 /* s + scale guidance(x, t): a classifier's, for one; scale 1 is Bayes' rule. */
@@ -190,7 +199,7 @@ ssde_condition ssde_measure_dps(ssde_linear_function forward, ssde_linear_functi
                                 const float *y, size_t size, double noise);
 /* Pseudo-inverse guidance (Song et al. 2023, "Pseudoinverse-guided diffusion models for inverse problems"): the same
    with N(A x0, r^2 A A^T + noise^2), r as above: exact for x(0) ~ N(mean, data_std^2 I). noise may be 0. It differs
-   from ssde_measure by asking the model for dx0/dx, where that takes data_std's. x0 and its derivative divide by m:
+   from ssde_measure by asking the model for dx0/dx once and taking C from data_std. x0 and its derivative divide by m:
    where m is small, what a network's score is wrong by becomes large, and condition.high (10, say) keeps this out of
    it. */
 ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_function transpose, void *user,
@@ -906,20 +915,21 @@ typedef struct ssdei_system {
     double unit;           /* |e| */
     double square, enough; /* |slope|^2, and where d is good */
     double length;         /* of the direction */
-    double reach;          /* the greatest |A v|^2 of the directions v so far, |v| = 1 */
+    double reach;          /* the greatest |A v|^2 (covariance: |A^T e|^2 / |e|^2) so far, |v| = 1 */
+    double size;           /* covariance: of gain A K A^T + ridge, about */
 } ssdei_system;
 
 /* What conditions need while rows are worked on. */
 typedef struct ssdei_conditions {
     ssde_context *context;
-    const ssde_condition *chain;      /* NULL: none of the kind that is wanted */
-    uint64_t first_sample;            /* row 0 of the conditions' arrays */
-    size_t n, dim, size;              /* rows of those arrays; the largest measurement */
-    double *mean, *std;               /* [rows]: m(t) and std(t) of the rows in hand */
-    uint64_t *sample;                 /* [rows] */
-    ssdei_system *system;             /* [rows] */
-    float *image, *direction, *slope; /* [rows, dim]: d, and A^T residual - ridge d */
-    float *residual, *product;        /* [rows, size]: e - gain A d, A direction */
+    const ssde_condition *chain;       /* NULL: none of the kind that is wanted */
+    uint64_t first_sample;             /* row 0 of the conditions' arrays */
+    size_t n, dim, size;               /* rows of those arrays; the largest measurement */
+    double *mean, *std;                /* [rows]: m(t) and std(t) of the rows in hand */
+    uint64_t *sample;                  /* [rows] */
+    ssdei_system *system;              /* [rows] */
+    float *image, *direction, *slope;  /* [rows, dim]: d, and A^T residual - ridge d */
+    float *residual, *product, *along; /* [rows, size]: e - gain A d, A direction; of the covariance's solver */
 } ssdei_conditions;
 
 static const float *ssdei_condition_known(const ssdei_conditions *w, const ssde_condition *condition, uint64_t sample,
@@ -992,11 +1002,6 @@ static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition
 static ssde_status ssdei_measure_noisy_check(ssde_context *context, const ssde_condition *condition, size_t n,
                                              size_t dim) {
     ssdei_try(ssdei_measure_check(context, condition, n, dim));
-    if (condition->data_std == 0.0)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "measurement: noise is %g and data_std 0, wanted in condition.data_std the standard deviation "
-                         "of x(0), without which nothing tells how far y is to be believed",
-                         condition->noise);
     return ssdei_check_term(context, condition);
 }
 
@@ -1102,16 +1107,11 @@ static void ssdei_measure_turn(ssdei_conditions *w, size_t r, int first) {
     for (i = 0; i < w->dim; i++) p[i] = (float)(unit * (double)p[i]);
 }
 
-/* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
-   the normal equations lead to (Hestenes and Stiefel 1952): a residual that A does not reach leaves them alone, and
-   A is only shown vectors of length about 1, whatever its scale. */
-static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
-                                       size_t rows) {
-    enum { MOST = 100 };
-    size_t r, i, size = condition->size, k;
-    int going = 1;
-    memset(w->image, 0, rows * w->dim * sizeof *w->image);
-    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
+enum { SSDEI_MEASURE_STEPS = 100 };
+
+/* Makes every residual 1 long. */
+static void ssdei_measure_units(ssdei_conditions *w, size_t size, size_t rows) {
+    size_t r, i;
     for (r = 0; r < rows; r++) {
         ssdei_system *system = &w->system[r];
         float *e = w->residual + r * size;
@@ -1119,13 +1119,25 @@ static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition
         for (i = 0; unit > 0.0 && i < size; i++) e[i] = (float)((double)e[i] / unit);
         system->unit = unit, system->reach = system->enough = 0.0;
     }
-    for (k = 0; k <= MOST && going; k++) {
+}
+
+/* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
+   the normal equations lead to (Hestenes and Stiefel 1952): a residual that A does not reach leaves them alone, and
+   A is only shown vectors of length about 1, whatever its scale. */
+static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows) {
+    size_t r, i, size = condition->size, k;
+    int going = 1;
+    memset(w->image, 0, rows * w->dim * sizeof *w->image);
+    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
+    ssdei_measure_units(w, size, rows);
+    for (k = 0; k <= SSDEI_MEASURE_STEPS && going; k++) {
         ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
         for (going = 0, r = 0; r < rows; r++) {
             if (!k || w->system[r].square > w->system[r].enough) ssdei_measure_turn(w, r, !k);
             going |= w->system[r].square > w->system[r].enough;
         }
-        if (!going || k == MOST) break;
+        if (!going || k == SSDEI_MEASURE_STEPS) break;
         ssdei_try(ssdei_measure_call(w, condition, 0, w->direction, sample, rows, w->product));
         for (r = 0; r < rows; r++) {
             if (w->system[r].square > w->system[r].enough) ssdei_measure_advance(w, r, size);
@@ -1186,29 +1198,146 @@ static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condit
     return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
 }
 
-/* g->conditions.image = A^T (r^2 A A^T + noise^2)^-1 (y - A x0), x0 = (x + std^2 s) / m. */
+/* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
 static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
                                           const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    size_t r, i, dim = w->dim;
+    size_t i;
+    for (i = 0; i < rows * w->dim; i++) {
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
+    }
+    return ssdei_measure_residual(w, condition, NULL, w->image, sample, rows);
+}
+
+/* g->conditions.image = A^T (r^2 A A^T + noise^2)^-1 (y - A x0). */
+static ssde_status ssdei_measure_isotropic(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                           const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t r;
     for (r = 0; r < rows; r++) {
         double level = w->std[r] / w->mean[r], data = condition->data_std;
         w->system[r].gain = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
         w->system[r].ridge = condition->noise * condition->noise;
-        for (i = r * dim; i < (r + 1) * dim; i++)
-            w->image[i] = (float)(((double)x[i] + w->std[r] * w->std[r] * (double)g->score[i]) / w->mean[r]);
     }
-    ssdei_try(ssdei_measure_residual(w, condition, NULL, w->image, sample, rows));
+    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
     return ssdei_measure_solve(w, condition, sample, rows);
 }
 
-/* x0 moves by r^2 times that, and the score by m / std^2 times its move. */
+/* g->gradient = K v, K = m (d x0 / dx)^T = I + std^2 (ds/dx)^T: for a true score the covariance of x(0) given x is
+   (std / m)^2 K. */
+static ssde_status ssdei_measure_spread(ssde_guided *g, const float *v, const double *t, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    ssde_status status = g->model.vjp(g->model.user, v, rows, g->gradient);
+    size_t i;
+    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
+    for (i = 0; i < rows * w->dim; i++) {
+        double std = w->std[i / w->dim];
+        g->gradient[i] = (float)((double)v[i] + std * std * (double)g->gradient[i]);
+    }
+    return SSDE_OK;
+}
+
+/* A row is to go on: w->slope, A^T e, is made 1 long. e was 1 long at first. */
+static int ssdei_covariance_goes_on(ssdei_conditions *w, size_t r, size_t size, int first) {
+    ssdei_system *system = &w->system[r];
+    float *s = w->slope + r * w->dim;
+    const float *e = w->residual + r * size;
+    double left = ssdei_dot(e, e, size);
+    size_t i;
+    system->square = ssdei_dot(s, s, w->dim);
+    system->reach = fmax(system->reach, left > 0.0 ? system->square / left : 0.0);
+    if (first) system->length = sqrt(system->square);
+    if (first) system->size = system->ridge + system->gain * system->square;
+    system->enough = 1e-12 * fmax(system->length * system->length, system->reach * left); /* or A^T rounds it */
+    for (i = 0; system->square > 0.0 && i < w->dim; i++) s[i] = (float)((double)s[i] / sqrt(system->square));
+    return system->square > system->enough;
+}
+
+/* The next direction is the residual e less its part along the last, both seen through M / system->size; along it |e|
+   becomes the least. g->gradient is K of w->slope, w->product is A of that. */
+static void ssdei_covariance_advance(ssde_guided *g, size_t r, size_t size) {
+    ssdei_conditions *w = &g->conditions;
+    ssdei_system *system = &w->system[r];
+    const float *s = w->slope + r * w->dim, *spread = g->gradient + r * w->dim;
+    float *e = w->residual + r * size, *product = w->product + r * size, *along = w->along + r * size;
+    float *direction = w->direction + r * w->dim, *image = w->image + r * w->dim;
+    double length = sqrt(system->square), square = ssdei_dot(along, along, size), keep, step, same;
+    double seen = ssdei_dot(s, spread, w->dim);
+    size_t i;
+    for (i = 0; i < size; i++)
+        product[i] =
+            (float)((system->gain * length * (double)product[i] + system->ridge * (double)e[i]) / system->size);
+    keep = square > 0.0 ? -ssdei_dot(product, along, size) / square : 0.0;
+    for (i = 0; i < size; i++) along[i] = product[i] + (float)(keep * (double)along[i]);
+    for (i = 0; i < w->dim; i++)
+        direction[i] = (float)(length / system->length * (double)spread[i] + keep * (double)direction[i]);
+    same = (system->gain * system->square * seen + system->ridge * ssdei_dot(e, e, size)) / system->size; /* by A^T */
+    step = ssdei_dot(e, along, size);
+    if (seen <= 0.0 || fabs(step - same) > 0.5 * fabs(same)) { /* K is no covariance, or A rounds what is left */
+        system->square = 0.0;
+        return;
+    }
+    step /= ssdei_dot(along, along, size);
+    for (i = 0; i < size; i++) e[i] -= (float)(step * (double)along[i]);
+    for (i = 0; i < w->dim; i++) image[i] += (float)(step * (double)direction[i]);
+}
+
+/* w->image = K A^T M^-1 w->residual, M = gain A K A^T + ridge, row by row, by conjugate residuals: where ds/dx is not
+   symmetric |residual| still falls at every step, so that what was reached can be kept wherever it ends. A and the
+   model are only shown vectors of length about 1, whatever A's scale. */
+static ssde_status ssdei_covariance_solve(ssde_guided *g, const ssde_condition *condition, const double *t,
+                                          const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t r, i, k, size = condition->size;
+    int going = 1;
+    memset(w->image, 0, rows * w->dim * sizeof *w->image);
+    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
+    memset(w->along, 0, rows * size * sizeof *w->along);
+    ssdei_measure_units(w, size, rows);
+    for (k = 0; k < SSDEI_MEASURE_STEPS && going; k++) {
+        ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
+        for (going = 0, r = 0; r < rows; r++) {
+            if (!k || w->system[r].square > w->system[r].enough) going |= ssdei_covariance_goes_on(w, r, size, !k);
+        }
+        if (!going) break;
+        ssdei_try(ssdei_measure_spread(g, w->slope, t, rows));
+        ssdei_try(ssdei_measure_call(w, condition, 0, g->gradient, sample, rows, w->product));
+        for (r = 0; r < rows; r++) {
+            if (w->system[r].square > w->system[r].enough) ssdei_covariance_advance(g, r, size);
+        }
+    }
+    for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
+        const ssdei_system *system = &w->system[i / w->dim];
+        double factor = system->size > 0.0 ? system->unit * system->length / system->size : 0.0;
+        w->image[i] = system->square <= DBL_MAX ? (float)(factor * (double)w->image[i]) : (float)NAN;
+    }
+    return SSDE_OK;
+}
+
+/* x0 moves by C A^T (A C A^T + noise^2)^-1 (y - A x0), and the score by m / std^2 times its move; C is the model's
+   covariance of x(0) given x, (std / m)^2 K. */
+static ssde_status ssdei_measure_covariance_term(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                                 const double *t, const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t r, i;
+    for (r = 0; r < rows; r++) {
+        w->system[r].gain = w->std[r] * w->std[r] / (w->mean[r] * w->mean[r]);
+        w->system[r].ridge = condition->noise * condition->noise;
+    }
+    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
+    ssdei_try(ssdei_covariance_solve(g, condition, t, sample, rows));
+    for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)w->image[i] / w->mean[i / w->dim]);
+    return SSDE_OK;
+}
+
+/* The same where C is r^2 I. */
 static ssde_status ssdei_measure_noisy_term(ssde_guided *g, const ssde_condition *condition, const float *x,
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
     size_t i;
-    (void)t;
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
+    if (condition->data_std == 0.0) return ssdei_measure_covariance_term(g, condition, x, t, sample, rows);
+    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
     for (i = 0; i < rows * w->dim; i++) {
         double mean = w->mean[i / w->dim], std = w->std[i / w->dim], data = condition->data_std;
         g->gradient[i] = (float)(mean * data * data / (std * std + mean * mean * data * data) * (double)w->image[i]);
@@ -1216,19 +1345,14 @@ static ssde_status ssdei_measure_noisy_term(ssde_guided *g, const ssde_condition
     return SSDE_OK;
 }
 
-/* (d x0 / dx)^T of that. */
+/* (d x0 / dx)^T A^T (r^2 A A^T + noise^2)^-1 (y - A x0). */
 static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x,
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    ssde_status status;
     size_t i;
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
-    status = g->model.vjp(g->model.user, w->image, rows, g->gradient);
-    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
-    for (i = 0; i < rows * w->dim; i++) {
-        double variance = w->std[i / w->dim] * w->std[i / w->dim];
-        g->gradient[i] = (float)(((double)w->image[i] + variance * (double)g->gradient[i]) / w->mean[i / w->dim]);
-    }
+    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_spread(g, w->image, t, rows));
+    for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)g->gradient[i] / w->mean[i / w->dim]);
     return SSDE_OK;
 }
 
@@ -1330,6 +1454,7 @@ static ssde_status ssdei_conditions_create(ssdei_conditions *w, ssde_context *co
         missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
         missing |= !(w->residual = (float *)ssdei_allocate(context, size, sizeof *w->residual));
         missing |= !(w->product = (float *)ssdei_allocate(context, size, sizeof *w->product));
+        missing |= !(w->along = (float *)ssdei_allocate(context, size, sizeof *w->along));
     }
     return missing ? SSDE_ERROR_MEMORY : ssdei_measure_transposed(w, term, rows);
 }
@@ -1344,6 +1469,7 @@ static void ssdei_conditions_release(ssdei_conditions *w) {
     ssdei_release(w->context, w->slope);
     ssdei_release(w->context, w->residual);
     ssdei_release(w->context, w->product);
+    ssdei_release(w->context, w->along);
 }
 
 /* All known coordinates of x[rows, dim], whose m(t) and std(t) are in w. */
@@ -1466,10 +1592,13 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
     if (!ssdei_condition_first(condition, 1))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
-    for (c = condition; c; c = c->next) differentiate |= c->kind == SSDE_CONDITION_MEASURE_GUIDE;
+    for (c = condition; c; c = c->next)
+        differentiate |=
+            c->kind == SSDE_CONDITION_MEASURE_GUIDE || (c->kind == SSDE_CONDITION_MEASURE_NOISY && c->data_std == 0.0);
     if (differentiate && !model->vjp)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                         "measure_dps and measure_pigdm need a model with vjp: take ssde_measure");
+                         "measurement: model->vjp is NULL: wanted one, or, for ssde_measure, condition.data_std, the "
+                         "standard deviation of x(0), about");
     g = (ssde_guided *)ssdei_allocate(context, 1, sizeof *g);
     if (!g) return SSDE_ERROR_MEMORY;
     g->conditions.context = context;

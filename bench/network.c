@@ -206,17 +206,16 @@ static void bench_pass(options *o) {
 
 /* ---- operation by operation ---- */
 
-#define OPERATION_NAME(name) #name,
+#define OPERATION_NAME(name, plan, forward, backward) #name,
 static const char *const operation_names[] = {SSDEI_OPERATIONS(OPERATION_NAME)};
 #undef OPERATION_NAME
 
 /* Convolutions by kernel, as Winograd's or direct; everything else by its name. */
-static const char *kind_name(const ssde_run *run, const ssdei_node *node) {
-    ssdei_gather g;
+static const char *kind_name(const ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
     if (node->operation != SSDEI_OPERATION_conv) return operation_names[node->operation];
     if (node->kernel == 1) return node->count == node->shape[2] ? "linear" : "conv 1x1";
-    g = ssdei_gather_forward(&run->net->nodes[node->input[0]], node);
-    return ssdei_use_winograd(run, &g) ? "conv 3x3 winograd" : "conv 3x3 direct";
+    return run->steps[index].gathers[SSDEI_FORWARD]->winograd ? "conv 3x3 winograd" : "conv 3x3 direct";
 }
 
 typedef struct kind {
@@ -245,14 +244,14 @@ static void time_nodes(ssde_run *run, kind *kinds, int backward, double rows) {
         if (node->operation == SSDEI_OPERATION_conv)
             work = 2.0 * rows * (double)node->count * (double)net->nodes[node->input[0]].shape[2] * node->kernel *
                    node->kernel;
-        add_time(kinds, kind_name(run, node), 0, seconds() - start, work);
+        add_time(kinds, kind_name(run, i), 0, seconds() - start, work);
     }
     ssdei_run_begin_backward(run);
-    run->written[net->output] = run->needs[net->output];
+    run->steps[net->output].written = run->steps[net->output].needs;
     for (i = net->node_count - 1; backward && i >= 0; i--) {
         double start = seconds();
-        if (run->written[i]) ssdei_operations[net->nodes[i].operation].backward(run, i);
-        add_time(kinds, kind_name(run, &net->nodes[i]), 1, seconds() - start, 0.0);
+        if (run->steps[i].written) ssdei_operations[net->nodes[i].operation].backward(run, i);
+        add_time(kinds, kind_name(run, i), 1, seconds() - start, 0.0);
     }
 }
 

@@ -428,13 +428,16 @@ static ssde_status control_transpose(void *user, const float *y, const uint64_t 
     return SSDE_OK;
 }
 
-/* Mean and covariance of x ~ N(mean, std^2 I) given y = A x + noise, taken in row by row. */
-static void control_posterior(const control_linear *a, double mean, double std, const float *y, double noise,
-                              double out[CONTROL_DIM], double covariance[CONTROL_DIM][CONTROL_DIM]) {
+static const double control_even[CONTROL_DIM] = {0.6, 0.6, 0.6, 0.6};
+static const double control_uneven[CONTROL_DIM] = {0.2, 0.6, 1.0, 0.4};
+
+/* Mean and covariance of x, independent N(mean, std^2), given y = A x + noise, taken in row by row. */
+static void control_posterior(const control_linear *a, double mean, const double std[CONTROL_DIM], const float *y,
+                              double noise, double out[CONTROL_DIM], double covariance[CONTROL_DIM][CONTROL_DIM]) {
     size_t i, j, row;
     for (i = 0; i < CONTROL_DIM; i++) {
         out[i] = mean;
-        for (j = 0; j < CONTROL_DIM; j++) covariance[i][j] = i == j ? std * std : 0.0;
+        for (j = 0; j < CONTROL_DIM; j++) covariance[i][j] = i == j ? std[i] * std[i] : 0.0;
     }
     for (row = 0; row < a->size; row++) {
         double seen[CONTROL_DIM], variance = noise * noise, away = (double)y[row];
@@ -490,6 +493,13 @@ static ssde_condition control_measure(const control_linear *a, const float *y, d
     return condition;
 }
 
+/* Independent N(0.2, std^2) as a score model. */
+static ssde_score_model control_gaussian(const double std[CONTROL_DIM], const ssde_sde *sde, ssde_mixture **mixture) {
+    static const double weight = 1.0, mean[CONTROL_DIM] = {0.2, 0.2, 0.2, 0.2};
+    CHECK_OK(ssde_mixture_create(NULL, mixture, 1, CONTROL_DIM, &weight, mean, std));
+    return ssde_mixture_model(*mixture, sde);
+}
+
 /* Under isotropic Gaussian data, what A does not see is independent of what it sees: putting A x where it is measured
    is exact for every solver. With noise, and by pseudo-inverse guidance, the variance of x(0) given x is known and the
    score exact as well; with a scale of 0 it is not there. */
@@ -513,7 +523,7 @@ static void test_control_measurements(void) {
                 double noise = kind ? 0.3 : 0.0, mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM], deviation;
                 ssde_condition condition = control_measure(&control_wide, y, noise, 0.6, kind > 1);
                 if (kind > 2) condition.scale = 0.0;
-                control_posterior(&control_wide, 0.2, 0.6, y, noise, mean, covariance);
+                control_posterior(&control_wide, 0.2, control_even, y, noise, mean, covariance);
                 CHECK_OK(control_run(&sde, &model, &condition, way, 3 + (uint64_t)way, n, x));
                 deviation = control_deviation(x, n, mean, covariance, c.std, 0.01);
                 if (kind > 2 ? !(deviation > 6.0) : !(deviation < 5.0))
@@ -528,8 +538,8 @@ static void test_control_measurements(void) {
 }
 
 /* x ~ N(0.3, 0.5^2), y = 1, noise 0.5: the posterior N(0.65, 0.354^2) is what samples come to as steps grow, for every
-   SDE, by a predictor of each kind; the flow at once. */
-static void test_control_noisy_steps(void) {
+   SDE, by a predictor of each kind; the flow at once. data_std 0: the model is asked. */
+static void control_noisy_steps(double data_std) {
     enum { N = 400 };
     static const ssde_predictor predictors[4] = {SSDE_PREDICTOR_ANCESTRAL, SSDE_PREDICTOR_EULER_MARUYAMA,
                                                  SSDE_PREDICTOR_DEFAULT, SSDE_PREDICTOR_DPM_SOLVER_2M};
@@ -551,7 +561,7 @@ static void test_control_noisy_steps(void) {
                 if (p == 4) {
                     ssde_flow_desc how;
                     memset(&how, 0, sizeof how);
-                    how.condition = control_measure(&control_unit, y, 0.5, 0.5, 0);
+                    how.condition = control_measure(&control_unit, y, 0.5, data_std, 0);
                     how.denoise = 1;
                     if (k) break;
                     CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, N, x, NULL));
@@ -559,7 +569,7 @@ static void test_control_noisy_steps(void) {
                     ssde_sampler_desc how;
                     memset(&how, 0, sizeof how);
                     how.predictor = predictors[p], how.steps = steps[k];
-                    how.condition = control_measure(&control_unit, y, 0.5, 0.5, 0);
+                    how.condition = control_measure(&control_unit, y, 0.5, data_std, 0);
                     CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
                 }
                 for (i = 0; i < N * CONTROL_DIM; i++) mean += (double)x[i] / count;
@@ -575,8 +585,14 @@ static void test_control_noisy_steps(void) {
     }
 }
 
-/* Every shape of A, noise small, moderate and large, whatever accompanies it. x is left at eps, with its noise on. */
-static void test_control_noisy_shapes(void) {
+static void test_control_noisy_steps(void) {
+    control_noisy_steps(0.5);
+    control_noisy_steps(0.0);
+}
+
+/* Every shape of A, noise small, moderate and large, whatever accompanies it. x is left at eps, with its noise on.
+   data_std 0: data of uneven spread, whose covariance the model knows. */
+static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std) {
     enum { N = 300 };
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
     static const double noises[3] = {0.02, 0.4, 4.0}, scales[3] = {1.0, 1e-20, 1e15};
@@ -589,11 +605,11 @@ static void test_control_noisy_shapes(void) {
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
         ssde_coefficients c;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-        model = ssde_mixture_model(mixture, &sde);
-        model.vjp = NULL;
+        model = control_gaussian(std, &sde, &mixture);
+        if (data_std > 0.0) model.vjp = NULL;
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         for (shape = 0; shape < 4; shape++) {
+            if (check_quick && shape % 3 != which) continue;
             for (k = 0; k < 3; k++) {
                 control_linear a = *shapes[shape];
                 double noise = noises[k] * scales[(k + shape) % 3], mean[CONTROL_DIM],
@@ -602,7 +618,7 @@ static void test_control_noisy_shapes(void) {
                 a.scale = scales[(k + shape) % 3];
                 CHECK_OK(control_forward(&a, around, NULL, 1, y));
                 for (i = 0; i < a.size; i++) y[i] += (float)(noise * (double)shift[i]);
-                control_posterior(&a, 0.2, 0.6, y, noise, mean, covariance);
+                control_posterior(&a, 0.2, std, y, noise, mean, covariance);
                 for (i = 0; i < CONTROL_DIM; i++) {
                     mean[i] *= c.mean;
                     for (j = 0; j < CONTROL_DIM; j++) covariance[i][j] *= c.mean * c.mean;
@@ -614,7 +630,7 @@ static void test_control_noisy_shapes(void) {
                     how.steps = check_quick ? 150 : 400, how.eps = 1e-3, how.skip_denoise = 1;
                     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.corrector = SSDE_CORRECTOR_NONE;
                     how.grid = SSDE_GRID_LOG_SNR;
-                    how.condition = control_measure(&a, y, noise, 0.6, 0);
+                    how.condition = control_measure(&a, y, noise, data_std, 0);
                     if (extra == 2) how.corrector = SSDE_CORRECTOR_LANGEVIN;
                     if (extra == 3) how.resamplings = 3, how.jump = 4;
                     if (extra == 4) how.brownian = 1;
@@ -637,6 +653,124 @@ static void test_control_noisy_shapes(void) {
         }
         ssde_mixture_destroy(mixture);
     }
+}
+static void test_control_noisy_shapes(void) {
+    control_noisy_shapes(control_even, 0.6);
+    control_noisy_shapes(control_uneven, 0.0);
+}
+
+/* For uneven Gaussians the term is the gradient of log p_t(y | x) = log N(A D, A C A^T + noise^2): A sees x through
+   one Gaussian, so that what is added is known; at every noise level up to VE's 50, where C is what is left of 2,500
+   (I - 0.9999 I), and down to 0.01. */
+static void test_control_noisy_values(void) {
+    static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
+    static const double times[5] = {1e-3, 0.1, 0.4, 0.7, 1.0}, noises[3] = {0.02, 0.4, 4.0};
+    static const float x[CONTROL_DIM] = {0.7f, -0.4f, 0.3f, 1.1f}, around[CONTROL_DIM] = {0.5f, -0.3f, 0.8f, 0.4f};
+    int which, shape, k, at;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model = control_gaussian(control_uneven, &sde, &mixture);
+        for (shape = 0; shape < 4; shape++) {
+            const control_linear *a = shapes[shape];
+            float y[CONTROL_MOST];
+            CHECK_OK(control_forward((void *)(uintptr_t)a, around, NULL, 1, y));
+            for (k = 0; k < 3; k++) {
+                ssde_condition condition = control_measure(a, y, noises[k], 0.0, 0);
+                ssde_guided *guided = NULL;
+                CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 0, 1));
+                for (at = 0; at < 5; at++) {
+                    ssde_score_model steered = ssde_guided_model(guided);
+                    double mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM], std[CONTROL_DIM], size = 0.0,
+                                                                                                      away = 0.0;
+                    float with[CONTROL_DIM], plain[CONTROL_DIM], shifted[CONTROL_MOST], point[CONTROL_DIM];
+                    uint64_t sample = 0;
+                    ssde_coefficients c;
+                    size_t i;
+                    CHECK_OK(ssde_coefficients_at(NULL, &sde, times[at], &c));
+                    for (i = 0; i < CONTROL_DIM; i++) point[i] = (float)(c.mean * 0.5 + c.std * (double)x[i]);
+                    CHECK_OK(steered.score(steered.user, point, &times[at], &sample, 1, 0, with));
+                    CHECK_OK(model.score(model.user, point, &times[at], &sample, 1, 0, plain));
+                    for (i = 0; i < CONTROL_DIM; i++) { /* x(0) given x is D + std N(0, I), D taken off y */
+                        double own = pow(control_uneven[i], 2.0), all = pow(c.mean, 2.0) * own + c.std * c.std;
+                        std[i] = c.std * control_uneven[i] / sqrt(all);
+                        point[i] = (float)(0.2 + c.mean * own / all * ((double)point[i] - c.mean * 0.2));
+                    }
+                    CHECK_OK(control_forward((void *)(uintptr_t)a, point, NULL, 1, shifted));
+                    for (i = 0; i < a->size; i++) shifted[i] = y[i] - shifted[i];
+                    control_posterior(a, 0.0, std, shifted, noises[k], mean, covariance);
+                    for (i = 0; i < CONTROL_DIM; i++) { /* D moves by that */
+                        size += pow(mean[i], 2.0);
+                        away += pow(c.std * c.std / c.mean * ((double)with[i] - (double)plain[i]) - mean[i], 2.0);
+                    }
+                    /* floats of x and y; and of K, which is C (m / std)^2 and has 1's rounding, for a C of 0.04 */
+                    CHECK_NEAR(sqrt(away), 0.0, sqrt(size) * (1e-5 + pow(c.std / c.mean, 2.0) * 6e-8 / 0.04) + 1e-5);
+                }
+                ssde_guided_destroy(guided);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* Models whose derivative is not that of a score. */
+typedef struct control_derivative {
+    ssde_score_model inner;
+    double asymmetric, factor; /* of the derivative */
+    size_t products;
+} control_derivative;
+static ssde_status control_derivative_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                            size_t rows, int differentiate, float *out) {
+    control_derivative *m = (control_derivative *)user;
+    return m->inner.score(m->inner.user, x, t, sample, rows, differentiate, out);
+}
+static ssde_status control_derivative_vjp(void *user, const float *v, size_t rows, float *out) {
+    control_derivative *m = (control_derivative *)user;
+    size_t i;
+    m->products++;
+    ssdei_try(m->inner.vjp(m->inner.user, v, rows, out));
+    for (i = 0; i < rows * CONTROL_DIM; i++) { /* each coordinate gets the next one's, in one direction only */
+        double next = i % CONTROL_DIM + 1 < CONTROL_DIM ? (double)v[i + 1] : 0.0;
+        out[i] = (float)(m->factor * ((double)out[i] + m->asymmetric * next));
+    }
+    return SSDE_OK;
+}
+
+/* A derivative that is not symmetric, or has no covariance, leads to numbers, near the posterior where it is nearly
+   right; where it says that nothing is uncertain, nothing is added. */
+static void test_control_noisy_derivative(void) {
+    enum { N = 200 };
+    static const double asymmetric[6] = {0.0, 0.02, 10.0, -1e4, 0.0, 0.0}, factors[6] = {1.0, 1.0, 1.0, 1.0, 1e4, 1.01};
+    static float x[N * CONTROL_DIM], plain[N * CONTROL_DIM];
+    static const float y[CONTROL_SIZE] = {1.2f, -0.7f};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    double mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM];
+    control_derivative wrapper;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_rng rng;
+    size_t i;
+    int k;
+    memset(&wrapper, 0, sizeof wrapper);
+    model = wrapper.inner = control_gaussian(control_uneven, &sde, &mixture);
+    model.score = control_derivative_score, model.vjp = control_derivative_vjp, model.user = &wrapper;
+    control_posterior(&control_wide, 0.2, control_uneven, y, 0.3, mean, covariance);
+    memset(&how, 0, sizeof how);
+    how.steps = 200;
+    rng = ssde_rng_seed(2);
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, plain));
+    for (k = 0; k < 6; k++) {
+        wrapper.asymmetric = asymmetric[k], wrapper.factor = factors[k], wrapper.products = 0;
+        how.condition = control_measure(&control_wide, y, 0.3, 0.0, 0);
+        rng = ssde_rng_seed(2);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+        CHECK(wrapper.products > 0 && (k || wrapper.products <= 201 * 2)); /* one per eigenvalue of A C A^T */
+        for (i = 0; i < N * CONTROL_DIM; i++) CHECK(fabs((double)x[i]) < 30.0);
+        if (k < 2) CHECK(control_deviation(x, N, mean, covariance, 0.0, 0.02) < 5.0);
+        if (k == 4) CHECK_SAME(x, plain, sizeof x); /* K = I - 1e4 of what it is */
+    }
+    ssde_mixture_destroy(mixture);
 }
 
 /* With errors of 1e-5, as FFTs in float have. */
@@ -700,7 +834,7 @@ static void test_control_projected_shapes(void) {
             CHECK(sqrt(across / size) < (rough ? 3e-5 : 3e-6));
             if (shape == 0) { /* along two of four dimensions it varies */
                 double mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM];
-                control_posterior(&a, 0.2, 0.6, given, 0.0, mean, covariance);
+                control_posterior(&a, 0.2, control_even, given, 0.0, mean, covariance);
                 CHECK(control_deviation(x, N, mean, covariance, 0.0, 0.02) < 5.0);
             }
         }
@@ -740,7 +874,8 @@ static void test_control_transposes(void) {
     model = ssde_mixture_model(mixture, &sde);
     for (fault = 0; fault < CONTROL_FAULTS; fault++) {
         for (shape = 0; shape < 4; shape++) {
-            for (kind = 0; kind < 4; kind++) { /* measure without and with noise, pigdm, dps */
+            for (kind = 0; kind < 5;
+                 kind++) { /* measure without and with noise, pigdm, dps, by the model's covariance */
                 control_linear a = *shapes[shape];
                 ssde_condition condition;
                 ssde_sampler_desc how;
@@ -752,7 +887,8 @@ static void test_control_transposes(void) {
                 a.fault = (control_fault)fault;
                 memset(&how, 0, sizeof how);
                 memset(&flow, 0, sizeof flow);
-                condition = control_measure(&a, y, kind ? 0.4 : 0.0, 0.6, kind < 2 ? 0 : kind - 1);
+                condition = kind == 4 ? control_measure(&a, y, 0.4, 0.0, 0)
+                                      : control_measure(&a, y, kind ? 0.4 : 0.0, 0.6, kind < 2 ? 0 : kind - 1);
                 how.condition = flow.condition = condition;
                 how.context = flow.context = &context;
                 how.steps = 5;
@@ -947,7 +1083,7 @@ static void test_control_colourise(void) {
 
 /* ---- what is masked out does not matter; samples do not depend on each other ---- */
 
-enum { CONTROL_N = 6, CONTROL_KINDS = 6 };
+enum { CONTROL_N = 6, CONTROL_KINDS = 7 };
 typedef struct control_data {
     float known[CONTROL_N * 6], mask[CONTROL_N * 6], grey[CONTROL_N * 2], y[CONTROL_N * 3];
 } control_data;
@@ -1431,8 +1567,6 @@ static void test_control_bad_input(void) {
     data.y[4] = 0.0f;
     how.condition.kind = SSDE_CONDITION_COUNT;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_ARGUMENT, "kind is 7");
-    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, 0.1), SSDE_ERROR_ARGUMENT,
-                    "noise is 0.1 and data_std 0");
     CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, (double)NAN), SSDE_ERROR_ARGUMENT,
                     "noise is");
     how.condition = ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, 0.0);
@@ -1442,6 +1576,8 @@ static void test_control_bad_input(void) {
     how.condition = ssde_measure_dps(control_pairs, control_unpair, NULL, data.y, 3, 0.1);
     model.vjp = NULL;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, CONTROL_N, x), SSDE_ERROR_UNSUPPORTED, "vjp");
+    CONTROL_REFUSED(ssde_measure(control_pairs, control_unpair, NULL, data.y, 3, 0.1), SSDE_ERROR_UNSUPPORTED,
+                    "vjp is NULL: wanted one, or, for ssde_measure, condition.data_std");
     model = ssde_mixture_model(mixture, &sde);
     model.dim = 5; /* only looked at */
     how.condition = ssde_colourise(data.grey);
@@ -1462,13 +1598,13 @@ static void test_control_bad_input(void) {
     CHECK(!guided);
     { /* One sample's measurement that is not a number, either way, ends that sample only. */
         int kind, flow_too;
-        for (kind = 0; kind < 8; kind++) {
-            ssde_linear_function forward = kind < 4 ? control_nan : control_pairs;
-            ssde_linear_function transpose = kind < 4 ? control_unpair : control_nan_back;
-            how.condition = kind % 4 < 2    ? ssde_measure(forward, transpose, NULL, data.y, 3, kind % 4 ? 0.2 : 0.0)
-                            : kind % 4 == 2 ? ssde_measure_pigdm(forward, transpose, NULL, data.y, 3, 0.2, 0.5)
+        for (kind = 0; kind < 10; kind++) {
+            ssde_linear_function forward = kind < 5 ? control_nan : control_pairs;
+            ssde_linear_function transpose = kind < 5 ? control_unpair : control_nan_back;
+            how.condition = kind % 5 < 3    ? ssde_measure(forward, transpose, NULL, data.y, 3, kind % 5 ? 0.2 : 0.0)
+                            : kind % 5 == 3 ? ssde_measure_pigdm(forward, transpose, NULL, data.y, 3, 0.2, 0.5)
                                             : ssde_measure_dps(forward, transpose, NULL, data.y, 3, 0.5);
-            if (kind % 4 == 1) how.condition.data_std = 0.5;
+            if (kind % 5 == 1) how.condition.data_std = 0.5;
             flow.condition = how.condition;
             for (flow_too = 0; flow_too < 2; flow_too++) {
                 rng = ssde_rng_seed(1);
@@ -1524,6 +1660,8 @@ static void test_control_memory(void) {
     X(control_measurements)      \
     X(control_noisy_steps)       \
     X(control_noisy_shapes)      \
+    X(control_noisy_values)      \
+    X(control_noisy_derivative)  \
     X(control_projected_shapes)  \
     X(control_transposes)        \
     X(control_dps)               \

@@ -519,10 +519,10 @@ static void nn_unshare(ssde_run *run) {
     for (i = 0; i < nodes; i++) {
         const ssdei_node *node = &run->net->nodes[i];
         size_t floats = ssdei_round_floats(run->max_rows * node->count);
-        run->value[i] = total;
-        run->gradient[i] = total + floats;
-        run->saved[i] = total + 2 * floats;
-        total += 2 * floats + ssdei_round_floats(SSDEI_NORM_SAVED * run->max_rows * node->groups);
+        run->steps[i].value = total;
+        run->steps[i].gradient = total + floats;
+        run->steps[i].saved = total + 2 * floats;
+        total += 2 * floats + ssdei_round_floats(run->max_rows * run->steps[i].saved_floats);
     }
     arena = (float *)ssdei_allocate(run->context, total, sizeof *arena);
     for (i = 0; i < total; i++) arena[i] = NAN;
