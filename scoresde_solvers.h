@@ -481,7 +481,7 @@ ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, cons
 /* Between latent codes a and b [rows, dim]: out [rows, dim] lies on the great circle through both, `weight` of the way
    from a (0) to b (1), its length between theirs likewise, so that it is as likely under the prior as they are. The
    shorter arc; where a and b point in opposite directions, through the coordinate axis that is most at right angles to
-   a; straight, where one of them is zero, or in one dimension. out may be a or b. */
+   a; straight, where one of them is zero, or in one dimension. out may be a or b. SSDE_ERROR_NUMERIC beyond float. */
 ssde_status ssde_interpolate(ssde_context *context, const float *a, const float *b, double weight, size_t rows,
                              size_t dim, float *out);
 
@@ -2645,8 +2645,7 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
     size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
-    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta;
-    ssde_coefficients now, next;
+    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta, mean, std, std_next;
     if (known > step + 1) known = step + 1;
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
@@ -2655,17 +2654,17 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
         if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
     h = ssdei_math_log(level[1] / level[0]);
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step], &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, w->times[step + 1], &next));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step], &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step + 1], &mean, &std_next));
     order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
     memcpy(before, w->step_weight, sizeof before);
     ssdei_multistep_weights(span, order, before, w->step_weight);
     memcpy(w->weight, w->step_weight, sizeof w->weight);
     if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
         ssdei_multistep_correct(span, known, before, w->weight);
-    w->prediction.x = next.std / now.std * ssdei_math_exp(-eta * h) - 1.0;
-    w->prediction.score = next.mean;
-    w->prediction.noise = next.std * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
+    w->prediction.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
+    w->prediction.score = mean;
+    w->prediction.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 
@@ -3144,6 +3143,7 @@ static ssde_status ssdei_check_steps(ssdei_sampler *w) {
         if (rule) ssdei_try(rule(setting, t, t_next, &u));
         if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
         if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
+        if (advance == ssdei_multistep) u = w->prediction;
         if (advance == ssdei_adapt) ssdei_try(ssdei_drift_diffusion(w->context, &setting->sde, t, &drift, &diffusion));
         if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
         return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
@@ -4254,7 +4254,7 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     ssdei_try(ssdei_check_finite(context, "a", a, rows, dim));
     ssdei_try(ssdei_check_finite(context, "b", b, rows, dim));
     for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
-    return SSDE_OK;
+    return ssdei_check_finite(context, "interpolation: out", out, rows, dim); /* codes that end near FLT_MAX */
 }
 
 /* ---- >>likelihood ---- */

@@ -210,6 +210,11 @@ static void test_control_interpolate(void) {
     memset(out, 0, sizeof out);
     CHECK_OK(ssde_interpolate(&context, out, b, 0.25, 1, 7, out)); /* from the origin there is one way only */
     for (i = 0; i < 7; i++) CHECK_NEAR(out[i], 0.25 * (double)b[i], 1e-7);
+    {
+        const float far[2] = {0.0f, 3.4e38f}, farther[2] = {3.4e38f, 3.4e38f}; /* half way is 4.1e38 long */
+        CHECK_FAILS(&context, ssde_interpolate(&context, far, farther, 0.5, 1, 2, out), SSDE_ERROR_NUMERIC,
+                    "out[0][1] is inf");
+    }
     CHECK_FAILS(&context, ssde_interpolate(&context, a, b, 1.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "weight is 1.5");
     CHECK_FAILS(&context, ssde_interpolate(&context, a, NULL, 0.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "b is NULL");
     a[3] = (float)NAN;

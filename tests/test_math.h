@@ -45,8 +45,8 @@ typedef struct math_case {
 static void test_math_accuracy(void) {
     static const math_case cases[] = {
         {ssdei_math_exp, expl, -40, 6.56, 0, 1, 0.61},       {ssdei_math_exp, expl, -40, 6.56, 0, -1, 0.61},
-        {ssdei_math_exp, expl, 0, 3.8, -700, -1, 0.76},      {ssdei_math_expm1, expm1l, -40, 6.56, 0, 1, 0.88},
-        {ssdei_math_expm1, expm1l, -40, 4, 0, -1, 0.88},     {ssdei_math_log, logl, -744, 709, 0, 1, 0.51},
+        {ssdei_math_exp, expl, 0, 3.8, -700, -1, 0.76},      {ssdei_math_expm1, expm1l, -40, 6.56, 0, 1, 0.90},
+        {ssdei_math_expm1, expm1l, -40, 4, 0, -1, 0.90},     {ssdei_math_log, logl, -744, 709, 0, 1, 0.51},
         {ssdei_math_log, logl, -36, 0, 1, 1, 0.51},          {ssdei_math_log, logl, -36, -0.01, 1, -1, 0.51},
         {ssdei_math_log1p, log1pl, -50, 700, 0, 1, 0.67},    {ssdei_math_log1p, log1pl, -50, -0.01, 0, -1, 0.67},
         {ssdei_math_log1p, log1pl, -36, -0.01, -1, 1, 0.67}, {ssdei_math_sin, sinl, -50, 14, 0, 1, 0.89},
@@ -81,17 +81,20 @@ static void test_math_accuracy(void) {
 
 static void test_math_pow_accuracy(void) {
     uint32_t rng = 2;
-    double bound = 0.98 + math_allowance();
+    double bound = 0.7 + math_allowance(), far = 1.6 + math_allowance();
     size_t i, count = check_quick ? 5000 : 200000;
     for (i = 0; i < count; i++) {
         double x = math_spread(&rng, -20, 20), y = 2.0 * math_uniform(&rng) - 1.0;
         double beta = 1.0 - math_spread(&rng, -12, 0), n = floor(math_spread(&rng, 0, 14));
         CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= bound);
-        CHECK(math_ulps(ssdei_math_pow(x, 7.0), powl((long double)x, 7.0L)) <= bound);
-        y = (2.0 * y - 1.0) * 700.0 / log(x); /* results from e^-700 to e^700 */
-        CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= bound);
+        CHECK(math_ulps(ssdei_math_pow(x, 7.0), powl((long double)x, 7.0L)) <= far);
+        y = y * 700.0 / log(x); /* results from e^-700 to e^700 */
+        CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= far);
+        x = 1.4 + 0.014 * math_uniform(&rng); /* where the logarithm's series is longest */
+        y = (y < 0.0 ? -1.0 : 1.0) * (600.0 + 100.0 * math_uniform(&rng)) / log(x);
+        CHECK(math_ulps(ssdei_math_pow(x, y), powl((long double)x, (long double)y)) <= far);
         if (n * log(beta) > -700.0)
-            CHECK(math_ulps(ssdei_math_pow(beta, n), powl((long double)beta, (long double)n)) <= bound);
+            CHECK(math_ulps(ssdei_math_pow(beta, n), powl((long double)beta, (long double)n)) <= far);
     }
 }
 
@@ -201,7 +204,7 @@ static void test_math_rounding_modes(void) {
         fesetround(modes[i / 4]);
         if (ssde_mlp_create(&net, &shape) || ssde_trainer_create(&trainer, net, &sde, &how)) {
             fesetround(FE_TONEAREST);
-            check_report(__FILE__, __LINE__, "nothing was made");
+            CHECK(0); /* made neither */
             return;
         }
         save = ssde_trainer_save(trainer, "tests/tmp_rounding.ck");

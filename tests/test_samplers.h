@@ -1903,6 +1903,11 @@ static void test_samplers_signal_refused(void) {
     sde.prior_std = 1.0; /* no noise at all: log s has no range */
     how.predictor = SSDE_PREDICTOR_DDIM;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "std / m");
+    how.grid = SSDE_GRID_UNIFORM;
+    for (i = SSDE_PREDICTOR_DPM_SOLVER_2M; i <= SSDE_PREDICTOR_UNIPC; i++) {
+        how.predictor = (ssde_predictor)i;
+        CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "wanted finite numbers");
+    }
     /* 1 / std^2 is no float; times that double cannot tell apart */
     sde = ssde_ve(1e-3, 1e30);
     CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_NUMERIC, "1e+30");
