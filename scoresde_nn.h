@@ -5565,7 +5565,7 @@ static void ssdei_text_add_bytes(ssdei_text *text, const char *bytes, size_t cou
     text->status = ssdei_grow(text->context, &data, &text->capacity, text->size, count + 1, 1);
     text->data = (char *)data;
     if (text->status != SSDE_OK) return;
-    memcpy(text->data + text->size, bytes, count);
+    if (count) memcpy(text->data + text->size, bytes, count);
     text->size += count;
     text->data[text->size] = 0;
 }
