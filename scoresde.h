@@ -2643,7 +2643,7 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate) {
     const size_t most = SSDEI_PRODUCT_TILES * kernels->tile_rows, width = kernels->tile_columns;
-    const float *pointers[SSDEI_PRODUCT_TILES * SSDEI_MAX_TILE_ROWS];
+    const float *pointers[(size_t)SSDEI_PRODUCT_TILES * SSDEI_MAX_TILE_ROWS];
     size_t first, row, column, k;
     ssdei_tiles work;
     memset(&work, 0, sizeof work);

@@ -1335,7 +1335,7 @@ static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pix
     const ssdei_gather *g = c->gather;
     int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
     if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
-    return c->x + (pixel->in + (size_t)g->tap_y[tap] * g->width + (size_t)g->tap_x[tap]) * g->depth;
+    return c->x + (pixel->in + (size_t)(g->tap_y[tap] * (ptrdiff_t)g->width + g->tap_x[tap])) * g->depth;
 }
 
 /* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
@@ -1577,7 +1577,7 @@ static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *work
     size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + packed + rows + count * (SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
+    chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
     if (!workspace) return chunk;
     chunk.pixels = (ssdei_place *)(void *)workspace;
     chunk.pointers = (const float **)(void *)(workspace + pixels);
@@ -1781,7 +1781,8 @@ typedef struct ssdei_winograd_space {
 /* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
-    size_t pointers = ssdei_round_floats((SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
+    size_t pointers =
+        ssdei_round_floats(((size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
     size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
     memset(&space, 0, sizeof space);
     space.floats = pointers + v + m;
@@ -5565,7 +5566,7 @@ static void ssdei_text_add_bytes(ssdei_text *text, const char *bytes, size_t cou
     text->status = ssdei_grow(text->context, &data, &text->capacity, text->size, count + 1, 1);
     text->data = (char *)data;
     if (text->status != SSDE_OK) return;
-    memcpy(text->data + text->size, bytes, count);
+    if (count) memcpy(text->data + text->size, bytes, count);
     text->size += count;
     text->data[text->size] = 0;
 }
@@ -7148,8 +7149,8 @@ static int ssdei_pickle_sizes(const ssdei_pickle *pickle, uint32_t tuple, size_t
     count = (int)pickle->objects[tuple].count;
     for (i = 0; i < count; i++) {
         const ssdei_object *object = &pickle->objects[items[i]];
-        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX || object->bits > SIZE_MAX) return -1;
-        sizes[i] = (size_t)object->bits;
+        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX) return -1;
+        sizes[i] = object->bits < SIZE_MAX ? (size_t)object->bits : SIZE_MAX; /* is beyond every storage */
     }
     return count;
 }
@@ -9637,7 +9638,7 @@ SSDEI_HELPER void ssdei_chunk_moments(const float *x, size_t count, size_t befor
    cancelling is small beside what the distance of the means adds. */
 SSDEI_KERNEL void SSDEI_T(channel_moments)(const float *x, size_t pixels, size_t channels, double *mean,
                                            double *square) {
-    enum { chunk = SSDEI_T(sum_pixels), vectors = SSDEI_T(block_vectors), block = vectors * ssdei_width };
+    enum { chunk = SSDEI_T(sum_pixels), vectors = SSDEI_T(block_vectors), block = vectors * (size_t)ssdei_width };
     size_t first, count = pixels < chunk ? pixels : (size_t)chunk, c;
     for (c = 0; c < channels; c++) mean[c] = square[c] = 0.0;
     SSDEI_T(channel_sums)(x, count, channels, mean);
@@ -9725,7 +9726,7 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, float *dy, const float *mean,
 
 SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b,
                                      size_t pixels, size_t channels, int silu, double *sum, double *product) {
-    enum { block = SSDEI_T(block_vectors) * ssdei_width };
+    enum { block = SSDEI_T(block_vectors) * (size_t)ssdei_width };
     size_t first, c;
     for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
         size_t count = pixels - first < SSDEI_T(sum_pixels) ? pixels - first : (size_t)SSDEI_T(sum_pixels);
@@ -9811,7 +9812,7 @@ SSDEI_HELPER float SSDEI_T(largest)(const float *x, size_t count) {
     float lanes[ssdei_width], result = x[0];
     size_t i, j;
     SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) largest[j] = ssdei_set(x[0]);
-    for (i = 0; i + SSDEI_T(chains) * ssdei_width <= count; i += SSDEI_T(chains) * ssdei_width) {
+    for (i = 0; i + SSDEI_T(chains) * (size_t)ssdei_width <= count; i += SSDEI_T(chains) * (size_t)ssdei_width) {
         SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
             largest[j] = ssdei_max(ssdei_load(x + i + j * ssdei_width), largest[j]);
         }
@@ -9839,7 +9840,7 @@ SSDEI_KERNEL void SSDEI_T(softmax_backward)(const float *s, float scale, size_t 
     ssdei_v sum[SSDEI_T(chains)], dot, factor = ssdei_set(scale);
     size_t i, j;
     SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) sum[j] = ssdei_set(0.0f);
-    for (i = 0; i + SSDEI_T(chains) * ssdei_width <= count; i += SSDEI_T(chains) * ssdei_width) {
+    for (i = 0; i + SSDEI_T(chains) * (size_t)ssdei_width <= count; i += SSDEI_T(chains) * (size_t)ssdei_width) {
         SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
             size_t at = i + j * ssdei_width;
             sum[j] = ssdei_fma(ssdei_load(s + at), ssdei_load(ds + at), sum[j]);

@@ -567,14 +567,14 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
     ssdei_try(ssde_sde_check(context, sde));
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
-    if (!model->dim || (uint64_t)model->dim > (uint64_t)1 << 32)
+    if (((uint64_t)model->dim - 1) >> 32)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->dim is %.0f, wanted 1 to 2^32", (double)model->dim);
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     if (!x) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "x is NULL");
     if (ssdei_multiply(ssdei_multiply(n, model->dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n * dim = %.0f * %.0f is more than memory can hold", (double)n,
                          (double)model->dim);
-    if ((uint64_t)n > (uint64_t)1 << 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
+    if (((uint64_t)n - 1) >> 48 || first_sample > ((uint64_t)1 << 48) - (uint64_t)n)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
     return SSDE_OK;
@@ -2215,7 +2215,7 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
     if (full->steps > INT_MAX || full->corrector_steps == SIZE_MAX ||
-        ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) > 0xffffffffu)
+        ssdei_multiply(ssdei_multiply(full->steps, full->resamplings), full->corrector_steps + 1) >= 0xffffffffu)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
                          (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
@@ -2563,12 +2563,12 @@ static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, 
 
 /* ---- multistep: DPM-Solver++, UniPC ----
 
-   A step by h = log(s / s') is y' = e^-E y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with E = (1 + eta) h, the
-   D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-E per unit of E: each stretch
-   has what its own step would give it at first order, 1 - e^-E, and e^-E of every step after it times that.
-   Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those before, they
-   extrapolate, and their weights take from older D's, for D_0, many times what there is of them. Hence the rule of
-   orders: from the weights of the order below a step goes towards those of the next as far as
+   A step by h = log(s / s') is y' = e^-span y + sum_j weight_j D_j + s' sqrt(1 - e^(-2 eta h)) z with span = (1 + eta)
+   h, the D's newest first. The exact y' is such a sum over the whole path, in which D weighs e^-span per unit of span:
+   each stretch has what its own step would give it at first order, 1 - e^-span, and e^-span of every step after it
+   times that. Polynomials through D's are exact in the limit of short steps. A step that is long, or long beside those
+   before, they extrapolate, and their weights take from older D's, for D_0, many times what there is of them. Hence the
+   rule of orders: from the weights of the order below a step goes towards those of the next as far as
        - D_0 gains at most what the step before gave D_1, as it has decayed by the end of this step, times h_1 / h where
          this step is the longer; or, if that is more, three quarters of what D has yet to change by where it settles
          like s^2, (D_0 - D_1) / (e^(2 h_1) - 1), and 0.3 (D_0 - D_1) at most;
@@ -2590,48 +2590,49 @@ static void ssdei_weights_towards(const double *full, double part, double *weigh
 }
 
 /* First order's weights raised to 2M's, exact for a line in log s but for its slope, taken at the middle of the step as
-   Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. E [known] is of this step and of
+   Lu et al. do, and those to 3M's, exact for the parabola: as far as the rule goes. span [known] is of this step and of
    those before, whose newest had the weights `before`. */
-static void ssdei_multistep_weights(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-E[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
+static void ssdei_multistep_weights(const double *span, size_t known, const double *before, double *weight) {
+    double gone = -ssdei_math_expm1(-span[0]), full[3] = {0.0, 0.0, 0.0}, gain, settled, second, third, r0, r1;
     weight[0] = gone;
     weight[1] = weight[2] = 0.0;
     if (known < 2) return;
-    gain = ssdei_math_exp(-E[0]) * before[0] * fmin(1.0, E[1] / E[0]);
-    settled = gone * fmin(0.3, 0.75 * gone / ssdei_math_expm1(2.0 * E[1]));
+    gain = ssdei_math_exp(-span[0]) * before[0] * fmin(1.0, span[1] / span[0]);
+    settled = gone * fmin(0.3, 0.75 * gone / ssdei_math_expm1(2.0 * span[1]));
     gain = gone + (gain > settled ? gain : settled);
-    full[1] = -0.5 * gone * E[0] / E[1];
+    full[1] = -0.5 * gone * span[0] / span[1];
     full[0] = gone - full[1];
     ssdei_weights_towards(full, ssdei_part_within(weight[0], full[0], 0.0, gain), weight);
     if (known < 3) return;
-    second = 1.0 - gone / E[0];
-    third = second / E[0] - 0.5;
-    r0 = E[1] / E[0];
-    r1 = E[2] / E[0];
+    second = 1.0 - gone / span[0];
+    third = second / span[0] - 0.5;
+    r0 = span[1] / span[0];
+    r1 = span[2] / span[0];
     full[0] = gone + (second * (1.0 + r0 / (r0 + r1)) - 2.0 * third / (r0 + r1)) / r0;
     full[2] = (second * r0 - 2.0 * third) / ((r0 + r1) * r1);
     full[1] = gone - full[0] - full[2];
     ssdei_weights_towards(full,
                           fmin(ssdei_part_within(weight[0], full[0], 0.0, gain),
-                               ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-E[0]) * fmin(0.0, before[1]))),
+                               ssdei_part_within(0.0, full[2], 0.0, -ssdei_math_exp(-span[0]) * fmin(0.0, before[1]))),
                           weight);
 }
 
 /* The step before had the weights `before` of D_1 and D_2. Now that D_0, at its end, is known, it is to have those
-   exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-E has them; the first step, which
-   has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-E[0]. */
-static void ssdei_multistep_correct(const double *E, size_t known, const double *before, double *weight) {
-    double gone = -ssdei_math_expm1(-E[1]), decay = ssdei_math_exp(-E[0]), full[3], corrected[3];
+   exact for the parabola in log s through D_0, D_1 and D_2, as UniPC with B = 1 - e^-span has them; the first step,
+   which has no D_2, halves of D_0 and D_1. The difference has since decayed by e^-span[0]. */
+static void ssdei_multistep_correct(const double *span, size_t known, const double *before, double *weight) {
+    double gone = -ssdei_math_expm1(-span[1]), decay = ssdei_math_exp(-span[0]), full[3], corrected[3];
     corrected[0] = corrected[1] = 0.5 * gone;
     corrected[2] = 0.0;
     if (known == 3) {
-        double second = 1.0 - gone / E[1], third = second / E[1] - 0.5, ratio = E[2] / E[1];
+        double second = 1.0 - gone / span[1], third = second / span[1] - 0.5, ratio = span[2] / span[1];
         double slope = (second + 2.0 * third) / (1.0 + ratio);
         full[0] = second - slope;
         full[2] = -slope / ratio;
         full[1] = gone - full[0] - full[2];
         ssdei_weights_towards(
-            full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-E[1]) * ssdei_math_expm1(-E[2]), DBL_MAX), corrected);
+            full, ssdei_part_within(0.0, full[2], ssdei_math_exp(-span[1]) * ssdei_math_expm1(-span[2]), DBL_MAX),
+            corrected);
     }
     weight[0] += decay * corrected[0];
     weight[1] += decay * (corrected[1] - before[0]);
@@ -2642,23 +2643,23 @@ static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
     const ssdei_setting *setting = &w->setting;
     ssde_predictor predictor = setting->how.predictor;
     size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
-    double level[4], E[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta, mean, std, std_next;
+    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta, mean, std, std_next;
     if (known > step + 1) known = step + 1;
     for (j = 0; j <= known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
     for (j = 0; j < known; j++) {
-        E[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
-        if (!(E[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
+        span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
+        if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
     h = ssdei_math_log(level[1] / level[0]);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step], &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step + 1], &mean, &std_next));
     order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
     memcpy(before, w->step_weight, sizeof before);
-    ssdei_multistep_weights(E, order, before, w->step_weight);
+    ssdei_multistep_weights(span, order, before, w->step_weight);
     memcpy(w->weight, w->step_weight, sizeof w->weight);
     if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
-        ssdei_multistep_correct(E, known, before, w->weight);
+        ssdei_multistep_correct(span, known, before, w->weight);
     w->prediction.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
     w->prediction.score = mean;
     w->prediction.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));

@@ -675,7 +675,7 @@ static void files_rewrite_backwards(const char *from, const char *to) {
         if (i) ssdei_text_add(&header, ", ");
     }
     ssdei_text_add(&header, "}}");
-    for (i = 0; i < 8; i++) length[i] = (unsigned char)(header.size >> 8 * i);
+    for (i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.size >> 8 * i);
     CHECK(size && stream && fwrite(length, 1, 8, stream) && fwrite(header.data, 1, header.size, stream) == header.size);
     CHECK(stream && fwrite(data, 1, used, stream) == used);
     if (stream) fclose(stream);
