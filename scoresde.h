@@ -3328,12 +3328,18 @@ static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, 
 }
 
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
+    const char *member;
     ssdei_npy npy;
     unsigned char *bytes;
     size_t size;
     ssde_status status;
     if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
     memset(tensor, 0, sizeof *tensor);
+    member = path ? strstr(path, ".npz:") : NULL;
+    if (member)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.120s': members of archives are not read: run unzip on '%.*s' and load its .npy file", path,
+                         (int)(member + 4 - path > 80 ? 80 : member + 4 - path), path);
     ssdei_try(ssdei_file_read(context, path, &bytes, &size));
     memset(&npy, 0, sizeof npy);
     npy.context = context;

@@ -2154,6 +2154,9 @@ static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_des
     ssdei_try(ssdei_check_positive(context, "s_churn", &full->s_churn, 0.0));
     ssdei_try(ssdei_check_positive(context, "s_tmin", &full->s_tmin, 0.0));
     ssdei_try(ssdei_check_positive(context, "s_tmax", &full->s_tmax, DBL_MAX));
+    if (full->s_tmin > full->s_tmax)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "s_tmin is %.9g, wanted up to s_tmax = %.9g", full->s_tmin,
+                         full->s_tmax);
     ssdei_try(ssdei_check_positive(context, "s_noise", &full->s_noise, 1.0));
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));

@@ -1221,6 +1221,8 @@ static void test_files_of_other_kinds(void) {
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "ssde_idx_load");
     core_file(CORE_TEMPORARY, (const unsigned char *)"plain", 5);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "is not a .npy file");
+    CHECK_FAILS(&context, ssde_npy_load(&context, "data.npz:x", &tensor), SSDE_ERROR_UNSUPPORTED,
+                "run unzip on 'data.npz'");
     remove(CORE_TEMPORARY);
 }
 

@@ -1607,6 +1607,8 @@ static void test_samplers_bad_input(void) {
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDIM, how.eta = 1.5, SSDE_ERROR_ARGUMENT, "eta is 1.5");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDIM, how.eta = (double)NAN, SSDE_ERROR_ARGUMENT, "eta");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.s_churn = -1.0, SSDE_ERROR_ARGUMENT, "s_churn");
+    SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.s_churn = how.s_tmin = 2.0;
+                   how.s_tmax = 1.0, SSDE_ERROR_ARGUMENT, "s_tmin is 2");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.rho = -1.0, SSDE_ERROR_ARGUMENT, "rho");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_ADAPTIVE, how.rtol = -1.0, SSDE_ERROR_ARGUMENT, "rtol");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.schedule = betas; how.steps = 0, SSDE_ERROR_ARGUMENT, "steps is 0");
