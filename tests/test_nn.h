@@ -1197,6 +1197,7 @@ static void test_nn_attention_memory(void) {
     for (tier = 0; nn_tier(tier, &context); tier++)
         for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
             size_t bytes;
+            context.threads = 1; /* each has its own workspace */
             memset(&desc, 0, sizeof desc);
             desc.mode = (ssde_run_mode)mode;
             desc.max_rows = 1;
