@@ -2187,29 +2187,18 @@ ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_label(ssde_net *net) {
+/* Of one number per sample: a network has one of each. */
+static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
     ssdei_node *node;
-    if (net && net->label >= 0) return net->label;
+    if (place && *place >= 0) return *place;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->label = ssdei_last(net, node);
+    if (node) *place = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_sigma(ssde_net *net) {
-    ssdei_node *node;
-    if (net && net->sigma >= 0) return net->sigma;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->sigma = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
-
-ssde_node ssde_input_class(ssde_net *net) {
-    ssdei_node *node;
-    if (net && net->class_number >= 0) return net->class_number;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
-    if (node) net->class_number = ssdei_last(net, node);
-    return ssdei_last(net, node);
-}
+ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
+ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
+ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
 
 /* ---- operations: convolutions and linear layers ---- */
 
