@@ -592,6 +592,23 @@ void ssdei_release(ssde_context *context, void *pointer);
 /* a * b; SIZE_MAX when that overflows, which no allocation grants. */
 size_t ssdei_multiply(size_t a, size_t b);
 
+/* An object is one block: its struct, then its arrays. A function of the object names the arrays one by one,
+
+       object->x = ssdei_place(memory, float, count);
+
+   and runs twice: to measure them, which leaves NULL in the pointers, and to place them in the block. */
+typedef struct ssdei_memory {
+    char *block; /* NULL: measures */
+    size_t bytes;
+} ssdei_memory;
+typedef void (*ssdei_arrays)(void *object, ssdei_memory *memory);
+#define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
+void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size);
+/* What ssdei_object_create will take; SIZE_MAX if that overflows. The object is the one to be copied. */
+size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
+/* A copy of *object with its arrays, zeroed; NULL with the error set. ssdei_release frees all of it. */
+void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays);
+
 void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
                         void *argument);
 /* How many pieces, each with a workspace of its own, to cut work into. */
@@ -1438,6 +1455,33 @@ void ssdei_release(ssde_context *context, void *pointer) {
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+
+void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size) {
+    const size_t most = SIZE_MAX - 2 * SSDEI_ALIGNMENT;
+    size_t bytes = ssdei_multiply(count, size), at = memory->bytes;
+    if (bytes > most || at > most - bytes) {
+        memory->bytes = SIZE_MAX;
+        return NULL;
+    }
+    memory->bytes = at + (bytes + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT;
+    return memory->block ? memory->block + at : NULL;
+}
+
+size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays) {
+    ssdei_memory memory = {NULL, 0};
+    ssdei_memory_piece(&memory, 1, size);
+    if (arrays) arrays(object, &memory);
+    return memory.bytes;
+}
+
+void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays) {
+    ssdei_memory memory = {NULL, 0};
+    memory.block = (char *)ssdei_allocate(context, ssdei_object_bytes(object, size, arrays), 1);
+    if (!memory.block) return NULL;
+    memcpy(ssdei_memory_piece(&memory, 1, size), object, size);
+    if (arrays) arrays(memory.block, &memory);
+    return memory.block;
+}
 
 /* ---- mathematics ---- */
 

@@ -4842,7 +4842,6 @@ struct ssde_trainer {
     uint64_t step;
     int scale_seen; /* of the first step's data, and warned of if it does not fit the SDE */
     size_t dim, tasks;
-    char *memory; /* of all arrays below */
     ssdei_stretch *stretches;
     size_t stretch_count;
     float *gradients, *first_moment, *second_moment; /* [weight_count] */
@@ -4920,37 +4919,26 @@ static size_t ssdei_train_stretches(const ssde_net *net, ssdei_stretch *stretche
     return count;
 }
 
-/* The next piece of memory, a multiple of a cache line; NULL while sizes are only summed up. */
-static void *ssdei_trainer_piece(char *memory, size_t *bytes, size_t count, size_t size) {
-    size_t piece = ssdei_multiply(count, size), at = *bytes;
-    int fits = piece < SIZE_MAX - SSDEI_ALIGNMENT && at < SIZE_MAX - SSDEI_ALIGNMENT - piece;
-    *bytes = fits ? at + (piece + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT : SIZE_MAX;
-    return memory ? memory + at : NULL;
-}
-
-/* Lays the trainer's arrays out in its memory, and returns how many bytes they take. */
-static size_t ssdei_trainer_layout(ssde_trainer *trainer, const ssde_net *net, char *memory) {
-    size_t weights = net->weight_count, batch = trainer->desc.batch, bytes = 0;
-    size_t values = ssdei_multiply(batch, ssde_net_dim(net));
-    size_t results = ssdei_multiply(batch, ssde_net_output_dim(net));
-    trainer->stretch_count = ssdei_train_stretches(net, NULL);
-    trainer->stretches =
-        (ssdei_stretch *)ssdei_trainer_piece(memory, &bytes, trainer->stretch_count, sizeof *trainer->stretches);
-    trainer->gradients = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
-    trainer->first_moment = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
-    trainer->second_moment = (float *)ssdei_trainer_piece(memory, &bytes, weights, sizeof(float));
-    trainer->x = (float *)ssdei_trainer_piece(memory, &bytes, values, sizeof(float));
-    trainer->z = (float *)ssdei_trainer_piece(memory, &bytes, values, sizeof(float));
-    trainer->output = (float *)ssdei_trainer_piece(memory, &bytes, results, sizeof(float));
-    trainer->output_gradient = (float *)ssdei_trainer_piece(memory, &bytes, results, sizeof(float));
-    trainer->label = (float *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(float));
-    trainer->sigma = (float *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(float));
-    trainer->t = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
-    trainer->weight = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
-    trainer->losses = (double *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(double));
-    trainer->slot = (uint64_t *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(uint64_t));
-    trainer->classes = (int32_t *)ssdei_trainer_piece(memory, &bytes, batch, sizeof(int32_t));
-    return bytes;
+static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
+    ssde_trainer *trainer = (ssde_trainer *)object;
+    size_t weights = trainer->net->weight_count, batch = trainer->desc.batch;
+    size_t values = ssdei_multiply(batch, ssde_net_dim(trainer->net));
+    size_t results = ssdei_multiply(batch, ssde_net_output_dim(trainer->net));
+    trainer->stretches = ssdei_place(memory, ssdei_stretch, trainer->stretch_count);
+    trainer->gradients = ssdei_place(memory, float, weights);
+    trainer->first_moment = ssdei_place(memory, float, weights);
+    trainer->second_moment = ssdei_place(memory, float, weights);
+    trainer->x = ssdei_place(memory, float, values);
+    trainer->z = ssdei_place(memory, float, values);
+    trainer->output = ssdei_place(memory, float, results);
+    trainer->output_gradient = ssdei_place(memory, float, results);
+    trainer->label = ssdei_place(memory, float, batch);
+    trainer->sigma = ssdei_place(memory, float, batch);
+    trainer->t = ssdei_place(memory, double, batch);
+    trainer->weight = ssdei_place(memory, double, batch);
+    trainer->losses = ssdei_place(memory, double, batch);
+    trainer->slot = ssdei_place(memory, uint64_t, batch);
+    trainer->classes = ssdei_place(memory, int32_t, batch);
 }
 
 static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train, ssde_run_mode mode) {
@@ -4983,11 +4971,11 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
 
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
-    ssde_run_desc run;
     double t, weight;
     size_t height, width, channels;
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
+    trainer->stretch_count = ssdei_train_stretches(net, NULL);
     trainer->tasks = ssdei_task_count(trainer->context);
     desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
@@ -5000,21 +4988,22 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     if (desc->random_flip && width == 1)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
-    trainer->memory = (char *)ssdei_allocate(trainer->context, ssdei_trainer_layout(trainer, net, NULL), 1);
-    if (!trainer->memory) return SSDE_ERROR_MEMORY;
-    ssdei_trainer_layout(trainer, net, trainer->memory);
-    ssdei_train_stretches(net, trainer->stretches);
-    ssdei_try(ssdei_net_share(net, &trainer->ema));
-    run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
-    ssdei_try(ssde_run_create(&trainer->run, net, &run));
-    net->discrete = trainer->ema->discrete = desc->loss.discrete != 0;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
+    ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_TRAIN);
+    ssdei_train_stretches(trainer->net, trainer->stretches);
+    ssdei_try(ssdei_net_share(trainer->net, &trainer->ema));
+    ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
+    trainer->net->discrete = trainer->ema->discrete = trainer->desc.loss.discrete != 0;
     return SSDE_OK;
 }
 
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
-    ssde_trainer *created;
+    ssde_trainer made, *created;
     ssde_status status;
     if (!trainer) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: trainer is NULL");
     *trainer = NULL;
@@ -5024,12 +5013,14 @@ ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: net is not finished: ssde_net_finish");
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_train_desc_check(desc));
-    created = (ssde_trainer *)ssdei_allocate(context, 1, sizeof *created);
+    memset(&made, 0, sizeof made);
+    made.context = context;
+    made.sde = *sde;
+    made.desc = *desc;
+    ssdei_try(ssdei_trainer_prepare(&made, net));
+    created = (ssde_trainer *)ssdei_object_create(context, &made, sizeof made, ssdei_trainer_arrays);
     if (!created) return SSDE_ERROR_MEMORY;
-    created->context = context;
-    created->sde = *sde;
-    created->desc = *desc;
-    status = ssdei_trainer_prepare(created, net);
+    status = ssdei_trainer_place(created);
     if (status != SSDE_OK)
         ssde_trainer_destroy(created);
     else
@@ -5043,13 +5034,15 @@ size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc) {
     size_t arrays, weights, passes;
     if (!net || !net->finished || !desc || ssdei_train_desc_check(desc) != SSDE_OK) return 0;
     memset(&trainer, 0, sizeof trainer);
+    trainer.net = (ssde_net *)net;
     trainer.desc = *desc;
+    trainer.stretch_count = ssdei_train_stretches(net, NULL);
     run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
-    arrays = ssdei_trainer_layout(&trainer, net, NULL);
+    arrays = ssdei_object_bytes(&trainer, sizeof trainer, ssdei_trainer_arrays);
     weights = (net->weight_count + 1) * sizeof *net->weights + sizeof *net; /* averaged */
     passes = ssde_run_memory(net, &run);
     if (!passes || arrays > SIZE_MAX / 4 || passes > SIZE_MAX / 4) return 0;
-    return arrays + weights + passes + sizeof trainer;
+    return arrays + weights + passes;
 }
 
 void ssde_trainer_destroy(ssde_trainer *trainer) {
@@ -5057,7 +5050,6 @@ void ssde_trainer_destroy(ssde_trainer *trainer) {
     ssde_run_destroy(trainer->run);
     ssde_run_destroy(trainer->ema_run);
     ssde_net_destroy(trainer->ema);
-    ssdei_release(trainer->context, trainer->memory);
     ssdei_release(trainer->context, trainer);
 }
 
