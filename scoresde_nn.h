@@ -6,14 +6,15 @@
    CONTENTS (search for the anchor)
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
-       >>networks          the paper's U-Nets, a classifier, a multi-layer perceptron
        >>run               forward and backward passes, and their memory
+       >>networks          the paper's U-Nets, a classifier, a multi-layer perceptron
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
        >>configurations    the paper's, by name
-       >>files             models, safetensors, PyTorch's checkpoints, diffusers' models
-       >>implementation    the functions of this file
+       >>models            networks in files: the library's, the reference's, diffusers'
+       >>implementation    the functions, in the same order; before the operations:
+       >>products          convolutions and linear layers as products of packed panels, Winograd's
        >>kernels           what runs once per SIMD tier; this file includes itself for each
 
    QUICK START: train a small U-Net on images, save the averaged weights
@@ -168,6 +169,53 @@ ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t cla
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
 
+/* >>run
+   One network can have several runs; a run belongs to one thread at a time. */
+
+typedef enum ssde_run_mode {
+    SSDE_RUN_INFERENCE, /* forward only; activations share memory */
+    SSDE_RUN_VJP,       /* and backward to the input */
+    SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
+} ssde_run_mode;
+/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) take a quarter of the multiplications. Their error is about
+   1.3e-6 of the result's norm, where a direct sum over as many channels has 2e-7. */
+typedef enum ssde_convolution {
+    SSDE_CONVOLUTION_AUTO, /* Winograd where the layer's shape makes it faster */
+    SSDE_CONVOLUTION_DIRECT,
+    SSDE_CONVOLUTION_WINOGRAD /* wherever it is possible */
+} ssde_convolution;
+typedef struct ssde_run_desc {
+    ssde_run_mode mode;
+    size_t max_rows; /* capacity */
+    /* Packed weights are kept until the weights change: as large as the weights, four times that for Winograd. Mode
+       train, where they change in every step, keeps none. */
+    int skip_weight_cache; /* pack anew in each pass */
+    /* Bytes they may take: layers on small maps, where packing costs most, come first. 0: no limit. */
+    size_t max_weight_cache;
+    ssde_convolution convolution;
+    ssde_context *context;
+} ssde_run_desc;
+typedef struct ssde_run ssde_run;
+
+/* Bytes that ssde_run_create will take; 0 if the arguments are invalid. */
+size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
+/* The network stays alive and its topology unchanged while the run exists; weights may change. */
+ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
+void ssde_run_destroy(ssde_run *run);
+/* The classes of the next forward passes' rows, each below ssde_net_classes, or -1: the null class. NULL: the null
+   class for all, as in the beginning. A pass of more rows than were given is an error. */
+ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
+   NULL).
+   Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
+ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
+                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
+/* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
+   none). To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order
+   (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
+   another gradient; in mode train once. */
+ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
+
 /* >>networks */
 
 enum { SSDE_MAX_LEVELS = 10, SSDE_MAX_FIR_TAPS = 8 };
@@ -259,53 +307,6 @@ typedef struct ssde_mlp_desc {
 } ssde_mlp_desc;
 ssde_mlp_desc ssde_mlp(size_t dim); /* 128 hidden units, 3 layers, positional embedding */
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc);
-
-/* >>run
-   One network can have several runs; a run belongs to one thread at a time. */
-
-typedef enum ssde_run_mode {
-    SSDE_RUN_INFERENCE, /* forward only; activations share memory */
-    SSDE_RUN_VJP,       /* and backward to the input */
-    SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
-} ssde_run_mode;
-/* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) take a quarter of the multiplications. Their error is about
-   1.3e-6 of the result's norm, where a direct sum over as many channels has 2e-7. */
-typedef enum ssde_convolution {
-    SSDE_CONVOLUTION_AUTO, /* Winograd where the layer's shape makes it faster */
-    SSDE_CONVOLUTION_DIRECT,
-    SSDE_CONVOLUTION_WINOGRAD /* wherever it is possible */
-} ssde_convolution;
-typedef struct ssde_run_desc {
-    ssde_run_mode mode;
-    size_t max_rows; /* capacity */
-    /* Packed weights are kept until the weights change: as large as the weights, four times that for Winograd. Mode
-       train, where they change in every step, keeps none. */
-    int skip_weight_cache; /* pack anew in each pass */
-    /* Bytes they may take: layers on small maps, where packing costs most, come first. 0: no limit. */
-    size_t max_weight_cache;
-    ssde_convolution convolution;
-    ssde_context *context;
-} ssde_run_desc;
-typedef struct ssde_run ssde_run;
-
-/* Bytes that ssde_run_create will take; 0 if the arguments are invalid. */
-size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
-/* The network stays alive and its topology unchanged while the run exists; weights may change. */
-ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
-void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, each below ssde_net_classes, or -1: the null class. NULL: the null
-   class for all, as in the beginning. A pass of more rows than were given is an error. */
-ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
-/* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
-   NULL).
-   Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
-ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
-                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
-/* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
-   none). To the parameters (mode train): added to weight_gradients [ssde_net_weight_count], in the network's own order
-   (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
-   another gradient; in mode train once. */
-ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
 
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
@@ -444,7 +445,7 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
                                ssde_train_desc *train);
 const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 
-/* >>files */
+/* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
    SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
@@ -480,42 +481,6 @@ ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights 
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
 
-/* A file of tensors opened for reading: names, shapes, and values as float or double. */
-typedef struct ssde_tensor_file ssde_tensor_file;
-typedef struct ssde_file_tensor {
-    const char *name;
-    const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
-    int rank;          /* -1: more than 8 axes; such a tensor is not read */
-    size_t shape[8];
-    size_t count;
-} ssde_file_tensor;
-/* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
-   name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
-   and what to do. A tensor that cannot be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...)
-   is there, sometimes with rank and count 0, and why is said when it is read.
-   Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
-   name that comes twice, which the format forbids.
-   Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
-   "model.weight" or "ema.shadow_params.0"; a module that was saved whole has the names of its state_dict. Numbers are
-   tensors of rank 0 ("I64", "F64", "BOOL"), strings are metadata, the first 65,536 of both. Nothing in the file is
-   executed: classes and functions that tensors do not need are passed over, with what they would have made, as are
-   names of more than 255 characters, and keys that are neither strings nor whole numbers.
-   Checksums are verified where the file has them: those of names, shapes and metadata here, a tensor's when it is first
-   read. */
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
-void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
-size_t ssde_tensor_file_count(const ssde_tensor_file *file);
-const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
-/* NULL if there is none of that name. */
-const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name);
-/* A string of the file's metadata, or NULL. U+0000 in it, and in names, is the two bytes c0 80. */
-const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key);
-/* values [tensor->count], the last axis fastest; from any of F16, BF16, F32, F64, F8_E4M3, F8_E5M2, F8_E8M0,
-   F8_E4M3FNUZ, F8_E5M2FNUZ, I8 to I64, U8 to U64, BOOL. Rounded once, to nearest; a finite number beyond float's range
-   is an error, which ssde_tensor_file_read_double does not have. */
-ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values);
-ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values);
-
 #ifdef __cplusplus
 }
 #endif
@@ -525,14 +490,12 @@ ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssd
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
 #define SSDEI_NN_IMPLEMENTED
 
-#include <fenv.h>
-
 #ifdef __cplusplus
 extern "C" {
 #endif
 SSDEI_BEGIN
 
-/* ---- structures ---- */
+/* ---- >>net: structures ---- */
 
 /* How a parameter lies in memory, where products want [taps * in, out], and on file, in the reference's order. */
 typedef enum ssdei_layout {
@@ -613,26 +576,9 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
 static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
                                        size_t net_classes);
 
-/* ---- building: parameters ---- */
+/* ---- net: parameters ---- */
 
-/* Room for `more` further elements behind the first `used`. */
-static ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more,
-                              size_t size) {
-    size_t wanted = used + more, doubled = *capacity < SIZE_MAX / 2 ? 2 * *capacity : SIZE_MAX;
-    void *larger;
-    if (wanted <= *capacity) return SSDE_OK;
-    if (wanted < doubled) wanted = doubled;
-    if (wanted < 16) wanted = 16;
-    larger = ssdei_allocate(context, wanted, size);
-    if (!larger) return SSDE_ERROR_MEMORY;
-    if (used) memcpy(larger, *array, used * size);
-    ssdei_release(context, *array);
-    *array = larger;
-    *capacity = wanted;
-    return SSDE_OK;
-}
-
-/* The same for an array of the network, whose status says if it fails. */
+/* ssdei_grow for an array of the network, whose status says if it fails. */
 static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
     net->status = ssdei_grow(net->context, &array, capacity, used, more, size);
     return array;
@@ -762,7 +708,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     return (int)net->parameter_count++;
 }
 
-/* ---- building: nodes ---- */
+/* ---- net: nodes ---- */
 
 #define SSDEI_OPERATIONS(X)                                                     \
     X(input, nothing, nothing, nothing)                                         \
@@ -989,7 +935,7 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     return SSDE_OK;
 }
 
-/* ---- runs: structures ---- */
+/* ---- net: what runs are made of ---- */
 
 /* What an output transform does with its sums before it stores them: (sum + bias[channel] + residual) scale. The
    pointers may be NULL. */
@@ -1163,7 +1109,7 @@ static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
 
-/* ---- products: convolutions of any kind, linear layers ----
+/* ---- >>products: convolutions of any kind, linear layers ----
    An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
    channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
    parity of the input pixel, since only taps of that parity reach it. */
@@ -2121,7 +2067,7 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
         ssdei_direct_gradient(c, dy, weights, bias);
 }
 
-/* ---- operations ----
+/* ---- >>operations ----
    Each has a row in SSDEI_OPERATIONS and a room below:
        builder    checks shapes, adds parameters, then a node, of whose attributes it sets its own
        plan       writes into run->steps[index] what the step needs, once, when a run is created
@@ -3400,7 +3346,7 @@ static const struct {
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
 #undef SSDEI_OPERATION_ENTRY
 
-/* ---- runs: the memory plan ----
+/* ---- >>run: the memory plan ----
    Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
    whose lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to
    the end. */
@@ -3719,7 +3665,7 @@ void ssde_run_destroy(ssde_run *run) {
     ssdei_release(run->context, run);
 }
 
-/* ---- runs: forward and backward ---- */
+/* ---- run: forward and backward ---- */
 
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
@@ -3800,7 +3746,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     return SSDE_OK;
 }
 
-/* ---- networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
+/* ---- >>networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
 
 ssde_unet_desc ssde_ddpmpp(size_t height, size_t width, size_t channels) {
     static const int ch_mult[4] = {1, 2, 2, 2};
@@ -4386,7 +4332,7 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     return ssdei_net_complete(net, h, NULL, NULL, desc);
 }
 
-/* ---- what a network is told: labels, classes ---- */
+/* ---- >>score net: what a network is told ---- */
 
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
     return sde->kind == SSDE_VE ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
@@ -4488,7 +4434,7 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     return SSDE_OK;
 }
 
-/* ---- a network as a score model ----
+/* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
 
 struct ssde_score_net {
@@ -4664,7 +4610,7 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     return model;
 }
 
-/* ---- a network as guidance ---- */
+/* ---- >>classifier ---- */
 
 struct ssde_classifier {
     ssde_context *context;
@@ -4822,7 +4768,7 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
     return SSDE_OK;
 }
 
-/* ---- training ---- */
+/* ---- >>train ---- */
 
 /* A stretch of trainable weights: the unit of parallel work and of sums, so that neither depends on threads. */
 typedef struct ssdei_stretch {
@@ -5066,7 +5012,7 @@ ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
 
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ? trainer->ema : NULL; }
 
-/* ---- training: what a step is given ---- */
+/* ---- train: what a step is given ---- */
 
 static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const float *x, size_t rows) {
     size_t dim = trainer->dim, count = ssdei_multiply(rows, dim), i;
@@ -5181,7 +5127,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, ssde_run *run, size
     return SSDE_OK;
 }
 
-/* ---- training: Adam ---- */
+/* ---- train: Adam ---- */
 
 static void ssdei_train_squares(void *argument, size_t index) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
@@ -5270,7 +5216,7 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     return SSDE_OK;
 }
 
-/* ---- training: a step ---- */
+/* ---- train: a step ---- */
 
 static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch *batch, double *loss) {
     uint64_t seed = trainer->desc.seed;
@@ -5363,7 +5309,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
     return SSDE_OK;
 }
 
-/* ---- training: the order of the data ---- */
+/* ---- train: the order of the data ---- */
 
 /* A permutation of 0 ... 4^half_bits - 1: eight rounds of a Feistel network keyed by (seed, pass). */
 static uint64_t ssdei_feistel(uint64_t seed, uint64_t pass, unsigned half_bits, uint64_t value) {
@@ -5399,7 +5345,7 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position) {
     return index;
 }
 
-/* ---- configurations ---- */
+/* ---- >>configurations ---- */
 
 /* What configurations of images of a size have in common. */
 typedef struct ssdei_images {
@@ -5531,2333 +5477,7 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     return SSDE_OK;
 }
 
-/* ---- text ---- */
-
-/* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
-typedef struct ssdei_text {
-    ssde_context *context;
-    char *data;
-    size_t size, capacity;
-    ssde_status status;
-} ssdei_text;
-
-static void ssdei_text_add_bytes(ssdei_text *text, const char *bytes, size_t count) {
-    void *data = text->data;
-    if (text->status != SSDE_OK) return;
-    text->status = ssdei_grow(text->context, &data, &text->capacity, text->size, count + 1, 1);
-    text->data = (char *)data;
-    if (text->status != SSDE_OK) return;
-    if (count) memcpy(text->data + text->size, bytes, count);
-    text->size += count;
-    text->data[text->size] = 0;
-}
-
-static void ssdei_text_add(ssdei_text *text, const char *string) { ssdei_text_add_bytes(text, string, strlen(string)); }
-
-static void ssdei_text_add_unsigned(ssdei_text *text, uint64_t value) {
-    char digits[20];
-    size_t first = sizeof digits;
-    do digits[--first] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    ssdei_text_add_bytes(text, digits + first, sizeof digits - first);
-}
-
-/* printf and strtod round as the thread does. A number written under one mode is read back under any: both are done to
-   nearest. Returns the mode to go back to. */
-static int ssdei_round_to_nearest(void) {
-    int mode = fegetround();
-    if (mode != FE_TONEAREST) fesetround(FE_TONEAREST);
-    return mode;
-}
-static void ssdei_round_as(int mode) {
-    if (mode != FE_TONEAREST) fesetround(mode);
-}
-
-/* The shortest decimal that reads back as the same double, with a point in every locale. */
-static void ssdei_text_add_double(ssdei_text *text, double value) {
-    char decimal[40], *c;
-    int precision, point = 0, mode = ssdei_round_to_nearest();
-    for (precision = 6; precision <= 17; precision++) {
-        snprintf(decimal, sizeof decimal, "%.*g", precision, value);
-        if (strtod(decimal, NULL) == value) break;
-    }
-    ssdei_round_as(mode);
-    for (c = decimal; *c; c++) {
-        if (strchr("+-e0123456789", *c))
-            ssdei_text_add_bytes(text, c, 1);
-        else if (!point++)
-            ssdei_text_add(text, ".");
-    }
-}
-
-/* As a JSON string. */
-static void ssdei_text_add_string(ssdei_text *text, const char *string) {
-    static const char hexadecimal[] = "0123456789abcdef";
-    ssdei_text_add(text, "\"");
-    for (; *string; string++) {
-        unsigned char c = (unsigned char)*string;
-        char escape[6] = {'\\', 'u', '0', '0', hexadecimal[c >> 4], hexadecimal[c & 15]};
-        if (c == '"' || c == '\\') {
-            escape[1] = *string;
-            ssdei_text_add_bytes(text, escape, 2);
-        } else if (c < 0x20)
-            ssdei_text_add_bytes(text, escape, 6);
-        else
-            ssdei_text_add_bytes(text, string, 1);
-    }
-    ssdei_text_add(text, "\"");
-}
-
-static void ssdei_text_release(ssdei_text *text) {
-    ssdei_release(text->context, text->data);
-    text->data = NULL;
-}
-
-/* ---- JSON ---- */
-
-/* A cursor over JSON (RFC 8259) that need not end in NUL. The first problem is kept; every later call then does nothing
-   and returns 0. */
-typedef struct ssdei_json {
-    const char *text;
-    size_t size, at;
-    int opened;          /* an object or array was just entered */
-    const char *problem; /* NULL, or what is wrong at `at` */
-} ssdei_json;
-
-static ssdei_json ssdei_json_over(const char *text, size_t size) {
-    ssdei_json json;
-    memset(&json, 0, sizeof json);
-    json.text = text;
-    json.size = size;
-    return json;
-}
-
-static int ssdei_json_fail(ssdei_json *json, const char *problem) {
-    if (!json->problem) json->problem = problem;
-    return 0;
-}
-
-/* The character at the cursor; 0 at the end. */
-static char ssdei_json_here(const ssdei_json *json) { return json->at < json->size ? json->text[json->at] : (char)0; }
-
-/* The next character that is not white space; 0 at the end. */
-static char ssdei_json_peek(ssdei_json *json) {
-    while (json->at < json->size && strchr(" \t\n\r", json->text[json->at]) && json->text[json->at]) json->at++;
-    return ssdei_json_here(json);
-}
-
-static int ssdei_json_take(ssdei_json *json, char c) {
-    if (json->problem || ssdei_json_peek(json) != c) return 0;
-    json->at++;
-    return 1;
-}
-
-static int ssdei_json_open(ssdei_json *json, char bracket) {
-    json->opened = 1;
-    return ssdei_json_take(json, bracket) ||
-           ssdei_json_fail(json, bracket == '{' ? "an object is expected" : "an array is expected");
-}
-
-/* Whether there is another element before the closing bracket; moves past the comma or the bracket. */
-static int ssdei_json_next(ssdei_json *json, char bracket) {
-    int first = json->opened;
-    json->opened = 0;
-    if (ssdei_json_take(json, bracket) || json->problem) return 0;
-    return first || ssdei_json_take(json, ',') || ssdei_json_fail(json, "a comma or a closing bracket is expected");
-}
-
-static int ssdei_json_end(ssdei_json *json) {
-    if (!json->problem && (ssdei_json_peek(json), json->at < json->size))
-        ssdei_json_fail(json, "nothing more is expected");
-    return !json->problem;
-}
-
-static unsigned ssdei_json_four_digits(ssdei_json *json) {
-    unsigned value = 0;
-    int i;
-    for (i = 0; i < 4; i++) {
-        char c = ssdei_json_here(json);
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-                                                : 16;
-        if (digit == 16) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
-        value = value * 16 + digit;
-        json->at++;
-    }
-    return value;
-}
-
-/* The character of \uXXXX, or of a surrogate pair of them, as UTF-8; the cursor is behind the first u. */
-static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
-    unsigned code = ssdei_json_four_digits(json);
-    if (json->problem) return 0;
-    if (code >= 0xd800 && code < 0xdc00 && ssdei_json_here(json) == '\\') {
-        unsigned low;
-        json->at++;
-        if (ssdei_json_here(json) != 'u') return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-        json->at++;
-        low = ssdei_json_four_digits(json);
-        if (low < 0xdc00 || low > 0xdfff) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-    }
-    if (code >= 0xd800 && code < 0xe000) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-    if (code && code < 0x80) { /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 63));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 63));
-        out[2] = (char)(0x80 | (code & 63));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 63));
-    out[2] = (char)(0x80 | (code >> 6 & 63));
-    out[3] = (char)(0x80 | (code & 63));
-    return 4;
-}
-
-/* Decodes a string into out (NULL: skips it) with a NUL behind; never longer than its encoding. Returns the bytes, the
-   NUL among them. */
-static size_t ssdei_json_string(ssdei_json *json, char *out) {
-    static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-    size_t length = 0;
-    if (!ssdei_json_take(json, '"')) return (size_t)ssdei_json_fail(json, "a string is expected");
-    while (ssdei_json_here(json) != '"') {
-        char bytes[4];
-        size_t count = 1;
-        bytes[0] = ssdei_json_here(json);
-        if ((unsigned char)bytes[0] < 0x20) return (size_t)ssdei_json_fail(json, "an unfinished string");
-        json->at++;
-        if (bytes[0] == '\\') {
-            char c = ssdei_json_here(json);
-            const char *escape = c ? strchr(escapes, c) : NULL;
-            if (!escape && c != 'u') return (size_t)ssdei_json_fail(json, "an unknown escape in a string");
-            json->at++;
-            if (escape)
-                bytes[0] = meanings[escape - escapes];
-            else
-                count = ssdei_json_unicode(json, bytes);
-            if (json->problem) return 0;
-        }
-        if (out) memcpy(out + length, bytes, count);
-        length += count;
-    }
-    json->at++;
-    if (out) out[length] = 0;
-    return length + 1;
-}
-
-static size_t ssdei_json_digits(ssdei_json *json) {
-    size_t start = json->at;
-    while (ssdei_json_here(json) >= '0' && ssdei_json_here(json) <= '9') json->at++;
-    return json->at - start;
-}
-
-/* Moves past a number and copies it without its point, its digits being an integer and its exponent lowered to match:
-   so written it means the same to strtod in every locale. out [160]; NULL: only moves. */
-static int ssdei_json_number_text(ssdei_json *json, char *out) {
-    size_t start, whole, fraction = 0, used = 0, i;
-    long exponent = 0;
-    int negative = 0;
-    ssdei_json_peek(json);
-    start = json->at;
-    if (ssdei_json_here(json) == '-') json->at++;
-    whole = ssdei_json_digits(json);
-    if (!whole || (whole > 1 && json->text[json->at - whole] == '0'))
-        return ssdei_json_fail(json, "a number is expected");
-    if (ssdei_json_here(json) == '.') {
-        json->at++;
-        fraction = ssdei_json_digits(json);
-        if (!fraction) return ssdei_json_fail(json, "a digit is expected behind the point");
-    }
-    if (json->at - start > 128) return ssdei_json_fail(json, "a number of more than 128 characters");
-    for (i = start; out && i < json->at; i++)
-        if (json->text[i] != '.') out[used++] = json->text[i];
-    if (ssdei_json_here(json) == 'e' || ssdei_json_here(json) == 'E') {
-        size_t digits;
-        json->at++;
-        negative = ssdei_json_here(json) == '-';
-        if (negative || ssdei_json_here(json) == '+') json->at++;
-        digits = ssdei_json_digits(json);
-        if (!digits) return ssdei_json_fail(json, "a digit is expected in the exponent");
-        for (i = json->at - digits; i < json->at && exponent < 100000; i++)
-            exponent = exponent * 10 + (json->text[i] - '0');
-    }
-    if (out) snprintf(out + used, 160 - used, "e%ld", (negative ? -exponent : exponent) - (long)fraction);
-    return 1;
-}
-
-static double ssdei_json_number(ssdei_json *json) {
-    char text[160];
-    double value;
-    int mode;
-    if (json->problem || !ssdei_json_number_text(json, text)) return 0.0;
-    mode = ssdei_round_to_nearest();
-    value = strtod(text, NULL);
-    ssdei_round_as(mode);
-    if (!(fabs(value) <= DBL_MAX)) ssdei_json_fail(json, "a number beyond the range of double");
-    return value;
-}
-
-/* Digits only. */
-static uint64_t ssdei_json_unsigned(ssdei_json *json) {
-    uint64_t value = 0;
-    size_t start, i;
-    if (json->problem) return 0;
-    ssdei_json_peek(json);
-    start = json->at;
-    if (!ssdei_json_number_text(json, NULL)) return 0;
-    for (i = start; i < json->at; i++) {
-        unsigned digit = (unsigned)(json->text[i] - '0');
-        if (digit > 9 || value > (UINT64_MAX - digit) / 10) {
-            json->at = start;
-            return (uint64_t)ssdei_json_fail(json, "a whole number from 0 to 2^64 - 1 is expected");
-        }
-        value = value * 10 + digit;
-    }
-    return value;
-}
-
-static int ssdei_json_word(ssdei_json *json, const char *word) {
-    size_t length = strlen(word);
-    if (json->problem) return 0;
-    ssdei_json_peek(json);
-    if (json->size - json->at < length || memcmp(json->text + json->at, word, length)) return 0;
-    json->at += length;
-    return 1;
-}
-
-static void ssdei_json_skip_scalar(ssdei_json *json) {
-    if (ssdei_json_peek(json) == '"')
-        ssdei_json_string(json, NULL);
-    else if (!ssdei_json_word(json, "true") && !ssdei_json_word(json, "false") && !ssdei_json_word(json, "null"))
-        ssdei_json_number_text(json, NULL);
-}
-
-/* Moves past any value, without recursion. */
-static void ssdei_json_skip(ssdei_json *json) {
-    char closing[64];
-    int depth = 0;
-    do {
-        char c = ssdei_json_peek(json);
-        if (json->problem) return;
-        if (c != '{' && c != '[')
-            ssdei_json_skip_scalar(json);
-        else if (depth == (int)sizeof closing)
-            ssdei_json_fail(json, "more than 64 levels of nesting");
-        else {
-            ssdei_json_open(json, c);
-            closing[depth++] = c == '{' ? '}' : ']';
-        }
-        while (depth && !ssdei_json_next(json, closing[depth - 1])) depth--;
-        if (depth && closing[depth - 1] == '}') {
-            ssdei_json_string(json, NULL);
-            if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-        }
-    } while (depth && !json->problem);
-}
-
-/* ---- files of tensors ---- */
-
-/* Names, sizes and layouts as in safetensors' own reader (huggingface/safetensors 24b0b28, 0.8.0-dev). */
-static const ssdei_dtype ssdei_dtypes[] = {{"F32", 4, SSDEI_NUMBER_FLOAT, 8, 0},
-                                           {"F64", 8, SSDEI_NUMBER_FLOAT, 11, 0},
-                                           {"F16", 2, SSDEI_NUMBER_FLOAT, 5, 0},
-                                           {"BF16", 2, SSDEI_NUMBER_FLOAT, 8, 0},
-                                           {"I64", 8, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I32", 4, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I16", 2, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I8", 1, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"U64", 8, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U32", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U16", 2, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U8", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"BOOL", 1, SSDEI_NUMBER_BOOL, 0, 0},
-                                           {"F8_E5M2", 1, SSDEI_NUMBER_FLOAT, 5, 0},
-                                           {"F8_E4M3", 1, SSDEI_NUMBER_FLOAT_FN, 4, 0},
-                                           {"F8_E8M0", 1, SSDEI_NUMBER_SCALE, 8, 0},
-                                           {"F8_E4M3FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 4, 0},
-                                           {"F8_E5M2FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 5, 0},
-                                           {"C64", 8, SSDEI_NUMBER_OPAQUE, 0, 0},
-                                           {"F4", 1, SSDEI_NUMBER_OPAQUE, 0, 2},
-                                           {"F6_E2M3", 3, SSDEI_NUMBER_OPAQUE, 0, 4},
-                                           {"F6_E3M2", 3, SSDEI_NUMBER_OPAQUE, 0, 4}};
-/* Of any other name. */
-static const ssdei_dtype ssdei_dtype_unknown = {"", 0, SSDEI_NUMBER_OPAQUE, 0, 0};
-
-/* A file inside an archive. */
-typedef struct ssdei_record {
-    const char *name; /* without a NUL behind */
-    size_t length;    /* of the name */
-    uint64_t begin, size;
-    uint32_t crc;
-    int checked;         /* its bytes have been found to have this CRC */
-    const char *problem; /* why it cannot be read; NULL: it can */
-} ssdei_record;
-
-typedef struct ssdei_entry {
-    ssde_file_tensor info;
-    const ssdei_dtype *dtype;
-    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
-    size_t stride[8];     /* from one element to the next along an axis, in elements */
-    ssdei_record *record; /* that the bytes lie in; NULL: in none */
-    int immediate;        /* a number that stands in `value`, little-endian, and nowhere else */
-    unsigned char value[8];
-    int negative;        /* the values have the other sign */
-    const char *problem; /* why it cannot be read; NULL: it can */
-    size_t name_length;
-} ssdei_entry;
-
-typedef struct ssdei_metadata {
-    const char *key, *value;
-} ssdei_metadata;
-
-struct ssde_tensor_file {
-    ssde_context *context;
-    char *path;
-    FILE *stream;
-    uint64_t size;
-    uint64_t data_start, data_size;
-    int big_endian;
-    char *strings; /* every name, key and value */
-    size_t strings_size;
-    ssdei_entry *entries;
-    size_t count, capacity;
-    size_t *by_name; /* entries in the order of their names */
-    ssdei_metadata *metadata;
-    size_t metadata_count, metadata_capacity;
-    /* of an archive */
-    unsigned char *directory;
-    ssdei_record *records;
-    size_t record_count;
-    size_t *record_by_name;
-};
-
-static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
-    uint64_t value = 0;
-    while (count-- > 0) value = value << 8 | bytes[count];
-    return value;
-}
-
-/* Bytes that the file must have. */
-static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, void *bytes, size_t size) {
-    if (offset > file->size || size > file->size - offset)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes and refers to %lu at %llu",
-                         file->path, (unsigned long long)file->size, (unsigned long)size, (unsigned long long)offset);
-    if (ssdei_seek(file->stream, (int64_t)offset, SEEK_SET) || fread(bytes, 1, size, file->stream) != size)
-        return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
-                         (unsigned long)size, (unsigned long long)offset, file->path);
-    return SSDE_OK;
-}
-
-/* Fills order with 0 ... count-1, sorted. Shell's sort with Knuth's gaps: the library's qsort may take memory of its
-   own. */
-static void ssdei_sort(const void *items, size_t count, size_t *order,
-                       int (*before)(const void *items, size_t a, size_t b)) {
-    size_t gap = 1, i;
-    for (i = 0; i < count; i++) order[i] = i;
-    while (gap < count / 3) gap = 3 * gap + 1;
-    for (; gap; gap /= 3) {
-        for (i = gap; i < count; i++) {
-            size_t moving = order[i], j = i;
-            for (; j >= gap && before(items, moving, order[j - gap]); j -= gap) order[j] = order[j - gap];
-            order[j] = moving;
-        }
-    }
-}
-
-static int ssdei_name_before(const void *items, size_t a, size_t b) {
-    const ssdei_entry *entries = (const ssdei_entry *)items;
-    return strcmp(entries[a].info.name, entries[b].info.name) < 0;
-}
-
-static ssde_status ssdei_sort_names(ssde_tensor_file *file) {
-    size_t i;
-    for (i = 0; i < file->count; i++) file->entries[i].name_length = strlen(file->entries[i].info.name);
-    if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
-    if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
-    return SSDE_OK;
-}
-
-/* No name comes twice. Leaves by_name sorted. */
-static ssde_status ssdei_check_names(ssde_tensor_file *file) {
-    size_t i;
-    ssdei_try(ssdei_sort_names(file));
-    for (i = 1; i < file->count; i++) {
-        const char *name = file->entries[file->by_name[i]].info.name;
-        if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
-            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s' has tensor '%.60s' twice", file->path, name);
-    }
-    return SSDE_OK;
-}
-
-/* Finds what is in a file, whatever container it is. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file);
-
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    ssde_tensor_file *opened;
-    ssde_status status = SSDE_ERROR_MEMORY;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
-    *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
-    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
-    if (!opened) return SSDE_ERROR_MEMORY;
-    opened->context = context;
-    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
-    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = ssdei_load_container(opened);
-    if (status != SSDE_OK)
-        ssde_tensor_file_close(opened);
-    else
-        *file = opened;
-    return status;
-}
-
-void ssde_tensor_file_close(ssde_tensor_file *file) {
-    if (!file) return;
-    if (file->stream) fclose(file->stream);
-    ssdei_release(file->context, file->path);
-    ssdei_release(file->context, file->strings);
-    ssdei_release(file->context, file->entries);
-    ssdei_release(file->context, file->by_name);
-    ssdei_release(file->context, file->metadata);
-    ssdei_release(file->context, file->directory);
-    ssdei_release(file->context, file->records);
-    ssdei_release(file->context, file->record_by_name);
-    ssdei_release(file->context, file);
-}
-
-size_t ssde_tensor_file_count(const ssde_tensor_file *file) { return file ? file->count : 0; }
-
-const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index) {
-    return file && index < file->count ? &file->entries[index].info : NULL;
-}
-
-const ssde_file_tensor *ssde_tensor_file_find(const ssde_tensor_file *file, const char *name) {
-    size_t low = 0, high = file && name ? file->count : 0;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const ssde_file_tensor *tensor = &file->entries[file->by_name[middle]].info;
-        int order = strcmp(name, tensor->name);
-        if (!order) return tensor;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *key) {
-    size_t i = file && key ? file->metadata_count : 0;
-    while (i-- > 0) /* of a key that comes twice, the last counts, as in the format's own reader */
-        if (!strcmp(file->metadata[i].key, key)) return file->metadata[i].value;
-    return NULL;
-}
-
-/* The CRC of `size` bytes, a multiple of 8, eight bytes at a time: tables[k] has each byte's share when k bytes follow
-   it. They are made anew, which takes as long as 4 kB. `nibbles` is the table of ssdei_crc32. */
-static uint32_t ssdei_crc32_long(const uint32_t *nibbles, uint32_t crc, const unsigned char *bytes, size_t size) {
-    uint32_t tables[8][256], low, high;
-    unsigned i, k;
-    for (i = 0; i < 256; i++) {
-        low = i >> 4 ^ nibbles[i & 15];
-        tables[0][i] = low >> 4 ^ nibbles[low & 15];
-    }
-    for (k = 1; k < 8; k++)
-        for (i = 0; i < 256; i++) tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
-    for (; size; size -= 8, bytes += 8) {
-        low =
-            crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
-        high = (uint32_t)bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
-        crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
-              tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^ tables[1][high >> 16 & 255] ^ tables[0][high >> 24];
-    }
-    return crc;
-}
-
-/* CRC-32 as in zip: the reflected polynomial 0xedb88320, four bits at a time. */
-static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t size) {
-    static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
-                                       0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
-                                       0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
-    size_t whole = size < 2048 ? 0 : size - size % 8;
-    crc = ~crc;
-    if (whole) crc = ssdei_crc32_long(table, crc, bytes, whole);
-    for (bytes += whole, size -= whole; size; size--, bytes++) {
-        crc = crc >> 4 ^ table[(crc ^ *bytes) & 15];
-        crc = crc >> 4 ^ table[(crc ^ *bytes >> 4) & 15];
-    }
-    return ~crc;
-}
-
-/* Reads a whole record once and compares its CRC. */
-static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
-    unsigned char bytes[16384];
-    uint64_t done = 0;
-    uint32_t crc = 0;
-    if (record->problem)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': '%.*s' %s", file->path,
-                         (int)(record->length < 60 ? record->length : 60), record->name, record->problem);
-    if (record->checked) return SSDE_OK;
-    while (done < record->size) {
-        size_t count = record->size - done < sizeof bytes ? (size_t)(record->size - done) : sizeof bytes;
-        ssdei_try(ssdei_read_at(file, record->begin + done, bytes, count));
-        crc = ssdei_crc32(crc, bytes, count);
-        done += count;
-    }
-    record->checked = crc == record->crc;
-    if (record->checked) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': '%.*s' is damaged: its CRC is %08lx, not %08lx",
-                     file->path, (int)(record->length < 60 ? record->length : 60), record->name, (unsigned long)crc,
-                     (unsigned long)record->crc);
-}
-
-/* A piece of the file in memory. */
-typedef struct ssdei_piece {
-    unsigned char bytes[4096];
-    uint64_t begin;
-    size_t size;
-} ssdei_piece;
-
-/* Moves the piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to `end`.
- */
-static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *piece, uint64_t offset, size_t size,
-                                    uint64_t end) {
-    size_t have = end - offset < sizeof piece->bytes ? (size_t)(end - offset) : sizeof piece->bytes;
-    if (offset >= piece->begin && offset + size <= piece->begin + piece->size) return SSDE_OK;
-    piece->size = 0;
-    ssdei_try(ssdei_read_at(file, offset, piece->bytes, have));
-    piece->begin = offset;
-    piece->size = have;
-    return SSDE_OK;
-}
-
-/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
-   and forwards, however the tensor was transposed. */
-typedef struct ssdei_walk {
-    int rank;
-    struct {
-        size_t size, stride, step, index; /* step: from one value to the next, in C order */
-    } axes[8];
-    size_t position, place; /* the element's in the storage, and its value's */
-} ssdei_walk;
-
-static ssdei_walk ssdei_walk_begin(const ssdei_entry *entry) {
-    ssdei_walk walk;
-    size_t step = 1;
-    int axis, at;
-    memset(&walk, 0, sizeof walk);
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > entry->stride[axis]; at--)
-            walk.axes[at] = walk.axes[at - 1];
-        walk.axes[at].size = entry->info.shape[axis];
-        walk.axes[at].stride = entry->stride[axis];
-        walk.axes[at].step = step;
-        step *= entry->info.shape[axis];
-    }
-    return walk;
-}
-
-static void ssdei_walk_next(ssdei_walk *walk) {
-    int i;
-    for (i = 0; i < walk->rank; i++) {
-        walk->position += walk->axes[i].stride;
-        walk->place += walk->axes[i].step;
-        if (++walk->axes[i].index < walk->axes[i].size) return;
-        walk->position -= walk->axes[i].stride * walk->axes[i].size;
-        walk->place -= walk->axes[i].step * walk->axes[i].size;
-        walk->axes[i].index = 0;
-    }
-}
-
-/* One of values and doubles is NULL. */
-static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
-                                     double *doubles) {
-    ssdei_piece piece;
-    ssdei_walk walk = ssdei_walk_begin(entry);
-    const size_t size = entry->dtype->bytes;
-    const uint64_t end = file->data_start + entry->end;
-    const int turned = file->big_endian && !entry->immediate;
-    size_t i, b;
-    piece.begin = piece.size = 0;
-    for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
-        uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        const unsigned char *bytes = entry->value;
-        uint64_t bits = 0;
-        if (!entry->immediate) {
-            ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
-            bytes = piece.bytes + (offset - piece.begin);
-        }
-        for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
-        if (doubles)
-            doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
-        else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
-            return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
-                             "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
-                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
-                             (unsigned long)walk.place);
-    }
-    return SSDE_OK;
-}
-
-/* The tensor is one that can be read. */
-static ssde_status ssdei_check_readable(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
-    const ssdei_entry *entry = (const ssdei_entry *)(const void *)tensor; /* whose first member it is */
-    if (!entry->problem) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%s %s", file->path, tensor->name,
-                     *tensor->dtype == '?' ? "" : " of ", *tensor->dtype == '?' ? "" : tensor->dtype, entry->problem);
-}
-
-static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
-                                     double *doubles) {
-    const ssde_file_tensor *found;
-    const ssdei_entry *entry;
-    ssde_status status;
-    size_t i;
-    if (!file || !tensor || (!values && !doubles))
-        return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
-                         !file     ? "file"
-                         : !tensor ? "tensor"
-                                   : "values");
-    found = ssde_tensor_file_find(file, tensor->name);
-    if (!found || found->count != tensor->count)
-        return ssde_fail(file->context, SSDE_ERROR_ARGUMENT, "'%.90s' has no such tensor '%.60s'", file->path,
-                         tensor->name ? tensor->name : "NULL");
-    ssdei_try(ssdei_check_readable(file, found));
-    entry = (const ssdei_entry *)(const void *)found;
-    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.80s': tensor '%.60s' has dtype %.40s, which is not read", file->path, tensor->name,
-                         tensor->dtype);
-    if (entry->info.rank < 0)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s' has more than 8 axes",
-                         file->path, tensor->name);
-    if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
-    status = ssdei_copy_values(file, entry, values, doubles);
-    for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
-        if (doubles)
-            doubles[i] = -doubles[i];
-        else
-            values[i] = -values[i];
-    }
-    return status;
-}
-
-ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
-    return ssdei_read_values(file, tensor, values, NULL);
-}
-
-ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
-    return ssdei_read_values(file, tensor, NULL, values);
-}
-
-/* ---- safetensors: reading ----
-   8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"}
-   and "__metadata__", an object of strings. Then the data, little-endian; the tensors cover it without holes or
-   overlaps. */
-
-/* Decodes a string into file->strings, where it stays. */
-static const char *ssdei_keep_string(ssde_tensor_file *file, ssdei_json *json) {
-    char *string = file->strings + file->strings_size;
-    file->strings_size += ssdei_json_string(json, string);
-    return json->problem ? NULL : string;
-}
-
-/* Decodes an object's key, which stays valid until the next string. */
-static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
-    char *key = file->strings + file->strings_size;
-    ssdei_json_string(json, key);
-    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-    return json->problem ? NULL : key;
-}
-
-static void ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
-    size_t i;
-    entry->info.dtype = ssdei_keep_string(file, json);
-    entry->dtype = &ssdei_dtype_unknown;
-    for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
-        if (!strcmp(entry->info.dtype, ssdei_dtypes[i].name)) entry->dtype = &ssdei_dtypes[i];
-}
-
-static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
-    size_t axes = 0;
-    info->count = 1;
-    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); axes++) {
-        uint64_t size = ssdei_json_unsigned(json);
-        if (size > SIZE_MAX || ssdei_multiply(info->count, (size_t)size) == SIZE_MAX)
-            ssdei_json_fail(json, "more elements than memory can hold");
-        if (json->problem) return;
-        if (axes < sizeof info->shape / sizeof *info->shape) info->shape[axes] = (size_t)size;
-        info->count *= (size_t)size;
-    }
-    info->rank = axes > sizeof info->shape / sizeof *info->shape ? -1 : (int)axes;
-}
-
-static void ssdei_read_offsets(ssdei_json *json, uint64_t *begin, uint64_t *end) {
-    int count = 0;
-    for (ssdei_json_open(json, '['); ssdei_json_next(json, ']'); count++)
-        *(count ? end : begin) = ssdei_json_unsigned(json);
-    if (count != 2) ssdei_json_fail(json, "data_offsets are two numbers");
-}
-
-/* Whether the bytes are as many as dtype and shape say; of an unknown dtype any number is right. */
-static int ssdei_extent_fits(const ssdei_entry *entry) {
-    const ssdei_dtype *dtype = entry->dtype;
-    size_t elements = dtype->elements ? dtype->elements : 1, groups = entry->info.count / elements;
-    if (!dtype->bytes) return 1;
-    return entry->info.count % elements == 0 && ssdei_multiply(groups, dtype->bytes) < SIZE_MAX &&
-           groups * dtype->bytes == entry->end - entry->begin;
-}
-
-/* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. Other keys mean nothing here. */
-static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
-    unsigned seen = 0, field;
-    size_t stride = 1;
-    int axis;
-    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
-        const char *key = ssdei_read_key(file, json);
-        field = !key                           ? 0u
-                : !strcmp(key, "dtype")        ? 1u
-                : !strcmp(key, "shape")        ? 2u
-                : !strcmp(key, "data_offsets") ? 4u
-                                               : 0u;
-        if (seen & field) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
-        if (!field) ssdei_json_skip(json);
-        if (field == 1) ssdei_read_dtype(file, json, entry);
-        if (field == 2) ssdei_read_shape(json, &entry->info);
-        if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
-        if (json->problem) return;
-    }
-    if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
-    if (json->problem) return;
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        entry->stride[axis] = stride;
-        stride *= entry->info.shape[axis];
-    }
-    if (entry->begin > entry->end || entry->end > file->data_size)
-        ssdei_json_fail(json, "data_offsets lie outside the file");
-    else if (!ssdei_extent_fits(entry))
-        ssdei_json_fail(json, "data_offsets do not fit dtype and shape");
-}
-
-/* An object of strings, or null. */
-static ssde_status ssdei_read_metadata(ssde_tensor_file *file, ssdei_json *json) {
-    if (ssdei_json_word(json, "null")) return SSDE_OK;
-    for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); file->metadata_count++) {
-        void *array = file->metadata;
-        ssdei_metadata *metadata;
-        ssde_status status = ssdei_grow(file->context, &array, &file->metadata_capacity, file->metadata_count, 1,
-                                        sizeof *file->metadata);
-        file->metadata = (ssdei_metadata *)array;
-        ssdei_try(status);
-        metadata = &file->metadata[file->metadata_count];
-        metadata->key = ssdei_keep_string(file, json);
-        if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-        metadata->value = ssdei_keep_string(file, json);
-        if (json->problem) break;
-    }
-    return SSDE_OK;
-}
-
-static ssde_status ssdei_header_failure(const ssde_tensor_file *file, const ssdei_json *json, const char *name) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': tensor '%.60s': %s (byte %lu of the header)",
-                     file->path, name, json->problem, (unsigned long)json->at);
-}
-
-static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header, size_t size) {
-    ssdei_json json = ssdei_json_over(header, size);
-    const char *name = "";
-    int seen_metadata = 0;
-    for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        void *array = file->entries;
-        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
-        file->entries = (ssdei_entry *)array;
-        ssdei_try(status);
-        name = ssdei_keep_string(file, &json);
-        if (!name) name = "";
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
-        if (json.problem) break;
-        if (!strcmp(name, "__metadata__")) {
-            if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
-            ssdei_try(ssdei_read_metadata(file, &json));
-        } else {
-            ssdei_entry *entry = &file->entries[file->count];
-            memset(entry, 0, sizeof *entry);
-            entry->info.name = name;
-            ssdei_read_entry(file, &json, entry);
-            file->count++;
-        }
-        if (json.problem) break;
-    }
-    return ssdei_json_end(&json) ? SSDE_OK : ssdei_header_failure(file, &json, name);
-}
-
-static int ssdei_offset_before(const void *items, size_t a, size_t b) {
-    const ssdei_entry *x = (const ssdei_entry *)items + a, *y = (const ssdei_entry *)items + b;
-    return x->begin < y->begin || (x->begin == y->begin && x->end < y->end);
-}
-
-/* The tensors cover the data without holes or overlaps, and no name comes twice. */
-static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
-    uint64_t covered = 0;
-    size_t i;
-    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
-    if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_offset_before);
-    for (i = 0; i < file->count; i++) {
-        const ssdei_entry *entry = &file->entries[file->by_name[i]];
-        if (entry->begin != covered)
-            return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                             "'%.90s': tensor '%.60s' begins at %llu of the data, not %llu", file->path,
-                             entry->info.name, (unsigned long long)entry->begin, (unsigned long long)covered);
-        covered = entry->end;
-    }
-    if (covered != file->data_size)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes of data, its tensors %llu",
-                         file->path, (unsigned long long)file->data_size, (unsigned long long)covered);
-    return ssdei_check_names(file);
-}
-
-/* ---- safetensors: checksums ----
-   Kept in the metadata as 8 hexadecimal digits. "scoresde.crc32:NAME" is the CRC-32 of a tensor's bytes, verified when
-   the tensor is read. "scoresde.crc32" is that of everything else in the header, verified when the file is opened: the
-   sum, modulo 2^32, of one CRC-32 for each tensor (name, dtype, shape, the CRC of its bytes) and for each other key of
-   the metadata with its value. A sum, since a program that writes the file anew may change their order. */
-
-#define SSDEI_CRC_KEY "scoresde.crc32"
-
-/* With the zero byte behind it. */
-static uint32_t ssdei_crc32_string(uint32_t crc, const char *string) {
-    return ssdei_crc32(crc, (const unsigned char *)string, strlen(string) + 1);
-}
-
-static uint32_t ssdei_crc32_number(uint32_t crc, uint64_t number) {
-    unsigned char bytes[8];
-    int i;
-    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
-    return ssdei_crc32(crc, bytes, sizeof bytes);
-}
-
-/* Of what the header says of a tensor; that of its bytes, if there is one, is still to be added. */
-static uint32_t ssdei_tensor_crc(const char *name, const char *dtype, int rank, const size_t *shape) {
-    uint32_t crc = ssdei_crc32_string(ssdei_crc32_string(0, name), dtype);
-    int axis;
-    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(crc, shape[axis]);
-    return crc;
-}
-
-static void ssdei_crc_digits(uint32_t crc, char digits[9]) { snprintf(digits, 9, "%08lx", (unsigned long)crc); }
-
-static ssde_status ssdei_checksum_fail(const ssde_tensor_file *file, const char *key, const char *problem) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.80s' is damaged or was edited: '%.70s' in its metadata %s",
-                     file->path, key, problem);
-}
-
-/* Takes the CRC of a tensor's bytes from the metadata. */
-static ssde_status ssdei_take_checksum(ssde_tensor_file *file, const ssdei_metadata *metadata, ssdei_record *record) {
-    const ssde_file_tensor *tensor = ssde_tensor_file_find(file, metadata->key + sizeof SSDEI_CRC_KEY);
-    ssdei_entry *entry = tensor ? &file->entries[(const ssdei_entry *)(const void *)tensor - file->entries] : NULL;
-    char digits[9];
-    if (!entry || entry->record) return ssdei_checksum_fail(file, metadata->key, "belongs to no tensor");
-    record->name = tensor->name;
-    record->length = strlen(tensor->name);
-    record->begin = file->data_start + entry->begin;
-    record->size = entry->end - entry->begin;
-    record->crc = (uint32_t)strtoul(metadata->value, NULL, 16);
-    entry->record = record;
-    ssdei_crc_digits(record->crc, digits);
-    return strcmp(digits, metadata->value) ? ssdei_checksum_fail(file, metadata->key, "is no CRC-32") : SSDE_OK;
-}
-
-/* Verifies the header where it has a checksum, and finds those of the tensors. */
-static ssde_status ssdei_check_header(ssde_tensor_file *file) {
-    const char *wanted = ssde_tensor_file_metadata(file, SSDEI_CRC_KEY);
-    const size_t length = sizeof SSDEI_CRC_KEY - 1;
-    uint32_t sum = 0;
-    char digits[9], problem[60];
-    size_t i;
-    file->records = (ssdei_record *)ssdei_allocate(file->context, file->metadata_count + 1, sizeof *file->records);
-    if (!file->records) return SSDE_ERROR_MEMORY;
-    for (i = 0; i < file->metadata_count; i++) {
-        const ssdei_metadata *metadata = &file->metadata[i];
-        int ours = !strncmp(metadata->key, SSDEI_CRC_KEY, length);
-        if (ours && metadata->key[length] == ':')
-            ssdei_try(wanted ? ssdei_take_checksum(file, metadata, &file->records[i])
-                             : ssdei_checksum_fail(file, metadata->key, "stands without '" SSDEI_CRC_KEY "'"));
-        else if (!ours || metadata->key[length])
-            sum += ssdei_crc32_string(ssdei_crc32_string(0, metadata->key), metadata->value);
-    }
-    for (i = 0; i < file->count; i++) {
-        const ssdei_entry *entry = &file->entries[i];
-        uint32_t crc = ssdei_tensor_crc(entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
-        sum += entry->record ? ssdei_crc32_number(crc, entry->record->crc) : crc;
-    }
-    ssdei_crc_digits(sum, digits);
-    snprintf(problem, sizeof problem, "is %.20s, not %s", wanted ? wanted : "", digits);
-    return wanted && strcmp(wanted, digits) ? ssdei_checksum_fail(file, SSDEI_CRC_KEY, problem) : SSDE_OK;
-}
-
-/* The format allows headers up to 100 MB. */
-enum { SSDEI_MAX_HEADER = 100000000 };
-
-/* Whether a text is UTF-8: no byte out of place, no character longer than need be, half of a pair, or beyond 10ffff. */
-static int ssdei_is_utf8(const unsigned char *text, size_t size) {
-    size_t at = 0, more, i;
-    while (at < size) {
-        unsigned char first = text[at++];
-        unsigned char second = at < size ? text[at] : 0;
-        more = first < 0x80 ? 0 : first < 0xc2 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 4;
-        if (more > 3 || more > size - at) return 0;
-        if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0)) return 0;
-        if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90)) return 0;
-        for (i = 0; i < more; i++)
-            if (text[at++] >> 6 != 2) return 0;
-    }
-    return 1;
-}
-
-static ssde_status ssdei_load_header(ssde_tensor_file *file) {
-    unsigned char length[8];
-    uint64_t header_size;
-    char *header;
-    ssde_status status;
-    if (file->size < sizeof length)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
-                         file->path);
-    ssdei_try(ssdei_read_at(file, 0, length, sizeof length));
-    header_size = ssdei_little_endian(length, sizeof length);
-    if (header_size > file->size - 8 || header_size > SSDEI_MAX_HEADER)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                         "'%.120s' is no safetensors file: a header of %llu bytes in a file of %llu", file->path,
-                         (unsigned long long)header_size, (unsigned long long)file->size);
-    file->data_start = 8 + header_size;
-    file->data_size = file->size - file->data_start;
-    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    status = header && file->strings ? ssdei_read_at(file, 8, header, (size_t)header_size) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK && !ssdei_is_utf8((const unsigned char *)header, (size_t)header_size))
-        status = ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
-    if (status == SSDE_OK) status = ssdei_read_header(file, header, (size_t)header_size);
-    ssdei_release(file->context, header);
-    if (status == SSDE_OK) status = ssdei_check_entries(file);
-    return status == SSDE_OK ? ssdei_check_header(file) : status;
-}
-
-/* ---- zip: reading ----
-   A directory at the end of the file names the records and where they are. torch.save stores them without
-   compression. */
-
-/* "PK" and two numbers. */
-static int ssdei_zip_signature(const unsigned char *bytes, unsigned char third, unsigned char fourth) {
-    return bytes[0] == 'P' && bytes[1] == 'K' && bytes[2] == third && bytes[3] == fourth;
-}
-
-static ssde_status ssdei_zip_fail(const ssde_tensor_file *file, const ssdei_record *record, const char *problem) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': record '%.*s' %s", file->path,
-                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
-}
-
-/* Where the directory is: from the end of the archive, [22 bytes][comment], and the 64-bit record it may point to. */
-static ssde_status ssdei_zip_find(const ssde_tensor_file *file, uint64_t *begin, uint64_t *size, uint64_t *count) {
-    unsigned char end[22 + 20 + 256], large[56];
-    size_t have = file->size < sizeof end ? (size_t)file->size : sizeof end, at = have < 22 ? 0 : have - 22 + 1;
-    ssdei_try(ssdei_read_at(file, file->size - have, end, have));
-    while (at-- > 0)
-        if (ssdei_zip_signature(end + at, 5, 6) && ssdei_little_endian(end + at + 20, 2) == have - at - 22) break;
-    if (at == SIZE_MAX)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                         "'%.120s' is no zip archive, or cut short: it has no directory at its end", file->path);
-    *count = ssdei_little_endian(end + at + 10, 2);
-    *size = ssdei_little_endian(end + at + 12, 4);
-    *begin = ssdei_little_endian(end + at + 16, 4);
-    if (at >= 20 && ssdei_zip_signature(end + at - 20, 6, 7)) {
-        ssdei_try(ssdei_read_at(file, ssdei_little_endian(end + at - 12, 8), large, sizeof large));
-        if (!ssdei_zip_signature(large, 6, 6))
-            return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its 64-bit zip directory is not there",
-                             file->path);
-        *count = ssdei_little_endian(large + 32, 8);
-        *size = ssdei_little_endian(large + 40, 8);
-        *begin = ssdei_little_endian(large + 48, 8);
-    }
-    if (*begin > file->size || *size > file->size - *begin || *size > SSDEI_MAX_HEADER || *count > *size / 46)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                         "'%.90s': a zip directory of %llu records in %llu bytes at %llu of %llu", file->path,
-                         (unsigned long long)*count, (unsigned long long)*size, (unsigned long long)*begin,
-                         (unsigned long long)file->size);
-    return SSDE_OK;
-}
-
-/* Sizes and the offset of a record: 32 bits, or 64 in an extra field where those are all ones. */
-static int ssdei_zip_sizes(const unsigned char *entry, const unsigned char *extra, size_t extra_size,
-                           uint64_t values[3]) {
-    static const int places[3] = {24, 20, 42}; /* size, compressed size, offset */
-    size_t used = 4;
-    int i;
-    while (extra_size >= 4 && ssdei_little_endian(extra, 2) != 1) {
-        size_t step = 4 + (size_t)ssdei_little_endian(extra + 2, 2);
-        if (step > extra_size) step = extra_size;
-        extra += step;
-        extra_size -= step;
-    }
-    for (i = 0; i < 3; i++) {
-        values[i] = ssdei_little_endian(entry + places[i], 4);
-        if (values[i] != 0xffffffffu) continue;
-        if (used + 8 > extra_size) return 0;
-        values[i] = ssdei_little_endian(extra + used, 8);
-        used += 8;
-    }
-    return 1;
-}
-
-/* Finds a record's bytes behind its own header at `offset`, all of which lie before the directory. */
-static ssde_status ssdei_zip_locate(const ssde_tensor_file *file, ssdei_record *record, uint64_t offset,
-                                    uint64_t directory) {
-    unsigned char header[30], name[64];
-    size_t length, i;
-    if (offset > directory || directory - offset < sizeof header)
-        return ssdei_zip_fail(file, record, "lies outside the file");
-    ssdei_try(ssdei_read_at(file, offset, header, sizeof header));
-    length = (size_t)ssdei_little_endian(header + 26, 2);
-    if (!ssdei_zip_signature(header, 3, 4) || length != record->length)
-        return ssdei_zip_fail(file, record, "is not where the directory says");
-    for (i = 0; i < length; i += sizeof name) {
-        size_t piece = length - i < sizeof name ? length - i : sizeof name;
-        ssdei_try(ssdei_read_at(file, offset + sizeof header + i, name, piece));
-        if (memcmp(name, record->name + i, piece))
-            return ssdei_zip_fail(file, record, "is not where the directory says");
-    }
-    record->begin = offset + sizeof header + length + ssdei_little_endian(header + 28, 2);
-    if (record->begin > directory || record->size > directory - record->begin)
-        return ssdei_zip_fail(file, record, "lies outside the file");
-    return SSDE_OK;
-}
-
-/* One entry of the directory: 46 bytes, name, extra fields, comment; *used is how many bytes it has. */
-static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned char *entry, size_t size,
-                                   uint64_t directory, ssdei_record *record, size_t *used) {
-    uint64_t values[3];
-    size_t extra;
-    if (size < 46 || !ssdei_zip_signature(entry, 1, 2))
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its zip directory is damaged", file->path);
-    record->name = (const char *)entry + 46;
-    record->length = (size_t)ssdei_little_endian(entry + 28, 2);
-    extra = (size_t)ssdei_little_endian(entry + 30, 2);
-    *used = 46 + record->length + extra + (size_t)ssdei_little_endian(entry + 32, 2);
-    if (*used > size || !ssdei_zip_sizes(entry, entry + 46 + record->length, extra, values))
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its zip directory is damaged", file->path);
-    record->crc = (uint32_t)ssdei_little_endian(entry + 16, 4);
-    record->size = values[1];
-    if (ssdei_little_endian(entry + 8, 2) & 1)
-        record->problem = "is encrypted: unpack it, and store it without";
-    else if (ssdei_little_endian(entry + 10, 2)) /* TorchScript's code, which is not needed */
-        record->problem = "is compressed, which torch.save does not do: unpack it, and store it without";
-    else if (values[0] != values[1])
-        return ssdei_zip_fail(file, record, "has two sizes");
-    return ssdei_zip_locate(file, record, values[2], directory);
-}
-
-static int ssdei_record_order(const ssdei_record *record, const char *name, size_t length) {
-    size_t both = record->length < length ? record->length : length;
-    int order = memcmp(record->name, name, both);
-    return order ? order : record->length < length ? -1 : record->length > length;
-}
-
-static int ssdei_record_before(const void *items, size_t a, size_t b) {
-    const ssdei_record *records = (const ssdei_record *)items;
-    return ssdei_record_order(&records[a], records[b].name, records[b].length) < 0;
-}
-
-/* NULL if there is none. */
-static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *name, size_t length) {
-    size_t low = 0, high = file->record_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        ssdei_record *record = &file->records[file->record_by_name[middle]];
-        int order = ssdei_record_order(record, name, length);
-        if (!order) return record;
-        if (order > 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
-/* torch.serialization.set_crc32_options(False), of PyTorch 2.6, leaves every CRC 0: there is nothing to compare. */
-static void ssdei_zip_without_crc(ssde_tensor_file *file) {
-    size_t i;
-    for (i = 0; i < file->record_count; i++)
-        if (file->records[i].crc) return;
-    for (i = 0; i < file->record_count; i++) file->records[i].checked = 1;
-}
-
-static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
-    uint64_t begin = 0, size = 0, count = 0;
-    size_t at = 0, used = 0, i;
-    ssdei_try(ssdei_zip_find(file, &begin, &size, &count));
-    file->directory = (unsigned char *)ssdei_allocate(file->context, (size_t)size + 1, 1);
-    file->records = (ssdei_record *)ssdei_allocate(file->context, (size_t)count + 1, sizeof *file->records);
-    file->record_by_name = (size_t *)ssdei_allocate(file->context, (size_t)count + 1, sizeof(size_t));
-    if (!file->directory || !file->records || !file->record_by_name) return SSDE_ERROR_MEMORY;
-    ssdei_try(ssdei_read_at(file, begin, file->directory, (size_t)size));
-    for (i = 0; i < (size_t)count; i++) {
-        ssdei_try(ssdei_zip_entry(file, file->directory + at, (size_t)size - at, begin, &file->records[i], &used));
-        at += used;
-    }
-    file->record_count = (size_t)count;
-    ssdei_zip_without_crc(file);
-    ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
-    for (i = 1; i < file->record_count; i++)
-        if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
-            return ssdei_zip_fail(file, &file->records[file->record_by_name[i]], "comes twice");
-    return SSDE_OK;
-}
-
-/* ---- pickle ----
-   A program for a stack machine that makes objects. This interpreter knows all instructions of protocols 2 to 5 and, of
-   all the functions and classes that a pickle can name, those that make tensors; nothing is ever called. What anything
-   else would have made is an opaque object, which becomes a dictionary or a list once items or attributes are put into
-   it. Objects are entries of one array; an object that contains others has a chain of cells. */
-
-/* Far more than the largest network needs. They bound the memory that a file can ask for, since a few bytes suffice to
-   use an object again. */
-enum {
-    SSDEI_MAX_OBJECTS = 1 << 22,
-    SSDEI_MAX_TENSORS = 1 << 18,
-    SSDEI_MAX_VALUES = 1 << 16, /* numbers and strings that are listed */
-    SSDEI_MAX_NAMES = 1 << 26,  /* bytes of names and strings */
-    SSDEI_MAX_PICKLE = 1 << 30  /* bytes */
-};
-
-typedef enum ssdei_object_kind {
-    SSDEI_OBJECT_NONE,
-    SSDEI_OBJECT_BOOL,
-    SSDEI_OBJECT_INTEGER,
-    SSDEI_OBJECT_FLOAT,
-    SSDEI_OBJECT_STRING,
-    SSDEI_OBJECT_TUPLE,
-    SSDEI_OBJECT_LIST,
-    SSDEI_OBJECT_DICT, /* key, value, key, value, ... */
-    SSDEI_OBJECT_GLOBAL,
-    SSDEI_OBJECT_STORAGE,
-    SSDEI_OBJECT_TENSOR,
-    SSDEI_OBJECT_OPAQUE
-} ssdei_object_kind;
-
-typedef struct ssdei_object {
-    ssdei_object_kind kind;
-    uint32_t count;       /* of contained objects, or of a string's bytes */
-    uint32_t first, last; /* its cells; of a storage, its class among the globals and what is wrong with it */
-    uint64_t bits; /* the number; a string's place in the pickle; the index of a global, record or tensor; whether
-                      a container is being walked through */
-} ssdei_object;
-
-typedef struct ssdei_cell {
-    uint32_t object, next;
-} ssdei_cell;
-
-typedef struct ssdei_pickle {
-    ssde_tensor_file *file;
-    const char *root; /* of the records' names: "checkpoint_1/" */
-    size_t root_length;
-    const unsigned char *bytes;
-    size_t size, at;
-    ssdei_object *objects;
-    size_t object_count, object_capacity;
-    ssdei_cell *cells;
-    size_t cell_count, cell_capacity;
-    uint32_t *stack; /* of objects, and marks */
-    size_t depth, stack_capacity;
-    uint32_t *memo; /* objects by their number, plus 1 */
-    size_t memo_size, memo_capacity, memo_count;
-    ssdei_entry *tensors;
-    size_t tensor_count, tensor_capacity;
-    ssde_status status; /* the first failure; then nothing more happens */
-} ssdei_pickle;
-
-static const uint32_t ssdei_mark = 0xffffffffu;
-
-typedef enum ssdei_global_kind {
-    SSDEI_GLOBAL_TENSOR,       /* (storage, offset, size, stride[, requires_grad, hooks[, metadata]]) */
-    SSDEI_GLOBAL_TYPED_TENSOR, /* (storage, offset, size, stride, requires_grad, hooks, dtype[, metadata]) */
-    SSDEI_GLOBAL_WRAPPER,      /* (tensor, ...) */
-    SSDEI_GLOBAL_SUBCLASS,     /* (function, class, its arguments, attributes) */
-    SSDEI_GLOBAL_OTHER_TENSOR, /* detail: why it cannot be read */
-    SSDEI_GLOBAL_STORAGE,      /* detail: its dtype */
-    SSDEI_GLOBAL_DTYPE         /* detail: our name of it */
-} ssdei_global_kind;
-
-static const struct ssdei_global {
-    const char *name;
-    ssdei_global_kind kind;
-    const char *detail;
-} ssdei_globals[] = {
-    {"torch._utils._rebuild_tensor", SSDEI_GLOBAL_TENSOR, NULL},
-    {"torch._utils._rebuild_tensor_v2", SSDEI_GLOBAL_TENSOR, NULL},
-    {"torch._utils._rebuild_tensor_v3", SSDEI_GLOBAL_TYPED_TENSOR, NULL},
-    {"torch._utils._rebuild_parameter", SSDEI_GLOBAL_WRAPPER, NULL},
-    {"torch._utils._rebuild_parameter_with_state", SSDEI_GLOBAL_WRAPPER, NULL},
-    {"torch._utils._rebuild_device_tensor_from_cpu_tensor", SSDEI_GLOBAL_WRAPPER, NULL},
-    {"torch.nn.parameter.Parameter", SSDEI_GLOBAL_WRAPPER, NULL},
-    {"torch.tensor._rebuild_from_type", SSDEI_GLOBAL_SUBCLASS, NULL},
-    {"torch._tensor._rebuild_from_type", SSDEI_GLOBAL_SUBCLASS, NULL},
-    {"torch._tensor._rebuild_from_type_v2", SSDEI_GLOBAL_SUBCLASS, NULL},
-    {"torch._utils._rebuild_sparse_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is sparse: save its to_dense()"},
-    {"torch._utils._rebuild_sparse_csr_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is sparse: save its to_dense()"},
-    {"torch._utils._rebuild_qtensor", SSDEI_GLOBAL_OTHER_TENSOR, "is quantized: save its dequantize()"},
-    {"torch._utils._rebuild_nested_tensor", SSDEI_GLOBAL_OTHER_TENSOR, "is nested: save its to_padded_tensor()"},
-    {"torch._utils._rebuild_meta_tensor_no_storage", SSDEI_GLOBAL_OTHER_TENSOR,
-     "is on the device 'meta', which has no values"},
-    {"torch._utils._rebuild_device_tensor_from_numpy", SSDEI_GLOBAL_OTHER_TENSOR,
-     "is on a device that torch.save writes through NumPy: save its cpu()"},
-    {"torch._utils._rebuild_xla_tensor", SSDEI_GLOBAL_OTHER_TENSOR,
-     "is on a device that torch.save writes through NumPy: save its cpu()"},
-    {"torch._utils._rebuild_wrapper_subclass", SSDEI_GLOBAL_OTHER_TENSOR,
-     "is of a class that keeps its values elsewhere"},
-    {"numpy.core.multiarray._reconstruct", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
-    {"numpy._core.multiarray._reconstruct", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
-    {"numpy._core.numeric._frombuffer", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
-    {"numpy.core.numeric._frombuffer", SSDEI_GLOBAL_OTHER_TENSOR, "is an array of NumPy: save a tensor"},
-    {"torch.FloatStorage", SSDEI_GLOBAL_STORAGE, "F32"},
-    {"torch.DoubleStorage", SSDEI_GLOBAL_STORAGE, "F64"},
-    {"torch.HalfStorage", SSDEI_GLOBAL_STORAGE, "F16"},
-    {"torch.BFloat16Storage", SSDEI_GLOBAL_STORAGE, "BF16"},
-    {"torch.LongStorage", SSDEI_GLOBAL_STORAGE, "I64"},
-    {"torch.IntStorage", SSDEI_GLOBAL_STORAGE, "I32"},
-    {"torch.ShortStorage", SSDEI_GLOBAL_STORAGE, "I16"},
-    {"torch.CharStorage", SSDEI_GLOBAL_STORAGE, "I8"},
-    {"torch.ByteStorage", SSDEI_GLOBAL_STORAGE, "U8"},
-    {"torch.BoolStorage", SSDEI_GLOBAL_STORAGE, "BOOL"},
-    {"torch.ComplexFloatStorage", SSDEI_GLOBAL_STORAGE, "C64"},
-    {"torch.ComplexDoubleStorage", SSDEI_GLOBAL_STORAGE, "C128"},
-    {"torch.storage.UntypedStorage", SSDEI_GLOBAL_STORAGE, "U8"}, /* bytes */
-    {"torch.float8_e4m3fn", SSDEI_GLOBAL_DTYPE, "F8_E4M3"},
-    {"torch.float8_e5m2", SSDEI_GLOBAL_DTYPE, "F8_E5M2"},
-    {"torch.float8_e8m0fnu", SSDEI_GLOBAL_DTYPE, "F8_E8M0"},
-    {"torch.float8_e4m3fnuz", SSDEI_GLOBAL_DTYPE, "F8_E4M3FNUZ"},
-    {"torch.float8_e5m2fnuz", SSDEI_GLOBAL_DTYPE, "F8_E5M2FNUZ"},
-    {"torch.uint16", SSDEI_GLOBAL_DTYPE, "U16"},
-    {"torch.uint32", SSDEI_GLOBAL_DTYPE, "U32"},
-    {"torch.uint64", SSDEI_GLOBAL_DTYPE, "U64"}};
-
-static void ssdei_pickle_fail(ssdei_pickle *pickle, const char *problem) {
-    if (pickle->status == SSDE_OK)
-        pickle->status = ssde_fail(pickle->file->context, SSDE_ERROR_FORMAT, "'%.70s': %s (byte %lu of its pickle)",
-                                   pickle->file->path, problem, (unsigned long)pickle->at);
-}
-
-/* The next `count` bytes, as a number. */
-static uint64_t ssdei_pickle_unsigned(ssdei_pickle *pickle, size_t count) {
-    if (pickle->status == SSDE_OK && count > pickle->size - pickle->at) ssdei_pickle_fail(pickle, "it ends too early");
-    if (pickle->status != SSDE_OK) return 0;
-    pickle->at += count;
-    return ssdei_little_endian(pickle->bytes + pickle->at - count, count);
-}
-
-/* Room for one more element of an array. */
-static void *ssdei_pickle_grow(ssdei_pickle *pickle, void *array, size_t *capacity, size_t used, size_t size) {
-    if (used >= SSDEI_MAX_OBJECTS) ssdei_pickle_fail(pickle, "more than 4194304 objects");
-    if (pickle->status == SSDE_OK) pickle->status = ssdei_grow(pickle->file->context, &array, capacity, used, 1, size);
-    return array;
-}
-
-static void ssdei_pickle_push(ssdei_pickle *pickle, uint32_t object) {
-    pickle->stack = (uint32_t *)ssdei_pickle_grow(pickle, pickle->stack, &pickle->stack_capacity, pickle->depth,
-                                                  sizeof *pickle->stack);
-    if (pickle->status == SSDE_OK) pickle->stack[pickle->depth++] = object;
-}
-
-/* The object on top of the stack, or 0, None, after a failure. */
-static uint32_t ssdei_pickle_top(ssdei_pickle *pickle) {
-    if (pickle->status == SSDE_OK && (!pickle->depth || pickle->stack[pickle->depth - 1] == ssdei_mark))
-        ssdei_pickle_fail(pickle, "an object is missing on its stack");
-    return pickle->status == SSDE_OK ? pickle->stack[pickle->depth - 1] : 0;
-}
-
-static uint32_t ssdei_pickle_pop(ssdei_pickle *pickle) {
-    uint32_t object = ssdei_pickle_top(pickle);
-    if (pickle->status == SSDE_OK) pickle->depth--;
-    return object;
-}
-
-/* The place of the last mark, which leaves the stack: what was above it is there, up to the old depth. */
-static size_t ssdei_pickle_pop_mark(ssdei_pickle *pickle) {
-    size_t at = pickle->depth;
-    while (at > 0 && pickle->stack[at - 1] != ssdei_mark) at--;
-    if (!at) ssdei_pickle_fail(pickle, "a mark is missing on its stack");
-    return at;
-}
-
-/* Makes an object and pushes it. */
-static uint32_t ssdei_pickle_make(ssdei_pickle *pickle, ssdei_object_kind kind, uint64_t bits) {
-    ssdei_object *object;
-    pickle->objects = (ssdei_object *)ssdei_pickle_grow(pickle, pickle->objects, &pickle->object_capacity,
-                                                        pickle->object_count, sizeof *pickle->objects);
-    if (pickle->status != SSDE_OK) return 0;
-    object = &pickle->objects[pickle->object_count];
-    memset(object, 0, sizeof *object);
-    object->kind = kind;
-    object->bits = bits;
-    ssdei_pickle_push(pickle, (uint32_t)pickle->object_count);
-    return (uint32_t)pickle->object_count++;
-}
-
-static void ssdei_pickle_append(ssdei_pickle *pickle, uint32_t container, uint32_t item) {
-    ssdei_object *object;
-    uint32_t cell = (uint32_t)pickle->cell_count;
-    pickle->cells = (ssdei_cell *)ssdei_pickle_grow(pickle, pickle->cells, &pickle->cell_capacity, pickle->cell_count,
-                                                    sizeof *pickle->cells);
-    if (pickle->status != SSDE_OK) return;
-    pickle->cells[cell].object = item;
-    object = &pickle->objects[container];
-    if (object->count++)
-        pickle->cells[object->last].next = cell;
-    else
-        object->first = cell;
-    object->last = cell;
-    pickle->cell_count++;
-}
-
-/* Whether a tuple has from least to most items, which are copied out. */
-static int ssdei_pickle_items(const ssdei_pickle *pickle, uint32_t tuple, uint32_t *items, uint32_t least,
-                              uint32_t most) {
-    const ssdei_object *object = &pickle->objects[tuple];
-    uint32_t cell, i;
-    if (pickle->status != SSDE_OK || object->kind != SSDEI_OBJECT_TUPLE) return 0;
-    if (object->count < least || object->count > most) return 0;
-    for (cell = object->first, i = 0; i < object->count; i++, cell = pickle->cells[cell].next)
-        items[i] = pickle->cells[cell].object;
-    return 1;
-}
-
-static int ssdei_pickle_is(const ssdei_pickle *pickle, uint32_t object, ssdei_object_kind kind) {
-    return pickle->status == SSDE_OK && pickle->objects[object].kind == kind;
-}
-
-/* Whether the container may be given items of a list or of a dictionary; an opaque object without any becomes one. */
-static int ssdei_pickle_becomes(ssdei_pickle *pickle, uint32_t container, ssdei_object_kind kind) {
-    ssdei_object *object;
-    if (pickle->status != SSDE_OK) return 0;
-    object = &pickle->objects[container];
-    if (object->kind == SSDEI_OBJECT_OPAQUE) object->kind = kind;
-    if (object->kind != kind) ssdei_pickle_fail(pickle, "items are added to an object of another kind");
-    return object->kind == kind;
-}
-
-/* Moves what is above the last mark into a new container in its place, or into the one below it. */
-static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind, int made) {
-    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth, i;
-    uint32_t container;
-    if (pickle->status != SSDE_OK) return;
-    pickle->depth = from - 1;
-    if (kind == SSDEI_OBJECT_DICT && (to - from) % 2) ssdei_pickle_fail(pickle, "a dictionary's key has no value");
-    container = made ? ssdei_pickle_make(pickle, kind, 0) : ssdei_pickle_top(pickle);
-    if (!ssdei_pickle_becomes(pickle, container, kind)) return;
-    for (i = from; i < to && pickle->status == SSDE_OK; i++) ssdei_pickle_append(pickle, container, pickle->stack[i]);
-}
-
-/* One item, or a key and its value, from the top of the stack. */
-static void ssdei_pickle_add(ssdei_pickle *pickle, ssdei_object_kind kind) {
-    uint32_t value = ssdei_pickle_pop(pickle), key = kind == SSDEI_OBJECT_DICT ? ssdei_pickle_pop(pickle) : 0;
-    uint32_t container = ssdei_pickle_top(pickle);
-    if (!ssdei_pickle_becomes(pickle, container, kind)) return;
-    if (kind == SSDEI_OBJECT_DICT) ssdei_pickle_append(pickle, container, key);
-    ssdei_pickle_append(pickle, container, value);
-}
-
-/* A tuple of the one to three objects on top. */
-static void ssdei_pickle_tuple(ssdei_pickle *pickle, int count) {
-    uint32_t items[3], tuple;
-    int i;
-    for (i = count; i-- > 0;) items[i] = ssdei_pickle_pop(pickle);
-    tuple = ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0);
-    for (i = 0; i < count; i++) ssdei_pickle_append(pickle, tuple, items[i]);
-}
-
-/* The next `length` bytes as a string, or, of any other kind, as something opaque. */
-static void ssdei_pickle_bytes(ssdei_pickle *pickle, ssdei_object_kind kind, uint64_t length) {
-    uint32_t made;
-    if (pickle->status == SSDE_OK && (length > pickle->size - pickle->at || length > UINT32_MAX))
-        ssdei_pickle_fail(pickle, "a string reaches beyond its end");
-    made = ssdei_pickle_make(pickle, kind, pickle->at);
-    if (pickle->status != SSDE_OK) return;
-    if (kind == SSDEI_OBJECT_STRING) pickle->objects[made].count = (uint32_t)length;
-    pickle->at += (size_t)length;
-}
-
-/* A whole number of `count` bytes in two's complement; one of more than 64 bits is opaque. */
-static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
-    uint64_t bits = 0;
-    if (count > 8) {
-        ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, count);
-        return;
-    }
-    bits = ssdei_pickle_unsigned(pickle, (size_t)count);
-    if (count && count < 8 && bits >> (8 * count - 1)) bits |= ~(uint64_t)0 << 8 * count;
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, bits);
-}
-
-static void ssdei_pickle_float(ssdei_pickle *pickle) {
-    uint64_t little = ssdei_pickle_unsigned(pickle, 8), bits = 0;
-    int i;
-    for (i = 0; i < 8; i++) bits = bits << 8 | (little >> 8 * i & 255); /* it is the one number that is big-endian */
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, bits);
-}
-
-/* The function or class of a module; both names come as they stand in the pickle. */
-static void ssdei_pickle_global(ssdei_pickle *pickle, const unsigned char *module, size_t module_length,
-                                const unsigned char *name, size_t name_length) {
-    size_t i;
-    for (i = 0; i < sizeof ssdei_globals / sizeof *ssdei_globals && pickle->status == SSDE_OK; i++) {
-        const char *known = ssdei_globals[i].name;
-        if (strlen(known) != module_length + 1 + name_length || known[module_length] != '.' ||
-            memcmp(known, module, module_length) || memcmp(known + module_length + 1, name, name_length))
-            continue;
-        ssdei_pickle_make(pickle, SSDEI_OBJECT_GLOBAL, i);
-        return;
-    }
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
-}
-
-/* The next line, without its end. */
-static const unsigned char *ssdei_pickle_line(ssdei_pickle *pickle, size_t *length) {
-    const unsigned char *line = pickle->bytes + pickle->at, *end = NULL;
-    if (pickle->status == SSDE_OK) end = (const unsigned char *)memchr(line, '\n', pickle->size - pickle->at);
-    if (!end) ssdei_pickle_fail(pickle, "it ends too early");
-    *length = end ? (size_t)(end - line) : 0;
-    if (end) pickle->at += *length + 1;
-    return line;
-}
-
-/* The names as two lines. */
-static void ssdei_pickle_global_lines(ssdei_pickle *pickle) {
-    size_t module_length, name_length;
-    const unsigned char *module = ssdei_pickle_line(pickle, &module_length);
-    const unsigned char *name = ssdei_pickle_line(pickle, &name_length);
-    ssdei_pickle_global(pickle, module, module_length, name, name_length);
-}
-
-/* A number as a line of digits, an object's in the memo. */
-static uint64_t ssdei_pickle_decimal(ssdei_pickle *pickle) {
-    size_t length, i;
-    const unsigned char *line = ssdei_pickle_line(pickle, &length);
-    uint64_t number = 0;
-    for (i = 0; i < length && number < SSDEI_MAX_OBJECTS; i++)
-        if (line[i] >= '0' && line[i] <= '9') number = 10 * number + (uint64_t)(line[i] - '0');
-    return number;
-}
-
-/* The names as two strings on the stack. */
-static void ssdei_pickle_global_strings(ssdei_pickle *pickle) {
-    uint32_t name = ssdei_pickle_pop(pickle), module = ssdei_pickle_pop(pickle);
-    if (!ssdei_pickle_is(pickle, name, SSDEI_OBJECT_STRING) || !ssdei_pickle_is(pickle, module, SSDEI_OBJECT_STRING)) {
-        ssdei_pickle_fail(pickle, "the name of a function is no string");
-        return;
-    }
-    ssdei_pickle_global(pickle, pickle->bytes + pickle->objects[module].bits, pickle->objects[module].count,
-                        pickle->bytes + pickle->objects[name].bits, pickle->objects[name].count);
-}
-
-enum { SSDEI_DTYPE_COUNT = sizeof ssdei_dtypes / sizeof *ssdei_dtypes };
-
-/* Index of a dtype by its name; SSDEI_DTYPE_COUNT if it is not read here. */
-static uint32_t ssdei_dtype_index(const char *name) {
-    uint32_t i = 0;
-    while (i < SSDEI_DTYPE_COUNT && strcmp(ssdei_dtypes[i].name, name)) i++;
-    return i;
-}
-
-/* What can be wrong with a storage, which is told when a tensor that lies there is read. */
-static const char *const ssdei_storage_problems[] = {
-    NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
-    "lies in a storage of another size than its record in the archive",
-    "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
-
-/* The record ROOT/data/KEY. */
-static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
-    char name[300];
-    if (pickle->root_length + 5 + key->count > sizeof name) return NULL;
-    memcpy(name, pickle->root, pickle->root_length);
-    memcpy(name + pickle->root_length, "data/", 5);
-    memcpy(name + pickle->root_length + 5, pickle->bytes + key->bits, key->count);
-    return ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
-}
-
-/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
-static void ssdei_pickle_storage(ssdei_pickle *pickle) {
-    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, dtype, problem = 0, storage;
-    ssdei_record *record;
-    if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
-        !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER)) {
-        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
-        return;
-    }
-    if (ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL))
-        storage_class = (uint32_t)pickle->objects[items[1]].bits;
-    record = ssdei_pickle_record(pickle, &pickle->objects[items[2]]);
-    if (ssdei_globals[storage_class].kind != SSDEI_GLOBAL_STORAGE)
-        problem = 1;
-    else if (!record)
-        problem = 2;
-    else if (record->problem)
-        problem = 4;
-    else if ((dtype = ssdei_dtype_index(ssdei_globals[storage_class].detail)) < SSDEI_DTYPE_COUNT &&
-             (record->size % ssdei_dtypes[dtype].bytes ||
-              record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits))
-        problem = 3;
-    storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, record ? (uint64_t)(record - pickle->file->records) : 0);
-    if (pickle->status != SSDE_OK) return;
-    pickle->objects[storage].first = storage_class;
-    pickle->objects[storage].last = problem;
-}
-
-/* A tuple of up to 8 sizes; how many, or -1. */
-static int ssdei_pickle_sizes(const ssdei_pickle *pickle, uint32_t tuple, size_t *sizes) {
-    uint32_t items[8];
-    int count, i;
-    if (!ssdei_pickle_items(pickle, tuple, items, 0, 8)) return -1;
-    count = (int)pickle->objects[tuple].count;
-    for (i = 0; i < count; i++) {
-        const ssdei_object *object = &pickle->objects[items[i]];
-        if (object->kind != SSDEI_OBJECT_INTEGER || object->bits > INT64_MAX) return -1;
-        sizes[i] = object->bits < SIZE_MAX ? (size_t)object->bits : SIZE_MAX; /* is beyond every storage */
-    }
-    return count;
-}
-
-/* Whether all elements lie in a storage of `total`, the first at `offset`; sets count. */
-static int ssdei_entry_fits(ssdei_entry *entry, uint64_t offset, uint64_t total) {
-    uint64_t last = offset;
-    int axis;
-    entry->info.count = 1;
-    for (axis = 0; axis < entry->info.rank; axis++)
-        entry->info.count = ssdei_multiply(entry->info.count, entry->info.shape[axis]);
-    if (entry->info.count == SIZE_MAX) return 0;
-    if (!entry->info.count) return offset <= total;
-    for (axis = 0; axis < entry->info.rank; axis++) {
-        uint64_t steps = (uint64_t)entry->info.shape[axis] - 1;
-        if (last >= total || (entry->stride[axis] && steps > (total - 1 - last) / entry->stride[axis])) return 0;
-        last += steps * entry->stride[axis];
-    }
-    return last < total;
-}
-
-/* A tensor of which nothing is known yet; NULL after a failure. */
-static ssdei_entry *ssdei_pickle_new_tensor(ssdei_pickle *pickle) {
-    ssdei_entry *entry;
-    if (pickle->tensor_count == SSDEI_MAX_TENSORS) ssdei_pickle_fail(pickle, "more than 262144 tensors");
-    pickle->tensors = (ssdei_entry *)ssdei_pickle_grow(pickle, pickle->tensors, &pickle->tensor_capacity,
-                                                       pickle->tensor_count, sizeof *pickle->tensors);
-    if (pickle->status != SSDE_OK) return NULL;
-    entry = &pickle->tensors[pickle->tensor_count];
-    memset(entry, 0, sizeof *entry);
-    entry->info.dtype = "?";
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_TENSOR, pickle->tensor_count++);
-    return entry;
-}
-
-/* A tensor's metadata, {"neg": True}: its values are those of the storage with the other sign (PyTorch 2.0). */
-static const char *ssdei_pickle_flags(const ssdei_pickle *pickle, uint32_t index, ssdei_entry *entry) {
-    static const char unknown[] = "has metadata that are not known here";
-    const ssdei_object *metadata = &pickle->objects[index];
-    uint32_t cell = metadata->first, i;
-    if (metadata->kind == SSDEI_OBJECT_NONE) return NULL;
-    if (metadata->kind != SSDEI_OBJECT_DICT) return unknown;
-    for (i = 0; i < metadata->count; i += 2, cell = pickle->cells[cell].next) {
-        const ssdei_object *key = &pickle->objects[pickle->cells[cell].object], *value;
-        cell = pickle->cells[cell].next;
-        value = &pickle->objects[pickle->cells[cell].object];
-        if (value->kind != SSDEI_OBJECT_BOOL) return unknown;
-        if (!value->bits) continue;
-        if (key->kind != SSDEI_OBJECT_STRING || key->count != 3 || memcmp(pickle->bytes + key->bits, "neg", 3) ||
-            entry->dtype->kind == SSDEI_NUMBER_UNSIGNED)
-            return unknown;
-        entry->negative = 1;
-    }
-    return NULL;
-}
-
-/* Fills a tensor from the arguments of its function, or says why it cannot be read. */
-static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t arguments, int typed,
-                                         ssdei_entry *entry) {
-    uint32_t items[8], dtype, flags = typed ? 7 : 6;
-    const ssdei_object *storage, *offset;
-    if (!ssdei_pickle_items(pickle, arguments, items, typed ? 7 : 4, flags + 1) ||
-        !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
-        !ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_INTEGER))
-        return "is not made of a storage, an offset, a size and a stride";
-    storage = &pickle->objects[items[0]];
-    offset = &pickle->objects[items[1]];
-    if (storage->last) return ssdei_storage_problems[storage->last];
-    entry->info.dtype = ssdei_globals[storage->first].detail;
-    if (typed) {
-        const ssdei_object *object = &pickle->objects[items[6]];
-        if (object->kind != SSDEI_OBJECT_GLOBAL || ssdei_globals[object->bits].kind != SSDEI_GLOBAL_DTYPE)
-            return "has a dtype that is not known here";
-        entry->info.dtype = ssdei_globals[object->bits].detail;
-    }
-    dtype = ssdei_dtype_index(entry->info.dtype);
-    if (dtype == SSDEI_DTYPE_COUNT) return "has a dtype that is not read here";
-    entry->dtype = &ssdei_dtypes[dtype];
-    entry->record = &pickle->file->records[storage->bits];
-    entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
-    if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank)
-        return "has a size and a stride that are not as many whole numbers, 8 or fewer";
-    if (!ssdei_entry_fits(entry, offset->bits, entry->record->size / entry->dtype->bytes))
-        return "reaches beyond its storage";
-    entry->begin = entry->record->begin + offset->bits * entry->dtype->bytes;
-    entry->end = entry->record->begin + entry->record->size;
-    return pickle->objects[arguments].count > flags ? ssdei_pickle_flags(pickle, items[flags], entry) : NULL;
-}
-
-static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments, const struct ssdei_global *function) {
-    ssdei_entry *entry = ssdei_pickle_new_tensor(pickle);
-    if (!entry) return;
-    entry->problem = function->kind == SSDEI_GLOBAL_OTHER_TENSOR
-                         ? function->detail
-                         : ssdei_pickle_describe(pickle, arguments, function->kind == SSDEI_GLOBAL_TYPED_TENSOR, entry);
-    if (entry->problem) entry->info.rank = 0, entry->info.count = 0;
-}
-
-/* Calls a function with a tuple of arguments. */
-static void ssdei_pickle_call(ssdei_pickle *pickle) {
-    uint32_t arguments = ssdei_pickle_pop(pickle), called = ssdei_pickle_pop(pickle), items[4];
-    const struct ssdei_global *function = NULL;
-    if (pickle->status != SSDE_OK) return;
-    if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL)) function = &ssdei_globals[pickle->objects[called].bits];
-    if (function && function->kind == SSDEI_GLOBAL_SUBCLASS && ssdei_pickle_items(pickle, arguments, items, 4, 4)) {
-        called = items[0];
-        arguments = items[2];
-        function = NULL;
-        if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL))
-            function = &ssdei_globals[pickle->objects[called].bits];
-    }
-    if (function && (function->kind <= SSDEI_GLOBAL_TYPED_TENSOR || function->kind == SSDEI_GLOBAL_OTHER_TENSOR))
-        ssdei_pickle_tensor(pickle, arguments, function);
-    else if (function && function->kind == SSDEI_GLOBAL_WRAPPER &&
-             pickle->objects[arguments].kind == SSDEI_OBJECT_TUPLE && pickle->objects[arguments].count)
-        ssdei_pickle_push(pickle, pickle->cells[pickle->objects[arguments].first].object);
-    else if (function || pickle->objects[called].kind == SSDEI_OBJECT_OPAQUE)
-        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
-    else
-        ssdei_pickle_fail(pickle, "it calls what is no function");
-}
-
-/* An object of a class, made of a tuple of arguments: a named tuple's are its items. */
-static void ssdei_pickle_instance(ssdei_pickle *pickle, int with_keywords) {
-    uint32_t arguments;
-    if (with_keywords) ssdei_pickle_pop(pickle);
-    arguments = ssdei_pickle_pop(pickle);
-    ssdei_pickle_pop(pickle);
-    if (ssdei_pickle_is(pickle, arguments, SSDEI_OBJECT_TUPLE) && pickle->objects[arguments].count)
-        ssdei_pickle_push(pickle, arguments);
-    else
-        ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
-}
-
-/* The same in the place of what is above the last mark, and the mark. */
-static void ssdei_pickle_instance_mark(ssdei_pickle *pickle) {
-    size_t at = ssdei_pickle_pop_mark(pickle);
-    if (pickle->status != SSDE_OK) return;
-    pickle->depth = at - 1;
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
-}
-
-/* Attributes of the object below: those of an opaque one, which has no items, are what it contains. They are a
-   dictionary, or a pair of two, the second of slots. Attributes of a dictionary are left out, "_metadata" of a model's
-   state among them. */
-static void ssdei_pickle_build(ssdei_pickle *pickle) {
-    uint32_t states[2], count = 2, cell, i, j;
-    uint32_t state = ssdei_pickle_pop(pickle), object = ssdei_pickle_top(pickle);
-    if (pickle->status != SSDE_OK || pickle->objects[object].kind != SSDEI_OBJECT_OPAQUE) return;
-    if (!ssdei_pickle_items(pickle, state, states, 2, 2)) {
-        states[0] = state;
-        count = 1;
-    }
-    for (i = 0; i < count && pickle->status == SSDE_OK; i++) {
-        if (pickle->objects[states[i]].kind != SSDEI_OBJECT_DICT || states[i] == object) continue;
-        pickle->objects[object].kind = SSDEI_OBJECT_DICT;
-        cell = pickle->objects[states[i]].first;
-        for (j = pickle->objects[states[i]].count; j && pickle->status == SSDE_OK; j--) {
-            ssdei_pickle_append(pickle, object, pickle->cells[cell].object);
-            if (j > 1) cell = pickle->cells[cell].next;
-        }
-    }
-}
-
-/* Remembers the object on top under a number. */
-static void ssdei_pickle_remember(ssdei_pickle *pickle, uint64_t number) {
-    uint32_t object = ssdei_pickle_top(pickle);
-    if (number >= SSDEI_MAX_OBJECTS) ssdei_pickle_fail(pickle, "more than 4194304 objects are remembered");
-    while (pickle->status == SSDE_OK && pickle->memo_size <= number) {
-        pickle->memo = (uint32_t *)ssdei_pickle_grow(pickle, pickle->memo, &pickle->memo_capacity, pickle->memo_size,
-                                                     sizeof *pickle->memo);
-        if (pickle->status == SSDE_OK) pickle->memo[pickle->memo_size++] = 0;
-    }
-    if (pickle->status != SSDE_OK) return;
-    if (!pickle->memo[number]) pickle->memo_count++;
-    pickle->memo[number] = object + 1;
-}
-
-static void ssdei_pickle_recall(ssdei_pickle *pickle, uint64_t number) {
-    if (pickle->status == SSDE_OK && (number >= pickle->memo_size || !pickle->memo[number]))
-        ssdei_pickle_fail(pickle, "it recalls an object that was never remembered");
-    if (pickle->status == SSDE_OK) ssdei_pickle_push(pickle, pickle->memo[number] - 1);
-}
-
-/* Instructions that make an object out of what follows them. */
-static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
-    size_t length;
-    switch (code) {
-        case 'N': ssdei_pickle_make(pickle, SSDEI_OBJECT_NONE, 0); return 1;
-        case 0x88: ssdei_pickle_make(pickle, SSDEI_OBJECT_BOOL, 1); return 1;
-        case 0x89: ssdei_pickle_make(pickle, SSDEI_OBJECT_BOOL, 0); return 1;
-        case 'K': ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 'M': ssdei_pickle_make(pickle, SSDEI_OBJECT_INTEGER, ssdei_pickle_unsigned(pickle, 2)); return 1;
-        case 'J': ssdei_pickle_integer(pickle, 4); return 1;
-        case 0x8a: ssdei_pickle_integer(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 0x8b: ssdei_pickle_integer(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 'G': ssdei_pickle_float(pickle); return 1;
-        case 'X':
-        case 'T': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 0x8c:
-        case 'U': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 0x8d: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_STRING, ssdei_pickle_unsigned(pickle, 8)); return 1;
-        case 'C': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 'B': ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 0x8e: /* bytes and a bytearray */
-        case 0x96: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, ssdei_pickle_unsigned(pickle, 8)); return 1;
-        case 0x82: /* classes by a number that programs agree on */
-        case 0x83:
-        case 0x84: ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, 1u << (code - 0x82)); return 1;
-        case 'I': /* numbers, strings and persistent objects as text */
-        case 'L':
-        case 'F':
-        case 'S':
-        case 'V':
-        case 'P': ssdei_pickle_line(pickle, &length);                           /* fall through */
-        case 0x97:                                                              /* a buffer that is elsewhere */
-        case 0x8f: ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0); return 1; /* a set */
-        case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
-        case ']': ssdei_pickle_make(pickle, SSDEI_OBJECT_LIST, 0); return 1;
-        case '}': ssdei_pickle_make(pickle, SSDEI_OBJECT_DICT, 0); return 1;
-        case 'c': ssdei_pickle_global_lines(pickle); return 1;
-        default: return 0;
-    }
-}
-
-/* Instructions that work on the stack. */
-static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
-    size_t at, length;
-    switch (code) {
-        case '(': ssdei_pickle_push(pickle, ssdei_mark); return 1;
-        case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE, 1); return 1;
-        case 'l': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST, 1); return 1;
-        case 'd': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT, 1); return 1;
-        case 'e': ssdei_pickle_end(pickle, SSDEI_OBJECT_LIST, 0); return 1;
-        case 'u': ssdei_pickle_end(pickle, SSDEI_OBJECT_DICT, 0); return 1;
-        case 'a': ssdei_pickle_add(pickle, SSDEI_OBJECT_LIST); return 1;
-        case 's': ssdei_pickle_add(pickle, SSDEI_OBJECT_DICT); return 1;
-        case 0x85: ssdei_pickle_tuple(pickle, 1); return 1;
-        case 0x86: ssdei_pickle_tuple(pickle, 2); return 1;
-        case 0x87: ssdei_pickle_tuple(pickle, 3); return 1;
-        case 0x93: ssdei_pickle_global_strings(pickle); return 1;
-        case 'Q': ssdei_pickle_storage(pickle); return 1;
-        case 'R': ssdei_pickle_call(pickle); return 1;
-        case 'b': ssdei_pickle_build(pickle); return 1;
-        case 0x81: ssdei_pickle_instance(pickle, 0); return 1;
-        case 0x92: ssdei_pickle_instance(pickle, 1); return 1;
-        case 'i': ssdei_pickle_line(pickle, &length); ssdei_pickle_line(pickle, &length); /* fall through */
-        case 'o':
-        case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
-        case '0': ssdei_pickle_pop(pickle); return 1;
-        case '1': /* what is above the mark goes, also items of a set */
-        case 0x90:
-            at = ssdei_pickle_pop_mark(pickle);
-            if (pickle->status == SSDE_OK) pickle->depth = at - 1;
-            return 1;
-        case '2': ssdei_pickle_push(pickle, ssdei_pickle_top(pickle)); return 1;
-        case 'p': ssdei_pickle_remember(pickle, ssdei_pickle_decimal(pickle)); return 1;
-        case 'q': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 'r': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 0x94: ssdei_pickle_remember(pickle, pickle->memo_count); return 1;
-        case 'g': ssdei_pickle_recall(pickle, ssdei_pickle_decimal(pickle)); return 1;
-        case 'h': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
-        case 'j': ssdei_pickle_recall(pickle, ssdei_pickle_unsigned(pickle, 4)); return 1;
-        case 0x95: ssdei_pickle_unsigned(pickle, 8); return 1; /* the length of a frame */
-        case 0x98: return 1;                                   /* a buffer is only for reading */
-        default: return 0;
-    }
-}
-
-/* Runs the pickle; the object it makes. */
-static uint32_t ssdei_pickle_run(ssdei_pickle *pickle) {
-    uint64_t start = ssdei_pickle_unsigned(pickle, 1), protocol = ssdei_pickle_unsigned(pickle, 1);
-    uint32_t result;
-    if (start != 0x80 || protocol < 2 || protocol > 5)
-        ssdei_pickle_fail(pickle, "it does not begin as one of protocol 2 to 5");
-    while (pickle->status == SSDE_OK) {
-        unsigned char code = (unsigned char)ssdei_pickle_unsigned(pickle, 1);
-        char problem[60];
-        if (pickle->status != SSDE_OK || code == '.') break;
-        if (ssdei_pickle_value(pickle, code) || ssdei_pickle_operation(pickle, code)) continue;
-        snprintf(problem, sizeof problem, "an instruction 0x%02x that no pickle has", (unsigned)code);
-        ssdei_pickle_fail(pickle, problem);
-    }
-    result = ssdei_pickle_pop(pickle);
-    if (pickle->depth) ssdei_pickle_fail(pickle, "it leaves more than one object");
-    return result;
-}
-
-/* ---- PyTorch's files ---- */
-
-enum { SSDEI_MAX_NESTING = 256 }; /* as long as a name can be */
-
-/* Walks through nested objects twice: to count what it finds, then to keep it. */
-typedef struct ssdei_flattening {
-    ssdei_pickle *pickle;
-    char path[256]; /* of the object */
-    int keep;
-    size_t visits; /* bounded: a few bytes can make objects that share each other without end */
-    size_t tensors, values, strings, bytes;
-} ssdei_flattening;
-
-/* Copies a string to where strings stay, or counts its bytes. */
-static const char *ssdei_flatten_text(ssdei_flattening *flattening, const char *text, size_t length) {
-    char *copy = NULL;
-    if (flattening->keep) {
-        copy = flattening->pickle->file->strings + flattening->bytes;
-        memcpy(copy, text, length);
-    }
-    flattening->bytes += length + 1;
-    return copy;
-}
-
-static void ssdei_flatten_tensor(ssdei_flattening *flattening, const ssdei_entry *tensor) {
-    const char *name;
-    if (flattening->tensors >= SSDEI_MAX_TENSORS + SSDEI_MAX_VALUES ||
-        flattening->bytes + sizeof flattening->path > SSDEI_MAX_NAMES)
-        ssdei_pickle_fail(flattening->pickle, "more than 327680 tensors, or 64 MB of names");
-    if (flattening->pickle->status != SSDE_OK) return;
-    name = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
-    if (flattening->keep) {
-        ssdei_entry *entry = &flattening->pickle->file->entries[flattening->tensors];
-        *entry = *tensor;
-        entry->info.name = name;
-    }
-    flattening->tensors++;
-}
-
-static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_object *object) {
-    const char *wanted = object->kind == SSDEI_OBJECT_BOOL    ? "BOOL"
-                         : object->kind == SSDEI_OBJECT_FLOAT ? "F64"
-                                                              : "I64";
-    ssdei_entry entry;
-    size_t i;
-    if (flattening->values++ >= SSDEI_MAX_VALUES) return;
-    memset(&entry, 0, sizeof entry);
-    entry.dtype = &ssdei_dtypes[ssdei_dtype_index(wanted)];
-    entry.info.dtype = entry.dtype->name;
-    entry.info.count = 1;
-    entry.immediate = 1;
-    for (i = 0; i < 8; i++) entry.value[i] = (unsigned char)(object->bits >> 8 * i);
-    ssdei_flatten_tensor(flattening, &entry);
-}
-
-static void ssdei_flatten_string(ssdei_flattening *flattening, const ssdei_object *object) {
-    const char *text = (const char *)flattening->pickle->bytes + object->bits, *key, *value;
-    if (memchr(text, 0, object->count) || flattening->values >= SSDEI_MAX_VALUES ||
-        flattening->bytes + sizeof flattening->path + object->count > SSDEI_MAX_NAMES / 2)
-        return;
-    flattening->values++;
-    key = ssdei_flatten_text(flattening, flattening->path, strlen(flattening->path));
-    value = ssdei_flatten_text(flattening, text, object->count);
-    if (flattening->keep) {
-        flattening->pickle->file->metadata[flattening->strings].key = key;
-        flattening->pickle->file->metadata[flattening->strings].value = value;
-    }
-    flattening->strings++;
-}
-
-/* Where a module that was saved whole keeps what its state_dict() has. */
-static int ssdei_flatten_transparent(const char *key, size_t length) {
-    return (length == 8 && !memcmp(key, "_modules", 8)) || (length == 8 && !memcmp(key, "_buffers", 8)) ||
-           (length == 11 && !memcmp(key, "_parameters", 11));
-}
-
-/* Adds ".KEY" to the path, KEY a string, a whole number of a dictionary (`key` not NULL) or a place in a list. 0: what
-   is there can have no name. */
-static int ssdei_flatten_path(ssdei_flattening *flattening, const ssdei_object *key, uint32_t place) {
-    size_t length = strlen(flattening->path), room = sizeof flattening->path - length;
-    const char *dot = length ? "." : "", *text;
-    char *end = flattening->path + length;
-    int used;
-    if (!key)
-        used = snprintf(end, room, "%s%lu", dot, (unsigned long)place);
-    else if (key->kind == SSDEI_OBJECT_INTEGER)
-        used = snprintf(end, room, "%s%s%llu", dot, key->bits > INT64_MAX ? "-" : "",
-                        (unsigned long long)(key->bits > INT64_MAX ? 0 - key->bits : key->bits));
-    else if (key->kind == SSDEI_OBJECT_STRING && key->count < room) {
-        text = (const char *)flattening->pickle->bytes + key->bits;
-        if (memchr(text, 0, key->count)) return 0;
-        if (ssdei_flatten_transparent(text, key->count)) return 1;
-        used = snprintf(end, room, "%s%.*s", dot, (int)key->count, text);
-    } else
-        return 0;
-    return (size_t)used < room;
-}
-
-static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth);
-
-/* What a container has; no more than once on the way down, should it contain itself. */
-static void ssdei_flatten_items(ssdei_flattening *flattening, uint32_t index, int depth) {
-    ssdei_pickle *pickle = flattening->pickle;
-    ssdei_object *object = &pickle->objects[index];
-    size_t length = strlen(flattening->path);
-    uint32_t cell = object->first, i;
-    if (object->bits || depth == SSDEI_MAX_NESTING) return;
-    object->bits = 1;
-    for (i = 0; i < object->count && pickle->status == SSDE_OK; i++) {
-        const ssdei_object *key = NULL;
-        if (i) cell = pickle->cells[cell].next;
-        if (object->kind == SSDEI_OBJECT_DICT) {
-            key = &pickle->objects[pickle->cells[cell].object];
-            cell = pickle->cells[cell].next;
-            i++;
-        }
-        if (ssdei_flatten_path(flattening, key, i)) ssdei_flatten(flattening, pickle->cells[cell].object, depth + 1);
-        flattening->path[length] = 0;
-    }
-    object->bits = 0;
-}
-
-static void ssdei_flatten(ssdei_flattening *flattening, uint32_t index, int depth) {
-    ssdei_pickle *pickle = flattening->pickle;
-    const ssdei_object *object = &pickle->objects[index];
-    if (flattening->visits++ > pickle->size + SSDEI_MAX_TENSORS)
-        ssdei_pickle_fail(pickle, "objects are shared too often");
-    if (pickle->status != SSDE_OK) return;
-    switch (object->kind) {
-        case SSDEI_OBJECT_TUPLE:
-        case SSDEI_OBJECT_LIST:
-        case SSDEI_OBJECT_DICT: ssdei_flatten_items(flattening, index, depth); return;
-        case SSDEI_OBJECT_TENSOR: ssdei_flatten_tensor(flattening, &pickle->tensors[object->bits]); return;
-        case SSDEI_OBJECT_STRING: ssdei_flatten_string(flattening, object); return;
-        case SSDEI_OBJECT_BOOL:
-        case SSDEI_OBJECT_INTEGER:
-        case SSDEI_OBJECT_FLOAT: ssdei_flatten_number(flattening, object); return;
-        default: return; /* nothing that could be listed */
-    }
-}
-
-/* Two things can come to one name, {"a.b": x, "a": {"b": y}}: neither is read. */
-static void ssdei_pth_twins(ssde_tensor_file *file) {
-    size_t i;
-    for (i = 1; i < file->count; i++) {
-        ssdei_entry *entry = &file->entries[file->by_name[i]], *before = &file->entries[file->by_name[i - 1]];
-        if (strcmp(entry->info.name, before->info.name)) continue;
-        entry->problem = before->problem = "is there twice";
-    }
-}
-
-/* Fills the file's entries and metadata from what the pickle made. */
-static ssde_status ssdei_pth_fill(ssdei_pickle *pickle, uint32_t root) {
-    ssde_tensor_file *file = pickle->file;
-    ssdei_flattening flattening;
-    memset(&flattening, 0, sizeof flattening);
-    flattening.pickle = pickle;
-    ssdei_flatten(&flattening, root, 0);
-    ssdei_try(pickle->status);
-    file->entries = (ssdei_entry *)ssdei_allocate(file->context, flattening.tensors + 1, sizeof *file->entries);
-    file->metadata = (ssdei_metadata *)ssdei_allocate(file->context, flattening.strings + 1, sizeof *file->metadata);
-    file->strings = (char *)ssdei_allocate(file->context, flattening.bytes + 1, 1);
-    if (!file->entries || !file->metadata || !file->strings) return SSDE_ERROR_MEMORY;
-    file->count = flattening.tensors;
-    file->metadata_count = flattening.strings;
-    memset(&flattening, 0, sizeof flattening);
-    flattening.pickle = pickle;
-    flattening.keep = 1;
-    ssdei_flatten(&flattening, root, 0);
-    ssdei_try(pickle->status);
-    ssdei_try(ssdei_sort_names(file));
-    ssdei_pth_twins(file);
-    return SSDE_OK;
-}
-
-/* The record ROOT/data.pkl, whose ROOT is any folder; the one nearest to the top. */
-static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
-    static const char name[] = "/data.pkl";
-    ssdei_record *found = NULL;
-    size_t length = sizeof name - 1, i;
-    for (i = 0; i < file->record_count; i++) {
-        ssdei_record *record = &file->records[i];
-        if (record->length > length && !memcmp(record->name + record->length - length, name, length) &&
-            (!found || record->length < found->length))
-            found = record;
-    }
-    return found;
-}
-
-/* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
-static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root, size_t root_length) {
-    char name[300], order[8] = "";
-    ssdei_record *record;
-    if (root_length + 9 > sizeof name)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' has a root folder of more than 290 characters",
-                         file->path);
-    memcpy(name, root, root_length);
-    memcpy(name + root_length, "byteorder", 9);
-    record = ssdei_zip_record(file, name, root_length + 9);
-    if (!record) return SSDE_OK;
-    ssdei_try(ssdei_record_check(file, record));
-    if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
-    file->big_endian = !strcmp(order, "big");
-    if (!file->big_endian && strcmp(order, "little")) return ssdei_zip_fail(file, record, "is neither little nor big");
-    return SSDE_OK;
-}
-
-static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *program, unsigned char *bytes) {
-    ssdei_pickle pickle;
-    uint32_t root;
-    memset(&pickle, 0, sizeof pickle);
-    pickle.file = file;
-    pickle.root = program->name;
-    pickle.root_length = program->length - strlen("data.pkl");
-    pickle.bytes = bytes;
-    pickle.size = (size_t)program->size;
-    pickle.status = ssdei_pth_byte_order(file, pickle.root, pickle.root_length);
-    if (pickle.status == SSDE_OK) pickle.status = ssdei_record_check(file, program);
-    if (pickle.status == SSDE_OK) pickle.status = ssdei_read_at(file, program->begin, bytes, pickle.size);
-    root = ssdei_pickle_run(&pickle);
-    if (pickle.status == SSDE_OK) pickle.status = ssdei_pth_fill(&pickle, root);
-    ssdei_release(file->context, pickle.objects);
-    ssdei_release(file->context, pickle.cells);
-    ssdei_release(file->context, pickle.stack);
-    ssdei_release(file->context, pickle.memo);
-    ssdei_release(file->context, pickle.tensors);
-    return pickle.status;
-}
-
-/* What a zip archive is that has no data.pkl. */
-static ssde_status ssdei_pth_refuse(const ssde_tensor_file *file) {
-    const ssdei_record *record = file->records;
-    if (!file->record_count)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is an empty zip archive", file->path);
-    if (record->length > 4 && !memcmp(record->name + record->length - 4, ".npy", 4))
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.90s' is an .npz archive of NumPy's arrays: save tensors with torch.save or safetensors",
-                         file->path);
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                     "'%.90s' is a zip archive, but not of torch.save: it has no data.pkl; unpack its '%.*s'",
-                     file->path, (int)(record->length < 60 ? record->length : 60), record->name);
-}
-
-static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
-    unsigned char *bytes;
-    ssdei_record *program;
-    ssde_status status;
-    ssdei_try(ssdei_zip_load(file));
-    program = ssdei_pth_find(file);
-    if (!program) return ssdei_pth_refuse(file);
-    if (program->size > SSDEI_MAX_PICKLE)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.160s': its data.pkl has more than 1 GB",
-                         file->path);
-    bytes = (unsigned char *)ssdei_allocate(file->context, (size_t)program->size + 1, 1);
-    status = bytes ? ssdei_pth_interpret(file, program, bytes) : SSDE_ERROR_MEMORY;
-    ssdei_release(file->context, bytes);
-    return status;
-}
-
-/* ---- which container a file is ---- */
-
-/* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
-   which its own reader lets pass. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file) {
-    unsigned char start[512] = {0};
-    size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
-    ssdei_try(ssdei_read_at(file, 0, start, size));
-    while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
-    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_load_header(file);
-    if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
-    if (!ssdei_file_kind(start, size)) return ssdei_load_header(file);
-    return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
-}
-
-/* ---- safetensors: writing ----
-   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
-   header is held in memory. It is written twice: with its checksums when these are known. */
-
-/* A tensor whose values are still to be put. */
-typedef struct ssdei_declared {
-    uint32_t crc;  /* of its declaration */
-    size_t digits; /* where the header has the CRC of its bytes */
-} ssdei_declared;
-
-typedef struct ssdei_tensor_writer {
-    ssdei_writer file;
-    ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
-    uint64_t data_size;
-    ssdei_declared *declared;
-    size_t count, capacity, put; /* of declared; how many have been put */
-    uint32_t crc;                /* the header's */
-    size_t digits;               /* where it has that */
-} ssdei_tensor_writer;
-
-static void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
-    memset(writer, 0, sizeof *writer);
-    writer->header.context = writer->tensors.context = context;
-    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
-    writer->digits = writer->header.size - 9;
-}
-
-static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_text_add(&writer->header, ",");
-    ssdei_text_add_string(&writer->header, key);
-    ssdei_text_add(&writer->header, ":");
-    ssdei_text_add_string(&writer->header, value);
-}
-
-static void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_tensor_writer_key(writer, key, value);
-    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
-}
-
-/* Its checksum is not known yet. */
-static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, const ssde_parameter *info) {
-    char key[sizeof info->name + 40];
-    void *array = writer->declared;
-    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
-    ssdei_tensor_writer_key(writer, key, "00000000");
-    if (writer->header.status == SSDE_OK)
-        writer->header.status =
-            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
-    writer->declared = (ssdei_declared *)array;
-    if (writer->header.status != SSDE_OK) return;
-    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", info->rank, info->shape);
-    writer->declared[writer->count++].digits = writer->header.size - 9;
-}
-
-static void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_parameter *info) {
-    ssdei_text *tensors = &writer->tensors;
-    char name[sizeof info->name + 16];
-    int axis;
-    snprintf(name, sizeof name, "%s%s", prefix, info->name);
-    ssdei_tensor_writer_expect(writer, name, info);
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_string(tensors, name);
-    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
-    for (axis = 0; axis < info->rank; axis++) {
-        if (axis) ssdei_text_add(tensors, ",");
-        ssdei_text_add_unsigned(tensors, info->shape[axis]);
-    }
-    ssdei_text_add(tensors, "],\"data_offsets\":[");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    writer->data_size += 4 * (uint64_t)info->count;
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    ssdei_text_add(tensors, "]}");
-}
-
-/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
-static ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
-    ssdei_text *header = &writer->header;
-    unsigned char length[8];
-    size_t i;
-    ssdei_text_add(header, "}");
-    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
-    ssdei_text_add(header, "}");
-    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
-    ssdei_try(header->status);
-    ssdei_try(writer->tensors.status);
-    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
-    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
-    ssdei_writer_put(&writer->file, length, sizeof length);
-    ssdei_writer_put(&writer->file, header->data, header->size);
-    return writer->file.status;
-}
-
-/* Sets 8 digits of the header. */
-static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
-    char digits[9];
-    ssdei_crc_digits(crc, digits);
-    memcpy(writer->header.data + at, digits, 8);
-}
-
-/* All values of the tensor that is next. */
-static void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
-    const ssdei_declared *declared = &writer->declared[writer->put++];
-    unsigned char bytes[16384];
-    uint32_t crc = 0;
-    size_t i, used = 0;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bytes[used++] = (unsigned char)bits;
-        bytes[used++] = (unsigned char)(bits >> 8);
-        bytes[used++] = (unsigned char)(bits >> 16);
-        bytes[used++] = (unsigned char)(bits >> 24);
-        if (used < sizeof bytes && i + 1 < count) continue;
-        crc = ssdei_crc32(crc, bytes, used);
-        ssdei_writer_put(&writer->file, bytes, used);
-        used = 0;
-    }
-    ssdei_tensor_writer_digits(writer, declared->digits, crc);
-    writer->crc += ssdei_crc32_number(declared->crc, crc);
-}
-
-/* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
-   the largest parameter. */
-static void ssdei_tensor_writer_put_all(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights,
-                                        int only_trainable, float *scratch) {
-    size_t i;
-    for (i = 0; i < net->parameter_count; i++) {
-        const ssdei_parameter *parameter = &net->parameters[i];
-        if (only_trainable && !parameter->info.trainable) continue;
-        ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
-        ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
-    }
-}
-
-/* Commits if everything went well until now, else removes what was written. */
-static ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
-    ssdei_writer *file = &writer->file;
-    if (status == SSDE_OK && file->status == SSDE_OK) {
-        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
-        if (fseek(file->file, 8, SEEK_SET))
-            file->status =
-                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
-        ssdei_writer_put(file, writer->header.data, writer->header.size);
-    }
-    if (status != SSDE_OK)
-        ssdei_writer_abandon(file);
-    else
-        status = ssdei_writer_commit(file);
-    ssdei_release(writer->header.context, writer->declared);
-    ssdei_text_release(&writer->tensors);
-    ssdei_text_release(&writer->header);
-    return status;
-}
-
-/* Room for the largest parameter in file order. */
-static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
-    size_t i, most = 1;
-    for (i = 0; i < net->parameter_count; i++)
-        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
-    return (float *)ssdei_allocate(context, most, sizeof(float));
-}
-
-/* ---- descriptions ----
+/* ---- >>models: descriptions ----
    A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per
    struct names its fields; it writes them, reads them, or compares them with what a file says. */
 
@@ -8256,7 +5876,28 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
     return ssdei_fields_finish(&fields, text);
 }
 
-/* ---- models ---- */
+/* ---- models: saving and loading ---- */
+
+/* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
+   the largest parameter. */
+static void ssdei_net_put(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights, int only_trainable,
+                          float *scratch) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        if (only_trainable && !parameter->info.trainable) continue;
+        ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
+        ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
+    }
+}
+
+/* Room for the largest parameter in file order. */
+static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+    size_t i, most = 1;
+    for (i = 0; i < net->parameter_count; i++)
+        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
+    return (float *)ssdei_allocate(context, most, sizeof(float));
+}
 
 /* Names the first parameter that is not finite, `what` before it. */
 static ssde_status ssdei_weights_finite(ssde_context *context, const ssde_net *net, const float *weights,
@@ -8296,10 +5937,12 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
     ssdei_tensor_writer_begin(&writer, context);
     ssdei_tensor_writer_metadata(&writer, "config", config);
     ssdei_release(context, config);
-    for (i = 0; i < net->parameter_count; i++) ssdei_tensor_writer_declare(&writer, "", &net->parameters[i].info);
+    for (i = 0; i < net->parameter_count; i++)
+        ssdei_tensor_writer_declare(&writer, "", net->parameters[i].info.name, net->parameters[i].info.rank,
+                                    net->parameters[i].info.shape);
     scratch = ssdei_parameter_scratch(context, net);
     status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) ssdei_tensor_writer_put_all(&writer, net, weights, 0, scratch);
+    if (status == SSDE_OK) ssdei_net_put(&writer, net, weights, 0, scratch);
     ssdei_release(context, scratch);
     return ssdei_tensor_writer_end(&writer, status);
 }
@@ -8413,7 +6056,7 @@ static size_t ssdei_net_find_parameter(const ssde_net *net, const char *name) {
     return i;
 }
 
-/* ---- which weights of a file ----
+/* ---- models: which weights of a file ----
    A file can have several sets of a network's weights. A set is what lies under one prefix, "" or "model.module.": the
    keys on the way to a state_dict, and what wrappers put before its names. One is averaged if a key says so. The
    reference's average is a list without names. */
@@ -8793,7 +6436,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
     return SSDE_OK;
 }
 
-/* ---- diffusers ----
+/* ---- models: diffusers ----
    models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
    the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
 
@@ -9298,7 +6941,7 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
     return status;
 }
 
-/* ---- checkpoints ----
+/* ---- models: checkpoints ----
    "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; in
    __metadata__ the network's description and what would change training if it were different. */
 
@@ -9352,7 +6995,8 @@ static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *pr
     size_t i;
     for (i = 0; i < net->parameter_count; i++)
         if (!only_trainable || net->parameters[i].info.trainable)
-            ssdei_tensor_writer_declare(writer, prefix, &net->parameters[i].info);
+            ssdei_tensor_writer_declare(writer, prefix, net->parameters[i].info.name, net->parameters[i].info.rank,
+                                        net->parameters[i].info.shape);
 }
 
 /* The four sets of values that a checkpoint has. */
@@ -9407,7 +7051,7 @@ ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
     scratch = ssdei_parameter_scratch(trainer->context, trainer->net);
     status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
     for (i = 0; i < 4 && status == SSDE_OK; i++)
-        ssdei_tensor_writer_put_all(&writer, trainer->net, parts[i].values, parts[i].only_trainable, scratch);
+        ssdei_net_put(&writer, trainer->net, parts[i].values, parts[i].only_trainable, scratch);
     ssdei_release(trainer->context, scratch);
     return ssdei_tensor_writer_end(&writer, status);
 }

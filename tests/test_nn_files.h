@@ -904,8 +904,10 @@ static void files_save_as(const ssde_net *net, const char *config, size_t withou
     ssdei_tensor_writer_begin(&writer, NULL);
     ssdei_tensor_writer_metadata(&writer, "config", config);
     for (i = 0; i < net->parameter_count; i++)
-        if (i != without) ssdei_tensor_writer_declare(&writer, "", &net->parameters[i].info);
-    if (extra) ssdei_tensor_writer_declare(&writer, "", &info);
+        if (i != without)
+            ssdei_tensor_writer_declare(&writer, "", net->parameters[i].info.name, net->parameters[i].info.rank,
+                                        net->parameters[i].info.shape);
+    if (extra) ssdei_tensor_writer_declare(&writer, "", info.name, info.rank, info.shape);
     CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_PATH));
     for (i = 0; i < net->parameter_count; i++) {
         if (i == without) continue;
@@ -1055,7 +1057,8 @@ static void test_nn_files_bad_saves(void) {
         ssdei_tensor_writer writer;
         fclose(full);
         ssdei_tensor_writer_begin(&writer, &context);
-        ssdei_tensor_writer_declare(&writer, "", &net->parameters[0].info);
+        ssdei_tensor_writer_declare(&writer, "", net->parameters[0].info.name, net->parameters[0].info.rank,
+                                    net->parameters[0].info.shape);
         CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_OTHER));
         fclose(writer.file.file);
         writer.file.file = fopen("/dev/full", "wb");
@@ -2521,7 +2524,7 @@ static void files_layout_tensor(files_layout *layout, const char *name, const ch
     if (layout->writing)
         ssdei_tensor_writer_put(&layout->writer, turned ? exchanged : values, info.count);
     else
-        ssdei_tensor_writer_declare(&layout->writer, "", &info);
+        ssdei_tensor_writer_declare(&layout->writer, "", info.name, info.rank, info.shape);
 }
 
 static void files_layout_pair(files_layout *layout, const char *prefix, const char *theirs, const char *ours) {
@@ -2679,7 +2682,7 @@ static void files_write_layout(const ssde_net *net, int ddpm, int older, const c
         else
             files_layout_ncsnpp(&layout);
         if (extra && layout.writing) ssdei_tensor_writer_put(&layout.writer, zero, 16);
-        if (extra && !layout.writing) ssdei_tensor_writer_declare(&layout.writer, "", &info);
+        if (extra && !layout.writing) ssdei_tensor_writer_declare(&layout.writer, "", info.name, info.rank, info.shape);
     }
     CHECK_OK(ssdei_tensor_writer_end(&layout.writer, SSDE_OK));
 }
