@@ -713,7 +713,7 @@ typedef struct ssdei_sde_family {
                               double *weight);
     float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
 } ssdei_sde_family;
-/* Of a kind that is none: one whose check is NULL. */
+/* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
@@ -6056,9 +6056,9 @@ ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, 
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    if (!ssdei_family(sde)->check)
+    if (!ssdei_family(sde)->name)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind", (int)sde->kind);
-    ssdei_try(ssdei_family(sde)->check(context, sde));
+    if (ssdei_family(sde)->check) ssdei_try(ssdei_family(sde)->check(context, sde));
     if (sde->num_scales < 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
