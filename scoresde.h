@@ -354,7 +354,7 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
 
 /* >>sde
    Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
-   section 3.4 and appendix B. */
+   section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE". */
 
 typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE, SSDE_SDE_COUNT } ssde_sde_kind;
 
@@ -6054,11 +6054,13 @@ ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, 
 }
 
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
+    const ssdei_sde_family *family;
     ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    if (!ssdei_family(sde)->name)
+    family = ssdei_family(sde);
+    if (!family->name)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind", (int)sde->kind);
-    if (ssdei_family(sde)->check) ssdei_try(ssdei_family(sde)->check(context, sde));
+    if (family->check) ssdei_try(family->check(context, sde));
     if (sde->num_scales < 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
@@ -6462,13 +6464,16 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
 /* ---- sde: the families ----
 
    How to add an SDE: a value in ssde_sde_kind, before SSDE_AFFINE; a constructor beside ssde_vp, which sets the kind
-   and its numbers; and a row here, in the order of the kinds, with its functions above. The numbers are members of
-   ssde_sde, of those that are there or new ones. From m(t) and std(t) the rates are a = m' / m and
-   g^2 = (std^2)' - 2 a std^2; where they have no bounds at 1, ssde_prior_time keeps the solvers away. Write what is
-   small near t = 0 so that it keeps its digits (expm1, products), std(t) above all. check must leave nothing that is
-   not finite. An SDE without a discrete-time form has NULL for step, level and beta: grids by index then take Euler's
-   steps, discrete losses and labels are refused. All else, in networks, files and solvers, comes from the row. */
+   and its numbers; and a row here, in the order of the kinds, with its functions above. Networks, files, solvers and
+   likelihoods need no more.
+     The numbers are members of ssde_sde, those that are there or new ones; check leaves none that makes m, std, or a
+   and g within (0, 1), anything but finite. Without numbers, the list is {{NULL, 0}} and check NULL.
+     Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1, since
+   m(1) = 0, ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
+     An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
+   losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
 
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
      ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label},
@@ -6488,14 +6493,14 @@ const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
 
 ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
     ssdei_family(sde)->rates(sde, t, drift, diffusion);
-    if (ssdei_is_finite(*drift) && ssdei_is_finite(*diffusion) && *diffusion >= 0.0) return SSDE_OK;
+    if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0",
                      *drift, *diffusion, t);
 }
 
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
     ssdei_try(ssdei_family(sde)->marginal(context, sde, t, mean, std));
-    if (ssdei_is_finite(*mean) && ssdei_is_finite(*std) && *mean >= 0.0 && *std >= 0.0) return SSDE_OK;
+    if (*mean >= 0.0 && *mean <= DBL_MAX && *std >= 0.0 && *std <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC,
                      "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std, t);
 }

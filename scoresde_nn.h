@@ -4338,12 +4338,6 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
     return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
 }
 
-static ssde_status ssdei_check_levels(ssde_context *context, const ssde_sde *sde) {
-    if (ssdei_family(sde)->level) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
-                     ssdei_family(sde)->name);
-}
-
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
     double mean, std;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
@@ -4362,7 +4356,6 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    ssdei_try(ssdei_check_levels(context, sde));
     if (ssdei_family(sde)->exploding) {
         *label = rintf((1.0f - (float)t) * (float)(sde->num_scales - 1));
         index = sde->num_scales - 1 - (int)*label;
@@ -4471,7 +4464,9 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
     ssdei_try(ssde_sde_check(context, sde));
     if ((desc && desc->discrete) || net->discrete) {
-        ssdei_try(ssdei_check_levels(context, sde));
+        if (!ssdei_family(sde)->level)
+            return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
+                             ssdei_family(sde)->name);
         ssdei_try(ssdei_net_check_discrete(context, net));
     }
     if (desc && !(fabs(desc->guidance) <= 1e6))
@@ -5814,26 +5809,27 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
-/* The kind, of the first `count`: its name with `suffix` behind. */
-static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, ssde_sde_kind kind,
-                                          int count) {
+/* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
+static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
+                                          const ssde_sde *sde) {
     char texts[SSDE_SDE_COUNT][24];
     const char *names[SSDE_SDE_COUNT + 1];
-    ssde_sde each = ssde_vp(0.1, 20.0);
+    ssde_sde each = *sde;
     int i;
-    for (i = 0; i < count; i++) {
+    for (i = 0; i < SSDE_SDE_COUNT; i++) {
         each.kind = (ssde_sde_kind)i;
+        if (saved && !ssdei_family(&each)->numbers) break;
         snprintf(texts[i], sizeof texts[i], "%s%s", ssdei_family(&each)->name, suffix);
         names[i] = texts[i];
     }
-    names[count] = NULL;
-    return (ssde_sde_kind)ssdei_field_choice(fields, key, (int)kind, names);
+    names[i] = NULL;
+    return (ssde_sde_kind)ssdei_field_choice(fields, key, (int)sde->kind, names);
 }
 
 /* Everything but the functions of an affine SDE. */
 static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     const ssdei_sde_number *number;
-    sde->kind = ssdei_sde_kind_field(fields, "training.sde", "sde", sde->kind, SSDE_AFFINE);
+    sde->kind = ssdei_sde_kind_field(fields, "training.sde", "sde", 1, sde);
     for (number = ssdei_family(sde)->numbers; number && number->name; number++) {
         char key[32];
         double value;
@@ -6992,7 +6988,7 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
 static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sde *sde) {
     ssde_sde copy = *sde;
     ssde_coefficients middle;
-    ssdei_sde_kind_field(fields, "sde.kind", "", sde->kind, SSDE_SDE_COUNT);
+    ssdei_sde_kind_field(fields, "sde.kind", "", 0, sde);
     if (ssdei_family(sde)->numbers) {
         ssdei_sde_fields(fields, &copy);
         return fields->status;
