@@ -354,9 +354,9 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
 
 /* >>sde
    Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
-   section 3.4 and appendix B. */
+   section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE". */
 
-typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE } ssde_sde_kind;
+typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE, SSDE_SDE_COUNT } ssde_sde_kind;
 
 /* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
    beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
@@ -368,7 +368,9 @@ typedef struct ssde_sde {
     int num_scales; /* the paper's N, number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
     /* SSDE_AFFINE: drift a(t) and diffusion g(t) >= 0 for t in [0, 1]; m(t) and std(t) where known, else NULL: they are
        then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
-       SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. */
+       SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. An a
+       that is no number, or a g that is none or below 0, is refused at t = 0.5 by whatever takes the SDE, and at any
+       other t by what needs it there. */
     double (*a)(void *user, double t);
     double (*g)(void *user, double t);
     double (*mean)(void *user, double t);
@@ -669,11 +671,50 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where);
 /* The noise level at t, trunc(t (N - 1)). */
 int ssdei_step_index(const ssde_sde *sde, double t);
-/* m(t) and std(t) of an SDE that is checked, t in [0, 1]: they exist where a and g may have no bounds. */
+/* a(t) and g(t), finite and g >= 0, of an SDE that is checked, t in [0, 1]. */
+ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion);
+/* m(t) and std(t) likewise: they exist where a and g may have no bounds. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
 /* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
 #define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
 int ssdei_signal_below(double part, double mean, double std);
+
+/* Where ssde_sde has a number of a family, and its name in files, "model." before it. */
+typedef struct ssdei_sde_number {
+    const char *name;
+    size_t offset;
+} ssdei_sde_number;
+
+/* The discrete-time models of section 2 whose limit an SDE can be. */
+typedef enum ssdei_chain { SSDEI_CHAIN_NONE, SSDEI_CHAIN_SMLD, SSDEI_CHAIN_DDPM } ssdei_chain;
+
+/* All that a kind of SDE is. Functions get an SDE that is checked, t in [0, 1] and i from 0 to num_scales - 1; what
+   they compute is checked by those that call them. */
+typedef struct ssdei_sde_family {
+    const char *name;                /* in checkpoints; with "sde" behind it in models */
+    const ssdei_sde_number *numbers; /* up to a name of NULL; NULL: made of the user's functions, which no file holds */
+    int exploding; /* variance exploding: x(0) keeps its scale, and std(1) is about the largest distance within the
+                      data. As in the reference, networks then give the score, with labels by sigma from the largest
+                      down, and data lie in [0, 1]; else networks give the noise, with labels by t, and data lie in
+                      [-1, 1]. Other defaults differ too: of training, and of the sampler. */
+    ssdei_chain chain;
+    ssde_status (*check)(ssde_context *context, const ssde_sde *sde);
+    void (*rates)(const ssde_sde *sde, double t, double *drift, double *diffusion);
+    ssde_status (*marginal)(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
+    double (*prior_std)(const ssde_sde *sde); /* NULL: std(1) */
+    /* The discrete-time form: its step from i - 1 to i, its marginal, and beta_i. step and level NULL: there is none,
+       steps are Euler's; beta NULL: 0. */
+    ssde_status (*step)(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step);
+    ssde_status (*level)(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std);
+    ssde_status (*beta)(ssde_context *context, const ssde_sde *sde, int i, double *beta);
+    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1]: t, and the uniform density
+       over it. NULL: not available. */
+    ssde_status (*importance)(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                              double *weight);
+    float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
+} ssdei_sde_family;
+/* Of a kind that is none: all zero. */
+const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
 #define ssdei_try(call)                                     \
@@ -5974,6 +6015,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
 
 static int ssdei_is_finite(double x) { return x - x == 0.0; }
 
+static double ssdei_clamp_time(double t, double eps) { return t < eps ? eps : t > 1.0 ? 1.0 : t; }
+
 static ssde_sde ssdei_sde(ssde_sde_kind kind) {
     ssde_sde sde;
     memset(&sde, 0, sizeof sde);
@@ -6010,36 +6053,14 @@ ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, 
     return sde;
 }
 
-/* The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
+    const ssdei_sde_family *family;
     ssdei_try(ssdei_check_arithmetic(context));
     if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    switch (sde->kind) {
-        case SSDE_VE:
-            if (!(sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30))
-                return ssde_fail(
-                    context, SSDE_ERROR_ARGUMENT,
-                    "sde: sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
-                    sde->sigma_min, sde->sigma_max);
-            break;
-        case SSDE_VP:
-        case SSDE_SUBVP:
-            if (!(sde->beta_min >= 0.0 && sde->beta_min <= sde->beta_max && sde->beta_max >= 1e-30 &&
-                  sde->beta_max <= 1e30))
-                return ssde_fail(
-                    context, SSDE_ERROR_ARGUMENT,
-                    "sde: beta_min is %.9g and beta_max %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
-                    sde->beta_min, sde->beta_max);
-            break;
-        case SSDE_AFFINE:
-            if (!sde->a || !sde->g)
-                return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: %s is NULL, an affine SDE needs a and g",
-                                 sde->a ? "g" : "a");
-            break;
-        default:
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind",
-                             (int)sde->kind);
-    }
+    family = ssdei_family(sde);
+    if (!family->name)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind", (int)sde->kind);
+    if (family->check) ssdei_try(family->check(context, sde));
     if (sde->num_scales < 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
@@ -6072,30 +6093,29 @@ enum { SSDEI_NODES = 8, SSDEI_MAX_INTERVALS = 512 };
 /* Relative, on m and on V. Where a or g is singular the error is underestimated by up to a power of ten. */
 #define SSDEI_QUADRATURE_TOLERANCE 1e-10
 
-typedef struct ssdei_interval {
-    double from, to;
+typedef struct ssdei_integrals {
     double growth, variance; /* L, V */
     double growth_error, variance_error;
-    double share; /* of the error of V over [0, t] */
-} ssdei_interval;
+} ssdei_integrals;
 
 /* One interval by Gauss-Legendre's rule. The inner integrals are those of the polynomial through a at the same nodes,
-   by its Legendre coefficients: int_x^1 P_l = (P_{l-1}(x) - P_{l+1}(x)) / (2l + 1). *doubt is 0, or a bound of V where
-   exp(2 int_s^to a) varies more over the interval than the nodes can see, as before t where a is stiff. */
-static void ssdei_gauss(const ssde_sde *sde, double from, double to, int with_variance, double *growth,
-                        double *variance, double *doubt) {
+   by its Legendre coefficients: int_x^1 P_l = (P_{l-1}(x) - P_{l+1}(x)) / (2l + 1). variance_error is 0, or a bound of
+   V where exp(2 int_s^to a) varies more over the interval than the nodes can see, as before t where a is stiff. */
+static ssde_status ssdei_gauss(ssde_context *context, const ssde_sde *sde, double from, double to,
+                               ssdei_integrals *out) {
     static const double nodes[4] = {0.18343464249564980494, 0.52553240991632898582, 0.79666647741362673959,
                                     0.96028985649753623168};
     static const double weights[4] = {0.36268378337836198297, 0.31370664587788728734, 0.22238103445337447054,
                                       0.10122853629037625915};
     double half = 0.5 * (to - from), middle = from + half;
-    double x[SSDEI_NODES], w[SSDEI_NODES], a[SSDEI_NODES], p[SSDEI_NODES + 1][SSDEI_NODES], c[SSDEI_NODES];
-    double lowest, highest, squares = 0.0;
+    double x[SSDEI_NODES], w[SSDEI_NODES], a[SSDEI_NODES], g[SSDEI_NODES], c[SSDEI_NODES];
+    double p[SSDEI_NODES + 1][SSDEI_NODES], lowest, highest, squares = 0.0;
     int i, l;
     for (i = 0; i < SSDEI_NODES; i++) {
         x[i] = i < 4 ? -nodes[3 - i] : nodes[i - 4];
         w[i] = i < 4 ? weights[3 - i] : weights[i - 4];
-        a[i] = half * sde->a(sde->user, middle + half * x[i]);
+        ssdei_try(ssdei_rates(context, sde, middle + half * x[i], &a[i], &g[i]));
+        a[i] *= half;
         p[0][i] = 1.0;
         p[1][i] = x[i];
         for (l = 1; l < SSDEI_NODES; l++) p[l + 1][i] = ((2 * l + 1) * x[i] * p[l][i] - l * p[l - 1][i]) / (l + 1);
@@ -6104,154 +6124,385 @@ static void ssdei_gauss(const ssde_sde *sde, double from, double to, int with_va
         c[l] = 0.0;
         for (i = 0; i < SSDEI_NODES; i++) c[l] += 0.5 * (2 * l + 1) * w[i] * p[l][i] * a[i];
     }
-    *growth = 2.0 * c[0];
-    *variance = 0.0;
-    lowest = *growth < 0.0 ? *growth : 0.0;
-    highest = *growth > 0.0 ? *growth : 0.0;
-    for (i = 0; with_variance && i < SSDEI_NODES; i++) {
-        double g = sde->g(sde->user, middle + half * x[i]), rest = c[0] * (1.0 - x[i]);
+    memset(out, 0, sizeof *out);
+    out->growth = 2.0 * c[0];
+    lowest = out->growth < 0.0 ? out->growth : 0.0;
+    highest = out->growth > 0.0 ? out->growth : 0.0;
+    for (i = 0; i < SSDEI_NODES; i++) {
+        double rest = c[0] * (1.0 - x[i]);
         for (l = 1; l < SSDEI_NODES; l++) rest += c[l] * (p[l - 1][i] - p[l + 1][i]) / (2 * l + 1);
-        *variance += half * w[i] * g * g * ssdei_math_exp(2.0 * rest);
-        squares += half * w[i] * g * g;
+        out->variance += half * w[i] * g[i] * g[i] * ssdei_math_exp(2.0 * rest);
+        squares += half * w[i] * g[i] * g[i];
         if (rest < lowest) lowest = rest;
         if (rest > highest) highest = rest;
     }
-    *doubt = highest - lowest > 4.0 ? squares * ssdei_math_exp(2.0 * highest) : 0.0;
+    if (highest - lowest > 4.0) out->variance_error = squares * ssdei_math_exp(2.0 * highest);
+    return SSDE_OK;
 }
 
 /* The interval by its two halves; the error is how far they are from the interval in one piece. */
-static void ssdei_measure(const ssde_sde *sde, double from, double to, int with_variance, ssdei_interval *interval) {
-    double middle = from + 0.5 * (to - from), growth[3], variance[3], doubt[3];
-    ssdei_gauss(sde, from, to, with_variance, &growth[0], &variance[0], &doubt[0]);
-    ssdei_gauss(sde, from, middle, with_variance, &growth[1], &variance[1], &doubt[1]);
-    ssdei_gauss(sde, middle, to, with_variance, &growth[2], &variance[2], &doubt[2]);
-    interval->from = from;
-    interval->to = to;
-    interval->growth = growth[1] + growth[2];
-    interval->variance = variance[1] * ssdei_math_exp(2.0 * growth[2]) + variance[2];
-    interval->growth_error = fabs(interval->growth - growth[0]);
-    interval->variance_error = fabs(interval->variance - variance[0]) + doubt[0];
+static ssde_status ssdei_measure(ssde_context *context, const ssde_sde *sde, double from, double to,
+                                 ssdei_integrals *out) {
+    double middle = from + 0.5 * (to - from);
+    ssdei_integrals whole, first, second;
+    ssdei_try(ssdei_gauss(context, sde, from, to, &whole));
+    ssdei_try(ssdei_gauss(context, sde, from, middle, &first));
+    ssdei_try(ssdei_gauss(context, sde, middle, to, &second));
+    out->growth = first.growth + second.growth;
+    out->variance = first.variance * ssdei_math_exp(2.0 * second.growth) + second.variance;
+    out->growth_error = fabs(out->growth - whole.growth);
+    out->variance_error = fabs(out->variance - whole.variance) + whole.variance_error;
+    return SSDE_OK;
 }
 
-/* The interval that adds most to an error still above its tolerance, or `count` when both are within. *growth and
- *variance are the sums over all intervals, which are in order. */
-static size_t ssdei_worst_interval(ssdei_interval *intervals, size_t count, double *growth, double *variance) {
-    double growth_error = 0.0, variance_error = 0.0, growth_tolerance, variance_tolerance, worst_share = 0.0;
-    size_t i, worst = 0;
-    *growth = *variance = 0.0;
-    for (i = count; i-- > 0;) {
-        double later = ssdei_math_exp(2.0 * *growth); /* what the later intervals make of this one's variance */
-        intervals[i].share = intervals[i].variance_error * later;
-        *variance += intervals[i].variance * later;
-        *growth += intervals[i].growth;
-        variance_error += intervals[i].share;
-        growth_error += intervals[i].growth_error;
-    }
-    growth_tolerance = SSDEI_QUADRATURE_TOLERANCE + 8.0 * DBL_EPSILON * fabs(*growth);
-    variance_tolerance = SSDEI_QUADRATURE_TOLERANCE * *variance;
-    if (growth_error <= growth_tolerance && variance_error <= variance_tolerance) return count;
-    for (i = 0; i < count; i++) {
-        double share = intervals[i].growth_error / growth_tolerance;
-        if (intervals[i].share > share * variance_tolerance) share = intervals[i].share / variance_tolerance;
-        if (share > worst_share) worst_share = share, worst = i;
-    }
-    return worst;
+/* Whether the errors of a piece are within `share` of what those of the whole may be. Where the user knows std, V is
+   not asked for. */
+static int ssdei_within(const ssde_sde *sde, const ssdei_integrals *piece, double share, double growth,
+                        double variance) {
+    double growth_tolerance = SSDEI_QUADRATURE_TOLERANCE + 8.0 * DBL_EPSILON * fabs(growth);
+    return piece->growth_error <= share * growth_tolerance &&
+           (sde->std || piece->variance_error <= share * SSDEI_QUADRATURE_TOLERANCE * variance);
 }
 
-/* *growth = int_0^t a and, with_variance, *variance = std(t)^2. */
-static ssde_status ssdei_integrate(ssde_context *context, const ssde_sde *sde, double t, int with_variance,
-                                   double *growth, double *variance) {
-    ssdei_interval intervals[SSDEI_MAX_INTERVALS];
-    size_t count = 1, worst;
-    ssdei_measure(sde, 0.0, t, with_variance, &intervals[0]);
+/* Over [0, t] by pieces [k, k + 1] width, from t down to 0, each halved until it is within its share. *sum comes in as
+   what is known of the whole so far: V is at least that of the pieces behind. */
+static ssde_status ssdei_integrate_pieces(ssde_context *context, const ssde_sde *sde, double t, double share,
+                                          ssdei_integrals *sum) {
+    double known = sum->variance, k = 0.0, width = t;
+    int count = 0;
+    memset(sum, 0, sizeof *sum);
     for (;;) {
-        double from, to, middle;
-        worst = ssdei_worst_interval(intervals, count, growth, variance);
-        if (!ssdei_is_finite(*growth) || !ssdei_is_finite(*variance))
+        double from = k * width, to = (k + 1.0) * width, later = ssdei_math_exp(2.0 * sum->growth);
+        ssdei_integrals piece;
+        double growth, variance;
+        ssdei_try(ssdei_measure(context, sde, from, to, &piece));
+        piece.variance_error *= later;
+        growth = sum->growth + piece.growth;
+        variance = sum->variance + piece.variance * later;
+        if (!ssdei_is_finite(growth) || !ssdei_is_finite(variance))
             return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                             "sde: the integrals of a and g from 0 to t = %g are not finite (%g, %g)", t, *growth,
-                             *variance);
-        if (worst == count) return SSDE_OK;
-        from = intervals[worst].from;
-        to = intervals[worst].to;
-        middle = from + 0.5 * (to - from);
-        if (count == SSDEI_MAX_INTERVALS || !(from < middle && middle < to))
-            return ssde_fail(
-                context, SSDE_ERROR_NUMERIC,
-                "sde: the integrals of a and g from 0 to t = %g do not converge near %g; give mean and std", t, from);
-        memmove(&intervals[worst + 1], &intervals[worst], (count - worst) * sizeof intervals[0]);
-        ssdei_measure(sde, from, middle, with_variance, &intervals[worst]);
-        ssdei_measure(sde, middle, to, with_variance, &intervals[worst + 1]);
-        count++;
+                             "sde: the integrals of a and g from 0 to t = %g are not finite (%g, %g)", t, growth,
+                             variance);
+        if (!ssdei_within(sde, &piece, share, growth, variance > known ? variance : known)) {
+            width *= 0.5;
+            k = 2.0 * k + 1.0;
+            if (count == SSDEI_MAX_INTERVALS || !(from < k * width && k * width < to))
+                return ssde_fail(
+                    context, SSDE_ERROR_NUMERIC,
+                    "sde: the integrals of a and g from 0 to t = %g do not converge near %g; give mean and std", t,
+                    from);
+            continue;
+        }
+        sum->growth = growth;
+        sum->variance = variance;
+        sum->growth_error += piece.growth_error;
+        sum->variance_error += piece.variance_error;
+        if (k == 0.0) return SSDE_OK;
+        for (count++; fmod(k, 2.0) == 0.0; k *= 0.5) width *= 2.0;
+        k -= 1.0;
     }
 }
 
-/* ---- sde: coefficients ---- */
-
-/* B(t) = int_0^t beta of VP and sub-VP. */
-static double ssdei_beta_integral(const ssde_sde *sde, double t) {
-    return t * (sde->beta_min + 0.5 * t * (sde->beta_max - sde->beta_min));
+/* growth = int_0^t a and variance = std(t)^2, by pieces of a share that falls until the sum of their errors is within.
+ */
+static ssde_status ssdei_integrate(ssde_context *context, const ssde_sde *sde, double t, ssdei_integrals *sum) {
+    double share = 1.0;
+    memset(sum, 0, sizeof *sum);
+    for (;; share *= 0.25) {
+        ssdei_try(ssdei_integrate_pieces(context, sde, t, share, sum));
+        if (ssdei_within(sde, sum, 1.0, sum->growth, sum->variance)) return SSDE_OK;
+    }
 }
 
-/* VE's std(t), and with t = i / (N - 1) SMLD's sigma_i, ascending. */
+/* ---- sde: VE ----
+   The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
+
+static const ssdei_sde_number ssdei_ve_numbers[] = {
+    {"sigma_min", offsetof(ssde_sde, sigma_min)}, {"sigma_max", offsetof(ssde_sde, sigma_max)}, {NULL, 0}};
+
+static ssde_status ssdei_ve_check(ssde_context *context, const ssde_sde *sde) {
+    if (sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "sde: sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                     sde->sigma_min, sde->sigma_max);
+}
+
+/* std(t), and with t = i / (N - 1) SMLD's sigma_i, ascending. */
 static double ssdei_sigma(const ssde_sde *sde, double t) {
     return sde->sigma_min * ssdei_math_pow(sde->sigma_max / sde->sigma_min, t);
 }
 
-/* Drift and diffusion; sde is checked, t in [0, 1]. */
-static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
+static void ssdei_ve_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    *drift = 0.0;
+    *diffusion = ssdei_sigma(sde, t) * sqrt(2.0 * ssdei_math_log(sde->sigma_max / sde->sigma_min));
+}
+
+static ssde_status ssdei_ve_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
+    (void)context;
+    *mean = 1.0;
+    *std = ssdei_sigma(sde, t);
+    return SSDE_OK;
+}
+
+static double ssdei_ve_prior_std(const ssde_sde *sde) { return sde->sigma_max; }
+
+/* x_i = x_{i-1} + sqrt(sigma_i^2 - sigma_{i-1}^2) z, sigma_{-1} = 0. */
+static ssde_status ssdei_ve_step(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step) {
+    double log_ratio = i ? ssdei_math_log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0, mean;
+    ssdei_try(ssdei_ve_marginal(context, sde, i ? (double)i / (sde->num_scales - 1) : 0.0, &mean, &step->diffusion));
+    step->drift = 0.0;
+    if (i) step->diffusion *= sqrt(-ssdei_math_expm1(-2.0 * log_ratio));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_ve_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
+    return ssdei_ve_marginal(context, sde, i ? (double)i / (sde->num_scales - 1) : 0.0, mean, std);
+}
+
+/* g^2 / std^2 is the same at every t. */
+static ssde_status ssdei_ve_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                       double *weight) {
+    (void)context, (void)sde;
+    *t = ssdei_clamp_time(eps + u * (1.0 - eps), eps);
+    *weight = 1.0;
+    return SSDE_OK;
+}
+
+static float ssdei_ve_label(const ssde_sde *sde, double t) {
+    return (float)sde->sigma_min *
+           (float)ssdei_math_pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
+}
+
+/* ---- sde: VP and sub-VP, in terms of B(t) = int_0^t beta ---- */
+
+static const ssdei_sde_number ssdei_vp_numbers[] = {
+    {"beta_min", offsetof(ssde_sde, beta_min)}, {"beta_max", offsetof(ssde_sde, beta_max)}, {NULL, 0}};
+
+static ssde_status ssdei_vp_check(ssde_context *context, const ssde_sde *sde) {
+    if (sde->beta_min >= 0.0 && sde->beta_min <= sde->beta_max && sde->beta_max >= 1e-30 && sde->beta_max <= 1e30)
+        return SSDE_OK;
+    return ssde_fail(
+        context, SSDE_ERROR_ARGUMENT,
+        "sde: beta_min is %.9g and beta_max %.9g, wanted 0 <= beta_min <= beta_max, beta_max 1e-30 to 1e30",
+        sde->beta_min, sde->beta_max);
+}
+
+static double ssdei_beta_integral(const ssde_sde *sde, double t) {
+    return t * (sde->beta_min + 0.5 * t * (sde->beta_max - sde->beta_min));
+}
+
+/* The t where B(t) is `integral`. */
+static double ssdei_beta_time(const ssde_sde *sde, double integral) {
+    double slope = sde->beta_max - sde->beta_min;
+    return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
+}
+
+static void ssdei_vp_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
     double beta = sde->beta_min + t * (sde->beta_max - sde->beta_min);
-    switch (sde->kind) {
-        case SSDE_VE:
-            *drift = 0.0;
-            *diffusion = ssdei_sigma(sde, t) * sqrt(2.0 * ssdei_math_log(sde->sigma_max / sde->sigma_min));
-            return SSDE_OK;
-        case SSDE_VP:
-            *drift = -0.5 * beta;
-            *diffusion = sqrt(beta);
-            return SSDE_OK;
-        case SSDE_SUBVP:
-            *drift = -0.5 * beta;
-            *diffusion = sqrt(beta * -ssdei_math_expm1(-2.0 * ssdei_beta_integral(sde, t)));
-            return SSDE_OK;
-        default:
-            *drift = sde->a(sde->user, t);
-            *diffusion = sde->g(sde->user, t);
-            if (!ssdei_is_finite(*drift) || !ssdei_is_finite(*diffusion) || *diffusion < 0.0)
-                return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0", *drift,
-                                 *diffusion, t);
-            return SSDE_OK;
+    *drift = -0.5 * beta;
+    *diffusion = sqrt(beta);
+}
+
+static void ssdei_subvp_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    double beta = sde->beta_min + t * (sde->beta_max - sde->beta_min);
+    *drift = -0.5 * beta;
+    *diffusion = sqrt(beta * -ssdei_math_expm1(-2.0 * ssdei_beta_integral(sde, t)));
+}
+
+static ssde_status ssdei_subvp_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                        double *std) {
+    double integral = ssdei_beta_integral(sde, t);
+    (void)context;
+    *mean = ssdei_math_exp(-0.5 * integral);
+    *std = -ssdei_math_expm1(-integral);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_vp_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
+    ssdei_try(ssdei_subvp_marginal(context, sde, t, mean, std));
+    *std = sqrt(*std);
+    return SSDE_OK;
+}
+
+static double ssdei_vp_prior_std(const ssde_sde *sde) {
+    (void)sde;
+    return 1.0;
+}
+
+/* beta_i of DDPM: linspace(beta_min / N, beta_max / N, N). */
+static double ssdei_beta(const ssde_sde *sde, int i) {
+    double first = sde->beta_min / sde->num_scales, last = sde->beta_max / sde->num_scales;
+    return sde->num_scales > 1 ? first + (last - first) * i / (sde->num_scales - 1) : first;
+}
+
+static ssde_status ssdei_vp_beta(ssde_context *context, const ssde_sde *sde, int i, double *beta) {
+    double last = ssdei_beta(sde, sde->num_scales - 1);
+    *beta = ssdei_beta(sde, i);
+    if (last < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "sde: the last of num_scales = %d steps has beta_max / num_scales = %.9g, wanted below 1: "
+                     "num_scales above %.9g",
+                     sde->num_scales, last, sde->beta_max);
+}
+
+/* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
+static void ssdei_abar(const ssde_sde *sde, int i, double *abar, double *one_minus_abar) {
+    int j;
+    *abar = 1.0;
+    *one_minus_abar = 0.0;
+    for (j = 0; j <= i; j++) {
+        double beta = ssdei_beta(sde, j);
+        *abar *= 1.0 - beta;
+        *one_minus_abar += beta * (1.0 - *one_minus_abar);
     }
 }
 
-/* Mean coefficient and standard deviation; sde is checked, t in [0, 1]. */
+static ssde_status ssdei_vp_step(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step) {
+    double beta;
+    ssdei_try(ssdei_vp_beta(context, sde, i, &beta));
+    step->drift = -beta / (1.0 + sqrt(1.0 - beta)); /* sqrt(1 - beta) - 1 */
+    step->diffusion = sqrt(beta);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_subvp_step(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step) {
+    double beta = ssdei_beta(sde, i), abar, before, after;
+    ssdei_try(ssdei_vp_step(context, sde, i, step));
+    ssdei_abar(sde, i - 1, &abar, &before);
+    after = before + beta * (1.0 - before);
+    step->diffusion *= sqrt(before + after - before * after);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_subvp_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
+    double beta;
+    ssdei_try(ssdei_vp_beta(context, sde, i, &beta));
+    ssdei_abar(sde, i, mean, std);
+    *mean = sqrt(*mean);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_vp_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
+    ssdei_try(ssdei_subvp_level(context, sde, i, mean, std));
+    *std = sqrt(*std);
+    return SSDE_OK;
+}
+
+/* The integral of g^2 / std^2 is 2 log(std / m) and a constant: log(e^B - 1) for VP, 2 log sinh(B / 2) for sub-VP. Each
+   with its inverse, B of its value. */
+static double ssdei_vp_noise(double integral) { return integral + ssdei_math_log(-ssdei_math_expm1(-integral)); }
+static double ssdei_vp_noise_integral(double noise) {
+    return noise > 0.0 ? noise + ssdei_math_log1p(ssdei_math_exp(-noise)) : ssdei_math_log1p(ssdei_math_exp(noise));
+}
+static double ssdei_subvp_noise(double integral) {
+    return integral + 2.0 * ssdei_math_log(-ssdei_math_expm1(-integral)) - 2.0 * ssdei_math_log(2.0);
+}
+static double ssdei_subvp_noise_integral(double noise) {
+    double half = ssdei_math_exp(0.5 * noise);
+    return noise > 0.0 ? noise + 2.0 * ssdei_math_log1p(sqrt(1.0 + ssdei_math_exp(-noise)))
+                       : 2.0 * ssdei_math_log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
+}
+
+static ssde_status ssdei_beta_importance(ssde_context *context, const ssde_sde *sde, double eps, double u,
+                                         double (*noise)(double integral), double (*integral)(double noise), double *t,
+                                         double *weight) {
+    double first = noise(ssdei_beta_integral(sde, eps)), last = noise(ssdei_beta_integral(sde, 1.0));
+    double drift, diffusion, mean, std;
+    if (!(first >= -DBL_MAX && last > first))
+        return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                         "ssde_loss_times: the integral of g^2 / std^2 is not finite from t = %g", eps);
+    *t = ssdei_clamp_time(ssdei_beta_time(sde, integral(first + u * (last - first))), eps);
+    ssdei_try(ssdei_rates(context, sde, *t, &drift, &diffusion));
+    ssdei_try(ssdei_marginal(context, sde, *t, &mean, &std));
+    *weight = (last - first) / (1.0 - eps) * (std / diffusion) * (std / diffusion);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_vp_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                       double *weight) {
+    return ssdei_beta_importance(context, sde, eps, u, ssdei_vp_noise, ssdei_vp_noise_integral, t, weight);
+}
+
+static ssde_status ssdei_subvp_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                          double *weight) {
+    return ssdei_beta_importance(context, sde, eps, u, ssdei_subvp_noise, ssdei_subvp_noise_integral, t, weight);
+}
+
+static float ssdei_time_label(const ssde_sde *sde, double t) {
+    (void)sde;
+    return (float)t * 999.0f;
+}
+
+/* ---- sde: affine, of the user's functions ---- */
+
+/* Infinite is allowed: 0.5 may be where a or g is singular. */
+static ssde_status ssdei_affine_check(ssde_context *context, const ssde_sde *sde) {
+    double a, g;
+    if (!sde->a || !sde->g)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: %s is NULL, an affine SDE needs a and g",
+                         sde->a ? "g" : "a");
+    a = sde->a(sde->user, 0.5);
+    g = sde->g(sde->user, 0.5);
+    if (a == a && g >= 0.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a = %g and g = %g at t = 0.5, wanted numbers and g >= 0", a, g);
+}
+
+static void ssdei_affine_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    *drift = sde->a(sde->user, t);
+    *diffusion = sde->g(sde->user, t);
+}
+
+static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                         double *std) {
+    ssdei_integrals sum = {0.0, 0.0, 0.0, 0.0};
+    if ((!sde->mean || !sde->std) && t > 0.0) ssdei_try(ssdei_integrate(context, sde, t, &sum));
+    *mean = sde->mean ? sde->mean(sde->user, t) : ssdei_math_exp(sum.growth);
+    *std = sde->std ? sde->std(sde->user, t) : sqrt(sum.variance);
+    return SSDE_OK;
+}
+
+/* ---- sde: the families ----
+
+   How to add an SDE: a value in ssde_sde_kind, before SSDE_AFFINE; a constructor beside ssde_vp, which sets the kind
+   and its numbers; and a row here, in the order of the kinds, with its functions above. Networks, files, solvers and
+   likelihoods need no more.
+     The numbers are members of ssde_sde, those that are there or new ones; check leaves none that makes m, std, or a
+   and g within (0, 1), anything but finite. Without numbers, the list is {{NULL, 0}} and check NULL.
+     Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1, since
+   m(1) = 0, ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
+     An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
+   losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
+
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label */
+static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
+    {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label},
+    {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label},
+    {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
+     ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label},
+    {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
+     NULL, NULL, NULL, ssdei_time_label},
+}; /* the row behind the last kind is all zero */
+
+const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
+    return &ssdei_families[(unsigned)sde->kind < SSDE_SDE_COUNT ? sde->kind : SSDE_SDE_COUNT];
+}
+
+/* ---- sde: coefficients ---- */
+
+ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    ssdei_family(sde)->rates(sde, t, drift, diffusion);
+    if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0",
+                     *drift, *diffusion, t);
+}
+
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
-    double integral = ssdei_beta_integral(sde, t), growth = 0.0, variance = 0.0;
-    switch (sde->kind) {
-        case SSDE_VE:
-            *mean = 1.0;
-            *std = ssdei_sigma(sde, t);
-            return SSDE_OK;
-        case SSDE_VP:
-            *mean = ssdei_math_exp(-0.5 * integral);
-            *std = sqrt(-ssdei_math_expm1(-integral));
-            return SSDE_OK;
-        case SSDE_SUBVP:
-            *mean = ssdei_math_exp(-0.5 * integral);
-            *std = -ssdei_math_expm1(-integral);
-            return SSDE_OK;
-        default:
-            if ((!sde->mean || !sde->std) && t > 0.0)
-                ssdei_try(ssdei_integrate(context, sde, t, !sde->std, &growth, &variance));
-            *mean = sde->mean ? sde->mean(sde->user, t) : ssdei_math_exp(growth);
-            *std = sde->std ? sde->std(sde->user, t) : sqrt(variance);
-            if (!ssdei_is_finite(*mean) || !ssdei_is_finite(*std) || *mean < 0.0 || *std < 0.0)
-                return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std,
-                                 t);
-            return SSDE_OK;
-    }
+    ssdei_try(ssdei_family(sde)->marginal(context, sde, t, mean, std));
+    if (*mean >= 0.0 && *mean <= DBL_MAX && *std >= 0.0 && *std <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                     "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std, t);
 }
 
 ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, double t, ssde_coefficients *out) {
@@ -6341,36 +6592,8 @@ int ssdei_step_index(const ssde_sde *sde, double t) {
     return i < last ? i : last;
 }
 
-/* beta_i of DDPM: linspace(beta_min / N, beta_max / N, N). */
-static double ssdei_beta(const ssde_sde *sde, int i) {
-    double first = sde->beta_min / sde->num_scales, last = sde->beta_max / sde->num_scales;
-    return sde->num_scales > 1 ? first + (last - first) * i / (sde->num_scales - 1) : first;
-}
-
-static ssde_status ssdei_check_betas(ssde_context *context, const ssde_sde *sde) {
-    double last = ssdei_beta(sde, sde->num_scales - 1);
-    if (last < 1.0) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "sde: the last of num_scales = %d steps has beta_max / num_scales = %.9g, wanted below 1: "
-                     "num_scales above %.9g",
-                     sde->num_scales, last, sde->beta_max);
-}
-
-/* abar_i = prod_{j <= i} (1 - beta_j) and 1 - abar_i, each without cancellation; 1 and 0 at i = -1. */
-static void ssdei_abar(const ssde_sde *sde, int i, double *abar, double *one_minus_abar) {
-    int j;
-    *abar = 1.0;
-    *one_minus_abar = 0.0;
-    for (j = 0; j <= i; j++) {
-        double beta = ssdei_beta(sde, j);
-        *abar *= 1.0 - beta;
-        *one_minus_abar += beta * (1.0 - *one_minus_abar);
-    }
-}
-
 ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_discretisation rule, double t,
                             ssde_step *out) {
-    int i;
     ssdei_try(ssde_sde_check(context, sde));
     if (!out) return ssdei_missing(context, "ssde_discretise", "out");
     if (rule != SSDE_DISCRETISE_OWN && rule != SSDE_DISCRETISE_EULER)
@@ -6378,52 +6601,31 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
                          (int)rule);
     if (!(t >= 0.0 && t <= 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t is %.17g, wanted 0 to 1", t);
-    if (rule == SSDE_DISCRETISE_EULER || sde->kind == SSDE_AFFINE) {
-        ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
-        out->drift /= sde->num_scales;
-        out->diffusion *= sqrt(1.0 / sde->num_scales);
-        return SSDE_OK;
-    }
-    i = ssdei_step_index(sde, t);
-    if (sde->kind == SSDE_VE) {
-        double sigma = ssdei_sigma(sde, i ? (double)i / (sde->num_scales - 1) : 0.0);
-        double log_ratio = i ? ssdei_math_log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0;
-        out->drift = 0.0;
-        out->diffusion = i ? sigma * sqrt(-ssdei_math_expm1(-2.0 * log_ratio)) : sigma; /* sigma_{-1} = 0 */
-    } else {
-        double beta = ssdei_beta(sde, i), abar, before, after;
-        ssdei_try(ssdei_check_betas(context, sde));
-        out->drift = -beta / (1.0 + sqrt(1.0 - beta)); /* sqrt(1 - beta) - 1 */
-        out->diffusion = sqrt(beta);
-        if (sde->kind == SSDE_SUBVP) {
-            ssdei_abar(sde, i - 1, &abar, &before);
-            after = before + beta * (1.0 - before);
-            out->diffusion *= sqrt(before + after - before * after);
-        }
-    }
+    if (rule == SSDE_DISCRETISE_OWN && ssdei_family(sde)->step)
+        return ssdei_family(sde)->step(context, sde, ssdei_step_index(sde, t), out);
+    ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
+    out->drift /= sde->num_scales;
+    out->diffusion *= sqrt(1.0 / sde->num_scales);
     return SSDE_OK;
 }
 
 ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std,
                                    double *beta) {
-    double abar = 1.0, one_minus_abar = 0.0;
+    const ssdei_sde_family *family;
+    double m, s;
     ssdei_try(ssde_sde_check(context, sde));
-    if (sde->kind == SSDE_AFFINE)
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: an affine SDE has no discrete form");
+    family = ssdei_family(sde);
+    if (!family->level)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_discrete_marginal: SDE '%s' has no discrete form",
+                         family->name);
     if (i < 0 || i >= sde->num_scales)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "ssde_discrete_marginal: i is %d, wanted 0 to num_scales - 1 = %d", i, sde->num_scales - 1);
-    if (sde->kind != SSDE_VE) {
-        ssdei_try(ssdei_check_betas(context, sde));
-        ssdei_abar(sde, i, &abar, &one_minus_abar);
-    }
-    if (mean) *mean = sqrt(abar);
-    if (std)
-        *std = sde->kind == SSDE_VE   ? ssdei_sigma(sde, i ? (double)i / (sde->num_scales - 1) : 0.0)
-               : sde->kind == SSDE_VP ? sqrt(one_minus_abar)
-                                      : one_minus_abar;
-    if (beta) *beta = sde->kind == SSDE_VE ? 0.0 : ssdei_beta(sde, i);
-    return SSDE_OK;
+    ssdei_try(family->level(context, sde, i, &m, &s));
+    if (mean) *mean = m;
+    if (std) *std = s;
+    if (beta) *beta = 0.0;
+    return beta && family->beta ? family->beta(context, sde, i, beta) : SSDE_OK;
 }
 
 /* ---- sde: prior ---- */
@@ -6460,11 +6662,13 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
 }
 
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std) {
+    const ssdei_sde_family *family;
     double t, scale, mean;
     ssdei_try(ssde_sde_check(context, sde));
     if (!std) return ssdei_missing(context, "ssde_prior_std", "std");
-    *std = sde->prior_std > 0.0 ? sde->prior_std : sde->kind == SSDE_VE ? sde->sigma_max : 1.0;
-    if (sde->prior_std > 0.0 || sde->kind != SSDE_AFFINE) return SSDE_OK;
+    family = ssdei_family(sde);
+    *std = sde->prior_std > 0.0 || !family->prior_std ? sde->prior_std : family->prior_std(sde);
+    if (*std > 0.0) return SSDE_OK;
     ssdei_try(ssde_prior_time(context, sde, &t, &scale));
     ssdei_try(ssdei_marginal(context, sde, t, &mean, std));
     *std /= scale;
@@ -6540,7 +6744,7 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
              "%s: x has mean %.3g and standard deviation %.3g, and at t = 1 is %.2g bits per dimension or more off the "
              "prior N(0, %.3g^2): scale it%s",
              name, mean, sqrt(squares), bits, prior_std,
-             sde->kind == SSDE_VE ? ", or set sigma_max to about the largest distance within the data" : "");
+             ssdei_family(sde)->exploding ? ", or set sigma_max to about the largest distance within the data" : "");
     context->log(context->user, text);
 }
 
@@ -6564,54 +6768,25 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
                          "%s.discrete is set: these losses have no likelihood weighting, wanted SSDE_WEIGHT_STD2",
                          where);
-    if (desc->importance_times && (desc->discrete || sde->kind == SSDE_AFFINE))
+    if (desc->importance_times && (desc->discrete || !ssdei_family(sde)->importance))
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
                          "%s.importance_times is set: it is for continuous VE, VP and sub-VP losses", where);
-    if (desc->discrete && sde->kind == SSDE_AFFINE)
-        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.discrete is set, but an affine SDE has no discrete form", where);
+    if (desc->discrete && !ssdei_family(sde)->level)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.discrete is set, but SDE '%s' has no discrete form",
+                         where, ssdei_family(sde)->name);
     return SSDE_OK;
 }
 
-/* ---- loss: times ----
-   The integral of g^2 / std^2, up to a constant, in terms of B = int_0^t beta: log(e^B - 1) for VP, 2 log sinh(B / 2)
-   for sub-VP; for VE the density is uniform as it is. */
-
-static double ssdei_importance(const ssde_sde *sde, double t) {
-    double integral = ssdei_beta_integral(sde, t), rise = ssdei_math_log(-ssdei_math_expm1(-integral));
-    return sde->kind == SSDE_VP ? integral + rise : integral + 2.0 * rise - 2.0 * ssdei_math_log(2.0);
-}
-
-/* The t where ssdei_importance is `value`. */
-static double ssdei_importance_time(const ssde_sde *sde, double value) {
-    double slope = sde->beta_max - sde->beta_min, half = ssdei_math_exp(0.5 * value), integral;
-    if (sde->kind == SSDE_VP)
-        integral =
-            value > 0.0 ? value + ssdei_math_log1p(ssdei_math_exp(-value)) : ssdei_math_log1p(ssdei_math_exp(value));
-    else
-        integral = value > 0.0
-                       ? value + 2.0 * ssdei_math_log1p(sqrt(1.0 + ssdei_math_exp(-value)))
-                       : 2.0 * ssdei_math_log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
-    return 2.0 * integral / (sde->beta_min + sqrt(sde->beta_min * sde->beta_min + 2.0 * slope * integral));
-}
+/* ---- loss: times ---- */
 
 ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
                             const uint64_t *sample, size_t rows, double *t, double *weight) {
-    double eps, first = 0.0, last = 0.0;
-    int importance;
+    double eps;
     size_t r;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss_times", rows, 1));
     if (!t || !weight) return ssdei_missing(desc->context, "ssde_loss_times", !t ? "t" : "weight");
     eps = ssdei_loss_eps(desc);
-    importance = desc->importance_times && sde->kind != SSDE_VE;
-    if (importance) {
-        first = ssdei_importance(sde, eps);
-        last = ssdei_importance(sde, 1.0);
-        if (!(first >= -DBL_MAX && last > first))
-            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
-                             "ssde_loss_times: the integral of g^2 / std^2 is not finite from t = %g", eps);
-    }
     for (r = 0; r < rows; r++) {
         uint64_t slot = sample ? sample[r] : r;
         double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
@@ -6621,15 +6796,10 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
         weight[r] = 1.0;
         if (desc->discrete)
             t[r] = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
+        else if (desc->importance_times)
+            ssdei_try(ssdei_family(sde)->importance(desc->context, sde, eps, u, &t[r], &weight[r]));
         else
-            t[r] = importance ? ssdei_importance_time(sde, first + u * (last - first)) : eps + u * (1.0 - eps);
-        if (!desc->discrete) t[r] = t[r] < eps ? eps : t[r] > 1.0 ? 1.0 : t[r];
-        if (importance) { /* uniform density over this one's: 1 / (1 - eps) over g^2 / std^2 / (last - first) */
-            double drift, diffusion, mean, std;
-            ssdei_try(ssdei_rates(desc->context, sde, t[r], &drift, &diffusion));
-            ssdei_try(ssdei_marginal(desc->context, sde, t[r], &mean, &std));
-            weight[r] = (last - first) / (1.0 - eps) * (std / diffusion) * (std / diffusion);
-        }
+            t[r] = ssdei_clamp_time(eps + u * (1.0 - eps), eps);
         if (!ssdei_is_finite(t[r]) || !ssdei_is_finite(weight[r]))
             return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
                              "ssde_loss_times: t = %g and weight = %g of row %lu, wanted finite numbers", t[r],

@@ -4335,7 +4335,7 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
 /* ---- >>score net: what a network is told ---- */
 
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
-    return sde->kind == SSDE_VE ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
 }
 
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
@@ -4345,11 +4345,7 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, dou
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *sigma = (float)std;
-    if (sde->kind == SSDE_VE)
-        *label = (float)sde->sigma_min *
-                 (float)ssdei_math_pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
-    else
-        *label = (float)t * 999.0f;
+    *label = ssdei_family(sde)->label(sde, t);
     return SSDE_OK;
 }
 
@@ -4360,9 +4356,7 @@ ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde 
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
     ssdei_try(ssde_sde_check(context, sde));
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    if (sde->kind == SSDE_AFFINE)
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
-    if (sde->kind == SSDE_VE) {
+    if (ssdei_family(sde)->exploding) {
         *label = rintf((1.0f - (float)t) * (float)(sde->num_scales - 1));
         index = sde->num_scales - 1 - (int)*label;
     } else {
@@ -4469,9 +4463,12 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     ssde_context *context = desc ? desc->context : NULL;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
     ssdei_try(ssde_sde_check(context, sde));
-    if (((desc && desc->discrete) || net->discrete) && sde->kind == SSDE_AFFINE)
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "an affine SDE has no noise levels that labels could count");
-    if ((desc && desc->discrete) || net->discrete) ssdei_try(ssdei_net_check_discrete(context, net));
+    if ((desc && desc->discrete) || net->discrete) {
+        if (!ssdei_family(sde)->level)
+            return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
+                             ssdei_family(sde)->name);
+        ssdei_try(ssdei_net_check_discrete(context, net));
+    }
     if (desc && !(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
     if (desc && !(desc->guidance == 0.0) && !net->classes)
@@ -4800,9 +4797,9 @@ struct ssde_trainer {
 
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
     ssde_train_desc desc;
-    int ve = sde && sde->kind == SSDE_VE;
+    int exploding = sde && ssdei_family(sde)->exploding;
     memset(&desc, 0, sizeof desc);
-    desc.loss.half_sum = ve;
+    desc.loss.half_sum = exploding;
     desc.batch = 128;
     desc.lr = 2e-4;
     desc.beta1 = 0.9;
@@ -4810,8 +4807,8 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
     desc.adam_eps = 1e-8;
     desc.warmup = 5000;
     desc.grad_clip = 1.0;
-    desc.ema_rate = ve ? 0.999 : 0.9999;
-    desc.low = ve ? 0.0 : -1.0;
+    desc.ema_rate = exploding ? 0.999 : 0.9999;
+    desc.low = exploding ? 0.0 : -1.0;
     desc.high = 1.0;
     return desc;
 }
@@ -5057,11 +5054,11 @@ static void ssdei_flip(const ssde_net *net, float *image) {
    (models/utils.py:129-178, losses.py:104-148). */
 static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, float *label, float *sigma) {
     const ssde_sde *sde = &trainer->sde;
-    double std, index;
+    double std;
+    int index = ssdei_step_index(sde, t);
     if (!trainer->desc.loss.discrete) return ssde_score_net_label(trainer->context, sde, t, label, sigma);
     ssdei_try(ssde_loss_marginal(sde, &trainer->desc.loss, t, NULL, &std));
-    index = floor(t * (sde->num_scales - 1) + 0.5);
-    *label = (float)(sde->kind == SSDE_VE ? sde->num_scales - 1 - index : index);
+    *label = (float)(ssdei_family(sde)->exploding ? sde->num_scales - 1 - index : index);
     *sigma = (float)std;
     return SSDE_OK;
 }
@@ -5413,11 +5410,12 @@ const char *ssde_configuration_name(size_t index) {
     return index < SSDEI_CONFIGURATIONS ? ssdei_configurations[index].name : NULL;
 }
 
-static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, const ssdei_images *images) {
+static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, const ssdei_images *images,
+                                                const ssde_sde *sde) {
     ssde_unet_desc shape = row->body == SSDEI_DDPM     ? ssde_ddpm(images->size, images->size, 3)
                            : row->body == SSDEI_DDPMPP ? ssde_ddpmpp(images->size, images->size, 3)
                                                        : ssde_ncsnpp(images->size, images->size, 3);
-    int ve = row->sde == SSDE_VE, i;
+    int exploding = ssdei_family(sde)->exploding, i;
     shape.nf = images->nf;
     shape.num_levels = images->num_levels;
     for (i = 0; i < images->num_levels; i++) shape.ch_mult[i] = images->ch_mult[i];
@@ -5429,9 +5427,9 @@ static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, 
         shape.progressive_input = SSDE_INPUT_SKIP;
     }
     /* Fourier embeddings and data in [0, 1] go with VE, not with the network. */
-    if (!ve || !row->continuous) shape.embedding_type = SSDE_EMBEDDING_POSITIONAL;
-    shape.scale_by_sigma = ve;
-    shape.centered = !ve;
+    if (!exploding || !row->continuous) shape.embedding_type = SSDE_EMBEDDING_POSITIONAL;
+    shape.scale_by_sigma = exploding;
+    shape.centered = !exploding;
     return shape;
 }
 
@@ -5461,12 +5459,11 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
                          "ve/celeba_ncsnpp; all: ssde_configuration_name",
                          name);
     images = &ssdei_image_sets[row->images];
-    own = row->sde == SSDE_VE   ? ssde_ve(0.01, row->sigma_max)
-          : row->sde == SSDE_VP ? ssde_vp(0.1, 20.0)
-                                : ssde_subvp(0.1, 20.0);
+    own = row->sigma_max > 0.0 ? ssde_ve(0.01, row->sigma_max) : ssde_vp(0.1, 20.0);
+    own.kind = row->sde;
     own.num_scales = images->num_scales;
     if (shape) {
-        *shape = ssdei_configuration_shape(row, images);
+        *shape = ssdei_configuration_shape(row, images, &own);
         shape->context = context;
     }
     if (train) {
@@ -5812,16 +5809,34 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
+/* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
+static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
+                                          const ssde_sde *sde) {
+    char texts[SSDE_SDE_COUNT][24];
+    const char *names[SSDE_SDE_COUNT + 1];
+    ssde_sde each = *sde;
+    int i;
+    for (i = 0; i < SSDE_SDE_COUNT; i++) {
+        each.kind = (ssde_sde_kind)i;
+        if (saved && !ssdei_family(&each)->numbers) break;
+        snprintf(texts[i], sizeof texts[i], "%s%s", ssdei_family(&each)->name, suffix);
+        names[i] = texts[i];
+    }
+    names[i] = NULL;
+    return (ssde_sde_kind)ssdei_field_choice(fields, key, (int)sde->kind, names);
+}
+
 /* Everything but the functions of an affine SDE. */
 static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
-    static const char *const names[] = {"vesde", "vpsde", "subvpsde", NULL};
-    sde->kind = (ssde_sde_kind)ssdei_field_choice(fields, "training.sde", (int)sde->kind, names);
-    if (sde->kind == SSDE_VE) {
-        sde->sigma_min = ssdei_field_number(fields, "model.sigma_min", sde->sigma_min);
-        sde->sigma_max = ssdei_field_number(fields, "model.sigma_max", sde->sigma_max);
-    } else {
-        sde->beta_min = ssdei_field_number(fields, "model.beta_min", sde->beta_min);
-        sde->beta_max = ssdei_field_number(fields, "model.beta_max", sde->beta_max);
+    const ssdei_sde_number *number;
+    sde->kind = ssdei_sde_kind_field(fields, "training.sde", "sde", 1, sde);
+    for (number = ssdei_family(sde)->numbers; number && number->name; number++) {
+        char key[32];
+        double value;
+        memcpy(&value, (char *)sde + number->offset, sizeof value);
+        snprintf(key, sizeof key, "model.%s", number->name);
+        value = ssdei_field_number(fields, key, value);
+        memcpy((char *)sde + number->offset, &value, sizeof value);
     }
     sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
     /* Not the reference's; written where it is not the family's own. */
@@ -5928,7 +5943,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             "as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
-        if (sde->kind == SSDE_AFFINE)
+        if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
     }
@@ -6971,11 +6986,10 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
 
 /* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same. */
 static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sde *sde) {
-    static const char *const kinds[] = {"ve", "vp", "subvp", "affine", NULL};
     ssde_sde copy = *sde;
     ssde_coefficients middle;
-    ssdei_field_choice(fields, "sde.kind", (int)sde->kind, kinds);
-    if (sde->kind != SSDE_AFFINE) {
+    ssdei_sde_kind_field(fields, "sde.kind", "", 0, sde);
+    if (ssdei_family(sde)->numbers) {
         ssdei_sde_fields(fields, &copy);
         return fields->status;
     }
@@ -7126,7 +7140,7 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
 }
 
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path) {
-    const ssde_sde *sde = trainer && trainer->sde.kind != SSDE_AFFINE ? &trainer->sde : NULL;
+    const ssde_sde *sde = trainer && ssdei_family(&trainer->sde)->numbers ? &trainer->sde : NULL;
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");

@@ -632,24 +632,6 @@ static size_t ssdei_block_rows(const ssde_score_model *model, size_t floats, siz
     return rows < n ? rows : n;
 }
 
-/* Drift and diffusion alone: where an affine SDE has no closed m(t) and std(t), those would be integrated. */
-static ssde_status ssdei_drift_diffusion(ssde_context *context, const ssde_sde *sde, double t, double *drift,
-                                         double *diffusion) {
-    ssde_coefficients c;
-    if (sde->kind == SSDE_AFFINE) {
-        *drift = sde->a(sde->user, t);
-        *diffusion = sde->g(sde->user, t);
-    } else {
-        ssdei_try(ssde_coefficients_at(context, sde, t, &c));
-        *drift = c.drift;
-        *diffusion = c.diffusion;
-    }
-    if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                     "sde: drift %g and diffusion %g at t = %.6g, wanted finite numbers and diffusion >= 0", *drift,
-                     *diffusion, t);
-}
-
 /* ---- >>grid ---- */
 
 static int ssdei_by_index(ssde_grid grid) { return grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE; }
@@ -1764,9 +1746,9 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
     /* long transitions by half their variance would not follow the flow */
     if (setting->how.discretisation == SSDE_DISCRETISE_EULER ||
-        (sde->kind == SSDE_AFFINE && setting->how.probability_flow)) {
+        (!ssdei_family(sde)->step && setting->how.probability_flow)) {
         double a, g;
-        ssdei_try(ssdei_drift_diffusion(setting->context, sde, t, &a, &g));
+        ssdei_try(ssdei_rates(setting->context, sde, t, &a, &g));
         out->drift = a * (t - t_next);
         out->diffusion = g * sqrt(t - t_next);
     } else {
@@ -1785,7 +1767,7 @@ static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, do
 /* std(t_next) / std(t); by index on the reference's and the discrete grid, with std 0 below index 0. */
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
     double now, next = 0.0;
-    if (ssdei_by_index(setting->how.grid) && setting->sde.kind != SSDE_AFFINE) {
+    if (ssdei_by_index(setting->how.grid) && ssdei_family(&setting->sde)->level) {
         int i = ssdei_step_index(&setting->sde, t);
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
         if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
@@ -1805,7 +1787,7 @@ static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, doubl
     int flow = setting->how.probability_flow;
     double step = ssdei_by_index(setting->how.grid) ? 1.0 / (double)setting->how.steps : t - t_next;
     double a, g;
-    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
+    ssdei_try(ssdei_rates(setting->context, &setting->sde, t, &a, &g));
     u->x = -a * step;
     u->score = (flow ? 0.5 : 1.0) * g * g * step;
     u->noise = flow ? 0.0 : g * sqrt(step);
@@ -1835,7 +1817,7 @@ static ssde_status ssdei_rule_ancestral(const ssdei_setting *setting, double t, 
                          "ancestral: the step from t = %g to %g would multiply x by %g, wanted more steps, or "
                          "SSDE_DISCRETISE_OWN",
                          t, t_next, 1.0 + forward.drift);
-    if (setting->sde.kind != SSDE_VP) ssdei_try(ssdei_std_ratio(setting, t, t_next, &ratio));
+    if (ssdei_family(&setting->sde)->chain != SSDEI_CHAIN_DDPM) ssdei_try(ssdei_std_ratio(setting, t, t_next, &ratio));
     u->x = -forward.drift / (1.0 + forward.drift);
     u->score = forward.diffusion * forward.diffusion / (1.0 + forward.drift);
     u->noise = forward.diffusion * ratio;
@@ -1847,7 +1829,7 @@ static ssde_status ssdei_rule_ddpm(const ssdei_setting *setting, double t, doubl
     double beta, root;
     (void)t_next;
     if (setting->how.schedule)
-        beta = setting->how.schedule[(size_t)(t * (double)(setting->how.steps - 1) + 0.5)];
+        beta = setting->how.schedule[ssdei_step_index(&setting->sde, t)];
     else {
         ssde_step forward;
         ssdei_try(ssde_discretise(setting->context, &setting->sde, SSDE_DISCRETISE_OWN, t, &forward));
@@ -1896,15 +1878,12 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
 
 /* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2. */
 static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, double scale, ssdei_update *u) {
-    double alpha = 1.0, step;
-    if (setting->sde.kind == SSDE_VP || setting->sde.kind == SSDE_SUBVP) {
-        ssde_sde vp = setting->sde;
-        ssde_step forward; /* 1 + drift = sqrt(1 - beta_i) */
-        vp.kind = SSDE_VP;
-        ssdei_try(ssde_discretise(setting->context, &vp, SSDE_DISCRETISE_OWN, t, &forward));
-        alpha = (1.0 + forward.drift) * (1.0 + forward.drift);
-    }
-    step = 2.0 * alpha * (setting->how.snr * scale) * (setting->how.snr * scale);
+    const ssdei_sde_family *family = ssdei_family(&setting->sde);
+    double beta = 0.0, root, step;
+    if (family->beta)
+        ssdei_try(family->beta(setting->context, &setting->sde, ssdei_step_index(&setting->sde, t), &beta));
+    root = 1.0 - beta / (1.0 + sqrt(1.0 - beta)); /* sqrt(1 - beta_i), of which alpha is the square */
+    step = 2.0 * root * root * (setting->how.snr * scale) * (setting->how.snr * scale);
     u->x = 0.0;
     u->score = step;
     u->noise = sqrt(2.0 * step);
@@ -2106,7 +2085,7 @@ static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde
     if (how->probability_flow && (chain || p == SSDE_PREDICTOR_ANCESTRAL))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
-    if (chain && sde->kind != (p == SSDE_PREDICTOR_DDPM ? SSDE_VP : SSDE_VE))
+    if (chain && ssdei_family(sde)->chain != (p == SSDE_PREDICTOR_DDPM ? SSDEI_CHAIN_DDPM : SSDEI_CHAIN_SMLD))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
                          p == SSDE_PREDICTOR_DDPM ? "VP" : "VE");
     if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
@@ -2178,7 +2157,7 @@ static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
     ssde_sampler_desc *full = &setting->how;
-    int ve = sde->kind == SSDE_VE;
+    int exploding = ssdei_family(sde)->exploding;
     if (how)
         *full = *how;
     else
@@ -2200,16 +2179,16 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if ((unsigned)full->grid >= SSDE_GRID_COUNT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
-        full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
+        full->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
     if (full->corrector == SSDE_CORRECTOR_DEFAULT) {
         int alone = full->predictor == SSDE_PREDICTOR_NONE;
-        full->corrector = alone || (ve && full->predictor <= SSDE_PREDICTOR_ANCESTRAL) ? SSDE_CORRECTOR_LANGEVIN
-                                                                                       : SSDE_CORRECTOR_NONE;
+        full->corrector = alone || (exploding && full->predictor <= SSDE_PREDICTOR_ANCESTRAL) ? SSDE_CORRECTOR_LANGEVIN
+                                                                                              : SSDE_CORRECTOR_NONE;
     }
     if (full->grid == SSDE_GRID_DEFAULT) full->grid = ssdei_predictors[full->predictor].info.grid;
     ssdei_try(ssdei_check_combination(context, sde, full));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
-    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
+    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, exploding ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_setting_numbers(context, full));
     if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
@@ -2295,7 +2274,7 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
         if (ssdei_predictors[setting.how.predictor].rule) {
-            if (!by_index || sde->kind == SSDE_AFFINE) ssdei_try(ssdei_check_signal(&setting, t[r], next));
+            if (!by_index || !ssdei_family(sde)->step) ssdei_try(ssdei_check_signal(&setting, t[r], next));
             ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
         }
         finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
@@ -2479,8 +2458,8 @@ static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size
 static ssde_status ssdei_stages_stochastic_heun(const ssdei_setting *setting, double t, double t_next,
                                                 ssdei_stages *stages) {
     double a, g, a_next, g_next, h = t - t_next, part = setting->how.probability_flow ? 0.5 : 1.0;
-    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
-    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t_next, &a_next, &g_next));
+    ssdei_try(ssdei_rates(setting->context, &setting->sde, t, &a, &g));
+    ssdei_try(ssdei_rates(setting->context, &setting->sde, t_next, &a_next, &g_next));
     memset(stages, 0, sizeof *stages);
     stages->t0 = t;
     stages->t1 = t_next;
@@ -2765,7 +2744,7 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
         double apart =
             ldexp((double)ssdei_path_place(a->here[r]) - (double)ssdei_path_place(a->t[i]), -SSDEI_PATH_LEVELS);
         float slope[2];
-        ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
+        ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
         slope[0] = (float)(1.0 - h * drift);
         slope[1] = (float)(h * part * diffusion * diffusion);
         /* the path's places are rounded, the step is not */
@@ -2788,8 +2767,8 @@ static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *bloc
     const float *before = w->history[0] + (block->first + r) * w->dim;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0, h = 0.5 * (a->here[r] - a->t[i]), sum = 0.0;
     double drift, diffusion, drift1, diffusion1, noise;
-    ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
-    ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->t[i], &drift1, &diffusion1));
+    ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
+    ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->t[i], &drift1, &diffusion1));
     noise = 0.5 * a->noise[i] * (diffusion + diffusion1);
     for (j = 0; j < w->dim; j++) {
         double slope = part * diffusion * diffusion * (double)score[j] - drift * (double)x[j];
@@ -3093,7 +3072,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     if (!ssdei_by_index(how->grid)) {
         w->setting.start = start;
         w->scale = scale;
-    } else if (start < 1.0 && w->setting.sde.kind == SSDE_AFFINE)
+    } else if (start < 1.0 && !ssdei_family(&w->setting.sde)->step)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "grids by index begin at t = 1, but m is below 1e-4 min(1, std) from t = %g on: take another",
                          start);
@@ -3145,7 +3124,7 @@ static ssde_status ssdei_check_steps(ssdei_sampler *w) {
         if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
         if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
         if (advance == ssdei_multistep) u = w->prediction;
-        if (advance == ssdei_adapt) ssdei_try(ssdei_drift_diffusion(w->context, &setting->sde, t, &drift, &diffusion));
+        if (advance == ssdei_adapt) ssdei_try(ssdei_rates(w->context, &setting->sde, t, &drift, &diffusion));
         if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
         return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
@@ -3899,7 +3878,7 @@ static ssde_status ssdei_flow_place_slope(ssdei_flow *w, const double *t, size_t
     if (!w->conditions.chain) return SSDE_OK;
     for (r = 0; r < rows; r++) {
         double *mean = &w->conditions.mean[r], *std = &w->conditions.std[r];
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_drift_diffusion(w->context, w->sde, t[r], &a, &g));
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_rates(w->context, w->sde, t[r], &a, &g));
         *mean *= a;
         *std = a * *std + 0.5 * g * g / *std;
     }
@@ -3927,7 +3906,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
         const float *score = w->score + r * dim;
         const double *x = y + r * state;
         double *dx = dy + r * state, half;
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_drift_diffusion(w->context, w->sde, t[r], &a, &g));
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_rates(w->context, w->sde, t[r], &a, &g));
         half = 0.5 * g * g;
         for (j = 0; j < dim; j++) dx[j] = a * x[j] - half * (double)score[j];
         for (j = 0; j < w->integrals; j++) dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];

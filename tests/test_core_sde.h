@@ -11,6 +11,7 @@
     X(sde_consistent)            \
     X(sde_affine_is_vp)          \
     X(sde_affine_hard)           \
+    X(sde_affine_stack)          \
     X(sde_affine_errors)         \
     X(sde_discrete)              \
     X(sde_discrete_index)        \
@@ -302,6 +303,23 @@ static void test_sde_affine_hard(void) {
         CHECK_NEAR(sde_at(&sde, 0.5).mean, 1.0, 1e-12);
         CHECK_NEAR(sde_at(&sde, 0.5).std, 1.5, 0.0);
     }
+}
+
+/* How far the stack reaches below `user` where a is asked: integrals are taken on small stacks too. */
+static size_t hard_depth;
+static double hard_deep(void *user, double t) {
+    char here = 0;
+    size_t depth = (size_t)(&here < (char *)user ? (char *)user - &here : &here - (char *)user);
+    if (depth > hard_depth) hard_depth = depth;
+    return hard_jump_a(NULL, t);
+}
+
+static void test_sde_affine_stack(void) {
+    char top = 0;
+    ssde_sde sde = ssde_affine(hard_deep, hard_jump_g, &top);
+    hard_depth = 0;
+    CHECK_RELATIVE(sde_at(&sde, 1.0).mean, exp(-0.3 - 300.0 * (0.30001 - 0.3) + 2.0 * (1.0 - 0.30001)), 1e-8);
+    CHECK(hard_depth > 100 && hard_depth < 8192); /* 2 kB; 3 where sanitizers guard arrays */
 }
 
 static double hard_nonintegrable(void *user, double t) {

@@ -1898,7 +1898,7 @@ static void test_samplers_signal_refused(void) {
     how.corrector = SSDE_CORRECTOR_NONE;
     /* rates that are none, and a diffusion below 0 */
     sde = ssde_affine(signal_constant, signal_constant, &minus);
-    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "diffusion");
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_NUMERIC, "g >= 0");
     /* a prior that cannot be priced */
     sde = ssde_affine(signal_constant, signal_constant, &zero);
     CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &price, &rng, 2, x, &result), SSDE_ERROR_NUMERIC, "std(1)");
@@ -1940,6 +1940,257 @@ static void test_samplers_none_by_reference(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* ---- what a and g may not be: every function that takes an SDE says the same ---- */
+
+typedef struct rates_case {
+    double a, g, low, high; /* what they are for low <= t <= high; else -1 and 1 */
+} rates_case;
+static double rates_drift(void *user, double t) {
+    const rates_case *bad = (const rates_case *)user;
+    return t >= bad->low && t <= bad->high ? bad->a : -1.0;
+}
+static double rates_diffusion(void *user, double t) {
+    const rates_case *bad = (const rates_case *)user;
+    return t >= bad->low && t <= bad->high ? bad->g : 1.0;
+}
+static double rates_mean(void *user, double t) {
+    (void)user;
+    return exp(-t);
+}
+static double rates_std(void *user, double t) {
+    (void)user;
+    return sqrt(-expm1(-2.0 * t) / 2.0);
+}
+
+enum { RATES_ROWS = 3 };
+typedef struct rates_task {
+    ssde_context *context;
+    const ssde_sde *sde;
+    const ssde_score_model *model; /* of an SDE that is right */
+    ssde_mixture *mixture;
+    ssde_net *net;
+    float x[RATES_ROWS], out[RATES_ROWS];
+    double t[RATES_ROWS];
+} rates_task;
+
+static ssde_status rates_loss(rates_task *task, ssde_weighting weighting) {
+    double losses[RATES_ROWS];
+    ssde_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = task->context;
+    desc.weighting = weighting;
+    return ssde_loss(task->sde, &desc, task->x, task->x, task->x, task->t, NULL, RATES_ROWS, 1, 1.0, losses, NULL);
+}
+static ssde_status rates_train(rates_task *task, ssde_weighting weighting) {
+    ssde_train_desc desc = ssde_train_defaults(task->sde);
+    ssde_trainer *trainer;
+    ssde_batch batch;
+    ssde_status status;
+    double loss;
+    desc.context = task->context;
+    desc.batch = RATES_ROWS;
+    desc.loss.weighting = weighting;
+    memset(&batch, 0, sizeof batch);
+    batch.x = task->x;
+    batch.rows = RATES_ROWS;
+    status = ssde_trainer_create(&trainer, task->net, task->sde, &desc);
+    if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, &loss);
+    if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, &loss);
+    ssde_trainer_destroy(trainer);
+    return status;
+}
+static ssde_status rates_coefficients(rates_task *task) {
+    ssde_coefficients c;
+    return ssde_coefficients_at(task->context, task->sde, 0.65, &c);
+}
+static ssde_status rates_discretise(rates_task *task) {
+    ssde_step step;
+    return ssde_discretise(task->context, task->sde, SSDE_DISCRETISE_OWN, 0.65, &step);
+}
+static ssde_status rates_perturb(rates_task *task) {
+    return ssde_perturb(task->context, task->sde, task->x, task->x, task->t, RATES_ROWS, 1, task->out);
+}
+static ssde_status rates_reverse_drift(rates_task *task) {
+    return ssde_reverse_drift(task->context, task->sde, task->x, task->x, task->t, RATES_ROWS, 1, 1, task->out);
+}
+static ssde_status rates_prior_time(rates_task *task) {
+    double t, scale;
+    return ssde_prior_time(task->context, task->sde, &t, &scale);
+}
+static ssde_status rates_prior_std(rates_task *task) {
+    double std;
+    return ssde_prior_std(task->context, task->sde, &std);
+}
+static ssde_status rates_prior_density(rates_task *task) {
+    double density[RATES_ROWS];
+    return ssde_prior_log_density(task->context, task->sde, task->x, RATES_ROWS, 1, density);
+}
+static ssde_status rates_loss_std2(rates_task *task) { return rates_loss(task, SSDE_WEIGHT_STD2); }
+static ssde_status rates_loss_likelihood(rates_task *task) { return rates_loss(task, SSDE_WEIGHT_LIKELIHOOD); }
+static ssde_status rates_convert(rates_task *task) {
+    return ssde_convert_output(task->context, task->sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, task->x, task->t,
+                               task->x, RATES_ROWS, 1, task->out);
+}
+static ssde_status rates_mixture(rates_task *task) {
+    double x[RATES_ROWS] = {0.0, 1.0, 2.0}, density[RATES_ROWS];
+    return ssde_mixture_evaluate(task->mixture, task->sde, x, task->t, RATES_ROWS, density, NULL);
+}
+static ssde_status rates_mixture_score(rates_task *task) {
+    ssde_score_model model = ssde_mixture_model(task->mixture, task->sde);
+    return model.score(model.user, task->x, task->t, NULL, RATES_ROWS, 0, task->out);
+}
+static ssde_status rates_grid(rates_task *task) {
+    double times[21];
+    return ssde_sde_time_grid(task->context, task->sde, SSDE_GRID_LOG_SNR, 0.0, 1e-3, 20, times);
+}
+static ssde_status rates_noise_time(rates_task *task) {
+    double t;
+    return ssde_noise_time(task->context, task->sde, rates_std(NULL, 0.65) / rates_mean(NULL, 0.65), &t);
+}
+static ssde_status rates_flow(rates_task *task) {
+    ssde_flow_desc how;
+    memset(&how, 0, sizeof how);
+    how.context = task->context;
+    return ssde_encode(task->sde, task->model, &how, 0, RATES_ROWS, task->x, task->out, NULL);
+}
+static ssde_status rates_sample_ode(rates_task *task) {
+    ssde_rng rng = ssde_rng_seed(1);
+    ssde_flow_desc how;
+    memset(&how, 0, sizeof how);
+    how.context = task->context;
+    how.rtol = how.atol = 1e-9; /* no step is as long as the stretch */
+    return ssde_sample_ode(task->sde, task->model, &how, &rng, RATES_ROWS, task->out, NULL);
+}
+static ssde_status rates_likelihood(rates_task *task) {
+    ssde_likelihood_desc how = ssde_likelihood_defaults();
+    ssde_rng rng = ssde_rng_seed(1);
+    ssde_likelihood_result results[RATES_ROWS];
+    how.context = task->context;
+    return ssde_likelihood(task->sde, task->model, &how, &rng, RATES_ROWS, task->x, results);
+}
+static ssde_status rates_label(rates_task *task) {
+    float label, sigma;
+    return ssde_score_net_label(task->context, task->sde, 0.65, &label, &sigma);
+}
+static ssde_status rates_score_net(rates_task *task) {
+    ssde_score_net *score_net;
+    ssde_score_net_desc desc;
+    ssde_score_model model;
+    ssde_status status;
+    memset(&desc, 0, sizeof desc);
+    desc.context = task->context;
+    status = ssde_score_net_create(&score_net, task->net, task->sde, &desc);
+    if (status != SSDE_OK) return status;
+    model = ssde_score_net_model(score_net);
+    status = model.score(model.user, task->x, task->t, NULL, RATES_ROWS, 0, task->out);
+    ssde_score_net_destroy(score_net);
+    return status;
+}
+static ssde_status rates_train_std2(rates_task *task) { return rates_train(task, SSDE_WEIGHT_STD2); }
+static ssde_status rates_corrector(rates_task *task) {
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDIM, 10, 0.0);
+    how.context = task->context;
+    how.corrector = SSDE_CORRECTOR_LANGEVIN;
+    return ssde_corrector_step(task->sde, &how, task->x, task->x, task->x, task->t, RATES_ROWS, 1, task->out, NULL);
+}
+
+static const struct {
+    const char *name;
+    int needs; /* the rates at a t in (0.6, 0.7), where the marginals are given */
+    ssde_status (*call)(rates_task *task);
+} rates_calls[] = {
+    {"coefficients_at", 1, rates_coefficients},
+    {"discretise", 1, rates_discretise},
+    {"perturb", 0, rates_perturb},
+    {"reverse_drift", 1, rates_reverse_drift},
+    {"prior_time", 0, rates_prior_time},
+    {"prior_std", 0, rates_prior_std},
+    {"prior_log_density", 0, rates_prior_density},
+    {"loss std2", 0, rates_loss_std2},
+    {"loss likelihood", 1, rates_loss_likelihood},
+    {"convert_output", 0, rates_convert},
+    {"mixture_evaluate", 0, rates_mixture},
+    {"mixture_model", 0, rates_mixture_score},
+    {"sde_time_grid", 1, rates_grid},
+    {"noise_time", 1, rates_noise_time},
+    {"encode", 1, rates_flow},
+    {"sample_ode", 1, rates_sample_ode},
+    {"likelihood", 1, rates_likelihood},
+    {"score_net_label", 0, rates_label},
+    {"score_net", 0, rates_score_net},
+    {"trainer", 0, rates_train_std2},
+    {"corrector_step", 1, rates_corrector},
+};
+
+/* Refused calls name what is wrong. */
+static void rates_check(rates_task *task, const char *name, ssde_status status, int refused) {
+    check_count++;
+    if (refused ? status != SSDE_ERROR_NUMERIC || !strstr(task->context->error, "sde: a = ") ||
+                      !strstr(task->context->error, "g >= 0")
+                : status != SSDE_OK)
+        check_report(__FILE__, __LINE__, "%s of a = %g, g = %g: '%s', %s", name,
+                     ((const rates_case *)task->sde->user)->a, ((const rates_case *)task->sde->user)->g,
+                     ssde_status_text(status), task->context->error);
+}
+
+static void test_samplers_rates_refused(void) {
+    static const rates_case cases[] = {
+        {-1.0, -1.2, 0.0, 1.0},       {-1.0, (double)NAN, 0.0, 1.0}, {(double)NAN, 1.0, 0.0, 1.0},
+        {-1.0, -HUGE_VAL, 0.0, 1.0},  {-1.0, -1.2, 0.6, 0.7},        {-1.0, (double)NAN, 0.6, 0.7},
+        {(double)NAN, 1.0, 0.6, 0.7}, {-1.0, HUGE_VAL, 0.6, 0.7},    {-HUGE_VAL, 1.0, 0.6, 0.7},
+        {-1.0, -1e-300, 0.6, 0.7},    {-1.0, 1.0, 0.6, 0.7}, /* the last is right */
+    };
+    enum { CASES = sizeof cases / sizeof cases[0], CALLS = sizeof rates_calls / sizeof rates_calls[0] };
+    ssde_context context;
+    ssde_mlp_desc shape = ssde_mlp(1);
+    rates_case right = cases[CASES - 1];
+    ssde_sde good = ssde_affine(rates_drift, rates_diffusion, &right);
+    ssde_mixture *mixture = NULL, *other = NULL;
+    ssde_score_model model;
+    rates_task task;
+    int i, j, closed;
+    memset(&context, 0, sizeof context);
+    memset(&task, 0, sizeof task);
+    good.mean = rates_mean, good.std = rates_std;
+    shape.hidden = 4, shape.layers = 1;
+    CHECK_OK(ssde_gaussian_create(&context, &mixture, 1, 0.5, 0.5));
+    CHECK_OK(ssde_gaussian_create(&context, &other, 1, 0.5, 0.5));
+    CHECK_OK(ssde_mlp_create(&task.net, &shape));
+    model = ssde_mixture_model(mixture, &good);
+    task.context = &context;
+    task.model = &model;
+    task.mixture = other;
+    for (i = 0; i < RATES_ROWS; i++) task.t[i] = 0.65, task.x[i] = 0.3f * (float)i;
+    for (i = 0; i < CASES; i++) {
+        for (closed = 0; closed < 2; closed++) {
+            rates_case bad = cases[i];
+            ssde_sde sde = ssde_affine(rates_drift, rates_diffusion, &bad);
+            int everywhere = bad.low <= 0.0, wrong = i + 1 < CASES;
+            if (closed) sde.mean = rates_mean, sde.std = rates_std;
+            task.sde = &sde;
+            for (j = 0; j < CALLS; j++) {
+                context.error[0] = 0;
+                rates_check(&task, rates_calls[j].name, rates_calls[j].call(&task),
+                            wrong && (everywhere || !closed || rates_calls[j].needs));
+            }
+            for (j = SSDE_PREDICTOR_DEFAULT; j < SSDE_PREDICTOR_COUNT; j++) {
+                ssde_sampler_desc how = samplers_desc((ssde_predictor)j, 20, 0.0);
+                ssde_rng rng = ssde_rng_seed(1);
+                int needs = j < SSDE_PREDICTOR_DPM_SOLVER_2M && j != SSDE_PREDICTOR_NONE;
+                if (j == SSDE_PREDICTOR_DDPM || j == SSDE_PREDICTOR_SMLD) continue;
+                how.context = &context, how.grid = SSDE_GRID_UNIFORM, how.corrector = SSDE_CORRECTOR_NONE;
+                context.error[0] = 0;
+                rates_check(&task, ssde_predictor_name((ssde_predictor)j),
+                            ssde_sample(&sde, &model, &how, &rng, RATES_ROWS, task.out),
+                            wrong && (everywhere || !closed || needs));
+            }
+        }
+    }
+    ssde_net_destroy(task.net);
+    ssde_mixture_destroy(mixture);
+    ssde_mixture_destroy(other);
+}
+
 #define TEST_SAMPLERS_LIST(X)     \
     X(samplers_table)             \
     X(samplers_grids)             \
@@ -1969,6 +2220,7 @@ static void test_samplers_none_by_reference(void) {
     X(samplers_signal_start)      \
     X(samplers_signal_likelihood) \
     X(samplers_signal_refused)    \
-    X(samplers_none_by_reference)
+    X(samplers_none_by_reference) \
+    X(samplers_rates_refused)
 
 #endif
