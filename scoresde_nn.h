@@ -487,8 +487,10 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 #endif /* SCORESDE_NN_H */
 
 /* >>implementation */
-#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
-#define SSDEI_NN_IMPLEMENTED
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SCORESDE_NN_IMPLEMENTED)
+#define SCORESDE_NN_IMPLEMENTED
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -6063,16 +6065,16 @@ static size_t ssdei_net_find_parameter(const ssde_net *net, const char *name) {
 
 enum { SSDEI_MAX_SETS = 16 };
 
-typedef struct ssdei_set {
+typedef struct ssdei_weight_set {
     const char *name; /* that begins with the prefix */
     size_t length;    /* of the prefix */
     size_t found;     /* parameters */
     int averaged;
     int list;
-} ssdei_set;
+} ssdei_weight_set;
 
 typedef struct ssdei_sets {
-    ssdei_set sets[SSDEI_MAX_SETS];
+    ssdei_weight_set sets[SSDEI_MAX_SETS];
     size_t count;
 } ssdei_sets;
 
@@ -6099,7 +6101,7 @@ static int ssdei_says_averaged(const char *name, size_t length) {
 
 /* Counts one more parameter under the first `length` characters of a name. */
 static void ssdei_sets_add(ssdei_sets *sets, const char *name, size_t length) {
-    ssdei_set *set = sets->sets;
+    ssdei_weight_set *set = sets->sets;
     while (set < sets->sets + sets->count && (set->length != length || set->list || memcmp(set->name, name, length)))
         set++;
     if (set == sets->sets + SSDEI_MAX_SETS) return;
@@ -6162,8 +6164,8 @@ static void ssdei_sets_find_lists(const ssde_tensor_file *file, ssdei_sets *sets
 enum { SSDEI_ANY_WEIGHTS = -1 }; /* beside ssde_pth_weights */
 
 /* The only set of the wanted kind; NULL where there is none, or several. */
-static const ssdei_set *ssdei_sets_pick(const ssdei_sets *sets, int averaged) {
-    const ssdei_set *picked = NULL;
+static const ssdei_weight_set *ssdei_sets_pick(const ssdei_sets *sets, int averaged) {
+    const ssdei_weight_set *picked = NULL;
     size_t i;
     for (i = 0; i < sets->count; i++) {
         if (averaged != SSDEI_ANY_WEIGHTS && sets->sets[i].averaged != averaged) continue;
@@ -6198,8 +6200,8 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
-static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *set,
-                                     const ssdei_set *model, ssdei_source *sources) {
+static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *set,
+                                     const ssdei_weight_set *model, ssdei_source *sources) {
     char name[400];
     size_t i;
     for (i = 0; i < file->count; i++) {
@@ -6233,7 +6235,7 @@ static int ssdei_source_before(const void *items, size_t a, size_t b) {
 
 /* Puts the tensors of a list in the place of those of the parameters that are trained, in the order in which the
    model's state lists them; frozen ones are the same in both. */
-static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *list,
+static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *list,
                                       size_t *order, ssdei_source *sources) {
     char name[300];
     size_t averaged = 0, i;
@@ -6254,7 +6256,7 @@ static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_fil
 /* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. */
 static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_file *file, int wanted,
                                          ssdei_source *sources) {
-    const ssdei_set *set, *named;
+    const ssdei_weight_set *set, *named;
     ssdei_sets sets;
     size_t *order;
     ssde_status status;
@@ -6835,7 +6837,8 @@ static const struct ssdei_part_name {
 
 /* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
 static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_set *set, const ssde_parameter *info, ssdei_source *source) {
+                                          const ssdei_weight_set *set, const ssde_parameter *info,
+                                          ssdei_source *source) {
     const struct ssdei_part_name *part = ssdei_part_names;
     ssdei_module_search search;
     char name[400], *rest, *kind, older[400];
@@ -6856,7 +6859,8 @@ static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_set *set, const ssde_file_tensor *tensor) {
+static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_weight_set *set,
+                                const ssde_file_tensor *tensor) {
     const ssde_file_tensor *other;
     float *values;
     char name[300];
@@ -7172,6 +7176,14 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
+#ifndef SCORESDE_KEEP_MACROS
+#undef SSDEI_OPERATIONS
+#undef SSDEI_NOWHERE
+#undef SSDEI_SHARED
+#undef SSDEI_NORM_EPS
+#endif
+#define SSDEI_MACROS 0
+#include "scoresde.h"
 #endif /* implementation */
 
 #else
@@ -7281,7 +7293,7 @@ SSDEI_KERNEL void SSDEI_T(channel_moments)(const float *x, size_t pixels, size_t
 /* 1 / (1 + e^-u) to 2.5 ulp for |u| <= 86, and as there beyond: the core's sigmoid less its infinities, half the time.
    NaN gives some number: the product with u has the NaN. */
 SSDEI_HELPER ssdei_v SSDEI_T(gate)(ssdei_v u) {
-    ssdei_v x = ssdei_max(ssdei_min(ssdei_sub(ssdei_set(0.0f), u), ssdei_set(86.0f)), ssdei_set(-86.0f));
+    ssdei_v x = ssdei_vmax(ssdei_vmin(ssdei_sub(ssdei_set(0.0f), u), ssdei_set(86.0f)), ssdei_set(-86.0f));
     ssdei_u n = ssdei_to_int(ssdei_mul(x, ssdei_set(1.44269504f)));
     ssdei_v whole = ssdei_from_int(n), one = ssdei_set(1.0f);
     ssdei_v r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), ssdei_fma(whole, ssdei_set(-0.693359375f), x));
@@ -7439,11 +7451,11 @@ SSDEI_HELPER float SSDEI_T(largest)(const float *x, size_t count) {
     SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) largest[j] = ssdei_set(x[0]);
     for (i = 0; i + SSDEI_T(chains) * (size_t)ssdei_width <= count; i += SSDEI_T(chains) * (size_t)ssdei_width) {
         SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
-            largest[j] = ssdei_max(ssdei_load(x + i + j * ssdei_width), largest[j]);
+            largest[j] = ssdei_vmax(ssdei_load(x + i + j * ssdei_width), largest[j]);
         }
     }
     for (; i < count; i++) result = x[i] > result ? x[i] : result;
-    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) largest[0] = ssdei_max(largest[j], largest[0]);
+    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) largest[0] = ssdei_vmax(largest[j], largest[0]);
     ssdei_store(lanes, largest[0]);
     for (i = 0; i < ssdei_width; i++) result = lanes[i] > result ? lanes[i] : result;
     return result;

@@ -549,8 +549,10 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
 
 /* >>implementation */
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)) && \
-    !defined(SSDEI_SOLVERS_IMPLEMENTED)
-#define SSDEI_SOLVERS_IMPLEMENTED
+    !defined(SCORESDE_SOLVERS_IMPLEMENTED)
+#define SCORESDE_SOLVERS_IMPLEMENTED
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -4535,6 +4537,8 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
+#define SSDEI_MACROS 0
+#include "scoresde.h"
 #endif /* implementation */
 
 /*

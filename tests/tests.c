@@ -4,6 +4,7 @@
 
    tests/tests [--quick] [--list] [NAME ...]: all tests, or those whose name contains a NAME; --quick runs every test on
    small shapes. Run from the repository's root: the golden data is read from tests/golden. */
+#define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
 #include "../scoresde_nn.h"
