@@ -1425,7 +1425,7 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
     vsnprintf(text, sizeof text, format, arguments); /* aside: an argument may be the last error */
     va_end(arguments);
     memcpy(context->error, text, sizeof text);
-    if (context->log) context->log(context->user, context->error);
+    if (context->log) (context->log)(context->user, context->error); /* <tgmath.h> has a macro log(x) */
     return status;
 }
 
@@ -6396,7 +6396,7 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
              "prior N(0, %.3g^2): scale it%s",
              name, mean, sqrt(squares), bits, prior_std,
              sde->kind == SSDE_VE ? ", or set sigma_max to about the largest distance within the data" : "");
-    context->log(context->user, text);
+    (context->log)(context->user, text);
 }
 
 /* ---- >>loss ---- */

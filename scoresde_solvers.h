@@ -1391,7 +1391,7 @@ static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condi
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
                              (int)condition->kind);
         if (condition->kind == SSDE_CONDITION_NONE) continue;
-        ssdei_try(ssdei_condition_kinds[condition->kind].check(context, condition, n, dim));
+        ssdei_try((ssdei_condition_kinds[condition->kind].check)(context, condition, n, dim));
     }
     return SSDE_OK;
 }
@@ -4466,7 +4466,8 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssdei_try(ssdei_likelihood_check(&w.how, model->dim));
     ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
-        context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
+        (context->log)(context->user,
+                       "likelihood: the model has no vjp, its divergence is taken by central differences");
     ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
     w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
     w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
