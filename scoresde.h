@@ -5086,7 +5086,10 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
         case 'F':
         case 'S':
         case 'V':
-        case 'P': ssdei_pickle_line(pickle, &length);                           /* fall through */
+        case 'P':
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+            return 1;
         case 0x97:                                                              /* a buffer that is elsewhere */
         case 0x8f: ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0); return 1; /* a set */
         case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
@@ -5118,7 +5121,11 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'b': ssdei_pickle_build(pickle); return 1;
         case 0x81: ssdei_pickle_instance(pickle, 0); return 1;
         case 0x92: ssdei_pickle_instance(pickle, 1); return 1;
-        case 'i': ssdei_pickle_line(pickle, &length); ssdei_pickle_line(pickle, &length); /* fall through */
+        case 'i':
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_instance_mark(pickle);
+            return 1;
         case 'o':
         case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
         case '0': ssdei_pickle_pop(pickle); return 1;
