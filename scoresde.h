@@ -34,7 +34,8 @@
    CONVENTIONS
        Tensors are float, row-major; images are NHWC. Times, schedules and log-densities are double.
        Time runs from 0 (data) to T = 1 (noise).
-       Every function that can fail returns ssde_status; the text of the last error is in context->error.
+       Every function that can fail returns ssde_status; the text of the last error is in context->error. Where the
+       object or description that holds the context is itself NULL, the status is SSDE_ERROR_ARGUMENT and says it alone.
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
 
    DETERMINISM

@@ -547,6 +547,7 @@ struct ssde_net {
     ssde_context *context;
     uint64_t seed;
     ssde_status status; /* of building */
+    char problem[256];  /* its text, if it failed */
     int finished;
     int borrowed; /* nodes, parameters and taps belong to another network */
     ssdei_node *nodes;
@@ -575,14 +576,20 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
 /* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net);
 /* Each of classes[rows] is from `least` to net_classes - 1. */
-static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
-                                       size_t net_classes);
+static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
+                                       int32_t least, size_t net_classes);
 
 /* ---- net: parameters ---- */
 
+/* A builder's status, and its text if it failed: ssde_net_finish returns both. */
+static ssde_status ssdei_net_keep(ssde_net *net, ssde_status status) {
+    if (status != SSDE_OK && net->context) memcpy(net->problem, net->context->error, sizeof net->problem);
+    return status;
+}
+
 /* ssdei_grow for an array of the network, whose status says if it fails. */
 static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
-    net->status = ssdei_grow(net->context, &array, capacity, used, more, size);
+    net->status = ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
     return array;
 }
 
@@ -676,8 +683,9 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter = &net->parameters[net->parameter_count];
     memset(parameter, 0, sizeof *parameter);
     if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name) {
-        net->status = ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
-                                prefix ? prefix : "NULL");
+        net->status =
+            ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                          "parameter name '%.60s' is missing or too long", prefix ? prefix : "NULL"));
         return -1;
     }
     memcpy(parameter->info.name, prefix, strlen(prefix));
@@ -685,8 +693,8 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
     for (i = 0; i < net->parameter_count; i++) {
         if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already", parameter->info.name);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                                    "there is a parameter '%s' already", parameter->info.name));
         return -1;
     }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
@@ -696,14 +704,14 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->scale = scale;
     parameter->offset = net->weight_count;
     if (!(scale >= 0.0 && scale <= 1e12)) {
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                      "%s: the scale of its initial values is %.9g, wanted 0 to 1e12", parameter->info.name, scale);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                                    "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
+                                                    parameter->info.name, scale));
         return -1;
     }
     if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_MEMORY, "%s: more weights than memory can hold", parameter->info.name);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY,
+                                                    "%s: more weights than memory can hold", parameter->info.name));
         return -1;
     }
     net->weight_count += parameter->info.count;
@@ -741,7 +749,7 @@ static ssde_node ssdei_net_fail(ssde_net *net, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    net->status = ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text);
+    net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
     return -1;
 }
 
@@ -821,7 +829,7 @@ void ssde_net_destroy(ssde_net *net) {
 
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     if (!net) return SSDE_ERROR_ARGUMENT;
-    if (net->status != SSDE_OK) return net->status;
+    if (net->status != SSDE_OK) return ssde_fail(net->context, net->status, "%s", net->problem);
     if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
     if (net->input < 0)
         ssdei_net_fail(net, "the network has no input: ssde_input");
@@ -829,7 +837,7 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
-    if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
+    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_initialise(net));
     net->output = output;
     net->finished = net->status == SSDE_OK;
     return net->status;
@@ -879,12 +887,12 @@ static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_ne
     return SSDE_OK;
 }
 
-static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
-                                       size_t net_classes) {
+static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
+                                       int32_t least, size_t net_classes) {
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes[%lu] is %ld, wanted %d to %lu", (unsigned long)row,
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
                              (long)classes[row], (int)least, (unsigned long)net_classes - 1);
     return SSDE_OK;
 }
@@ -3650,7 +3658,7 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, classes, rows, -1, net->classes));
+    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
@@ -4243,7 +4251,7 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, 
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
     ssde_unet_desc built;
     ssde_node output;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
     built = ssdei_unet_as_built(desc);
@@ -4266,7 +4274,7 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(wanted ? wanted->body.context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!wanted) return SSDE_ERROR_ARGUMENT;
     if (wanted->classes < 2 || wanted->classes > 1 << 20)
@@ -4302,7 +4310,7 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     ssde_node x, embedding, h;
     char name[32];
     int layer;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
     if (!desc->dim || desc->hidden < 4 || desc->layers < 1 || desc->layers > 1000 || desc->dim > 1 << 24 ||
@@ -4407,7 +4415,7 @@ static ssde_status ssdei_class_table_set(ssde_context *context, ssdei_class_tabl
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
     if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
     if (classes) {
-        ssdei_try(ssdei_check_classes(context, classes, count, least, net_classes));
+        ssdei_try(ssdei_check_classes(context, "classes", classes, count, least, net_classes));
         copy = (int32_t *)ssdei_allocate(context, count, sizeof *copy);
         if (!copy) return SSDE_ERROR_MEMORY;
         memcpy(copy, classes, count * sizeof *copy);
@@ -4755,7 +4763,7 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "ssde_cross_entropy: rows is %.0f, classes %.0f, wanted 1, 2 or more", (double)rows,
                          (double)classes);
-    ssdei_try(ssdei_check_classes(context, class_of, rows, 0, classes));
+    ssdei_try(ssdei_check_classes(context, "class_of", class_of, rows, 0, classes));
     for (row = 0; row < rows; row++, logits += classes) {
         size_t own = (size_t)class_of[row], bad = ssdei_first_nonfinite(logits, classes);
         double total;
@@ -5097,7 +5105,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(ssdei_check_classes(trainer->context, classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(
+        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -5284,7 +5293,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_evaluate: %s",
                          !trainer ? "trainer is NULL"
                          : !x     ? "x is NULL"
-                                  : "rows = 0, wanted at least 1");
+                                  : "rows is 0, wanted at least 1");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
     if (!trainer->ema_run) {
         ssde_run_desc desc = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_INFERENCE);

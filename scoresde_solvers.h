@@ -4194,8 +4194,9 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
                               ssde_ode_report *reports) {
     ssde_context *context = how ? how->context : NULL;
     ssde_flow_desc full;
+    if (!from || !to)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode == (from == NULL) ? "x" : "latent");
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, from));
-    if (!to) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode ? "latent" : "x");
     ssdei_try(ssdei_flow_desc_make(&full, how));
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
     if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
