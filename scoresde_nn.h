@@ -7197,7 +7197,7 @@ SSDEI_END
 
 #else
 
-/* >>kernels: one table of functions per tier */
+/* >>kernels: one table of functions per tier; their naive twins are in tests/test_kernels.h */
 
 #define ssdei_join_moments SSDEI_T(join_moments)
 #define ssdei_chunk_moments SSDEI_T(chunk_moments)
