@@ -2182,8 +2182,8 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (!ssdei_same_shape(a, out))
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "a has shape %s, out %s", ssdei_shape(text[0], a->rank, a->shape),
-                         ssdei_shape(text[1], out->rank, out->shape));
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "out has shape %s, wanted a's %s",
+                         ssdei_shape(text[0], out->rank, out->shape), ssdei_shape(text[1], a->rank, a->shape));
     ssdei_try(ssdei_alias_check(context, "a", a, out));
     count = ssde_tensor_count(a);
     x = a->data;
@@ -2289,7 +2289,7 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (axes >> a->rank)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "axes = 0x%x names an axis beyond a's rank %d", axes, a->rank);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "axes is 0x%x, wanted axes of a, of rank %d", axes, a->rank);
     if (!ssdei_reduced_shape(a, axes, out))
         return ssde_fail(context, SSDE_ERROR_SHAPE, "a of shape %s, reduced along axes 0x%x, does not fit out's %s",
                          ssdei_shape(text[0], a->rank, a->shape), axes, ssdei_shape(text[1], out->rank, out->shape));
@@ -6084,7 +6084,7 @@ static ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, doubl
             *diffusion = sde->g(sde->user, t);
             if (!ssdei_is_finite(*drift) || !ssdei_is_finite(*diffusion) || *diffusion < 0.0)
                 return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0", *drift,
+                                 "sde: a is %g and g is %g at t = %g, wanted finite numbers and g >= 0", *drift,
                                  *diffusion, t);
             return SSDE_OK;
     }
@@ -6113,8 +6113,8 @@ ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t,
             *std = sde->std ? sde->std(sde->user, t) : sqrt(variance);
             if (!ssdei_is_finite(*mean) || !ssdei_is_finite(*std) || *mean < 0.0 || *std < 0.0)
                 return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std,
-                                 t);
+                                 "sde: m is %g and std is %g at t = %g, wanted finite numbers of at least 0", *mean,
+                                 *std, t);
             return SSDE_OK;
     }
 }
@@ -6497,7 +6497,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
         }
         if (!ssdei_is_finite(t[r]) || !ssdei_is_finite(weight[r]))
             return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
-                             "ssde_loss_times: t = %g and weight = %g of row %lu, wanted finite numbers", t[r],
+                             "ssde_loss_times: t is %g and weight is %g of row %lu, wanted finite numbers", t[r],
                              weight[r], (unsigned long)r);
     }
     return SSDE_OK;
@@ -6689,11 +6689,11 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
             if (!(std > 0.0))
-                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std = %g at t[%lu] = %g, wanted above 0", name, std,
+                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                                  (unsigned long)r, t[r]);
             if (to == SSDE_PREDICT_DATA && from != to && ssdei_signal_below(FLT_EPSILON, mean, std))
                 return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "%s: std / m = %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
+                                 "%s: std / m is %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
                                  (unsigned long)r, t[r]);
             map = ssdei_from_score(to, mean, std, ssdei_to_score(from, mean, std));
         }
@@ -7160,8 +7160,8 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows is %.0f, but the last score to be differentiated had %.0f", (double)rows,
-                         (double)mixture->model_rows);
+                         "mixture vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
+                         (double)rows, (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;
     for (r = 0; r < rows; r++) {

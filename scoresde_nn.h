@@ -916,8 +916,9 @@ static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *n
     if (!net->finished)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
     if (index < net->parameter_count) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: index is %.0f, but the network has %.0f parameters", name,
-                     (double)index, (double)net->parameter_count);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s: index is %.0f, wanted below %.0f, the parameters that the network has", name, (double)index,
+                     (double)net->parameter_count);
 }
 
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
@@ -3693,7 +3694,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
     if (run->class_rows && rows > run->class_rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, but ssde_run_set_classes was given %lu",
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
     for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
         if (sample[row] >> 48)
@@ -4599,7 +4600,7 @@ static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, 
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: there was no score(..., differentiate = 1) right before");
     if (rows != s->rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, but the score right before had %.0f",
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
                          (double)rows, (double)s->rows);
     for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
     if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);

@@ -648,8 +648,8 @@ static ssde_status ssdei_drift_diffusion(ssde_context *context, const ssde_sde *
     }
     if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                     "sde: drift %g and diffusion %g at t = %.6g, wanted finite numbers and diffusion >= 0", *drift,
-                     *diffusion, t);
+                     "sde: drift is %g and diffusion is %g at t = %.6g, wanted finite numbers and diffusion >= 0",
+                     *drift, *diffusion, t);
 }
 
 /* ---- >>grid ---- */
@@ -693,8 +693,8 @@ static ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde,
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *noise = std / mean;
     if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g is not a finite number", std, mean,
-                     t);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a finite number", std,
+                     mean, t);
 }
 
 /* ssde_prior_time of a run that ends at eps. */
@@ -1681,7 +1681,7 @@ static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t 
     const ssde_classifier_free_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "classifier-free vjp: rows is %.0f, but the last score to be differentiated had %.0f",
+                         "classifier-free vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
                          (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
@@ -1719,7 +1719,8 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
     if (desc->conditional.dim != desc->unconditional.dim)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %.0f and desc.unconditional.dim %.0f",
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "desc.conditional.dim is %.0f and desc.unconditional.dim is %.0f, wanted the same",
                          (double)desc->conditional.dim, (double)desc->unconditional.dim);
     if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -1921,7 +1922,7 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     u->score = std * std / mean;
     u->noise = 0.0;
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g, wanted a signal to denoise", std,
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
 }
 
