@@ -16,6 +16,15 @@ static ssde_context errors_context;
             check_report(__FILE__, __LINE__, "%s: '%s' does not mention '%s'", #call, errors_context.error, words); \
     } while (0)
 
+/* The same about a value that is none of its enumeration, which C++ cannot make. */
+#ifdef __cplusplus
+#define ERRORS_ENUM(type) ((type)0)
+#define ERRORS_OF_ENUM(words, call) ((void)sizeof(call))
+#else
+#define ERRORS_ENUM(type) ((type)77)
+#define ERRORS_OF_ENUM(words, call) ERRORS_SAYS(words, call)
+#endif
+
 /* No context exists: its owner is NULL. */
 #define ERRORS_ALONE(call) CHECK_STATUS(call, SSDE_ERROR_ARGUMENT)
 
@@ -58,14 +67,14 @@ static void test_errors_tensors(void) {
     ERRORS_SAYS("a is NULL", ssde_tensor_binary(c, SSDE_ADD, NULL, &b, &a));
     ERRORS_SAYS("b is NULL", ssde_tensor_binary(c, SSDE_ADD, &a, NULL, &a));
     ERRORS_SAYS("out is NULL", ssde_tensor_binary(c, SSDE_ADD, &a, &b, NULL));
-    ERRORS_SAYS("op is 77", ssde_tensor_binary(c, (ssde_binary_op)77, &a, &b, &a));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_binary(c, ERRORS_ENUM(ssde_binary_op), &a, &b, &a));
     ERRORS_SAYS("data is NULL", ssde_tensor_binary(c, SSDE_ADD, &empty, &b, &a));
     ERRORS_SAYS("a is NULL", ssde_tensor_unary(c, SSDE_SQUARE, NULL, &a));
     ERRORS_SAYS("out is NULL", ssde_tensor_unary(c, SSDE_SQUARE, &a, NULL));
-    ERRORS_SAYS("op is 77", ssde_tensor_unary(c, (ssde_unary_op)77, &a, &a));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_unary(c, ERRORS_ENUM(ssde_unary_op), &a, &a));
     ERRORS_SAYS("a is NULL", ssde_tensor_reduce(c, SSDE_SUM, NULL, 1, &b));
     ERRORS_SAYS("out is NULL", ssde_tensor_reduce(c, SSDE_SUM, &a, 1, NULL));
-    ERRORS_SAYS("op is 77", ssde_tensor_reduce(c, (ssde_reduce_op)77, &a, 1, &b));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_reduce(c, ERRORS_ENUM(ssde_reduce_op), &a, 1, &b));
     ERRORS_SAYS("axes", ssde_tensor_reduce(c, SSDE_SUM, &a, 8, &b));
     ERRORS_SAYS("a is NULL", ssde_tensor_matmul(c, NULL, 0, &b, 0, &a));
     ERRORS_SAYS("b is NULL", ssde_tensor_matmul(c, &a, 0, NULL, 0, &a));
@@ -124,10 +133,10 @@ static void test_errors_sde(void) {
     ssde_step step;
     float x[2] = {0.0f, 0.0f}, y[2];
     double t[1] = {0.5}, late[1] = {1.5}, mean, std, beta, number;
-    unknown.kind = (ssde_sde_kind)77;
+    unknown.kind = ERRORS_ENUM(ssde_sde_kind);
     ERRORS_SAYS("sde is NULL", ssde_sde_check(c, NULL));
     ERRORS_SAYS("sigma_min is 1", ssde_sde_check(c, &wrong));
-    ERRORS_SAYS("kind is 77", ssde_sde_check(c, &unknown));
+    ERRORS_OF_ENUM("kind is 77", ssde_sde_check(c, &unknown));
     ERRORS_SAYS("sde is NULL", ssde_coefficients_at(c, NULL, 0.5, &at));
     ERRORS_SAYS("out is NULL", ssde_coefficients_at(c, &vp, 0.5, NULL));
     ERRORS_SAYS("t is nan", ssde_coefficients_at(c, &vp, (double)NAN, &at));
@@ -144,7 +153,7 @@ static void test_errors_sde(void) {
     ERRORS_SAYS("t is NULL", ssde_reverse_drift(c, &vp, x, x, NULL, 1, 2, 0, y));
     ERRORS_SAYS("out is NULL", ssde_reverse_drift(c, &vp, x, x, t, 1, 2, 0, NULL));
     ERRORS_SAYS("sde is NULL", ssde_discretise(c, NULL, SSDE_DISCRETISE_OWN, 0.5, &step));
-    ERRORS_SAYS("rule is 77", ssde_discretise(c, &vp, (ssde_discretisation)77, 0.5, &step));
+    ERRORS_OF_ENUM("rule is 77", ssde_discretise(c, &vp, ERRORS_ENUM(ssde_discretisation), 0.5, &step));
     ERRORS_SAYS("t is -1", ssde_discretise(c, &vp, SSDE_DISCRETISE_OWN, -1.0, &step));
     ERRORS_SAYS("out is NULL", ssde_discretise(c, &vp, SSDE_DISCRETISE_OWN, 0.5, NULL));
     ERRORS_SAYS("sde is NULL", ssde_discrete_marginal(c, NULL, 0, &mean, &std, &beta));
@@ -171,10 +180,10 @@ static void test_errors_loss(void) {
     memset(&how, 0, sizeof how);
     how.context = c;
     wrong = how;
-    wrong.weighting = (ssde_weighting)77;
+    wrong.weighting = ERRORS_ENUM(ssde_weighting);
     ERRORS_ALONE(ssde_loss_times(&vp, NULL, 1, 0, NULL, 1, t, weight));
     ERRORS_SAYS("sde is NULL", ssde_loss_times(NULL, &how, 1, 0, NULL, 1, t, weight));
-    ERRORS_SAYS("weighting is 77", ssde_loss_times(&vp, &wrong, 1, 0, NULL, 1, t, weight));
+    ERRORS_OF_ENUM("weighting is 77", ssde_loss_times(&vp, &wrong, 1, 0, NULL, 1, t, weight));
     ERRORS_SAYS("t is NULL", ssde_loss_times(&vp, &how, 1, 0, NULL, 1, NULL, weight));
     ERRORS_ALONE(ssde_loss_marginal(&vp, NULL, 0.5, &mean, &std));
     ERRORS_SAYS("sde is NULL", ssde_loss_marginal(NULL, &how, 0.5, &mean, &std));
@@ -190,8 +199,8 @@ static void test_errors_loss(void) {
     ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
     ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
     ERRORS_SAYS("sde is NULL", ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, y));
-    ERRORS_SAYS("from is 77",
-                ssde_convert_output(c, &vp, (ssde_parameterisation)77, SSDE_PREDICT_DATA, x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, x,
+                                                     t, x, 1, 2, y));
     ERRORS_SAYS("x is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, NULL, t, x, 1, 2, y));
     ERRORS_SAYS("out is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, NULL));
     ERRORS_SAYS("mixture is NULL", ssde_mixture_create(c, NULL, 1, 2, NULL, means, stds));
@@ -271,10 +280,10 @@ static void test_errors_nets(void) {
     how.context = c;
     how.max_rows = 1;
     wrong = how;
-    wrong.mode = (ssde_run_mode)77;
+    wrong.mode = ERRORS_ENUM(ssde_run_mode);
     ERRORS_SAYS("run is NULL", ssde_run_create(NULL, net, &how));
     ERRORS_SAYS("net is NULL", ssde_run_create(&run, NULL, &how));
-    ERRORS_SAYS("mode is 77", ssde_run_create(&run, net, &wrong));
+    ERRORS_OF_ENUM("mode is 77", ssde_run_create(&run, net, &wrong));
     ERRORS_SAYS("not finished", ssde_run_create(&run, unfinished, &how));
     CHECK_OK(ssde_run_create(&run, net, &how));
     ERRORS_ALONE(ssde_run_set_classes(NULL, classes, 1));
@@ -385,7 +394,7 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("path is NULL", ssde_net_load_weights(net, NULL));
     ERRORS_ALONE(ssde_net_load_pth(NULL, "none", SSDE_PTH_EMA));
     ERRORS_SAYS("path is NULL", ssde_net_load_pth(net, NULL, SSDE_PTH_EMA));
-    ERRORS_SAYS("weights is 77", ssde_net_load_pth(net, "none", (ssde_pth_weights)77));
+    ERRORS_OF_ENUM("weights is 77", ssde_net_load_pth(net, "none", ERRORS_ENUM(ssde_pth_weights)));
     ERRORS_SAYS("net is NULL", ssde_net_load_diffusers(c, NULL, "none", "none"));
     ERRORS_SAYS("config_path is NULL", ssde_net_load_diffusers(c, &other, NULL, "none"));
     ERRORS_SAYS("weights_path is NULL", ssde_net_load_diffusers(c, &other, "none", NULL));
@@ -410,11 +419,11 @@ static void test_errors_steps(void) {
     how.context = c;
     ERRORS_SAYS("times is NULL", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 4, NULL));
     ERRORS_SAYS("steps is 0", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 0, times));
-    ERRORS_SAYS("grid is 77", ssde_time_grid(c, (ssde_grid)77, 1e-3, 4, times));
+    ERRORS_OF_ENUM("grid is 77", ssde_time_grid(c, ERRORS_ENUM(ssde_grid), 1e-3, 4, times));
     ERRORS_SAYS("eps is nan", ssde_time_grid(c, SSDE_GRID_UNIFORM, (double)NAN, 4, times));
     ERRORS_SAYS("sde is NULL", ssde_sde_time_grid(c, NULL, SSDE_GRID_UNIFORM, 7.0, 1e-3, 4, times));
     ERRORS_SAYS("times is NULL", ssde_sde_time_grid(c, &vp, SSDE_GRID_UNIFORM, 7.0, 1e-3, 4, NULL));
-    ERRORS_SAYS("grid is 77", ssde_sde_time_grid(c, &vp, (ssde_grid)77, 7.0, 1e-3, 4, times));
+    ERRORS_OF_ENUM("grid is 77", ssde_sde_time_grid(c, &vp, ERRORS_ENUM(ssde_grid), 7.0, 1e-3, 4, times));
     ERRORS_SAYS("sde is NULL", ssde_noise_time(c, NULL, 1.0, t + 0));
     ERRORS_SAYS("t is NULL", ssde_noise_time(c, &vp, 1.0, NULL));
     ERRORS_SAYS("noise is -1", ssde_noise_time(c, &vp, -1.0, times));
@@ -430,8 +439,8 @@ static void test_errors_steps(void) {
     ERRORS_SAYS("t_next[0] is 0.75", ssde_predictor_step(&vp, &how, x, x, x, t, later, 1, 2, out, NULL));
     ERRORS_SAYS("x_next is NULL", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, NULL, NULL));
     ERRORS_SAYS("rows is 0", ssde_predictor_step(&vp, &how, x, x, x, t, next, 0, 2, out, NULL));
-    how.predictor = (ssde_predictor)77;
-    ERRORS_SAYS("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
+    how.predictor = ERRORS_ENUM(ssde_predictor);
+    ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
     how.predictor = SSDE_PREDICTOR_DEFAULT;
     ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
     ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
@@ -513,8 +522,8 @@ static void test_errors_solvers(void) {
     ERRORS_SAYS("x is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, NULL, &result));
     ERRORS_SAYS("score", ssde_likelihood(&vp, &failing, &price, &rng, 1, x, &result));
     ERRORS_SAYS("results is NULL", ssde_likelihood_batch(&vp, &model, &price, &rng, 1, x, NULL));
-    price.trace = (ssde_trace)77;
-    ERRORS_SAYS("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
+    price.trace = ERRORS_ENUM(ssde_trace);
+    ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
 }
 
 #define TEST_ERRORS_LIST(X) \
