@@ -112,7 +112,7 @@ static void kernels_elements_case(const ssde_context *context, size_t count) {
     enum { ROOM = KERNELS_MOST + 40 };
     const ssdei_kernels *kernels = ssdei_kernels_for(context);
     const ssdei_nn_kernels *nn = ssdei_nn_kernels_for(context);
-    const float u[3] = {-0.25f, 0.5f, 0.125f};
+    const float u[3] = {-0.3f, 0.7f, 0.11f};
     float x[ROOM], y[ROOM], z[ROOM], out[ROOM], mean[ROOM];
     size_t i, period;
     int accumulate;
