@@ -20,6 +20,7 @@
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
        >>implementation    the functions, in the same order
+       >>macros            the private ones, undefined again behind every implementation
        >>kernels           what runs once per SIMD tier; this file includes itself for each
 
    QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
@@ -33,7 +34,8 @@
    CONVENTIONS
        Tensors are float, row-major; images are NHWC. Times, schedules and log-densities are double.
        Time runs from 0 (data) to T = 1 (noise).
-       Every function that can fail returns ssde_status; the text of the last error is in context->error.
+       Every function that can fail returns ssde_status; the text of the last error is in context->error. Where the
+       object or description that holds the context is itself NULL, the status is SSDE_ERROR_ARGUMENT and says it alone.
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
 
    DETERMINISM
@@ -52,7 +54,8 @@
        is found once: the CPU's features, and that the compiler left arithmetic as it is written.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
-#ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+#if !defined(SSDEI_MACROS) && !defined(SSDEI_CORE_KERNELS) /* set where the file includes itself: >>macros, >>kernels \
+                                                            */
 
 #ifndef SCORESDE_H
 #define SCORESDE_H
@@ -528,8 +531,10 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
    What the three implementations share. Names begin with ssdei_ and are nobody else's business. */
 #if defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION) || \
     defined(SCORESDE_NN_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)
-#ifndef SSDEI_INTERNALS
-#define SSDEI_INTERNALS
+#ifndef SCORESDE_INTERNALS
+#define SCORESDE_INTERNALS
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #include <float.h>
 #include <limits.h>
@@ -538,28 +543,7 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level
-   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.)
-   SSDEI_END leaves the including file's own state as it was. clang keeps to it but under -ffp-contract=fast, which no
-   pragma overrides: the check of arithmetic below finds that. */
-#if defined(__clang__)
-#define SSDEI_BEGIN _Pragma("float_control(push)") _Pragma("STDC FP_CONTRACT OFF")
-#define SSDEI_END _Pragma("float_control(pop)")
-#elif defined(__GNUC__)
-#define SSDEI_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
-#define SSDEI_END _Pragma("GCC pop_options")
-#elif defined(_MSC_VER)
-#define SSDEI_BEGIN __pragma(float_control(push)) __pragma(fp_contract(off))
-#define SSDEI_END __pragma(float_control(pop))
-#else
-#define SSDEI_BEGIN
-#define SSDEI_END
-#endif
-
-#if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && \
-    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
-#define SSDEI_X86 1
+#if defined(SSDEI_X86)
 #if defined(__GNUC__) && !defined(__clang__) && defined(__cplusplus)
 /* gcc 12's AVX-512 header warns about its own _mm512_undefined_ps when compiled as C++. */
 #pragma GCC diagnostic push
@@ -575,52 +559,14 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 #else
 #include <cpuid.h>
 #endif
-#elif !defined(SCORESDE_NO_SIMD) && (defined(__aarch64__) || defined(_M_ARM64))
-#define SSDEI_NEON 1
+#elif defined(SSDEI_NEON)
 #include <arm_neon.h>
-#endif
-
-/* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
-   SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
-#if defined(__GNUC__) || defined(__clang__)
-#define SSDEI_TARGET(options) __attribute__((target(options)))
-#define SSDEI_INLINE static inline __attribute__((always_inline))
-#define SSDEI_NOINLINE __attribute__((noinline))
-#elif defined(_MSC_VER)
-#define SSDEI_TARGET(options)
-#define SSDEI_INLINE static __forceinline
-#define SSDEI_NOINLINE __declspec(noinline)
-#else
-#define SSDEI_TARGET(options)
-#define SSDEI_INLINE static inline
-#define SSDEI_NOINLINE
-#endif
-#if defined(__clang__)
-#define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define SSDEI_UNROLL _Pragma("GCC unroll 32")
-#else
-#define SSDEI_UNROLL
-#endif
-
-/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
-#if defined(__GNUC__) || defined(__clang__)
-#define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
-#define ssdei_prefetch_far(address) __builtin_prefetch(address, 0, 2)
-#define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
-#else
-#define ssdei_prefetch(address) ((void)(address))
-#define ssdei_prefetch_far(address) ((void)(address))
-#define ssdei_prefetch_write(address) ((void)(address))
 #endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 SSDEI_BEGIN
-
-#define SSDEI_PI 3.14159265358979323846
-#define SSDEI_LOG_TWO_PI 1.8378770664093454836
 
 /* ---- memory, errors, threads; defined in >>implementation ---- */
 
@@ -646,7 +592,6 @@ typedef struct ssdei_memory {
     size_t bytes;
 } ssdei_memory;
 typedef void (*ssdei_arrays)(void *object, ssdei_memory *memory);
-#define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size);
 /* What ssdei_object_create will take; SIZE_MAX if that overflows. The object is the one to be copied. */
 size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
@@ -676,7 +621,6 @@ ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, do
 /* m(t) and std(t) likewise: they exist where a and g may have no bounds. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
 /* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
-#define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
 int ssdei_signal_below(double part, double mean, double std);
 
 /* Where ssde_sde has a number of a family, and its name in files, "model." before it. */
@@ -715,13 +659,6 @@ typedef struct ssdei_sde_family {
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
-
-/* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
-#define ssdei_try(call)                                     \
-    do {                                                    \
-        ssde_status ssdei_status_ = (call);                 \
-        if (ssdei_status_ != SSDE_OK) return ssdei_status_; \
-    } while (0)
 
 /* ---- mathematics: functions whose bits depend on no libm; defined in >>implementation ----
    C libraries return different last bits, glibc's even with the processor: it chooses between code with and without
@@ -1017,60 +954,9 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
 /* ---- vectors: the vocabulary that >>kernels are written in ----
    ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
-   fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier. */
-
-#define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
-#define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
-#define SSDEI_T(name) SSDEI_PASTE(name, SSDEI_TIER) /* the name for the current tier */
-
-#define ssdei_v SSDEI_T(v)
-#define ssdei_u SSDEI_T(u)
-#define ssdei_load SSDEI_T(load)
-#define ssdei_store SSDEI_T(store)
-#define ssdei_load_first SSDEI_T(load_first)   /* the first n < width floats, zeros beyond */
-#define ssdei_store_first SSDEI_T(store_first) /* the first n < width floats only */
-#define ssdei_set SSDEI_T(set)
-#define ssdei_add SSDEI_T(add)
-#define ssdei_sub SSDEI_T(sub)
-#define ssdei_mul SSDEI_T(mul)
-#define ssdei_div SSDEI_T(div)
-#define ssdei_fma SSDEI_T(fma)
-#define ssdei_min SSDEI_T(min) /* a < b ? a : b */
-#define ssdei_max SSDEI_T(max) /* a > b ? a : b */
-#define ssdei_sqrt SSDEI_T(sqrt)
-#define ssdei_select_less SSDEI_T(select_less) /* a < b ? x : y */
-#define ssdei_zip_low SSDEI_T(zip_low)         /* a0 b0 a1 b1 ... of the lower halves */
-#define ssdei_zip_high SSDEI_T(zip_high)       /* of the upper halves */
-#define ssdei_sum SSDEI_T(sum)                 /* of the lanes, in a fixed order */
-#define ssdei_bits SSDEI_T(bits)               /* reinterpret */
-#define ssdei_float SSDEI_T(float)             /* reinterpret */
-#define ssdei_from_int SSDEI_T(from_int)       /* signed integers to floats */
-#define ssdei_to_int SSDEI_T(to_int)           /* floats to signed integers, nearest even */
-#define ssdei_uload SSDEI_T(uload)
-#define ssdei_ustore SSDEI_T(ustore)
-#define ssdei_uset SSDEI_T(uset)
-#define ssdei_uadd SSDEI_T(uadd)
-#define ssdei_usub SSDEI_T(usub)
-#define ssdei_uand SSDEI_T(uand)
-#define ssdei_uor SSDEI_T(uor)
-#define ssdei_uxor SSDEI_T(uxor)
-#define ssdei_ushl SSDEI_T(ushl)   /* by a constant */
-#define ssdei_ushr SSDEI_T(ushr)   /* logical, by a constant */
-#define ssdei_usar SSDEI_T(usar)   /* arithmetic, by a constant */
-#define ssdei_umul SSDEI_T(umul)   /* full product: high words returned, low words through the pointer */
-#define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
-#define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
-#define ssdei_join_second SSDEI_T(join_second) /* b */
-#define ssdei_d SSDEI_T(d)                     /* ssdei_width doubles */
-#define ssdei_dset SSDEI_T(dset)
-#define ssdei_dadd SSDEI_T(dadd)
-#define ssdei_dsub SSDEI_T(dsub)
-#define ssdei_dmul SSDEI_T(dmul)
-#define ssdei_ddiv SSDEI_T(ddiv)
-#define ssdei_dmax SSDEI_T(dmax) /* a > b ? a : b */
-#define ssdei_dfma SSDEI_T(dfma)
-#define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
-#define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
+   >>macros lists them all. fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier.
+   ssdei_d, double, is there for exact scores of mixtures: a sampler's step on the ring of eight takes 11 times the
+   instructions where they are computed one at a time. */
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -1079,13 +965,6 @@ SSDEI_INLINE int ssdei_low_word_first(void) {
     memcpy(&first, &one, sizeof first);
     return first == 1;
 }
-
-/* A function of one vector of doubles per half, on pairs of them. */
-#define SSDEI_PAIR(attributes, type, name, operation)                        \
-    attributes type name(type a, type b) {                                   \
-        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
-        return a;                                                            \
-    }
 
 /* scalar: one lane, any machine */
 typedef float ssdei_v_scalar;
@@ -1102,8 +981,8 @@ SSDEI_INLINE float ssdei_sub_scalar(float a, float b) { return a - b; }
 SSDEI_INLINE float ssdei_mul_scalar(float a, float b) { return a * b; }
 SSDEI_INLINE float ssdei_div_scalar(float a, float b) { return a / b; }
 SSDEI_INLINE float ssdei_fma_scalar(float a, float b, float c) { return a * b + c; }
-SSDEI_INLINE float ssdei_min_scalar(float a, float b) { return a < b ? a : b; }
-SSDEI_INLINE float ssdei_max_scalar(float a, float b) { return a > b ? a : b; }
+SSDEI_INLINE float ssdei_vmin_scalar(float a, float b) { return a < b ? a : b; }
+SSDEI_INLINE float ssdei_vmax_scalar(float a, float b) { return a > b ? a : b; }
 SSDEI_INLINE float ssdei_sqrt_scalar(float a) { return sqrtf(a); }
 SSDEI_INLINE float ssdei_select_less_scalar(float a, float b, float x, float y) { return a < b ? x : y; }
 SSDEI_INLINE float ssdei_zip_low_scalar(float a, float b) { return (void)b, a; }
@@ -1133,9 +1012,6 @@ SSDEI_INLINE uint32_t ssdei_usub_scalar(uint32_t a, uint32_t b) { return a - b; 
 SSDEI_INLINE uint32_t ssdei_uand_scalar(uint32_t a, uint32_t b) { return a & b; }
 SSDEI_INLINE uint32_t ssdei_uor_scalar(uint32_t a, uint32_t b) { return a | b; }
 SSDEI_INLINE uint32_t ssdei_uxor_scalar(uint32_t a, uint32_t b) { return a ^ b; }
-#define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
-#define ssdei_ushr_scalar(a, n) ((uint32_t)(a) >> (n))
-#define ssdei_usar_scalar(a, n) (((uint32_t)(a) >> (n)) | ((a) >> 31 ? ~(0xffffffffu >> (n)) : 0u))
 SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     uint64_t product = (uint64_t)a * b;
     *low = (uint32_t)product;
@@ -1156,7 +1032,6 @@ SSDEI_INLINE double ssdei_widen_scalar(float a) { return (double)a; }
 SSDEI_INLINE float ssdei_narrow_scalar(double a) { return (float)a; }
 
 #ifdef SSDEI_X86
-#define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
 typedef __m256 ssdei_v_avx2;
 typedef __m256i ssdei_u_avx2;
 SSDEI_AVX2 __m256i ssdei_mask_avx2(size_t n) {
@@ -1172,8 +1047,8 @@ SSDEI_AVX2 __m256 ssdei_sub_avx2(__m256 a, __m256 b) { return _mm256_sub_ps(a, b
 SSDEI_AVX2 __m256 ssdei_mul_avx2(__m256 a, __m256 b) { return _mm256_mul_ps(a, b); }
 SSDEI_AVX2 __m256 ssdei_div_avx2(__m256 a, __m256 b) { return _mm256_div_ps(a, b); }
 SSDEI_AVX2 __m256 ssdei_fma_avx2(__m256 a, __m256 b, __m256 c) { return _mm256_fmadd_ps(a, b, c); }
-SSDEI_AVX2 __m256 ssdei_min_avx2(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
-SSDEI_AVX2 __m256 ssdei_max_avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_vmin_avx2(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+SSDEI_AVX2 __m256 ssdei_vmax_avx2(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
 SSDEI_AVX2 __m256 ssdei_sqrt_avx2(__m256 a) { return _mm256_sqrt_ps(a); }
 SSDEI_AVX2 __m256 ssdei_select_less_avx2(__m256 a, __m256 b, __m256 x, __m256 y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -1201,9 +1076,6 @@ SSDEI_AVX2 __m256i ssdei_usub_avx2(__m256i a, __m256i b) { return _mm256_sub_epi
 SSDEI_AVX2 __m256i ssdei_uand_avx2(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uor_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uxor_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
-#define ssdei_ushl_avx2(a, n) _mm256_slli_epi32(a, n)
-#define ssdei_ushr_avx2(a, n) _mm256_srli_epi32(a, n)
-#define ssdei_usar_avx2(a, n) _mm256_srai_epi32(a, n)
 SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
     __m256i even = _mm256_mul_epu32(a, b);
     __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
@@ -1242,7 +1114,6 @@ SSDEI_AVX2 __m256 ssdei_narrow_avx2(ssdei_d_avx2 a) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(a.low)), _mm256_cvtpd_ps(a.high), 1);
 }
 
-#define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
 typedef __m512 ssdei_v_avx512;
 typedef __m512i ssdei_u_avx512;
 SSDEI_AVX512 __mmask16 ssdei_mask_avx512(size_t n) { return (__mmask16)((1u << n) - 1u); }
@@ -1260,8 +1131,8 @@ SSDEI_AVX512 __m512 ssdei_sub_avx512(__m512 a, __m512 b) { return _mm512_sub_ps(
 SSDEI_AVX512 __m512 ssdei_mul_avx512(__m512 a, __m512 b) { return _mm512_mul_ps(a, b); }
 SSDEI_AVX512 __m512 ssdei_div_avx512(__m512 a, __m512 b) { return _mm512_div_ps(a, b); }
 SSDEI_AVX512 __m512 ssdei_fma_avx512(__m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
-SSDEI_AVX512 __m512 ssdei_min_avx512(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
-SSDEI_AVX512 __m512 ssdei_max_avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_vmin_avx512(__m512 a, __m512 b) { return _mm512_min_ps(a, b); }
+SSDEI_AVX512 __m512 ssdei_vmax_avx512(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
 SSDEI_AVX512 __m512 ssdei_sqrt_avx512(__m512 a) { return _mm512_sqrt_ps(a); }
 SSDEI_AVX512 __m512 ssdei_select_less_avx512(__m512 a, __m512 b, __m512 x, __m512 y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
@@ -1293,9 +1164,6 @@ SSDEI_AVX512 __m512i ssdei_usub_avx512(__m512i a, __m512i b) { return _mm512_sub
 SSDEI_AVX512 __m512i ssdei_uand_avx512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uor_avx512(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uxor_avx512(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
-#define ssdei_ushl_avx512(a, n) _mm512_slli_epi32(a, n)
-#define ssdei_ushr_avx512(a, n) _mm512_srli_epi32(a, n)
-#define ssdei_usar_avx512(a, n) _mm512_srai_epi32(a, n)
 SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
     __m512i even = _mm512_mul_epu32(a, b);
     __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
@@ -1359,8 +1227,8 @@ SSDEI_INLINE float32x4_t ssdei_sub_neon(float32x4_t a, float32x4_t b) { return v
 SSDEI_INLINE float32x4_t ssdei_mul_neon(float32x4_t a, float32x4_t b) { return vmulq_f32(a, b); }
 SSDEI_INLINE float32x4_t ssdei_div_neon(float32x4_t a, float32x4_t b) { return vdivq_f32(a, b); }
 SSDEI_INLINE float32x4_t ssdei_fma_neon(float32x4_t a, float32x4_t b, float32x4_t c) { return vfmaq_f32(c, a, b); }
-SSDEI_INLINE float32x4_t ssdei_min_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-SSDEI_INLINE float32x4_t ssdei_max_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+SSDEI_INLINE float32x4_t ssdei_vmin_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+SSDEI_INLINE float32x4_t ssdei_vmax_neon(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 SSDEI_INLINE float32x4_t ssdei_sqrt_neon(float32x4_t a) { return vsqrtq_f32(a); }
 SSDEI_INLINE float32x4_t ssdei_select_less_neon(float32x4_t a, float32x4_t b, float32x4_t x, float32x4_t y) {
     return vbslq_f32(vcltq_f32(a, b), x, y);
@@ -1383,9 +1251,6 @@ SSDEI_INLINE uint32x4_t ssdei_usub_neon(uint32x4_t a, uint32x4_t b) { return vsu
 SSDEI_INLINE uint32x4_t ssdei_uand_neon(uint32x4_t a, uint32x4_t b) { return vandq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uor_neon(uint32x4_t a, uint32x4_t b) { return vorrq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uxor_neon(uint32x4_t a, uint32x4_t b) { return veorq_u32(a, b); }
-#define ssdei_ushl_neon(a, n) vshlq_n_u32(a, n)
-#define ssdei_ushr_neon(a, n) vshrq_n_u32(a, n)
-#define ssdei_usar_neon(a, n) vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
 SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *low) {
     uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(b));
     uint64x2_t second = vmull_high_u32(a, b);
@@ -1424,23 +1289,8 @@ SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
 SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
 #endif /* SSDEI_NEON */
 
-/* Per tier: vector width, register tile of the products, and what stands before a kernel. */
-#define ssdei_width SSDEI_T(width)
-#define ssdei_tile_rows SSDEI_T(tile_rows)
-#define ssdei_tile_rows_medium SSDEI_T(tile_rows_medium)
-#define ssdei_tile_rows_low SSDEI_T(tile_rows_low)
-#define ssdei_tile_vectors SSDEI_T(tile_vectors)
-#define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
-#define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
-#define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
-#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
-#define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
-#define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
-#define SSDEI_TARGET_scalar
-#define SSDEI_TARGET_neon
-#define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
-#define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
-/* Accumulators fill the register file but for a row of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32.
+/* Per tier: vector width, register tile of the products.
+   Accumulators fill the register file but for a row of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32.
    Each step along the sum loads rows + 2 values for 2 rows FMAs: 8 for 12 and 14 for 24, so that two loads a cycle
    never wait where two FMAs do. The last rows of a product take a tile of about two thirds or one third of the height,
    whose 8 accumulators still cover an FMA's latency of 4 cycles on two units. NEON multiplies by a lane, so that a
@@ -1481,10 +1331,6 @@ enum {
 enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
 
 /* Vector functions of every tier: the first part of >>kernels. */
-#define ssdei_exp SSDEI_T(exp)
-#define ssdei_exp_negative SSDEI_T(exp_negative)
-#define ssdei_log_positive SSDEI_T(log_positive)
-#define ssdei_sigmoid SSDEI_T(sigmoid)
 #define SSDEI_CORE_KERNELS 1
 #define SSDEI_TIER scalar
 #include "scoresde.h"
@@ -1507,13 +1353,21 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 /* ---- the check of arithmetic ----
    Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
 
+SSDEI_INLINE int ssdei_load_relaxed(const int *value) {
 #if defined(__GNUC__) || defined(__clang__)
-#define ssdei_load_relaxed(pointer) __atomic_load_n(pointer, __ATOMIC_RELAXED)
-#define ssdei_store_relaxed(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELAXED)
+    return __atomic_load_n(value, __ATOMIC_RELAXED);
 #else
-#define ssdei_load_relaxed(pointer) (*(volatile int *)(pointer))
-#define ssdei_store_relaxed(pointer, value) ((void)(*(volatile int *)(pointer) = (value)))
+    return *(const volatile int *)value;
 #endif
+}
+
+SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) {
+#if defined(__GNUC__) || defined(__clang__)
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+#else
+    *(volatile int *)to = value;
+#endif
+}
 
 static int ssdei_contracts(ssde_tier tier) {
     int found = ssdei_contracts_scalar();
@@ -1557,12 +1411,16 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
-#endif /* SSDEI_INTERNALS */
+#define SSDEI_MACROS 0
+#include "scoresde.h"
+#endif /* SCORESDE_INTERNALS */
 #endif
 
 /* >>implementation */
-#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION)) && !defined(SSDEI_CORE_IMPLEMENTED)
-#define SSDEI_CORE_IMPLEMENTED
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_CORE_IMPLEMENTATION)) && !defined(SCORESDE_CORE_IMPLEMENTED)
+#define SCORESDE_CORE_IMPLEMENTED
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #include <errno.h>
 #include <fenv.h>
@@ -1611,7 +1469,7 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
     vsnprintf(text, sizeof text, format, arguments); /* aside: an argument may be the last error */
     va_end(arguments);
     memcpy(context->error, text, sizeof text);
-    if (context->log) context->log(context->user, context->error);
+    if (context->log) (context->log)(context->user, context->error); /* <tgmath.h> has a macro log(x) */
     return status;
 }
 
@@ -2365,8 +2223,8 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (!ssdei_same_shape(a, out))
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "a has shape %s, out %s", ssdei_shape(text[0], a->rank, a->shape),
-                         ssdei_shape(text[1], out->rank, out->shape));
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "out has shape %s, wanted a's %s",
+                         ssdei_shape(text[0], out->rank, out->shape), ssdei_shape(text[1], a->rank, a->shape));
     ssdei_try(ssdei_alias_check(context, "a", a, out));
     count = ssde_tensor_count(a);
     x = a->data;
@@ -2472,7 +2330,7 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (axes >> a->rank)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "axes = 0x%x names an axis beyond a's rank %d", axes, a->rank);
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "axes is 0x%x, wanted axes of a, of rank %d", axes, a->rank);
     if (!ssdei_reduced_shape(a, axes, out))
         return ssde_fail(context, SSDE_ERROR_SHAPE, "a of shape %s, reduced along axes 0x%x, does not fit out's %s",
                          ssdei_shape(text[0], a->rank, a->shape), axes, ssdei_shape(text[1], out->rank, out->shape));
@@ -3132,7 +2990,7 @@ static uint64_t ssdei_magnitude(uint64_t bits, size_t bytes, int *negative) {
 }
 
 /* To the nearest float. What lies beyond the largest is nearer to it than to the next, 2^128, below their middle. */
-static int ssdei_narrow(double wide, float *value) {
+static int ssdei_to_float(double wide, float *value) {
     const double size = fabs(wide), middle = 340282356779733661637539395458142568448.0; /* 2^128 - 2^103 */
     if (size >= middle && size <= DBL_MAX) return 0;
     if (size > (double)FLT_MAX && size < middle)
@@ -3158,7 +3016,7 @@ int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value) {
             if (dtype->bytes == 4) memcpy(value, &word, sizeof word);
             if (dtype->bytes < 8) return 1;
             memcpy(&wide, &bits, sizeof wide);
-            return ssdei_narrow(wide, value);
+            return ssdei_to_float(wide, value);
     }
 }
 
@@ -5272,7 +5130,10 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
         case 'F':
         case 'S':
         case 'V':
-        case 'P': ssdei_pickle_line(pickle, &length);                           /* fall through */
+        case 'P':
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+            return 1;
         case 0x97:                                                              /* a buffer that is elsewhere */
         case 0x8f: ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0); return 1; /* a set */
         case ')': ssdei_pickle_make(pickle, SSDEI_OBJECT_TUPLE, 0); return 1;
@@ -5304,7 +5165,11 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'b': ssdei_pickle_build(pickle); return 1;
         case 0x81: ssdei_pickle_instance(pickle, 0); return 1;
         case 0x92: ssdei_pickle_instance(pickle, 1); return 1;
-        case 'i': ssdei_pickle_line(pickle, &length); ssdei_pickle_line(pickle, &length); /* fall through */
+        case 'i':
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_line(pickle, &length);
+            ssdei_pickle_instance_mark(pickle);
+            return 1;
         case 'o':
         case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
         case '0': ssdei_pickle_pop(pickle); return 1;
@@ -6444,7 +6309,7 @@ static ssde_status ssdei_affine_check(ssde_context *context, const ssde_sde *sde
     a = sde->a(sde->user, 0.5);
     g = sde->g(sde->user, 0.5);
     if (a == a && g >= 0.0) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a = %g and g = %g at t = 0.5, wanted numbers and g >= 0", a, g);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a is %g and g is %g at t = 0.5, wanted numbers and g >= 0", a, g);
 }
 
 static void ssdei_affine_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
@@ -6494,15 +6359,15 @@ const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
 ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
     ssdei_family(sde)->rates(sde, t, drift, diffusion);
     if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a = %g and g = %g at t = %g, wanted finite numbers and g >= 0",
-                     *drift, *diffusion, t);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC,
+                     "sde: a is %g and g is %g at t = %g, wanted finite numbers and g >= 0", *drift, *diffusion, t);
 }
 
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std) {
     ssdei_try(ssdei_family(sde)->marginal(context, sde, t, mean, std));
     if (*mean >= 0.0 && *mean <= DBL_MAX && *std >= 0.0 && *std <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                     "sde: m = %g and std = %g at t = %g, wanted finite numbers of at least 0", *mean, *std, t);
+                     "sde: m is %g and std is %g at t = %g, wanted finite numbers of at least 0", *mean, *std, t);
 }
 
 ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, double t, ssde_coefficients *out) {
@@ -6745,7 +6610,7 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
              "prior N(0, %.3g^2): scale it%s",
              name, mean, sqrt(squares), bits, prior_std,
              ssdei_family(sde)->exploding ? ", or set sigma_max to about the largest distance within the data" : "");
-    context->log(context->user, text);
+    (context->log)(context->user, text);
 }
 
 /* ---- >>loss ---- */
@@ -6802,7 +6667,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
             t[r] = ssdei_clamp_time(eps + u * (1.0 - eps), eps);
         if (!ssdei_is_finite(t[r]) || !ssdei_is_finite(weight[r]))
             return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
-                             "ssde_loss_times: t = %g and weight = %g of row %lu, wanted finite numbers", t[r],
+                             "ssde_loss_times: t is %g and weight is %g of row %lu, wanted finite numbers", t[r],
                              weight[r], (unsigned long)r);
     }
     return SSDE_OK;
@@ -6994,11 +6859,11 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
             if (!(std > 0.0))
-                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std = %g at t[%lu] = %g, wanted above 0", name, std,
+                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                                  (unsigned long)r, t[r]);
             if (to == SSDE_PREDICT_DATA && from != to && ssdei_signal_below(FLT_EPSILON, mean, std))
                 return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "%s: std / m = %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
+                                 "%s: std / m is %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
                                  (unsigned long)r, t[r]);
             map = ssdei_from_score(to, mean, std, ssdei_to_score(from, mean, std));
         }
@@ -7465,8 +7330,8 @@ static ssde_status ssdei_mixture_vjp(void *user, const float *v, size_t rows, fl
         return ssdei_missing(mixture ? mixture->context : NULL, "mixture vjp", !mixture ? "mixture" : !v ? "v" : "out");
     if (!rows || rows != mixture->model_rows)
         return ssde_fail(mixture->context, SSDE_ERROR_ARGUMENT,
-                         "mixture vjp: rows is %.0f, but the last score to be differentiated had %.0f", (double)rows,
-                         (double)mixture->model_rows);
+                         "mixture vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
+                         (double)rows, (double)mixture->model_rows);
     kernels = ssdei_kernels_for(mixture->context);
     work.dim = mixture->dim, work.stride = mixture->stride, work.along = mixture->along;
     for (r = 0; r < rows; r++) {
@@ -7545,17 +7410,315 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
+#define SSDEI_MACROS 0
+#include "scoresde.h"
 #endif /* implementation */
+
+#elif defined(SSDEI_MACROS)
+
+/* >>macros
+   The private ones: what asks for them defines SSDEI_MACROS as 1 and includes this file, and again with 0 to undefine
+   them, so that a program that implements a header is left with public ones alone. The library's tests and benchmarks,
+   which look inside, keep them by SCORESDE_KEEP_MACROS. */
+#if SSDEI_MACROS && !defined(SSDEI_BEGIN)
+
+/* Contraction of a * b + c into an FMA is off between SSDEI_BEGIN and SSDEI_END, so that the compiler and -O level
+   cannot change a result; FMA is written out where it is wanted. (Plain gcc -O2 otherwise fuses even intrinsics.)
+   SSDEI_END leaves the including file's own state as it was. clang keeps to it but under -ffp-contract=fast, which no
+   pragma overrides: the check of arithmetic in >>internals finds that. */
+#if defined(__clang__)
+#define SSDEI_BEGIN _Pragma("float_control(push)") _Pragma("STDC FP_CONTRACT OFF")
+#define SSDEI_END _Pragma("float_control(pop)")
+#elif defined(__GNUC__)
+#define SSDEI_BEGIN _Pragma("GCC push_options") _Pragma("GCC optimize(\"fp-contract=off\")")
+#define SSDEI_END _Pragma("GCC pop_options")
+#elif defined(_MSC_VER)
+#define SSDEI_BEGIN __pragma(float_control(push)) __pragma(fp_contract(off))
+#define SSDEI_END __pragma(float_control(pop))
+#else
+#define SSDEI_BEGIN
+#define SSDEI_END
+#endif
+
+#if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && \
+    (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
+#define SSDEI_X86 1
+#elif !defined(SCORESDE_NO_SIMD) && (defined(__aarch64__) || defined(_M_ARM64))
+#define SSDEI_NEON 1
+#endif
+
+/* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
+   SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SSDEI_TARGET(options) __attribute__((target(options)))
+#define SSDEI_INLINE static inline __attribute__((always_inline))
+#define SSDEI_NOINLINE __attribute__((noinline))
+#elif defined(_MSC_VER)
+#define SSDEI_TARGET(options)
+#define SSDEI_INLINE static __forceinline
+#define SSDEI_NOINLINE __declspec(noinline)
+#else
+#define SSDEI_TARGET(options)
+#define SSDEI_INLINE static inline
+#define SSDEI_NOINLINE
+#endif
+#if defined(__clang__)
+#define SSDEI_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define SSDEI_UNROLL _Pragma("GCC unroll 32")
+#else
+#define SSDEI_UNROLL
+#endif
+
+#define SSDEI_PI 3.14159265358979323846
+#define SSDEI_LOG_TWO_PI 1.8378770664093454836
+#define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
+
+/* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
+#define ssdei_try(call)                                     \
+    do {                                                    \
+        ssde_status ssdei_status_ = (call);                 \
+        if (ssdei_status_ != SSDE_OK) return ssdei_status_; \
+    } while (0)
+
+/* See ssdei_memory. */
+#define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
+
+#define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
+#define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
+#define SSDEI_T(name) SSDEI_PASTE(name, SSDEI_TIER) /* the name for the current tier */
+
+#define ssdei_v SSDEI_T(v)
+#define ssdei_u SSDEI_T(u)
+#define ssdei_load SSDEI_T(load)
+#define ssdei_store SSDEI_T(store)
+#define ssdei_load_first SSDEI_T(load_first)   /* the first n < width floats, zeros beyond */
+#define ssdei_store_first SSDEI_T(store_first) /* the first n < width floats only */
+#define ssdei_set SSDEI_T(set)
+#define ssdei_add SSDEI_T(add)
+#define ssdei_sub SSDEI_T(sub)
+#define ssdei_mul SSDEI_T(mul)
+#define ssdei_div SSDEI_T(div)
+#define ssdei_fma SSDEI_T(fma)
+#define ssdei_vmin SSDEI_T(vmin) /* a < b ? a : b */
+#define ssdei_vmax SSDEI_T(vmax) /* a > b ? a : b */
+#define ssdei_sqrt SSDEI_T(sqrt)
+#define ssdei_select_less SSDEI_T(select_less) /* a < b ? x : y */
+#define ssdei_zip_low SSDEI_T(zip_low)         /* a0 b0 a1 b1 ... of the lower halves */
+#define ssdei_zip_high SSDEI_T(zip_high)       /* of the upper halves */
+#define ssdei_sum SSDEI_T(sum)                 /* of the lanes, in a fixed order */
+#define ssdei_bits SSDEI_T(bits)               /* reinterpret */
+#define ssdei_float SSDEI_T(float)             /* reinterpret */
+#define ssdei_from_int SSDEI_T(from_int)       /* signed integers to floats */
+#define ssdei_to_int SSDEI_T(to_int)           /* floats to signed integers, nearest even */
+#define ssdei_uload SSDEI_T(uload)
+#define ssdei_ustore SSDEI_T(ustore)
+#define ssdei_uset SSDEI_T(uset)
+#define ssdei_uadd SSDEI_T(uadd)
+#define ssdei_usub SSDEI_T(usub)
+#define ssdei_uand SSDEI_T(uand)
+#define ssdei_uor SSDEI_T(uor)
+#define ssdei_uxor SSDEI_T(uxor)
+#define ssdei_ushl SSDEI_T(ushl)   /* by a constant */
+#define ssdei_ushr SSDEI_T(ushr)   /* logical, by a constant */
+#define ssdei_usar SSDEI_T(usar)   /* arithmetic, by a constant */
+#define ssdei_umul SSDEI_T(umul)   /* full product: high words returned, low words through the pointer */
+#define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
+#define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
+#define ssdei_join_second SSDEI_T(join_second) /* b */
+#define ssdei_d SSDEI_T(d)                     /* ssdei_width doubles */
+#define ssdei_dset SSDEI_T(dset)
+#define ssdei_dadd SSDEI_T(dadd)
+#define ssdei_dsub SSDEI_T(dsub)
+#define ssdei_dmul SSDEI_T(dmul)
+#define ssdei_ddiv SSDEI_T(ddiv)
+#define ssdei_dmax SSDEI_T(dmax) /* a > b ? a : b */
+#define ssdei_dfma SSDEI_T(dfma)
+#define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
+#define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
+
+#define ssdei_exp SSDEI_T(exp)
+#define ssdei_exp_negative SSDEI_T(exp_negative)
+#define ssdei_log_positive SSDEI_T(log_positive)
+#define ssdei_sigmoid SSDEI_T(sigmoid)
+
+/* Shifts count by constants, which functions do not keep constant at -O0. */
+#define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
+#define ssdei_ushr_scalar(a, n) ((uint32_t)(a) >> (n))
+#define ssdei_usar_scalar(a, n) (((uint32_t)(a) >> (n)) | ((a) >> 31 ? ~(0xffffffffu >> (n)) : 0u))
+#define ssdei_ushl_avx2(a, n) _mm256_slli_epi32(a, n)
+#define ssdei_ushr_avx2(a, n) _mm256_srli_epi32(a, n)
+#define ssdei_usar_avx2(a, n) _mm256_srai_epi32(a, n)
+#define ssdei_ushl_avx512(a, n) _mm512_slli_epi32(a, n)
+#define ssdei_ushr_avx512(a, n) _mm512_srli_epi32(a, n)
+#define ssdei_usar_avx512(a, n) _mm512_srai_epi32(a, n)
+#define ssdei_ushl_neon(a, n) vshlq_n_u32(a, n)
+#define ssdei_ushr_neon(a, n) vshrq_n_u32(a, n)
+#define ssdei_usar_neon(a, n) vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
+
+/* Per tier: vector width, register tile of the products, and what stands before a kernel. */
+#define ssdei_width SSDEI_T(width)
+#define ssdei_tile_rows SSDEI_T(tile_rows)
+#define ssdei_tile_rows_medium SSDEI_T(tile_rows_medium)
+#define ssdei_tile_rows_low SSDEI_T(tile_rows_low)
+#define ssdei_tile_vectors SSDEI_T(tile_vectors)
+#define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
+#define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
+#define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
+#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
+#define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
+#define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
+#define SSDEI_TARGET_scalar
+#define SSDEI_TARGET_neon
+#define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
+#define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
+#define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
+#define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
+
+/* A function of one vector of doubles per half, on pairs of them. */
+#define SSDEI_PAIR(attributes, type, name, operation)                        \
+    attributes type name(type a, type b) {                                   \
+        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
+        return a;                                                            \
+    }
+
+/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
+#if defined(__GNUC__) || defined(__clang__)
+#define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
+#define ssdei_prefetch_far(address) __builtin_prefetch(address, 0, 2)
+#define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
+#else
+#define ssdei_prefetch(address) ((void)(address))
+#define ssdei_prefetch_far(address) ((void)(address))
+#define ssdei_prefetch_write(address) ((void)(address))
+#endif
+
+#elif !SSDEI_MACROS && !defined(SCORESDE_KEEP_MACROS)
+#undef SSDEI_BEGIN
+#undef SSDEI_END
+#undef SSDEI_X86
+#undef SSDEI_NEON
+#undef SSDEI_TARGET
+#undef SSDEI_INLINE
+#undef SSDEI_NOINLINE
+#undef SSDEI_UNROLL
+#undef SSDEI_PI
+#undef SSDEI_LOG_TWO_PI
+#undef SSDEI_SIGNAL
+#undef ssdei_try
+#undef ssdei_place
+#undef SSDEI_PASTE_
+#undef SSDEI_PASTE
+#undef SSDEI_T
+#undef ssdei_v
+#undef ssdei_u
+#undef ssdei_load
+#undef ssdei_store
+#undef ssdei_load_first
+#undef ssdei_store_first
+#undef ssdei_set
+#undef ssdei_add
+#undef ssdei_sub
+#undef ssdei_mul
+#undef ssdei_div
+#undef ssdei_fma
+#undef ssdei_vmin
+#undef ssdei_vmax
+#undef ssdei_sqrt
+#undef ssdei_select_less
+#undef ssdei_zip_low
+#undef ssdei_zip_high
+#undef ssdei_sum
+#undef ssdei_bits
+#undef ssdei_float
+#undef ssdei_from_int
+#undef ssdei_to_int
+#undef ssdei_uload
+#undef ssdei_ustore
+#undef ssdei_uset
+#undef ssdei_uadd
+#undef ssdei_usub
+#undef ssdei_uand
+#undef ssdei_uor
+#undef ssdei_uxor
+#undef ssdei_ushl
+#undef ssdei_ushr
+#undef ssdei_usar
+#undef ssdei_umul
+#undef ssdei_split
+#undef ssdei_join_first
+#undef ssdei_join_second
+#undef ssdei_d
+#undef ssdei_dset
+#undef ssdei_dadd
+#undef ssdei_dsub
+#undef ssdei_dmul
+#undef ssdei_ddiv
+#undef ssdei_dmax
+#undef ssdei_dfma
+#undef ssdei_widen
+#undef ssdei_narrow
+#undef ssdei_exp
+#undef ssdei_exp_negative
+#undef ssdei_log_positive
+#undef ssdei_sigmoid
+#undef ssdei_ushl_scalar
+#undef ssdei_ushr_scalar
+#undef ssdei_usar_scalar
+#undef ssdei_ushl_avx2
+#undef ssdei_ushr_avx2
+#undef ssdei_usar_avx2
+#undef ssdei_ushl_avx512
+#undef ssdei_ushr_avx512
+#undef ssdei_usar_avx512
+#undef ssdei_ushl_neon
+#undef ssdei_ushr_neon
+#undef ssdei_usar_neon
+#undef ssdei_width
+#undef ssdei_tile_rows
+#undef ssdei_tile_rows_medium
+#undef ssdei_tile_rows_low
+#undef ssdei_tile_vectors
+#undef SSDEI_KERNEL_
+#undef SSDEI_KERNEL_OF
+#undef SSDEI_KERNEL
+#undef SSDEI_HELPER_
+#undef SSDEI_HELPER_OF
+#undef SSDEI_HELPER
+#undef SSDEI_TARGET_scalar
+#undef SSDEI_TARGET_neon
+#undef SSDEI_TARGET_avx2
+#undef SSDEI_TARGET_avx512
+#undef SSDEI_AVX2
+#undef SSDEI_AVX512
+#undef SSDEI_PAIR
+#undef ssdei_prefetch
+#undef ssdei_prefetch_far
+#undef ssdei_prefetch_write
+/* those of the core's implementation */
+#undef SSDEI_GLIBC_32
+#undef ssdei_open64
+#undef ssdei_fopen64
+#undef SSDEI_CRC_KEY
+#undef SSDEI_PHILOX_M0
+#undef SSDEI_PHILOX_M1
+#undef SSDEI_PHILOX_W0
+#undef SSDEI_PHILOX_W1
+#undef ssdei_interleave
+#undef SSDEI_QUADRATURE_TOLERANCE
+#endif
+#undef SSDEI_MACROS
 
 #elif SSDEI_CORE_KERNELS == 1
 
-/* >>kernels, first part: vector functions, once per tier */
+/* >>kernels, first part: vector functions, once per tier. Each kernel, here and in scoresde_nn.h, has a naive twin in
+   the tests, in double and by definition: tests/test_kernels.h lists them all. */
 
 /* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
    and a polynomial for e^r (Cephes' coefficients). */
 SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
     ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
-    ssdei_v clamped = ssdei_min(high, ssdei_max(x, low));
+    ssdei_v clamped = ssdei_vmin(high, ssdei_vmax(x, low));
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
     ssdei_v whole = ssdei_from_int(n);
     ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
@@ -7583,7 +7746,7 @@ SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
    NaN stays NaN. Short chains: the polynomial's halves run side by side, one product removes n ln 2, and n = -127 is
    the exponent of 0. */
 SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
-    ssdei_v clamped = ssdei_max(ssdei_set(-88.0f), x);
+    ssdei_v clamped = ssdei_vmax(ssdei_set(-88.0f), x);
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
     ssdei_v r = ssdei_fma(ssdei_from_int(n), ssdei_set(-0.693147181f), clamped);
     ssdei_v square = ssdei_mul(r, r);

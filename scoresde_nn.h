@@ -487,8 +487,10 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 #endif /* SCORESDE_NN_H */
 
 /* >>implementation */
-#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SSDEI_NN_IMPLEMENTED)
-#define SSDEI_NN_IMPLEMENTED
+#if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_NN_IMPLEMENTATION)) && !defined(SCORESDE_NN_IMPLEMENTED)
+#define SCORESDE_NN_IMPLEMENTED
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -545,6 +547,7 @@ struct ssde_net {
     ssde_context *context;
     uint64_t seed;
     ssde_status status; /* of building */
+    char problem[256];  /* its text, if it failed */
     int finished;
     int borrowed; /* nodes, parameters and taps belong to another network */
     ssdei_node *nodes;
@@ -573,14 +576,20 @@ static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
 /* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net);
 /* Each of classes[rows] is from `least` to net_classes - 1. */
-static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
-                                       size_t net_classes);
+static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
+                                       int32_t least, size_t net_classes);
 
 /* ---- net: parameters ---- */
 
+/* A builder's status, and its text if it failed: ssde_net_finish returns both. */
+static ssde_status ssdei_net_keep(ssde_net *net, ssde_status status) {
+    if (status != SSDE_OK && net->context) memcpy(net->problem, net->context->error, sizeof net->problem);
+    return status;
+}
+
 /* ssdei_grow for an array of the network, whose status says if it fails. */
 static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
-    net->status = ssdei_grow(net->context, &array, capacity, used, more, size);
+    net->status = ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
     return array;
 }
 
@@ -674,8 +683,9 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter = &net->parameters[net->parameter_count];
     memset(parameter, 0, sizeof *parameter);
     if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name) {
-        net->status = ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
-                                prefix ? prefix : "NULL");
+        net->status =
+            ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                          "parameter name '%.60s' is missing or too long", prefix ? prefix : "NULL"));
         return -1;
     }
     memcpy(parameter->info.name, prefix, strlen(prefix));
@@ -683,8 +693,8 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
     for (i = 0; i < net->parameter_count; i++) {
         if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already", parameter->info.name);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                                    "there is a parameter '%s' already", parameter->info.name));
         return -1;
     }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
@@ -694,14 +704,14 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->scale = scale;
     parameter->offset = net->weight_count;
     if (!(scale >= 0.0 && scale <= 1e12)) {
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                      "%s: the scale of its initial values is %.9g, wanted 0 to 1e12", parameter->info.name, scale);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                                    "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
+                                                    parameter->info.name, scale));
         return -1;
     }
     if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
-        net->status =
-            ssde_fail(net->context, SSDE_ERROR_MEMORY, "%s: more weights than memory can hold", parameter->info.name);
+        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY,
+                                                    "%s: more weights than memory can hold", parameter->info.name));
         return -1;
     }
     net->weight_count += parameter->info.count;
@@ -739,7 +749,7 @@ static ssde_node ssdei_net_fail(ssde_net *net, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    net->status = ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text);
+    net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
     return -1;
 }
 
@@ -819,7 +829,7 @@ void ssde_net_destroy(ssde_net *net) {
 
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     if (!net) return SSDE_ERROR_ARGUMENT;
-    if (net->status != SSDE_OK) return net->status;
+    if (net->status != SSDE_OK) return ssde_fail(net->context, net->status, "%s", net->problem);
     if (net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "the network is finished already");
     if (net->input < 0)
         ssdei_net_fail(net, "the network has no input: ssde_input");
@@ -827,7 +837,7 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
-    if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
+    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_initialise(net));
     net->output = output;
     net->finished = net->status == SSDE_OK;
     return net->status;
@@ -877,12 +887,12 @@ static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_ne
     return SSDE_OK;
 }
 
-static ssde_status ssdei_check_classes(ssde_context *context, const int32_t *classes, size_t rows, int32_t least,
-                                       size_t net_classes) {
+static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
+                                       int32_t least, size_t net_classes) {
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes[%lu] is %ld, wanted %d to %lu", (unsigned long)row,
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
                              (long)classes[row], (int)least, (unsigned long)net_classes - 1);
     return SSDE_OK;
 }
@@ -906,8 +916,9 @@ static ssde_status ssdei_net_check_parameter(const char *name, const ssde_net *n
     if (!net->finished)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
     if (index < net->parameter_count) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: index is %.0f, but the network has %.0f parameters", name,
-                     (double)index, (double)net->parameter_count);
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s: index is %.0f, wanted below %.0f, the parameters that the network has", name, (double)index,
+                     (double)net->parameter_count);
 }
 
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values) {
@@ -3648,7 +3659,7 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, classes, rows, -1, net->classes));
+    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
@@ -3683,7 +3694,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
     if (run->class_rows && rows > run->class_rows)
-        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, but ssde_run_set_classes was given %lu",
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
     for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
         if (sample[row] >> 48)
@@ -4241,7 +4252,7 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, 
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
     ssde_unet_desc built;
     ssde_node output;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
     built = ssdei_unet_as_built(desc);
@@ -4264,7 +4275,7 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(wanted ? wanted->body.context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!wanted) return SSDE_ERROR_ARGUMENT;
     if (wanted->classes < 2 || wanted->classes > 1 << 20)
@@ -4300,7 +4311,7 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     ssde_node x, embedding, h;
     char name[32];
     int layer;
-    if (!net) return SSDE_ERROR_ARGUMENT;
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
     if (!desc->dim || desc->hidden < 4 || desc->layers < 1 || desc->layers > 1000 || desc->dim > 1 << 24 ||
@@ -4399,7 +4410,7 @@ static ssde_status ssdei_class_table_set(ssde_context *context, ssdei_class_tabl
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
     if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
     if (classes) {
-        ssdei_try(ssdei_check_classes(context, classes, count, least, net_classes));
+        ssdei_try(ssdei_check_classes(context, "classes", classes, count, least, net_classes));
         copy = (int32_t *)ssdei_allocate(context, count, sizeof *copy);
         if (!copy) return SSDE_ERROR_MEMORY;
         memcpy(copy, classes, count * sizeof *copy);
@@ -4586,7 +4597,7 @@ static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, 
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: there was no score(..., differentiate = 1) right before");
     if (rows != s->rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, but the score right before had %.0f",
+        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
                          (double)rows, (double)s->rows);
     for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
     if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);
@@ -4750,7 +4761,7 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "ssde_cross_entropy: rows is %.0f, classes %.0f, wanted 1, 2 or more", (double)rows,
                          (double)classes);
-    ssdei_try(ssdei_check_classes(context, class_of, rows, 0, classes));
+    ssdei_try(ssdei_check_classes(context, "class_of", class_of, rows, 0, classes));
     for (row = 0; row < rows; row++, logits += classes) {
         size_t own = (size_t)class_of[row], bad = ssdei_first_nonfinite(logits, classes);
         double total;
@@ -5092,7 +5103,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(ssdei_check_classes(trainer->context, classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(
+        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -5279,7 +5291,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_evaluate: %s",
                          !trainer ? "trainer is NULL"
                          : !x     ? "x is NULL"
-                                  : "rows = 0, wanted at least 1");
+                                  : "rows is 0, wanted at least 1");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
     if (!trainer->ema_run) {
         ssde_run_desc desc = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_INFERENCE);
@@ -6078,16 +6090,16 @@ static size_t ssdei_net_find_parameter(const ssde_net *net, const char *name) {
 
 enum { SSDEI_MAX_SETS = 16 };
 
-typedef struct ssdei_set {
+typedef struct ssdei_weight_set {
     const char *name; /* that begins with the prefix */
     size_t length;    /* of the prefix */
     size_t found;     /* parameters */
     int averaged;
     int list;
-} ssdei_set;
+} ssdei_weight_set;
 
 typedef struct ssdei_sets {
-    ssdei_set sets[SSDEI_MAX_SETS];
+    ssdei_weight_set sets[SSDEI_MAX_SETS];
     size_t count;
 } ssdei_sets;
 
@@ -6114,7 +6126,7 @@ static int ssdei_says_averaged(const char *name, size_t length) {
 
 /* Counts one more parameter under the first `length` characters of a name. */
 static void ssdei_sets_add(ssdei_sets *sets, const char *name, size_t length) {
-    ssdei_set *set = sets->sets;
+    ssdei_weight_set *set = sets->sets;
     while (set < sets->sets + sets->count && (set->length != length || set->list || memcmp(set->name, name, length)))
         set++;
     if (set == sets->sets + SSDEI_MAX_SETS) return;
@@ -6177,8 +6189,8 @@ static void ssdei_sets_find_lists(const ssde_tensor_file *file, ssdei_sets *sets
 enum { SSDEI_ANY_WEIGHTS = -1 }; /* beside ssde_pth_weights */
 
 /* The only set of the wanted kind; NULL where there is none, or several. */
-static const ssdei_set *ssdei_sets_pick(const ssdei_sets *sets, int averaged) {
-    const ssdei_set *picked = NULL;
+static const ssdei_weight_set *ssdei_sets_pick(const ssdei_sets *sets, int averaged) {
+    const ssdei_weight_set *picked = NULL;
     size_t i;
     for (i = 0; i < sets->count; i++) {
         if (averaged != SSDEI_ANY_WEIGHTS && sets->sets[i].averaged != averaged) continue;
@@ -6213,8 +6225,8 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
-static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *set,
-                                     const ssdei_set *model, ssdei_source *sources) {
+static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *set,
+                                     const ssdei_weight_set *model, ssdei_source *sources) {
     char name[400];
     size_t i;
     for (i = 0; i < file->count; i++) {
@@ -6248,7 +6260,7 @@ static int ssdei_source_before(const void *items, size_t a, size_t b) {
 
 /* Puts the tensors of a list in the place of those of the parameters that are trained, in the order in which the
    model's state lists them; frozen ones are the same in both. */
-static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_set *list,
+static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *list,
                                       size_t *order, ssdei_source *sources) {
     char name[300];
     size_t averaged = 0, i;
@@ -6269,7 +6281,7 @@ static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_fil
 /* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. */
 static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_file *file, int wanted,
                                          ssdei_source *sources) {
-    const ssdei_set *set, *named;
+    const ssdei_weight_set *set, *named;
     ssdei_sets sets;
     size_t *order;
     ssde_status status;
@@ -6850,7 +6862,8 @@ static const struct ssdei_part_name {
 
 /* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
 static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_set *set, const ssde_parameter *info, ssdei_source *source) {
+                                          const ssdei_weight_set *set, const ssde_parameter *info,
+                                          ssdei_source *source) {
     const struct ssdei_part_name *part = ssdei_part_names;
     ssdei_module_search search;
     char name[400], *rest, *kind, older[400];
@@ -6871,7 +6884,8 @@ static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_set *set, const ssde_file_tensor *tensor) {
+static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_weight_set *set,
+                                const ssde_file_tensor *tensor) {
     const ssde_file_tensor *other;
     float *values;
     char name[300];
@@ -7186,11 +7200,19 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
+#ifndef SCORESDE_KEEP_MACROS
+#undef SSDEI_OPERATIONS
+#undef SSDEI_NOWHERE
+#undef SSDEI_SHARED
+#undef SSDEI_NORM_EPS
+#endif
+#define SSDEI_MACROS 0
+#include "scoresde.h"
 #endif /* implementation */
 
 #else
 
-/* >>kernels: one table of functions per tier */
+/* >>kernels: one table of functions per tier; their naive twins are in tests/test_kernels.h */
 
 #define ssdei_join_moments SSDEI_T(join_moments)
 #define ssdei_chunk_moments SSDEI_T(chunk_moments)
@@ -7295,7 +7317,7 @@ SSDEI_KERNEL void SSDEI_T(channel_moments)(const float *x, size_t pixels, size_t
 /* 1 / (1 + e^-u) to 2.5 ulp for |u| <= 86, and as there beyond: the core's sigmoid less its infinities, half the time.
    NaN gives some number: the product with u has the NaN. */
 SSDEI_HELPER ssdei_v SSDEI_T(gate)(ssdei_v u) {
-    ssdei_v x = ssdei_max(ssdei_min(ssdei_sub(ssdei_set(0.0f), u), ssdei_set(86.0f)), ssdei_set(-86.0f));
+    ssdei_v x = ssdei_vmax(ssdei_vmin(ssdei_sub(ssdei_set(0.0f), u), ssdei_set(86.0f)), ssdei_set(-86.0f));
     ssdei_u n = ssdei_to_int(ssdei_mul(x, ssdei_set(1.44269504f)));
     ssdei_v whole = ssdei_from_int(n), one = ssdei_set(1.0f);
     ssdei_v r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), ssdei_fma(whole, ssdei_set(-0.693359375f), x));
@@ -7453,11 +7475,11 @@ SSDEI_HELPER float SSDEI_T(largest)(const float *x, size_t count) {
     SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) largest[j] = ssdei_set(x[0]);
     for (i = 0; i + SSDEI_T(chains) * (size_t)ssdei_width <= count; i += SSDEI_T(chains) * (size_t)ssdei_width) {
         SSDEI_UNROLL for (j = 0; j < SSDEI_T(chains); j++) {
-            largest[j] = ssdei_max(ssdei_load(x + i + j * ssdei_width), largest[j]);
+            largest[j] = ssdei_vmax(ssdei_load(x + i + j * ssdei_width), largest[j]);
         }
     }
     for (; i < count; i++) result = x[i] > result ? x[i] : result;
-    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) largest[0] = ssdei_max(largest[j], largest[0]);
+    SSDEI_UNROLL for (j = 1; j < SSDEI_T(chains); j++) largest[0] = ssdei_vmax(largest[j], largest[0]);
     ssdei_store(lanes, largest[0]);
     for (i = 0; i < ssdei_width; i++) result = lanes[i] > result ? lanes[i] : result;
     return result;

@@ -549,8 +549,10 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
 
 /* >>implementation */
 #if (defined(SCORESDE_IMPLEMENTATION) || defined(SCORESDE_SOLVERS_IMPLEMENTATION)) && \
-    !defined(SSDEI_SOLVERS_IMPLEMENTED)
-#define SSDEI_SOLVERS_IMPLEMENTED
+    !defined(SCORESDE_SOLVERS_IMPLEMENTED)
+#define SCORESDE_SOLVERS_IMPLEMENTED
+#define SSDEI_MACROS 1
+#include "scoresde.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -673,8 +675,8 @@ static ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde,
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     *noise = std / mean;
     if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g is not a finite number", std, mean,
-                     t);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a finite number", std,
+                     mean, t);
 }
 
 /* ssde_prior_time of a run that ends at eps. */
@@ -1371,7 +1373,7 @@ static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condi
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition.kind is %d, wanted an ssde_condition_kind",
                              (int)condition->kind);
         if (condition->kind == SSDE_CONDITION_NONE) continue;
-        ssdei_try(ssdei_condition_kinds[condition->kind].check(context, condition, n, dim));
+        ssdei_try((ssdei_condition_kinds[condition->kind].check)(context, condition, n, dim));
     }
     return SSDE_OK;
 }
@@ -1661,7 +1663,7 @@ static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t 
     const ssde_classifier_free_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                         "classifier-free vjp: rows is %.0f, but the last score to be differentiated had %.0f",
+                         "classifier-free vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
                          (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
@@ -1699,7 +1701,8 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
     if (desc->conditional.dim != desc->unconditional.dim)
-        return ssde_fail(context, SSDE_ERROR_SHAPE, "desc.conditional.dim is %.0f and desc.unconditional.dim %.0f",
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "desc.conditional.dim is %.0f and desc.unconditional.dim is %.0f, wanted the same",
                          (double)desc->conditional.dim, (double)desc->unconditional.dim);
     if (!(fabs(desc->weight) <= FLT_MAX && desc->low >= 0.0 && (desc->high == 0.0 || desc->high > desc->low)))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -1898,7 +1901,7 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     u->score = std * std / mean;
     u->noise = 0.0;
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m = %g / %g at t = %g, wanted a signal to denoise", std,
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
 }
 
@@ -4171,8 +4174,9 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
                               ssde_ode_report *reports) {
     ssde_context *context = how ? how->context : NULL;
     ssde_flow_desc full;
+    if (!from || !to)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode == (from == NULL) ? "x" : "latent");
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, from));
-    if (!to) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode ? "latent" : "x");
     ssdei_try(ssdei_flow_desc_make(&full, how));
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
     if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
@@ -4443,7 +4447,8 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssdei_try(ssdei_likelihood_check(&w.how, model->dim));
     ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
-        context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
+        (context->log)(context->user,
+                       "likelihood: the model has no vjp, its divergence is taken by central differences");
     ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
     w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
     w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
@@ -4514,6 +4519,8 @@ SSDEI_END
 #ifdef __cplusplus
 }
 #endif
+#define SSDEI_MACROS 0
+#include "scoresde.h"
 #endif /* implementation */
 
 /*

@@ -21,6 +21,7 @@
             --pass forward|backward_data|backward_weights
             --convolution auto|direct|winograd
             --check                            compares oneDNN's results with ours and names its implementations */
+#define SCORESDE_KEEP_MACROS
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_nn.h"
 

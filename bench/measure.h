@@ -1,5 +1,5 @@
 /* What the benchmarks share: a clock, the machine's peak, medians, options. Include after the implementation of the
-   headers. */
+   headers with SCORESDE_KEEP_MACROS. */
 #ifndef MEASURE_H
 #define MEASURE_H
 

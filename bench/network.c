@@ -21,6 +21,7 @@
             --threads N            1; more need -fopenmp
             --weight-cache 0|1     1: keep transformed weights (forward and vjp)
             --operations 1         the time of each kind of operation, to standard error, instead of CSV */
+#define SCORESDE_KEEP_MACROS
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_nn.h"
 

@@ -31,6 +31,7 @@
             --samples N (tables, 16384)   --repetitions N (cost, normals, 7)
             --probes N, --points N (likelihood in 3,072 dimensions, 330 and 64)   --sde ve|vp|subvp (likelihood)
             --tier scalar|neon|avx2|avx512 */
+#define SCORESDE_KEEP_MACROS
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde_solvers.h"
 

@@ -359,7 +359,7 @@ static void test_sde_affine_errors(void) {
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "not finite");
     sde.a = hard_zero;
     sde.std = hard_negative;
-    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "std = -0.5");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_NUMERIC, "std is -0.5");
     sde.a = NULL;
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.5, &c), SSDE_ERROR_ARGUMENT, "a is NULL");
 }
@@ -640,7 +640,7 @@ static void test_sde_no_signal(void) {
     sde.mean = hard_zero, sde.std = hard_one;
     CHECK_FAILS(&context,
                 ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, &t, in, 1, 2, out),
-                SSDE_ERROR_NUMERIC, "std / m = 1 / 0");
+                SSDE_ERROR_NUMERIC, "std / m is 1 / 0");
     CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_SCORE, x, &t, in, 1, 2, out));
     CHECK(out[0] == -0.5f && out[1] == 1.0f);
     CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_NOISE, x, &t, in, 1, 2, out));

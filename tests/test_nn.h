@@ -901,10 +901,10 @@ static void test_nn_parameter_order(void) {
         for (i = 0; i < 3; i++) CHECK(net->weights[net->parameters[2].offset + i * 4 + o] == (float)(200 + o * 3 + i));
     for (i = 0; i < 8; i++) CHECK(net->weights[net->parameters[4].offset + i] == (float)(400 + i));
     CHECK(ssde_net_parameter(net, 6) == NULL && ssde_net_parameter(NULL, 0) == NULL);
-    CHECK_FAILS(&context, ssde_net_get(net, 6, values), SSDE_ERROR_ARGUMENT, "index is 6, but the network has 6");
+    CHECK_FAILS(&context, ssde_net_get(net, 6, values), SSDE_ERROR_ARGUMENT, "index is 6, wanted below 6");
     CHECK_FAILS(&context, ssde_net_get(net, 0, NULL), SSDE_ERROR_ARGUMENT, "ssde_net_get: values is NULL");
     CHECK_STATUS(ssde_net_get(NULL, 0, values), SSDE_ERROR_ARGUMENT);
-    CHECK_FAILS(&context, ssde_net_set(net, SIZE_MAX, values), SSDE_ERROR_ARGUMENT, "but the network has 6");
+    CHECK_FAILS(&context, ssde_net_set(net, SIZE_MAX, values), SSDE_ERROR_ARGUMENT, "wanted below 6");
     CHECK_FAILS(&context, ssde_net_set(net, 0, NULL), SSDE_ERROR_ARGUMENT, "ssde_net_set: values is NULL");
     CHECK_STATUS(ssde_net_set(NULL, 0, values), SSDE_ERROR_ARGUMENT);
     CHECK_FAILS(&context, ssde_net_get_gradient(net, 6, values, back), SSDE_ERROR_ARGUMENT, "index is 6");

@@ -143,8 +143,7 @@ static void test_nn_conditioning_classes(void) {
     CHECK_FAILS(&context, ssde_run_set_classes(run, classes, 5), SSDE_ERROR_ARGUMENT, "rows is 5");
     CHECK_STATUS(ssde_run_set_classes(NULL, classes, 1), SSDE_ERROR_ARGUMENT);
     CHECK_OK(ssde_run_set_classes(run, classes, 2));
-    CHECK_FAILS(&context, ssde_run_forward(run, x, label, label, 3, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT,
-                "was given 2");
+    CHECK_FAILS(&context, ssde_run_forward(run, x, label, label, 3, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT, "wanted 2");
     ssde_run_destroy(run);
     ssde_net_destroy(net);
     net = conditioning_net(SSDE_NOISE_EMBEDDING, 0, 5);
@@ -540,9 +539,9 @@ static void test_nn_cross_entropy(void) {
     CHECK_SAME(same, gradient, sizeof same);
     CHECK_OK(ssde_cross_entropy(&context, logits, classes, 3, 4, 0.7, losses, NULL));
     CHECK_FAILS(&context, ssde_cross_entropy(&context, logits, wrong, 3, 4, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT,
-                "classes[1] is 4, wanted 0 to 3");
+                "class_of[1] is 4, wanted 0 to 3");
     CHECK_FAILS(&context, ssde_cross_entropy(&context, logits, negative, 3, 4, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT,
-                "classes[2] is -1");
+                "class_of[2] is -1");
     CHECK_FAILS(&context, ssde_cross_entropy(&context, infinite, classes, 1, 4, 1.0, losses, NULL), SSDE_ERROR_NUMERIC,
                 "row 0, logit 2");
     CHECK_STATUS(ssde_cross_entropy(NULL, NULL, classes, 3, 4, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT);

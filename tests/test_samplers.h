@@ -2125,7 +2125,7 @@ static const struct {
 /* Refused calls name what is wrong. */
 static void rates_check(rates_task *task, const char *name, ssde_status status, int refused) {
     check_count++;
-    if (refused ? status != SSDE_ERROR_NUMERIC || !strstr(task->context->error, "sde: a = ") ||
+    if (refused ? status != SSDE_ERROR_NUMERIC || !strstr(task->context->error, "sde: a is ") ||
                       !strstr(task->context->error, "g >= 0")
                 : status != SSDE_OK)
         check_report(__FILE__, __LINE__, "%s of a = %g, g = %g: '%s', %s", name,

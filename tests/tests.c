@@ -4,6 +4,7 @@
 
    tests/tests [--quick] [--list] [NAME ...]: all tests, or those whose name contains a NAME; --quick runs every test on
    small shapes. Run from the repository's root: the golden data is read from tests/golden. */
+#define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
 #include "../scoresde_nn.h"
@@ -15,11 +16,13 @@
 #include "test_control.h"
 #include "test_core_random_tensor.h"
 #include "test_core_sde.h"
+#include "test_errors.h"
 #include "test_math.h"
 #include "test_nn.h"
 #include "test_nn_conditioning.h"
 #include "test_nn_files.h"
 #include "test_nn_steps.h"
+#include "test_kernels.h"
 #include "test_solvers.h"
 #include "test_samplers.h"
 #include "test_saving.h"
@@ -34,7 +37,8 @@ static const test all_tests[] = {
     TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_MATH_LIST(TEST_ENTRY)
         TEST_NN_LIST(TEST_ENTRY) TEST_NN_CONDITIONING_LIST(TEST_ENTRY) TEST_NN_FILES_LIST(TEST_ENTRY)
             TEST_NN_STEPS_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY) TEST_SAMPLERS_LIST(TEST_ENTRY)
-                TEST_CONTROL_LIST(TEST_ENTRY) TEST_SAVING_LIST(TEST_ENTRY)};
+                TEST_CONTROL_LIST(TEST_ENTRY) TEST_SAVING_LIST(TEST_ENTRY) TEST_ERRORS_LIST(TEST_ENTRY)
+                    TEST_KERNELS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 static int wanted(const char *name, int argc, char **argv) {

@@ -1,5 +1,7 @@
-/* The headers after macros that programs and systems define: one capital letter each, and what Windows, curses and
-   <complex.h> are known for. It compiles. */
+/* The headers after macros that programs and systems define: one capital letter each, and what Windows, X11, curses,
+   Mac OS, Perl, R, BSD, <complex.h> and <tgmath.h> are known for. It compiles. */
+#include <tgmath.h>
+
 #define A 1
 #define B 1
 #define C 1
@@ -8,7 +10,6 @@
 #define F 1
 #define G 1
 #define H 1
-#define I 1
 #define J 1
 #define K 1
 #define M 1
@@ -43,7 +44,33 @@
 #define max(a, b) ((a) > (b) ? (a) : (b))
 #define MIN(a, b) min(a, b)
 #define MAX(a, b) max(a, b)
-#define complex _Complex
+#define linux 1
+#define unix 1
+#define index strchr
+#define major(x) (x)
+#define minor(x) (x)
+#define bit(n) (1u << (n))
+#define swap(a, b) ((a) ^ (b))
+#define check(x) (x)
+#define verify(x) (x)
+#define require(x) (x)
+#define LOG(x) (x)
+#define CHECK(x) (x)
+#define None 0L
+#define Status int
+#define Bool int
+#define Success 0
+#define clear() 0
+#define move(y, x) ((y) + (x))
+#define echo 1
+#define error Rf_error
+#define warning Rf_warning
+#define length Rf_length
+#define seed Perl_seed
+#define DELETE 0x10000L
+#define bool int
+#define true 1
+#define false 0
 #define SCORESDE_IMPLEMENTATION
 #include "../../scoresde.h"
 #include "../../scoresde_nn.h"

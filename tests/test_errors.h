@@ -1,0 +1,539 @@
+/* Every public function that can fail, with what it must refuse: each pointer NULL, counts of 0, values that are no
+   numbers and enumerations out of range. The status is an error, and where a context exists its text is this call's and
+   names the argument. .ci/run finds the functions that this file leaves out. */
+#ifndef TEST_ERRORS_H
+#define TEST_ERRORS_H
+
+static ssde_context errors_context;
+
+/* The call fails with a text of its own that contains these words. */
+#define ERRORS_SAYS(words, call)                                                                                    \
+    do {                                                                                                            \
+        strcpy(errors_context.error, "stale");                                                                      \
+        CHECK((call) != SSDE_OK);                                                                                   \
+        check_count++;                                                                                              \
+        if (!strcmp(errors_context.error, "stale") || !strstr(errors_context.error, words))                         \
+            check_report(__FILE__, __LINE__, "%s: '%s' does not mention '%s'", #call, errors_context.error, words); \
+    } while (0)
+
+/* The same about a value that is none of its enumeration, which C++ cannot make. */
+#ifdef __cplusplus
+#define ERRORS_ENUM(type) ((type)0)
+#define ERRORS_OF_ENUM(words, call) ((void)sizeof(call))
+#else
+#define ERRORS_ENUM(type) ((type)77)
+#define ERRORS_OF_ENUM(words, call) ERRORS_SAYS(words, call)
+#endif
+
+/* No context exists: its owner is NULL. */
+#define ERRORS_ALONE(call) CHECK_STATUS(call, SSDE_ERROR_ARGUMENT)
+
+static ssde_status errors_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                int differentiate, float *out) {
+    size_t i;
+    (void)t, (void)sample, (void)differentiate;
+    for (i = 0; i < rows * 2; i++) out[i] = -x[i];
+    return user ? SSDE_ERROR_LIMIT : SSDE_OK; /* with a user: fails, and says nothing */
+}
+
+static ssde_status errors_ode(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
+                              double *dy) {
+    size_t i;
+    (void)t, (void)system;
+    for (i = 0; i < rows * 2; i++) dy[i] = -y[i];
+    return user ? SSDE_ERROR_LIMIT : SSDE_OK;
+}
+
+static ssde_context *errors_begin(void) {
+    memset(&errors_context, 0, sizeof errors_context);
+    return &errors_context;
+}
+
+static void test_errors_tensors(void) {
+    ssde_context *c = errors_begin();
+    float numbers[8] = {0};
+    double doubles[8];
+    unsigned char pixels[64];
+    int width, height;
+    const size_t shape[2] = {2, 2}, nothing[2] = {2, 0};
+    ssde_tensor a = ssde_tensor_2d(numbers, 2, 2), b = ssde_tensor_2d(numbers, 2, 2), image = a, empty, loaded, labels;
+    ssde_tensor_file *file = NULL;
+    memset(&empty, 0, sizeof empty);
+    memset(&loaded, 0, sizeof loaded);
+    ERRORS_SAYS("tensor is NULL", ssde_tensor_create(c, NULL, 2, shape));
+    ERRORS_SAYS("shape is NULL", ssde_tensor_create(c, &loaded, 2, NULL));
+    ERRORS_SAYS("rank 5", ssde_tensor_create(c, &loaded, 5, shape));
+    ERRORS_SAYS("[2, 0]", ssde_tensor_create(c, &loaded, 2, nothing));
+    ERRORS_SAYS("a is NULL", ssde_tensor_binary(c, SSDE_ADD, NULL, &b, &a));
+    ERRORS_SAYS("b is NULL", ssde_tensor_binary(c, SSDE_ADD, &a, NULL, &a));
+    ERRORS_SAYS("out is NULL", ssde_tensor_binary(c, SSDE_ADD, &a, &b, NULL));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_binary(c, ERRORS_ENUM(ssde_binary_op), &a, &b, &a));
+    ERRORS_SAYS("data is NULL", ssde_tensor_binary(c, SSDE_ADD, &empty, &b, &a));
+    ERRORS_SAYS("a is NULL", ssde_tensor_unary(c, SSDE_SQUARE, NULL, &a));
+    ERRORS_SAYS("out is NULL", ssde_tensor_unary(c, SSDE_SQUARE, &a, NULL));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_unary(c, ERRORS_ENUM(ssde_unary_op), &a, &a));
+    ERRORS_SAYS("a is NULL", ssde_tensor_reduce(c, SSDE_SUM, NULL, 1, &b));
+    ERRORS_SAYS("out is NULL", ssde_tensor_reduce(c, SSDE_SUM, &a, 1, NULL));
+    ERRORS_OF_ENUM("op is 77", ssde_tensor_reduce(c, ERRORS_ENUM(ssde_reduce_op), &a, 1, &b));
+    ERRORS_SAYS("axes", ssde_tensor_reduce(c, SSDE_SUM, &a, 8, &b));
+    ERRORS_SAYS("a is NULL", ssde_tensor_matmul(c, NULL, 0, &b, 0, &a));
+    ERRORS_SAYS("b is NULL", ssde_tensor_matmul(c, &a, 0, NULL, 0, &a));
+    ERRORS_SAYS("out is NULL", ssde_tensor_matmul(c, &a, 0, &b, 0, NULL));
+    image = ssde_tensor_4d(numbers, 1, 2, 2, 1);
+    ERRORS_SAYS("images is NULL", ssde_image_grid(c, NULL, 1, 0, 0.0, 1.0, pixels, &width, &height));
+    ERRORS_SAYS("columns is 0", ssde_image_grid(c, &image, 0, 0, 0.0, 1.0, pixels, &width, &height));
+    ERRORS_SAYS("low is 1", ssde_image_grid(c, &image, 1, 0, 1.0, 1.0, pixels, &width, &height));
+    ERRORS_SAYS("low is nan", ssde_image_grid(c, &image, 1, 0, (double)NAN, 1.0, pixels, &width, &height));
+    ERRORS_SAYS("path is NULL", ssde_npy_load(c, NULL, &loaded));
+    ERRORS_SAYS("tensor is NULL", ssde_npy_load(c, "tests/golden/none.npy", NULL));
+    ERRORS_SAYS("none.npy", ssde_npy_load(c, "tests/golden/none.npy", &loaded));
+    ERRORS_SAYS("path is NULL", ssde_npy_save(c, NULL, &a));
+    ERRORS_SAYS("tensor is NULL", ssde_npy_save(c, "tests/none.npy", NULL));
+    ERRORS_SAYS("path is NULL", ssde_idx_load(c, NULL, &loaded));
+    ERRORS_SAYS("tensor is NULL", ssde_idx_load(c, "tests/golden/none", NULL));
+    ERRORS_SAYS("path is NULL", ssde_cifar10_load(c, NULL, &loaded, &labels));
+    ERRORS_SAYS("images is NULL", ssde_cifar10_load(c, "tests/golden/none", NULL, &labels));
+    ERRORS_SAYS("file is NULL", ssde_tensor_file_open(c, NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_tensor_file_open(c, &file, NULL));
+    CHECK_OK(ssde_tensor_file_open(c, &file, "tests/golden/ddpm_vp.io.safetensors"));
+    ERRORS_ALONE(ssde_tensor_file_read(NULL, NULL, numbers));
+    ERRORS_SAYS("tensor is NULL", ssde_tensor_file_read(file, NULL, numbers));
+    ERRORS_SAYS("values is NULL", ssde_tensor_file_read(file, ssde_tensor_file_get(file, 0), NULL));
+    ERRORS_ALONE(ssde_tensor_file_read_double(NULL, NULL, doubles));
+    ERRORS_SAYS("tensor is NULL", ssde_tensor_file_read_double(file, NULL, doubles));
+    ERRORS_SAYS("values is NULL", ssde_tensor_file_read_double(file, ssde_tensor_file_get(file, 0), NULL));
+    ssde_tensor_file_close(file);
+}
+
+static void test_errors_random(void) {
+    ssde_context *c = errors_begin();
+    const uint64_t far_away[1] = {(uint64_t)1 << 48};
+    uint32_t words[8];
+    float x[8] = {0.5f};
+    ERRORS_SAYS("out is NULL", ssde_random_words(c, 1, 0, 0, NULL, 1, 2, NULL));
+    ERRORS_SAYS("rows is 0", ssde_random_words(c, 1, 0, 0, NULL, 0, 2, words));
+    ERRORS_SAYS("dim 0", ssde_random_words(c, 1, 0, 0, NULL, 1, 0, words));
+    ERRORS_SAYS("stream is -1", ssde_random_words(c, 1, -1, 0, NULL, 1, 2, words));
+    ERRORS_SAYS("sample[0] is", ssde_random_words(c, 1, 0, 0, far_away, 1, 2, words));
+    ERRORS_SAYS("out is NULL", ssde_random_uniform(c, 1, 0, 0, NULL, 1, 2, NULL));
+    ERRORS_SAYS("out is NULL", ssde_random_normal(c, 1, 0, 0, NULL, 1, 2, NULL));
+    ERRORS_SAYS("stream is 65536", ssde_random_normal(c, 1, 65536, 0, NULL, 1, 2, x));
+    ERRORS_SAYS("out is NULL", ssde_random_sign(c, 1, 0, 0, NULL, 1, 2, NULL));
+    ERRORS_SAYS("values is NULL", ssde_dequantise(c, 1, 0, NULL, NULL, 1, 2, 4.0, -1.0, 1.0, x));
+    ERRORS_SAYS("out is NULL", ssde_dequantise(c, 1, 0, NULL, x, 1, 2, 4.0, -1.0, 1.0, NULL));
+    ERRORS_SAYS("levels is 2.5", ssde_dequantise(c, 1, 0, NULL, x, 1, 2, 2.5, -1.0, 1.0, x));
+    ERRORS_SAYS("low is 1", ssde_dequantise(c, 1, 0, NULL, x, 1, 2, 4.0, 1.0, 1.0, x));
+    ERRORS_SAYS("element 0 is 0.5", ssde_dequantise(c, 1, 0, NULL, x, 1, 2, 4.0, -1.0, 1.0, x));
+}
+
+static void test_errors_sde(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0), wrong = ssde_ve(1.0, 0.5), unknown = vp;
+    ssde_coefficients at;
+    ssde_step step;
+    float x[2] = {0.0f, 0.0f}, y[2];
+    double t[1] = {0.5}, late[1] = {1.5}, mean, std, beta, number;
+    unknown.kind = ERRORS_ENUM(ssde_sde_kind);
+    ERRORS_SAYS("sde is NULL", ssde_sde_check(c, NULL));
+    ERRORS_SAYS("sigma_min is 1", ssde_sde_check(c, &wrong));
+    ERRORS_OF_ENUM("kind is 77", ssde_sde_check(c, &unknown));
+    ERRORS_SAYS("sde is NULL", ssde_coefficients_at(c, NULL, 0.5, &at));
+    ERRORS_SAYS("out is NULL", ssde_coefficients_at(c, &vp, 0.5, NULL));
+    ERRORS_SAYS("t is nan", ssde_coefficients_at(c, &vp, (double)NAN, &at));
+    ERRORS_SAYS("sde is NULL", ssde_perturb(c, NULL, x, x, t, 1, 2, y));
+    ERRORS_SAYS("x0 is NULL", ssde_perturb(c, &vp, NULL, x, t, 1, 2, y));
+    ERRORS_SAYS("z is NULL", ssde_perturb(c, &vp, x, NULL, t, 1, 2, y));
+    ERRORS_SAYS("t is NULL", ssde_perturb(c, &vp, x, x, NULL, 1, 2, y));
+    ERRORS_SAYS("out is NULL", ssde_perturb(c, &vp, x, x, t, 1, 2, NULL));
+    ERRORS_SAYS("rows is 0", ssde_perturb(c, &vp, x, x, t, 0, 2, y));
+    ERRORS_SAYS("t[0] is 1.5", ssde_perturb(c, &vp, x, x, late, 1, 2, y));
+    ERRORS_SAYS("sde is NULL", ssde_reverse_drift(c, NULL, x, x, t, 1, 2, 0, y));
+    ERRORS_SAYS("x is NULL", ssde_reverse_drift(c, &vp, NULL, x, t, 1, 2, 0, y));
+    ERRORS_SAYS("score is NULL", ssde_reverse_drift(c, &vp, x, NULL, t, 1, 2, 0, y));
+    ERRORS_SAYS("t is NULL", ssde_reverse_drift(c, &vp, x, x, NULL, 1, 2, 0, y));
+    ERRORS_SAYS("out is NULL", ssde_reverse_drift(c, &vp, x, x, t, 1, 2, 0, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_discretise(c, NULL, SSDE_DISCRETISE_OWN, 0.5, &step));
+    ERRORS_OF_ENUM("rule is 77", ssde_discretise(c, &vp, ERRORS_ENUM(ssde_discretisation), 0.5, &step));
+    ERRORS_SAYS("t is -1", ssde_discretise(c, &vp, SSDE_DISCRETISE_OWN, -1.0, &step));
+    ERRORS_SAYS("out is NULL", ssde_discretise(c, &vp, SSDE_DISCRETISE_OWN, 0.5, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_discrete_marginal(c, NULL, 0, &mean, &std, &beta));
+    ERRORS_SAYS("i is 1000", ssde_discrete_marginal(c, &vp, 1000, &mean, &std, &beta));
+    ERRORS_SAYS("sde is NULL", ssde_prior_std(c, NULL, &std));
+    ERRORS_SAYS("std is NULL", ssde_prior_std(c, &vp, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_prior_sample(c, NULL, 1, NULL, 1, 2, y));
+    ERRORS_SAYS("out is NULL", ssde_prior_sample(c, &vp, 1, NULL, 1, 2, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_prior_log_density(c, NULL, x, 1, 2, &number));
+    ERRORS_SAYS("x is NULL", ssde_prior_log_density(c, &vp, NULL, 1, 2, &number));
+    ERRORS_SAYS("out is NULL", ssde_prior_log_density(c, &vp, x, 1, 2, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_prior_time(c, NULL, &number, &number));
+}
+
+static void test_errors_loss(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0);
+    ssde_loss_desc how, wrong;
+    ssde_mixture *mixture = NULL;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2] = {0.0f, 0.0f}, y[2];
+    double t[1] = {0.5}, weight[1] = {1.0}, losses[1], mean, std;
+    const double means[2] = {0.0, 0.0}, stds[2] = {1.0, 1.0}, minus[2] = {-1.0, -1.0};
+    memset(&how, 0, sizeof how);
+    how.context = c;
+    wrong = how;
+    wrong.weighting = ERRORS_ENUM(ssde_weighting);
+    ERRORS_ALONE(ssde_loss_times(&vp, NULL, 1, 0, NULL, 1, t, weight));
+    ERRORS_SAYS("sde is NULL", ssde_loss_times(NULL, &how, 1, 0, NULL, 1, t, weight));
+    ERRORS_OF_ENUM("weighting is 77", ssde_loss_times(&vp, &wrong, 1, 0, NULL, 1, t, weight));
+    ERRORS_SAYS("t is NULL", ssde_loss_times(&vp, &how, 1, 0, NULL, 1, NULL, weight));
+    ERRORS_ALONE(ssde_loss_marginal(&vp, NULL, 0.5, &mean, &std));
+    ERRORS_SAYS("sde is NULL", ssde_loss_marginal(NULL, &how, 0.5, &mean, &std));
+    ERRORS_ALONE(ssde_loss_perturb(&vp, NULL, x, x, t, 1, 2, y));
+    ERRORS_SAYS("x0 is NULL", ssde_loss_perturb(&vp, &how, NULL, x, t, 1, 2, y));
+    ERRORS_SAYS("z is NULL", ssde_loss_perturb(&vp, &how, x, NULL, t, 1, 2, y));
+    ERRORS_SAYS("t is NULL", ssde_loss_perturb(&vp, &how, x, x, NULL, 1, 2, y));
+    ERRORS_SAYS("out is NULL", ssde_loss_perturb(&vp, &how, x, x, t, 1, 2, NULL));
+    ERRORS_ALONE(ssde_loss(&vp, NULL, x, x, x, t, weight, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("output is NULL", ssde_loss(&vp, &how, NULL, x, x, t, weight, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("z is NULL", ssde_loss(&vp, &how, x, x, NULL, t, weight, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("t is NULL", ssde_loss(&vp, &how, x, x, x, NULL, weight, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
+    ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("sde is NULL", ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, x,
+                                                     t, x, 1, 2, y));
+    ERRORS_SAYS("x is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, NULL, t, x, 1, 2, y));
+    ERRORS_SAYS("out is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, NULL));
+    ERRORS_SAYS("mixture is NULL", ssde_mixture_create(c, NULL, 1, 2, NULL, means, stds));
+    ERRORS_SAYS("weights is NULL", ssde_mixture_create(c, &mixture, 1, 2, NULL, means, stds));
+    ERRORS_SAYS("means is NULL", ssde_mixture_create(c, &mixture, 1, 2, stds, NULL, stds));
+    ERRORS_SAYS("stds is NULL", ssde_mixture_create(c, &mixture, 1, 2, stds, means, NULL));
+    ERRORS_SAYS("stds[0] is -1", ssde_mixture_create(c, &mixture, 1, 2, stds, means, minus));
+    ERRORS_SAYS("components is 0", ssde_mixture_create(c, &mixture, 0, 2, NULL, means, stds));
+    ERRORS_SAYS("mixture is NULL", ssde_gaussian_create(c, NULL, 2, 0.0, 1.0));
+    ERRORS_SAYS("dim 0", ssde_gaussian_create(c, &mixture, 0, 0.0, 1.0));
+    ERRORS_SAYS("std nan", ssde_gaussian_create(c, &mixture, 2, 0.0, (double)NAN));
+    ERRORS_SAYS("mixture is NULL", ssde_ring_create(c, NULL, 8, 1.0, 0.1));
+    ERRORS_SAYS("components is 0", ssde_ring_create(c, &mixture, 0, 1.0, 0.1));
+    ERRORS_SAYS("std -1", ssde_ring_create(c, &mixture, 8, 1.0, -1.0));
+    CHECK(mixture == NULL);
+    CHECK_OK(ssde_ring_create(c, &mixture, 8, 1.0, 0.1));
+    ERRORS_ALONE(ssde_mixture_evaluate(NULL, &vp, means, t, 1, losses, NULL));
+    ERRORS_SAYS("x is NULL", ssde_mixture_evaluate(mixture, &vp, NULL, t, 1, losses, NULL));
+    ERRORS_SAYS("t is NULL", ssde_mixture_evaluate(mixture, &vp, means, NULL, 1, losses, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_mixture_evaluate(mixture, NULL, means, t, 1, losses, NULL));
+    ERRORS_ALONE(ssde_mixture_sample(NULL, &rng, 1, x, NULL));
+    ERRORS_SAYS("rng is NULL", ssde_mixture_sample(mixture, NULL, 1, x, NULL));
+    ERRORS_SAYS("out is NULL", ssde_mixture_sample(mixture, &rng, 1, NULL, NULL));
+    ERRORS_SAYS("rows is 0", ssde_mixture_sample(mixture, &rng, 0, x, NULL));
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_errors_nets(void) {
+    ssde_context *c = errors_begin();
+    ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1), wide = unet;
+    ssde_mlp_desc mlp = ssde_mlp(2);
+    ssde_classifier_desc classifier;
+    ssde_run_desc how, wrong;
+    ssde_net *net = NULL, *unfinished = NULL, *twice = NULL;
+    ssde_node linear;
+    ssde_run *run = NULL;
+    float x[4] = {0}, label[1] = {0.5f}, out[2], *weights;
+    int32_t classes[1] = {0};
+    unet.context = wide.context = mlp.context = c;
+    wide.nf = 3;
+    classifier = ssde_classifier_of(&unet, 1);
+    ERRORS_SAYS("net is NULL", ssde_net_create(c, NULL, 1));
+    ERRORS_SAYS("net is NULL", ssde_unet_create(NULL, &unet));
+    ERRORS_ALONE(ssde_unet_create(&net, NULL));
+    ERRORS_SAYS("nf is 3", ssde_unet_create(&net, &wide));
+    ERRORS_SAYS("net is NULL", ssde_classifier_net_create(NULL, &classifier));
+    ERRORS_ALONE(ssde_classifier_net_create(&net, NULL));
+    ERRORS_SAYS("classes is 1", ssde_classifier_net_create(&net, &classifier));
+    ERRORS_SAYS("net is NULL", ssde_mlp_create(NULL, &mlp));
+    ERRORS_ALONE(ssde_mlp_create(&net, NULL));
+    mlp.dim = 0;
+    ERRORS_SAYS("dim is 0", ssde_mlp_create(&net, &mlp));
+    mlp.dim = 2;
+    CHECK(net == NULL);
+    CHECK_OK(ssde_net_create(c, &unfinished, 1));
+    ERRORS_ALONE(ssde_net_finish(NULL, 0));
+    ERRORS_SAYS("no input", ssde_net_finish(unfinished, 0));
+    ERRORS_SAYS("no input", ssde_net_finish(unfinished, 0)); /* again, and as freshly */
+    CHECK_OK(ssde_net_create(c, &twice, 1));
+    linear = ssde_linear(twice, ssde_input(twice, 1, 1, 2), 2, 1.0, "same");
+    ssde_linear(twice, linear, 2, 1.0, "same");
+    strcpy(c->error, "of another call");
+    ERRORS_SAYS("'same.weight' already", ssde_net_finish(twice, linear)); /* the builder's text */
+    CHECK_OK(ssde_mlp_create(&net, &mlp));
+    ERRORS_SAYS("finished already", ssde_net_finish(net, 0));
+    weights = (float *)calloc(ssde_net_weight_count(net), sizeof *weights);
+    ERRORS_ALONE(ssde_net_get(NULL, 0, weights));
+    ERRORS_SAYS("values is NULL", ssde_net_get(net, 0, NULL));
+    ERRORS_SAYS("index is 999", ssde_net_get(net, 999, weights));
+    ERRORS_ALONE(ssde_net_set(NULL, 0, weights));
+    ERRORS_SAYS("values is NULL", ssde_net_set(net, 0, NULL));
+    ERRORS_SAYS("not finished", ssde_net_set(unfinished, 0, weights));
+    ERRORS_ALONE(ssde_net_get_gradient(NULL, 0, weights, weights));
+    ERRORS_SAYS("weight_gradients is NULL", ssde_net_get_gradient(net, 0, NULL, weights));
+    ERRORS_SAYS("values is NULL", ssde_net_get_gradient(net, 0, weights, NULL));
+    memset(&how, 0, sizeof how);
+    how.context = c;
+    how.max_rows = 1;
+    wrong = how;
+    wrong.mode = ERRORS_ENUM(ssde_run_mode);
+    ERRORS_SAYS("run is NULL", ssde_run_create(NULL, net, &how));
+    ERRORS_SAYS("net is NULL", ssde_run_create(&run, NULL, &how));
+    ERRORS_OF_ENUM("mode is 77", ssde_run_create(&run, net, &wrong));
+    ERRORS_SAYS("not finished", ssde_run_create(&run, unfinished, &how));
+    CHECK_OK(ssde_run_create(&run, net, &how));
+    ERRORS_ALONE(ssde_run_set_classes(NULL, classes, 1));
+    ERRORS_SAYS("classes", ssde_run_set_classes(run, classes, 1));
+    ERRORS_ALONE(ssde_run_forward(NULL, x, label, NULL, 1, 0, 0, NULL, out));
+    ERRORS_SAYS("x is NULL", ssde_run_forward(run, NULL, label, NULL, 1, 0, 0, NULL, out));
+    ERRORS_SAYS("label is NULL", ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, out));
+    ERRORS_SAYS("rows is 2", ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, out));
+    ERRORS_ALONE(ssde_run_backward(NULL, out, NULL, NULL));
+    ERRORS_SAYS("gradient is NULL", ssde_run_backward(run, NULL, out, NULL));
+    ERRORS_SAYS("mode is", ssde_run_backward(run, out, out, NULL));
+    free(weights);
+    ssde_run_destroy(run);
+    ssde_net_destroy(twice);
+    ssde_net_destroy(unfinished);
+    ssde_net_destroy(net);
+}
+
+static void test_errors_trained(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0), read;
+    ssde_mlp_desc mlp = ssde_mlp(2);
+    ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
+    ssde_classifier_desc classifies;
+    ssde_train_desc train = ssde_train_defaults(&vp), wrong;
+    ssde_score_net_desc how;
+    ssde_net *net = NULL, *other = NULL, *class_net = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_classifier *classifier = NULL;
+    ssde_trainer *trainer = NULL;
+    ssde_batch batch;
+    float x[64] = {0}, out[64], label, sigma;
+    double t[1] = {0.5}, loss, error;
+    int32_t classes[1] = {0}, beyond[1] = {9};
+    memset(&how, 0, sizeof how);
+    how.context = train.context = mlp.context = unet.context = c;
+    train.batch = 1;
+    unet.nf = 8;
+    unet.num_levels = 2;
+    unet.num_res_blocks = 1;
+    classifies = ssde_classifier_of(&unet, 3);
+    CHECK_OK(ssde_mlp_create(&net, &mlp));
+    CHECK_OK(ssde_classifier_net_create(&class_net, &classifies));
+    ERRORS_SAYS("score_net is NULL", ssde_score_net_create(NULL, net, &vp, &how));
+    ERRORS_SAYS("net is NULL", ssde_score_net_create(&score_net, NULL, &vp, &how));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_create(&score_net, net, NULL, &how));
+    CHECK_OK(ssde_score_net_create(&score_net, net, &vp, &how));
+    ERRORS_ALONE(ssde_score_net_set_classes(NULL, classes, 1, 0));
+    ERRORS_SAYS("classes", ssde_score_net_set_classes(score_net, classes, 1, 0));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, NULL, 0.5, &label, &sigma));
+    ERRORS_SAYS("t is 2", ssde_score_net_label(c, &vp, 2.0, &label, &sigma));
+    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, &vp, 0.5, NULL, &sigma));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_label_discrete(c, NULL, 0.5, &label, &sigma));
+    ERRORS_SAYS("t is 2", ssde_score_net_label_discrete(c, &vp, 2.0, &label, &sigma));
+    ERRORS_SAYS("classifier is NULL", ssde_classifier_create(NULL, class_net, &vp, &how));
+    ERRORS_SAYS("net is NULL", ssde_classifier_create(&classifier, NULL, &vp, &how));
+    ERRORS_SAYS("sde is NULL", ssde_classifier_create(&classifier, class_net, NULL, &how));
+    CHECK_OK(ssde_classifier_create(&classifier, class_net, &vp, &how));
+    ERRORS_ALONE(ssde_classifier_log_probability(NULL, x, t, 1, out));
+    ERRORS_SAYS("x is NULL", ssde_classifier_log_probability(classifier, NULL, t, 1, out));
+    ERRORS_SAYS("t is NULL", ssde_classifier_log_probability(classifier, x, NULL, 1, out));
+    ERRORS_SAYS("log_probability is NULL", ssde_classifier_log_probability(classifier, x, t, 1, NULL));
+    ERRORS_ALONE(ssde_classifier_gradient(NULL, x, t, NULL, 1, out));
+    ERRORS_SAYS("no classes", ssde_classifier_gradient(classifier, x, t, NULL, 1, out));
+    ERRORS_SAYS("gradient is NULL", ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL));
+    ERRORS_ALONE(ssde_classifier_set_classes(NULL, classes, 1, 0));
+    ERRORS_SAYS("classes[0] is 9", ssde_classifier_set_classes(classifier, beyond, 1, 0));
+    ERRORS_SAYS("logits is NULL", ssde_cross_entropy(c, NULL, classes, 1, 3, 1.0, &loss, out));
+    ERRORS_SAYS("class_of is NULL", ssde_cross_entropy(c, x, NULL, 1, 3, 1.0, &loss, out));
+    ERRORS_SAYS("class_of[0] is 9", ssde_cross_entropy(c, x, beyond, 1, 3, 1.0, &loss, out));
+    ERRORS_SAYS("trainer is NULL", ssde_trainer_create(NULL, net, &vp, &train));
+    ERRORS_SAYS("net is NULL", ssde_trainer_create(&trainer, NULL, &vp, &train));
+    ERRORS_SAYS("sde is NULL", ssde_trainer_create(&trainer, net, NULL, &train));
+    ERRORS_ALONE(ssde_trainer_create(&trainer, net, &vp, NULL));
+    wrong = train;
+    wrong.lr = (double)NAN;
+    ERRORS_SAYS("lr is nan", ssde_trainer_create(&trainer, net, &vp, &wrong));
+    CHECK(trainer == NULL);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &train));
+    memset(&batch, 0, sizeof batch);
+    ERRORS_ALONE(ssde_train_step(NULL, &batch, &loss));
+    ERRORS_SAYS("batch is NULL", ssde_train_step(trainer, NULL, &loss));
+    batch.rows = 1;
+    ERRORS_SAYS("batch.x is NULL", ssde_train_step(trainer, &batch, &loss));
+    batch.x = x;
+    batch.rows = 2;
+    ERRORS_SAYS("batch.rows is 2", ssde_train_step(trainer, &batch, &loss));
+    ERRORS_ALONE(ssde_trainer_evaluate(NULL, x, 1, 1, &loss, &error));
+    ERRORS_SAYS("x is NULL", ssde_trainer_evaluate(trainer, NULL, 1, 1, &loss, &error));
+    ERRORS_SAYS("rows is 0", ssde_trainer_evaluate(trainer, x, 0, 1, &loss, &error));
+    ERRORS_ALONE(ssde_trainer_evaluate_classes(NULL, x, classes, 1, 1, &loss, &error));
+    ERRORS_SAYS("x is NULL", ssde_trainer_evaluate_classes(trainer, NULL, classes, 1, 1, &loss, &error));
+    ERRORS_ALONE(ssde_trainer_set_lr(NULL, 1e-3));
+    ERRORS_SAYS("lr is -1", ssde_trainer_set_lr(trainer, -1.0));
+    ERRORS_ALONE(ssde_trainer_save(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_save(trainer, NULL));
+    ERRORS_ALONE(ssde_trainer_load(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_load(trainer, NULL));
+    ERRORS_ALONE(ssde_trainer_save_model(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_save_model(trainer, NULL));
+    ERRORS_SAYS("name is NULL", ssde_configuration(c, NULL, &unet, &vp, &train));
+    ERRORS_SAYS("'none'", ssde_configuration(c, "none", &unet, &vp, &train));
+    ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
+    ERRORS_SAYS("path is NULL", ssde_net_save(net, &vp, NULL));
+    ERRORS_SAYS("net is NULL", ssde_net_load(c, NULL, &read, "none"));
+    ERRORS_SAYS("path is NULL", ssde_net_load(c, &other, &read, NULL));
+    ERRORS_ALONE(ssde_net_load_weights(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_net_load_weights(net, NULL));
+    ERRORS_ALONE(ssde_net_load_pth(NULL, "none", SSDE_PTH_EMA));
+    ERRORS_SAYS("path is NULL", ssde_net_load_pth(net, NULL, SSDE_PTH_EMA));
+    ERRORS_OF_ENUM("weights is 77", ssde_net_load_pth(net, "none", ERRORS_ENUM(ssde_pth_weights)));
+    ERRORS_SAYS("net is NULL", ssde_net_load_diffusers(c, NULL, "none", "none"));
+    ERRORS_SAYS("config_path is NULL", ssde_net_load_diffusers(c, &other, NULL, "none"));
+    ERRORS_SAYS("weights_path is NULL", ssde_net_load_diffusers(c, &other, "none", NULL));
+    CHECK(other == NULL);
+    ssde_trainer_destroy(trainer);
+    ssde_classifier_destroy(classifier);
+    ssde_score_net_destroy(score_net);
+    ssde_net_destroy(class_net);
+    ssde_net_destroy(net);
+}
+
+static void test_errors_steps(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0);
+    ssde_sampler_desc how;
+    ssde_predictor predictor;
+    ssde_corrector corrector;
+    const uint64_t sample[1] = {0};
+    float x[2] = {0.0f, 0.0f}, work[8], out[2];
+    double t[1] = {0.5}, next[1] = {0.25}, later[1] = {0.75}, times[5];
+    memset(&how, 0, sizeof how);
+    how.context = c;
+    ERRORS_SAYS("times is NULL", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 4, NULL));
+    ERRORS_SAYS("steps is 0", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 0, times));
+    ERRORS_OF_ENUM("grid is 77", ssde_time_grid(c, ERRORS_ENUM(ssde_grid), 1e-3, 4, times));
+    ERRORS_SAYS("eps is nan", ssde_time_grid(c, SSDE_GRID_UNIFORM, (double)NAN, 4, times));
+    ERRORS_SAYS("sde is NULL", ssde_sde_time_grid(c, NULL, SSDE_GRID_UNIFORM, 7.0, 1e-3, 4, times));
+    ERRORS_SAYS("times is NULL", ssde_sde_time_grid(c, &vp, SSDE_GRID_UNIFORM, 7.0, 1e-3, 4, NULL));
+    ERRORS_OF_ENUM("grid is 77", ssde_sde_time_grid(c, &vp, ERRORS_ENUM(ssde_grid), 7.0, 1e-3, 4, times));
+    ERRORS_SAYS("sde is NULL", ssde_noise_time(c, NULL, 1.0, t + 0));
+    ERRORS_SAYS("t is NULL", ssde_noise_time(c, &vp, 1.0, NULL));
+    ERRORS_SAYS("noise is -1", ssde_noise_time(c, &vp, -1.0, times));
+    ERRORS_SAYS("t is NULL", ssde_brownian(c, NULL, 1, NULL, sample, 1, 2, work, out));
+    ERRORS_SAYS("sample is NULL", ssde_brownian(c, NULL, 1, t, NULL, 1, 2, work, out));
+    ERRORS_SAYS("work is NULL", ssde_brownian(c, NULL, 1, t, sample, 1, 2, NULL, out));
+    ERRORS_SAYS("out is NULL", ssde_brownian(c, NULL, 1, t, sample, 1, 2, work, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_predictor_step(NULL, &how, x, x, x, t, next, 1, 2, out, NULL));
+    ERRORS_SAYS("x is NULL", ssde_predictor_step(&vp, &how, NULL, x, x, t, next, 1, 2, out, NULL));
+    ERRORS_SAYS("score is NULL", ssde_predictor_step(&vp, &how, x, NULL, x, t, next, 1, 2, out, NULL));
+    ERRORS_SAYS("t is NULL", ssde_predictor_step(&vp, &how, x, x, x, NULL, next, 1, 2, out, NULL));
+    ERRORS_SAYS("t_next is NULL", ssde_predictor_step(&vp, &how, x, x, x, t, NULL, 1, 2, out, NULL));
+    ERRORS_SAYS("t_next[0] is 0.75", ssde_predictor_step(&vp, &how, x, x, x, t, later, 1, 2, out, NULL));
+    ERRORS_SAYS("x_next is NULL", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, NULL, NULL));
+    ERRORS_SAYS("rows is 0", ssde_predictor_step(&vp, &how, x, x, x, t, next, 0, 2, out, NULL));
+    how.predictor = ERRORS_ENUM(ssde_predictor);
+    ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
+    how.predictor = SSDE_PREDICTOR_DEFAULT;
+    ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
+    ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
+    ERRORS_SAYS("x_next is NULL", ssde_corrector_step(&vp, &how, x, x, x, t, 1, 2, NULL, NULL));
+    ERRORS_SAYS("name is NULL", ssde_predictor_find(c, NULL, &predictor));
+    ERRORS_SAYS("'none_such'", ssde_predictor_find(c, "none_such", &predictor));
+    ERRORS_SAYS("predictor is NULL", ssde_predictor_find(c, "ddim", NULL));
+    ERRORS_SAYS("name is NULL", ssde_corrector_find(c, NULL, &corrector));
+    ERRORS_SAYS("'none_such'", ssde_corrector_find(c, "none_such", &corrector));
+    ERRORS_SAYS("corrector is NULL", ssde_corrector_find(c, "none", NULL));
+}
+
+static void test_errors_solvers(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0);
+    ssde_score_model model, failing;
+    ssde_sampler_desc how;
+    ssde_flow_desc flow;
+    ssde_ode_desc ode;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result result;
+    ssde_condition condition;
+    ssde_guided *guided = NULL;
+    ssde_classifier_free_desc free_desc;
+    ssde_classifier_free *free_model = NULL;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2] = {0.1f, 0.2f}, out[2];
+    double y[2] = {1.0, 2.0};
+    memset(&model, 0, sizeof model);
+    memset(&how, 0, sizeof how);
+    memset(&flow, 0, sizeof flow);
+    memset(&ode, 0, sizeof ode);
+    memset(&free_desc, 0, sizeof free_desc);
+    how.context = flow.context = ode.context = price.context = free_desc.context = c;
+    how.steps = 4;
+    model.dim = 2;
+    model.score = errors_score;
+    failing = model;
+    failing.user = &failing;
+    condition = ssde_guide(ssde_classifier_gradient, NULL, 1.0);
+    ERRORS_SAYS("sde is NULL", ssde_sample(NULL, &model, &how, &rng, 1, x));
+    ERRORS_SAYS("model is NULL", ssde_sample(&vp, NULL, &how, &rng, 1, x));
+    ERRORS_SAYS("rng is NULL", ssde_sample(&vp, &model, &how, NULL, 1, x));
+    ERRORS_SAYS("n is 0", ssde_sample(&vp, &model, &how, &rng, 0, x));
+    ERRORS_SAYS("x is NULL", ssde_sample(&vp, &model, &how, &rng, 1, NULL));
+    ERRORS_SAYS("model->score", ssde_sample(&vp, &failing, &how, &rng, 1, x));
+    ERRORS_SAYS("guided is NULL", ssde_guided_create(c, NULL, &vp, &model, &condition, 0, 1));
+    ERRORS_SAYS("sde is NULL", ssde_guided_create(c, &guided, NULL, &model, &condition, 0, 1));
+    ERRORS_SAYS("model is NULL", ssde_guided_create(c, &guided, &vp, NULL, &condition, 0, 1));
+    ERRORS_SAYS("condition", ssde_guided_create(c, &guided, &vp, &model, NULL, 0, 1));
+    ERRORS_SAYS("n is 0", ssde_guided_create(c, &guided, &vp, &model, &condition, 0, 0));
+    free_desc.conditional = free_desc.unconditional = model;
+    ERRORS_SAYS("made is NULL", ssde_classifier_free_create(NULL, &vp, &free_desc));
+    ERRORS_SAYS("sde is NULL", ssde_classifier_free_create(&free_model, NULL, &free_desc));
+    ERRORS_ALONE(ssde_classifier_free_create(&free_model, &vp, NULL));
+    free_desc.weight = (double)NAN;
+    ERRORS_SAYS("weight is nan", ssde_classifier_free_create(&free_model, &vp, &free_desc));
+    ERRORS_SAYS("function is NULL", ssde_ode_integrate(&ode, NULL, NULL, 1, 2, 0.0, 1.0, y, NULL));
+    ERRORS_SAYS("y is NULL", ssde_ode_integrate(&ode, errors_ode, NULL, 1, 2, 0.0, 1.0, NULL, NULL));
+    ERRORS_SAYS("systems is 0", ssde_ode_integrate(&ode, errors_ode, NULL, 0, 2, 0.0, 1.0, y, NULL));
+    ERRORS_SAYS("t0 is nan", ssde_ode_integrate(&ode, errors_ode, NULL, 1, 2, (double)NAN, 1.0, y, NULL));
+    ERRORS_SAYS("function", ssde_ode_integrate(&ode, errors_ode, &ode, 1, 2, 0.0, 1.0, y, NULL));
+    ERRORS_SAYS("function is NULL", ssde_ode_integrate_batch(&ode, NULL, NULL, 1, 2, 0.0, 1.0, y, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_sample_ode(NULL, &model, &flow, &rng, 1, x, NULL));
+    ERRORS_SAYS("rng is NULL", ssde_sample_ode(&vp, &model, &flow, NULL, 1, x, NULL));
+    ERRORS_SAYS("x is NULL", ssde_sample_ode(&vp, &model, &flow, &rng, 1, NULL, NULL));
+    ERRORS_SAYS("score", ssde_sample_ode(&vp, &failing, &flow, &rng, 1, x, NULL));
+    ERRORS_SAYS("model is NULL", ssde_sample_ode_batch(&vp, NULL, &flow, &rng, 1, x, NULL));
+    ERRORS_SAYS("x is NULL", ssde_encode(&vp, &model, &flow, 0, 1, NULL, out, NULL));
+    ERRORS_SAYS("latent is NULL", ssde_encode(&vp, &model, &flow, 0, 1, x, NULL, NULL));
+    ERRORS_SAYS("latent is NULL", ssde_decode(&vp, &model, &flow, 0, 1, NULL, out, NULL));
+    ERRORS_SAYS("x is NULL", ssde_decode(&vp, &model, &flow, 0, 1, x, NULL, NULL));
+    ERRORS_SAYS("a is NULL", ssde_interpolate(c, NULL, x, 0.5, 1, 2, out));
+    ERRORS_SAYS("b is NULL", ssde_interpolate(c, x, NULL, 0.5, 1, 2, out));
+    ERRORS_SAYS("out is NULL", ssde_interpolate(c, x, x, 0.5, 1, 2, NULL));
+    ERRORS_SAYS("weight is 2", ssde_interpolate(c, x, x, 2.0, 1, 2, out));
+    ERRORS_SAYS("results is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, x, NULL));
+    ERRORS_SAYS("rng is NULL", ssde_likelihood(&vp, &model, &price, NULL, 1, x, &result));
+    ERRORS_SAYS("x is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, NULL, &result));
+    ERRORS_SAYS("score", ssde_likelihood(&vp, &failing, &price, &rng, 1, x, &result));
+    ERRORS_SAYS("results is NULL", ssde_likelihood_batch(&vp, &model, &price, &rng, 1, x, NULL));
+    price.trace = ERRORS_ENUM(ssde_trace);
+    ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
+}
+
+#define TEST_ERRORS_LIST(X) \
+    X(errors_tensors)       \
+    X(errors_random)        \
+    X(errors_sde)           \
+    X(errors_loss)          \
+    X(errors_nets)          \
+    X(errors_trained)       \
+    X(errors_steps)         \
+    X(errors_solvers)
+
+#endif

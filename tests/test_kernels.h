@@ -1,0 +1,355 @@
+/* The kernels of each SIMD tier beside naive twins: the same by definition, in double, one number at a time. Counts lie
+   around those of vectors; what lies beyond an array is NaN, which must not be read into a result or overwritten.
+
+   scoresde.h                        twin
+       tiles                         test_tensor_product_tiles
+       outer                         test_kernels_outer
+       interleave_rows, transpose    test_kernels_rearrange: indices
+       exponential                   test_kernels_elements: libm's
+       random_words, random_normal   test_random_tiers_match_plain, test_random_normal_accuracy: ssde_philox, libm's
+       plane_scores                  test_samplers_plane_scores
+       hessian_product               test_kernels_hessian
+       update                        test_kernels_elements: float, the same bits
+   scoresde_nn.h
+       channel_sums                  test_kernels_norm
+       channel_moments               test_nn_channel_moments
+       norm, norm_sums,              test_kernels_norm
+       norm_backward
+       silu, silu_backward           test_nn_silu
+       multiply_add, add_scaled      test_kernels_elements
+       softmax, softmax_backward     test_nn_softmax
+       winograd_*                    test_kernels_winograd: direct sums over one tile */
+#ifndef TEST_KERNELS_H
+#define TEST_KERNELS_H
+
+enum { KERNELS_MOST = 77 };
+static const size_t kernels_counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, KERNELS_MOST};
+enum { KERNELS_COUNTS = sizeof kernels_counts / sizeof *kernels_counts };
+
+/* values[count], NaN from there to room */
+static void kernels_fill(uint64_t seed, float *values, size_t count, size_t room) {
+    size_t i;
+    oracle_normals(seed, 1.0, count, values);
+    for (i = count; i < room; i++) values[i] = NAN;
+}
+
+/* Nothing was written beyond count. */
+static void kernels_check_beyond(const float *values, size_t count, size_t room) {
+    size_t i;
+    for (i = count; i < room; i++) CHECK(isnan(values[i]));
+}
+
+/* c (+)= sum over p of a[p][r] b[p][column] */
+static void test_kernels_outer(void) {
+    enum { COUNT = 37, WIDE = SSDEI_MAX_TILE_ROWS + 3, STRIDE = SSDEI_MAX_TILE_COLUMNS + 5, OFFSET = 2 };
+    static float a[COUNT * WIDE], b[COUNT * SSDEI_MAX_TILE_COLUMNS], c[SSDEI_MAX_TILE_ROWS * STRIDE],
+        before[sizeof c / 4];
+    const float *pointers[COUNT];
+    ssde_context context;
+    int tier = 0, accumulate;
+    size_t rows, columns, r, j, p;
+    for (p = 0; p < COUNT; p++) pointers[p] = a + p * WIDE;
+    oracle_normals(1, 1.0, COUNT * WIDE, a);
+    while (core_next_tier(&tier, &context)) {
+        const ssdei_kernels *kernels = ssdei_kernels_for(&context);
+        oracle_normals(2, 1.0, COUNT * kernels->tile_columns, b);
+        for (rows = 1; rows <= kernels->tile_rows; rows++)
+            for (columns = 1; columns <= kernels->tile_columns; columns += columns < 5 ? 1 : 3)
+                for (accumulate = 0; accumulate < 2; accumulate++) {
+                    oracle_normals(3, 1.0, sizeof c / sizeof *c, c);
+                    memcpy(before, c, sizeof c);
+                    kernels->outer(COUNT, pointers, OFFSET, b, c, STRIDE, rows, columns, accumulate);
+                    for (r = 0; r < SSDEI_MAX_TILE_ROWS; r++)
+                        for (j = 0; j < STRIDE; j++) {
+                            double sum = accumulate ? (double)before[r * STRIDE + j] : 0.0, size = 1.0;
+                            for (p = 0; p < COUNT && j < columns; p++) {
+                                double term =
+                                    (double)pointers[p][OFFSET + r] * (double)b[p * kernels->tile_columns + j];
+                                sum += term, size += fabs(term);
+                            }
+                            if (r < rows && j < columns) /* a chain of 37 roundings */
+                                CHECK_NEAR(c[r * STRIDE + j], sum, 37 * 6e-8 * size);
+                            else
+                                CHECK(c[r * STRIDE + j] == before[r * STRIDE + j]);
+                        }
+                }
+    }
+}
+
+static void test_kernels_rearrange(void) {
+    enum { ROWS = 23, WIDE = 3 * SSDEI_MAX_TILE_ROWS + KERNELS_MOST, STRIDE = 40 };
+    static float a[ROWS * WIDE], to[ROWS * WIDE + 64], square[STRIDE * KERNELS_MOST];
+    const float *pointers[ROWS];
+    ssde_context context;
+    int tier = 0;
+    size_t i, p, k, depth, columns;
+    for (p = 0; p < ROWS; p++) pointers[p] = a + p * WIDE;
+    for (i = 0; i < ROWS * WIDE; i++) a[i] = (float)i;
+    while (core_next_tier(&tier, &context)) {
+        const ssdei_kernels *kernels = ssdei_kernels_for(&context);
+        size_t height = kernels->tile_rows;
+        for (depth = 1; depth <= 3 * height; depth++) {
+            size_t whole = (depth + height - 1) / height * height;
+            kernels_fill(1, to, 0, sizeof to / sizeof *to);
+            kernels->interleave_rows(ROWS, pointers, depth, to);
+            for (k = 0; k < whole; k++)
+                for (p = 0; p < ROWS; p++) CHECK(to[(k / height * ROWS + p) * height + k % height] == pointers[p][k]);
+            kernels_check_beyond(to, whole * ROWS, whole * ROWS + 1);
+        }
+        for (i = 0; i < KERNELS_COUNTS; i++) {
+            columns = kernels_counts[i];
+            kernels_fill(1, square, 0, sizeof square / sizeof *square);
+            kernels->transpose(a, WIDE, ROWS, columns, square, STRIDE);
+            for (k = 0; k < KERNELS_MOST; k++)
+                for (p = 0; p < STRIDE; p++)
+                    CHECK(k < columns && p < ROWS ? square[k * STRIDE + p] == a[p * WIDE + k]
+                                                  : isnan(square[k * STRIDE + p]));
+        }
+    }
+}
+
+static void kernels_elements_case(const ssde_context *context, size_t count) {
+    enum { ROOM = KERNELS_MOST + 40 };
+    const ssdei_kernels *kernels = ssdei_kernels_for(context);
+    const ssdei_nn_kernels *nn = ssdei_nn_kernels_for(context);
+    const float u[3] = {-0.3f, 0.7f, 0.11f};
+    float x[ROOM], y[ROOM], z[ROOM], out[ROOM], mean[ROOM];
+    size_t i, period;
+    int accumulate;
+    kernels_fill(1, x, count, ROOM);
+    kernels_fill(2, y, count, ROOM);
+    kernels_fill(3, z, count, ROOM);
+    kernels_fill(4, out, 0, ROOM);
+    kernels->exponential(x, out, count);
+    for (i = 0; i < count; i++) CHECK_RELATIVE(out[i], exp((double)x[i]), 1.2e-7); /* 1 ulp */
+    kernels_check_beyond(out, count, ROOM);
+    kernels_fill(4, out, 0, ROOM);
+    kernels_fill(4, mean, 0, ROOM);
+    CHECK(kernels->update(x, y, z, count, u, out, mean));
+    for (i = 0; i < count; i++) { /* each operation rounds to float on its own, on every tier */
+        volatile float of_x = u[0] * x[i], of_score = u[1] * y[i], change = of_x + of_score, middle = x[i] + change;
+        volatile float of_noise = u[2] * z[i], next = middle + of_noise;
+        CHECK(mean[i] == middle && out[i] == next);
+    }
+    kernels_check_beyond(out, count, ROOM);
+    kernels_check_beyond(mean, count, ROOM);
+    y[count - 1] = INFINITY;
+    CHECK(!kernels->update(x, y, z, count, u, out, NULL));
+    kernels_fill(2, y, count, ROOM);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        kernels_fill(4, out, accumulate ? count : 0, ROOM);
+        kernels_fill(4, mean, count, ROOM);
+        nn->multiply_add(x, 0.75f, count, accumulate, out);
+        for (i = 0; i < count; i++)
+            CHECK_NEAR(out[i], 0.75 * (double)x[i] + (accumulate ? (double)mean[i] : 0.0), 1e-6);
+        kernels_check_beyond(out, count, ROOM);
+    }
+    for (period = 1; period <= count; period++) {
+        if (count % period) continue;
+        kernels_fill(4, out, 0, ROOM);
+        nn->add_scaled(x, y, period, 0.75f, count, out);
+        for (i = 0; i < count; i++) CHECK_NEAR(out[i], 0.75 * ((double)x[i] + (double)y[i % period]), 1e-6);
+        kernels_check_beyond(out, count, ROOM);
+    }
+}
+
+static void test_kernels_elements(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t i;
+    while (core_next_tier(&tier, &context))
+        for (i = 0; i < KERNELS_COUNTS; i++) kernels_elements_case(&context, kernels_counts[i]);
+}
+
+/* out = sum_k r_k e_k (e_k - e) v - b v */
+static void kernels_hessian_case(const ssdei_kernels *kernels, size_t components, size_t dim) {
+    size_t stride = (dim + SSDEI_MAX_WIDTH - 1) / SSDEI_MAX_WIDTH * SSDEI_MAX_WIDTH, i, k;
+    double *numbers = (double *)ssdei_allocate(NULL, (components + 1) * stride + 2 * components, sizeof *numbers);
+    double *b = numbers, *e = b + stride, *r = e + components * stride, mean = 0.0;
+    float v[KERNELS_MOST + 1], out[KERNELS_MOST + 1];
+    ssdei_hessian work;
+    uint64_t state = components + dim;
+    memset(&work, 0, sizeof work);
+    for (i = 0; i < dim; i++) b[i] = 1.0 + oracle_uniform(&state);
+    for (k = 0; k < components; k++) {
+        r[k] = 1.0 / (double)components;
+        for (i = 0; i < dim; i++) e[k * stride + i] = oracle_normal(&state);
+    }
+    kernels_fill(5, v, dim, KERNELS_MOST + 1);
+    kernels_fill(5, out, 0, KERNELS_MOST + 1);
+    work.components = components, work.dim = dim, work.stride = stride;
+    work.b = b, work.e = e, work.r = r, work.along = r + components;
+    work.v = v, work.out = out;
+    kernels->hessian_product(&work);
+    for (k = 0; k < components; k++)
+        for (i = 0; i < dim; i++) mean += r[k] * e[k * stride + i] * (double)v[i];
+    for (i = 0; i < dim; i++) {
+        double sum = -b[i] * (double)v[i], size = fabs(sum), along;
+        size_t j;
+        for (k = 0; k < components; k++) {
+            for (j = 0, along = -mean; j < dim; j++) along += e[k * stride + j] * (double)v[j];
+            sum += r[k] * along * e[k * stride + i], size += fabs(r[k] * along * e[k * stride + i]);
+        }
+        CHECK_NEAR(out[i], sum, 1e-7 * fabs(sum) + 1e-13 * size);
+    }
+    kernels_check_beyond(out, dim, KERNELS_MOST + 1);
+    ssdei_release(NULL, numbers);
+}
+
+static void test_kernels_hessian(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t i, k;
+    while (core_next_tier(&tier, &context))
+        for (k = 1; k < 10; k++)
+            for (i = 0; i < KERNELS_COUNTS; i++)
+                kernels_hessian_case(ssdei_kernels_for(&context), k, kernels_counts[i]);
+}
+
+static double kernels_silu_slope(double u) { return (1.0 + u / (1.0 + exp(u))) / (1.0 + exp(-u)); }
+
+/* Sums per channel and what group norms make of them. Sums of 70 pixels run in chains of floats of up to 64. */
+static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, int silu) {
+    enum { PIXELS = 70, ROOM = PIXELS * KERNELS_MOST + 40, MOST = KERNELS_MOST + 40 };
+    static float x[ROOM], y[ROOM], dy[ROOM], du[ROOM], dx[ROOM], before[ROOM];
+    float mean[MOST], a[MOST], b[MOST], slope[MOST], shift[MOST];
+    double sum[KERNELS_MOST + 1], product[KERNELS_MOST + 1], add, add_product;
+    size_t count = PIXELS * channels, c, i;
+    int accumulate;
+    kernels_fill(1, x, count, ROOM);
+    kernels_fill(2, dy, count, ROOM);
+    kernels_fill(3, mean, channels, MOST);
+    kernels_fill(4, a, channels, MOST);
+    kernels_fill(5, b, channels, MOST);
+    kernels_fill(6, slope, channels, MOST);
+    kernels_fill(7, shift, channels, MOST);
+    kernels_fill(8, y, 0, ROOM);
+    for (c = 0; c <= KERNELS_MOST; c++) sum[c] = product[c] = 1.0;
+    kernels->channel_sums(x, PIXELS, channels, sum);
+    for (c = 0; c < channels; c++) {
+        for (add = 1.0, i = c; i < count; i += channels) add += (double)x[i];
+        CHECK_NEAR(sum[c], add, 1e-4);
+        sum[c] = 1.0;
+    }
+    CHECK(sum[channels] == 1.0);
+    kernels->norm(x, mean, a, b, PIXELS, channels, silu, y);
+    memcpy(du, dy, sizeof du);
+    kernels->norm_sums(x, du, mean, a, b, PIXELS, channels, silu, sum, product);
+    for (i = 0; i < count; i++) {
+        double u = (double)a[i % channels] * ((double)x[i] - (double)mean[i % channels]) + (double)b[i % channels];
+        CHECK_NEAR(y[i], silu ? u / (1.0 + exp(-u)) : u, 1e-6 * (1.0 + fabs(u)));
+        CHECK_NEAR(du[i], (double)dy[i] * (silu ? kernels_silu_slope(u) : 1.0), 3e-6);
+    }
+    for (c = 0; c < channels; c++) {
+        for (add = add_product = 1.0, i = c; i < count; i += channels) {
+            add += (double)du[i];
+            add_product += (double)du[i] * ((double)x[i] - (double)mean[c]);
+        }
+        CHECK_NEAR(sum[c], add, 1e-4);
+        CHECK_NEAR(product[c], add_product, 4e-4);
+    }
+    CHECK(sum[channels] == 1.0 && product[channels] == 1.0);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        kernels_fill(9, before, accumulate ? count : 0, ROOM);
+        memcpy(dx, before, sizeof dx);
+        kernels->norm_backward(x, du, mean, a, slope, shift, PIXELS, channels, accumulate, dx);
+        for (i = 0; i < count; i++) {
+            c = i % channels;
+            CHECK_NEAR(dx[i],
+                       (double)a[c] * (double)du[i] + (double)slope[c] * ((double)x[i] - (double)mean[c]) +
+                           (double)shift[c] + (accumulate ? (double)before[i] : 0.0),
+                       3e-6);
+        }
+        kernels_check_beyond(dx, count, ROOM);
+    }
+    kernels_check_beyond(y, count, ROOM);
+    kernels_check_beyond(du, count, ROOM);
+}
+
+static void test_kernels_norm(void) {
+    ssde_context context;
+    int tier = 0, silu;
+    size_t i;
+    while (core_next_tier(&tier, &context))
+        for (i = 0; i < KERNELS_COUNTS; i++)
+            for (silu = 0; silu < 2; silu++) kernels_norm_case(ssdei_nn_kernels_for(&context), kernels_counts[i], silu);
+}
+
+/* One tile of 4 x 4 outputs, of which the first rows x columns are there, one channel in and out per lane:
+   y = (sum over taps x g + bias + residual) scale, and dg = sum over outputs dy x, both through the transforms. */
+static void kernels_winograd_case(const ssdei_nn_kernels *kernels, size_t channels, size_t rows, size_t columns,
+                                  const ssdei_window *inside) {
+    enum { POINT = KERNELS_MOST + 40 };
+    static float x[36 * KERNELS_MOST], g[9 * KERNELS_MOST], dy[16 * KERNELS_MOST], residual[16 * KERNELS_MOST];
+    static float v[36 * POINT], u[36 * POINT], w[36 * POINT], y[16 * KERNELS_MOST], dg[9 * KERNELS_MOST], bias[POINT];
+    float total[POINT];
+    ssdei_epilogue epilogue;
+    size_t c, i, j, p, q;
+    oracle_normals(1, 1.0, 36 * channels, x);
+    oracle_normals(2, 1.0, 9 * channels, g);
+    oracle_normals(3, 1.0, 16 * channels, dy);
+    oracle_normals(4, 1.0, 16 * channels, residual);
+    kernels_fill(5, bias, channels, POINT);
+    for (i = 0; i < 16 * channels; i++) y[i] = NAN;
+    kernels_fill(6, total, 0, POINT);
+    for (i = 0; i < 9 * channels; i++) dg[i] = 1.0f;
+    kernels->winograd_input(x + (6 * inside->top + inside->left) * channels, 6 * channels, channels, channels, inside,
+                            v, POINT);
+    kernels->winograd_weights(g, channels, channels, 2.0f, u, POINT);
+    kernels->winograd_gradient(dy, 4 * channels, channels, rows, columns, channels, 0.5f, w, POINT, total);
+    for (p = 0; p < 36; p++)
+        for (c = 0; c < channels; c++) u[p * POINT + c] *= v[p * POINT + c], w[p * POINT + c] *= v[p * POINT + c];
+    memset(&epilogue, 0, sizeof epilogue);
+    epilogue.bias = bias, epilogue.residual = residual, epilogue.scale = 0.25f;
+    epilogue.row = 4 * channels, epilogue.pixel = channels;
+    kernels->winograd_output(u, POINT, channels, &epilogue, y, 4 * channels, channels, rows, columns);
+    kernels->winograd_weight_gradient(w, POINT, channels, dg, channels);
+    for (c = 0; c < channels; c++) {
+        double slope[9] = {0}, sums = 0.0;
+        for (i = 0; i < 4; i++)
+            for (j = 0; j < 4; j++) {
+                double sum = 0.0, given = 0.5 * (double)dy[(4 * i + j) * channels + c];
+                if (i >= rows || j >= columns) {
+                    CHECK(isnan(y[(4 * i + j) * channels + c]));
+                    continue;
+                }
+                for (p = 0; p < 3; p++)
+                    for (q = 0; q < 3; q++) {
+                        size_t r = i + p, s = j + q;
+                        int there = r >= inside->top && r < inside->bottom && s >= inside->left && s < inside->right;
+                        double at = there ? (double)x[(6 * r + s) * channels + c] : 0.0;
+                        sum += at * 2.0 * (double)g[(3 * p + q) * channels + c];
+                        slope[3 * p + q] += at * given;
+                    }
+                sums += given;
+                sum = 0.25 * (sum + (double)bias[c] + (double)residual[(4 * i + j) * channels + c]);
+                CHECK_NEAR(y[(4 * i + j) * channels + c], sum, 1e-4); /* the transforms lose three digits of seven */
+            }
+        for (p = 0; p < 9; p++) CHECK_NEAR(dg[p * channels + c], 1.0 + slope[p], 2e-4);
+        CHECK_NEAR(total[c], sums, 4e-6);
+    }
+    kernels_check_beyond(total, channels, POINT);
+}
+
+static void test_kernels_winograd(void) {
+    static const ssdei_window windows[] = {{0, 6, 0, 6}, {1, 6, 1, 6}, {0, 5, 0, 4}, {1, 3, 2, 6}};
+    ssde_context context;
+    int tier = 0;
+    size_t i, k, rows;
+    while (core_next_tier(&tier, &context))
+        for (i = 0; i < KERNELS_COUNTS; i++)
+            for (k = 0; k < 4; k++)
+                for (rows = 1; rows <= 4; rows++)
+                    kernels_winograd_case(ssdei_nn_kernels_for(&context), kernels_counts[i], rows, 1 + (rows + k) % 4,
+                                          &windows[k]);
+}
+
+#define TEST_KERNELS_LIST(X) \
+    X(kernels_outer)         \
+    X(kernels_rearrange)     \
+    X(kernels_elements)      \
+    X(kernels_hessian)       \
+    X(kernels_norm)          \
+    X(kernels_winograd)
+
+#endif
