@@ -52,7 +52,7 @@
        is found once: the CPU's features, and that the compiler left arithmetic as it is written.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
-#ifndef SSDEI_CORE_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+#ifndef SSDEI_EACH_TIER /* set: this file includes kernels once per SIMD tier, see >>kernels */
 
 #ifndef SCORESDE_H
 #define SCORESDE_H
@@ -110,14 +110,17 @@ const char *ssde_status_text(ssde_status status);
 
 /* >>context */
 
-/* Instruction sets, weakest first. The implementation picks the best one that the machine has and the cap allows. */
-typedef enum ssde_tier {
-    SSDE_TIER_BEST = 0, /* as a cap: no cap */
-    SSDE_TIER_SCALAR,
-    SSDE_TIER_NEON,  /* aarch64 */
-    SSDE_TIER_AVX2,  /* x86 with AVX2 and FMA */
-    SSDE_TIER_AVX512 /* x86 with AVX-512F */
-} ssde_tier;
+/* Instruction sets, weakest first: name, text. The implementation picks the best one that the machine has and the cap
+   allows; SSDE_TIER_BEST is no cap. */
+#define SSDE_TIER_LIST(X)                                   \
+    X(SSDE_TIER_SCALAR, scalar) /* any machine */           \
+    X(SSDE_TIER_NEON, neon)     /* aarch64 */               \
+    X(SSDE_TIER_AVX2, avx2)     /* x86 with AVX2 and FMA */ \
+    X(SSDE_TIER_AVX512, avx512) /* x86 with AVX-512F */
+
+#define SSDEI_TIER_NAME(name, text) name,
+typedef enum ssde_tier { SSDE_TIER_BEST, SSDE_TIER_LIST(SSDEI_TIER_NAME) SSDE_TIER_COUNT } ssde_tier;
+#undef SSDEI_TIER_NAME
 
 /* What every object and call may be given. All zero is valid and means the defaults. Objects keep the pointer: the
    context outlives them. One thread at a time. */
@@ -976,7 +979,30 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
 /* ---- vectors: the vocabulary that >>kernels are written in ----
    ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
-   fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier. */
+   fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier.
+
+   To add a tier: a row of SSDE_TIER_LIST before the tiers that beat it, and when ssdei_detect_tier finds it; its name
+   in SSDEI_TIERS and in the list of >>kernels, under its architecture's macro, which includes the intrinsics; then,
+   with its name behind each, the functions of this vocabulary, ssdei_interleave (see >>random), SSDEI_TARGET and the
+   numbers under "per tier". The compiler names what is missing. Tests run every tier that the machine has: add it
+   where they list them. */
+
+/* The tiers of this machine, weakest first; a tier can use what is there for those before it. SSDEI_TIERS(X, name) is
+   X(name, tier) for each. */
+#if defined(SSDEI_X86)
+#define SSDEI_TIERS(X, name) X(name, scalar) X(name, avx2) X(name, avx512)
+#elif defined(SSDEI_NEON)
+#define SSDEI_TIERS(X, name) X(name, scalar) X(name, neon)
+#else
+#define SSDEI_TIERS(X, name) X(name, scalar)
+#endif
+#define SSDEI_TIER_ITEM(name, tier) name##_##tier,
+#define SSDEI_TIER_ADDRESS(name, tier) &name##_##tier,
+#define SSDEI_TIER_VALUE(name, text) ssdei_tier_##text = name,
+enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
+#undef SSDEI_TIER_VALUE
+/* Which of SSDEI_TIERS work under this context uses. */
+size_t ssdei_tier_index(const ssde_context *context);
 
 #define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
 #define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
@@ -1407,8 +1433,6 @@ SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f3
    20 chains cover 4 units of 4 cycles. (llvm-mca 14: bound by FMAs alone, 20 cycles a step on Neoverse N1's model with
    its one unit, 6.7 on Apple's with three. A tile of 6 x 4 would be better still, but gcc 12 keeps two of its sums in
    memory.) */
-enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
-enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
 enum {
     ssdei_width_scalar = 1,
     ssdei_tile_rows_scalar = 4,
@@ -1444,24 +1468,11 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 #define ssdei_exp_negative SSDEI_T(exp_negative)
 #define ssdei_log_positive SSDEI_T(log_positive)
 #define ssdei_sigmoid SSDEI_T(sigmoid)
+#define SSDEI_EACH_TIER "scoresde.h"
 #define SSDEI_CORE_KERNELS 1
-#define SSDEI_TIER scalar
 #include "scoresde.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
 #undef SSDEI_CORE_KERNELS
+#undef SSDEI_EACH_TIER
 
 /* ---- the check of arithmetic ----
    Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
@@ -1474,21 +1485,17 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 #define ssdei_store_relaxed(pointer, value) ((void)(*(volatile int *)(pointer) = (value)))
 #endif
 
-static int ssdei_contracts(ssde_tier tier) {
-    int found = ssdei_contracts_scalar();
-#ifdef SSDEI_X86
-    if (tier >= SSDE_TIER_AVX2) found |= ssdei_contracts_avx2();
-    if (tier >= SSDE_TIER_AVX512) found |= ssdei_contracts_avx512();
-#endif
-#ifdef SSDEI_NEON
-    if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
-#endif
-    (void)tier;
+/* On a tier, which uses those before it. */
+static int ssdei_contracts(size_t tier) {
+    int (*const contracts[])(void) = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_contracts)};
+    int found = 0;
+    do found |= contracts[tier]();
+    while (tier--);
     return found;
 }
 
 /* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
-static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
+static const char *ssdei_arithmetic_flaw(size_t tier) {
     volatile double one = 1.0, little = 1.0 / 1152921504606846976.0, many = 735.0;
     volatile float little_float = 1.0f / 1073741824.0f, many_float = 735.0f;
     float one_float = (float)one;
@@ -1502,8 +1509,8 @@ static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
 
 /* SSDE_OK where the compiler left this file's arithmetic as it is written, found once for each tier. */
 static inline ssde_status ssdei_check_arithmetic(ssde_context *context) {
-    static int sound[SSDE_TIER_AVX512 + 1];
-    ssde_tier tier = ssde_tier_used(context);
+    static int sound[SSDE_TIER_COUNT];
+    size_t tier = ssdei_tier_index(context);
     const char *flaw;
     if (ssdei_load_relaxed(&sound[tier])) return SSDE_OK;
     flaw = ssdei_arithmetic_flaw(tier);
@@ -1972,22 +1979,28 @@ static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
 static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
 #endif
 
-ssde_tier ssde_tier_used(const ssde_context *context) {
+static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
+
+size_t ssdei_tier_index(const ssde_context *context) {
     static int cache;
-    ssde_tier best;
-    best = (ssde_tier)ssdei_load_relaxed(&cache);
+    int best = ssdei_load_relaxed(&cache);
+    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
     if (best == SSDE_TIER_BEST) {
-        best = ssdei_detect_tier();
-        ssdei_store_relaxed(&cache, (int)best);
+        best = (int)ssdei_detect_tier();
+        ssdei_store_relaxed(&cache, best);
     }
-    if (!context || context->tier == SSDE_TIER_BEST || context->tier >= best) return best;
-    /* A cap at the other architecture's tier leaves the scalar one. */
-    return context->tier == SSDE_TIER_NEON ? SSDE_TIER_SCALAR : context->tier;
+    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
+    while (i && ssdei_tiers[i] > best) i--;
+    return i;
 }
 
+ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
+
 const char *ssde_tier_name(ssde_tier tier) {
-    static const char *const names[] = {"best", "scalar", "neon", "avx2", "avx512"};
-    return (unsigned)tier < sizeof names / sizeof *names ? names[tier] : "unknown";
+#define SSDEI_TIER_TEXT(name, text) #text,
+    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
+#undef SSDEI_TIER_TEXT
+    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
 
 /* ---- internals: checks ---- */
@@ -7331,36 +7344,15 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde) 
 
 /* ---- the kernels of each tier ---- */
 
+#define SSDEI_EACH_TIER "scoresde.h"
 #define SSDEI_CORE_KERNELS 2
-#define SSDEI_TIER scalar
 #include "scoresde.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
 #undef SSDEI_CORE_KERNELS
+#undef SSDEI_EACH_TIER
 
 const ssdei_kernels *ssdei_kernels_for(const ssde_context *context) {
-    switch (ssde_tier_used(context)) {
-#ifdef SSDEI_X86
-        case SSDE_TIER_AVX512: return &ssdei_kernels_avx512;
-        case SSDE_TIER_AVX2: return &ssdei_kernels_avx2;
-#endif
-#ifdef SSDEI_NEON
-        case SSDE_TIER_NEON: return &ssdei_kernels_neon;
-#endif
-        default: return &ssdei_kernels_scalar;
-    }
+    static const ssdei_kernels *const tables[] = {SSDEI_TIERS(SSDEI_TIER_ADDRESS, ssdei_kernels)};
+    return tables[ssdei_tier_index(context)];
 }
 
 const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns) {
@@ -7377,9 +7369,30 @@ SSDEI_END
 #endif
 #endif /* implementation */
 
+#elif !defined(SSDEI_TIER)
+
+/* >>kernels: the file that SSDEI_EACH_TIER names, once for each of SSDEI_TIERS */
+
+#define SSDEI_TIER scalar
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#ifdef SSDEI_X86
+#define SSDEI_TIER avx2
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#define SSDEI_TIER avx512
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#endif
+#ifdef SSDEI_NEON
+#define SSDEI_TIER neon
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#endif
+
 #elif SSDEI_CORE_KERNELS == 1
 
-/* >>kernels, first part: vector functions, once per tier */
+/* ---- kernels, first part: vector functions, once per tier ---- */
 
 /* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
    and a polynomial for e^r (Cephes' coefficients). */

@@ -45,7 +45,7 @@
        scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
        std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
 */
-#ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+#ifndef SSDEI_TIER /* set: scoresde.h includes the kernels of a SIMD tier, see its >>kernels */
 
 /* Outside the guard: this header may be included for its declarations first and for its implementation later. */
 #include "scoresde.h"
@@ -7136,36 +7136,13 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
 
 /* ---- the kernels of each tier ---- */
 
-#define SSDEI_NN_KERNELS
-#define SSDEI_TIER scalar
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#endif
-#undef SSDEI_NN_KERNELS
+#define SSDEI_EACH_TIER "scoresde_nn.h"
+#include "scoresde.h"
+#undef SSDEI_EACH_TIER
 
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context) {
-    switch (ssde_tier_used(context)) {
-#ifdef SSDEI_X86
-        case SSDE_TIER_AVX512: return &ssdei_nn_kernels_avx512;
-        case SSDE_TIER_AVX2: return &ssdei_nn_kernels_avx2;
-#endif
-#ifdef SSDEI_NEON
-        case SSDE_TIER_NEON: return &ssdei_nn_kernels_neon;
-#endif
-        default: return &ssdei_nn_kernels_scalar;
-    }
+    static const ssdei_nn_kernels *const tables[] = {SSDEI_TIERS(SSDEI_TIER_ADDRESS, ssdei_nn_kernels)};
+    return tables[ssdei_tier_index(context)];
 }
 
 SSDEI_END
@@ -7746,7 +7723,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
 #undef SSDEI_NA
 #undef SSDEI_NB
 
-#endif /* SSDEI_NN_KERNELS */
+#endif /* SSDEI_TIER */
 
 /*
    Either licence, at your choice.
