@@ -4841,7 +4841,7 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a finite norm, or 0 for no clipping");
     if (!ssdei_in_range(desc->ema_rate, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
-    if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
+    if (!ssdei_is_whole(desc->levels, 0.0, 16777216.0))
         return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number from 1 to 2^24, or 0");
     if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
@@ -5028,7 +5028,7 @@ static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const flo
     }
     for (i = 0; i < count; i++) {
         double value = (double)x[i];
-        if (value >= 0.0 && value < levels && !(floor(value) < value)) continue;
+        if (ssdei_is_whole(value, 0.0, levels - 1.0)) continue;
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "x: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
@@ -5528,14 +5528,7 @@ static int ssdei_fields_find(ssdei_fields *fields, const char *key, ssdei_json *
     if (fields->status != SSDE_OK) return 0;
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         char name[64];
-        size_t start = json.at;
-        ssdei_json_string(&json, NULL);
-        name[0] = 0;
-        if (json.at - start < sizeof name) { /* decoded it is no longer */
-            json.at = start;
-            ssdei_json_string(&json, name);
-        }
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        ssdei_json_key(&json, name, sizeof name);
         if (!json.problem && !strcmp(name, key)) {
             if (found++) ssdei_json_fail(&json, "the key comes twice");
             *value = json;
@@ -5583,7 +5576,7 @@ static double ssdei_field_number(ssdei_fields *fields, const char *key, double n
 /* A whole number from 0 to most. */
 static double ssdei_field_whole(ssdei_fields *fields, const char *key, double number, double most) {
     double read = ssdei_field_number(fields, key, number);
-    if (read >= 0.0 && read <= most && !(floor(read) < read)) return read;
+    if (ssdei_is_whole(read, 0.0, most)) return read;
     if (fields->status == SSDE_OK) {
         char problem[80];
         snprintf(problem, sizeof problem, "is %.9g, not a whole number from 0 to %.9g", read, most);
@@ -5636,8 +5629,7 @@ static int ssdei_field_flag(ssdei_fields *fields, const char *key, int flag) {
 /* One of `names`, which end in NULL, as its index. */
 static int ssdei_field_choice(ssdei_fields *fields, const char *key, int choice, const char *const *names) {
     ssdei_json value;
-    char name[64] = "", problem[200];
-    size_t start;
+    char name[64], problem[200];
     int i, known = 0;
     while (names[known]) known++;
     if (choice < 0 || choice >= known) {
@@ -5648,14 +5640,8 @@ static int ssdei_field_choice(ssdei_fields *fields, const char *key, int choice,
         if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_string(&fields->text, names[choice]);
         return choice;
     }
-    ssdei_json_peek(&value);
-    start = value.at;
-    ssdei_json_string(&value, NULL);
+    ssdei_json_string(&value, name, sizeof name);
     if (!ssdei_field_end(fields, key, &value)) return choice;
-    if (value.at - start < sizeof name) {
-        value.at = start;
-        ssdei_json_string(&value, name);
-    }
     snprintf(problem, sizeof problem, "is '%s', the trainer's is '%s'", name, names[choice]);
     for (i = 0; names[i]; i++) {
         if (strcmp(name, names[i])) continue;
@@ -5700,7 +5686,7 @@ static int ssdei_field_sizes(ssdei_fields *fields, const char *key, double *numb
     int i;
     count = ssdei_field_list(fields, key, numbers, count, capacity);
     for (i = 0; i < count && fields->status == SSDE_OK; i++) {
-        if (numbers[i] >= 1.0 && numbers[i] <= most && !(floor(numbers[i]) < numbers[i])) continue;
+        if (ssdei_is_whole(numbers[i], 1.0, most)) continue;
         ssdei_fields_fail(fields, key, "has an entry that is not a positive whole number, or too large");
         numbers[i] = 1.0;
     }
@@ -5956,8 +5942,8 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 
 /* Where a parameter's values are in a file. */
 typedef struct ssdei_source {
-    const ssde_file_tensor *tensor;
-    size_t place;    /* among the file's */
+    const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
+    size_t place;                   /* among the file's */
     int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
                       */
 } ssdei_source;
@@ -5970,7 +5956,7 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     ssde_parameter *info = &wanted.info;
     const ssde_file_tensor *tensor = source->tensor;
     int axis, same;
-    ssdei_try(ssdei_check_readable(file, tensor));
+    if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
     if (source->turned_rank) {
         wanted.layout = SSDEI_LAYOUT_LINEAR;
         info->rank = source->turned_rank;
@@ -5983,16 +5969,16 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     if (!same)
         return ssde_fail(context, SSDE_ERROR_SHAPE,
                          "'%.60s': tensor '%.70s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]",
-                         file->path, tensor->name, tensor->rank, (unsigned long)tensor->shape[0],
+                         ssde_tensor_file_path(file), tensor->name, tensor->rank, (unsigned long)tensor->shape[0],
                          (unsigned long)tensor->shape[1], info->rank, (unsigned long)info->shape[0],
                          (unsigned long)info->shape[1]);
     if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
-                         file->path, tensor->name, tensor->dtype);
+                         ssde_tensor_file_path(file), tensor->name, tensor->dtype);
     ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
     if (ssdei_first_nonfinite(scratch, info->count) < info->count)
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
-                         file->path, tensor->name);
+                         ssde_tensor_file_path(file), tensor->name);
     ssdei_parameter_from_file(&wanted, scratch, weights + wanted.offset);
     return SSDE_OK;
 }
@@ -6000,52 +5986,28 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
 /* The tensor of this name, or an error that names it. */
 static ssde_status ssdei_source_find(ssde_context *context, const ssde_tensor_file *file, const char *name,
                                      ssdei_source *source) {
-    memset(source, 0, sizeof *source);
     source->tensor = ssde_tensor_file_find(file, name);
     return source->tensor ? SSDE_OK
-                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'", file->path, name);
+                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
+                                      ssde_tensor_file_path(file), name);
 }
 
-/* Reads one set of values of a network's parameters. */
-static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
-                                         const char *prefix, int only_trainable, float *weights) {
-    float *scratch = ssdei_parameter_scratch(context, net);
-    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
-    size_t i;
-    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++) {
-        const ssdei_parameter *parameter = &net->parameters[i];
-        char name[sizeof parameter->info.name + 16];
-        ssdei_source source;
-        if (only_trainable && !parameter->info.trainable) continue;
-        snprintf(name, sizeof name, "%s%s", prefix, parameter->info.name);
-        status = ssdei_source_find(context, file, name, &source);
-        if (status == SSDE_OK) status = ssdei_parameter_load(context, parameter, file, &source, scratch, weights);
-    }
-    ssdei_release(context, scratch);
-    return status;
-}
+/* Finds the source of each of a network's parameters; `how` says which of a file's values are wanted. */
+typedef ssde_status (*ssdei_sources_function)(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                              ssdei_source *sources);
 
-/* Reads a network's parameters from these sources into weights [weight_count]. */
-static ssde_status ssdei_sources_read(const ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources,
-                                      float *weights) {
-    float *scratch = ssdei_parameter_scratch(net->context, net);
-    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
+/* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
+static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
+                                      ssdei_sources_function find, const void *how, float *weights) {
+    ssdei_source *sources = (ssdei_source *)ssdei_allocate(context, net->parameter_count + 1, sizeof *sources);
+    float *scratch = sources ? ssdei_parameter_scratch(context, net) : NULL;
+    ssde_status status = scratch ? find(how, net, file, sources) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        status = ssdei_parameter_load(net->context, &net->parameters[i], file, &sources[i], scratch, weights);
-    ssdei_release(net->context, scratch);
-    return status;
-}
-
-/* The same into the network, first aside, so that a file with an error changes nothing. */
-static ssde_status ssdei_sources_load(ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources) {
-    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
-    ssde_status status = weights ? ssdei_sources_read(net, file, sources, weights) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) {
-        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
-        net->version++;
-    }
-    ssdei_release(net->context, weights);
+        if (sources[i].tensor)
+            status = ssdei_parameter_load(context, &net->parameters[i], file, &sources[i], scratch, weights);
+    ssdei_release(context, scratch);
+    ssdei_release(context, sources);
     return status;
 }
 
@@ -6113,24 +6075,23 @@ static void ssdei_sets_add(ssdei_sets *sets, const char *name, size_t length) {
     set->found++;
 }
 
-/* Whether the name ends in `end`, as a whole or behind a dot. */
-static int ssdei_ends_in(const char *name, size_t length, const char *end, size_t size) {
-    return length >= size && !memcmp(name + length - size, end, size) &&
-           (length == size || name[length - size - 1] == '.');
+/* Whether a name is a prefix, nothing or up to a dot, and then `end`. */
+static int ssdei_ends_in(const char *name, const char *end, size_t *prefix) {
+    size_t length = strlen(name), size = strlen(end);
+    if (length < size || memcmp(name + length - size, end, size)) return 0;
+    *prefix = length - size;
+    return !*prefix || name[*prefix - 1] == '.';
 }
 
 /* All sets that have more than half of the parameters; where none has, the one with the most. */
 static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, ssdei_sets *sets) {
-    size_t most = 0, i, j;
+    size_t most = 0, prefix, i, j;
     sets->count = 0;
-    for (j = 0; j < net->parameter_count; j++) {
-        const char *wanted = net->parameters[j].info.name;
-        size_t size = strlen(wanted);
-        for (i = 0; i < file->count; i++) {
-            const ssdei_entry *entry = &file->entries[i];
-            if (!entry->immediate && ssdei_ends_in(entry->info.name, entry->name_length, wanted, size))
-                ssdei_sets_add(sets, entry->info.name, entry->name_length - size);
-        }
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        for (j = 0; j < net->parameter_count && !tensor->number; j++)
+            if (ssdei_ends_in(tensor->name, net->parameters[j].info.name, &prefix))
+                ssdei_sets_add(sets, tensor->name, prefix);
     }
     for (i = 0; i < sets->count; i++)
         if (sets->sets[i].found > sets->sets[most].found) most = i;
@@ -6146,16 +6107,16 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
 
 /* Adds the reference's lists, of which there is a first. */
 static void ssdei_sets_find_lists(const ssde_tensor_file *file, ssdei_sets *sets) {
-    static const char first[] = "shadow_params.0";
-    size_t i;
-    for (i = 0; i < file->count && sets->count < SSDEI_MAX_SETS; i++) {
-        const ssdei_entry *entry = &file->entries[i];
-        if (!ssdei_ends_in(entry->info.name, entry->name_length, first, sizeof first - 1)) continue;
-        memset(&sets->sets[sets->count], 0, sizeof *sets->sets);
-        sets->sets[sets->count].name = entry->info.name;
-        sets->sets[sets->count].length = entry->name_length - 1;
-        sets->sets[sets->count].averaged = 1;
-        sets->sets[sets->count++].list = 1;
+    size_t prefix, i;
+    for (i = 0; i < ssde_tensor_file_count(file) && sets->count < SSDEI_MAX_SETS; i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        ssdei_set *set = &sets->sets[sets->count];
+        if (!ssdei_ends_in(name, "shadow_params.0", &prefix)) continue;
+        memset(set, 0, sizeof *set);
+        set->name = name;
+        set->length = prefix + strlen("shadow_params.");
+        set->averaged = set->list = 1;
+        sets->count++;
     }
 }
 
@@ -6179,20 +6140,23 @@ static ssde_status ssdei_sets_fail(const ssde_net *net, const ssde_tensor_file *
     size_t used = 0, i;
     if (!sets->count)
         return ssde_fail(net->context, SSDE_ERROR_FORMAT,
-                         "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'", file->path,
-                         net->parameters[0].info.name, file->count ? file->entries[0].info.name : "");
+                         "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'",
+                         ssde_tensor_file_path(file), net->parameters[0].info.name,
+                         ssde_tensor_file_count(file) ? ssde_tensor_file_get(file, 0)->name : "");
     for (i = 0; i < sets->count && used + 40 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s'", i ? ", " : "",
                                  (int)(sets->sets[i].length < 30 ? sets->sets[i].length : 30), sets->sets[i].name);
-    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s", file->path, wanted, list,
-                     i < sets->count ? ", ..." : "");
+    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
+                     ssde_tensor_file_path(file), wanted, list, i < sets->count ? ", ..." : "");
 }
 
 /* Whether the file speaks of an average. */
 static int ssdei_file_has_average(const ssde_tensor_file *file) {
     size_t i;
-    for (i = 0; i < file->count; i++)
-        if (ssdei_has_word(file->entries[i].info.name, file->entries[i].name_length, "ema")) return 1;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_has_word(name, strlen(name), "ema")) return 1;
+    }
     return 0;
 }
 
@@ -6202,17 +6166,17 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
                                      const ssdei_set *model, ssdei_source *sources) {
     char name[400];
     size_t i;
-    for (i = 0; i < file->count; i++) {
-        const ssdei_entry *entry = &file->entries[i];
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         size_t index;
-        if (entry->immediate || entry->name_length < set->length || memcmp(entry->info.name, set->name, set->length) ||
-            !strcmp(entry->info.name + set->length, "sigmas"))
+        if (tensor->number || strncmp(tensor->name, set->name, set->length) ||
+            !strcmp(tensor->name + set->length, "sigmas"))
             continue;
-        index = ssdei_net_find_parameter(net, entry->info.name + set->length);
+        index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             file->path, entry->info.name);
-        sources[index].tensor = &entry->info;
+                             ssde_tensor_file_path(file), tensor->name);
+        sources[index].tensor = tensor;
         sources[index].place = i;
     }
     for (i = 0; i < net->parameter_count; i++) {
@@ -6221,8 +6185,9 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             sources[i].tensor = ssde_tensor_file_find(file, name);
         }
         if (!sources[i].tensor)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'", file->path,
-                             (int)(set->length < 60 ? set->length : 60), set->name, net->parameters[i].info.name);
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
+                             ssde_tensor_file_path(file), (int)(set->length < 60 ? set->length : 60), set->name,
+                             net->parameters[i].info.name);
     }
     return SSDE_OK;
 }
@@ -6246,14 +6211,16 @@ static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_fil
             ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
         else if (ssde_tensor_file_find(file, name))
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s', its model's state not",
-                             file->path, name);
+                             ssde_tensor_file_path(file), name);
     }
     return SSDE_OK;
 }
 
-/* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. */
-static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_file *file, int wanted,
+/* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. `how` is an
+   int, ssde_pth_weights or SSDEI_ANY_WEIGHTS. */
+static ssde_status ssdei_weights_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
                                          ssdei_source *sources) {
+    const int wanted = *(const int *)how;
     const ssdei_set *set, *named;
     ssdei_sets sets;
     size_t *order;
@@ -6277,20 +6244,25 @@ static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_
     return status;
 }
 
+/* A file with an error leaves the network as it was. */
 static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted, const char *name) {
     ssde_tensor_file *file;
-    ssdei_source *sources;
     ssde_status status;
+    float *weights;
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
     if (!net->parameter_count)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network has no parameters", name);
     ssdei_try(ssde_tensor_file_open(net->context, &file, path));
-    sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count + 1, sizeof *sources);
-    status = sources ? ssdei_weights_sources(net, file, wanted, sources) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_sources_load(net, file, sources);
-    ssdei_release(net->context, sources);
+    weights = (float *)ssdei_allocate(net->context, net->weight_count, sizeof *weights);
+    status = weights ? ssdei_weights_read(net->context, net, file, ssdei_weights_sources, &wanted, weights)
+                     : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) {
+        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
+        net->version++;
+    }
+    ssdei_release(net->context, weights);
     ssde_tensor_file_close(file);
     return status;
 }
@@ -6308,8 +6280,8 @@ ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights 
 
 static size_t ssdei_file_numbers(const ssde_tensor_file *file) {
     size_t total = 0, i;
-    for (i = 0; i < file->count; i++) {
-        size_t count = file->entries[i].info.count;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        size_t count = ssde_tensor_file_get(file, i)->count;
         total = total > SIZE_MAX - count ? SIZE_MAX : total + count;
     }
     return total;
@@ -6396,8 +6368,8 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
 
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
+    const int wanted = SSDEI_ANY_WEIGHTS;
     ssde_net *built = NULL;
-    ssdei_source *sources;
     ssde_sde read;
     ssde_status status;
     const char *config;
@@ -6419,18 +6391,13 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
             built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
         if (status == SSDE_OK) status = fields.status;
     }
-    sources =
-        status == SSDE_OK ? (ssdei_source *)ssdei_allocate(context, built->parameter_count + 1, sizeof *sources) : NULL;
-    if (status == SSDE_OK && !sources) status = SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_weights_sources(built, file, SSDEI_ANY_WEIGHTS, sources);
-    if (status == SSDE_OK) status = ssdei_sources_read(built, file, sources, built->weights);
-    ssdei_release(context, sources);
+    if (status == SSDE_OK)
+        status = ssdei_weights_read(context, built, file, ssdei_weights_sources, &wanted, built->weights);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
         return status;
     }
-    built->version++;
     if (sde) *sde = read;
     *net = built;
     return SSDE_OK;
@@ -6491,15 +6458,10 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64] = "", problem[120];
-        size_t start = (ssdei_json_peek(&value), value.at);
-        ssdei_json_string(&value, NULL);
+        char name[64], problem[120];
+        ssdei_json_string(&value, name, sizeof name);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
-        if (value.at - start < sizeof name) {
-            value.at = start;
-            ssdei_json_string(&value, name);
-        }
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -6554,19 +6516,14 @@ static int ssdei_config_knows(const char *key) {
 static void ssdei_config_check_keys(ssdei_fields *fields) {
     ssdei_json json = ssdei_json_over(fields->json, strlen(fields->json));
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        char name[64] = "";
-        size_t start = json.at;
-        ssdei_json_string(&json, NULL);
-        if (!json.problem && json.at - start < sizeof name) {
-            json.at = start;
-            ssdei_json_string(&json, name);
-        }
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
-        if (!json.problem && !ssdei_config_knows(name) && !ssdei_json_word(&json, "null")) {
+        char name[64];
+        ssdei_json_key(&json, name, sizeof name);
+        if (json.problem || ssdei_config_knows(name))
+            ssdei_json_skip(&json);
+        else if (!ssdei_json_word(&json, "null")) {
             ssdei_config_refuse(fields, name, "is a key that scoresde does not know");
             return;
         }
-        if (!json.problem && ssdei_config_knows(name)) ssdei_json_skip(&json);
     }
     ssdei_json_end(&json);
     ssdei_field_end(fields, "{}", &json);
@@ -6856,7 +6813,8 @@ static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_set *set, const ssde_file_tensor *tensor) {
+static int ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *file, const ssdei_set *set,
+                                const ssde_file_tensor *tensor) {
     const ssde_file_tensor *other;
     float *values;
     char name[300];
@@ -6864,54 +6822,52 @@ static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_set *s
     snprintf(name, sizeof name, "%.*stime_proj.weight", (int)set->length, set->name);
     other = ssde_tensor_file_find(file, name);
     if (strcmp(tensor->name + set->length, "time_proj.W") || !other || other->count != tensor->count) return 0;
-    values = (float *)ssdei_allocate(file->context, tensor->count + 1, 2 * sizeof *values);
+    values = (float *)ssdei_allocate(context, tensor->count + 1, 2 * sizeof *values);
     if (values && ssde_tensor_file_read(file, tensor, values) == SSDE_OK &&
         ssde_tensor_file_read(file, other, values + tensor->count) == SSDE_OK)
         same = !memcmp(values, values + tensor->count, tensor->count * sizeof *values);
-    ssdei_release(file->context, values);
+    ssdei_release(context, values);
     return same;
 }
 
-static ssde_status ssdei_diffusers_sources(const ssde_unet_desc *desc, const ssde_net *net,
-                                           const ssde_tensor_file *file, ssdei_source *sources) {
+/* `how` is the network's ssde_unet_desc. */
+static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                           ssdei_source *sources) {
+    const ssde_unet_desc *desc = (const ssde_unet_desc *)how;
     static const char first[] = "conv_in.weight";
     ssdei_sets sets;
-    size_t i, j;
+    size_t prefix, i, j;
     sets.count = 0;
-    for (i = 0; i < file->count; i++)
-        if (ssdei_ends_in(file->entries[i].info.name, file->entries[i].name_length, first, sizeof first - 1))
-            ssdei_sets_add(&sets, file->entries[i].info.name, file->entries[i].name_length - (sizeof first - 1));
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
+    }
     if (!sets.count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, first);
+        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", ssde_tensor_file_path(file),
+                         first);
     if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
     for (i = 0; i < net->parameter_count; i++)
         ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i].info, &sources[i]));
-    for (i = 0; i < file->count; i++) {
-        const ssde_file_tensor *tensor = &file->entries[i].info;
-        if (file->entries[i].immediate || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
         for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
-        if (j == net->parameter_count && !ssdei_diffusers_twin(file, sets.sets, tensor))
+        if (j == net->parameter_count && !ssdei_diffusers_twin(net->context, file, sets.sets, tensor))
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             file->path, tensor->name);
+                             ssde_tensor_file_path(file), tensor->name);
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     ssde_unet_desc desc;
-    ssdei_source *sources;
-    ssde_status status;
     memset(&desc, 0, sizeof desc);
     desc.context = fields->context;
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
     ssdei_try(ssde_unet_create(net, &desc));
-    sources = (ssdei_source *)ssdei_allocate(fields->context, (*net)->parameter_count, sizeof *sources);
-    status = sources ? ssdei_diffusers_sources(&desc, *net, file, sources) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_sources_load(*net, file, sources);
     (*net)->discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    ssdei_release(fields->context, sources);
-    return status;
+    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
 }
 
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
@@ -7001,6 +6957,7 @@ static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *pr
 
 /* The four sets of values that a checkpoint has. */
 typedef struct ssdei_checkpoint_part {
+    ssde_context *context;
     const char *prefix;
     int only_trainable;
     float *values;
@@ -7010,6 +6967,7 @@ static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint
     static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
     int i;
     for (i = 0; i < 4; i++) {
+        parts[i].context = trainer->context;
         parts[i].prefix = prefixes[i];
         parts[i].only_trainable = i >= 2;
     }
@@ -7061,21 +7019,37 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     const ssde_net *net = trainer->net;
     const char *config = ssde_tensor_file_metadata(file, "config");
     const char *training = ssde_tensor_file_metadata(file, "training");
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, file->path);
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, ssde_tensor_file_path(file));
     size_t wanted = 0, i;
     if (!config || !training)
-        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer", file->path);
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer",
+                         ssde_tensor_file_path(file));
     if (strcmp(config, net->description ? net->description : ""))
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' is a checkpoint of another network",
-                         file->path);
+                         ssde_tensor_file_path(file));
     *step = ssdei_field_unsigned(&fields, "step", 0);
     fields.mode = SSDEI_FIELDS_COMPARE;
     ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
     for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
-    if (file->count != wanted)
+    if (ssde_tensor_file_count(file) != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
-                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", file->path,
-                         (double)file->count, (double)wanted);
+                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", ssde_tensor_file_path(file),
+                         (double)ssde_tensor_file_count(file), (double)wanted);
+    return SSDE_OK;
+}
+
+/* Where one part is; `how` is an ssdei_checkpoint_part. */
+static ssde_status ssdei_checkpoint_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                            ssdei_source *sources) {
+    const ssdei_checkpoint_part *part = (const ssdei_checkpoint_part *)how;
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssde_parameter *info = &net->parameters[i].info;
+        char name[sizeof info->name + 16];
+        if (part->only_trainable && !info->trainable) continue;
+        snprintf(name, sizeof name, "%s%s", part->prefix, info->name);
+        ssdei_try(ssdei_source_find(part->context, file, name, &sources[i]));
+    }
     return SSDE_OK;
 }
 
@@ -7086,12 +7060,12 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
     size_t count = net->weight_count, i;
     int part;
     for (part = 0; part < 4; part++)
-        ssdei_try(ssdei_parameters_load(trainer->context, net, file, parts[part].prefix, parts[part].only_trainable,
-                                        values + (size_t)part * count));
+        ssdei_try(ssdei_weights_read(trainer->context, net, file, ssdei_checkpoint_sources, &parts[part],
+                                     values + (size_t)part * count));
     for (i = 3 * count; i < 4 * count; i++)
         if (values[i] < 0.0f)
             return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "'%.160s': a second moment is %g, below 0",
-                             file->path, (double)values[i]);
+                             ssde_tensor_file_path(file), (double)values[i]);
     return SSDE_OK;
 }
 
