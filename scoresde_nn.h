@@ -511,8 +511,35 @@ typedef enum ssdei_initialisation {
     SSDEI_INITIALISE_NORMAL       /* standard deviation scale */
 } ssdei_initialisation;
 
+/* What the builder of a U-Net notes of each of its modules. Names that other programs gave the same parameters are made
+   from it. */
+typedef enum ssdei_module_kind {
+    SSDEI_MODULE_NONE, /* of another network */
+    SSDEI_MODULE_FREQUENCIES,
+    SSDEI_MODULE_EMBEDDING_FIRST, /* the dense layers of the label's embedding */
+    SSDEI_MODULE_EMBEDDING_SECOND,
+    SSDEI_MODULE_CLASSES,
+    SSDEI_MODULE_INPUT, /* the first convolution */
+    SSDEI_MODULE_BLOCK,
+    SSDEI_MODULE_ATTENTION,
+    SSDEI_MODULE_RESAMPLE, /* to the next level, by a convolution, */
+    SSDEI_MODULE_RESAMPLE_BLOCK,
+    SSDEI_MODULE_PYRAMID_NORM, /* of the output's */
+    SSDEI_MODULE_PYRAMID,      /* the convolution of the input's or the output's */
+    SSDEI_MODULE_OUTPUT_NORM,
+    SSDEI_MODULE_OUTPUT
+} ssdei_module_kind;
+typedef enum ssdei_way { SSDEI_WAY_DOWN, SSDEI_WAY_MIDDLE, SSDEI_WAY_UP } ssdei_way;
+typedef struct ssdei_module {
+    ssdei_module_kind kind;
+    ssdei_way way; /* input and embedding are on the way down, the output on the way up */
+    int level;     /* 0 has the input's size */
+    int number;    /* among those of its kind on this way and level */
+} ssdei_module;
+
 typedef struct ssdei_parameter {
     ssde_parameter info;
+    ssdei_module module;
     ssdei_layout layout;
     size_t offset; /* floats from the start of the weights */
     ssdei_initialisation initialisation;
@@ -549,6 +576,7 @@ struct ssde_net {
     int borrowed; /* nodes, parameters and taps belong to another network */
     ssdei_node *nodes;
     int node_count, node_capacity;
+    ssdei_module module; /* of the parameters that are added next */
     ssdei_parameter *parameters;
     size_t parameter_count, parameter_capacity;
     ssdei_taps *taps;
@@ -689,6 +717,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
+    parameter->module = net->module;
     parameter->layout = layout;
     parameter->initialisation = how;
     parameter->scale = scale;
@@ -3817,9 +3846,16 @@ typedef struct ssdei_unet {
     ssde_net *net;
     const ssde_unet_desc *desc;
     ssde_node embedding; /* after its two layers, SiLU applied; -1 without conditioning */
-    int module;          /* number of the next module */
+    int module;          /* its number; -1 before the first */
     char name[96];
 } ssdei_unet;
+
+/* Begins the next module on the way and level that net->module has. */
+static void ssdei_unet_module(ssdei_unet *unet, ssdei_module_kind kind, int number) {
+    unet->net->module.kind = kind;
+    unet->net->module.number = number;
+    unet->module++;
+}
 
 /* "all_modules.MODULE.PART", in a buffer that the next call overwrites; PART "" names the module itself. */
 static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
@@ -3830,10 +3866,6 @@ static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
 static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
     return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
 }
-static size_t ssdei_unet_width(const ssdei_unet *unet, ssde_node node) {
-    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[1] : 0;
-}
-
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
@@ -3897,14 +3929,16 @@ static void ssdei_linear_parameters(ssde_net *net, size_t in, size_t out, const 
 }
 
 /* ResnetBlockDDPMpp and ResnetBlockBigGANpp; layerspp.py:172-278. direction: 0, +1 up, -1 down (BigGAN only). */
-static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
+static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction, int number) {
     ssde_net *net = unet->net;
     int biggan = unet->desc->resblock_type == SSDE_RESBLOCK_BIGGAN, shortcut = direction != 0;
     int modulated = unet->embedding >= 0 && unet->desc->noise_conditioning == SSDE_NOISE_SCALE_SHIFT, parameters;
     ssde_node dense = -1;
     size_t in = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv;
-    ssde_node h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
+    ssde_node h;
+    ssdei_unet_module(unet, direction ? SSDEI_MODULE_RESAMPLE_BLOCK : SSDEI_MODULE_BLOCK, number);
+    h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
     shortcut = shortcut || in != channels;
     if (direction) {
         h = direction > 0 ? ssdei_unet_upsample(unet, h) : ssdei_unet_downsample(unet, h);
@@ -3927,42 +3961,38 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
     if (shortcut) {
         /* The reference registers Conv_1 before its shortcut, and parameter order is part of its checkpoints: build the
            convolution's parameters first by building the shortcut second. */
-        ssde_node sum;
         conv.residual = -1;
         conv.scale = 1.0;
         h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
         conv = ssdei_unet_residual(unet, h, channels, 1);
         conv.init_scale = biggan ? 1.0 : 0.1;
-        sum = biggan ? ssde_conv2d(net, x, &conv, ssdei_unet_name(unet, "Conv_2"))
-                     : ssde_nin(net, x, &conv, ssdei_unet_name(unet, "NIN_0"));
-        unet->module++;
-        return sum;
+        return biggan ? ssde_conv2d(net, x, &conv, ssdei_unet_name(unet, "Conv_2"))
+                      : ssde_nin(net, x, &conv, ssdei_unet_name(unet, "NIN_0"));
     }
-    h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
-    unet->module++;
-    return h;
+    return ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
 }
 
 /* AttnBlockpp; layerspp.py:64-86 */
-static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x) {
+static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x, int number) {
     static const char *const parts[3] = {"NIN_0", "NIN_1", "NIN_2"};
     size_t channels = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv = ssde_conv(channels, 1);
-    ssde_node h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0"), projected[3];
+    ssde_node h, projected[3];
     int i;
+    ssdei_unet_module(unet, SSDEI_MODULE_ATTENTION, number);
+    h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0");
     conv.init_scale = 0.1;
     for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
     h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
     conv = ssdei_unet_residual(unet, x, channels, 1);
-    h = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
-    unet->module++;
-    return h;
+    return ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
 }
 
-static int ssdei_unet_attends(const ssdei_unet *unet, ssde_node x) {
+/* Whether there is attention where images have this width. */
+static int ssdei_unet_attends(const ssde_unet_desc *desc, size_t width) {
     int i;
-    for (i = 0; i < unet->desc->num_attn_resolutions; i++)
-        if (unet->desc->attn_resolutions[i] == ssdei_unet_width(unet, x)) return 1;
+    for (i = 0; i < desc->num_attn_resolutions; i++)
+        if (desc->attn_resolutions[i] == width) return 1;
     return 0;
 }
 
@@ -3972,8 +4002,8 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
     ssde_conv_desc conv = ssde_conv(channels, 1);
     int cat = unet->desc->progressive_combine == SSDE_COMBINE_CAT;
     if (!cat) conv.residual = h;
+    ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
     pyramid = ssde_conv2d(unet->net, pyramid, &conv, ssdei_unet_name(unet, "Conv_0"));
-    unet->module++;
     return cat ? ssde_concat(unet->net, pyramid, h) : pyramid;
 }
 
@@ -3986,18 +4016,17 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
     if (desc->noise_conditioning == SSDE_NOISE_CHANNEL) return -1;
     if (!desc->conditional && desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) return -1;
     if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
+        ssdei_unet_module(unet, SSDEI_MODULE_FREQUENCIES, 0);
         h = ssde_fourier_embedding(unet->net, ssde_input_label(unet->net), desc->nf, desc->fourier_scale,
                                    ssdei_unet_name(unet, ""));
-        unet->module++;
         if (!desc->conditional) return -1;
     } else {
         h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
     }
+    ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
-    unet->module++;
-    h = ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
-    unet->module++;
-    return h;
+    ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_SECOND, 0);
+    return ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
 }
 
 /* That, and the class's, SiLU applied as every block does; -1 without conditioning. */
@@ -4005,8 +4034,9 @@ static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h = ssdei_unet_noise_embedding(unet);
     if (desc->classes) {
-        ssde_node class_number = ssde_input_class(unet->net);
-        ssde_node own = ssde_class_embedding(unet->net, class_number, desc->classes, 4 * desc->nf, "class_embedding");
+        ssde_node class_number = ssde_input_class(unet->net), own;
+        unet->net->module.kind = SSDEI_MODULE_CLASSES; /* which has no number */
+        own = ssde_class_embedding(unet->net, class_number, desc->classes, 4 * desc->nf, "class_embedding");
         h = h >= 0 ? ssde_add_scaled(unet->net, h, own, 1.0) : own;
     }
     return h >= 0 ? ssde_activate(unet->net, h, SSDE_SILU) : -1;
@@ -4031,29 +4061,30 @@ static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h, pyramid = x;
     int level, block;
+    ssdei_unet_module(unet, SSDEI_MODULE_INPUT, 0);
     h = ssdei_unet_conv(unet, ssdei_unet_noise_channel(unet, x), desc->nf, 3, 1.0, "");
-    unet->module++;
     skips[(*count)++] = h;
     for (level = 0; level < desc->num_levels; level++) {
+        unet->net->module.level = level;
         for (block = 0; block < desc->num_res_blocks; block++) {
-            h = ssdei_unet_block(unet, h, desc->nf * (size_t)desc->ch_mult[level], 0);
-            if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
+            h = ssdei_unet_block(unet, h, desc->nf * (size_t)desc->ch_mult[level], 0, block);
+            if (ssdei_unet_attends(desc, desc->width >> level)) h = ssdei_unet_attention(unet, h, block);
             skips[(*count)++] = h;
         }
         if (level == desc->num_levels - 1) break;
         if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
-            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), -1);
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), -1, 0);
         } else {
+            ssdei_unet_module(unet, SSDEI_MODULE_RESAMPLE, 0);
             h = desc->resamp_with_conv ? ssdei_unet_downsample_conv(unet, h, ssdei_unet_channels(unet, h))
                                        : ssdei_unet_downsample(unet, h);
-            unet->module++;
         }
         if (desc->progressive_input == SSDE_INPUT_SKIP) {
             pyramid = ssdei_unet_downsample(unet, pyramid);
             h = ssdei_unet_combine(unet, pyramid, h);
         } else if (desc->progressive_input == SSDE_INPUT_RESIDUAL) {
+            ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
             pyramid = ssdei_unet_downsample_conv(unet, pyramid, ssdei_unet_channels(unet, h));
-            unet->module++;
             h = pyramid = ssde_add_scaled(unet->net, pyramid, h, ssdei_unet_rescale(unet));
         }
         skips[(*count)++] = h;
@@ -4064,45 +4095,45 @@ static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips
 /* The output pyramid at one level on the way up; *h may change. */
 static ssde_node ssdei_unet_pyramid(ssdei_unet *unet, ssde_node pyramid, ssde_node *h) {
     const ssde_unet_desc *desc = unet->desc;
-    size_t channels = ssdei_unet_channels(unet, *h);
-    if (desc->progressive == SSDE_OUTPUT_RESIDUAL && pyramid >= 0) {
+    const int skip = desc->progressive == SSDE_OUTPUT_SKIP, last = skip && unet->net->module.level == 0;
+    const size_t channels = ssdei_unet_channels(unet, *h);
+    ssde_conv_desc conv = ssde_conv(skip ? desc->channels : channels, 3);
+    ssde_node norm;
+    if (!skip && pyramid >= 0) {
+        ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
         pyramid = ssdei_unet_upsample_conv(unet, pyramid, channels);
-        unet->module++;
         return *h = ssde_add_scaled(unet->net, pyramid, *h, ssdei_unet_rescale(unet));
     }
-    {
-        int skip = desc->progressive == SSDE_OUTPUT_SKIP;
-        ssde_conv_desc conv = ssde_conv(skip ? desc->channels : channels, 3);
-        ssde_node norm;
-        if (skip) conv.init_scale = desc->init_scale;
-        if (pyramid >= 0) conv.residual = ssdei_unet_upsample(unet, pyramid);
-        norm = ssdei_unet_norm(unet, *h, SSDE_SILU, "");
-        unet->module++;
-        pyramid = ssde_conv2d(unet->net, norm, &conv, ssdei_unet_name(unet, ""));
-        unet->module++;
-        return pyramid;
-    }
+    if (skip) conv.init_scale = desc->init_scale;
+    if (pyramid >= 0) conv.residual = ssdei_unet_upsample(unet, pyramid);
+    ssdei_unet_module(unet, last ? SSDEI_MODULE_OUTPUT_NORM : SSDEI_MODULE_PYRAMID_NORM, 0);
+    norm = ssdei_unet_norm(unet, *h, SSDE_SILU, "");
+    ssdei_unet_module(unet, last ? SSDEI_MODULE_OUTPUT : SSDEI_MODULE_PYRAMID, 0);
+    return ssde_conv2d(unet->net, norm, &conv, ssdei_unet_name(unet, ""));
 }
 
 static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, int count) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node pyramid = -1;
     int level, block;
+    unet->net->module.way = SSDEI_WAY_UP;
     for (level = desc->num_levels - 1; level >= 0; level--) {
+        unet->net->module.level = level;
         for (block = 0; block <= desc->num_res_blocks; block++) {
             h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]),
-                                 desc->nf * (size_t)desc->ch_mult[level], 0);
-            if (ssdei_unet_attends(unet, h) && (desc->attn_every_block || block == desc->num_res_blocks))
-                h = ssdei_unet_attention(unet, h);
+                                 desc->nf * (size_t)desc->ch_mult[level], 0, block);
+            if (ssdei_unet_attends(desc, desc->width >> level) &&
+                (desc->attn_every_block || block == desc->num_res_blocks))
+                h = ssdei_unet_attention(unet, h, desc->attn_every_block ? block : 0);
         }
         if (desc->progressive != SSDE_PROGRESSIVE_NONE) pyramid = ssdei_unet_pyramid(unet, pyramid, &h);
         if (level == 0) break;
         if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
-            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 1);
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 1, 0);
         } else {
+            ssdei_unet_module(unet, SSDEI_MODULE_RESAMPLE, 0);
             h = desc->resamp_with_conv ? ssdei_unet_upsample_conv(unet, h, ssdei_unet_channels(unet, h))
                                        : ssdei_unet_upsample(unet, h);
-            unet->module++;
         }
     }
     return desc->progressive == SSDE_OUTPUT_SKIP ? pyramid : h;
@@ -4211,13 +4242,15 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
     memset(unet, 0, sizeof *unet);
     unet->net = *net;
     unet->desc = desc;
+    unet->module = -1;
     x = ssde_input(*net, desc->height, desc->width, desc->channels);
     unet->embedding = ssdei_unet_embedding(unet);
     if (!desc->centered) x = ssde_affine_map(*net, x, 2.0, -1.0);
     h = ssdei_unet_down(unet, x, skips, count);
-    h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
-    h = ssdei_unet_attention(unet, h);
-    *middle = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
+    (*net)->module.way = SSDEI_WAY_MIDDLE;
+    h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0, 0);
+    h = ssdei_unet_attention(unet, h, 0);
+    *middle = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0, 1);
     return SSDE_OK;
 }
 
@@ -4229,8 +4262,9 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, 
     ssdei_try(ssdei_unet_begin(&unet, desc, net, skips, &count, &h));
     h = ssdei_unet_up(&unet, h, skips, count);
     if (desc->progressive != SSDE_OUTPUT_SKIP) {
+        ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
         h = ssdei_unet_norm(&unet, h, SSDE_SILU, "");
-        unet.module++;
+        ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
         h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
     }
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
@@ -4276,8 +4310,9 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     desc = *wanted;
     desc.body = ssdei_unet_as_built(&wanted->body);
     ssdei_try(ssdei_unet_begin(&unet, &desc.body, net, skips, &count, &h));
+    ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
     h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
-    unet.module++;
+    ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
     h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
     return ssdei_net_complete(net, h, NULL, &desc, NULL);
 }
@@ -6594,13 +6629,6 @@ static int ssdei_config_groups_differ(size_t groups, size_t channels) {
     return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
 }
 
-static int ssdei_unet_level_attends(const ssde_unet_desc *desc, int level) {
-    int i;
-    for (i = 0; i < desc->num_attn_resolutions; i++)
-        if (desc->attn_resolutions[i] == desc->width >> level) return 1;
-    return 0;
-}
-
 /* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
    min(channels / 4, 32). */
 static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
@@ -6609,7 +6637,8 @@ static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc 
     for (level = desc->num_levels - 1; level >= 0; level--) {
         size_t out = desc->nf * (size_t)desc->ch_mult[level];
         size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_level_attends(desc, level); block++, in = out) {
+        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
+             block++, in = out) {
             size_t skip = block < desc->num_res_blocks ? out : below;
             differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
             differ |= ssdei_config_groups_differ(32, out);
@@ -6649,7 +6678,7 @@ static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc)
     if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
         return;
     for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_level_attends(desc, i)) &&
+        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
             fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
             ssdei_config_refuse(fields, "attention_head_dim",
                                 "gives several heads, or is missing, which means 8; one head (null) is supported");
@@ -6695,120 +6724,82 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     ssdei_config_expect_flag(fields, "add_attention", 1, 1);
 }
 
-typedef enum ssdei_module_kind {
-    SSDEI_MODULE_BLOCK,
-    SSDEI_MODULE_ATTENTION,
-    SSDEI_MODULE_CONV, /* that wraps a convolution */
-    SSDEI_MODULE_PLAIN
-} ssdei_module_kind;
-
-/* The search for what diffusers calls the reference's module of a number: all modules in order. */
-typedef struct ssdei_module_search {
-    int wanted, at;
-    ssdei_module_kind kind;
-    char name[64];
-} ssdei_module_search;
-
-static void ssdei_module_next(ssdei_module_search *search, ssdei_module_kind kind, const char *format, int i, int j) {
-    if (search->at++ != search->wanted) return;
-    search->kind = kind;
-    snprintf(search->name, sizeof search->name, format, i, j);
-}
-
-static void ssdei_modules_down(ssdei_module_search *search, const ssde_unet_desc *desc) {
-    int level, j;
-    for (level = 0; level < desc->num_levels; level++) {
-        for (j = 0; j < desc->num_res_blocks; j++) {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnets.%d", level, j);
-            if (ssdei_unet_level_attends(desc, level))
-                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "down_blocks.%d.attentions.%d", level, j);
-        }
-        if (level == desc->num_levels - 1) break;
-        if (desc->name == SSDE_UNET_DDPM) {
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.downsamplers.%d.conv", level, 0);
-        } else {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnet_down", level, 0);
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.skip_conv", level, 0);
-        }
-    }
-}
-
-static void ssdei_modules_up(ssdei_module_search *search, const ssde_unet_desc *desc) {
-    int level, j, at, every = desc->attn_every_block;
-    for (at = 0; at < desc->num_levels; at++) {
-        level = desc->num_levels - 1 - at;
-        for (j = 0; j <= desc->num_res_blocks; j++) {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnets.%d", at, j);
-            if (ssdei_unet_level_attends(desc, level) && (every || j == desc->num_res_blocks))
-                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "up_blocks.%d.attentions.%d", at, every ? j : 0);
-        }
-        if (!level) break;
-        if (desc->name == SSDE_UNET_DDPM) {
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "up_blocks.%d.upsamplers.%d.conv", at, 0);
-        } else {
-            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_norm", at, 0);
-            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_conv", at, 0);
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnet_up", at, 0);
-        }
-    }
-}
-
-static void ssdei_module_find(ssdei_module_search *search, const ssde_unet_desc *desc, int number) {
-    memset(search, 0, sizeof *search);
-    search->wanted = number;
-    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER)
-        ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_proj", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_1", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_2", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_in", 0, 0);
-    ssdei_modules_down(search, desc);
-    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.0", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "mid_block.attentions.0", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.1", 0, 0);
-    ssdei_modules_up(search, desc);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_norm_out", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_out", 0, 0);
-}
-
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
-static const struct ssdei_part_name {
-    ssdei_module_kind kind;
+typedef struct ssdei_diffusers_part {
     const char *ours, *theirs, *older;
     int turned_rank; /* of its W */
-} ssdei_part_names[] = {{SSDEI_MODULE_BLOCK, "GroupNorm_0.", ".norm1.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_0.", ".conv1.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Dense_0.", ".time_emb_proj.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "GroupNorm_1.", ".norm2.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_1.", ".conv2.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_2.", ".conv_shortcut.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "NIN_0.", ".conv_shortcut.", NULL, 4},
-                        {SSDEI_MODULE_ATTENTION, "GroupNorm_0.", ".group_norm.", NULL, 0},
-                        {SSDEI_MODULE_ATTENTION, "NIN_0.", ".to_q.", ".query.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_1.", ".to_k.", ".key.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_2.", ".to_v.", ".value.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_3.", ".to_out.0.", ".proj_attn.", 2},
-                        {SSDEI_MODULE_CONV, "Conv_0.", ".", NULL, 0},
-                        {SSDEI_MODULE_PLAIN, "", ".", NULL, 0}};
+} ssdei_diffusers_part;
 
-/* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_set *set, const ssde_parameter *info, ssdei_source *source) {
-    const struct ssdei_part_name *part = ssdei_part_names;
-    ssdei_module_search search;
-    char name[400], *rest, *kind, older[400];
-    const char *suffix;
-    const int length = (int)set->length;
-    ssdei_module_find(&search, desc, (int)strtol(info->name + strlen("all_modules."), &rest, 10));
-    rest++;
-    while (part->kind != search.kind || strncmp(rest, part->ours, strlen(part->ours))) part++;
+static const ssdei_diffusers_part ssdei_diffusers_block[] = {
+    {"GroupNorm_0.", ".norm1.", NULL, 0},  {"Conv_0.", ".conv1.", NULL, 0}, {"Dense_0.", ".time_emb_proj.", NULL, 0},
+    {"GroupNorm_1.", ".norm2.", NULL, 0},  {"Conv_1.", ".conv2.", NULL, 0}, {"Conv_2.", ".conv_shortcut.", NULL, 0},
+    {"NIN_0.", ".conv_shortcut.", NULL, 4}};
+static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", NULL, 0},
+                                                                 {"NIN_0.", ".to_q.", ".query.", 2},
+                                                                 {"NIN_1.", ".to_k.", ".key.", 2},
+                                                                 {"NIN_2.", ".to_v.", ".value.", 2},
+                                                                 {"NIN_3.", ".to_out.0.", ".proj_attn.", 2}};
+static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", NULL, 0}, {"", ".", NULL, 0}};
+
+/* What diffusers calls a module: %d are its block, of which there is one for each level on each way, and its number. */
+static const struct ssdei_diffusers_module {
+    ssdei_module_kind kind;
+    ssdei_way way;
+    const char *name;
+    const ssdei_diffusers_part *parts;
+} ssdei_diffusers_modules[] = {
+    {SSDEI_MODULE_FREQUENCIES, SSDEI_WAY_DOWN, "time_proj", ssdei_diffusers_plain},
+    {SSDEI_MODULE_EMBEDDING_FIRST, SSDEI_WAY_DOWN, "time_embedding.linear_1", ssdei_diffusers_plain},
+    {SSDEI_MODULE_EMBEDDING_SECOND, SSDEI_WAY_DOWN, "time_embedding.linear_2", ssdei_diffusers_plain},
+    {SSDEI_MODULE_INPUT, SSDEI_WAY_DOWN, "conv_in", ssdei_diffusers_plain},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_DOWN, "down_blocks.%d.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_DOWN, "down_blocks.%d.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_RESAMPLE, SSDEI_WAY_DOWN, "down_blocks.%d.downsamplers.%d.conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_RESAMPLE_BLOCK, SSDEI_WAY_DOWN, "down_blocks.%d.resnet_down", ssdei_diffusers_block},
+    {SSDEI_MODULE_PYRAMID, SSDEI_WAY_DOWN, "down_blocks.%d.skip_conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_MIDDLE, "mid_block.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_MIDDLE, "mid_block.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_UP, "up_blocks.%d.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_UP, "up_blocks.%d.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_RESAMPLE, SSDEI_WAY_UP, "up_blocks.%d.upsamplers.%d.conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_RESAMPLE_BLOCK, SSDEI_WAY_UP, "up_blocks.%d.resnet_up", ssdei_diffusers_block},
+    {SSDEI_MODULE_PYRAMID_NORM, SSDEI_WAY_UP, "up_blocks.%d.skip_norm", ssdei_diffusers_plain},
+    {SSDEI_MODULE_PYRAMID, SSDEI_WAY_UP, "up_blocks.%d.skip_conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_OUTPUT_NORM, SSDEI_WAY_UP, "conv_norm_out", ssdei_diffusers_plain},
+    {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
+
+/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
+static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
+                                                        char name[128], char older[128]) {
+    const ssdei_module *module = &parameter->module;
+    const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
+    const ssdei_diffusers_part *part;
+    const char *rest = strchr(parameter->info.name + strlen("all_modules."), '.') + 1, *kind, *suffix;
+    const int block = module->way == SSDEI_WAY_UP     ? desc->num_levels - 1 - module->level
+                      : module->way == SSDEI_WAY_DOWN ? module->level
+                                                      : module->number;
+    char start[64];
+    while (row->kind != module->kind || row->way != module->way) row++;
+    for (part = row->parts; strncmp(rest, part->ours, strlen(part->ours));) part++;
     kind = rest + strlen(part->ours);
     suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
-    snprintf(name, sizeof name, "%.*s%s%s%s", length, set->name, search.name, part->theirs, suffix);
-    snprintf(older, sizeof older, "%.*s%s%s%s", length, set->name, search.name,
-             part->older ? part->older : part->theirs, part->older ? suffix : kind); /* "time_proj.W" */
-    if (!ssde_tensor_file_find(file, name) && ssde_tensor_file_find(file, older)) memcpy(name, older, sizeof name);
-    ssdei_try(ssdei_source_find(desc->context, file, name, source));
-    source->turned_rank = strcmp(kind, "W") ? 0 : part->turned_rank;
+    snprintf(start, sizeof start, row->name, block, module->number);
+    snprintf(name, 128, "%s%s%s", start, part->theirs, suffix);
+    snprintf(older, 128, "%s%s%s", start, part->older ? part->older : part->theirs,
+             part->older ? suffix : kind); /* "time_proj.W" */
+    return part;
+}
+
+static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
+                                          const ssdei_set *set, const ssdei_parameter *parameter,
+                                          ssdei_source *source) {
+    char names[2][128], whole[2][400];
+    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
+    int i;
+    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
+    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
+    ssdei_try(ssdei_source_find(desc->context, file, whole[i], source));
+    if (parameter->layout == SSDEI_LAYOUT_NIN) source->turned_rank = part->turned_rank;
     return SSDE_OK;
 }
 
@@ -6847,7 +6838,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net,
                          first);
     if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
     for (i = 0; i < net->parameter_count; i++)
-        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i].info, &sources[i]));
+        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i], &sources[i]));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
