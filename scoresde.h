@@ -773,15 +773,16 @@ typedef struct ssdei_writer {
     ssde_status status;
 } ssdei_writer;
 
-/* Writes safetensors: begin, declare every tensor and the metadata, open, put the values of each in the same order,
-   end. Only the header is held in memory. It is written twice: with its checksums when these are known. */
 enum { SSDEI_TENSOR_NAME_MOST = 128 }; /* with its prefix and end */
+
 /* A tensor whose values are still to be put. */
 typedef struct ssdei_declared {
     uint32_t crc;  /* of its declaration */
     size_t digits; /* where the header has the CRC of its bytes */
 } ssdei_declared;
 
+/* Writes safetensors: begin, say the metadata, declare every tensor, open, put the values of each in the same order,
+   end. Only the header is held in memory. It is written twice: with its checksums when these are known. */
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
     ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
@@ -3910,29 +3911,6 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     return SSDE_OK;
 }
 
-/* Finds what is in a file, whatever container it is. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file);
-
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    ssde_tensor_file *opened;
-    ssde_status status = SSDE_ERROR_MEMORY;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
-    *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
-    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
-    if (!opened) return SSDE_ERROR_MEMORY;
-    opened->context = context;
-    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
-    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = ssdei_load_container(opened);
-    if (status != SSDE_OK)
-        ssde_tensor_file_close(opened);
-    else
-        *file = opened;
-    return status;
-}
-
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
     if (file->stream) fclose(file->stream);
@@ -4412,7 +4390,7 @@ static int ssdei_is_utf8(const unsigned char *text, size_t size) {
     return 1;
 }
 
-static ssde_status ssdei_load_header(ssde_tensor_file *file) {
+static ssde_status ssdei_safetensors_load(ssde_tensor_file *file) {
     unsigned char length[8];
     uint64_t header_size;
     char *header;
@@ -4439,7 +4417,134 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     return status == SSDE_OK ? ssdei_check_header(file) : status;
 }
 
-/* ---- files: zip: reading ----
+/* ---- files: safetensors: writing ---- */
+
+void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
+    memset(writer, 0, sizeof *writer);
+    writer->header.context = writer->tensors.context = context;
+    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
+    writer->digits = writer->header.size - 9;
+}
+
+static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_text_add(&writer->header, ",");
+    ssdei_text_add_string(&writer->header, key);
+    ssdei_text_add(&writer->header, ":");
+    ssdei_text_add_string(&writer->header, value);
+}
+
+void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_tensor_writer_key(writer, key, value);
+    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
+}
+
+/* Its checksum is not known yet. */
+static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, int rank, const size_t *shape) {
+    char key[SSDEI_TENSOR_NAME_MOST + sizeof SSDEI_CRC_KEY + 1];
+    void *array = writer->declared;
+    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
+    ssdei_tensor_writer_key(writer, key, "00000000");
+    if (writer->header.status == SSDE_OK)
+        writer->header.status =
+            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
+    writer->declared = (ssdei_declared *)array;
+    if (writer->header.status != SSDE_OK) return;
+    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
+    writer->declared[writer->count++].digits = writer->header.size - 9;
+}
+
+void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const char *name, int rank,
+                                 const size_t *shape) {
+    ssdei_text *tensors = &writer->tensors;
+    char whole[SSDEI_TENSOR_NAME_MOST];
+    uint64_t size = 4;
+    int axis;
+    snprintf(whole, sizeof whole, "%s%s", prefix, name);
+    ssdei_tensor_writer_expect(writer, whole, rank, shape);
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_string(tensors, whole);
+    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
+    for (axis = 0; axis < rank; axis++) {
+        if (axis) ssdei_text_add(tensors, ",");
+        ssdei_text_add_unsigned(tensors, shape[axis]);
+        size *= shape[axis];
+    }
+    ssdei_text_add(tensors, "],\"data_offsets\":[");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
+    writer->data_size += size;
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
+    ssdei_text_add(tensors, "]}");
+}
+
+/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
+ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
+    ssdei_text *header = &writer->header;
+    unsigned char length[8];
+    size_t i;
+    ssdei_text_add(header, "}");
+    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
+    ssdei_text_add(header, "}");
+    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
+    ssdei_try(header->status);
+    ssdei_try(writer->tensors.status);
+    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
+    ssdei_writer_put(&writer->file, length, sizeof length);
+    ssdei_writer_put(&writer->file, header->data, header->size);
+    return writer->file.status;
+}
+
+/* Sets 8 digits of the header. */
+static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
+    char digits[9];
+    ssdei_crc_digits(crc, digits);
+    memcpy(writer->header.data + at, digits, 8);
+}
+
+/* All values of the tensor that is next. */
+void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
+    const ssdei_declared *declared = &writer->declared[writer->put++];
+    unsigned char bytes[16384];
+    uint32_t crc = 0;
+    size_t i, used = 0;
+    for (i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bytes[used++] = (unsigned char)bits;
+        bytes[used++] = (unsigned char)(bits >> 8);
+        bytes[used++] = (unsigned char)(bits >> 16);
+        bytes[used++] = (unsigned char)(bits >> 24);
+        if (used < sizeof bytes && i + 1 < count) continue;
+        crc = ssdei_crc32(crc, bytes, used);
+        ssdei_writer_put(&writer->file, bytes, used);
+        used = 0;
+    }
+    ssdei_tensor_writer_digits(writer, declared->digits, crc);
+    writer->crc += ssdei_crc32_number(declared->crc, crc);
+}
+
+/* Commits if everything went well until now, else removes what was written. */
+ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+    ssdei_writer *file = &writer->file;
+    if (status == SSDE_OK && file->status == SSDE_OK) {
+        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
+        if (fseek(file->file, 8, SEEK_SET))
+            file->status =
+                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
+        ssdei_writer_put(file, writer->header.data, writer->header.size);
+    }
+    if (status != SSDE_OK)
+        ssdei_writer_abandon(file);
+    else
+        status = ssdei_writer_commit(file);
+    ssdei_release(writer->header.context, writer->declared);
+    ssdei_text_release(&writer->tensors);
+    ssdei_text_release(&writer->header);
+    return status;
+}
+
+/* ---- files: zip ----
    A directory at the end of the file names the records and where they are. torch.save stores them without
    compression. */
 
@@ -5547,7 +5652,7 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     return status;
 }
 
-/* ---- files: which container a file is ---- */
+/* ---- files: opening a file of tensors ---- */
 
 /* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
    which its own reader lets pass. */
@@ -5556,138 +5661,29 @@ static ssde_status ssdei_load_container(ssde_tensor_file *file) {
     size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
     ssdei_try(ssdei_read_at(file, 0, start, size));
     while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
-    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_load_header(file);
+    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_safetensors_load(file);
     if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
-    if (!ssdei_file_kind(start, size)) return ssdei_load_header(file);
+    if (!ssdei_file_kind(start, size)) return ssdei_safetensors_load(file);
     return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
 }
 
-/* ---- files: safetensors: writing ----
-   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
-   header is held in memory. It is written twice: with its checksums when these are known. */
-
-void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
-    memset(writer, 0, sizeof *writer);
-    writer->header.context = writer->tensors.context = context;
-    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
-    writer->digits = writer->header.size - 9;
-}
-
-static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_text_add(&writer->header, ",");
-    ssdei_text_add_string(&writer->header, key);
-    ssdei_text_add(&writer->header, ":");
-    ssdei_text_add_string(&writer->header, value);
-}
-
-void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_tensor_writer_key(writer, key, value);
-    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
-}
-
-/* Its checksum is not known yet. */
-static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, int rank, const size_t *shape) {
-    char key[SSDEI_TENSOR_NAME_MOST + sizeof SSDEI_CRC_KEY + 1];
-    void *array = writer->declared;
-    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
-    ssdei_tensor_writer_key(writer, key, "00000000");
-    if (writer->header.status == SSDE_OK)
-        writer->header.status =
-            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
-    writer->declared = (ssdei_declared *)array;
-    if (writer->header.status != SSDE_OK) return;
-    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
-    writer->declared[writer->count++].digits = writer->header.size - 9;
-}
-
-void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const char *name, int rank,
-                                 const size_t *shape) {
-    ssdei_text *tensors = &writer->tensors;
-    char whole[SSDEI_TENSOR_NAME_MOST];
-    uint64_t size = 4;
-    int axis;
-    snprintf(whole, sizeof whole, "%s%s", prefix, name);
-    ssdei_tensor_writer_expect(writer, whole, rank, shape);
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_string(tensors, whole);
-    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
-    for (axis = 0; axis < rank; axis++) {
-        if (axis) ssdei_text_add(tensors, ",");
-        ssdei_text_add_unsigned(tensors, shape[axis]);
-        size *= shape[axis];
-    }
-    ssdei_text_add(tensors, "],\"data_offsets\":[");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    writer->data_size += size;
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    ssdei_text_add(tensors, "]}");
-}
-
-/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
-ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
-    ssdei_text *header = &writer->header;
-    unsigned char length[8];
-    size_t i;
-    ssdei_text_add(header, "}");
-    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
-    ssdei_text_add(header, "}");
-    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
-    ssdei_try(header->status);
-    ssdei_try(writer->tensors.status);
-    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
-    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
-    ssdei_writer_put(&writer->file, length, sizeof length);
-    ssdei_writer_put(&writer->file, header->data, header->size);
-    return writer->file.status;
-}
-
-/* Sets 8 digits of the header. */
-static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
-    char digits[9];
-    ssdei_crc_digits(crc, digits);
-    memcpy(writer->header.data + at, digits, 8);
-}
-
-/* All values of the tensor that is next. */
-void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
-    const ssdei_declared *declared = &writer->declared[writer->put++];
-    unsigned char bytes[16384];
-    uint32_t crc = 0;
-    size_t i, used = 0;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bytes[used++] = (unsigned char)bits;
-        bytes[used++] = (unsigned char)(bits >> 8);
-        bytes[used++] = (unsigned char)(bits >> 16);
-        bytes[used++] = (unsigned char)(bits >> 24);
-        if (used < sizeof bytes && i + 1 < count) continue;
-        crc = ssdei_crc32(crc, bytes, used);
-        ssdei_writer_put(&writer->file, bytes, used);
-        used = 0;
-    }
-    ssdei_tensor_writer_digits(writer, declared->digits, crc);
-    writer->crc += ssdei_crc32_number(declared->crc, crc);
-}
-
-/* Commits if everything went well until now, else removes what was written. */
-ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
-    ssdei_writer *file = &writer->file;
-    if (status == SSDE_OK && file->status == SSDE_OK) {
-        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
-        if (fseek(file->file, 8, SEEK_SET))
-            file->status =
-                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
-        ssdei_writer_put(file, writer->header.data, writer->header.size);
-    }
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    ssde_tensor_file *opened;
+    ssde_status status = SSDE_ERROR_MEMORY;
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
+    *file = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
+    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
+    if (!opened) return SSDE_ERROR_MEMORY;
+    opened->context = context;
+    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
+    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
+    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
+    if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
-        ssdei_writer_abandon(file);
+        ssde_tensor_file_close(opened);
     else
-        status = ssdei_writer_commit(file);
-    ssdei_release(writer->header.context, writer->declared);
-    ssdei_text_release(&writer->tensors);
-    ssdei_text_release(&writer->header);
+        *file = opened;
     return status;
 }
 
