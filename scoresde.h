@@ -3818,12 +3818,16 @@ void ssdei_json_skip(ssdei_json *json) {
 /* ---- files: files of tensors ----
    Every container is read into the same struct, and values out of it by the same function.
 
-   To add a file format: a section with a function that fills file->entries [count], for each its tensor and where its
-   bytes are, file->metadata, and file->strings, where names, keys and values are kept, and ends in ssdei_check_names;
-   its first bytes in ssdei_load_container, and no more in ssdei_file_kind; types that only it has in ssdei_dtypes; what
-   of it is read in the comment of ssde_tensor_file_open. Sizes in a file are anyone's: compare them with file->size
-   before they are used, read through ssdei_read_at, multiply by ssdei_multiply. Tests of a good file, of every byte cut
-   and changed, and a target in tests/fuzz. */
+   To add a file format: a section before the last one, with a function that
+       allocates file->strings, where names, keys and values stay: once, since they are pointed at;
+       fills an ssdei_entry_add for each tensor: name, dtype by its name in ssdei_dtypes, rank, shape and count, then
+       ssdei_entry_complete, then begin and end; and file->metadata, if there is any;
+       ends in ssdei_check_names.
+   The format's first bytes go to ssdei_load_container, and out of ssdei_file_kind; dtypes that only it has to
+   ssdei_dtypes; what of it is read to the comment of ssde_tensor_file_open. Sizes in a file are anyone's: everything is
+   read by ssdei_read_at, multiplied by ssdei_multiply, and compared with file->size before memory is taken; what lies
+   between begin and end is as many bytes as dtype and count say (ssdei_extent_fits). tests/test_nn_files.h wants a good
+   file, and each of its bytes cut off and changed; tests/fuzz a target. */
 
 /* A file inside an archive. */
 typedef struct ssdei_record {
@@ -3885,6 +3889,28 @@ static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, 
         return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
                          (unsigned long)size, (unsigned long long)offset, file->path);
     return SSDE_OK;
+}
+
+/* One more entry, all zero; NULL with the error set. */
+static ssdei_entry *ssdei_entry_add(ssde_tensor_file *file) {
+    void *array = file->entries;
+    ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
+    file->entries = (ssdei_entry *)array;
+    if (status != SSDE_OK) return NULL;
+    return (ssdei_entry *)memset(&file->entries[file->count++], 0, sizeof *file->entries);
+}
+
+/* What follows from an entry's dtype by name, rank and shape; elements are in C order. */
+static void ssdei_entry_complete(ssdei_entry *entry) {
+    size_t stride = 1;
+    int axis;
+    entry->dtype = ssdei_dtype_find(entry->info.dtype);
+    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE) entry->info.problem = ssdei_dtype_problem;
+    if (entry->info.rank < 0) entry->info.problem = "has more than 8 axes";
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        entry->stride[axis] = stride;
+        stride *= entry->info.shape[axis];
+    }
 }
 
 static int ssdei_name_before(const void *items, size_t a, size_t b) {
@@ -4185,8 +4211,6 @@ static int ssdei_extent_fits(const ssdei_entry *entry) {
 /* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. Other keys mean nothing here. */
 static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
     unsigned seen = 0, field;
-    size_t stride = 1;
-    int axis;
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
         char key[16];
         ssdei_json_key(json, key, sizeof key);
@@ -4201,13 +4225,7 @@ static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_ent
     }
     if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
     if (json->problem) return;
-    entry->dtype = ssdei_dtype_find(entry->info.dtype);
-    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE) entry->info.problem = ssdei_dtype_problem;
-    if (entry->info.rank < 0) entry->info.problem = "has more than 8 axes";
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        entry->stride[axis] = stride;
-        stride *= entry->info.shape[axis];
-    }
+    ssdei_entry_complete(entry);
     if (entry->begin > entry->end || entry->end > file->data_size)
         ssdei_json_fail(json, "data_offsets lie outside the file");
     else if (!ssdei_extent_fits(entry))
@@ -4243,10 +4261,6 @@ static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header,
     const char *name = "";
     int seen_metadata = 0;
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        void *array = file->entries;
-        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
-        file->entries = (ssdei_entry *)array;
-        ssdei_try(status);
         name = ssdei_keep_string(file, &json);
         if (!name) name = "";
         if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
@@ -4255,11 +4269,10 @@ static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header,
             if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
             ssdei_try(ssdei_read_metadata(file, &json));
         } else {
-            ssdei_entry *entry = &file->entries[file->count];
-            memset(entry, 0, sizeof *entry);
+            ssdei_entry *entry = ssdei_entry_add(file);
+            if (!entry) return SSDE_ERROR_MEMORY;
             entry->info.name = name;
             ssdei_read_entry(file, &json, entry);
-            file->count++;
         }
         if (json.problem) break;
     }
