@@ -897,11 +897,11 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
    ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
    fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier.
 
-   To add a tier: a row of SSDE_TIER_LIST before the tiers that beat it, and when ssdei_detect_tier finds it; its name
-   in SSDEI_TIERS and in the list of >>kernels, under its architecture's macro, which includes the intrinsics; then,
-   with its name behind each, the functions of this vocabulary, ssdei_interleave (see >>random), SSDEI_TARGET and the
-   numbers under "per tier". The compiler names what is missing. Tests run every tier that the machine has: add it
-   where they list them. */
+   To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
+   its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
+   intrinsics; then, each with its name behind, the functions of this vocabulary, ssdei_interleave (see >>random),
+   SSDEI_TARGET and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The
+   compiler names what is missing; tests run every tier that the machine has. */
 
 /* The tiers of this machine, weakest first; a tier can use what is there for those before it. SSDEI_TIERS(X, name) is
    X(name, tier) for each. */
