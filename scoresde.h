@@ -20,7 +20,7 @@
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
        >>implementation    the functions, in the same order
-       >>kernels           what runs once per SIMD tier; this file includes itself for each
+       >>kernels           what runs once per SIMD tier, of this header and of scoresde_nn.h
 
    QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
 

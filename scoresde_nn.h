@@ -15,7 +15,7 @@
        >>models            networks in files: the library's, the reference's, diffusers'
        >>implementation    the functions, in the same order; before the operations:
        >>products          convolutions and linear layers as products of packed panels, Winograd's
-       >>kernels           what runs once per SIMD tier; this file includes itself for each
+       >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
 
    QUICK START: train a small U-Net on images, save the averaged weights
 
@@ -2104,9 +2104,11 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
 
-   To add one: its row; its room, with the functions that the row names; the builder's declaration in >>operations. What
-   it computes goes to tests/nn_oracle.h, by definition, and a network of it alone to tests/test_nn_steps.h, which finds
-   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
+   To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
+   the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
+   and in oracle_from_net, which follows the rows); a case to nn_small_case in tests/test_nn.h, which compares values
+   and derivatives; and to steps_operation in tests/test_nn_steps.h a network of it alone, which finds what a plan
+   forgot. Nothing else knows it: the memory plan reads steps. */
 
 /* ---- operations: what several of them do ---- */
 
