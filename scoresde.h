@@ -1906,7 +1906,7 @@ size_t ssdei_tier_index(const ssde_context *context) {
         ssdei_store_relaxed(&cache, best);
     }
     if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
-    while (i && ssdei_tiers[i] > best) i--;
+    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
     return i;
 }
 
