@@ -522,10 +522,10 @@ typedef enum ssdei_module_kind {
     SSDEI_MODULE_INPUT, /* the first convolution */
     SSDEI_MODULE_BLOCK,
     SSDEI_MODULE_ATTENTION,
-    SSDEI_MODULE_RESAMPLE, /* to the next level, by a convolution, */
-    SSDEI_MODULE_RESAMPLE_BLOCK,
-    SSDEI_MODULE_PYRAMID_NORM, /* of the output's */
-    SSDEI_MODULE_PYRAMID,      /* the convolution of the input's or the output's */
+    SSDEI_MODULE_RESAMPLE,       /* to the next level by a convolution */
+    SSDEI_MODULE_RESAMPLE_BLOCK, /* or by a block */
+    SSDEI_MODULE_PYRAMID_NORM,   /* of the output's */
+    SSDEI_MODULE_PYRAMID,        /* the convolution of the input's or the output's */
     SSDEI_MODULE_OUTPUT_NORM,
     SSDEI_MODULE_OUTPUT
 } ssdei_module_kind;
@@ -3868,6 +3868,7 @@ static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
 static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
     return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
 }
+
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
