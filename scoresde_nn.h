@@ -6125,12 +6125,12 @@ static int ssdei_ends_in(const char *name, const char *end, size_t *prefix) {
 static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, ssdei_sets *sets) {
     size_t most = 0, prefix, i, j;
     sets->count = 0;
-    for (i = 0; i < ssde_tensor_file_count(file); i++) {
-        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
-        for (j = 0; j < net->parameter_count && !tensor->number; j++)
-            if (ssdei_ends_in(tensor->name, net->parameters[j].info.name, &prefix))
+    for (j = 0; j < net->parameter_count; j++) /* the first of which finds every set */
+        for (i = 0; i < ssde_tensor_file_count(file); i++) {
+            const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+            if (!tensor->number && ssdei_ends_in(tensor->name, net->parameters[j].info.name, &prefix))
                 ssdei_sets_add(sets, tensor->name, prefix);
-    }
+        }
     for (i = 0; i < sets->count; i++)
         if (sets->sets[i].found > sets->sets[most].found) most = i;
     if (sets->count && 2 * sets->sets[most].found <= net->parameter_count) {
