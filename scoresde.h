@@ -21,7 +21,7 @@
        >>internals         shared by the three implementations: platform, vectors of each tier
        >>implementation    the functions, in the same order
        >>macros            the private ones, undefined again behind every implementation
-       >>kernels           what runs once per SIMD tier; this file includes itself for each
+       >>kernels           what runs once per SIMD tier, of this header and of scoresde_nn.h
 
    QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
 
@@ -54,8 +54,7 @@
        is found once: the CPU's features, and that the compiler left arithmetic as it is written.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
-#if !defined(SSDEI_MACROS) && !defined(SSDEI_CORE_KERNELS) /* set where the file includes itself: >>macros, >>kernels \
-                                                            */
+#if !defined(SSDEI_MACROS) && !defined(SSDEI_EACH_TIER) /* set where the file includes itself: >>macros, >>kernels */
 
 #ifndef SCORESDE_H
 #define SCORESDE_H
@@ -113,14 +112,17 @@ const char *ssde_status_text(ssde_status status);
 
 /* >>context */
 
-/* Instruction sets, weakest first. The implementation picks the best one that the machine has and the cap allows. */
-typedef enum ssde_tier {
-    SSDE_TIER_BEST = 0, /* as a cap: no cap */
-    SSDE_TIER_SCALAR,
-    SSDE_TIER_NEON,  /* aarch64 */
-    SSDE_TIER_AVX2,  /* x86 with AVX2 and FMA */
-    SSDE_TIER_AVX512 /* x86 with AVX-512F */
-} ssde_tier;
+/* Instruction sets, weakest first: name, text. The implementation picks the best one that the machine has and the cap
+   allows; SSDE_TIER_BEST is no cap. */
+#define SSDE_TIER_LIST(X)                                   \
+    X(SSDE_TIER_SCALAR, scalar) /* any machine */           \
+    X(SSDE_TIER_NEON, neon)     /* aarch64 */               \
+    X(SSDE_TIER_AVX2, avx2)     /* x86 with AVX2 and FMA */ \
+    X(SSDE_TIER_AVX512, avx512) /* x86 with AVX-512F */
+
+#define SSDEI_TIER_NAME(name, text) name,
+typedef enum ssde_tier { SSDE_TIER_BEST, SSDE_TIER_LIST(SSDEI_TIER_NAME) SSDE_TIER_COUNT } ssde_tier;
+#undef SSDEI_TIER_NAME
 
 /* What every object and call may be given. All zero is valid and means the defaults. Objects keep the pointer: the
    context outlives them. One thread at a time. */
@@ -239,14 +241,16 @@ typedef struct ssde_tensor_file ssde_tensor_file;
 typedef struct ssde_file_tensor {
     const char *name;
     const char *dtype; /* "F32", "F64", "F16", "BF16", "I64", ... */
-    int rank;          /* -1: more than 8 axes; such a tensor is not read */
+    int rank;          /* -1: more than 8 axes */
     size_t shape[8];
     size_t count;
+    int number;          /* no tensor, but a number among the objects that torch.save wrote; rank 0 */
+    const char *problem; /* why its values cannot be read, "is sparse: save its to_dense()"; NULL: they can */
 } ssde_file_tensor;
 /* Opens safetensors, or what torch.save (PyTorch 1.6 and later) or torch.jit.save writes, by content, whatever its
    name. Anything else is an error that says what it is, if that is known (a Git LFS pointer, a page, an archive, ...),
    and what to do. A tensor that cannot be read (of another dtype, sparse, quantized, complex, an array of NumPy, ...)
-   is there, sometimes with rank and count 0, and why is said when it is read.
+   is there with its problem, sometimes with rank and count 0.
    Of safetensors, what the format's own reader accepts (huggingface/safetensors 24b0b28, 0.8.0-dev), except a tensor's
    name that comes twice, which the format forbids.
    Of torch.save: tensors in dictionaries, lists, tuples and attributes of objects. A tensor's name is the way to it,
@@ -258,6 +262,7 @@ typedef struct ssde_file_tensor {
    read. */
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path);
 void ssde_tensor_file_close(ssde_tensor_file *file); /* NULL is fine */
+const char *ssde_tensor_file_path(const ssde_tensor_file *file);
 size_t ssde_tensor_file_count(const ssde_tensor_file *file);
 const ssde_file_tensor *ssde_tensor_file_get(const ssde_tensor_file *file, size_t index);
 /* NULL if there is none of that name. */
@@ -605,6 +610,8 @@ size_t ssdei_task_count(const ssde_context *context);
 /* The rows that task `index` of `tasks` owns: [*begin, *end), multiples of `chunk` but for the last end. */
 void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end);
 
+/* Whether a number is whole and from least to most; NaN is not. */
+int ssdei_is_whole(double value, double least, double most);
 /* Index of the first element that is not finite, or count. */
 size_t ssdei_first_nonfinite(const float *values, size_t count);
 /* Data are mapped to [low, high], floats; what comes before "low" in the text names the caller. */
@@ -687,67 +694,8 @@ float ssdei_math_cosf(float x);
 
 /* ---- files ---- */
 
-/* Opens a file for reading and finds its length. */
-ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size);
-/* fseek and ftell beyond 2 GB, also where long has 32 bits. */
-int ssdei_seek(FILE *file, int64_t offset, int origin);
-int64_t ssdei_tell(FILE *file);
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
-enum {
-    SSDEI_PATH_MOST = 4096, /* bytes of a path, with its end */
-    SSDEI_ASIDE_MOST = 100, /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
-    SSDEI_ASIDE_SUFFIX = 24 /* .scoresde-XXXXXXXX.tmp */
-};
-
-/* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
-   renames, or removes the partial file and reports the first failure. */
-typedef struct ssdei_writer {
-    ssde_context *context;
-    const char *path;
-    char target[SSDEI_PATH_MOST]; /* path, or where its symbolic links lead */
-    char aside[SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX];
-    FILE *file;
-    ssde_status status;
-} ssdei_writer;
-ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path);
-void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size);
-ssde_status ssdei_writer_commit(ssdei_writer *writer);
-void ssdei_writer_abandon(ssdei_writer *writer);
-
-/* What a file is, by its first bytes, and what to do with it: "a gzip archive: run gunzip on it first"; NULL: unknown.
-   512 bytes are enough. And the error that it is not what was `wanted`, with that. */
-const char *ssdei_file_kind(const unsigned char *bytes, size_t size);
-ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted, const unsigned char *bytes,
-                             size_t size);
-
-/* ---- numbers in files ---- */
-
-typedef enum ssdei_number_kind {
-    SSDEI_NUMBER_UNSIGNED,
-    SSDEI_NUMBER_SIGNED,
-    SSDEI_NUMBER_BOOL,
-    SSDEI_NUMBER_FLOAT,      /* sign, exponent, fraction as in IEEE 754 */
-    SSDEI_NUMBER_FLOAT_FN,   /* no infinity: it is a number, but for NaN, where every bit besides the sign is set */
-    SSDEI_NUMBER_FLOAT_FNUZ, /* no infinity, no NaN but in the place of -0, and the bias is one more */
-    SSDEI_NUMBER_SCALE,      /* a power of two: an exponent and nothing else; NaN where every bit is set */
-    SSDEI_NUMBER_OPAQUE      /* none that could be read */
-} ssdei_number_kind;
-
-/* The type of an element in a file. */
-typedef struct ssdei_dtype {
-    const char *name;
-    size_t bytes; /* of an element; of as many as fill whole bytes where `elements` says so */
-    ssdei_number_kind kind;
-    unsigned exponent; /* bits of a float's exponent */
-    size_t elements;   /* 0 means 1 */
-} ssdei_dtype;
-
-/* The number that an element's bits mean, rounded once, to nearest. False where it is finite and exceeds float. */
-int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value);
-double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits);
-
-/* ---- text, JSON, files of tensors ---- */
 
 /* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
 typedef struct ssdei_text {
@@ -778,70 +726,40 @@ int ssdei_json_take(ssdei_json *json, char c);
 int ssdei_json_open(ssdei_json *json, char bracket);
 int ssdei_json_next(ssdei_json *json, char bracket);
 int ssdei_json_end(ssdei_json *json);
-size_t ssdei_json_string(ssdei_json *json, char *out);
+size_t ssdei_json_string(ssdei_json *json, char *out, size_t capacity);
+void ssdei_json_key(ssdei_json *json, char *out, size_t capacity);
 double ssdei_json_number(ssdei_json *json);
 uint64_t ssdei_json_unsigned(ssdei_json *json);
 int ssdei_json_word(ssdei_json *json, const char *word);
 void ssdei_json_skip(ssdei_json *json);
 
-/* A file inside an archive. */
-typedef struct ssdei_record {
-    const char *name; /* without a NUL behind */
-    size_t length;    /* of the name */
-    uint64_t begin, size;
-    uint32_t crc;
-    int checked;         /* its bytes have been found to have this CRC */
-    const char *problem; /* why it cannot be read; NULL: it can */
-} ssdei_record;
-
-typedef struct ssdei_entry {
-    ssde_file_tensor info;
-    const ssdei_dtype *dtype;
-    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
-    size_t stride[8];     /* from one element to the next along an axis, in elements */
-    ssdei_record *record; /* that the bytes lie in; NULL: in none */
-    int immediate;        /* a number that stands in `value`, little-endian, and nowhere else */
-    unsigned char value[8];
-    int negative;        /* the values have the other sign */
-    const char *problem; /* why it cannot be read; NULL: it can */
-    size_t name_length;
-} ssdei_entry;
-
-typedef struct ssdei_metadata {
-    const char *key, *value;
-} ssdei_metadata;
-
-struct ssde_tensor_file {
-    ssde_context *context;
-    char *path;
-    FILE *stream;
-    uint64_t size;
-    uint64_t data_start, data_size;
-    int big_endian;
-    char *strings; /* every name, key and value */
-    size_t strings_size;
-    ssdei_entry *entries;
-    size_t count, capacity;
-    size_t *by_name; /* entries in the order of their names */
-    ssdei_metadata *metadata;
-    size_t metadata_count, metadata_capacity;
-    /* of an archive */
-    unsigned char *directory;
-    ssdei_record *records;
-    size_t record_count;
-    size_t *record_by_name;
+enum {
+    SSDEI_PATH_MOST = 4096, /* bytes of a path, with its end */
+    SSDEI_ASIDE_MOST = 100, /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
+    SSDEI_ASIDE_SUFFIX = 24 /* .scoresde-XXXXXXXX.tmp */
 };
 
-/* That the tensor can be read, or why not. */
-ssde_status ssdei_check_readable(const ssde_tensor_file *file, const ssde_file_tensor *tensor);
+/* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
+   renames, or removes the partial file and reports the first failure. */
+typedef struct ssdei_writer {
+    ssde_context *context;
+    const char *path;
+    char target[SSDEI_PATH_MOST]; /* path, or where its symbolic links lead */
+    char aside[SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX];
+    FILE *file;
+    ssde_status status;
+} ssdei_writer;
 
 enum { SSDEI_TENSOR_NAME_MOST = 128 }; /* with its prefix and end */
+
 /* A tensor whose values are still to be put. */
 typedef struct ssdei_declared {
     uint32_t crc;  /* of its declaration */
     size_t digits; /* where the header has the CRC of its bytes */
 } ssdei_declared;
 
+/* Writes safetensors: begin, say the metadata, declare every tensor, open, put the values of each in the same order,
+   end. Only the header is held in memory. It is written twice: with its checksums when these are known. */
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
     ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
@@ -956,7 +874,19 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
    ssdei_v is a vector of ssdei_width floats, ssdei_u one of as many 32-bit words, of the tier named by SSDEI_TIER.
    >>macros lists them all. fma(a, b, c) = a * b + c rounds once where the tier has FMA, twice on the scalar tier.
    ssdei_d, double, is there for exact scores of mixtures: a sampler's step on the ring of eight takes 11 times the
-   instructions where they are computed one at a time. */
+   instructions where they are computed one at a time.
+
+   To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
+   its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
+   intrinsics; then, each with its name behind, the functions of this vocabulary, ssdei_interleave (see >>random),
+   SSDEI_TARGET and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The
+   compiler names what is missing; tests run every tier that the machine has. */
+
+#define SSDEI_TIER_VALUE(name, text) ssdei_tier_##text = name,
+enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
+#undef SSDEI_TIER_VALUE
+/* Which of SSDEI_TIERS work under this context uses. */
+size_t ssdei_tier_index(const ssde_context *context);
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -1298,8 +1228,6 @@ SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f3
    20 chains cover 4 units of 4 cycles. (llvm-mca 14: bound by FMAs alone, 20 cycles a step on Neoverse N1's model with
    its one unit, 6.7 on Apple's with three. A tile of 6 x 4 would be better still, but gcc 12 keeps two of its sums in
    memory.) */
-enum { ssdei_tier_scalar = SSDE_TIER_SCALAR, ssdei_tier_neon = SSDE_TIER_NEON };
-enum { ssdei_tier_avx2 = SSDE_TIER_AVX2, ssdei_tier_avx512 = SSDE_TIER_AVX512 };
 enum {
     ssdei_width_scalar = 1,
     ssdei_tile_rows_scalar = 4,
@@ -1331,24 +1259,11 @@ enum {
 enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
 
 /* Vector functions of every tier: the first part of >>kernels. */
+#define SSDEI_EACH_TIER "scoresde.h"
 #define SSDEI_CORE_KERNELS 1
-#define SSDEI_TIER scalar
 #include "scoresde.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
 #undef SSDEI_CORE_KERNELS
+#undef SSDEI_EACH_TIER
 
 /* ---- the check of arithmetic ----
    Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
@@ -1369,21 +1284,17 @@ SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) {
 #endif
 }
 
-static int ssdei_contracts(ssde_tier tier) {
-    int found = ssdei_contracts_scalar();
-#ifdef SSDEI_X86
-    if (tier >= SSDE_TIER_AVX2) found |= ssdei_contracts_avx2();
-    if (tier >= SSDE_TIER_AVX512) found |= ssdei_contracts_avx512();
-#endif
-#ifdef SSDEI_NEON
-    if (tier >= SSDE_TIER_NEON) found |= ssdei_contracts_neon();
-#endif
-    (void)tier;
+/* On a tier, which uses those before it. */
+static int ssdei_contracts(size_t tier) {
+    int (*const contracts[])(void) = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_contracts)};
+    int found = 0;
+    do found |= contracts[tier]();
+    while (tier--);
     return found;
 }
 
 /* (1 + s) - 1 is s, and 735 / 105 not 7, only where they were never computed. */
-static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
+static const char *ssdei_arithmetic_flaw(size_t tier) {
     volatile double one = 1.0, little = 1.0 / 1152921504606846976.0, many = 735.0;
     volatile float little_float = 1.0f / 1073741824.0f, many_float = 735.0f;
     float one_float = (float)one;
@@ -1397,8 +1308,8 @@ static const char *ssdei_arithmetic_flaw(ssde_tier tier) {
 
 /* SSDE_OK where the compiler left this file's arithmetic as it is written, found once for each tier. */
 static inline ssde_status ssdei_check_arithmetic(ssde_context *context) {
-    static int sound[SSDE_TIER_AVX512 + 1];
-    ssde_tier tier = ssde_tier_used(context);
+    static int sound[SSDE_TIER_COUNT];
+    size_t tier = ssdei_tier_index(context);
     const char *flaw;
     if (ssdei_load_relaxed(&sound[tier])) return SSDE_OK;
     flaw = ssdei_arithmetic_flaw(tier);
@@ -1871,25 +1782,35 @@ static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
 static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
 #endif
 
-ssde_tier ssde_tier_used(const ssde_context *context) {
+static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
+
+size_t ssdei_tier_index(const ssde_context *context) {
     static int cache;
-    ssde_tier best;
-    best = (ssde_tier)ssdei_load_relaxed(&cache);
+    int best = ssdei_load_relaxed(&cache);
+    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
     if (best == SSDE_TIER_BEST) {
-        best = ssdei_detect_tier();
-        ssdei_store_relaxed(&cache, (int)best);
+        best = (int)ssdei_detect_tier();
+        ssdei_store_relaxed(&cache, best);
     }
-    if (!context || context->tier == SSDE_TIER_BEST || context->tier >= best) return best;
-    /* A cap at the other architecture's tier leaves the scalar one. */
-    return context->tier == SSDE_TIER_NEON ? SSDE_TIER_SCALAR : context->tier;
+    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
+    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
+    return i;
 }
 
+ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
+
 const char *ssde_tier_name(ssde_tier tier) {
-    static const char *const names[] = {"best", "scalar", "neon", "avx2", "avx512"};
-    return (unsigned)tier < sizeof names / sizeof *names ? names[tier] : "unknown";
+#define SSDEI_TIER_TEXT(name, text) #text,
+    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
+#undef SSDEI_TIER_TEXT
+    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
 
 /* ---- internals: checks ---- */
+
+int ssdei_is_whole(double value, double least, double most) {
+    return value >= least && value <= most && !(floor(value) < value);
+}
 
 size_t ssdei_first_nonfinite(const float *values, size_t count) {
     size_t i;
@@ -2718,22 +2639,23 @@ static int ssdei_flush_folder(const char *path) {
 }
 #endif
 
+/* fseek and ftell beyond 2 GB, also where long has 32 bits. */
 #if defined(_WIN32)
-int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
-int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
 #elif defined(SSDEI_GLIBC_32)
-int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
-int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
 #elif LONG_MAX == 0x7fffffff && (defined(__unix__) || defined(__APPLE__))
-int ssdei_seek(FILE *file, int64_t offset, int origin) {
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
     return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
 }
-int64_t ssdei_tell(FILE *file) { return ftello(file); }
+static int64_t ssdei_tell(FILE *file) { return ftello(file); }
 #else
-int ssdei_seek(FILE *file, int64_t offset, int origin) {
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
     return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
 }
-int64_t ssdei_tell(FILE *file) { return ftell(file); }
+static int64_t ssdei_tell(FILE *file) { return ftell(file); }
 #endif
 
 /* ---- files: reading and writing ---- */
@@ -2757,7 +2679,8 @@ static ssde_status ssdei_path_regular(ssde_context *context, const char *path, i
                      *kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "a device or a pipe");
 }
 
-ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
+/* Opens a file for reading and finds its length. */
+static ssde_status ssdei_file_open(ssde_context *context, const char *path, FILE **file, uint64_t *size) {
     int64_t length = -1;
     int kind, mode;
     *file = NULL;
@@ -2823,7 +2746,7 @@ static void ssdei_writer_create(ssdei_writer *writer, int mode) {
     }
 }
 
-ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
+static ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
     int kind, mode;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
@@ -2845,14 +2768,14 @@ ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const
     return writer->status;
 }
 
-void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
+static void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
         writer->status =
             ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->path);
 }
 
-ssde_status ssdei_writer_commit(ssdei_writer *writer) {
+static ssde_status ssdei_writer_commit(ssdei_writer *writer) {
     int replaced;
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
@@ -2871,7 +2794,7 @@ ssde_status ssdei_writer_commit(ssdei_writer *writer) {
     return writer->status;
 }
 
-void ssdei_writer_abandon(ssdei_writer *writer) {
+static void ssdei_writer_abandon(ssdei_writer *writer) {
     if (writer->status == SSDE_OK) writer->status = SSDE_ERROR_CANCELLED;
     ssdei_writer_commit(writer);
 }
@@ -2883,12 +2806,13 @@ static int ssdei_stands(const unsigned char *bytes, size_t size, size_t offset, 
     return offset <= size && length <= size - offset && !memcmp(bytes + offset, word, length);
 }
 
-/* Of a zip archive, by the name of its first file. */
-static const char *ssdei_zip_kind(const unsigned char *bytes, size_t size) {
-    size_t length = size < 30 ? 0 : (size_t)bytes[26] | (size_t)bytes[27] << 8, end = 30 + length;
-    if (length >= 4 && ssdei_stands(bytes, size, end - 4, ".npy", 4))
-        return "an archive of numpy.savez (.npz): run unzip on it and load one of its .npy files";
-    if (length >= 8 && ssdei_stands(bytes, size, end - 8, "data.pkl", 8))
+/* Of a zip archive, by the name of its first file; length 0: it has none. */
+static const char *ssdei_zip_kind(const char *name, size_t length) {
+    const unsigned char *bytes = (const unsigned char *)name;
+    if (!length) return "an empty zip archive: fetch or write it again";
+    if (length >= 4 && ssdei_stands(bytes, length, length - 4, ".npy", 4))
+        return "an .npz archive of numpy.savez: run unzip on it and load one of its .npy files";
+    if (length >= 9 && ssdei_stands(bytes, length, length - 9, "/data.pkl", 9))
         return "a file of torch.save: ssde_tensor_file_open reads it";
     return "a zip archive: run unzip on it first";
 }
@@ -2919,7 +2843,9 @@ static const char *ssdei_text_kind(const unsigned char *bytes, size_t size) {
     return "a text (JSON), perhaps a server's error: look into it, and download the file again";
 }
 
-const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
+/* What a file is, by its first bytes, and what to do with it: "a gzip archive: run gunzip on it first"; NULL: unknown.
+   512 bytes are enough. */
+static const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     static const struct {
         size_t offset, length;
         const char *word, *kind;
@@ -2942,21 +2868,79 @@ const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     size_t i;
     if (!size) return "an empty file: fetch or write it again";
     if (size > 512) size = 512;
-    if (ssdei_stands(bytes, size, 0, "PK", 2)) return ssdei_zip_kind(bytes, size);
+    if (ssdei_stands(bytes, size, 0, "PK", 2)) {
+        size_t length = size < 30 ? 0 : (size_t)bytes[26] | (size_t)bytes[27] << 8;
+        return ssdei_zip_kind((const char *)bytes + 30, length < size - 30 ? length : size - 30);
+    }
     if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return ssdei_pickle_kind(bytes, size);
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (ssdei_stands(bytes, size, kinds[i].offset, kinds[i].word, kinds[i].length)) return kinds[i].kind;
     return ssdei_text_kind(bytes, size);
 }
 
-ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted, const unsigned char *bytes,
-                             size_t size) {
+/* The error that a file is not what was wanted, but something else, if that is known. */
+static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, const char *wanted,
+                                    const unsigned char *bytes, size_t size) {
     const char *kind = ssdei_file_kind(bytes, size);
     if (!kind) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not %s", path, wanted);
     return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.90s' is not %s but %s", path, wanted, kind);
 }
 
-/* ---- files: numbers in files ---- */
+/* ---- files: numbers ----
+   Every reader of numbers comes here with the bits of an element and its type. */
+
+typedef enum ssdei_number_kind {
+    SSDEI_NUMBER_UNSIGNED,
+    SSDEI_NUMBER_SIGNED,
+    SSDEI_NUMBER_BOOL,
+    SSDEI_NUMBER_FLOAT,      /* sign, exponent, fraction as in IEEE 754 */
+    SSDEI_NUMBER_FLOAT_FN,   /* no infinity: it is a number, but for NaN, where every bit besides the sign is set */
+    SSDEI_NUMBER_FLOAT_FNUZ, /* no infinity, no NaN but in the place of -0, and the bias is one more */
+    SSDEI_NUMBER_SCALE,      /* a power of two: an exponent and nothing else; NaN where every bit is set */
+    SSDEI_NUMBER_OPAQUE      /* none that could be read */
+} ssdei_number_kind;
+
+/* The type of an element in a file. */
+typedef struct ssdei_dtype {
+    const char *name;
+    size_t bytes; /* of an element; of as many as fill whole bytes where `elements` says so */
+    ssdei_number_kind kind;
+    unsigned exponent; /* bits of a float's exponent */
+    size_t elements;   /* 0 means 1 */
+} ssdei_dtype;
+
+/* Names, sizes and layouts as in safetensors' own reader (huggingface/safetensors 24b0b28, 0.8.0-dev). */
+static const ssdei_dtype ssdei_dtypes[] = {{"F32", 4, SSDEI_NUMBER_FLOAT, 8, 0},
+                                           {"F64", 8, SSDEI_NUMBER_FLOAT, 11, 0},
+                                           {"F16", 2, SSDEI_NUMBER_FLOAT, 5, 0},
+                                           {"BF16", 2, SSDEI_NUMBER_FLOAT, 8, 0},
+                                           {"I64", 8, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I32", 4, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I16", 2, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"I8", 1, SSDEI_NUMBER_SIGNED, 0, 0},
+                                           {"U64", 8, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U32", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U16", 2, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"U8", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
+                                           {"BOOL", 1, SSDEI_NUMBER_BOOL, 0, 0},
+                                           {"F8_E5M2", 1, SSDEI_NUMBER_FLOAT, 5, 0},
+                                           {"F8_E4M3", 1, SSDEI_NUMBER_FLOAT_FN, 4, 0},
+                                           {"F8_E8M0", 1, SSDEI_NUMBER_SCALE, 8, 0},
+                                           {"F8_E4M3FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 4, 0},
+                                           {"F8_E5M2FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 5, 0},
+                                           {"C64", 8, SSDEI_NUMBER_OPAQUE, 0, 0},
+                                           {"F4", 1, SSDEI_NUMBER_OPAQUE, 0, 2},
+                                           {"F6_E2M3", 3, SSDEI_NUMBER_OPAQUE, 0, 4},
+                                           {"F6_E3M2", 3, SSDEI_NUMBER_OPAQUE, 0, 4},
+                                           {"", 0, SSDEI_NUMBER_OPAQUE, 0, 0}}; /* of any other name */
+
+static const ssdei_dtype *ssdei_dtype_find(const char *name) {
+    const ssdei_dtype *dtype = ssdei_dtypes;
+    while (dtype->bytes && strcmp(dtype->name, name)) dtype++;
+    return dtype;
+}
+
+static const char ssdei_dtype_problem[] = "has a dtype that is not read here";
 
 /* Of at most 16 bits; all of them are floats. */
 static float ssdei_small_float(const ssdei_dtype *dtype, uint32_t bits) {
@@ -3000,7 +2984,8 @@ static int ssdei_to_float(double wide, float *value) {
     return 1;
 }
 
-int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value) {
+/* The number that an element's bits mean, rounded once, to nearest. False where it is finite and exceeds float. */
+static int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value) {
     const uint32_t word = (uint32_t)bits;
     double wide;
     int negative;
@@ -3020,7 +3005,7 @@ int ssdei_number_float(const ssdei_dtype *dtype, uint64_t bits, float *value) {
     }
 }
 
-double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits) {
+static double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits) {
     double wide;
     float value;
     int negative;
@@ -3047,6 +3032,7 @@ typedef struct ssdei_npy {
     const char *path;
     const unsigned char *at, *end;
     int rank, big_endian, fortran;
+    const char *type; /* "f4" */
     const ssdei_dtype *dtype;
     size_t shape[SSDE_MAX_RANK];
 } ssdei_npy;
@@ -3087,15 +3073,11 @@ static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
 
 /* A type that numpy.dtype knows by this text: <f4, f4, =f4, |u1, float32, f. */
 static ssde_status ssdei_npy_type(ssdei_npy *npy) {
-    static const ssdei_dtype known[] = {{"f2", 2, SSDEI_NUMBER_FLOAT, 5, 0},    {"f4", 4, SSDEI_NUMBER_FLOAT, 8, 0},
-                                        {"f8", 8, SSDEI_NUMBER_FLOAT, 11, 0},   {"i1", 1, SSDEI_NUMBER_SIGNED, 0, 0},
-                                        {"i2", 2, SSDEI_NUMBER_SIGNED, 0, 0},   {"i4", 4, SSDEI_NUMBER_SIGNED, 0, 0},
-                                        {"i8", 8, SSDEI_NUMBER_SIGNED, 0, 0},   {"u1", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                        {"u2", 2, SSDEI_NUMBER_UNSIGNED, 0, 0}, {"u4", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                        {"u8", 8, SSDEI_NUMBER_UNSIGNED, 0, 0}, {"b1", 1, SSDEI_NUMBER_BOOL, 0, 0}};
-    static const char *const other[][2] = {{"float16", "e"}, {"float32", "f"}, {"float64", "d"}, {"int8", "b"},
-                                           {"int16", "h"},   {"int32", "i"},   {"int64", "q"},   {"uint8", "B"},
-                                           {"uint16", "H"},  {"uint32", "I"},  {"uint64", "Q"},  {"bool", "?"}};
+    static const char *const known[][4] = {
+        {"f2", "float16", "e", "F16"}, {"f4", "float32", "f", "F32"}, {"f8", "float64", "d", "F64"},
+        {"i1", "int8", "b", "I8"},     {"i2", "int16", "h", "I16"},   {"i4", "int32", "i", "I32"},
+        {"i8", "int64", "q", "I64"},   {"u1", "uint8", "B", "U8"},    {"u2", "uint16", "H", "U16"},
+        {"u4", "uint32", "I", "U32"},  {"u8", "uint64", "Q", "U64"},  {"b1", "bool", "?", "BOOL"}};
     char text[16];
     const char *name = text;
     size_t i;
@@ -3107,8 +3089,9 @@ static ssde_status ssdei_npy_type(ssdei_npy *npy) {
     npy->big_endian = *name == '>';
     if (*name && strchr("<>=|", *name)) name++;
     for (i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(name, known[i].name) && strcmp(name, other[i][0]) && strcmp(name, other[i][1])) continue;
-        npy->dtype = &known[i];
+        if (strcmp(name, known[i][0]) && strcmp(name, known[i][1]) && strcmp(name, known[i][2])) continue;
+        npy->type = known[i][0];
+        npy->dtype = ssdei_dtype_find(known[i][3]);
         return SSDE_OK;
     }
     for (i = 0; text[i]; i++)
@@ -3233,7 +3216,7 @@ static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, 
     if (ssdei_multiply(count, npy->dtype->bytes) != held)
         return ssde_fail(npy->context, SSDE_ERROR_FORMAT,
                          "'%.100s' holds %lu bytes of data, its shape %s of %s needs %s", npy->path,
-                         (unsigned long)held, ssdei_shape(text, npy->rank, npy->shape), npy->dtype->name,
+                         (unsigned long)held, ssdei_shape(text, npy->rank, npy->shape), npy->type,
                          ssdei_multiply(count, npy->dtype->bytes) > held ? "more" : "fewer");
     ssdei_try(ssde_tensor_create(npy->context, tensor, npy->rank, npy->shape));
     status = ssdei_npy_values(npy, count, tensor->data);
@@ -3572,11 +3555,11 @@ static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
     return 4;
 }
 
-/* Decodes a string into out (NULL: skips it) with a NUL behind; never longer than its encoding. Returns the bytes, the
-   NUL among them. */
-size_t ssdei_json_string(ssdei_json *json, char *out) {
+/* Decodes a string into out [capacity], cut to what fits, with a NUL behind; capacity 0: moves past it. Returns its
+   bytes, the NUL among them: never more than its encoding has. */
+size_t ssdei_json_string(ssdei_json *json, char *out, size_t capacity) {
     static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
-    size_t length = 0;
+    size_t length = 0, kept = 0;
     if (!ssdei_json_take(json, '"')) return (size_t)ssdei_json_fail(json, "a string is expected");
     while (ssdei_json_here(json) != '"') {
         char bytes[4];
@@ -3595,12 +3578,21 @@ size_t ssdei_json_string(ssdei_json *json, char *out) {
                 count = ssdei_json_unicode(json, bytes);
             if (json->problem) return 0;
         }
-        if (out) memcpy(out + length, bytes, count);
+        if (length + count < capacity) {
+            memcpy(out + length, bytes, count);
+            kept = length + count;
+        }
         length += count;
     }
     json->at++;
-    if (out) out[length] = 0;
+    if (capacity) out[kept] = 0;
     return length + 1;
+}
+
+/* An object's key, and the colon behind it. */
+void ssdei_json_key(ssdei_json *json, char *out, size_t capacity) {
+    ssdei_json_string(json, out, capacity);
+    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
 }
 
 static size_t ssdei_json_digits(ssdei_json *json) {
@@ -3685,7 +3677,7 @@ int ssdei_json_word(ssdei_json *json, const char *word) {
 
 static void ssdei_json_skip_scalar(ssdei_json *json) {
     if (ssdei_json_peek(json) == '"')
-        ssdei_json_string(json, NULL);
+        ssdei_json_string(json, NULL, 0);
     else if (!ssdei_json_word(json, "true") && !ssdei_json_word(json, "false") && !ssdei_json_word(json, "null"))
         ssdei_json_number_text(json, NULL);
 }
@@ -3706,40 +3698,68 @@ void ssdei_json_skip(ssdei_json *json) {
             closing[depth++] = c == '{' ? '}' : ']';
         }
         while (depth && !ssdei_json_next(json, closing[depth - 1])) depth--;
-        if (depth && closing[depth - 1] == '}') {
-            ssdei_json_string(json, NULL);
-            if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-        }
+        if (depth && closing[depth - 1] == '}') ssdei_json_key(json, NULL, 0);
     } while (depth && !json->problem);
 }
 
-/* ---- files: files of tensors ---- */
+/* ---- files: files of tensors ----
+   Every container is read into the same struct, and values out of it by the same function.
 
-/* Names, sizes and layouts as in safetensors' own reader (huggingface/safetensors 24b0b28, 0.8.0-dev). */
-static const ssdei_dtype ssdei_dtypes[] = {{"F32", 4, SSDEI_NUMBER_FLOAT, 8, 0},
-                                           {"F64", 8, SSDEI_NUMBER_FLOAT, 11, 0},
-                                           {"F16", 2, SSDEI_NUMBER_FLOAT, 5, 0},
-                                           {"BF16", 2, SSDEI_NUMBER_FLOAT, 8, 0},
-                                           {"I64", 8, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I32", 4, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I16", 2, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"I8", 1, SSDEI_NUMBER_SIGNED, 0, 0},
-                                           {"U64", 8, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U32", 4, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U16", 2, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"U8", 1, SSDEI_NUMBER_UNSIGNED, 0, 0},
-                                           {"BOOL", 1, SSDEI_NUMBER_BOOL, 0, 0},
-                                           {"F8_E5M2", 1, SSDEI_NUMBER_FLOAT, 5, 0},
-                                           {"F8_E4M3", 1, SSDEI_NUMBER_FLOAT_FN, 4, 0},
-                                           {"F8_E8M0", 1, SSDEI_NUMBER_SCALE, 8, 0},
-                                           {"F8_E4M3FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 4, 0},
-                                           {"F8_E5M2FNUZ", 1, SSDEI_NUMBER_FLOAT_FNUZ, 5, 0},
-                                           {"C64", 8, SSDEI_NUMBER_OPAQUE, 0, 0},
-                                           {"F4", 1, SSDEI_NUMBER_OPAQUE, 0, 2},
-                                           {"F6_E2M3", 3, SSDEI_NUMBER_OPAQUE, 0, 4},
-                                           {"F6_E3M2", 3, SSDEI_NUMBER_OPAQUE, 0, 4}};
-/* Of any other name. */
-static const ssdei_dtype ssdei_dtype_unknown = {"", 0, SSDEI_NUMBER_OPAQUE, 0, 0};
+   To add a file format: a section before the last one, with a function that
+       allocates file->strings, where names, keys and values stay: once, since they are pointed at;
+       fills an ssdei_entry_add for each tensor: name, dtype by its name in ssdei_dtypes, rank, shape and count, then
+       ssdei_entry_complete, then begin and end; and file->metadata, if there is any;
+       ends in ssdei_check_names.
+   The format's first bytes go to ssdei_load_container, and out of ssdei_file_kind; dtypes that only it has to
+   ssdei_dtypes; what of it is read to the comment of ssde_tensor_file_open. Sizes in a file are anyone's: everything is
+   read by ssdei_read_at, multiplied by ssdei_multiply, and compared with file->size before memory is taken; what lies
+   between begin and end is as many bytes as dtype and count say (ssdei_extent_fits). tests/test_nn_files.h wants a good
+   file, and each of its bytes cut off and changed; tests/fuzz a target. */
+
+/* A file inside an archive. */
+typedef struct ssdei_record {
+    const char *name; /* without a NUL behind */
+    size_t length;    /* of the name */
+    uint64_t begin, size;
+    uint32_t crc;
+    int checked;         /* its bytes have been found to have this CRC */
+    const char *problem; /* why it cannot be read; NULL: it can */
+} ssdei_record;
+
+typedef struct ssdei_entry {
+    ssde_file_tensor info;
+    const ssdei_dtype *dtype;
+    uint64_t begin, end;    /* of its bytes, from the start of the file's data */
+    size_t stride[8];       /* from one element to the next along an axis, in elements */
+    ssdei_record *record;   /* that the bytes lie in; NULL: in none */
+    unsigned char value[8]; /* info.number stands here, little-endian, and nowhere else */
+    int negative;           /* the values have the other sign */
+} ssdei_entry;
+
+typedef struct ssdei_metadata {
+    const char *key, *value;
+} ssdei_metadata;
+
+struct ssde_tensor_file {
+    ssde_context *context;
+    char *path;
+    FILE *stream;
+    uint64_t size;
+    uint64_t data_start, data_size;
+    int big_endian;
+    char *strings; /* every name, key and value */
+    size_t strings_size;
+    ssdei_entry *entries;
+    size_t count, capacity;
+    size_t *by_name; /* entries in the order of their names */
+    ssdei_metadata *metadata;
+    size_t metadata_count, metadata_capacity;
+    /* of an archive */
+    unsigned char *directory;
+    ssdei_record *records;
+    size_t record_count;
+    size_t *record_by_name;
+};
 
 static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
     uint64_t value = 0;
@@ -3758,14 +3778,34 @@ static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, 
     return SSDE_OK;
 }
 
+/* One more entry, all zero; NULL with the error set. */
+static ssdei_entry *ssdei_entry_add(ssde_tensor_file *file) {
+    void *array = file->entries;
+    ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
+    file->entries = (ssdei_entry *)array;
+    if (status != SSDE_OK) return NULL;
+    return (ssdei_entry *)memset(&file->entries[file->count++], 0, sizeof *file->entries);
+}
+
+/* What follows from an entry's dtype by name, rank and shape; elements are in C order. */
+static void ssdei_entry_complete(ssdei_entry *entry) {
+    size_t stride = 1;
+    int axis;
+    entry->dtype = ssdei_dtype_find(entry->info.dtype);
+    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE) entry->info.problem = ssdei_dtype_problem;
+    if (entry->info.rank < 0) entry->info.problem = "has more than 8 axes";
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        entry->stride[axis] = stride;
+        stride *= entry->info.shape[axis];
+    }
+}
+
 static int ssdei_name_before(const void *items, size_t a, size_t b) {
     const ssdei_entry *entries = (const ssdei_entry *)items;
     return strcmp(entries[a].info.name, entries[b].info.name) < 0;
 }
 
 static ssde_status ssdei_sort_names(ssde_tensor_file *file) {
-    size_t i;
-    for (i = 0; i < file->count; i++) file->entries[i].name_length = strlen(file->entries[i].info.name);
     if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
     if (!file->by_name) return SSDE_ERROR_MEMORY;
     ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
@@ -3784,29 +3824,6 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     return SSDE_OK;
 }
 
-/* Finds what is in a file, whatever container it is. */
-static ssde_status ssdei_load_container(ssde_tensor_file *file);
-
-ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    ssde_tensor_file *opened;
-    ssde_status status = SSDE_ERROR_MEMORY;
-    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
-    *file = NULL;
-    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
-    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
-    if (!opened) return SSDE_ERROR_MEMORY;
-    opened->context = context;
-    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
-    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
-    if (status == SSDE_OK) status = ssdei_load_container(opened);
-    if (status != SSDE_OK)
-        ssde_tensor_file_close(opened);
-    else
-        *file = opened;
-    return status;
-}
-
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
     if (file->stream) fclose(file->stream);
@@ -3820,6 +3837,8 @@ void ssde_tensor_file_close(ssde_tensor_file *file) {
     ssdei_release(file->context, file->record_by_name);
     ssdei_release(file->context, file);
 }
+
+const char *ssde_tensor_file_path(const ssde_tensor_file *file) { return file ? file->path : NULL; }
 
 size_t ssde_tensor_file_count(const ssde_tensor_file *file) { return file ? file->count : 0; }
 
@@ -3972,14 +3991,14 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
     ssdei_walk walk = ssdei_walk_begin(entry);
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
-    const int turned = file->big_endian && !entry->immediate;
+    const int turned = file->big_endian && !entry->info.number;
     size_t i, b;
     piece.begin = piece.size = 0;
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
         const unsigned char *bytes = entry->value;
         uint64_t bits = 0;
-        if (!entry->immediate) {
+        if (!entry->info.number) {
             ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
             bytes = piece.bytes + (offset - piece.begin);
         }
@@ -3993,14 +4012,6 @@ static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_e
                              (unsigned long)walk.place);
     }
     return SSDE_OK;
-}
-
-/* The tensor is one that can be read. */
-ssde_status ssdei_check_readable(const ssde_tensor_file *file, const ssde_file_tensor *tensor) {
-    const ssdei_entry *entry = (const ssdei_entry *)(const void *)tensor; /* whose first member it is */
-    if (!entry->problem) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%s %s", file->path, tensor->name,
-                     *tensor->dtype == '?' ? "" : " of ", *tensor->dtype == '?' ? "" : tensor->dtype, entry->problem);
 }
 
 static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
@@ -4018,15 +4029,11 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
     if (!found || found->count != tensor->count)
         return ssde_fail(file->context, SSDE_ERROR_ARGUMENT, "'%.90s' has no such tensor '%.60s'", file->path,
                          tensor->name ? tensor->name : "NULL");
-    ssdei_try(ssdei_check_readable(file, found));
-    entry = (const ssdei_entry *)(const void *)found;
-    if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.80s': tensor '%.60s' has dtype %.40s, which is not read", file->path, tensor->name,
-                         tensor->dtype);
-    if (entry->info.rank < 0)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s' has more than 8 axes",
-                         file->path, tensor->name);
+    if (found->problem)
+        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%.40s %s", file->path,
+                         found->name, *found->dtype == '?' ? "" : " of ", *found->dtype == '?' ? "" : found->dtype,
+                         found->problem);
+    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
     if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
     status = ssdei_copy_values(file, entry, values, doubles);
     for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
@@ -4054,24 +4061,8 @@ ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssd
 /* Decodes a string into file->strings, where it stays. */
 static const char *ssdei_keep_string(ssde_tensor_file *file, ssdei_json *json) {
     char *string = file->strings + file->strings_size;
-    file->strings_size += ssdei_json_string(json, string);
+    file->strings_size += ssdei_json_string(json, string, json->size + 1 - file->strings_size);
     return json->problem ? NULL : string;
-}
-
-/* Decodes an object's key, which stays valid until the next string. */
-static const char *ssdei_read_key(ssde_tensor_file *file, ssdei_json *json) {
-    char *key = file->strings + file->strings_size;
-    ssdei_json_string(json, key);
-    if (!ssdei_json_take(json, ':')) ssdei_json_fail(json, "a colon is expected");
-    return json->problem ? NULL : key;
-}
-
-static void ssdei_read_dtype(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
-    size_t i;
-    entry->info.dtype = ssdei_keep_string(file, json);
-    entry->dtype = &ssdei_dtype_unknown;
-    for (i = 0; !json->problem && i < sizeof ssdei_dtypes / sizeof *ssdei_dtypes; i++)
-        if (!strcmp(entry->info.dtype, ssdei_dtypes[i].name)) entry->dtype = &ssdei_dtypes[i];
 }
 
 static void ssdei_read_shape(ssdei_json *json, ssde_file_tensor *info) {
@@ -4107,28 +4098,21 @@ static int ssdei_extent_fits(const ssdei_entry *entry) {
 /* {"dtype": ..., "shape": ..., "data_offsets": ...} in any order, each once. Other keys mean nothing here. */
 static void ssdei_read_entry(ssde_tensor_file *file, ssdei_json *json, ssdei_entry *entry) {
     unsigned seen = 0, field;
-    size_t stride = 1;
-    int axis;
     for (ssdei_json_open(json, '{'); ssdei_json_next(json, '}'); seen |= field) {
-        const char *key = ssdei_read_key(file, json);
-        field = !key                           ? 0u
-                : !strcmp(key, "dtype")        ? 1u
-                : !strcmp(key, "shape")        ? 2u
-                : !strcmp(key, "data_offsets") ? 4u
-                                               : 0u;
+        char key[16];
+        ssdei_json_key(json, key, sizeof key);
+        if (json->problem) return;
+        field = !strcmp(key, "dtype") ? 1u : !strcmp(key, "shape") ? 2u : !strcmp(key, "data_offsets") ? 4u : 0u;
         if (seen & field) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
         if (!field) ssdei_json_skip(json);
-        if (field == 1) ssdei_read_dtype(file, json, entry);
+        if (field == 1) entry->info.dtype = ssdei_keep_string(file, json);
         if (field == 2) ssdei_read_shape(json, &entry->info);
         if (field == 4) ssdei_read_offsets(json, &entry->begin, &entry->end);
         if (json->problem) return;
     }
     if (seen != 7) ssdei_json_fail(json, "dtype, shape and data_offsets are expected, each once");
     if (json->problem) return;
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        entry->stride[axis] = stride;
-        stride *= entry->info.shape[axis];
-    }
+    ssdei_entry_complete(entry);
     if (entry->begin > entry->end || entry->end > file->data_size)
         ssdei_json_fail(json, "data_offsets lie outside the file");
     else if (!ssdei_extent_fits(entry))
@@ -4164,10 +4148,6 @@ static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header,
     const char *name = "";
     int seen_metadata = 0;
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        void *array = file->entries;
-        ssde_status status = ssdei_grow(file->context, &array, &file->capacity, file->count, 1, sizeof *file->entries);
-        file->entries = (ssdei_entry *)array;
-        ssdei_try(status);
         name = ssdei_keep_string(file, &json);
         if (!name) name = "";
         if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
@@ -4176,11 +4156,10 @@ static ssde_status ssdei_read_header(ssde_tensor_file *file, const char *header,
             if (seen_metadata++) ssdei_json_fail(&json, "a second __metadata__");
             ssdei_try(ssdei_read_metadata(file, &json));
         } else {
-            ssdei_entry *entry = &file->entries[file->count];
-            memset(entry, 0, sizeof *entry);
+            ssdei_entry *entry = ssdei_entry_add(file);
+            if (!entry) return SSDE_ERROR_MEMORY;
             entry->info.name = name;
             ssdei_read_entry(file, &json, entry);
-            file->count++;
         }
         if (json.problem) break;
     }
@@ -4311,7 +4290,7 @@ static int ssdei_is_utf8(const unsigned char *text, size_t size) {
     return 1;
 }
 
-static ssde_status ssdei_load_header(ssde_tensor_file *file) {
+static ssde_status ssdei_safetensors_load(ssde_tensor_file *file) {
     unsigned char length[8];
     uint64_t header_size;
     char *header;
@@ -4338,7 +4317,134 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     return status == SSDE_OK ? ssdei_check_header(file) : status;
 }
 
-/* ---- files: zip: reading ----
+/* ---- files: safetensors: writing ---- */
+
+void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
+    memset(writer, 0, sizeof *writer);
+    writer->header.context = writer->tensors.context = context;
+    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
+    writer->digits = writer->header.size - 9;
+}
+
+static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_text_add(&writer->header, ",");
+    ssdei_text_add_string(&writer->header, key);
+    ssdei_text_add(&writer->header, ":");
+    ssdei_text_add_string(&writer->header, value);
+}
+
+void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
+    ssdei_tensor_writer_key(writer, key, value);
+    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
+}
+
+/* Its checksum is not known yet. */
+static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, int rank, const size_t *shape) {
+    char key[SSDEI_TENSOR_NAME_MOST + sizeof SSDEI_CRC_KEY + 1];
+    void *array = writer->declared;
+    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
+    ssdei_tensor_writer_key(writer, key, "00000000");
+    if (writer->header.status == SSDE_OK)
+        writer->header.status =
+            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
+    writer->declared = (ssdei_declared *)array;
+    if (writer->header.status != SSDE_OK) return;
+    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
+    writer->declared[writer->count++].digits = writer->header.size - 9;
+}
+
+void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const char *name, int rank,
+                                 const size_t *shape) {
+    ssdei_text *tensors = &writer->tensors;
+    char whole[SSDEI_TENSOR_NAME_MOST];
+    uint64_t size = 4;
+    int axis;
+    snprintf(whole, sizeof whole, "%s%s", prefix, name);
+    ssdei_tensor_writer_expect(writer, whole, rank, shape);
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_string(tensors, whole);
+    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
+    for (axis = 0; axis < rank; axis++) {
+        if (axis) ssdei_text_add(tensors, ",");
+        ssdei_text_add_unsigned(tensors, shape[axis]);
+        size *= shape[axis];
+    }
+    ssdei_text_add(tensors, "],\"data_offsets\":[");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
+    writer->data_size += size;
+    ssdei_text_add(tensors, ",");
+    ssdei_text_add_unsigned(tensors, writer->data_size);
+    ssdei_text_add(tensors, "]}");
+}
+
+/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
+ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
+    ssdei_text *header = &writer->header;
+    unsigned char length[8];
+    size_t i;
+    ssdei_text_add(header, "}");
+    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
+    ssdei_text_add(header, "}");
+    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
+    ssdei_try(header->status);
+    ssdei_try(writer->tensors.status);
+    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
+    ssdei_writer_put(&writer->file, length, sizeof length);
+    ssdei_writer_put(&writer->file, header->data, header->size);
+    return writer->file.status;
+}
+
+/* Sets 8 digits of the header. */
+static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
+    char digits[9];
+    ssdei_crc_digits(crc, digits);
+    memcpy(writer->header.data + at, digits, 8);
+}
+
+/* All values of the tensor that is next. */
+void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
+    const ssdei_declared *declared = &writer->declared[writer->put++];
+    unsigned char bytes[16384];
+    uint32_t crc = 0;
+    size_t i, used = 0;
+    for (i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bytes[used++] = (unsigned char)bits;
+        bytes[used++] = (unsigned char)(bits >> 8);
+        bytes[used++] = (unsigned char)(bits >> 16);
+        bytes[used++] = (unsigned char)(bits >> 24);
+        if (used < sizeof bytes && i + 1 < count) continue;
+        crc = ssdei_crc32(crc, bytes, used);
+        ssdei_writer_put(&writer->file, bytes, used);
+        used = 0;
+    }
+    ssdei_tensor_writer_digits(writer, declared->digits, crc);
+    writer->crc += ssdei_crc32_number(declared->crc, crc);
+}
+
+/* Commits if everything went well until now, else removes what was written. */
+ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
+    ssdei_writer *file = &writer->file;
+    if (status == SSDE_OK && file->status == SSDE_OK) {
+        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
+        if (fseek(file->file, 8, SEEK_SET))
+            file->status =
+                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
+        ssdei_writer_put(file, writer->header.data, writer->header.size);
+    }
+    if (status != SSDE_OK)
+        ssdei_writer_abandon(file);
+    else
+        status = ssdei_writer_commit(file);
+    ssdei_release(writer->header.context, writer->declared);
+    ssdei_text_release(&writer->tensors);
+    ssdei_text_release(&writer->header);
+    return status;
+}
+
+/* ---- files: zip ----
    A directory at the end of the file names the records and where they are. torch.save stores them without
    compression. */
 
@@ -4853,15 +4959,6 @@ static void ssdei_pickle_global_strings(ssdei_pickle *pickle) {
                         pickle->bytes + pickle->objects[name].bits, pickle->objects[name].count);
 }
 
-enum { SSDEI_DTYPE_COUNT = sizeof ssdei_dtypes / sizeof *ssdei_dtypes };
-
-/* Index of a dtype by its name; SSDEI_DTYPE_COUNT if it is not read here. */
-static uint32_t ssdei_dtype_index(const char *name) {
-    uint32_t i = 0;
-    while (i < SSDEI_DTYPE_COUNT && strcmp(ssdei_dtypes[i].name, name)) i++;
-    return i;
-}
-
 /* What can be wrong with a storage, which is told when a tensor that lies there is read. */
 static const char *const ssdei_storage_problems[] = {
     NULL, "lies in a storage of a class that is not known here", "lies in a storage that the archive does not have",
@@ -4880,7 +4977,8 @@ static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei
 
 /* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
 static void ssdei_pickle_storage(ssdei_pickle *pickle) {
-    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, dtype, problem = 0, storage;
+    uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, problem = 0, storage;
+    const ssdei_dtype *dtype;
     ssdei_record *record;
     if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
         !ssdei_pickle_is(pickle, items[4], SSDEI_OBJECT_INTEGER)) {
@@ -4896,9 +4994,8 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
         problem = 2;
     else if (record->problem)
         problem = 4;
-    else if ((dtype = ssdei_dtype_index(ssdei_globals[storage_class].detail)) < SSDEI_DTYPE_COUNT &&
-             (record->size % ssdei_dtypes[dtype].bytes ||
-              record->size / ssdei_dtypes[dtype].bytes != pickle->objects[items[4]].bits))
+    else if ((dtype = ssdei_dtype_find(ssdei_globals[storage_class].detail))->bytes &&
+             (record->size % dtype->bytes || record->size / dtype->bytes != pickle->objects[items[4]].bits))
         problem = 3;
     storage = ssdei_pickle_make(pickle, SSDEI_OBJECT_STORAGE, record ? (uint64_t)(record - pickle->file->records) : 0);
     if (pickle->status != SSDE_OK) return;
@@ -4975,7 +5072,7 @@ static const char *ssdei_pickle_flags(const ssdei_pickle *pickle, uint32_t index
 /* Fills a tensor from the arguments of its function, or says why it cannot be read. */
 static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t arguments, int typed,
                                          ssdei_entry *entry) {
-    uint32_t items[8], dtype, flags = typed ? 7 : 6;
+    uint32_t items[8], flags = typed ? 7 : 6;
     const ssdei_object *storage, *offset;
     if (!ssdei_pickle_items(pickle, arguments, items, typed ? 7 : 4, flags + 1) ||
         !ssdei_pickle_is(pickle, items[0], SSDEI_OBJECT_STORAGE) ||
@@ -4991,9 +5088,8 @@ static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t ar
             return "has a dtype that is not known here";
         entry->info.dtype = ssdei_globals[object->bits].detail;
     }
-    dtype = ssdei_dtype_index(entry->info.dtype);
-    if (dtype == SSDEI_DTYPE_COUNT) return "has a dtype that is not read here";
-    entry->dtype = &ssdei_dtypes[dtype];
+    entry->dtype = ssdei_dtype_find(entry->info.dtype);
+    if (!entry->dtype->bytes) return ssdei_dtype_problem;
     entry->record = &pickle->file->records[storage->bits];
     entry->info.rank = ssdei_pickle_sizes(pickle, items[2], entry->info.shape);
     if (entry->info.rank < 0 || ssdei_pickle_sizes(pickle, items[3], entry->stride) != entry->info.rank)
@@ -5008,10 +5104,14 @@ static const char *ssdei_pickle_describe(const ssdei_pickle *pickle, uint32_t ar
 static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments, const struct ssdei_global *function) {
     ssdei_entry *entry = ssdei_pickle_new_tensor(pickle);
     if (!entry) return;
-    entry->problem = function->kind == SSDEI_GLOBAL_OTHER_TENSOR
-                         ? function->detail
-                         : ssdei_pickle_describe(pickle, arguments, function->kind == SSDEI_GLOBAL_TYPED_TENSOR, entry);
-    if (entry->problem) entry->info.rank = 0, entry->info.count = 0;
+    entry->info.problem =
+        function->kind == SSDEI_GLOBAL_OTHER_TENSOR
+            ? function->detail
+            : ssdei_pickle_describe(pickle, arguments, function->kind == SSDEI_GLOBAL_TYPED_TENSOR, entry);
+    if (entry->info.problem)
+        entry->info.rank = 0, entry->info.count = 0;
+    else if (entry->dtype->kind == SSDEI_NUMBER_OPAQUE)
+        entry->info.problem = ssdei_dtype_problem;
 }
 
 /* Calls a function with a tuple of arguments. */
@@ -5258,10 +5358,10 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
     size_t i;
     if (flattening->values++ >= SSDEI_MAX_VALUES) return;
     memset(&entry, 0, sizeof entry);
-    entry.dtype = &ssdei_dtypes[ssdei_dtype_index(wanted)];
+    entry.dtype = ssdei_dtype_find(wanted);
     entry.info.dtype = entry.dtype->name;
     entry.info.count = 1;
-    entry.immediate = 1;
+    entry.info.number = 1;
     for (i = 0; i < 8; i++) entry.value[i] = (unsigned char)(object->bits >> 8 * i);
     ssdei_flatten_tensor(flattening, &entry);
 }
@@ -5358,7 +5458,7 @@ static void ssdei_pth_twins(ssde_tensor_file *file) {
     for (i = 1; i < file->count; i++) {
         ssdei_entry *entry = &file->entries[file->by_name[i]], *before = &file->entries[file->by_name[i - 1]];
         if (strcmp(entry->info.name, before->info.name)) continue;
-        entry->problem = before->problem = "is there twice";
+        entry->info.problem = before->info.problem = "is there twice";
     }
 }
 
@@ -5440,27 +5540,16 @@ static ssde_status ssdei_pth_interpret(ssde_tensor_file *file, ssdei_record *pro
     return pickle.status;
 }
 
-/* What a zip archive is that has no data.pkl. */
-static ssde_status ssdei_pth_refuse(const ssde_tensor_file *file) {
-    const ssdei_record *record = file->records;
-    if (!file->record_count)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is an empty zip archive", file->path);
-    if (record->length > 4 && !memcmp(record->name + record->length - 4, ".npy", 4))
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED,
-                         "'%.90s' is an .npz archive of NumPy's arrays: save tensors with torch.save or safetensors",
-                         file->path);
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT,
-                     "'%.90s' is a zip archive, but not of torch.save: it has no data.pkl; unpack its '%.*s'",
-                     file->path, (int)(record->length < 60 ? record->length : 60), record->name);
-}
-
 static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     unsigned char *bytes;
     ssdei_record *program;
     ssde_status status;
     ssdei_try(ssdei_zip_load(file));
     program = ssdei_pth_find(file);
-    if (!program) return ssdei_pth_refuse(file);
+    if (!program)
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT,
+                         "'%.90s' is not a file of torch.save: it has no data.pkl, but is %s", file->path,
+                         ssdei_zip_kind(file->records->name, file->record_count ? file->records->length : 0));
     if (program->size > SSDEI_MAX_PICKLE)
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.160s': its data.pkl has more than 1 GB",
                          file->path);
@@ -5470,7 +5559,7 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     return status;
 }
 
-/* ---- files: which container a file is ---- */
+/* ---- files: opening a file of tensors ---- */
 
 /* safetensors begins with the length of its header, less than 2^40, and the header with a brace; or with white space,
    which its own reader lets pass. */
@@ -5479,138 +5568,29 @@ static ssde_status ssdei_load_container(ssde_tensor_file *file) {
     size_t size = file->size < sizeof start ? (size_t)file->size : sizeof start, brace = 8;
     ssdei_try(ssdei_read_at(file, 0, start, size));
     while (brace < size && memchr(" \t\r\n", start[brace], 4)) brace++;
-    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_load_header(file);
+    if (brace < size && start[brace] == '{' && !start[5] && !start[6] && !start[7]) return ssdei_safetensors_load(file);
     if (ssdei_zip_signature(start, 3, 4) || ssdei_zip_signature(start, 5, 6)) return ssdei_pth_load(file);
-    if (!ssdei_file_kind(start, size)) return ssdei_load_header(file);
+    if (!ssdei_file_kind(start, size)) return ssdei_safetensors_load(file);
     return ssdei_wrong_file(file->context, file->path, "a file of safetensors or torch.save", start, size);
 }
 
-/* ---- files: safetensors: writing ----
-   Begin, declare every tensor and the metadata, then put the values of each in the same order, then commit. Only the
-   header is held in memory. It is written twice: with its checksums when these are known. */
-
-void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
-    memset(writer, 0, sizeof *writer);
-    writer->header.context = writer->tensors.context = context;
-    ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
-    writer->digits = writer->header.size - 9;
-}
-
-static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_text_add(&writer->header, ",");
-    ssdei_text_add_string(&writer->header, key);
-    ssdei_text_add(&writer->header, ":");
-    ssdei_text_add_string(&writer->header, value);
-}
-
-void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
-    ssdei_tensor_writer_key(writer, key, value);
-    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
-}
-
-/* Its checksum is not known yet. */
-static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *name, int rank, const size_t *shape) {
-    char key[SSDEI_TENSOR_NAME_MOST + sizeof SSDEI_CRC_KEY + 1];
-    void *array = writer->declared;
-    snprintf(key, sizeof key, SSDEI_CRC_KEY ":%s", name);
-    ssdei_tensor_writer_key(writer, key, "00000000");
-    if (writer->header.status == SSDE_OK)
-        writer->header.status =
-            ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
-    writer->declared = (ssdei_declared *)array;
-    if (writer->header.status != SSDE_OK) return;
-    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
-    writer->declared[writer->count++].digits = writer->header.size - 9;
-}
-
-void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix, const char *name, int rank,
-                                 const size_t *shape) {
-    ssdei_text *tensors = &writer->tensors;
-    char whole[SSDEI_TENSOR_NAME_MOST];
-    uint64_t size = 4;
-    int axis;
-    snprintf(whole, sizeof whole, "%s%s", prefix, name);
-    ssdei_tensor_writer_expect(writer, whole, rank, shape);
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_string(tensors, whole);
-    ssdei_text_add(tensors, ":{\"dtype\":\"F32\",\"shape\":[");
-    for (axis = 0; axis < rank; axis++) {
-        if (axis) ssdei_text_add(tensors, ",");
-        ssdei_text_add_unsigned(tensors, shape[axis]);
-        size *= shape[axis];
-    }
-    ssdei_text_add(tensors, "],\"data_offsets\":[");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    writer->data_size += size;
-    ssdei_text_add(tensors, ",");
-    ssdei_text_add_unsigned(tensors, writer->data_size);
-    ssdei_text_add(tensors, "]}");
-}
-
-/* Opens the file and writes the header, padded so that the data begins at a multiple of 8. */
-ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
-    ssdei_text *header = &writer->header;
-    unsigned char length[8];
-    size_t i;
-    ssdei_text_add(header, "}");
-    if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
-    ssdei_text_add(header, "}");
-    while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
-    ssdei_try(header->status);
-    ssdei_try(writer->tensors.status);
-    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
-    ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
-    ssdei_writer_put(&writer->file, length, sizeof length);
-    ssdei_writer_put(&writer->file, header->data, header->size);
-    return writer->file.status;
-}
-
-/* Sets 8 digits of the header. */
-static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, uint32_t crc) {
-    char digits[9];
-    ssdei_crc_digits(crc, digits);
-    memcpy(writer->header.data + at, digits, 8);
-}
-
-/* All values of the tensor that is next. */
-void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
-    const ssdei_declared *declared = &writer->declared[writer->put++];
-    unsigned char bytes[16384];
-    uint32_t crc = 0;
-    size_t i, used = 0;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bytes[used++] = (unsigned char)bits;
-        bytes[used++] = (unsigned char)(bits >> 8);
-        bytes[used++] = (unsigned char)(bits >> 16);
-        bytes[used++] = (unsigned char)(bits >> 24);
-        if (used < sizeof bytes && i + 1 < count) continue;
-        crc = ssdei_crc32(crc, bytes, used);
-        ssdei_writer_put(&writer->file, bytes, used);
-        used = 0;
-    }
-    ssdei_tensor_writer_digits(writer, declared->digits, crc);
-    writer->crc += ssdei_crc32_number(declared->crc, crc);
-}
-
-/* Commits if everything went well until now, else removes what was written. */
-ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status status) {
-    ssdei_writer *file = &writer->file;
-    if (status == SSDE_OK && file->status == SSDE_OK) {
-        ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
-        if (fseek(file->file, 8, SEEK_SET))
-            file->status =
-                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
-        ssdei_writer_put(file, writer->header.data, writer->header.size);
-    }
+ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
+    ssde_tensor_file *opened;
+    ssde_status status = SSDE_ERROR_MEMORY;
+    if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
+    *file = NULL;
+    if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
+    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
+    if (!opened) return SSDE_ERROR_MEMORY;
+    opened->context = context;
+    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
+    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
+    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
+    if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
-        ssdei_writer_abandon(file);
+        ssde_tensor_file_close(opened);
     else
-        status = ssdei_writer_commit(file);
-    ssdei_release(writer->header.context, writer->declared);
-    ssdei_text_release(&writer->tensors);
-    ssdei_text_release(&writer->header);
+        *file = opened;
     return status;
 }
 
@@ -6309,7 +6289,8 @@ static ssde_status ssdei_affine_check(ssde_context *context, const ssde_sde *sde
     a = sde->a(sde->user, 0.5);
     g = sde->g(sde->user, 0.5);
     if (a == a && g >= 0.0) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a is %g and g is %g at t = 0.5, wanted numbers and g >= 0", a, g);
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: a is %g and g is %g at t = 0.5, wanted numbers and g >= 0", a,
+                     g);
 }
 
 static void ssdei_affine_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
@@ -7366,36 +7347,15 @@ ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde) 
 
 /* ---- the kernels of each tier ---- */
 
+#define SSDEI_EACH_TIER "scoresde.h"
 #define SSDEI_CORE_KERNELS 2
-#define SSDEI_TIER scalar
 #include "scoresde.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde.h"
-#undef SSDEI_TIER
-#endif
 #undef SSDEI_CORE_KERNELS
+#undef SSDEI_EACH_TIER
 
 const ssdei_kernels *ssdei_kernels_for(const ssde_context *context) {
-    switch (ssde_tier_used(context)) {
-#ifdef SSDEI_X86
-        case SSDE_TIER_AVX512: return &ssdei_kernels_avx512;
-        case SSDE_TIER_AVX2: return &ssdei_kernels_avx2;
-#endif
-#ifdef SSDEI_NEON
-        case SSDE_TIER_NEON: return &ssdei_kernels_neon;
-#endif
-        default: return &ssdei_kernels_scalar;
-    }
+    static const ssdei_kernels *const tables[] = {SSDEI_TIERS(SSDEI_TIER_ADDRESS, ssdei_kernels)};
+    return tables[ssdei_tier_index(context)];
 }
 
 const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns) {
@@ -7446,6 +7406,18 @@ SSDEI_END
 #elif !defined(SCORESDE_NO_SIMD) && (defined(__aarch64__) || defined(_M_ARM64))
 #define SSDEI_NEON 1
 #endif
+
+/* The tiers of this machine, weakest first; a tier can use what is there for those before it. SSDEI_TIERS(X, name) is
+   X(name, tier) for each. */
+#if defined(SSDEI_X86)
+#define SSDEI_TIERS(X, name) X(name, scalar) X(name, avx2) X(name, avx512)
+#elif defined(SSDEI_NEON)
+#define SSDEI_TIERS(X, name) X(name, scalar) X(name, neon)
+#else
+#define SSDEI_TIERS(X, name) X(name, scalar)
+#endif
+#define SSDEI_TIER_ITEM(name, tier) name##_##tier,
+#define SSDEI_TIER_ADDRESS(name, tier) &name##_##tier,
 
 /* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
    SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
@@ -7598,6 +7570,9 @@ SSDEI_END
 #undef SSDEI_END
 #undef SSDEI_X86
 #undef SSDEI_NEON
+#undef SSDEI_TIERS
+#undef SSDEI_TIER_ITEM
+#undef SSDEI_TIER_ADDRESS
 #undef SSDEI_TARGET
 #undef SSDEI_INLINE
 #undef SSDEI_NOINLINE
@@ -7709,10 +7684,32 @@ SSDEI_END
 #endif
 #undef SSDEI_MACROS
 
+#elif !defined(SSDEI_TIER)
+
+/* >>kernels: the file that SSDEI_EACH_TIER names, once for each of SSDEI_TIERS */
+
+#define SSDEI_TIER scalar
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#ifdef SSDEI_X86
+#define SSDEI_TIER avx2
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#define SSDEI_TIER avx512
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#endif
+#ifdef SSDEI_NEON
+#define SSDEI_TIER neon
+#include SSDEI_EACH_TIER
+#undef SSDEI_TIER
+#endif
+
 #elif SSDEI_CORE_KERNELS == 1
 
-/* >>kernels, first part: vector functions, once per tier. Each kernel, here and in scoresde_nn.h, has a naive twin in
-   the tests, in double and by definition: tests/test_kernels.h lists them all. */
+/* ---- kernels, first part: vector functions ----
+   Each kernel, here and in scoresde_nn.h, has a naive twin in the tests, in double and by definition:
+   tests/test_kernels.h lists them all. */
 
 /* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
    and a polynomial for e^r (Cephes' coefficients). */

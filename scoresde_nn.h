@@ -15,7 +15,7 @@
        >>models            networks in files: the library's, the reference's, diffusers'
        >>implementation    the functions, in the same order; before the operations:
        >>products          convolutions and linear layers as products of packed panels, Winograd's
-       >>kernels           what runs once per SIMD tier; this file includes itself for each
+       >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
 
    QUICK START: train a small U-Net on images, save the averaged weights
 
@@ -45,7 +45,7 @@
        scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
        std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
 */
-#ifndef SSDEI_NN_KERNELS /* the file includes itself with this set, once per SIMD tier: see >>kernels */
+#ifndef SSDEI_TIER /* set: scoresde.h includes the kernels of a SIMD tier, see its >>kernels */
 
 /* Outside the guard: this header may be included for its declarations first and for its implementation later. */
 #include "scoresde.h"
@@ -513,8 +513,35 @@ typedef enum ssdei_initialisation {
     SSDEI_INITIALISE_NORMAL       /* standard deviation scale */
 } ssdei_initialisation;
 
+/* What the builder of a U-Net notes of each of its modules. Names that other programs gave the same parameters are made
+   from it. */
+typedef enum ssdei_module_kind {
+    SSDEI_MODULE_NONE, /* of another network */
+    SSDEI_MODULE_FREQUENCIES,
+    SSDEI_MODULE_EMBEDDING_FIRST, /* the dense layers of the label's embedding */
+    SSDEI_MODULE_EMBEDDING_SECOND,
+    SSDEI_MODULE_CLASSES,
+    SSDEI_MODULE_INPUT, /* the first convolution */
+    SSDEI_MODULE_BLOCK,
+    SSDEI_MODULE_ATTENTION,
+    SSDEI_MODULE_RESAMPLE,       /* to the next level by a convolution */
+    SSDEI_MODULE_RESAMPLE_BLOCK, /* or by a block */
+    SSDEI_MODULE_PYRAMID_NORM,   /* of the output's */
+    SSDEI_MODULE_PYRAMID,        /* the convolution of the input's or the output's */
+    SSDEI_MODULE_OUTPUT_NORM,
+    SSDEI_MODULE_OUTPUT
+} ssdei_module_kind;
+typedef enum ssdei_way { SSDEI_WAY_DOWN, SSDEI_WAY_MIDDLE, SSDEI_WAY_UP } ssdei_way;
+typedef struct ssdei_module {
+    ssdei_module_kind kind;
+    ssdei_way way; /* input and embedding are on the way down, the output on the way up */
+    int level;     /* 0 has the input's size */
+    int number;    /* among those of its kind on this way and level */
+} ssdei_module;
+
 typedef struct ssdei_parameter {
     ssde_parameter info;
+    ssdei_module module;
     ssdei_layout layout;
     size_t offset; /* floats from the start of the weights */
     ssdei_initialisation initialisation;
@@ -552,6 +579,7 @@ struct ssde_net {
     int borrowed; /* nodes, parameters and taps belong to another network */
     ssdei_node *nodes;
     int node_count, node_capacity;
+    ssdei_module module; /* of the parameters that are added next */
     ssdei_parameter *parameters;
     size_t parameter_count, parameter_capacity;
     ssdei_taps *taps;
@@ -699,6 +727,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     }
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
+    parameter->module = net->module;
     parameter->layout = layout;
     parameter->initialisation = how;
     parameter->scale = scale;
@@ -2086,9 +2115,11 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
 
-   To add one: its row; its room, with the functions that the row names; the builder's declaration in >>operations. What
-   it computes goes to tests/nn_oracle.h, by definition, and a network of it alone to tests/test_nn_steps.h, which finds
-   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
+   To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
+   the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
+   and in oracle_from_net, which follows the rows); a case to nn_small_case in tests/test_nn.h, which compares values
+   and derivatives; and to steps_operation in tests/test_nn_steps.h a network of it alone, which finds what a plan
+   forgot. Nothing else knows it: the memory plan reads steps. */
 
 /* ---- operations: what several of them do ---- */
 
@@ -3828,9 +3859,16 @@ typedef struct ssdei_unet {
     ssde_net *net;
     const ssde_unet_desc *desc;
     ssde_node embedding; /* after its two layers, SiLU applied; -1 without conditioning */
-    int module;          /* number of the next module */
+    int module;          /* its number; -1 before the first */
     char name[96];
 } ssdei_unet;
+
+/* Begins the next module on the way and level that net->module has. */
+static void ssdei_unet_module(ssdei_unet *unet, ssdei_module_kind kind, int number) {
+    unet->net->module.kind = kind;
+    unet->net->module.number = number;
+    unet->module++;
+}
 
 /* "all_modules.MODULE.PART", in a buffer that the next call overwrites; PART "" names the module itself. */
 static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
@@ -3840,9 +3878,6 @@ static const char *ssdei_unet_name(ssdei_unet *unet, const char *part) {
 
 static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
     return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
-}
-static size_t ssdei_unet_width(const ssdei_unet *unet, ssde_node node) {
-    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[1] : 0;
 }
 
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
@@ -3908,14 +3943,16 @@ static void ssdei_linear_parameters(ssde_net *net, size_t in, size_t out, const 
 }
 
 /* ResnetBlockDDPMpp and ResnetBlockBigGANpp; layerspp.py:172-278. direction: 0, +1 up, -1 down (BigGAN only). */
-static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction) {
+static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels, int direction, int number) {
     ssde_net *net = unet->net;
     int biggan = unet->desc->resblock_type == SSDE_RESBLOCK_BIGGAN, shortcut = direction != 0;
     int modulated = unet->embedding >= 0 && unet->desc->noise_conditioning == SSDE_NOISE_SCALE_SHIFT, parameters;
     ssde_node dense = -1;
     size_t in = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv;
-    ssde_node h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
+    ssde_node h;
+    ssdei_unet_module(unet, direction ? SSDEI_MODULE_RESAMPLE_BLOCK : SSDEI_MODULE_BLOCK, number);
+    h = ssdei_unet_norm(unet, x, SSDE_SILU, "GroupNorm_0");
     shortcut = shortcut || in != channels;
     if (direction) {
         h = direction > 0 ? ssdei_unet_upsample(unet, h) : ssdei_unet_downsample(unet, h);
@@ -3938,42 +3975,38 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
     if (shortcut) {
         /* The reference registers Conv_1 before its shortcut, and parameter order is part of its checkpoints: build the
            convolution's parameters first by building the shortcut second. */
-        ssde_node sum;
         conv.residual = -1;
         conv.scale = 1.0;
         h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
         conv = ssdei_unet_residual(unet, h, channels, 1);
         conv.init_scale = biggan ? 1.0 : 0.1;
-        sum = biggan ? ssde_conv2d(net, x, &conv, ssdei_unet_name(unet, "Conv_2"))
-                     : ssde_nin(net, x, &conv, ssdei_unet_name(unet, "NIN_0"));
-        unet->module++;
-        return sum;
+        return biggan ? ssde_conv2d(net, x, &conv, ssdei_unet_name(unet, "Conv_2"))
+                      : ssde_nin(net, x, &conv, ssdei_unet_name(unet, "NIN_0"));
     }
-    h = ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
-    unet->module++;
-    return h;
+    return ssde_conv2d(net, h, &conv, ssdei_unet_name(unet, "Conv_1"));
 }
 
 /* AttnBlockpp; layerspp.py:64-86 */
-static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x) {
+static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x, int number) {
     static const char *const parts[3] = {"NIN_0", "NIN_1", "NIN_2"};
     size_t channels = ssdei_unet_channels(unet, x);
     ssde_conv_desc conv = ssde_conv(channels, 1);
-    ssde_node h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0"), projected[3];
+    ssde_node h, projected[3];
     int i;
+    ssdei_unet_module(unet, SSDEI_MODULE_ATTENTION, number);
+    h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0");
     conv.init_scale = 0.1;
     for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
     h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
     conv = ssdei_unet_residual(unet, x, channels, 1);
-    h = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
-    unet->module++;
-    return h;
+    return ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
 }
 
-static int ssdei_unet_attends(const ssdei_unet *unet, ssde_node x) {
+/* Whether there is attention where images have this width. */
+static int ssdei_unet_attends(const ssde_unet_desc *desc, size_t width) {
     int i;
-    for (i = 0; i < unet->desc->num_attn_resolutions; i++)
-        if (unet->desc->attn_resolutions[i] == ssdei_unet_width(unet, x)) return 1;
+    for (i = 0; i < desc->num_attn_resolutions; i++)
+        if (desc->attn_resolutions[i] == width) return 1;
     return 0;
 }
 
@@ -3983,8 +4016,8 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
     ssde_conv_desc conv = ssde_conv(channels, 1);
     int cat = unet->desc->progressive_combine == SSDE_COMBINE_CAT;
     if (!cat) conv.residual = h;
+    ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
     pyramid = ssde_conv2d(unet->net, pyramid, &conv, ssdei_unet_name(unet, "Conv_0"));
-    unet->module++;
     return cat ? ssde_concat(unet->net, pyramid, h) : pyramid;
 }
 
@@ -3997,18 +4030,17 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
     if (desc->noise_conditioning == SSDE_NOISE_CHANNEL) return -1;
     if (!desc->conditional && desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) return -1;
     if (desc->embedding_type == SSDE_EMBEDDING_FOURIER) {
+        ssdei_unet_module(unet, SSDEI_MODULE_FREQUENCIES, 0);
         h = ssde_fourier_embedding(unet->net, ssde_input_label(unet->net), desc->nf, desc->fourier_scale,
                                    ssdei_unet_name(unet, ""));
-        unet->module++;
         if (!desc->conditional) return -1;
     } else {
         h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
     }
+    ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
-    unet->module++;
-    h = ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
-    unet->module++;
-    return h;
+    ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_SECOND, 0);
+    return ssde_linear(unet->net, ssde_activate(unet->net, h, SSDE_SILU), 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
 }
 
 /* That, and the class's, SiLU applied as every block does; -1 without conditioning. */
@@ -4016,8 +4048,9 @@ static ssde_node ssdei_unet_embedding(ssdei_unet *unet) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h = ssdei_unet_noise_embedding(unet);
     if (desc->classes) {
-        ssde_node class_number = ssde_input_class(unet->net);
-        ssde_node own = ssde_class_embedding(unet->net, class_number, desc->classes, 4 * desc->nf, "class_embedding");
+        ssde_node class_number = ssde_input_class(unet->net), own;
+        unet->net->module.kind = SSDEI_MODULE_CLASSES; /* which has no number */
+        own = ssde_class_embedding(unet->net, class_number, desc->classes, 4 * desc->nf, "class_embedding");
         h = h >= 0 ? ssde_add_scaled(unet->net, h, own, 1.0) : own;
     }
     return h >= 0 ? ssde_activate(unet->net, h, SSDE_SILU) : -1;
@@ -4042,29 +4075,30 @@ static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips
     const ssde_unet_desc *desc = unet->desc;
     ssde_node h, pyramid = x;
     int level, block;
+    ssdei_unet_module(unet, SSDEI_MODULE_INPUT, 0);
     h = ssdei_unet_conv(unet, ssdei_unet_noise_channel(unet, x), desc->nf, 3, 1.0, "");
-    unet->module++;
     skips[(*count)++] = h;
     for (level = 0; level < desc->num_levels; level++) {
+        unet->net->module.level = level;
         for (block = 0; block < desc->num_res_blocks; block++) {
-            h = ssdei_unet_block(unet, h, desc->nf * (size_t)desc->ch_mult[level], 0);
-            if (ssdei_unet_attends(unet, h)) h = ssdei_unet_attention(unet, h);
+            h = ssdei_unet_block(unet, h, desc->nf * (size_t)desc->ch_mult[level], 0, block);
+            if (ssdei_unet_attends(desc, desc->width >> level)) h = ssdei_unet_attention(unet, h, block);
             skips[(*count)++] = h;
         }
         if (level == desc->num_levels - 1) break;
         if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
-            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), -1);
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), -1, 0);
         } else {
+            ssdei_unet_module(unet, SSDEI_MODULE_RESAMPLE, 0);
             h = desc->resamp_with_conv ? ssdei_unet_downsample_conv(unet, h, ssdei_unet_channels(unet, h))
                                        : ssdei_unet_downsample(unet, h);
-            unet->module++;
         }
         if (desc->progressive_input == SSDE_INPUT_SKIP) {
             pyramid = ssdei_unet_downsample(unet, pyramid);
             h = ssdei_unet_combine(unet, pyramid, h);
         } else if (desc->progressive_input == SSDE_INPUT_RESIDUAL) {
+            ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
             pyramid = ssdei_unet_downsample_conv(unet, pyramid, ssdei_unet_channels(unet, h));
-            unet->module++;
             h = pyramid = ssde_add_scaled(unet->net, pyramid, h, ssdei_unet_rescale(unet));
         }
         skips[(*count)++] = h;
@@ -4075,45 +4109,45 @@ static ssde_node ssdei_unet_down(ssdei_unet *unet, ssde_node x, ssde_node *skips
 /* The output pyramid at one level on the way up; *h may change. */
 static ssde_node ssdei_unet_pyramid(ssdei_unet *unet, ssde_node pyramid, ssde_node *h) {
     const ssde_unet_desc *desc = unet->desc;
-    size_t channels = ssdei_unet_channels(unet, *h);
-    if (desc->progressive == SSDE_OUTPUT_RESIDUAL && pyramid >= 0) {
+    const int skip = desc->progressive == SSDE_OUTPUT_SKIP, last = skip && unet->net->module.level == 0;
+    const size_t channels = ssdei_unet_channels(unet, *h);
+    ssde_conv_desc conv = ssde_conv(skip ? desc->channels : channels, 3);
+    ssde_node norm;
+    if (!skip && pyramid >= 0) {
+        ssdei_unet_module(unet, SSDEI_MODULE_PYRAMID, 0);
         pyramid = ssdei_unet_upsample_conv(unet, pyramid, channels);
-        unet->module++;
         return *h = ssde_add_scaled(unet->net, pyramid, *h, ssdei_unet_rescale(unet));
     }
-    {
-        int skip = desc->progressive == SSDE_OUTPUT_SKIP;
-        ssde_conv_desc conv = ssde_conv(skip ? desc->channels : channels, 3);
-        ssde_node norm;
-        if (skip) conv.init_scale = desc->init_scale;
-        if (pyramid >= 0) conv.residual = ssdei_unet_upsample(unet, pyramid);
-        norm = ssdei_unet_norm(unet, *h, SSDE_SILU, "");
-        unet->module++;
-        pyramid = ssde_conv2d(unet->net, norm, &conv, ssdei_unet_name(unet, ""));
-        unet->module++;
-        return pyramid;
-    }
+    if (skip) conv.init_scale = desc->init_scale;
+    if (pyramid >= 0) conv.residual = ssdei_unet_upsample(unet, pyramid);
+    ssdei_unet_module(unet, last ? SSDEI_MODULE_OUTPUT_NORM : SSDEI_MODULE_PYRAMID_NORM, 0);
+    norm = ssdei_unet_norm(unet, *h, SSDE_SILU, "");
+    ssdei_unet_module(unet, last ? SSDEI_MODULE_OUTPUT : SSDEI_MODULE_PYRAMID, 0);
+    return ssde_conv2d(unet->net, norm, &conv, ssdei_unet_name(unet, ""));
 }
 
 static ssde_node ssdei_unet_up(ssdei_unet *unet, ssde_node h, ssde_node *skips, int count) {
     const ssde_unet_desc *desc = unet->desc;
     ssde_node pyramid = -1;
     int level, block;
+    unet->net->module.way = SSDEI_WAY_UP;
     for (level = desc->num_levels - 1; level >= 0; level--) {
+        unet->net->module.level = level;
         for (block = 0; block <= desc->num_res_blocks; block++) {
             h = ssdei_unet_block(unet, ssde_concat(unet->net, h, skips[--count]),
-                                 desc->nf * (size_t)desc->ch_mult[level], 0);
-            if (ssdei_unet_attends(unet, h) && (desc->attn_every_block || block == desc->num_res_blocks))
-                h = ssdei_unet_attention(unet, h);
+                                 desc->nf * (size_t)desc->ch_mult[level], 0, block);
+            if (ssdei_unet_attends(desc, desc->width >> level) &&
+                (desc->attn_every_block || block == desc->num_res_blocks))
+                h = ssdei_unet_attention(unet, h, desc->attn_every_block ? block : 0);
         }
         if (desc->progressive != SSDE_PROGRESSIVE_NONE) pyramid = ssdei_unet_pyramid(unet, pyramid, &h);
         if (level == 0) break;
         if (desc->resblock_type == SSDE_RESBLOCK_BIGGAN) {
-            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 1);
+            h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 1, 0);
         } else {
+            ssdei_unet_module(unet, SSDEI_MODULE_RESAMPLE, 0);
             h = desc->resamp_with_conv ? ssdei_unet_upsample_conv(unet, h, ssdei_unet_channels(unet, h))
                                        : ssdei_unet_upsample(unet, h);
-            unet->module++;
         }
     }
     return desc->progressive == SSDE_OUTPUT_SKIP ? pyramid : h;
@@ -4222,13 +4256,15 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
     memset(unet, 0, sizeof *unet);
     unet->net = *net;
     unet->desc = desc;
+    unet->module = -1;
     x = ssde_input(*net, desc->height, desc->width, desc->channels);
     unet->embedding = ssdei_unet_embedding(unet);
     if (!desc->centered) x = ssde_affine_map(*net, x, 2.0, -1.0);
     h = ssdei_unet_down(unet, x, skips, count);
-    h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
-    h = ssdei_unet_attention(unet, h);
-    *middle = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0);
+    (*net)->module.way = SSDEI_WAY_MIDDLE;
+    h = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0, 0);
+    h = ssdei_unet_attention(unet, h, 0);
+    *middle = ssdei_unet_block(unet, h, ssdei_unet_channels(unet, h), 0, 1);
     return SSDE_OK;
 }
 
@@ -4240,8 +4276,9 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, 
     ssdei_try(ssdei_unet_begin(&unet, desc, net, skips, &count, &h));
     h = ssdei_unet_up(&unet, h, skips, count);
     if (desc->progressive != SSDE_OUTPUT_SKIP) {
+        ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
         h = ssdei_unet_norm(&unet, h, SSDE_SILU, "");
-        unet.module++;
+        ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
         h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
     }
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
@@ -4287,8 +4324,9 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     desc = *wanted;
     desc.body = ssdei_unet_as_built(&wanted->body);
     ssdei_try(ssdei_unet_begin(&unet, &desc.body, net, skips, &count, &h));
+    ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
     h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
-    unet.module++;
+    ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
     h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
     return ssdei_net_complete(net, h, NULL, &desc, NULL);
 }
@@ -4849,7 +4887,7 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "grad_clip", desc->grad_clip, "a finite norm, or 0 for no clipping");
     if (!ssdei_in_range(desc->ema_rate, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "ema_rate", desc->ema_rate, "0 to 1");
-    if (!ssdei_in_range(desc->levels, 0.0, 16777216.0) || floor(desc->levels) < desc->levels)
+    if (!ssdei_is_whole(desc->levels, 0.0, 16777216.0))
         return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number from 1 to 2^24, or 0");
     if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
@@ -5036,7 +5074,7 @@ static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const flo
     }
     for (i = 0; i < count; i++) {
         double value = (double)x[i];
-        if (value >= 0.0 && value < levels && !(floor(value) < value)) continue;
+        if (ssdei_is_whole(value, 0.0, levels - 1.0)) continue;
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "x: row %lu, element %lu is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, levels - 1.0);
@@ -5537,14 +5575,7 @@ static int ssdei_fields_find(ssdei_fields *fields, const char *key, ssdei_json *
     if (fields->status != SSDE_OK) return 0;
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
         char name[64];
-        size_t start = json.at;
-        ssdei_json_string(&json, NULL);
-        name[0] = 0;
-        if (json.at - start < sizeof name) { /* decoded it is no longer */
-            json.at = start;
-            ssdei_json_string(&json, name);
-        }
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
+        ssdei_json_key(&json, name, sizeof name);
         if (!json.problem && !strcmp(name, key)) {
             if (found++) ssdei_json_fail(&json, "the key comes twice");
             *value = json;
@@ -5592,7 +5623,7 @@ static double ssdei_field_number(ssdei_fields *fields, const char *key, double n
 /* A whole number from 0 to most. */
 static double ssdei_field_whole(ssdei_fields *fields, const char *key, double number, double most) {
     double read = ssdei_field_number(fields, key, number);
-    if (read >= 0.0 && read <= most && !(floor(read) < read)) return read;
+    if (ssdei_is_whole(read, 0.0, most)) return read;
     if (fields->status == SSDE_OK) {
         char problem[80];
         snprintf(problem, sizeof problem, "is %.9g, not a whole number from 0 to %.9g", read, most);
@@ -5645,8 +5676,7 @@ static int ssdei_field_flag(ssdei_fields *fields, const char *key, int flag) {
 /* One of `names`, which end in NULL, as its index. */
 static int ssdei_field_choice(ssdei_fields *fields, const char *key, int choice, const char *const *names) {
     ssdei_json value;
-    char name[64] = "", problem[200];
-    size_t start;
+    char name[64], problem[200];
     int i, known = 0;
     while (names[known]) known++;
     if (choice < 0 || choice >= known) {
@@ -5657,14 +5687,8 @@ static int ssdei_field_choice(ssdei_fields *fields, const char *key, int choice,
         if (fields->mode == SSDEI_FIELDS_WRITE) ssdei_text_add_string(&fields->text, names[choice]);
         return choice;
     }
-    ssdei_json_peek(&value);
-    start = value.at;
-    ssdei_json_string(&value, NULL);
+    ssdei_json_string(&value, name, sizeof name);
     if (!ssdei_field_end(fields, key, &value)) return choice;
-    if (value.at - start < sizeof name) {
-        value.at = start;
-        ssdei_json_string(&value, name);
-    }
     snprintf(problem, sizeof problem, "is '%s', the trainer's is '%s'", name, names[choice]);
     for (i = 0; names[i]; i++) {
         if (strcmp(name, names[i])) continue;
@@ -5709,7 +5733,7 @@ static int ssdei_field_sizes(ssdei_fields *fields, const char *key, double *numb
     int i;
     count = ssdei_field_list(fields, key, numbers, count, capacity);
     for (i = 0; i < count && fields->status == SSDE_OK; i++) {
-        if (numbers[i] >= 1.0 && numbers[i] <= most && !(floor(numbers[i]) < numbers[i])) continue;
+        if (ssdei_is_whole(numbers[i], 1.0, most)) continue;
         ssdei_fields_fail(fields, key, "has an entry that is not a positive whole number, or too large");
         numbers[i] = 1.0;
     }
@@ -5983,8 +6007,8 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 
 /* Where a parameter's values are in a file. */
 typedef struct ssdei_source {
-    const ssde_file_tensor *tensor;
-    size_t place;    /* among the file's */
+    const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
+    size_t place;                   /* among the file's */
     int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
                       */
 } ssdei_source;
@@ -5997,7 +6021,7 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     ssde_parameter *info = &wanted.info;
     const ssde_file_tensor *tensor = source->tensor;
     int axis, same;
-    ssdei_try(ssdei_check_readable(file, tensor));
+    if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
     if (source->turned_rank) {
         wanted.layout = SSDEI_LAYOUT_LINEAR;
         info->rank = source->turned_rank;
@@ -6010,16 +6034,16 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
     if (!same)
         return ssde_fail(context, SSDE_ERROR_SHAPE,
                          "'%.60s': tensor '%.70s' has rank %d, shape [%lu, %lu, ...], not %d, [%lu, %lu, ...]",
-                         file->path, tensor->name, tensor->rank, (unsigned long)tensor->shape[0],
+                         ssde_tensor_file_path(file), tensor->name, tensor->rank, (unsigned long)tensor->shape[0],
                          (unsigned long)tensor->shape[1], info->rank, (unsigned long)info->shape[0],
                          (unsigned long)info->shape[1]);
     if (tensor->dtype[0] != 'F' && strcmp(tensor->dtype, "BF16"))
         return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s': tensor '%.80s' has dtype %s, not a floating one",
-                         file->path, tensor->name, tensor->dtype);
+                         ssde_tensor_file_path(file), tensor->name, tensor->dtype);
     ssdei_try(ssde_tensor_file_read(file, tensor, scratch));
     if (ssdei_first_nonfinite(scratch, info->count) < info->count)
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "'%.100s': tensor '%.80s' has a value that is not finite",
-                         file->path, tensor->name);
+                         ssde_tensor_file_path(file), tensor->name);
     ssdei_parameter_from_file(&wanted, scratch, weights + wanted.offset);
     return SSDE_OK;
 }
@@ -6027,52 +6051,28 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
 /* The tensor of this name, or an error that names it. */
 static ssde_status ssdei_source_find(ssde_context *context, const ssde_tensor_file *file, const char *name,
                                      ssdei_source *source) {
-    memset(source, 0, sizeof *source);
     source->tensor = ssde_tensor_file_find(file, name);
     return source->tensor ? SSDE_OK
-                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'", file->path, name);
+                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
+                                      ssde_tensor_file_path(file), name);
 }
 
-/* Reads one set of values of a network's parameters. */
-static ssde_status ssdei_parameters_load(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
-                                         const char *prefix, int only_trainable, float *weights) {
-    float *scratch = ssdei_parameter_scratch(context, net);
-    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
-    size_t i;
-    for (i = 0; i < net->parameter_count && status == SSDE_OK; i++) {
-        const ssdei_parameter *parameter = &net->parameters[i];
-        char name[sizeof parameter->info.name + 16];
-        ssdei_source source;
-        if (only_trainable && !parameter->info.trainable) continue;
-        snprintf(name, sizeof name, "%s%s", prefix, parameter->info.name);
-        status = ssdei_source_find(context, file, name, &source);
-        if (status == SSDE_OK) status = ssdei_parameter_load(context, parameter, file, &source, scratch, weights);
-    }
-    ssdei_release(context, scratch);
-    return status;
-}
+/* Finds the source of each of a network's parameters; `how` says which of a file's values are wanted. */
+typedef ssde_status (*ssdei_sources_function)(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                              ssdei_source *sources);
 
-/* Reads a network's parameters from these sources into weights [weight_count]. */
-static ssde_status ssdei_sources_read(const ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources,
-                                      float *weights) {
-    float *scratch = ssdei_parameter_scratch(net->context, net);
-    ssde_status status = scratch ? SSDE_OK : SSDE_ERROR_MEMORY;
+/* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
+static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
+                                      ssdei_sources_function find, const void *how, float *weights) {
+    ssdei_source *sources = (ssdei_source *)ssdei_allocate(context, net->parameter_count + 1, sizeof *sources);
+    float *scratch = sources ? ssdei_parameter_scratch(context, net) : NULL;
+    ssde_status status = scratch ? find(how, net, file, sources) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        status = ssdei_parameter_load(net->context, &net->parameters[i], file, &sources[i], scratch, weights);
-    ssdei_release(net->context, scratch);
-    return status;
-}
-
-/* The same into the network, first aside, so that a file with an error changes nothing. */
-static ssde_status ssdei_sources_load(ssde_net *net, const ssde_tensor_file *file, const ssdei_source *sources) {
-    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
-    ssde_status status = weights ? ssdei_sources_read(net, file, sources, weights) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) {
-        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
-        net->version++;
-    }
-    ssdei_release(net->context, weights);
+        if (sources[i].tensor)
+            status = ssdei_parameter_load(context, &net->parameters[i], file, &sources[i], scratch, weights);
+    ssdei_release(context, scratch);
+    ssdei_release(context, sources);
     return status;
 }
 
@@ -6140,25 +6140,24 @@ static void ssdei_sets_add(ssdei_sets *sets, const char *name, size_t length) {
     set->found++;
 }
 
-/* Whether the name ends in `end`, as a whole or behind a dot. */
-static int ssdei_ends_in(const char *name, size_t length, const char *end, size_t size) {
-    return length >= size && !memcmp(name + length - size, end, size) &&
-           (length == size || name[length - size - 1] == '.');
+/* Whether a name is a prefix, nothing or up to a dot, and then `end`. */
+static int ssdei_ends_in(const char *name, const char *end, size_t *prefix) {
+    size_t length = strlen(name), size = strlen(end);
+    if (length < size || memcmp(name + length - size, end, size)) return 0;
+    *prefix = length - size;
+    return !*prefix || name[*prefix - 1] == '.';
 }
 
 /* All sets that have more than half of the parameters; where none has, the one with the most. */
 static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, ssdei_sets *sets) {
-    size_t most = 0, i, j;
+    size_t most = 0, prefix, i, j;
     sets->count = 0;
-    for (j = 0; j < net->parameter_count; j++) {
-        const char *wanted = net->parameters[j].info.name;
-        size_t size = strlen(wanted);
-        for (i = 0; i < file->count; i++) {
-            const ssdei_entry *entry = &file->entries[i];
-            if (!entry->immediate && ssdei_ends_in(entry->info.name, entry->name_length, wanted, size))
-                ssdei_sets_add(sets, entry->info.name, entry->name_length - size);
+    for (j = 0; j < net->parameter_count; j++) /* the first of which finds every set */
+        for (i = 0; i < ssde_tensor_file_count(file); i++) {
+            const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+            if (!tensor->number && ssdei_ends_in(tensor->name, net->parameters[j].info.name, &prefix))
+                ssdei_sets_add(sets, tensor->name, prefix);
         }
-    }
     for (i = 0; i < sets->count; i++)
         if (sets->sets[i].found > sets->sets[most].found) most = i;
     if (sets->count && 2 * sets->sets[most].found <= net->parameter_count) {
@@ -6173,16 +6172,16 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
 
 /* Adds the reference's lists, of which there is a first. */
 static void ssdei_sets_find_lists(const ssde_tensor_file *file, ssdei_sets *sets) {
-    static const char first[] = "shadow_params.0";
-    size_t i;
-    for (i = 0; i < file->count && sets->count < SSDEI_MAX_SETS; i++) {
-        const ssdei_entry *entry = &file->entries[i];
-        if (!ssdei_ends_in(entry->info.name, entry->name_length, first, sizeof first - 1)) continue;
-        memset(&sets->sets[sets->count], 0, sizeof *sets->sets);
-        sets->sets[sets->count].name = entry->info.name;
-        sets->sets[sets->count].length = entry->name_length - 1;
-        sets->sets[sets->count].averaged = 1;
-        sets->sets[sets->count++].list = 1;
+    size_t prefix, i;
+    for (i = 0; i < ssde_tensor_file_count(file) && sets->count < SSDEI_MAX_SETS; i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        ssdei_weight_set *set = &sets->sets[sets->count];
+        if (!ssdei_ends_in(name, "shadow_params.0", &prefix)) continue;
+        memset(set, 0, sizeof *set);
+        set->name = name;
+        set->length = prefix + strlen("shadow_params.");
+        set->averaged = set->list = 1;
+        sets->count++;
     }
 }
 
@@ -6206,20 +6205,23 @@ static ssde_status ssdei_sets_fail(const ssde_net *net, const ssde_tensor_file *
     size_t used = 0, i;
     if (!sets->count)
         return ssde_fail(net->context, SSDE_ERROR_FORMAT,
-                         "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'", file->path,
-                         net->parameters[0].info.name, file->count ? file->entries[0].info.name : "");
+                         "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'",
+                         ssde_tensor_file_path(file), net->parameters[0].info.name,
+                         ssde_tensor_file_count(file) ? ssde_tensor_file_get(file, 0)->name : "");
     for (i = 0; i < sets->count && used + 40 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s'", i ? ", " : "",
                                  (int)(sets->sets[i].length < 30 ? sets->sets[i].length : 30), sets->sets[i].name);
-    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s", file->path, wanted, list,
-                     i < sets->count ? ", ..." : "");
+    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
+                     ssde_tensor_file_path(file), wanted, list, i < sets->count ? ", ..." : "");
 }
 
 /* Whether the file speaks of an average. */
 static int ssdei_file_has_average(const ssde_tensor_file *file) {
     size_t i;
-    for (i = 0; i < file->count; i++)
-        if (ssdei_has_word(file->entries[i].info.name, file->entries[i].name_length, "ema")) return 1;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_has_word(name, strlen(name), "ema")) return 1;
+    }
     return 0;
 }
 
@@ -6229,17 +6231,17 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
                                      const ssdei_weight_set *model, ssdei_source *sources) {
     char name[400];
     size_t i;
-    for (i = 0; i < file->count; i++) {
-        const ssdei_entry *entry = &file->entries[i];
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         size_t index;
-        if (entry->immediate || entry->name_length < set->length || memcmp(entry->info.name, set->name, set->length) ||
-            !strcmp(entry->info.name + set->length, "sigmas"))
+        if (tensor->number || strncmp(tensor->name, set->name, set->length) ||
+            !strcmp(tensor->name + set->length, "sigmas"))
             continue;
-        index = ssdei_net_find_parameter(net, entry->info.name + set->length);
+        index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             file->path, entry->info.name);
-        sources[index].tensor = &entry->info;
+                             ssde_tensor_file_path(file), tensor->name);
+        sources[index].tensor = tensor;
         sources[index].place = i;
     }
     for (i = 0; i < net->parameter_count; i++) {
@@ -6248,8 +6250,9 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             sources[i].tensor = ssde_tensor_file_find(file, name);
         }
         if (!sources[i].tensor)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'", file->path,
-                             (int)(set->length < 60 ? set->length : 60), set->name, net->parameters[i].info.name);
+            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
+                             ssde_tensor_file_path(file), (int)(set->length < 60 ? set->length : 60), set->name,
+                             net->parameters[i].info.name);
     }
     return SSDE_OK;
 }
@@ -6273,14 +6276,16 @@ static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_fil
             ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
         else if (ssde_tensor_file_find(file, name))
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s', its model's state not",
-                             file->path, name);
+                             ssde_tensor_file_path(file), name);
     }
     return SSDE_OK;
 }
 
-/* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. */
-static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_file *file, int wanted,
+/* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. `how` is an
+   int, ssde_pth_weights or SSDEI_ANY_WEIGHTS. */
+static ssde_status ssdei_weights_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
                                          ssdei_source *sources) {
+    const int wanted = *(const int *)how;
     const ssdei_weight_set *set, *named;
     ssdei_sets sets;
     size_t *order;
@@ -6304,20 +6309,25 @@ static ssde_status ssdei_weights_sources(const ssde_net *net, const ssde_tensor_
     return status;
 }
 
+/* A file with an error leaves the network as it was. */
 static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wanted, const char *name) {
     ssde_tensor_file *file;
-    ssdei_source *sources;
     ssde_status status;
+    float *weights;
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network is not finished: ssde_net_finish", name);
     if (!net->parameter_count)
         return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "%s: the network has no parameters", name);
     ssdei_try(ssde_tensor_file_open(net->context, &file, path));
-    sources = (ssdei_source *)ssdei_allocate(net->context, net->parameter_count + 1, sizeof *sources);
-    status = sources ? ssdei_weights_sources(net, file, wanted, sources) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_sources_load(net, file, sources);
-    ssdei_release(net->context, sources);
+    weights = (float *)ssdei_allocate(net->context, net->weight_count, sizeof *weights);
+    status = weights ? ssdei_weights_read(net->context, net, file, ssdei_weights_sources, &wanted, weights)
+                     : SSDE_ERROR_MEMORY;
+    if (status == SSDE_OK) {
+        memcpy(net->weights, weights, net->weight_count * sizeof *weights);
+        net->version++;
+    }
+    ssdei_release(net->context, weights);
     ssde_tensor_file_close(file);
     return status;
 }
@@ -6335,8 +6345,8 @@ ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights 
 
 static size_t ssdei_file_numbers(const ssde_tensor_file *file) {
     size_t total = 0, i;
-    for (i = 0; i < file->count; i++) {
-        size_t count = file->entries[i].info.count;
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        size_t count = ssde_tensor_file_get(file, i)->count;
         total = total > SIZE_MAX - count ? SIZE_MAX : total + count;
     }
     return total;
@@ -6423,8 +6433,8 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
 
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
+    const int wanted = SSDEI_ANY_WEIGHTS;
     ssde_net *built = NULL;
-    ssdei_source *sources;
     ssde_sde read;
     ssde_status status;
     const char *config;
@@ -6446,18 +6456,13 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
             built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
         if (status == SSDE_OK) status = fields.status;
     }
-    sources =
-        status == SSDE_OK ? (ssdei_source *)ssdei_allocate(context, built->parameter_count + 1, sizeof *sources) : NULL;
-    if (status == SSDE_OK && !sources) status = SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_weights_sources(built, file, SSDEI_ANY_WEIGHTS, sources);
-    if (status == SSDE_OK) status = ssdei_sources_read(built, file, sources, built->weights);
-    ssdei_release(context, sources);
+    if (status == SSDE_OK)
+        status = ssdei_weights_read(context, built, file, ssdei_weights_sources, &wanted, built->weights);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
         return status;
     }
-    built->version++;
     if (sde) *sde = read;
     *net = built;
     return SSDE_OK;
@@ -6518,15 +6523,10 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64] = "", problem[120];
-        size_t start = (ssdei_json_peek(&value), value.at);
-        ssdei_json_string(&value, NULL);
+        char name[64], problem[120];
+        ssdei_json_string(&value, name, sizeof name);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
-        if (value.at - start < sizeof name) {
-            value.at = start;
-            ssdei_json_string(&value, name);
-        }
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -6581,19 +6581,14 @@ static int ssdei_config_knows(const char *key) {
 static void ssdei_config_check_keys(ssdei_fields *fields) {
     ssdei_json json = ssdei_json_over(fields->json, strlen(fields->json));
     for (ssdei_json_open(&json, '{'); ssdei_json_next(&json, '}');) {
-        char name[64] = "";
-        size_t start = json.at;
-        ssdei_json_string(&json, NULL);
-        if (!json.problem && json.at - start < sizeof name) {
-            json.at = start;
-            ssdei_json_string(&json, name);
-        }
-        if (!ssdei_json_take(&json, ':')) ssdei_json_fail(&json, "a colon is expected");
-        if (!json.problem && !ssdei_config_knows(name) && !ssdei_json_word(&json, "null")) {
+        char name[64];
+        ssdei_json_key(&json, name, sizeof name);
+        if (json.problem || ssdei_config_knows(name))
+            ssdei_json_skip(&json);
+        else if (!ssdei_json_word(&json, "null")) {
             ssdei_config_refuse(fields, name, "is a key that scoresde does not know");
             return;
         }
-        if (!json.problem && ssdei_config_knows(name)) ssdei_json_skip(&json);
     }
     ssdei_json_end(&json);
     ssdei_field_end(fields, "{}", &json);
@@ -6664,13 +6659,6 @@ static int ssdei_config_groups_differ(size_t groups, size_t channels) {
     return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
 }
 
-static int ssdei_unet_level_attends(const ssde_unet_desc *desc, int level) {
-    int i;
-    for (i = 0; i < desc->num_attn_resolutions; i++)
-        if (desc->attn_resolutions[i] == desc->width >> level) return 1;
-    return 0;
-}
-
 /* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
    min(channels / 4, 32). */
 static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
@@ -6679,7 +6667,8 @@ static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc 
     for (level = desc->num_levels - 1; level >= 0; level--) {
         size_t out = desc->nf * (size_t)desc->ch_mult[level];
         size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_level_attends(desc, level); block++, in = out) {
+        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
+             block++, in = out) {
             size_t skip = block < desc->num_res_blocks ? out : below;
             differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
             differ |= ssdei_config_groups_differ(32, out);
@@ -6719,7 +6708,7 @@ static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc)
     if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
         return;
     for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_level_attends(desc, i)) &&
+        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
             fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
             ssdei_config_refuse(fields, "attention_head_dim",
                                 "gives several heads, or is missing, which means 8; one head (null) is supported");
@@ -6765,126 +6754,87 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     ssdei_config_expect_flag(fields, "add_attention", 1, 1);
 }
 
-typedef enum ssdei_module_kind {
-    SSDEI_MODULE_BLOCK,
-    SSDEI_MODULE_ATTENTION,
-    SSDEI_MODULE_CONV, /* that wraps a convolution */
-    SSDEI_MODULE_PLAIN
-} ssdei_module_kind;
-
-/* The search for what diffusers calls the reference's module of a number: all modules in order. */
-typedef struct ssdei_module_search {
-    int wanted, at;
-    ssdei_module_kind kind;
-    char name[64];
-} ssdei_module_search;
-
-static void ssdei_module_next(ssdei_module_search *search, ssdei_module_kind kind, const char *format, int i, int j) {
-    if (search->at++ != search->wanted) return;
-    search->kind = kind;
-    snprintf(search->name, sizeof search->name, format, i, j);
-}
-
-static void ssdei_modules_down(ssdei_module_search *search, const ssde_unet_desc *desc) {
-    int level, j;
-    for (level = 0; level < desc->num_levels; level++) {
-        for (j = 0; j < desc->num_res_blocks; j++) {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnets.%d", level, j);
-            if (ssdei_unet_level_attends(desc, level))
-                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "down_blocks.%d.attentions.%d", level, j);
-        }
-        if (level == desc->num_levels - 1) break;
-        if (desc->name == SSDE_UNET_DDPM) {
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.downsamplers.%d.conv", level, 0);
-        } else {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "down_blocks.%d.resnet_down", level, 0);
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "down_blocks.%d.skip_conv", level, 0);
-        }
-    }
-}
-
-static void ssdei_modules_up(ssdei_module_search *search, const ssde_unet_desc *desc) {
-    int level, j, at, every = desc->attn_every_block;
-    for (at = 0; at < desc->num_levels; at++) {
-        level = desc->num_levels - 1 - at;
-        for (j = 0; j <= desc->num_res_blocks; j++) {
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnets.%d", at, j);
-            if (ssdei_unet_level_attends(desc, level) && (every || j == desc->num_res_blocks))
-                ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "up_blocks.%d.attentions.%d", at, every ? j : 0);
-        }
-        if (!level) break;
-        if (desc->name == SSDE_UNET_DDPM) {
-            ssdei_module_next(search, SSDEI_MODULE_CONV, "up_blocks.%d.upsamplers.%d.conv", at, 0);
-        } else {
-            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_norm", at, 0);
-            ssdei_module_next(search, SSDEI_MODULE_PLAIN, "up_blocks.%d.skip_conv", at, 0);
-            ssdei_module_next(search, SSDEI_MODULE_BLOCK, "up_blocks.%d.resnet_up", at, 0);
-        }
-    }
-}
-
-static void ssdei_module_find(ssdei_module_search *search, const ssde_unet_desc *desc, int number) {
-    memset(search, 0, sizeof *search);
-    search->wanted = number;
-    if (desc->embedding_type == SSDE_EMBEDDING_FOURIER)
-        ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_proj", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_1", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "time_embedding.linear_2", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_in", 0, 0);
-    ssdei_modules_down(search, desc);
-    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.0", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_ATTENTION, "mid_block.attentions.0", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_BLOCK, "mid_block.resnets.1", 0, 0);
-    ssdei_modules_up(search, desc);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_norm_out", 0, 0);
-    ssdei_module_next(search, SSDEI_MODULE_PLAIN, "conv_out", 0, 0);
-}
-
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
-static const struct ssdei_part_name {
-    ssdei_module_kind kind;
+typedef struct ssdei_diffusers_part {
     const char *ours, *theirs, *older;
     int turned_rank; /* of its W */
-} ssdei_part_names[] = {{SSDEI_MODULE_BLOCK, "GroupNorm_0.", ".norm1.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_0.", ".conv1.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Dense_0.", ".time_emb_proj.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "GroupNorm_1.", ".norm2.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_1.", ".conv2.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "Conv_2.", ".conv_shortcut.", NULL, 0},
-                        {SSDEI_MODULE_BLOCK, "NIN_0.", ".conv_shortcut.", NULL, 4},
-                        {SSDEI_MODULE_ATTENTION, "GroupNorm_0.", ".group_norm.", NULL, 0},
-                        {SSDEI_MODULE_ATTENTION, "NIN_0.", ".to_q.", ".query.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_1.", ".to_k.", ".key.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_2.", ".to_v.", ".value.", 2},
-                        {SSDEI_MODULE_ATTENTION, "NIN_3.", ".to_out.0.", ".proj_attn.", 2},
-                        {SSDEI_MODULE_CONV, "Conv_0.", ".", NULL, 0},
-                        {SSDEI_MODULE_PLAIN, "", ".", NULL, 0}};
+} ssdei_diffusers_part;
 
-/* The tensor of one parameter, "all_modules.NUMBER.PART.KIND". */
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_weight_set *set, const ssde_parameter *info,
-                                          ssdei_source *source) {
-    const struct ssdei_part_name *part = ssdei_part_names;
-    ssdei_module_search search;
-    char name[400], *rest, *kind, older[400];
-    const char *suffix;
-    const int length = (int)set->length;
-    ssdei_module_find(&search, desc, (int)strtol(info->name + strlen("all_modules."), &rest, 10));
-    rest++;
-    while (part->kind != search.kind || strncmp(rest, part->ours, strlen(part->ours))) part++;
+static const ssdei_diffusers_part ssdei_diffusers_block[] = {
+    {"GroupNorm_0.", ".norm1.", NULL, 0},  {"Conv_0.", ".conv1.", NULL, 0}, {"Dense_0.", ".time_emb_proj.", NULL, 0},
+    {"GroupNorm_1.", ".norm2.", NULL, 0},  {"Conv_1.", ".conv2.", NULL, 0}, {"Conv_2.", ".conv_shortcut.", NULL, 0},
+    {"NIN_0.", ".conv_shortcut.", NULL, 4}};
+static const ssdei_diffusers_part ssdei_diffusers_attention[] = {{"GroupNorm_0.", ".group_norm.", NULL, 0},
+                                                                 {"NIN_0.", ".to_q.", ".query.", 2},
+                                                                 {"NIN_1.", ".to_k.", ".key.", 2},
+                                                                 {"NIN_2.", ".to_v.", ".value.", 2},
+                                                                 {"NIN_3.", ".to_out.0.", ".proj_attn.", 2}};
+static const ssdei_diffusers_part ssdei_diffusers_plain[] = {{"Conv_0.", ".", NULL, 0}, {"", ".", NULL, 0}};
+
+/* What diffusers calls a module: %d are its block, of which there is one for each level on each way, and its number. */
+static const struct ssdei_diffusers_module {
+    ssdei_module_kind kind;
+    ssdei_way way;
+    const char *name;
+    const ssdei_diffusers_part *parts;
+} ssdei_diffusers_modules[] = {
+    {SSDEI_MODULE_FREQUENCIES, SSDEI_WAY_DOWN, "time_proj", ssdei_diffusers_plain},
+    {SSDEI_MODULE_EMBEDDING_FIRST, SSDEI_WAY_DOWN, "time_embedding.linear_1", ssdei_diffusers_plain},
+    {SSDEI_MODULE_EMBEDDING_SECOND, SSDEI_WAY_DOWN, "time_embedding.linear_2", ssdei_diffusers_plain},
+    {SSDEI_MODULE_INPUT, SSDEI_WAY_DOWN, "conv_in", ssdei_diffusers_plain},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_DOWN, "down_blocks.%d.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_DOWN, "down_blocks.%d.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_RESAMPLE, SSDEI_WAY_DOWN, "down_blocks.%d.downsamplers.%d.conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_RESAMPLE_BLOCK, SSDEI_WAY_DOWN, "down_blocks.%d.resnet_down", ssdei_diffusers_block},
+    {SSDEI_MODULE_PYRAMID, SSDEI_WAY_DOWN, "down_blocks.%d.skip_conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_MIDDLE, "mid_block.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_MIDDLE, "mid_block.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_BLOCK, SSDEI_WAY_UP, "up_blocks.%d.resnets.%d", ssdei_diffusers_block},
+    {SSDEI_MODULE_ATTENTION, SSDEI_WAY_UP, "up_blocks.%d.attentions.%d", ssdei_diffusers_attention},
+    {SSDEI_MODULE_RESAMPLE, SSDEI_WAY_UP, "up_blocks.%d.upsamplers.%d.conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_RESAMPLE_BLOCK, SSDEI_WAY_UP, "up_blocks.%d.resnet_up", ssdei_diffusers_block},
+    {SSDEI_MODULE_PYRAMID_NORM, SSDEI_WAY_UP, "up_blocks.%d.skip_norm", ssdei_diffusers_plain},
+    {SSDEI_MODULE_PYRAMID, SSDEI_WAY_UP, "up_blocks.%d.skip_conv", ssdei_diffusers_plain},
+    {SSDEI_MODULE_OUTPUT_NORM, SSDEI_WAY_UP, "conv_norm_out", ssdei_diffusers_plain},
+    {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
+
+/* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
+static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
+                                                        char name[128], char older[128]) {
+    const ssdei_module *module = &parameter->module;
+    const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
+    const ssdei_diffusers_part *part;
+    const char *rest = strchr(parameter->info.name + strlen("all_modules."), '.') + 1, *kind, *suffix;
+    const int block = module->way == SSDEI_WAY_UP     ? desc->num_levels - 1 - module->level
+                      : module->way == SSDEI_WAY_DOWN ? module->level
+                                                      : module->number;
+    char start[64];
+    while (row->kind != module->kind || row->way != module->way) row++;
+    for (part = row->parts; strncmp(rest, part->ours, strlen(part->ours));) part++;
     kind = rest + strlen(part->ours);
     suffix = !strcmp(kind, "W") ? "weight" : !strcmp(kind, "b") ? "bias" : kind;
-    snprintf(name, sizeof name, "%.*s%s%s%s", length, set->name, search.name, part->theirs, suffix);
-    snprintf(older, sizeof older, "%.*s%s%s%s", length, set->name, search.name,
-             part->older ? part->older : part->theirs, part->older ? suffix : kind); /* "time_proj.W" */
-    if (!ssde_tensor_file_find(file, name) && ssde_tensor_file_find(file, older)) memcpy(name, older, sizeof name);
-    ssdei_try(ssdei_source_find(desc->context, file, name, source));
-    source->turned_rank = strcmp(kind, "W") ? 0 : part->turned_rank;
+    snprintf(start, sizeof start, row->name, block, module->number);
+    snprintf(name, 128, "%s%s%s", start, part->theirs, suffix);
+    snprintf(older, 128, "%s%s%s", start, part->older ? part->older : part->theirs,
+             part->older ? suffix : kind); /* "time_proj.W" */
+    return part;
+}
+
+static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
+                                          const ssdei_weight_set *set, const ssdei_parameter *parameter,
+                                          ssdei_source *source) {
+    char names[2][128], whole[2][400];
+    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
+    int i;
+    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
+    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
+    ssdei_try(ssdei_source_find(desc->context, file, whole[i], source));
+    if (parameter->layout == SSDEI_LAYOUT_NIN) source->turned_rank = part->turned_rank;
     return SSDE_OK;
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_weight_set *set,
+static int ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *file, const ssdei_weight_set *set,
                                 const ssde_file_tensor *tensor) {
     const ssde_file_tensor *other;
     float *values;
@@ -6893,54 +6843,52 @@ static int ssdei_diffusers_twin(const ssde_tensor_file *file, const ssdei_weight
     snprintf(name, sizeof name, "%.*stime_proj.weight", (int)set->length, set->name);
     other = ssde_tensor_file_find(file, name);
     if (strcmp(tensor->name + set->length, "time_proj.W") || !other || other->count != tensor->count) return 0;
-    values = (float *)ssdei_allocate(file->context, tensor->count + 1, 2 * sizeof *values);
+    values = (float *)ssdei_allocate(context, tensor->count + 1, 2 * sizeof *values);
     if (values && ssde_tensor_file_read(file, tensor, values) == SSDE_OK &&
         ssde_tensor_file_read(file, other, values + tensor->count) == SSDE_OK)
         same = !memcmp(values, values + tensor->count, tensor->count * sizeof *values);
-    ssdei_release(file->context, values);
+    ssdei_release(context, values);
     return same;
 }
 
-static ssde_status ssdei_diffusers_sources(const ssde_unet_desc *desc, const ssde_net *net,
-                                           const ssde_tensor_file *file, ssdei_source *sources) {
+/* `how` is the network's ssde_unet_desc. */
+static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                           ssdei_source *sources) {
+    const ssde_unet_desc *desc = (const ssde_unet_desc *)how;
     static const char first[] = "conv_in.weight";
     ssdei_sets sets;
-    size_t i, j;
+    size_t prefix, i, j;
     sets.count = 0;
-    for (i = 0; i < file->count; i++)
-        if (ssdei_ends_in(file->entries[i].info.name, file->entries[i].name_length, first, sizeof first - 1))
-            ssdei_sets_add(&sets, file->entries[i].info.name, file->entries[i].name_length - (sizeof first - 1));
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const char *name = ssde_tensor_file_get(file, i)->name;
+        if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
+    }
     if (!sets.count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", file->path, first);
+        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", ssde_tensor_file_path(file),
+                         first);
     if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
     for (i = 0; i < net->parameter_count; i++)
-        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i].info, &sources[i]));
-    for (i = 0; i < file->count; i++) {
-        const ssde_file_tensor *tensor = &file->entries[i].info;
-        if (file->entries[i].immediate || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
+        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i], &sources[i]));
+    for (i = 0; i < ssde_tensor_file_count(file); i++) {
+        const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
+        if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
         for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
-        if (j == net->parameter_count && !ssdei_diffusers_twin(file, sets.sets, tensor))
+        if (j == net->parameter_count && !ssdei_diffusers_twin(net->context, file, sets.sets, tensor))
             return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             file->path, tensor->name);
+                             ssde_tensor_file_path(file), tensor->name);
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
     ssde_unet_desc desc;
-    ssdei_source *sources;
-    ssde_status status;
     memset(&desc, 0, sizeof desc);
     desc.context = fields->context;
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
     ssdei_try(ssde_unet_create(net, &desc));
-    sources = (ssdei_source *)ssdei_allocate(fields->context, (*net)->parameter_count, sizeof *sources);
-    status = sources ? ssdei_diffusers_sources(&desc, *net, file, sources) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) status = ssdei_sources_load(*net, file, sources);
     (*net)->discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    ssdei_release(fields->context, sources);
-    return status;
+    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
 }
 
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
@@ -7029,6 +6977,7 @@ static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *pr
 
 /* The four sets of values that a checkpoint has. */
 typedef struct ssdei_checkpoint_part {
+    ssde_context *context;
     const char *prefix;
     int only_trainable;
     float *values;
@@ -7038,6 +6987,7 @@ static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint
     static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
     int i;
     for (i = 0; i < 4; i++) {
+        parts[i].context = trainer->context;
         parts[i].prefix = prefixes[i];
         parts[i].only_trainable = i >= 2;
     }
@@ -7089,21 +7039,37 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     const ssde_net *net = trainer->net;
     const char *config = ssde_tensor_file_metadata(file, "config");
     const char *training = ssde_tensor_file_metadata(file, "training");
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, file->path);
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, trainer->context, training, ssde_tensor_file_path(file));
     size_t wanted = 0, i;
     if (!config || !training)
-        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer", file->path);
+        return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.180s' is no checkpoint of a trainer",
+                         ssde_tensor_file_path(file));
     if (strcmp(config, net->description ? net->description : ""))
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT, "'%.160s' is a checkpoint of another network",
-                         file->path);
+                         ssde_tensor_file_path(file));
     *step = ssdei_field_unsigned(&fields, "step", 0);
     fields.mode = SSDEI_FIELDS_COMPARE;
     ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
     for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
-    if (file->count != wanted)
+    if (ssde_tensor_file_count(file) != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
-                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", file->path,
-                         (double)file->count, (double)wanted);
+                         "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", ssde_tensor_file_path(file),
+                         (double)ssde_tensor_file_count(file), (double)wanted);
+    return SSDE_OK;
+}
+
+/* Where one part is; `how` is an ssdei_checkpoint_part. */
+static ssde_status ssdei_checkpoint_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
+                                            ssdei_source *sources) {
+    const ssdei_checkpoint_part *part = (const ssdei_checkpoint_part *)how;
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssde_parameter *info = &net->parameters[i].info;
+        char name[sizeof info->name + 16];
+        if (part->only_trainable && !info->trainable) continue;
+        snprintf(name, sizeof name, "%s%s", part->prefix, info->name);
+        ssdei_try(ssdei_source_find(part->context, file, name, &sources[i]));
+    }
     return SSDE_OK;
 }
 
@@ -7114,12 +7080,12 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
     size_t count = net->weight_count, i;
     int part;
     for (part = 0; part < 4; part++)
-        ssdei_try(ssdei_parameters_load(trainer->context, net, file, parts[part].prefix, parts[part].only_trainable,
-                                        values + (size_t)part * count));
+        ssdei_try(ssdei_weights_read(trainer->context, net, file, ssdei_checkpoint_sources, &parts[part],
+                                     values + (size_t)part * count));
     for (i = 3 * count; i < 4 * count; i++)
         if (values[i] < 0.0f)
             return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "'%.160s': a second moment is %g, below 0",
-                             file->path, (double)values[i]);
+                             ssde_tensor_file_path(file), (double)values[i]);
     return SSDE_OK;
 }
 
@@ -7164,36 +7130,13 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
 
 /* ---- the kernels of each tier ---- */
 
-#define SSDEI_NN_KERNELS
-#define SSDEI_TIER scalar
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#ifdef SSDEI_X86
-#define SSDEI_TIER avx2
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#define SSDEI_TIER avx512
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#endif
-#ifdef SSDEI_NEON
-#define SSDEI_TIER neon
-#include "scoresde_nn.h"
-#undef SSDEI_TIER
-#endif
-#undef SSDEI_NN_KERNELS
+#define SSDEI_EACH_TIER "scoresde_nn.h"
+#include "scoresde.h"
+#undef SSDEI_EACH_TIER
 
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context) {
-    switch (ssde_tier_used(context)) {
-#ifdef SSDEI_X86
-        case SSDE_TIER_AVX512: return &ssdei_nn_kernels_avx512;
-        case SSDE_TIER_AVX2: return &ssdei_nn_kernels_avx2;
-#endif
-#ifdef SSDEI_NEON
-        case SSDE_TIER_NEON: return &ssdei_nn_kernels_neon;
-#endif
-        default: return &ssdei_nn_kernels_scalar;
-    }
+    static const ssdei_nn_kernels *const tables[] = {SSDEI_TIERS(SSDEI_TIER_ADDRESS, ssdei_nn_kernels)};
+    return tables[ssdei_tier_index(context)];
 }
 
 SSDEI_END
@@ -7782,7 +7725,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
 #undef SSDEI_NA
 #undef SSDEI_NB
 
-#endif /* SSDEI_NN_KERNELS */
+#endif /* SSDEI_TIER */
 
 /*
    Either licence, at your choice.

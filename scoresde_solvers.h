@@ -4265,7 +4265,7 @@ static ssde_status ssdei_likelihood_check(ssde_likelihood_desc *how, size_t dim)
     if (!how->probes || how->trace == SSDE_TRACE_EXACT) how->probes = 1;
     if (!how->max_evaluations) how->max_evaluations = 10000;
     if (how->levels == 0.0) return SSDE_OK;
-    if (!(how->levels >= 2.0 && how->levels <= 16777216.0 && how->levels == floor(how->levels)))
+    if (!ssdei_is_whole(how->levels, 2.0, 16777216.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "levels is %.9g, wanted a whole number from 2 to 2^24, or 0",
                          how->levels);
     return ssdei_check_interval(context, "", how->low, how->high);
@@ -4276,7 +4276,7 @@ static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, 
     ssdei_try(ssdei_check_finite(how->context, "x", x, n, dim));
     for (i = 0; how->levels > 0.0 && i < n * dim; i++) {
         double value = (double)x[i];
-        if (value >= 0.0 && value <= how->levels - 1.0 && value == floor(value)) continue;
+        if (ssdei_is_whole(value, 0.0, how->levels - 1.0)) continue;
         return ssde_fail(how->context, SSDE_ERROR_ARGUMENT, "x[%lu][%lu] is %.9g, wanted a whole number from 0 to %.0f",
                          (unsigned long)(i / dim), (unsigned long)(i % dim), value, how->levels - 1.0);
     }

@@ -110,7 +110,7 @@ static int read_numbers(const char *text, int count, int *numbers) {
 
 static int read_tier(const char *text, ssde_context *context) {
     int tier;
-    for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
+    for (tier = SSDE_TIER_SCALAR; tier < SSDE_TIER_COUNT; tier++) {
         if (strcmp(text, ssde_tier_name((ssde_tier)tier))) continue;
         context->tier = (ssde_tier)tier;
         return ssde_tier_used(context) == context->tier;

@@ -38,7 +38,7 @@
 
 /* A context for each tier of this machine; 0 when there are no more. Start with *tier = 0. */
 static int core_next_tier(int *tier, ssde_context *context) {
-    for (++*tier; *tier <= SSDE_TIER_AVX512; ++*tier) {
+    for (++*tier; *tier < SSDE_TIER_COUNT; ++*tier) {
         memset(context, 0, sizeof *context);
         context->tier = (ssde_tier)*tier;
         if (ssde_tier_used(context) == context->tier) return 1;

@@ -7,18 +7,11 @@
 #include "nn_oracle.h"
 #include "threads.h"
 
-/* The tiers of this machine: every index below the count is one. */
+/* The tiers of this machine: every index below their number is one. */
 static int nn_tier(int index, ssde_context *context) {
-    ssde_tier tiers[4];
-    int count = 0;
-    memset(context, 0, sizeof *context);
-    tiers[count++] = SSDE_TIER_SCALAR;
-    if (ssde_tier_used(context) == SSDE_TIER_NEON) tiers[count++] = SSDE_TIER_NEON;
-    if (ssde_tier_used(context) >= SSDE_TIER_AVX2) tiers[count++] = SSDE_TIER_AVX2;
-    if (ssde_tier_used(context) >= SSDE_TIER_AVX512) tiers[count++] = SSDE_TIER_AVX512;
-    if (index >= count) return 0;
-    context->tier = tiers[index];
-    return 1;
+    int tier = 0;
+    while (index >= 0 && core_next_tier(&tier, context)) index--;
+    return index < 0;
 }
 
 /* rows x [c, h, w] to [h, w, c], or back */
@@ -2965,41 +2958,27 @@ static void test_nn_mlp(void) {
  */
 typedef void (*nn_vector_function)(int function, const float *x, float *y, size_t count);
 SSDEI_BEGIN
-#define NN_VECTOR_FUNCTION(tier)                                                                             \
-    SSDEI_TARGET_##tier static void nn_vector_##tier(int function, const float *x, float *y, size_t count) { \
-        size_t i;                                                                                            \
-        for (i = 0; i < count; i += (size_t)ssdei_width_##tier) {                                            \
-            ssdei_v_##tier v = ssdei_load_##tier(x + i);                                                     \
-            if (function == 0)                                                                               \
-                v = ssdei_exp_##tier(v);                                                                     \
-            else if (function == 1)                                                                          \
-                v = ssdei_log_positive_##tier(v);                                                            \
-            else                                                                                             \
-                v = ssdei_sigmoid_##tier(v);                                                                 \
-            ssdei_store_##tier(y + i, v);                                                                    \
-        }                                                                                                    \
+#define NN_VECTOR_FUNCTION(name, tier)                                                                    \
+    SSDEI_TARGET_##tier static void name##_##tier(int function, const float *x, float *y, size_t count) { \
+        size_t i;                                                                                         \
+        for (i = 0; i < count; i += (size_t)ssdei_width_##tier) {                                         \
+            ssdei_v_##tier v = ssdei_load_##tier(x + i);                                                  \
+            if (function == 0)                                                                            \
+                v = ssdei_exp_##tier(v);                                                                  \
+            else if (function == 1)                                                                       \
+                v = ssdei_log_positive_##tier(v);                                                         \
+            else                                                                                          \
+                v = ssdei_sigmoid_##tier(v);                                                              \
+            ssdei_store_##tier(y + i, v);                                                                 \
+        }                                                                                                 \
     }
-NN_VECTOR_FUNCTION(scalar)
-#ifdef SSDEI_X86
-NN_VECTOR_FUNCTION(avx2)
-NN_VECTOR_FUNCTION(avx512)
-#endif
-#ifdef SSDEI_NEON
-NN_VECTOR_FUNCTION(neon)
-#endif
+SSDEI_TIERS(NN_VECTOR_FUNCTION, nn_vector)
 #undef NN_VECTOR_FUNCTION
 SSDEI_END
 
-static nn_vector_function nn_vector_for(ssde_tier tier) {
-#ifdef SSDEI_X86
-    if (tier == SSDE_TIER_AVX512) return nn_vector_avx512;
-    if (tier == SSDE_TIER_AVX2) return nn_vector_avx2;
-#endif
-#ifdef SSDEI_NEON
-    if (tier == SSDE_TIER_NEON) return nn_vector_neon;
-#endif
-    (void)tier;
-    return nn_vector_scalar;
+static nn_vector_function nn_vector_for(const ssde_context *context) {
+    static const nn_vector_function functions[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, nn_vector)};
+    return functions[ssdei_tier_index(context)];
 }
 
 enum { VECTOR_BLOCK = 4096 };
@@ -3033,7 +3012,7 @@ static void test_nn_vector_functions(void) {
     ssde_context context;
     int tier;
     for (tier = 0; nn_tier(tier, &context); tier++) {
-        nn_vector_function vector = nn_vector_for(context.tier);
+        nn_vector_function vector = nn_vector_for(&context);
         float x[16], y[16];
         CHECK(nn_vector_error(vector, 0, -87.33654, 88.72283, 2 * blocks) <= 1.0);
         CHECK(nn_vector_error(vector, 0, -1.0, 1.0, blocks) <= 1.0);

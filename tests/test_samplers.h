@@ -942,7 +942,7 @@ static void test_samplers_short_rows(void) {
     memset(&context, 0, sizeof context);
     for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
     for (dim = 1; dim <= 5; dim++) {
-        for (tier = SSDE_TIER_BEST; tier <= SSDE_TIER_AVX512; tier++) {
+        for (tier = SSDE_TIER_BEST; tier < SSDE_TIER_COUNT; tier++) {
             context.tier = (ssde_tier)tier;
             CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample, N, dim, together));
             if (tier == SSDE_TIER_BEST) memcpy(plain, together, sizeof plain);
@@ -967,7 +967,7 @@ static void test_samplers_plane_scores(void) {
     for (kind = 0; kind < 4; kind++) {
         solver_mixture m = kind == 0 ? solver_ring() : solver_plane();
         for (k = 0; kind > 1 && k < 6; k++) m.variance[k] = kind == 2 ? 1e-6 : k % 2 ? 0.2 : 0.01;
-        for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
+        for (tier = SSDE_TIER_SCALAR; tier < SSDE_TIER_COUNT; tier++) {
             ssde_mixture *mixture = NULL;
             context.tier = (ssde_tier)tier;
             CHECK_OK(solver_mixture_create(&m, &context, &mixture));

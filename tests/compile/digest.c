@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
     ssde_net *net;
     int tier, found = 0;
-    for (tier = SSDE_TIER_SCALAR; tier <= SSDE_TIER_AVX512; tier++) {
+    for (tier = SSDE_TIER_SCALAR; tier < SSDE_TIER_COUNT; tier++) {
         if (argc != 2 || strcmp(argv[1], ssde_tier_name((ssde_tier)tier))) continue;
         context.tier = (ssde_tier)tier;
         found = ssde_tier_used(&context) == context.tier;

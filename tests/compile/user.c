@@ -14,11 +14,28 @@
 
 static float x[64 * 2];
 
+/* Whether a tensor's values, at most six, add up to this. */
+static int adds_up(const char *path, const char *name, float wanted) {
+    ssde_tensor_file *file;
+    const ssde_file_tensor *tensor;
+    float values[6], sum = 0.0f;
+    size_t i;
+    if (ssde_tensor_file_open(NULL, &file, path)) return 0;
+    tensor = ssde_tensor_file_find(file, name);
+    if (!tensor || tensor->count > 6 || ssde_tensor_file_read(file, tensor, values)) return 0;
+    for (i = 0; i < tensor->count; i++) sum += values[i];
+    ssde_tensor_file_close(file);
+    return fabs((double)(sum - wanted)) < 1e-6;
+}
+
 static int use(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_rng rng = ssde_rng_seed(1);
     ssde_mixture *mixture;
     ssde_score_model model;
+    if (!adds_up("tests/golden/torch_save.pth", "half", 0.0f)) return 9;
+    if (!adds_up("tests/golden/torch_save.pth", "byte", 1215.0f)) return 9;
+    if (!adds_up("tests/golden/solvers.safetensors", "gmm/weight", 1.0f)) return 10;
     if (ssde_ring_create(NULL, &mixture, 8, 1.0, 0.1)) return 1;
     model = ssde_mixture_model(mixture, &sde);
     if (ssde_mixture_sample(mixture, &rng, 64, x, NULL)) return 2;
