@@ -646,9 +646,11 @@ typedef struct ssdei_memory {
 typedef void (*ssdei_arrays)(void *object, ssdei_memory *memory);
 #define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size);
-/* What ssdei_object_create will take; SIZE_MAX if that overflows. The object is the one to be copied. */
+/* What ssdei_object_create will ask the allocator for; SIZE_MAX if that overflows. The object is the one to be copied.
+ */
 size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
-/* A copy of *object with its arrays, zeroed; NULL with the error set. ssdei_release frees all of it. */
+/* A copy of *object with its arrays, zeroed; NULL with the error set. size 0: a block of the arrays alone, for *object
+   itself. ssdei_release frees all of the block. */
 void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays);
 
 void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
@@ -1538,6 +1540,16 @@ SSDEI_END
 #ifdef _OPENMP
 #include <omp.h>
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SSDEI_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SSDEI_ADDRESS_SANITIZER
+#endif
+#endif
+#ifdef SSDEI_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -1576,65 +1588,94 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
 
 /* ---- >>context: memory ---- */
 
+/* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
+#ifdef SSDEI_ADDRESS_SANITIZER
+enum { SSDEI_RED_ZONE = SSDEI_ALIGNMENT };
+#define ssdei_poison(pointer, bytes) ASAN_POISON_MEMORY_REGION(pointer, bytes)
+#define ssdei_unpoison(pointer, bytes) ASAN_UNPOISON_MEMORY_REGION(pointer, bytes)
+#else
+enum { SSDEI_RED_ZONE = 0 };
+#define ssdei_poison(pointer, bytes) ((void)(pointer), (void)(bytes))
+#define ssdei_unpoison(pointer, bytes) ((void)(pointer), (void)(bytes))
+#endif
+
 /* One of the two functions alone would free what the other did not give. */
 static int ssdei_own_memory(const ssde_context *context) { return context && context->allocate && context->release; }
 
-/* The block the allocator returned is kept in the pointer-sized slot below the aligned one. */
+/* What lies below aligned memory. */
+typedef struct ssdei_header {
+    void *block; /* as the allocator returned it */
+    size_t bytes;
+} ssdei_header;
+
+/* What the allocator is asked for; SIZE_MAX if that overflows. */
+static size_t ssdei_padded(size_t bytes) {
+    const size_t padding = SSDEI_ALIGNMENT + sizeof(ssdei_header);
+    return bytes < SIZE_MAX - padding ? bytes + padding : SIZE_MAX;
+}
+
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
-    size_t bytes = ssdei_multiply(count, size);
-    size_t padded = bytes + SSDEI_ALIGNMENT + sizeof(void *);
-    void *block = NULL;
-    if (padded > bytes) block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
-    if (!block) {
-        ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)bytes);
+    ssdei_header header = {NULL, ssdei_multiply(count, size)};
+    size_t padded = ssdei_padded(header.bytes);
+    if (padded < SIZE_MAX)
+        header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
+    if (!header.block) {
+        ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
     }
     {
-        uintptr_t start = (uintptr_t)block + sizeof(void *);
+        uintptr_t start = (uintptr_t)header.block + sizeof header;
         uintptr_t aligned = (start + SSDEI_ALIGNMENT - 1) & ~(uintptr_t)(SSDEI_ALIGNMENT - 1);
-        unsigned char *pointer = (unsigned char *)block + (aligned - (uintptr_t)block);
-        memcpy(pointer - sizeof(void *), &block, sizeof block);
-        memset(pointer, 0, bytes);
+        unsigned char *pointer = (unsigned char *)header.block + (aligned - (uintptr_t)header.block);
+        memcpy(pointer - sizeof header, &header, sizeof header);
+        memset(pointer, 0, header.bytes);
         return pointer;
     }
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
-    void *block;
+    ssdei_header header;
     if (!pointer) return;
-    memcpy(&block, (unsigned char *)pointer - sizeof(void *), sizeof block);
+    memcpy(&header, (unsigned char *)pointer - sizeof header, sizeof header);
+    ssdei_unpoison(pointer, header.bytes);
     if (ssdei_own_memory(context))
-        context->release(context->user, block);
+        context->release(context->user, header.block);
     else
-        free(block);
+        free(header.block);
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
 
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size) {
-    const size_t most = SIZE_MAX - 2 * SSDEI_ALIGNMENT;
+    const size_t most = SIZE_MAX - SSDEI_ALIGNMENT - SSDEI_RED_ZONE;
     size_t bytes = ssdei_multiply(count, size), at = memory->bytes;
     if (bytes > most || at > most - bytes) {
         memory->bytes = SIZE_MAX;
         return NULL;
     }
-    memory->bytes = at + (bytes + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT;
-    return memory->block ? memory->block + at : NULL;
+    memory->bytes = at + (bytes + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT + SSDEI_RED_ZONE;
+    if (!memory->block) return NULL;
+    ssdei_poison(memory->block + at + bytes, memory->bytes - at - bytes);
+    return memory->block + at;
 }
 
-size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays) {
+static size_t ssdei_object_measure(void *object, size_t size, ssdei_arrays arrays) {
     ssdei_memory memory = {NULL, 0};
-    ssdei_memory_piece(&memory, 1, size);
+    if (size) ssdei_memory_piece(&memory, 1, size);
     if (arrays) arrays(object, &memory);
     return memory.bytes;
 }
 
+size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays) {
+    return ssdei_padded(ssdei_object_measure(object, size, arrays));
+}
+
 void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays) {
     ssdei_memory memory = {NULL, 0};
-    memory.block = (char *)ssdei_allocate(context, ssdei_object_bytes(object, size, arrays), 1);
+    memory.block = (char *)ssdei_allocate(context, ssdei_object_measure(object, size, arrays), 1);
     if (!memory.block) return NULL;
-    memcpy(ssdei_memory_piece(&memory, 1, size), object, size);
-    if (arrays) arrays(memory.block, &memory);
+    if (size) object = memcpy(ssdei_memory_piece(&memory, 1, size), object, size);
+    if (arrays) arrays(object, &memory);
     return memory.block;
 }
 
@@ -2467,8 +2508,9 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
 /* One product cut into blocks of rows and groups of panels. */
 typedef struct ssdei_matmul_task {
     const ssdei_kernels *kernels;
-    const float *a, *packed;
-    float *c;
+    const float *a;
+    float *packed, *transposed, *c; /* b; a, if it is to be transposed */
+    int transpose_a;
     size_t rows, depth, columns, rows_per_task, columns_per_task, column_tasks;
 } ssdei_matmul_task;
 
@@ -2492,11 +2534,17 @@ static void ssdei_transpose(const float *from, size_t rows, size_t columns, floa
     }
 }
 
+static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
+    ssdei_matmul_task *task = (ssdei_matmul_task *)object;
+    task->packed = ssdei_place(memory, float, ssdei_packed_size(task->kernels, task->depth, task->columns));
+    task->transposed = ssdei_place(memory, float, task->transpose_a ? task->rows * task->depth : 0);
+}
+
 ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
                                int transpose_b, ssde_tensor *out) {
     char text[3][SSDEI_SHAPE_TEXT];
     ssdei_matmul_task task;
-    float *packed, *transposed = NULL;
+    void *block;
     size_t row_tasks;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
@@ -2515,28 +2563,20 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     if (ssdei_overlap(a, out) || ssdei_overlap(b, out))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "out shares memory with %s", ssdei_overlap(a, out) ? "a" : "b");
     task.kernels = ssdei_kernels_narrow(ssdei_kernels_for(context), task.columns);
-    packed = (float *)ssdei_allocate(context, ssdei_packed_size(task.kernels, task.depth, task.columns), sizeof(float));
-    if (!packed) return SSDE_ERROR_MEMORY;
-    if (transpose_a) {
-        transposed = (float *)ssdei_allocate(context, task.rows * task.depth, sizeof(float));
-        if (!transposed) {
-            ssdei_release(context, packed);
-            return SSDE_ERROR_MEMORY;
-        }
-        ssdei_transpose(a->data, task.depth, task.rows, transposed);
-    }
+    task.transpose_a = transpose_a;
+    block = ssdei_object_create(context, &task, 0, ssdei_matmul_arrays);
+    if (!block) return SSDE_ERROR_MEMORY;
+    if (transpose_a) ssdei_transpose(a->data, task.depth, task.rows, task.transposed);
     ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
-               task.columns, packed);
-    task.a = transposed ? transposed : a->data;
-    task.packed = packed;
+               task.columns, task.packed);
+    task.a = transpose_a ? task.transposed : a->data;
     task.c = out->data;
     task.rows_per_task = SSDEI_PRODUCT_TILES * task.kernels->tile_rows;
     task.columns_per_task = 16 * task.kernels->tile_columns;
     row_tasks = (task.rows - 1) / task.rows_per_task + 1;
     task.column_tasks = (task.columns - 1) / task.columns_per_task + 1;
     ssdei_parallel_for(context, row_tasks * task.column_tasks, ssdei_matmul_run, &task);
-    ssdei_release(context, transposed);
-    ssdei_release(context, packed);
+    ssdei_release(context, block);
     return SSDE_OK;
 }
 
@@ -6847,7 +6887,6 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
 struct ssde_mixture {
     ssde_context *context;
     size_t components, dim;
-    double *storage;                        /* one block for all arrays below */
     double *log_weight, *cumulative;        /* [components] */
     double *mean, *std;                     /* [components, dim], at t = 0 */
     double *center, *precision;             /* [components, dim]: m(t) mean, 1 / variance at the time in use */
@@ -6867,24 +6906,19 @@ struct ssde_mixture {
     size_t model_rows;
 };
 
-/* Carves the arrays out of one block. */
-static void ssdei_mixture_carve(ssde_mixture *mixture) {
-    size_t components = mixture->components, dim = mixture->dim, i;
+static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
+    ssde_mixture *mixture = (ssde_mixture *)object;
+    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, i;
     double **const arrays[] = {
         &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
         &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
         &mixture->level, &mixture->along,      &mixture->x,          &mixture->score};
-    double *next = mixture->storage;
-    mixture->exponent = next; /* first, where the block is aligned */
-    next += dim == 2 ? components * SSDEI_MAX_WIDTH : 0;
-    mixture->hessian = next;
-    next += (mixture->kept + 1) * components * mixture->stride;
-    mixture->kept_share = next;
-    next += (mixture->kept + 1) * components;
-    for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        *arrays[i] = next;
-        next += i < 6 ? components * dim : i < 12 ? components : dim;
-    }
+    for (i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        *arrays[i] = ssdei_place(memory, double, i < 6 ? components * dim : i < 12 ? components : dim);
+    mixture->exponent = ssdei_place(memory, double, dim == 2 ? components * SSDEI_MAX_WIDTH : 0);
+    mixture->hessian = ssdei_place(memory, double, slots *components * mixture->stride);
+    mixture->kept_share = ssdei_place(memory, double, slots *components);
+    mixture->active = ssdei_place(memory, size_t, slots);
 }
 
 /* Rows are kept in a quarter of a megabyte, which a core's own cache holds while one probe after another reads them;
@@ -6900,8 +6934,8 @@ static void ssdei_mixture_plan(ssde_mixture *mixture) {
 /* A mixture of equal weights whose means and stds are still zero. */
 static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
                                           const char *name) {
-    size_t elements = ssdei_multiply(components, dim), hessians, k;
-    ssde_mixture *made;
+    size_t elements = ssdei_multiply(components, dim), k;
+    ssde_mixture made;
     if (!mixture) return ssdei_missing(context, name, "mixture");
     *mixture = NULL;
     ssdei_try(ssdei_check_arithmetic(context));
@@ -6913,26 +6947,17 @@ static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **
     if (elements > SIZE_MAX / 1024)
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %.0f components of %.0f dimensions exceed memory", name,
                          (double)components, (double)dim);
-    made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
-    if (!made) return SSDE_ERROR_MEMORY;
-    made->context = context;
-    made->components = components;
-    made->dim = dim;
-    ssdei_mixture_plan(made);
-    hessians = (made->kept + 1) * components * (made->stride + 1);
-    made->active = (size_t *)ssdei_allocate(context, made->kept + 1, sizeof *made->active);
-    made->storage = (double *)ssdei_allocate(
-        context, hessians + 6 * elements + (6 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
-    if (!made->active || !made->storage) {
-        ssde_mixture_destroy(made);
-        return SSDE_ERROR_MEMORY;
-    }
-    ssdei_mixture_carve(made);
+    memset(&made, 0, sizeof made);
+    made.context = context;
+    made.components = components;
+    made.dim = dim;
+    ssdei_mixture_plan(&made);
+    *mixture = (ssde_mixture *)ssdei_object_create(context, &made, sizeof made, ssdei_mixture_arrays);
+    if (!*mixture) return SSDE_ERROR_MEMORY;
     for (k = 0; k < components; k++) {
-        made->log_weight[k] = -ssdei_math_log((double)components);
-        made->cumulative[k] = (double)(k + 1) / (double)components;
+        (*mixture)->log_weight[k] = -ssdei_math_log((double)components);
+        (*mixture)->cumulative[k] = (double)(k + 1) / (double)components;
     }
-    *mixture = made;
     return SSDE_OK;
 }
 
@@ -7021,10 +7046,7 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
 }
 
 void ssde_mixture_destroy(ssde_mixture *mixture) {
-    if (!mixture) return;
-    ssdei_release(mixture->context, mixture->active);
-    ssdei_release(mixture->context, mixture->storage);
-    ssdei_release(mixture->context, mixture);
+    if (mixture) ssdei_release(mixture->context, mixture);
 }
 
 /* ---- mixture: density, score and its derivative at one time ---- */
