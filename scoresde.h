@@ -502,6 +502,8 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
 ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size_t components, double radius,
                              double std);
 void ssde_mixture_destroy(ssde_mixture *mixture);
+/* Bytes that its context's allocator is asked for by a mixture's creation; 0 if the numbers are invalid. */
+size_t ssde_mixture_memory(size_t components, size_t dim);
 
 /* log p_t(x) in nats, [rows]; and, unless NULL, the score [rows, dim] in double. x in double, t in [0, 1]. Where a
    variance is exactly zero, or x is not finite: SSDE_ERROR_NUMERIC. */
@@ -6931,27 +6933,40 @@ static void ssdei_mixture_plan(ssde_mixture *mixture) {
     mixture->kept = per_row > doubles / least ? least : doubles / per_row;
 }
 
-/* A mixture of equal weights whose means and stds are still zero. */
-static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
-                                          const char *name) {
-    size_t elements = ssdei_multiply(components, dim), k;
-    ssde_mixture made;
-    if (!mixture) return ssdei_missing(context, name, "mixture");
-    *mixture = NULL;
+/* All but its memory. */
+static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mixture, size_t components, size_t dim,
+                                         const char *name) {
+    memset(mixture, 0, sizeof *mixture);
     ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components is %.0f and dim %.0f, wanted at least 1", name,
                          (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
-    if (elements > SIZE_MAX / 1024)
+    if (ssdei_multiply(components, dim) > SIZE_MAX / 1024)
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %.0f components of %.0f dimensions exceed memory", name,
                          (double)components, (double)dim);
-    memset(&made, 0, sizeof made);
-    made.context = context;
-    made.components = components;
-    made.dim = dim;
-    ssdei_mixture_plan(&made);
+    mixture->context = context;
+    mixture->components = components;
+    mixture->dim = dim;
+    ssdei_mixture_plan(mixture);
+    return SSDE_OK;
+}
+
+size_t ssde_mixture_memory(size_t components, size_t dim) {
+    ssde_mixture mixture;
+    if (ssdei_mixture_prepare(NULL, &mixture, components, dim, "ssde_mixture_memory") != SSDE_OK) return 0;
+    return ssdei_object_bytes(&mixture, sizeof mixture, ssdei_mixture_arrays);
+}
+
+/* A mixture of equal weights whose means and stds are still zero. */
+static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
+                                          const char *name) {
+    ssde_mixture made;
+    size_t k;
+    if (!mixture) return ssdei_missing(context, name, "mixture");
+    *mixture = NULL;
+    ssdei_try(ssdei_mixture_prepare(context, &made, components, dim, name));
     *mixture = (ssde_mixture *)ssdei_object_create(context, &made, sizeof made, ssdei_mixture_arrays);
     if (!*mixture) return SSDE_ERROR_MEMORY;
     for (k = 0; k < components; k++) {

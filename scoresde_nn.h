@@ -583,7 +583,7 @@ struct ssde_net {
 static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file);
 static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory);
 /* A network that shares net's topology and has weights of its own, equal to net's now. */
-static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared);
+static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared);
 static size_t ssdei_net_share_bytes(const ssde_net *net);
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b);
@@ -899,10 +899,11 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     return net->status;
 }
 
-static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared) {
+static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared) {
     ssde_net copy = *net;
+    copy.context = context;
     copy.block = NULL;
-    *shared = (ssde_net *)ssdei_object_create(net->context, &copy, sizeof copy, ssdei_net_shared_arrays);
+    *shared = (ssde_net *)ssdei_object_create(context, &copy, sizeof copy, ssdei_net_shared_arrays);
     if (!*shared) return SSDE_ERROR_MEMORY;
     memcpy((*shared)->weights, net->weights, net->weight_count * sizeof *net->weights);
     return SSDE_OK;
@@ -5082,7 +5083,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
     ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc);
     ssdei_train_stretches(trainer->net, trainer->stretches);
-    ssdei_try(ssdei_net_share(trainer->net, &trainer->ema));
+    ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
     trainer->net->discrete = trainer->ema->discrete = trainer->desc.loss.discrete != 0;
     return SSDE_OK;

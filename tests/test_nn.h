@@ -1913,60 +1913,114 @@ static void test_nn_memory_ddpmpp(void) {
     ssde_net_destroy(net);
 }
 
-/* Creation under an allocator that refuses any one request. */
-static ssde_status nn_create(ssde_context *context, int which) {
+/* What can be created and asked for, under an allocator that refuses any one request. */
+enum {
+    NN_CREATE_UNET,
+    NN_CREATE_CLASSIFIER_NET,
+    NN_CREATE_MLP,
+    NN_CREATE_NET,
+    NN_NETS,
+    NN_CREATE_RUN = NN_NETS,
+    NN_CREATE_SCORE_NET,
+    NN_CREATE_CLASSIFIER,
+    NN_CREATE_TRAINER,
+    NN_UNET_MEMORY,
+    NN_CLASSIFIER_NET_MEMORY,
+    NN_MLP_MEMORY,
+    NN_RUN_MEMORY,
+    NN_SCORE_NET_MEMORY,
+    NN_CLASSIFIER_MEMORY,
+    NN_TRAINER_MEMORY,
+    NN_CREATIONS
+};
+
+static ssde_status nn_build_net(ssde_context *context, ssde_net **net) {
+    ssde_node h;
+    ssdei_try(ssde_net_create(context, net, 1));
+    h = ssde_upsample_nearest(*net, ssde_average_pool(*net, ssde_input(*net, 2, 2, 3)));
+    if (ssde_net_finish(*net, ssde_linear(*net, h, 3, 1.0, "linear")) == SSDE_OK) return SSDE_OK;
+    ssde_net_destroy(*net);
+    *net = NULL;
+    return SSDE_ERROR_MEMORY;
+}
+
+static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **net) {
     ssde_unet_desc shape = nn_small_unet();
+    ssde_classifier_desc classes = ssde_classifier_of(&shape, 3);
     ssde_mlp_desc mlp = ssde_mlp(3);
+    shape.context = classes.body.context = mlp.context = context;
+    mlp.hidden = 8;
+    switch (which) {
+        case NN_CREATE_UNET: return ssde_unet_create(net, &shape);
+        case NN_CREATE_CLASSIFIER_NET: return ssde_classifier_net_create(net, &classes);
+        case NN_CREATE_MLP: return ssde_mlp_create(net, &mlp);
+        case NN_UNET_MEMORY: return ssde_unet_memory(&shape) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        case NN_CLASSIFIER_NET_MEMORY: return ssde_classifier_net_memory(&classes) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        case NN_MLP_MEMORY: return ssde_mlp_memory(&mlp) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        default: return nn_build_net(context, net);
+    }
+}
+
+/* Of the networks [NN_NETS] there are. */
+static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *nets) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    ssde_score_net *score_net = NULL;
+    ssde_train_desc train = ssde_train_defaults(&sde);
     ssde_score_net_desc how;
-    ssde_run *run = NULL;
     ssde_run_desc desc;
     ssde_net *net = NULL;
-    ssde_status status;
-    shape.context = which == 0 ? context : NULL;
-    mlp.context = which == 1 ? context : NULL;
-    mlp.hidden = 8;
-    status = which == 1 ? ssde_mlp_create(&net, &mlp) : ssde_unet_create(&net, &shape);
-    CHECK((status == SSDE_OK) == (net != NULL));
+    ssde_run *run = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_classifier *classifier = NULL;
+    ssde_trainer *trainer = NULL;
+    ssde_status status = SSDE_OK;
+    size_t bytes = 1;
     memset(&desc, 0, sizeof desc);
-    desc.mode = SSDE_RUN_TRAIN;
-    desc.max_rows = 2;
-    desc.context = context;
     memset(&how, 0, sizeof how);
-    how.max_rows = 2;
-    how.context = context;
-    if (which == 2) {
-        status = ssde_run_create(&run, net, &desc);
-        CHECK((status == SSDE_OK) == (run != NULL));
+    desc.mode = SSDE_RUN_TRAIN;
+    desc.max_rows = how.max_rows = train.batch = 2;
+    desc.context = how.context = train.context = context;
+    switch (which) {
+        case NN_CREATE_RUN: status = ssde_run_create(&run, nets[NN_CREATE_UNET], &desc); break;
+        case NN_CREATE_SCORE_NET: status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CREATE_CLASSIFIER:
+            status = ssde_classifier_create(&classifier, nets[NN_CREATE_CLASSIFIER_NET], &sde, &how);
+            break;
+        case NN_CREATE_TRAINER: status = ssde_trainer_create(&trainer, nets[NN_CREATE_MLP], &sde, &train); break;
+        case NN_RUN_MEMORY: bytes = ssde_run_memory(nets[NN_CREATE_UNET], &desc); break;
+        case NN_SCORE_NET_MEMORY: bytes = ssde_score_net_memory(nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CLASSIFIER_MEMORY: bytes = ssde_classifier_memory(nets[NN_CREATE_CLASSIFIER_NET], &sde, &how); break;
+        case NN_TRAINER_MEMORY: bytes = ssde_trainer_memory(nets[NN_CREATE_MLP], &train); break;
+        default: status = nn_create_net(context, which, &net);
     }
-    if (which == 3) {
-        status = ssde_score_net_create(&score_net, net, &sde, &how);
-        CHECK((status == SSDE_OK) == (score_net != NULL));
-    }
-    if (which == 4 && !ssde_run_memory(net, &desc)) status = SSDE_ERROR_MEMORY;
-    ssde_run_destroy(run);
+    if (!bytes) status = SSDE_ERROR_MEMORY;
+    CHECK((net || run || score_net || classifier || trainer) == (status == SSDE_OK && which < NN_UNET_MEMORY));
+    ssde_trainer_destroy(trainer);
+    ssde_classifier_destroy(classifier);
     ssde_score_net_destroy(score_net);
+    ssde_run_destroy(run);
     ssde_net_destroy(net);
     return status;
 }
 
 static void test_nn_allocation(void) {
+    ssde_net *nets[NN_NETS] = {NULL};
     int which;
-    for (which = 0; which < 5; which++) {
+    for (which = 0; which < NN_NETS; which++) CHECK_OK(nn_create_net(NULL, which, &nets[which]));
+    for (which = 0; which < NN_CREATIONS; which++) {
         long needed, n;
         nn_memory memory;
         ssde_context context = nn_counting(&memory);
-        CHECK_OK(nn_create(&context, which));
+        CHECK_OK(nn_create(&context, which, nets));
         needed = memory.made;
         CHECK(needed > 0 && memory.live == 0);
-        for (n = 0; n < needed; n += check_quick && which < 2 ? 1 + n / 3 : 1) {
+        for (n = 0; n < needed; n += check_quick && needed > 10 ? 1 + n / 3 : 1) {
             context = nn_counting(&memory);
             memory.refuse = n;
-            CHECK_FAILS(&context, nn_create(&context, which), SSDE_ERROR_MEMORY, "allocate");
+            CHECK_FAILS(&context, nn_create(&context, which, nets), SSDE_ERROR_MEMORY, "allocate");
             CHECK(memory.live == 0);
         }
     }
+    for (which = 0; which < NN_NETS; which++) ssde_net_destroy(nets[which]);
 }
 
 static void test_nn_run_errors(void) {
