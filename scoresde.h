@@ -840,6 +840,7 @@ typedef struct ssdei_metadata {
 struct ssde_tensor_file {
     ssde_context *context;
     char *path;
+    size_t path_size; /* with its end */
     FILE *stream;
     uint64_t size;
     uint64_t data_start, data_size;
@@ -851,8 +852,9 @@ struct ssde_tensor_file {
     size_t *by_name; /* entries in the order of their names */
     ssdei_metadata *metadata;
     size_t metadata_count, metadata_capacity;
-    /* of an archive */
+    /* of an archive; records come first in one block with the other two */
     unsigned char *directory;
+    size_t directory_size;
     ssdei_record *records;
     size_t record_count;
     size_t *record_by_name;
@@ -3930,18 +3932,24 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
 /* Finds what is in a file, whatever container it is. */
 static ssde_status ssdei_load_container(ssde_tensor_file *file);
 
+static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
+    ssde_tensor_file *file = (ssde_tensor_file *)object;
+    file->path = ssdei_place(memory, char, file->path_size);
+}
+
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    ssde_tensor_file *opened;
-    ssde_status status = SSDE_ERROR_MEMORY;
+    ssde_tensor_file made, *opened;
+    ssde_status status;
     if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
     *file = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
-    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
+    memset(&made, 0, sizeof made);
+    made.context = context;
+    made.path_size = strlen(path) + 1;
+    opened = (ssde_tensor_file *)ssdei_object_create(context, &made, sizeof made, ssdei_tensor_file_arrays);
     if (!opened) return SSDE_ERROR_MEMORY;
-    opened->context = context;
-    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
-    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
+    memcpy(opened->path, path, made.path_size);
+    status = ssdei_file_open(context, path, &opened->stream, &opened->size);
     if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
@@ -3953,14 +3961,11 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
     if (file->stream) fclose(file->stream);
-    ssdei_release(file->context, file->path);
     ssdei_release(file->context, file->strings);
     ssdei_release(file->context, file->entries);
     ssdei_release(file->context, file->by_name);
     ssdei_release(file->context, file->metadata);
-    ssdei_release(file->context, file->directory);
     ssdei_release(file->context, file->records);
-    ssdei_release(file->context, file->record_by_name);
     ssdei_release(file->context, file);
 }
 
@@ -4457,8 +4462,6 @@ static int ssdei_is_utf8(const unsigned char *text, size_t size) {
 static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     unsigned char length[8];
     uint64_t header_size;
-    char *header;
-    ssde_status status;
     if (file->size < sizeof length)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
                          file->path);
@@ -4470,15 +4473,15 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
                          (unsigned long long)header_size, (unsigned long long)file->size);
     file->data_start = 8 + header_size;
     file->data_size = file->size - file->data_start;
-    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    /* decoded where it stands, as strings take less than their encoding */
     file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    status = header && file->strings ? ssdei_read_at(file, 8, header, (size_t)header_size) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK && !ssdei_is_utf8((const unsigned char *)header, (size_t)header_size))
-        status = ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
-    if (status == SSDE_OK) status = ssdei_read_header(file, header, (size_t)header_size);
-    ssdei_release(file->context, header);
-    if (status == SSDE_OK) status = ssdei_check_entries(file);
-    return status == SSDE_OK ? ssdei_check_header(file) : status;
+    if (!file->strings) return SSDE_ERROR_MEMORY;
+    ssdei_try(ssdei_read_at(file, 8, file->strings, (size_t)header_size));
+    if (!ssdei_is_utf8((const unsigned char *)file->strings, (size_t)header_size))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
+    ssdei_try(ssdei_read_header(file, file->strings, (size_t)header_size));
+    ssdei_try(ssdei_check_entries(file));
+    return ssdei_check_header(file);
 }
 
 /* ---- files: zip: reading ----
@@ -4629,20 +4632,25 @@ static void ssdei_zip_without_crc(ssde_tensor_file *file) {
     for (i = 0; i < file->record_count; i++) file->records[i].checked = 1;
 }
 
+static void ssdei_zip_arrays(void *object, ssdei_memory *memory) {
+    ssde_tensor_file *file = (ssde_tensor_file *)object;
+    file->records = ssdei_place(memory, ssdei_record, file->record_count);
+    file->record_by_name = ssdei_place(memory, size_t, file->record_count);
+    file->directory = ssdei_place(memory, unsigned char, file->directory_size);
+}
+
 static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
     uint64_t begin = 0, size = 0, count = 0;
     size_t at = 0, used = 0, i;
     ssdei_try(ssdei_zip_find(file, &begin, &size, &count));
-    file->directory = (unsigned char *)ssdei_allocate(file->context, (size_t)size + 1, 1);
-    file->records = (ssdei_record *)ssdei_allocate(file->context, (size_t)count + 1, sizeof *file->records);
-    file->record_by_name = (size_t *)ssdei_allocate(file->context, (size_t)count + 1, sizeof(size_t));
-    if (!file->directory || !file->records || !file->record_by_name) return SSDE_ERROR_MEMORY;
+    file->directory_size = (size_t)size;
+    file->record_count = (size_t)count;
+    if (!ssdei_object_create(file->context, file, 0, ssdei_zip_arrays)) return SSDE_ERROR_MEMORY;
     ssdei_try(ssdei_read_at(file, begin, file->directory, (size_t)size));
     for (i = 0; i < (size_t)count; i++) {
         ssdei_try(ssdei_zip_entry(file, file->directory + at, (size_t)size - at, begin, &file->records[i], &used));
         at += used;
     }
-    file->record_count = (size_t)count;
     ssdei_zip_without_crc(file);
     ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
     for (i = 1; i < file->record_count; i++)
