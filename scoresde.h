@@ -648,8 +648,7 @@ typedef struct ssdei_memory {
 typedef void (*ssdei_arrays)(void *object, ssdei_memory *memory);
 #define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size);
-/* What ssdei_object_create will ask the allocator for; SIZE_MAX if that overflows. The object is the one to be copied.
- */
+/* What ssdei_object_create will ask the allocator for; SIZE_MAX if that overflows. */
 size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
 /* A copy of *object with its arrays, zeroed; NULL with the error set. size 0: a block of the arrays alone, for *object
    itself. ssdei_release frees all of the block. */
@@ -1595,12 +1594,12 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
 /* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
 #ifdef SSDEI_ADDRESS_SANITIZER
 enum { SSDEI_RED_ZONE = SSDEI_ALIGNMENT };
-#define ssdei_poison(pointer, bytes) ASAN_POISON_MEMORY_REGION(pointer, bytes)
-#define ssdei_unpoison(pointer, bytes) ASAN_UNPOISON_MEMORY_REGION(pointer, bytes)
+static void ssdei_poison(void *pointer, size_t bytes) { ASAN_POISON_MEMORY_REGION(pointer, bytes); }
+static void ssdei_unpoison(void *pointer, size_t bytes) { ASAN_UNPOISON_MEMORY_REGION(pointer, bytes); }
 #else
 enum { SSDEI_RED_ZONE = 0 };
-#define ssdei_poison(pointer, bytes) ((void)(pointer), (void)(bytes))
-#define ssdei_unpoison(pointer, bytes) ((void)(pointer), (void)(bytes))
+static void ssdei_poison(void *pointer, size_t bytes) { (void)pointer, (void)bytes; }
+static void ssdei_unpoison(void *pointer, size_t bytes) { (void)pointer, (void)bytes; }
 #endif
 
 /* One of the two functions alone would free what the other did not give. */

@@ -93,7 +93,8 @@ size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned 
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
-const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
+const ssde_parameter *ssde_net_parameter(const ssde_net *net,
+                                         size_t index); /* valid until the next operation, or finish */
 /* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
@@ -1282,14 +1283,14 @@ static size_t ssdei_chunk_tiles(const ssdei_gather *g) {
 static size_t ssdei_row_floats(const ssdei_gather *g) { return ((size_t)g->taps * g->depth + 6) / 4 * 4; }
 
 /* Where a grid pixel is: its place in the input before taps are added, and pixels from the start of both tensors. */
-typedef struct ssdei_place {
+typedef struct ssdei_position {
     int y, x;
     size_t in, out;
-} ssdei_place;
+} ssdei_position;
 
 /* A task's workspace for some pixels of a product. */
 typedef struct ssdei_chunk {
-    ssdei_place *pixels;
+    ssdei_position *pixels;
     const float **pointers; /* to their taps */
     float *rows;            /* copied taps */
     float *aside;           /* results that are not stored in their places yet */
@@ -1299,14 +1300,14 @@ typedef struct ssdei_chunk {
 /* workspace NULL: only how many floats it takes */
 static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
-    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_place) / sizeof(float));
+    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_position) / sizeof(float));
     size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
     size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
     ssdei_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
     chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
     if (!workspace) return chunk;
-    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pixels = (ssdei_position *)(void *)workspace;
     chunk.pointers = (const float **)(void *)(workspace + pixels);
     chunk.rows = workspace + pixels + pointers;
     chunk.aside = chunk.rows + rows;
@@ -1328,7 +1329,7 @@ typedef struct ssdei_convolution {
     int kept;             /* the packed weights have a place of their own */
 } ssdei_convolution;
 
-static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_place *pixels) {
+static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_position *pixels) {
     size_t per_image = g->grid_height * g->grid_width, i;
     size_t image = first / per_image, y = first % per_image / g->grid_width, x = first % g->grid_width;
     size_t step = (size_t)g->step, out_step = (size_t)g->out_step;
@@ -1347,7 +1348,7 @@ static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssde
 }
 
 /* A tap of a pixel, or NULL where it lies in the padding. */
-static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pixel, size_t tap) {
+static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_position *pixel, size_t tap) {
     const ssdei_gather *g = c->gather;
     int y = pixel->y + g->tap_y[tap], x = pixel->x + g->tap_x[tap];
     if (y < 0 || x < 0 || y >= (int)g->height || x >= (int)g->width) return NULL;
@@ -1356,8 +1357,8 @@ static const float *ssdei_tap(const ssdei_convolution *c, const ssdei_place *pix
 
 /* pointers[tile][tap][row of the tile] for taps first ... first + taps - 1, channel offset added; padding reads zeros,
    rows beyond count repeat the last. */
-static void ssdei_point(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, size_t first, size_t taps,
-                        size_t channel, const float **pointers) {
+static void ssdei_point(const ssdei_convolution *c, const ssdei_position *pixels, size_t count, size_t first,
+                        size_t taps, size_t channel, const float **pointers) {
     const float *zeros = c->run->arena + c->run->zeros;
     size_t tile_rows = c->gather->kernels->tile_rows, tiles = ssdei_divide_up(count, tile_rows), tile, q, r;
     for (tile = 0; tile < tiles; tile++) {
@@ -1380,7 +1381,8 @@ static size_t ssdei_tap_run(const ssdei_gather *g, size_t first) {
 }
 
 /* Taps first ... first + run - 1 of a pixel, zeros where they lie in the padding. */
-static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel, size_t first, size_t run, float *to) {
+static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_position *pixel, size_t first, size_t run,
+                            float *to) {
     size_t depth = c->gather->depth, q;
     for (q = first; q < first + run; q++, to += depth) {
         const float *from = ssdei_tap(c, pixel, q);
@@ -1393,7 +1395,7 @@ static void ssdei_copy_taps(const ssdei_convolution *c, const ssdei_place *pixel
 
 /* The same for n pixels of a line, ssdei_row_floats from one to the next. Where the taps lie in the image, four floats
    at a time, of which those too many are overwritten by the next. */
-static void ssdei_copy_line(const ssdei_convolution *c, ssdei_place pixel, size_t n, size_t first, size_t run,
+static void ssdei_copy_line(const ssdei_convolution *c, ssdei_position pixel, size_t n, size_t first, size_t run,
                             float *to) {
     const ssdei_gather *g = c->gather;
     size_t row_floats = ssdei_row_floats(g), step = (size_t)g->step, inside, i, j;
@@ -1423,7 +1425,7 @@ static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t cou
     const ssdei_gather *g = c->gather;
     size_t p, q, n, run;
     for (p = 0; p < count; p += n) {
-        ssdei_place pixel;
+        ssdei_position pixel;
         ssdei_locate(g, first + p, 1, &pixel);
         n = g->grid_width - (size_t)(pixel.x / g->step);
         if (n > count - p) n = count - p;
@@ -1456,7 +1458,7 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *
 }
 
 /* Adds or copies a chunk computed aside to its places in the output. */
-static void ssdei_scatter(const ssdei_convolution *c, const ssdei_place *pixels, size_t count, const float *from) {
+static void ssdei_scatter(const ssdei_convolution *c, const ssdei_position *pixels, size_t count, const float *from) {
     const ssdei_gather *g = c->gather;
     size_t i, j;
     for (i = 0; i < count; i++, from += g->columns) {
@@ -1576,7 +1578,7 @@ typedef struct ssdei_weight_work {
 
 /* A task's workspace for some pixels. */
 typedef struct ssdei_weight_chunk {
-    ssdei_place *pixels;
+    ssdei_position *pixels;
     const float **pointers;
     float *packed; /* dy, times scale */
     float *rows;   /* copied taps */
@@ -1587,7 +1589,7 @@ typedef struct ssdei_weight_chunk {
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
     size_t count = SSDEI_GRADIENT_PIXELS;
-    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_place) / sizeof(float));
+    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_position) / sizeof(float));
     size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
     size_t packed = ssdei_packed_size(g->kernels, count, g->columns);
     size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
@@ -1595,7 +1597,7 @@ static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *work
     memset(&chunk, 0, sizeof chunk);
     chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
     if (!workspace) return chunk;
-    chunk.pixels = (ssdei_place *)(void *)workspace;
+    chunk.pixels = (ssdei_position *)(void *)workspace;
     chunk.pointers = (const float **)(void *)(workspace + pixels);
     chunk.packed = workspace + pixels + pointers;
     chunk.rows = chunk.packed + packed;
