@@ -93,8 +93,8 @@ size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned 
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
-const ssde_parameter *ssde_net_parameter(const ssde_net *net,
-                                         size_t index); /* valid until the next operation, or finish */
+/* Valid until the next operation is added, or the network finished. */
+const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
 /* Copies a parameter out of or into a finished network in the reference's order of axes; values [parameter->count]. */
 ssde_status ssde_net_get(const ssde_net *net, size_t index, float *values);
 ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values);
