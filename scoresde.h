@@ -22,19 +22,56 @@
        >>implementation    the functions, in the same order
        >>kernels           what runs once per SIMD tier; this file includes itself for each
 
-   QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
+   QUICK START: draw 1,000 points from a density whose score is known, by running the reverse-time VP SDE. No network.
 
-       ssde_sde sde = ssde_vp(0.1, 20.0);
-       ssde_score_model model = ssde_mixture_model(mixture, &sde);
-       ssde_rng rng = ssde_rng_seed(42);
-       ssde_sampler_desc how = {0};
-       ssde_status status = ssde_sample(&sde, &model, &how, &rng, 1000, x);     (scoresde_solvers.h)
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde.h"
+       #include "scoresde_solvers.h"
+       #include <stdio.h>
+       #include <stdlib.h>
+
+       static ssde_context context; // receives the text of an error
+
+       static void check(ssde_status status) {
+           if (status == SSDE_OK) return;
+           fprintf(stderr, "%s: %s\n", ssde_status_text(status), context.error);
+           exit(1);
+       }
+
+       int main(void) {
+           static float x[1000 * 2];
+           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_affine
+           ssde_rng rng = ssde_rng_seed(42);
+
+           ssde_mixture *ring; // eight Gaussians on a circle
+           check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
+           ssde_score_model model = ssde_mixture_model(ring, &sde);
+
+           ssde_sampler_desc how = ssde_sampler_defaults(); // the paper's predictor and corrector for this SDE
+           how.context = &context;
+           check(ssde_sample(&sde, &model, &how, &rng, 1000, x));
+           for (int i = 0; i < 5; i++) printf("%6.3f %6.3f\n", x[2 * i], x[2 * i + 1]);
+
+           ssde_mixture_destroy(ring);
+           return 0;
+       }
 
    CONVENTIONS
        Tensors are float, row-major; images are NHWC. Times, schedules and log-densities are double.
        Time runs from 0 (data) to T = 1 (noise).
        Every function that can fail returns ssde_status; the text of the last error is in context->error.
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
+
+   DESCRIPTIONS
+       What an object or a call is to do is said in a plain struct that a constructor fills, and of which the program
+       then changes what differs: ssde_sampler_desc how = ssde_sampler_defaults(); how.steps = 100. Constructors are
+       called ssde_..._defaults, or as what they make (ssde_ddpmpp, ssde_mlp, ssde_vp, ssde_inpaint, ssde_batch_of).
+       Fields whose default is not written beside them default to 0: a desc that lies in static memory, or is NULL where
+       that is allowed, has the defaults too. Networks and training have defaults other than 0, and a constructor only.
+       Structs, SDEs and score models are copied when an object is created. What pointers in them lead to (the context,
+       user, known and mask of a condition, the next condition, times, schedules, classes) is not: it stays, unchanged,
+       until the call returns, or if an object was created, until that is destroyed. Arrays given to a call as arguments
+       are read and written before it returns, and never after.
 
    DETERMINISM
        Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the
@@ -119,8 +156,8 @@ typedef enum ssde_tier {
     SSDE_TIER_AVX512 /* x86 with AVX-512F */
 } ssde_tier;
 
-/* What every object and call may be given. All zero is valid and means the defaults. Objects keep the pointer: the
-   context outlives them. One thread at a time. */
+/* What every object and call may be given. The defaults are all zero. Objects keep the pointer: the context outlives
+   them. One thread at a time. */
 typedef struct ssde_context {
     /* Both or neither. Alignment as malloc's; used for every allocation. */
     void *(*allocate)(void *user, size_t size);
@@ -135,6 +172,7 @@ typedef struct ssde_context {
                     or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
+ssde_context ssde_context_defaults(void);
 
 /* Sets context->error by printf's rules, logs it and returns status, so that callbacks can report like the library. */
 ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...);
@@ -451,7 +489,7 @@ typedef enum ssde_weighting {
     SSDE_WEIGHT_LIKELIHOOD /* g^2 |s + z / std|^2 (Song et al. 2021, arXiv 2101.09258) */
 } ssde_weighting;
 
-/* All zero: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
+/* The defaults: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
 typedef struct ssde_loss_desc {
     ssde_parameterisation output;
     ssde_weighting weighting;
@@ -463,6 +501,7 @@ typedef struct ssde_loss_desc {
     double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
+ssde_loss_desc ssde_loss_defaults(void);
 
 /* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so
    that its expectation is that of uniform t (all 1 without importance_times). */
@@ -1575,6 +1614,12 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
 }
 
 /* ---- >>context: memory ---- */
+
+ssde_context ssde_context_defaults(void) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    return context;
+}
 
 /* One of the two functions alone would free what the other did not give. */
 static int ssdei_own_memory(const ssde_context *context) { return context && context->allocate && context->release; }
@@ -6545,6 +6590,12 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
 }
 
 /* ---- >>loss ---- */
+
+ssde_loss_desc ssde_loss_defaults(void) {
+    ssde_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
 
 static double ssdei_loss_eps(const ssde_loss_desc *desc) { return desc->eps > 0.0 ? desc->eps : 1e-5; }
 

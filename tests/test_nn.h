@@ -1756,7 +1756,7 @@ static void test_nn_run_memory(void) {
 static void test_nn_trainer_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
     ssde_trainer *trainer = NULL;
     nn_memory memory;
@@ -1787,7 +1787,7 @@ static void test_nn_trainer_memory(void) {
 static void test_nn_memory_ddpmpp(void) {
     ssde_unet_desc shape = ssde_ddpmpp(32, 32, 3);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
     ssde_run_desc run;
     double weights;

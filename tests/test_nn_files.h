@@ -2853,7 +2853,7 @@ static void test_nn_files_diffusers_configs(void) {
 /* ---- training ---- */
 
 static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
-    ssde_train_desc desc = ssde_train_defaults(sde);
+    ssde_train_desc desc = ssde_train_defaults(sde, 0);
     desc.batch = 8;
     desc.lr = 1e-2;
     desc.warmup = 3;
@@ -2867,13 +2867,7 @@ static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *s
 static const float files_points[16] = {1.0f,  0.0f, 0.7f,  0.7f,  0.0f, 1.0f,  -0.7f, 0.7f,
                                        -1.0f, 0.0f, -0.7f, -0.7f, 0.0f, -1.0f, 0.7f,  -0.7f};
 
-static ssde_batch files_batch(void) {
-    ssde_batch batch;
-    batch.x = files_points;
-    batch.rows = 8;
-    batch.first_slot = 0;
-    return batch;
-}
+static ssde_batch files_batch(void) { return ssde_batch_of(files_points, 8); }
 
 /* Adam, clipping and EMA in double, from the gradients that the step computed. */
 static void test_nn_train_adam(void) {
@@ -3099,6 +3093,7 @@ static void test_nn_train_resume(void) {
         ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
         ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
         ssde_trainer *straight, *resumed, *refusing;
+        ssde_batch points = files_batch();
         double a, b;
         CHECK_OK(ssde_trainer_create(&straight, net, &sdes[i], &desc));
         files_train(straight, 3);
@@ -3112,8 +3107,8 @@ static void test_nn_train_resume(void) {
         files_train(resumed, 3);
         files_check_same_trainer(straight, resumed);
         /* in slices of another size the loss is the same */
-        CHECK_OK(ssde_trainer_evaluate(straight, files_points, 8, 5, &a, NULL));
-        CHECK_OK(ssde_trainer_evaluate(resumed, files_points, 8, 5, &b, NULL));
+        CHECK_OK(ssde_trainer_evaluate(straight, &points, 5, &a, NULL));
+        CHECK_OK(ssde_trainer_evaluate(resumed, &points, 5, &b, NULL));
         CHECK(a == b && a > 0.0);
 
         CHECK_OK(ssde_trainer_create(&refusing, wider, &sdes[i], &desc));
@@ -3240,15 +3235,16 @@ static void test_nn_train_memory(void) {
     ssde_train_desc desc = files_train_desc(&context, &sde);
     ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
     ssde_trainer *trainer;
+    ssde_batch points = files_batch();
     double loss;
     long made;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
     made = memory.made;
     files_train(trainer, 2);
     CHECK(memory.made == made);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
     made = memory.made;
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
     CHECK(memory.made == made);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);
@@ -3305,10 +3301,10 @@ static void test_nn_train_ring(void) {
         ssde_mixture *ring;
         ssde_rng rng = ssde_rng_seed(1);
         ssde_mlp_desc shape = ssde_mlp(2);
-        ssde_train_desc desc = ssde_train_defaults(&sdes[i]);
+        ssde_train_desc desc = ssde_train_defaults(&sdes[i], 0);
         ssde_net *net;
         ssde_trainer *trainer;
-        ssde_batch batch;
+        ssde_batch batch = ssde_batch_of(x, ROWS);
         double before, after, error, loss, first_error;
         shape.hidden = 32;
         shape.seed = 2;
@@ -3325,17 +3321,14 @@ static void test_nn_train_ring(void) {
         CHECK_OK(ssde_mlp_create(&net, &shape));
         CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[i], &desc));
         CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &before, &first_error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &before, &first_error));
         for (step = 0; step < steps; step++) {
             CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-            batch.x = x;
-            batch.rows = ROWS;
-            batch.first_slot = 0;
             CHECK_OK(ssde_train_step(trainer, &batch, &loss));
         }
         rng.next_sample = 0;
         CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &after, &error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &after, &error));
         /* A network that returns nothing costs 1 (half the sum over two dimensions: 1 too). The exact score of the ring
            costs about 0.3 under VP and sub-VP, as much of the noise cannot be told from the data. */
         CHECK_NEAR(before, 1.0, 4.0 * first_error);
@@ -3353,24 +3346,31 @@ static void test_nn_train_evaluate(void) {
     ssde_train_desc desc = files_train_desc(NULL, &sde);
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
     ssde_trainer *trainer;
+    ssde_batch points = files_batch();
     double losses[8], loss, error, other, mean = 0.0, squares = 0.0;
     size_t batch, i;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &loss, &error));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &loss, &error));
     memcpy(losses, trainer->losses, sizeof losses);
     for (i = 0; i < 8; i++) mean += losses[i] / 8.0;
     for (i = 0; i < 8; i++) squares += (losses[i] - mean) * (losses[i] - mean);
     CHECK_RELATIVE(loss, mean, 1e-14);
     CHECK_RELATIVE(error, sqrt(squares / 7.0 / 8.0), 1e-12);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 6, &other, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 6, &other, NULL));
     CHECK(other < loss || other > loss);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 1, 5, &other, &error));
+    points.rows = 1;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
     CHECK(other == losses[0] && error > DBL_MAX);
+    points.x = files_points + 2 * 5;
+    points.first_slot = 5; /* a row's draws are its slot's */
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, NULL));
+    CHECK(other == losses[5]);
+    points = files_batch();
     ssde_trainer_destroy(trainer);
     for (batch = 1; batch < 8; batch += 2) {
         desc.batch = batch;
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-        CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &other, &error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
         CHECK(other == loss);
         ssde_trainer_destroy(trainer);
     }
@@ -3399,7 +3399,7 @@ static void test_nn_train_bad_data(void) {
     batch.x = x;
     x[11] = NAN;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "x: row 5, element 1");
-    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, x, 8, 1, &loss, &error), SSDE_ERROR_NUMERIC,
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_NUMERIC,
                 "row 5, element 1");
     x[11] = 1e38f; /* finite, but its loss is not */
     x[10] = -1e38f;
@@ -3415,11 +3415,18 @@ static void test_nn_train_bad_data(void) {
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "first_slot");
     CHECK_STATUS(ssde_train_step(trainer, NULL, &loss), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_train_step(NULL, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT, "first_slot");
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_evaluate(NULL, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
     batch.x = NULL;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "batch.x is NULL");
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 8, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, 0, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, SIZE_MAX, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "ssde_trainer_evaluate: batch.x is NULL");
+    batch = ssde_batch_of(files_points, 0);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "batch.rows is 0");
+    batch.rows = SIZE_MAX;
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
     files_check_same_trainer(trainer, untouched);
     files_train(trainer, 1); /* and training goes on as if nothing had been */
     files_train(untouched, 1);
@@ -3513,7 +3520,7 @@ static ssde_status files_everything(ssde_context *context) {
     if (status == SSDE_OK) status = ssde_net_load_pth(net, FILES_PTH, SSDE_PTH_EMA);
     if (status == SSDE_OK) status = ssde_trainer_create(&trainer, net, &sde, &desc);
     if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, NULL);
-    if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL);
+    if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL);
     if (status == SSDE_OK) status = ssde_trainer_save(trainer, FILES_PATH);
     if (status == SSDE_OK) status = ssde_trainer_load(trainer, FILES_PATH);
     if (status == SSDE_OK) status = ssde_trainer_save_model(trainer, FILES_PATH);
