@@ -3301,7 +3301,7 @@ static void test_nn_train_ring(void) {
         ssde_mixture *ring;
         ssde_rng rng = ssde_rng_seed(1);
         ssde_mlp_desc shape = ssde_mlp(2);
-        ssde_train_desc desc = ssde_train_defaults(&sdes[i], 0);
+        ssde_train_desc desc = ssde_train_defaults(&sdes[i], (uint64_t)steps);
         ssde_net *net;
         ssde_trainer *trainer;
         ssde_batch batch = ssde_batch_of(x, ROWS);
@@ -3314,9 +3314,6 @@ static void test_nn_train_ring(void) {
             shape.scale_by_sigma = 1;
         }
         desc.batch = ROWS;
-        desc.lr = 5e-3;
-        desc.warmup = 20;
-        desc.ema_rate = 0.98;
         CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
         CHECK_OK(ssde_mlp_create(&net, &shape));
         CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[i], &desc));
@@ -3338,6 +3335,62 @@ static void test_nn_train_ring(void) {
         ssde_net_destroy(net);
         ssde_mixture_destroy(ring);
     }
+}
+
+/* Long trainings have the reference's numbers to the bit (configs/default_cifar10_configs.py), short ones what they
+   need. */
+static void test_nn_train_defaults(void) {
+    static const uint64_t whole[4] = {0, 200000, 950001, 1300001}, shorter[4] = {1, 1000, 10000, 100000};
+    static const int warmup[4] = {0, 50, 500, 5000};
+    static const double lr[4] = {2e-3, 2e-3, 8.944271909999159e-4, 2.8284271247461903e-4};
+    ssde_sde sdes[2];
+    ssde_train_desc desc;
+    int i, k;
+    sdes[0] = ssde_subvp(0.1, 20.0);
+    sdes[1] = ssde_ve(0.01, 50.0);
+    for (k = 0; k < 2; k++)
+        for (i = 0; i < 4; i++) {
+            desc = ssde_train_defaults(&sdes[k], whole[i]);
+            CHECK(desc.batch == 128 && desc.lr == 2e-4 && desc.warmup == 5000 && desc.grad_clip == 1.0);
+            CHECK(desc.beta1 == 0.9 && desc.beta2 == 0.999 && desc.adam_eps == 1e-8 && desc.weight_decay == 0.0);
+            CHECK(desc.ema_rate == (k ? 0.999 : 0.9999) && desc.loss.half_sum == k);
+            desc = ssde_train_defaults(&sdes[k], shorter[i]);
+            CHECK_RELATIVE(desc.lr, lr[i], 1e-15);
+            CHECK(desc.warmup == warmup[i] && desc.ema_rate == (k ? 0.999 : 0.9999));
+        }
+    CHECK_OK(ssde_configuration(NULL, "vp/cifar10_ddpmpp_continuous", NULL, NULL, &desc));
+    CHECK(desc.lr == 2e-4 && desc.warmup == 5000 && desc.ema_rate == 0.9999 && desc.batch == 128);
+}
+
+/* One score net of the averaged weights serves between the steps: each score is that of the last step's average. */
+static void test_nn_train_sampled(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    ssde_score_net *kept, *fresh;
+    ssde_score_model model;
+    float old[16], seen[16], wanted[16];
+    double t[8];
+    int step, i;
+    for (i = 0; i < 8; i++) t[i] = 0.1 + 0.1 * i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_score_net_create(&kept, ssde_trainer_ema(trainer), &sde, NULL));
+    for (step = 0; step < 4; step++) {
+        model = ssde_score_net_model(kept);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, seen));
+        CHECK_OK(ssde_score_net_create(&fresh, ssde_trainer_ema(trainer), &sde, NULL));
+        model = ssde_score_net_model(fresh);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, wanted));
+        ssde_score_net_destroy(fresh);
+        CHECK_SAME(seen, wanted, sizeof seen);
+        CHECK(!step || memcmp(seen, old, sizeof seen));
+        memcpy(old, seen, sizeof old);
+        files_train(trainer, 2); /* the first one of all has learning rate 0 */
+    }
+    ssde_score_net_destroy(kept);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
 }
 
 /* The mean and standard error that evaluate reports are those of the losses it makes; slices do not matter. */
@@ -3670,6 +3723,8 @@ static void test_nn_train_scale(void) {
     X(nn_train_memory)            \
     X(nn_train_frozen)            \
     X(nn_train_ring)              \
+    X(nn_train_defaults)          \
+    X(nn_train_sampled)           \
     X(nn_train_evaluate)          \
     X(nn_train_bad_data)          \
     X(nn_train_scale)             \
