@@ -63,15 +63,14 @@
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
 
    DESCRIPTIONS
-       What an object or a call is to do is said in a plain struct that a constructor fills, and of which the program
-       then changes what differs: ssde_sampler_desc how = ssde_sampler_defaults(); how.steps = 100. Constructors are
-       called ssde_..._defaults, or as what they make (ssde_ddpmpp, ssde_mlp, ssde_vp, ssde_inpaint, ssde_batch_of).
-       Fields whose default is not written beside them default to 0: a desc that lies in static memory, or is NULL where
-       that is allowed, has the defaults too. Networks and training have defaults other than 0, and a constructor only.
-       Structs, SDEs and score models are copied when an object is created. What pointers in them lead to (the context,
-       user, known and mask of a condition, the next condition, times, schedules, classes) is not: it stays, unchanged,
-       until the call returns, or if an object was created, until that is destroyed. Arrays given to a call as arguments
-       are read and written before it returns, and never after.
+       What an object or a call is to do stands in a plain struct. A constructor fills it, and the program changes what
+       differs: ssde_sampler_desc how = ssde_sampler_defaults(); how.steps = 100. Constructors are called
+       ssde_..._defaults, or as what they make (ssde_ddpmpp, ssde_mlp, ssde_vp, ssde_inpaint, ssde_batch_of). Zeros, as
+       of a struct in static memory, are the defaults too, but for networks, runs and training; and so is NULL where it
+       is allowed.
+       Creating an object copies the struct. What pointers in it lead to (context, user, known, mask, next, times,
+       schedule, ...) is not copied: it stays, unchanged, until the object is destroyed, or where none was created,
+       until the call returns. Arrays among a call's arguments are not looked at after it returns.
 
    DETERMINISM
        Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the

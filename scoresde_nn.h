@@ -26,7 +26,7 @@
        #include <stdio.h>
        #include <stdlib.h>
 
-       enum { SIDE = 8, DIM = SIDE * SIDE, BATCH = 32, STEPS = 200, DRAWN = 4 };
+       enum { SIDE = 8, DIM = SIDE * SIDE, BATCH = 32, STEPS = 400, DRAWN = 4 };
        static float images[BATCH * DIM], drawn[DRAWN * DIM];
        static ssde_context context; // receives the text of an error
 
@@ -40,9 +40,10 @@
        static void next_images(void) {
            for (int i = 0; i < BATCH; i++) {
                int left = rand() % 5, top = rand() % 5;
-               for (int p = 0; p < DIM; p++)
-                   images[i * DIM + p] = (unsigned)(p % SIDE - left) < 4 && (unsigned)(p / SIDE - top) < 4 ? 1.0f :
-   -1.0f;
+               for (int p = 0; p < DIM; p++) {
+                   int x = p % SIDE - left, y = p / SIDE - top;
+                   images[i * DIM + p] = x >= 0 && x < 4 && y >= 0 && y < 4 ? 1.0f : -1.0f;
+               }
            }
        }
 
@@ -80,7 +81,7 @@
            check(ssde_score_net_create(&score_net, net, &sde, &memory));
            ssde_score_model model = ssde_score_net_model(score_net);
            ssde_sampler_desc how = ssde_sampler_defaults();
-           how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M; // 20 evaluations
+           how.steps = 200;
            how.context = &context;
            ssde_rng rng = ssde_rng_seed(42);
            check(ssde_sample(&sde, &model, &how, &rng, DRAWN, drawn));
@@ -262,8 +263,8 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, each below ssde_net_classes, or -1: the null class. NULL: the null
-   class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
+   null class for all, as in the beginning. A pass of more rows than were given is an error. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).

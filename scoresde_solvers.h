@@ -145,7 +145,8 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
 
 /* >>condition
    Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
-   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. There are two kinds.
+   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. The caller keeps what
+   they point to until the call returns, or the ssde_guided made of them is destroyed. There are two kinds.
 
    Known coordinates (inpaint, colourise, measure without noise) are replaced, in the chain's order, at the start and
    after every update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised
