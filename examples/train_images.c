@@ -108,8 +108,8 @@ static const option options[] = {
     {"dropout", 'd', &dropout, 0, 0.99, "probability of dropping a value"},
     {"steps", 'i', &steps, 0, 1e9, "train until this many steps have been taken"},
     {"batch", 'i', &batch, 1, 65536, "images per step"},
-    {"lr", 'd', &lr, 0, 1, "Adam's learning rate; 0: as --steps ask for"},
-    {"warmup", 'i', &warmup, -1, 1e9, "steps over which the learning rate rises; -1: as --steps ask for"},
+    {"lr", 'd', &lr, 0, 1, "Adam's learning rate; 0: by the number of steps"},
+    {"warmup", 'i', &warmup, -1, 1e9, "steps over which the learning rate rises; -1: by the number of steps"},
     {"ema", 'd', &ema_rate, 0, 1, "decay of the averaged weights; 0: the reference's"},
     {"seed", 'i', &seed, 0, 2147483647, "of everything random"},
     {"resume", 's', &resume, 0, 0, "checkpoint to go on from; give the other flags again"},
@@ -393,8 +393,7 @@ static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const
     task progress = {"sampling", seconds()};
     ssde_score_net *score_net;
     ssde_score_net_desc memory = ssde_score_net_defaults();
-    ssde_sampler_desc how =
-        ssde_sampler_defaults(); /* the paper's sampler: for VE reverse diffusion and Langevin, else Euler-Maruyama */
+    ssde_sampler_desc how = ssde_sampler_defaults(); /* VE: reverse diffusion and Langevin; else Euler-Maruyama */
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     char name[64];
     if (!samples || stopped) return;
