@@ -1,7 +1,8 @@
 /* toy2d.c - eight Gaussians on a ring: every sampler with the exact score, then with a learned one, and pictures
 
-   cc -O2 examples/toy2d.c -o toy2d -lm && ./toy2d          (a minute; --steps 12000 of training, --seed 0, --out
-   toy2d_)
+   cc -O2 examples/toy2d.c -o toy2d -lm && ./toy2d          (a minute)
+
+   Options: --steps N (of training, 12000), --seed N (0), --out PREFIX (of the pictures, toy2d_).
 
    The density of the data is known, so that samples can be judged: -log p_0(x), averaged over perfect samples, is the
    entropy of the data, 0.312 nats. More means samples where there should be none, less means modes lost or too tight.
