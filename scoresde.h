@@ -23,13 +23,39 @@
        >>macros            the private ones, undefined again behind every implementation
        >>kernels           what runs once per SIMD tier, of this header and of scoresde_nn.h
 
-   QUICK START: draw 1,000 points from a mixture by running the reverse-time VP SDE
+   QUICK START: draw 1,000 points from a density whose score is known, by running the reverse-time VP SDE. No network.
 
-       ssde_sde sde = ssde_vp(0.1, 20.0);
-       ssde_score_model model = ssde_mixture_model(mixture, &sde);
-       ssde_rng rng = ssde_rng_seed(42);
-       ssde_sampler_desc how = {0};
-       ssde_status status = ssde_sample(&sde, &model, &how, &rng, 1000, x);     (scoresde_solvers.h)
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde.h"
+       #include "scoresde_solvers.h"
+       #include <stdio.h>
+       #include <stdlib.h>
+
+       static ssde_context context; // receives the text of an error
+
+       static void check(ssde_status status) {
+           if (status == SSDE_OK) return;
+           fprintf(stderr, "%s: %s\n", ssde_status_text(status), context.error);
+           exit(1);
+       }
+
+       int main(void) {
+           static float x[1000 * 2];
+           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_affine
+           ssde_rng rng = ssde_rng_seed(42);
+
+           ssde_mixture *ring; // eight Gaussians on a circle
+           check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
+           ssde_score_model model = ssde_mixture_model(ring, &sde);
+
+           ssde_sampler_desc how = ssde_sampler_defaults(); // the paper's predictor and corrector for this SDE
+           how.context = &context;
+           check(ssde_sample(&sde, &model, &how, &rng, 1000, x));
+           for (int i = 0; i < 5; i++) printf("%6.3f %6.3f\n", x[2 * i], x[2 * i + 1]);
+
+           ssde_mixture_destroy(ring);
+           return 0;
+       }
 
    CONVENTIONS
        Tensors are float, row-major; images are NHWC. Times, schedules and log-densities are double.
@@ -37,6 +63,16 @@
        Every function that can fail returns ssde_status; the text of the last error is in context->error. Where the
        object or description that holds the context is itself NULL, the status is SSDE_ERROR_ARGUMENT and says it alone.
        A NULL context means malloc, silence, the best SIMD tier and OpenMP where the compiler has it switched on.
+
+   DESCRIPTIONS
+       What an object or a call is to do stands in a plain struct. A constructor fills it, and the program changes what
+       differs: ssde_sampler_desc how = ssde_sampler_defaults(); how.steps = 100. Constructors are called
+       ssde_..._defaults, or as what they make (ssde_ddpmpp, ssde_mlp, ssde_vp, ssde_inpaint, ssde_batch_of). Zeros, as
+       of a struct in static memory, are the defaults too, but for networks, runs and training; and so is NULL where it
+       is allowed.
+       Creating an object copies the struct. What pointers in it lead to (context, user, known, mask, next, times,
+       schedule, ...) is not copied: it stays, unchanged, until the object is destroyed, or where none was created,
+       until the call returns. Arrays among a call's arguments are not looked at after it returns.
 
    DETERMINISM
        Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the
@@ -124,8 +160,8 @@ const char *ssde_status_text(ssde_status status);
 typedef enum ssde_tier { SSDE_TIER_BEST, SSDE_TIER_LIST(SSDEI_TIER_NAME) SSDE_TIER_COUNT } ssde_tier;
 #undef SSDEI_TIER_NAME
 
-/* What every object and call may be given. All zero is valid and means the defaults. Objects keep the pointer: the
-   context outlives them. One thread at a time. */
+/* What every object and call may be given. The defaults are all zero. Objects keep the pointer: the context outlives
+   them. One thread at a time. */
 typedef struct ssde_context {
     /* Both or neither. Alignment as malloc's; used for every allocation. */
     void *(*allocate)(void *user, size_t size);
@@ -140,6 +176,7 @@ typedef struct ssde_context {
                     or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
+ssde_context ssde_context_defaults(void);
 
 /* Sets context->error by printf's rules, logs it and returns status, so that callbacks can report like the library. */
 ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...);
@@ -461,7 +498,7 @@ typedef enum ssde_weighting {
     SSDE_WEIGHT_LIKELIHOOD /* g^2 |s + z / std|^2 (Song et al. 2021, arXiv 2101.09258) */
 } ssde_weighting;
 
-/* All zero: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
+/* The defaults: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
 typedef struct ssde_loss_desc {
     ssde_parameterisation output;
     ssde_weighting weighting;
@@ -473,6 +510,7 @@ typedef struct ssde_loss_desc {
     double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
+ssde_loss_desc ssde_loss_defaults(void);
 
 /* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so
    that its expectation is that of uniform t (all 1 without importance_times). */
@@ -1398,6 +1436,12 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
 }
 
 /* ---- >>context: memory ---- */
+
+ssde_context ssde_context_defaults(void) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    return context;
+}
 
 /* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
 #ifdef SSDEI_ADDRESS_SANITIZER
@@ -6644,6 +6688,12 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
 }
 
 /* ---- >>loss ---- */
+
+ssde_loss_desc ssde_loss_defaults(void) {
+    ssde_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
 
 static double ssdei_loss_eps(const ssde_loss_desc *desc) { return desc->eps > 0.0 ? desc->eps : 1e-5; }
 

@@ -17,24 +17,84 @@
        >>products          convolutions and linear layers as products of packed panels, Winograd's
        >>kernels           what runs once per SIMD tier; scoresde.h includes this file for each
 
-   QUICK START: train a small U-Net on images, save the averaged weights
+   QUICK START: train a small U-Net on images, save the averaged weights, and draw from what they have learned
 
-       ssde_sde sde = ssde_subvp(0.1, 20.0);
-       ssde_unet_desc shape = ssde_ddpmpp(28, 28, 1);
-       ssde_train_desc train = ssde_train_defaults(&sde);
-       ssde_net *net;
-       ssde_trainer *trainer;
-       shape.nf = 32;
-       ssde_unet_create(&net, &shape);
-       ssde_trainer_create(&trainer, net, &sde, &train);
-       while (next_batch(&batch)) ssde_train_step(trainer, &batch, &loss);
-       ssde_trainer_save_model(trainer, "model.safetensors");
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde.h"
+       #include "scoresde_nn.h"
+       #include "scoresde_solvers.h"
+       #include <stdio.h>
+       #include <stdlib.h>
 
-   and use them
+       enum { SIDE = 8, DIM = SIDE * SIDE, BATCH = 32, STEPS = 400, DRAWN = 4 };
+       static float images[BATCH * DIM], drawn[DRAWN * DIM];
+       static ssde_context context; // receives the text of an error
 
-       ssde_net_load(context, &net, &sde, "model.safetensors");
-       ssde_score_net_create(&score_net, net, &sde, &how);
-       model = ssde_score_net_model(score_net);       (a ssde_score_model, for scoresde_solvers.h)
+       static void check(ssde_status status) {
+           if (status == SSDE_OK) return;
+           fprintf(stderr, "%s: %s\n", ssde_status_text(status), context.error);
+           exit(1);
+       }
+
+       // White squares of 4 x 4 on black, each somewhere. Your images go here, their values from -1 to 1.
+       static void next_images(void) {
+           for (int i = 0; i < BATCH; i++) {
+               int left = rand() % 5, top = rand() % 5;
+               for (int p = 0; p < DIM; p++) {
+                   int x = p % SIDE - left, y = p / SIDE - top;
+                   images[i * DIM + p] = x >= 0 && x < 4 && y >= 0 && y < 4 ? 1.0f : -1.0f;
+               }
+           }
+       }
+
+       int main(void) {
+           ssde_sde sde = ssde_subvp(0.1, 20.0);
+           ssde_unet_desc shape = ssde_ddpmpp(SIDE, SIDE, 1); // the reference's network; then what differs
+           shape.nf = 16;
+           shape.num_levels = 2;
+           shape.num_res_blocks = 1;
+           shape.context = &context;
+           ssde_net *net;
+           check(ssde_unet_create(&net, &shape));
+
+           ssde_train_desc train = ssde_train_defaults(&sde, STEPS);
+           train.batch = BATCH;
+           train.context = &context;
+           ssde_trainer *trainer;
+           check(ssde_trainer_create(&trainer, net, &sde, &train));
+           ssde_batch batch = ssde_batch_of(images, BATCH);
+           double loss = 0.0;
+           for (int step = 0; step < STEPS; step++) {
+               next_images();
+               check(ssde_train_step(trainer, &batch, &loss));
+           }
+           printf("loss %.3f\n", loss);
+           check(ssde_trainer_save_model(trainer, "squares.safetensors")); // the averaged weights, as the model
+           ssde_trainer_destroy(trainer);
+           ssde_net_destroy(net);
+
+           // the file alone rebuilds the network
+           check(ssde_net_load(&context, &net, &sde, "squares.safetensors"));
+           ssde_score_net_desc memory = ssde_score_net_defaults();
+           memory.context = &context;
+           ssde_score_net *score_net;
+           check(ssde_score_net_create(&score_net, net, &sde, &memory));
+           ssde_score_model model = ssde_score_net_model(score_net);
+           ssde_sampler_desc how = ssde_sampler_defaults();
+           how.steps = 200;
+           how.context = &context;
+           ssde_rng rng = ssde_rng_seed(42);
+           check(ssde_sample(&sde, &model, &how, &rng, DRAWN, drawn));
+           for (int y = 0; y < SIDE; y++) {
+               for (int i = 0; i < DRAWN * SIDE; i++)
+                   printf("%s%c", i % SIDE ? "" : "  ", drawn[i / SIDE * DIM + y * SIDE + i % SIDE] > 0.0f ? '#' : '.');
+               printf("\n");
+           }
+
+           ssde_score_net_destroy(score_net);
+           ssde_net_destroy(net);
+           return 0;
+       }
 
    MEMORY is taken when an object is created, never inside a step. Inference recycles activations; training keeps them.
 
@@ -199,6 +259,7 @@ typedef struct ssde_run_desc {
     ssde_convolution convolution;
     ssde_context *context;
 } ssde_run_desc;
+ssde_run_desc ssde_run_defaults(ssde_run_mode mode, size_t max_rows);
 typedef struct ssde_run ssde_run;
 
 /* Bytes that the run will hold, which its context's allocator is asked for by ssde_run_create; 0 if the arguments are
@@ -207,8 +268,8 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, each below ssde_net_classes, or -1: the null class. NULL: the null
-   class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
+   null class for all, as in the beginning. A pass of more rows than were given is an error. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
@@ -339,6 +400,7 @@ typedef struct ssde_score_net_desc {
     double guidance;
     ssde_context *context;
 } ssde_score_net_desc;
+ssde_score_net_desc ssde_score_net_defaults(void);
 /* desc may be NULL. The network stays alive; its weights may change between calls. */
 ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
                                   const ssde_score_net_desc *desc);
@@ -402,10 +464,14 @@ typedef struct ssde_train_desc {
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
 } ssde_train_desc;
-/* The reference's: batch 128, Adam 2e-4 (0.9, 0.999, 1e-8), warm-up 5000, clip 1, EMA 0.9999 (VE: 0.999), mean over
-   dimensions (VE: half the sum), no flips. */
-ssde_train_desc ssde_train_defaults(const ssde_sde *sde);
+/* The reference's: batch 128, Adam (0.9, 0.999, 1e-8), clip 1, mean over dimensions (VE: half the sum), no flips, EMA
+   0.9999 (VE: 0.999); and for a training of 200,000 steps or more, as its own of 950,001 and 1,300,001, or 0 for
+   unknown, learning rate 2e-4 and warm-up 5000. Fewer steps have a warm-up of a twentieth of them, at most those 5000,
+   and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3. The average needs no such rule: by (1 + n) / (10 +
+   n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). */
+ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps);
 
+/* Data for one call; its arrays are read during the call only. */
 typedef struct ssde_batch {
     const float *x; /* [rows, dim], NHWC */
     size_t rows;
@@ -413,6 +479,7 @@ typedef struct ssde_batch {
     /* [rows], read for networks with classes and for classifiers; -1: the null class */
     const int32_t *classes;
 } ssde_batch;
+ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
 typedef struct ssde_trainer ssde_trainer;
 /* The trainer changes net's weights, and ssde_net_discrete to its loss's; the net stays alive. */
@@ -424,17 +491,17 @@ size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc);
 /* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not
    finite leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
-/* The loss of given data under the EMA weights, t and noise drawn under (seed, row): mean and standard error (HUGE_VAL
-   for one row); either may be NULL. It needs no memory of its own: it uses the trainer's run. */
-ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
+/* The loss of given data under the EMA weights, any number of rows, t and noise drawn under (seed, batch.first_slot +
+   row): mean and standard error (HUGE_VAL for one row); either may be NULL. Without classes a network that is
+   conditioned on them is evaluated for the null class. It needs no memory of its own: it uses the trainer's run. */
+ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const ssde_batch *batch, uint64_t seed, double *loss,
                                   double *standard_error);
-/* The same with classes [rows] as in ssde_batch; without them the null class is evaluated. */
-ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
-                                          uint64_t seed, double *loss, double *standard_error);
 uint64_t ssde_trainer_step_count(const ssde_trainer *trainer);
 /* From the next step on, before the warm-up's factor; 0 to 1e6. For schedules of one's own. */
 ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
-/* A network with the same topology and the EMA weights, kept up to date; alive as long as the trainer. */
+/* A network with the same topology and the EMA weights, alive as long as the trainer. Every step updates the weights,
+   and a score net made of it once draws with those of the last step. Sampling and steps take turns: in one thread, or
+   in several that keep each other out; the trainer's context is used by both. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
 /* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
    Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
@@ -3740,6 +3807,14 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     return SSDE_OK;
 }
 
+ssde_run_desc ssde_run_defaults(ssde_run_mode mode, size_t max_rows) {
+    ssde_run_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = max_rows;
+    return desc;
+}
+
 size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
     ssdei_plan plan;
     size_t bytes;
@@ -4610,6 +4685,12 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
 
+ssde_score_net_desc ssde_score_net_defaults(void) {
+    ssde_score_net_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
+
 struct ssde_score_net {
     ssde_context *context;
     ssde_sde sde;
@@ -4626,10 +4707,7 @@ struct ssde_score_net {
 };
 
 static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_run_mode mode, size_t max_rows) {
-    ssde_run_desc run;
-    memset(&run, 0, sizeof run);
-    run.mode = mode;
-    run.max_rows = max_rows;
+    ssde_run_desc run = ssde_run_defaults(mode, max_rows);
     if (!desc) return run;
     run.skip_weight_cache = desc->skip_weight_cache;
     run.max_weight_cache = desc->max_weight_cache;
@@ -4992,17 +5070,18 @@ struct ssde_trainer {
     int32_t *classes;
 };
 
-ssde_train_desc ssde_train_defaults(const ssde_sde *sde) {
+ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     ssde_train_desc desc;
     int exploding = sde && ssdei_family(sde)->exploding;
+    double shorter = steps && steps < 200000 ? sqrt(200000.0 / (double)steps) : 1.0;
     memset(&desc, 0, sizeof desc);
     desc.loss.half_sum = exploding;
     desc.batch = 128;
-    desc.lr = 2e-4;
+    desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
     desc.beta1 = 0.9;
     desc.beta2 = 0.999;
     desc.adam_eps = 1e-8;
-    desc.warmup = 5000;
+    desc.warmup = steps && steps < 100000 ? (int)(steps / 20) : 5000;
     desc.grad_clip = 1.0;
     desc.ema_rate = exploding ? 0.999 : 0.9999;
     desc.low = exploding ? 0.0 : -1.0;
@@ -5082,10 +5161,7 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
 }
 
 static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
-    ssde_run_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.mode = SSDE_RUN_TRAIN;
-    desc.max_rows = train->batch;
+    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, train->batch);
     desc.convolution = train->convolution;
     desc.context = train->context;
     return desc;
@@ -5434,23 +5510,37 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     return ssde_run_backward(trainer->run, trainer->output_gradient, NULL, trainer->gradients);
 }
 
+ssde_batch ssde_batch_of(const float *x, size_t rows) {
+    ssde_batch batch;
+    memset(&batch, 0, sizeof batch);
+    batch.x = x;
+    batch.rows = rows;
+    return batch;
+}
+
+static ssde_status ssdei_train_batch_check(const char *name, const ssde_trainer *trainer, const ssde_batch *batch) {
+    ssde_context *context = trainer ? trainer->context : NULL;
+    uint64_t slots = (uint64_t)1 << 48;
+    if (!trainer || !batch || !batch->x)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name,
+                         !trainer ? "trainer"
+                         : !batch ? "batch"
+                                  : "batch.x");
+    if (!batch->rows) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: batch.rows is 0, wanted 1 or more", name);
+    if (batch->first_slot <= slots && batch->rows <= slots - batch->first_slot) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: batch.first_slot is %.0f, wanted up to 2^48 less %.0f rows",
+                     name, (double)batch->first_slot, (double)batch->rows);
+}
+
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss) {
     ssde_context *context = trainer ? trainer->context : NULL;
     double mean = 0.0;
     ssde_status status;
-    if (!trainer || !batch || !batch->x)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_train_step: %s is NULL",
-                         !trainer ? "trainer"
-                         : !batch ? "batch"
-                                  : "batch.x");
-    if (!batch->rows || batch->rows > trainer->desc.batch)
+    ssdei_try(ssdei_train_batch_check("ssde_train_step", trainer, batch));
+    if (batch->rows > trainer->desc.batch)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "ssde_train_step: batch.rows is %.0f, wanted 1 to desc.batch = %.0f", (double)batch->rows,
                          (double)trainer->desc.batch);
-    if (batch->first_slot > ((uint64_t)1 << 48) - batch->rows)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_train_step: batch.first_slot is %.0f, wanted up to 2^48 less %.0f rows",
-                         (double)batch->first_slot, (double)batch->rows);
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
@@ -5469,30 +5559,22 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     return status;
 }
 
-ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
+ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const ssde_batch *batch, uint64_t seed, double *loss,
                                   double *standard_error) {
-    return ssde_trainer_evaluate_classes(trainer, x, NULL, rows, seed, loss, standard_error);
-}
-
-ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x, const int32_t *classes, size_t rows,
-                                          uint64_t seed, double *loss, double *standard_error) {
     double mean = 0.0, squares = 0.0; /* of the losses so far: their mean, their squared distances from it */
-    size_t begin, row;
-    if (!trainer || !x || !rows)
-        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_evaluate: %s",
-                         !trainer ? "trainer is NULL"
-                         : !x     ? "x is NULL"
-                                  : "rows is 0, wanted at least 1");
-    ssdei_try(ssdei_train_data_check(trainer, x, rows));
+    size_t rows, begin, row;
+    ssdei_try(ssdei_train_batch_check("ssde_trainer_evaluate", trainer, batch));
+    rows = batch->rows;
+    ssdei_try(ssdei_train_data_check(trainer, batch->x, rows));
     ssdei_train_on(trainer, trainer->ema);
     for (begin = 0; begin < rows; begin += trainer->desc.batch) {
         size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
-        for (row = 0; row < count; row++) trainer->slot[row] = begin + row;
-        if (classes || trainer->desc.classifier)
-            ssdei_try(ssdei_train_classes(trainer, classes ? classes + begin : NULL, count));
+        for (row = 0; row < count; row++) trainer->slot[row] = batch->first_slot + begin + row;
+        if (batch->classes || trainer->desc.classifier)
+            ssdei_try(ssdei_train_classes(trainer, batch->classes ? batch->classes + begin : NULL, count));
         else
             for (row = 0; row < count; row++) trainer->classes[row] = -1;
-        ssdei_try(ssdei_train_perturb(trainer, x + begin * trainer->dim, count, seed, 0, 0));
+        ssdei_try(ssdei_train_perturb(trainer, batch->x + begin * trainer->dim, count, seed, 0, 0));
         ssdei_try(ssdei_train_losses(trainer, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
             double away = trainer->losses[row] - mean;
@@ -5635,7 +5717,7 @@ static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, 
 
 static ssde_train_desc ssdei_configuration_train(const ssdei_configuration *row, const ssdei_images *images,
                                                  const ssde_sde *sde) {
-    ssde_train_desc train = ssde_train_defaults(sde);
+    ssde_train_desc train = ssde_train_defaults(sde, 0);
     train.loss.discrete = !row->continuous;
     train.loss.half_sum = !row->reduce_mean;
     train.batch = images->batch;

@@ -18,28 +18,61 @@
        >>likelihood        log-densities in nats and bits/dim by the same ODE
        >>implementation    the functions, in the same order; "how to add" stands above each table
 
-   QUICK START: everything needs an SDE, a score model (from scoresde_nn.h, a mixture, or your own function) and a seed
+   QUICK START: draw samples, price them, and steer what is drawn; in all that, the score model is interchangeable
 
-       ssde_sde sde = ssde_vp(0.1, 20.0);
-       ssde_rng rng = ssde_rng_seed(42);
-       ssde_sampler_desc how = {0};                         the paper's predictor and corrector for this SDE
-       ssde_sample(&sde, &model, &how, &rng, n, x);         x: n * model.dim floats
+       #define SCORESDE_IMPLEMENTATION
+       #include "scoresde.h"
+       #include "scoresde_solvers.h"
+       #include <stdio.h>
+       #include <stdlib.h>
 
-       how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;        20 evaluations, not 1,000; ssde_predictor_info lists all
+       enum { N = 1000 };
+       static float x[N * 2];
+       static ssde_likelihood_result results[N];
+       static ssde_context context; // receives the text of an error
 
-       ssde_sample_ode(&sde, &model, NULL, &rng, n, x, NULL);
+       static void check(ssde_status status) {
+           if (status == SSDE_OK) return;
+           fprintf(stderr, "%s: %s\n", ssde_status_text(status), context.error);
+           exit(1);
+       }
 
-       how.condition = ssde_inpaint(known, mask);           or ssde_colourise, ssde_measure, ssde_guide, ...
+       int main(void) {
+           ssde_sde sde = ssde_vp(0.1, 20.0);
+           ssde_rng rng = ssde_rng_seed(42);
+           ssde_mixture *ring;
+           check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
+           ssde_score_model model = ssde_mixture_model(ring, &sde); // or ssde_score_net_model, or functions of yours
 
-       ssde_likelihood_desc price = ssde_likelihood_defaults();
-       ssde_likelihood(&sde, &model, &price, &rng, n, x, results);
+           // draw
+           ssde_sampler_desc how = ssde_sampler_defaults();
+           how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M; // 20 evaluations instead of 1,000
+           how.context = &context;
+           check(ssde_sample(&sde, &model, &how, &rng, N, x));
+
+           // price: log-density in nats, bits per dimension, standard error
+           ssde_likelihood_desc price = ssde_likelihood_defaults(); // of integers 0 ... 255: price.levels = 256
+           price.context = &context;
+           check(ssde_likelihood(&sde, &model, &price, &rng, N, x, results));
+           ssde_likelihood_summary mean = ssde_likelihood_summarise(results, N);
+           printf("log p(x) = %.3f +- %.3f nats\n", mean.log_density, mean.log_density_error);
+
+           // steer: a condition is a value
+           static const float known[2] = {0.7f, 0.0f}, mask[2] = {1.0f, 0.0f}; // the first coordinate is known
+           how.condition = ssde_inpaint_shared(known, mask);
+           check(ssde_sample(&sde, &model, &how, &rng, N, x));
+           for (int i = 0; i < 5; i++) printf("%6.3f %6.3f\n", x[2 * i], x[2 * i + 1]);
+
+           ssde_mixture_destroy(ring);
+           return 0;
+       }
 
    CONVENTIONS
        x is float [n, dim]; time runs from 1 (noise) down to eps > 0 and never below it. Row i of a call is sample
        rng->next_sample + i: the model and the caller's own noise are asked by that number; conditions and masks are
        indexed by the row. rng->next_sample is advanced by n when the call ran to its end, though single samples
        may have failed; not when it was refused, cancelled or ended by the model.
-       A desc of zeros, or NULL for a desc, means the defaults written at each field.
+       NULL for a desc means its defaults.
 
    ERRORS
        A sample that becomes NaN or infinite ends there, and the others finish: the call then returns SSDE_ERROR_NUMERIC
@@ -112,7 +145,8 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
 
 /* >>condition
    Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
-   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. There are two kinds.
+   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. The caller keeps what
+   they point to until the call returns, or the ssde_guided made of them is destroyed. There are two kinds.
 
    Known coordinates (inpaint, colourise, measure without noise) are replaced, in the chain's order, at the start and
    after every update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised
@@ -228,6 +262,7 @@ typedef struct ssde_classifier_free_desc {
                          2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
     ssde_context *context;
 } ssde_classifier_free_desc;
+ssde_classifier_free_desc ssde_classifier_free_defaults(void);
 ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
                                         const ssde_classifier_free_desc *desc);
 void ssde_classifier_free_destroy(ssde_classifier_free *guided);
@@ -323,7 +358,7 @@ typedef struct ssde_sample_report {
 /* x [n, dim] after `step` steps, at time t; step 0 is the start. Samples that failed are zeros there. */
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
-/* All zero: the paper's predictor and corrector for this SDE. */
+/* The defaults: the paper's predictor and corrector for this SDE. */
 typedef struct ssde_sampler_desc {
     size_t steps; /* 0: the predictor's, mostly sde->num_scales, which constructors set to 1000 */
     double eps;   /* the last time, 0 < eps < 1; 0: 1e-5 for VE, 1e-3 for others */
@@ -376,6 +411,7 @@ typedef struct ssde_sampler_desc {
     ssde_sample_report *report;
     ssde_context *context;
 } ssde_sampler_desc;
+ssde_sampler_desc ssde_sampler_defaults(void);
 
 /* Draws n samples into x[n, model->dim]. */
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
@@ -424,6 +460,7 @@ typedef struct ssde_ode_desc {
     void *user;
     ssde_context *context;
 } ssde_ode_desc;
+ssde_ode_desc ssde_ode_defaults(void);
 
 /* How a system ended. */
 typedef struct ssde_ode_report {
@@ -465,6 +502,7 @@ typedef struct ssde_flow_desc {
     void *user;
     ssde_context *context;
 } ssde_flow_desc;
+ssde_flow_desc ssde_flow_defaults(void);
 
 /* Draws n samples into x[n, dim]. reports [n] may be NULL. */
 ssde_status ssde_sample_ode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
@@ -1615,6 +1653,12 @@ static ssde_status ssdei_guide(ssde_context *context, ssde_guided **guided, cons
     return SSDE_OK;
 }
 
+ssde_classifier_free_desc ssde_classifier_free_defaults(void) {
+    ssde_classifier_free_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
+
 struct ssde_classifier_free {
     ssde_classifier_free_desc desc;
     ssde_sde sde;
@@ -1948,6 +1992,12 @@ static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *
 }
 
 /* ---- >>sampler ---- */
+
+ssde_sampler_desc ssde_sampler_defaults(void) {
+    ssde_sampler_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
 
 /* A step of two evaluations: x += churn; s0 = score(x, t0); kept = keep_x x + keep_score s0; x += first; s1 = score(x,
    t1); x += kept + second_score s1 + second. */
@@ -3277,6 +3327,12 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
 
 /* ---- >>ode ---- */
 
+ssde_ode_desc ssde_ode_defaults(void) {
+    ssde_ode_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
+
 enum { SSDEI_STAGES = 7 };
 
 /* Dormand and Prince 1980. Row s gives the state of stage s; the last row is the fifth-order solution, whose derivative
@@ -3713,6 +3769,12 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
 }
 
 /* ---- >>flow ---- */
+
+ssde_flow_desc ssde_flow_defaults(void) {
+    ssde_flow_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
 
 /* The probability flow of a block of samples as the right-hand side of an ODE with state [x, l]: dim components, then
    `integrals` of the divergence (none when only x is wanted; one per probe; one for the exact trace). */

@@ -380,12 +380,9 @@ static void bench_net(options *o, problem *p, ssde_net *net, int x, float *gradi
     ssde_context *context = &o->context;
     const ssdei_node *node = &net->nodes[p->node];
     float *weights = p->pass == BACKWARD_WEIGHTS ? gradients : net->weights;
-    ssde_run_desc desc;
+    ssde_run_desc desc = ssde_run_defaults(p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP, p->s.n);
     ssde_run *run;
-    memset(&desc, 0, sizeof desc);
-    desc.mode = p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP;
     desc.skip_weight_cache = p->pass == BACKWARD_DATA;
-    desc.max_rows = p->s.n;
     desc.convolution = o->convolution;
     desc.context = context;
     must(context, ssde_run_create(&run, net, &desc));

@@ -124,10 +124,7 @@ typedef struct problem {
 
 static void run_pass(options *o, const problem *p) {
     if (o->pass == TRAIN) {
-        ssde_batch batch;
-        memset(&batch, 0, sizeof batch);
-        batch.x = p->x;
-        batch.rows = p->rows;
+        ssde_batch batch = ssde_batch_of(p->x, p->rows);
         must(&o->context, ssde_train_step(p->trainer, &batch, NULL));
         return;
     }
@@ -153,15 +150,12 @@ static void prepare(options *o, problem *p) {
     p->gradient = p->x;
     if (o->pass == TRAIN) {
         ssde_sde sde = shape.scale_by_sigma ? ssde_ve(0.01, 50.0) : ssde_vp(0.1, 20.0);
-        ssde_train_desc train = ssde_train_defaults(&sde);
+        ssde_train_desc train = ssde_train_defaults(&sde, 0);
         train.batch = p->rows;
         train.context = context;
         must(context, ssde_trainer_create(&p->trainer, p->net, &sde, &train));
     } else {
-        ssde_run_desc desc;
-        memset(&desc, 0, sizeof desc);
-        desc.mode = o->pass == VJP ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE;
-        desc.max_rows = p->rows;
+        ssde_run_desc desc = ssde_run_defaults(o->pass == VJP ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, p->rows);
         desc.skip_weight_cache = o->skip_weight_cache;
         desc.context = context;
         must(context, ssde_run_create(&p->run, p->net, &desc));

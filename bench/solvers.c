@@ -75,8 +75,7 @@ static ssde_sde sde_of(int which) {
 static const char *const sde_names[3] = {"ve", "vp", "subvp"};
 
 static ssde_sampler_desc sampler(ssde_predictor predictor, size_t steps) {
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.predictor = predictor;
     how.corrector = SSDE_CORRECTOR_NONE;
     how.steps = steps;
@@ -334,11 +333,10 @@ static void part_ode(ssde_mixture *ring) {
         ssde_score_model model = ssde_mixture_model(ring, &sde);
         for (k = 0; k < 3; k++) {
             for (n = 1; n <= 64; n *= 8) {
-                ssde_flow_desc how;
+                ssde_flow_desc how = ssde_flow_defaults();
                 ssde_ode_report reports[64];
                 float x[128];
                 int batch;
-                memset(&how, 0, sizeof how);
                 how.rtol = how.atol = tolerances[k];
                 how.eps = which ? 1e-3 : 1e-5;
                 how.context = &context;

@@ -58,11 +58,8 @@ static ssde_unet_desc body(uint64_t seed) {
 /* The averaged weights go to `path`. */
 static void train(const digits *data, const ssde_sde *sde, ssde_net *net, int classifier, uint64_t steps, uint64_t seed,
                   const char *path) {
-    ssde_train_desc how = ssde_train_defaults(sde);
+    ssde_train_desc how = ssde_train_defaults(sde, steps);
     how.batch = 64;
-    how.lr = 2e-3;
-    how.warmup = 100;
-    how.ema_rate = 0.995;
     how.levels = DIGITS_LEVELS;
     how.classifier = classifier;
     how.seed = seed;
@@ -71,10 +68,7 @@ static void train(const digits *data, const ssde_sde *sde, ssde_net *net, int cl
     must(ssde_trainer_create(&trainer, net, sde, &how));
     static float x[64 * DIM];
     static int32_t classes[64];
-    ssde_batch batch;
-    memset(&batch, 0, sizeof batch);
-    batch.x = x;
-    batch.rows = how.batch;
+    ssde_batch batch = ssde_batch_of(x, how.batch);
     batch.classes = classifier ? classes : NULL;
     double running = 0.0;
     for (uint64_t step = 0; step < steps; step++) {
@@ -149,8 +143,7 @@ static void inpainting(const ssde_sde *sde, const ssde_score_model *model, const
         all[i] = mask[i % DIM];
         given[i] = all[i] > 0.0f ? originals[i] : 6.0f;
     }
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = 100;
     how.predictor = SSDE_PREDICTOR_ANCESTRAL;
     how.resamplings = 5;
@@ -184,8 +177,7 @@ static void super_resolution(const ssde_sde *sde, const ssde_score_model *model,
     must(spread(NULL, small, NULL, COLUMNS, x)); /* a quarter of each small pixel */
     for (size_t i = 0; i < COLUMNS * DIM; i++) x[i] *= 4.0f;
     to_levels(x, COLUMNS * DIM, given);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = 100;
     how.predictor = SSDE_PREDICTOR_ANCESTRAL;
     how.resamplings = 3;
@@ -220,8 +212,7 @@ static void classes(const digits *data, const ssde_sde *sde, const ssde_score_mo
     for (int i = 0; i < N; i++) wanted[i] = i % CLASSES;
     ssde_rng rng = ssde_rng_seed(seed + 2);
     must(ssde_classifier_set_classes(classifier, wanted, N, rng.next_sample));
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = 150;
     how.predictor = SSDE_PREDICTOR_ANCESTRAL;
     how.condition = ssde_guide(ssde_classifier_gradient, classifier, 2.0);
@@ -246,8 +237,7 @@ static void interpolation(const digits *data, const ssde_sde *sde, const ssde_sc
     static float x[2 * WALKS * DIM], codes[2 * WALKS * DIM], way[STAGES * DIM], levels[STAGES * DIM];
     const float *held_out = data->pixels + TRAINING * DIM;
     const unsigned char *labels = data->labels + TRAINING;
-    ssde_flow_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_flow_desc how = ssde_flow_defaults();
     how.rtol = how.atol = 1e-3;
     how.context = &context;
     for (int end = 0; end < 2; end++) {
@@ -311,8 +301,7 @@ int main(int argc, char **argv) {
     ssde_net_destroy(classifier_net);
     must(ssde_net_load(&context, &classifier_net, &sde, "classifier.safetensors"));
 
-    ssde_score_net_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_score_net_desc how = ssde_score_net_defaults();
     how.context = &context;
     ssde_score_net *score_net;
     ssde_classifier *classifier;

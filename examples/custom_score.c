@@ -39,12 +39,16 @@ int main(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model = {2, N, score, vjp, &sde}; /* two dimensions, at most N rows in a call */
     ssde_rng rng = ssde_rng_seed(42);
-    ssde_likelihood_desc how = ssde_likelihood_defaults();
+    ssde_context context = ssde_context_defaults(); /* receives the text of an error */
+    ssde_sampler_desc draw = ssde_sampler_defaults();
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result result[5];
-    how.trace = SSDE_TRACE_EXACT;
-    ssde_status status = ssde_sample(&sde, &model, NULL, &rng, N, samples);
-    if (status == SSDE_OK) status = ssde_likelihood(&sde, &model, &how, &rng, 5, samples, result);
-    if (status != SSDE_OK) return fprintf(stderr, "custom_score: %s\n", ssde_status_text(status)), 1;
+    price.trace = SSDE_TRACE_EXACT;
+    draw.context = price.context = &context;
+    ssde_status status = ssde_sample(&sde, &model, &draw, &rng, N, samples);
+    if (status == SSDE_OK) status = ssde_likelihood(&sde, &model, &price, &rng, 5, samples, result);
+    if (status != SSDE_OK)
+        return fprintf(stderr, "custom_score: %s (%s)\n", context.error, ssde_status_text(status)), 1;
     double xx = 0, xy = 0, yy = 0, n = N;
     for (const float *x = samples; x < samples + 2 * N; x += 2)
         xx += x[0] * x[0] / n, xy += x[0] * x[1] / n, yy += x[1] * x[1] / n;

@@ -431,8 +431,7 @@ static void record(void *user, size_t step, double t, const float *x, size_t n, 
 static void run_back(int ode, size_t n, float *x, paths *all) {
     ssde_score_model model = ssde_mixture_model(line, &vp);
     ssde_rng rng = ssde_rng_seed(SEED);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = STEPS;
     how.probability_flow = ode;
     how.given_start = 1;
@@ -527,8 +526,7 @@ static void correct(double time, int first, int last, float *x) {
     static double t[POINTS];
     static uint64_t sample[POINTS];
     ssde_score_model model = ssde_mixture_model(plane, &vp);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
     how.context = &context;
     for (int i = 0; i < POINTS; i++) {
@@ -592,19 +590,17 @@ static int classify(const float *x, int wanted, double *posterior) {
 /* Draws x [POINTS, 2] with the score plus `scale` times the gradient of log p_t(wanted | x) = log p_t(x | wanted) - log
    p_t(x) + constant, both known: classifier-free guidance with weight scale - 1. */
 static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
-    ssde_classifier_free_desc desc;
+    ssde_classifier_free_desc desc = ssde_classifier_free_defaults();
     ssde_classifier_free *guided;
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(SEED);
-    ssde_sampler_desc how;
-    memset(&desc, 0, sizeof desc);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     desc.conditional = ssde_mixture_model(wanted, &vp);
     desc.unconditional = ssde_mixture_model(plane, &vp);
     desc.weight = scale - 1;
     desc.context = &context;
     check(ssde_classifier_free_create(&guided, &vp, &desc));
     model = ssde_classifier_free_model(guided);
-    memset(&how, 0, sizeof how);
     how.steps = STEPS;
     how.context = &context;
     check(ssde_sample(&vp, &model, &how, &rng, POINTS, x));

@@ -69,11 +69,8 @@ static void train(const digits *data, const ssde_sde *sde, uint64_t steps, uint6
     ssde_net *net;
     must(ssde_unet_create(&net, &shape));
 
-    ssde_train_desc how = ssde_train_defaults(sde);
+    ssde_train_desc how = ssde_train_defaults(sde, steps);
     how.batch = 64;
-    how.lr = 2e-3;
-    how.warmup = 100;
-    how.ema_rate = 0.995;
     how.levels = DIGITS_LEVELS;
     how.seed = seed;
     how.context = &context;
@@ -83,7 +80,7 @@ static void train(const digits *data, const ssde_sde *sde, uint64_t steps, uint6
            (unsigned long)ssde_net_weight_count(net), TRAINING, (unsigned long)steps, (unsigned long)how.batch);
 
     static float x[64 * DIM];
-    ssde_batch batch = {x, 64, 0, NULL};
+    ssde_batch batch = ssde_batch_of(x, how.batch);
     double start = seconds(), running = 1.0;
     for (uint64_t step = 0; step < steps; step++) {
         double loss;
@@ -134,8 +131,7 @@ static void keep_stage(void *user, size_t step, double t, const float *x, size_t
 static void draw_new(const ssde_sde *sde, const ssde_score_model *model, uint64_t seed, float *drawn) {
     static film strip;
     ssde_rng rng = ssde_rng_seed(seed);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = strip.steps = 104; /* each a predictor and a corrector */
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
     how.snr = 0.1;
@@ -171,8 +167,7 @@ static void fill_in(const ssde_sde *sde, const ssde_score_model *model, const fl
         masked[i] = mask[i] > 0.0f ? originals[i] : 6.0f;
     }
     ssde_rng rng = ssde_rng_seed(seed + 1);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = 100;
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
     how.snr = 0.1;
@@ -357,8 +352,7 @@ int main(int argc, char **argv) {
     ssde_net *net;
     must(ssde_net_load(&context, &net, &sde, path ? path : "model.safetensors"));
     ssde_score_net *score_net;
-    ssde_score_net_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_score_net_desc how = ssde_score_net_defaults();
     how.context = &context;
     must(ssde_score_net_create(&score_net, net, &sde, &how));
     ssde_score_model model = ssde_score_net_model(score_net);

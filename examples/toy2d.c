@@ -1,7 +1,8 @@
 /* toy2d.c - eight Gaussians on a ring: every sampler with the exact score, then with a learned one, and pictures
 
-   cc -O2 examples/toy2d.c -o toy2d -lm && ./toy2d          (a minute; --steps 12000 of training, --seed 0, --out
-   toy2d_)
+   cc -O2 examples/toy2d.c -o toy2d -lm && ./toy2d          (a minute)
+
+   Options: --steps N (of training, 12000), --seed N (0), --out PREFIX (of the pictures, toy2d_).
 
    The density of the data is known, so that samples can be judged: -log p_0(x), averaged over perfect samples, is the
    entropy of the data, 0.312 nats. More means samples where there should be none, less means modes lost or too tight.
@@ -127,9 +128,8 @@ static double draw(const ssde_sde *sde, const ssde_score_model *model, const sam
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     if (with->ode) {
         ssde_ode_report *reports = (ssde_ode_report *)allocate(n, sizeof *reports);
-        ssde_flow_desc how;
+        ssde_flow_desc how = ssde_flow_defaults();
         double evaluations = 0;
-        memset(&how, 0, sizeof how);
         how.denoise = 1;
         how.context = &context;
         check(ssde_sample_ode(sde, model, &how, &rng, n, x, reports));
@@ -137,9 +137,8 @@ static double draw(const ssde_sde *sde, const ssde_score_model *model, const sam
         free(reports);
         return evaluations;
     }
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_sample_report report;
-    memset(&how, 0, sizeof how);
     how.steps = sampler_steps;
     how.predictor = with->predictor;
     how.corrector = with->corrector;
@@ -176,8 +175,9 @@ static void try_sampler(const ssde_sde *sde, const ssde_score_model *model, cons
 static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     static float x[2 * BATCH];
     ssde_mlp_desc shape = ssde_mlp(2);
-    ssde_train_desc how = ssde_train_defaults(sde);
+    ssde_train_desc how = ssde_train_defaults(sde, (uint64_t)steps);
     ssde_trainer *trainer;
+    ssde_batch batch = ssde_batch_of(x, BATCH);
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     double loss = 0, running = 0;
     clock_t start = clock();
@@ -188,9 +188,6 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     shape.context = &context;
     check(ssde_mlp_create(net, &shape));
     how.batch = BATCH;
-    how.lr = 2e-3;
-    how.warmup = 100;
-    how.ema_rate = 0.9997;
     how.loss.weighting = SSDE_WEIGHT_LIKELIHOOD; /* where p_t has fine structure, at small t, it counts most ... */
     how.loss.importance_times = 1;               /* ... and most t are drawn */
     how.loss.eps = 5e-3;                         /* std 0.03 there, well within a mode */
@@ -198,7 +195,6 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     how.context = &context;
     check(ssde_trainer_create(&trainer, *net, sde, &how));
     for (int step = 1; step <= steps; step++) {
-        ssde_batch batch = {x, BATCH, 0, NULL};
         check(ssde_mixture_sample(ring, &rng, BATCH, x, NULL));
         check(ssde_train_step(trainer, &batch, &loss));
         running = step == 1 ? loss : 0.999 * running + 0.001 * loss;
@@ -401,8 +397,7 @@ static void picture_paths(const ssde_sde *sde, const ssde_score_model *model) {
         static paths all;
         static float x[2 * PATHS];
         ssde_rng rng = ssde_rng_seed((uint64_t)seed);
-        ssde_sampler_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_sampler_desc how = ssde_sampler_defaults();
         how.steps = PATH_STEPS;
         how.probability_flow = flow;
         how.trajectory = record;
@@ -436,8 +431,7 @@ int main(int argc, char **argv) {
     ssde_net *net;
     ssde_trainer *trainer = learn(&net, &vp);
     ssde_score_net *score_net;
-    ssde_score_net_desc memory;
-    memset(&memory, 0, sizeof memory);
+    ssde_score_net_desc memory = ssde_score_net_defaults();
     memory.max_rows = 1024;
     memory.context = &context;
     check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), &vp, &memory));

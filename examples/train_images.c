@@ -80,9 +80,9 @@ typedef struct number_list {
 static file_list data_files, test_files;
 static const char *sde_name = "subvp", *resume, *out = "train_images_";
 static number_list ch_mult = {3, {1, 2, 2}}, attention = {1, {7}};
-static int nf = 32, num_res_blocks = 1, steps = 2000, batch = 64, warmup = 200, flip = 1, levels = 256, seed = 0;
+static int nf = 32, num_res_blocks = 1, steps = 2000, batch = 64, warmup = -1, flip = 1, levels = 256, seed = 0;
 static int report_every = 250, save_every = 1000, samples = 36, sampler_steps = 200, likelihoods = 32;
-static double lr = 5e-4, ema_rate = 0.999, dropout = 0, sigma_max = 0;
+static double lr = 0, ema_rate = 0, dropout = 0, sigma_max = 0;
 
 /* name, kind (f: file, may be repeated; s: text; i: whole number; d: number; l: list of numbers), where to, least and
    most, meaning */
@@ -108,9 +108,9 @@ static const option options[] = {
     {"dropout", 'd', &dropout, 0, 0.99, "probability of dropping a value"},
     {"steps", 'i', &steps, 0, 1e9, "train until this many steps have been taken"},
     {"batch", 'i', &batch, 1, 65536, "images per step"},
-    {"lr", 'd', &lr, 0, 1, "Adam's learning rate"},
-    {"warmup", 'i', &warmup, 0, 1e9, "steps over which the learning rate rises"},
-    {"ema", 'd', &ema_rate, 0, 1, "decay of the averaged weights"},
+    {"lr", 'd', &lr, 0, 1, "Adam's learning rate; 0: by the number of steps"},
+    {"warmup", 'i', &warmup, -1, 1e9, "steps over which the learning rate rises; -1: by the number of steps"},
+    {"ema", 'd', &ema_rate, 0, 1, "decay of the averaged weights; 0: the reference's"},
     {"seed", 'i', &seed, 0, 2147483647, "of everything random"},
     {"resume", 's', &resume, 0, 0, "checkpoint to go on from; give the other flags again"},
     {"out", 's', &out, 0, 0, "what the names of files written begin with"},
@@ -330,12 +330,13 @@ static ssde_net *make_network(const image_set *train, const ssde_sde *sde) {
 }
 
 static ssde_trainer *make_trainer(ssde_net *net, const ssde_sde *sde) {
-    ssde_train_desc train = ssde_train_defaults(sde); /* among them: data go to [-1, 1], for VE to [0, 1] */
+    ssde_train_desc train =
+        ssde_train_defaults(sde, (uint64_t)steps); /* among them: data go to [-1, 1], for VE to [0, 1] */
     ssde_trainer *trainer;
     train.batch = (size_t)batch;
-    train.lr = lr;
-    train.warmup = warmup;
-    train.ema_rate = ema_rate;
+    if (lr > 0) train.lr = lr;
+    if (warmup >= 0) train.warmup = warmup;
+    if (ema_rate > 0) train.ema_rate = ema_rate;
     train.random_flip = flip;
     train.levels = levels;
     train.seed = (uint64_t)seed;
@@ -391,19 +392,17 @@ static int on_solver_step(void *user, size_t done, size_t total) {
 static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const image_set *like) {
     task progress = {"sampling", seconds()};
     ssde_score_net *score_net;
-    ssde_score_net_desc memory;
-    ssde_sampler_desc how;
+    ssde_score_net_desc memory = ssde_score_net_defaults();
+    ssde_sampler_desc how = ssde_sampler_defaults(); /* VE: reverse diffusion and Langevin; else Euler-Maruyama */
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     char name[64];
     if (!samples || stopped) return;
-    memset(&memory, 0, sizeof memory);
     memory.no_derivative = 1;
     memory.context = &context;
     check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), sde, &memory));
 
     ssde_score_model model = ssde_score_net_model(score_net);
     float *x = (float *)allocate((size_t)samples * model.dim, sizeof *x);
-    memset(&how, 0, sizeof how); /* the paper's sampler: for VE reverse diffusion and Langevin, else Euler-Maruyama */
     how.steps = (size_t)sampler_steps;
     how.progress = on_solver_step;
     how.user = &progress;
@@ -425,11 +424,10 @@ static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const
     size_t count = test->count < (size_t)likelihoods ? test->count : (size_t)likelihoods;
     task progress = {"likelihood", seconds()};
     ssde_score_net *score_net;
-    ssde_score_net_desc memory;
+    ssde_score_net_desc memory = ssde_score_net_defaults();
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     if (!count || stopped) return;
-    memset(&memory, 0, sizeof memory);
     memory.context = &context;
     check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), sde, &memory));
 
@@ -468,6 +466,7 @@ static void save(const ssde_trainer *trainer) {
 static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *data, const image_set *test) {
     size_t dim = image_dim(data), held_out_count = test->count < 2048 ? test->count : 2048;
     float *x = (float *)allocate((size_t)batch * dim, sizeof *x), *held_out = first_images(test, held_out_count);
+    ssde_batch all_held_out = ssde_batch_of(held_out, held_out_count);
     double start = seconds(), training = 0, running = 0, loss = 0;
     int first = (int)ssde_trainer_step_count(trainer);
     printf("\n    step  training loss  held-out loss (EMA)   seconds\n");
@@ -476,7 +475,7 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
         if (stopped) break;
         /* The order of the data and all noise follow from (seed, step), so that a checkpoint needs no other state. */
         double begin = seconds();
-        ssde_batch rows = {x, (size_t)batch, 0, NULL};
+        ssde_batch rows = ssde_batch_of(x, (size_t)batch);
         for (size_t i = 0; i < rows.rows; i++) {
             uint64_t position = (uint64_t)step * rows.rows + i;
             copy_image(data, (size_t)ssde_shuffled_index((uint64_t)seed, data->count, position), x + i * dim);
@@ -494,7 +493,7 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
         show_progress("training", step - first, steps - first, start, more);
         if ((step % report_every == 0 || step == steps) && !stopped) {
             double held_out_loss, error;
-            check(ssde_trainer_evaluate(trainer, held_out, held_out_count, 1, &held_out_loss, &error));
+            check(ssde_trainer_evaluate(trainer, &all_held_out, 1, &held_out_loss, &error));
             printf("%8d  %13.4f  %8.4f +- %6.4f   %9.0f\n", step, running, held_out_loss, error, seconds() - start);
         }
         if (step % save_every == 0 || step == steps || stopped) save(trainer);

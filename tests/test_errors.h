@@ -308,7 +308,7 @@ static void test_errors_trained(void) {
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
     ssde_classifier_desc classifies;
-    ssde_train_desc train = ssde_train_defaults(&vp), wrong;
+    ssde_train_desc train = ssde_train_defaults(&vp, 0), wrong;
     ssde_score_net_desc how;
     ssde_net *net = NULL, *other = NULL, *class_net = NULL;
     ssde_score_net *score_net = NULL;
@@ -371,11 +371,10 @@ static void test_errors_trained(void) {
     batch.x = x;
     batch.rows = 2;
     ERRORS_SAYS("batch.rows is 2", ssde_train_step(trainer, &batch, &loss));
-    ERRORS_ALONE(ssde_trainer_evaluate(NULL, x, 1, 1, &loss, &error));
-    ERRORS_SAYS("x is NULL", ssde_trainer_evaluate(trainer, NULL, 1, 1, &loss, &error));
-    ERRORS_SAYS("rows is 0", ssde_trainer_evaluate(trainer, x, 0, 1, &loss, &error));
-    ERRORS_ALONE(ssde_trainer_evaluate_classes(NULL, x, classes, 1, 1, &loss, &error));
-    ERRORS_SAYS("x is NULL", ssde_trainer_evaluate_classes(trainer, NULL, classes, 1, 1, &loss, &error));
+    ERRORS_ALONE(ssde_trainer_evaluate(NULL, &batch, 1, &loss, &error));
+    ERRORS_SAYS("batch is NULL", ssde_trainer_evaluate(trainer, NULL, 1, &loss, &error));
+    batch.rows = 0;
+    ERRORS_SAYS("batch.rows is 0", ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error));
     ERRORS_ALONE(ssde_trainer_set_lr(NULL, 1e-3));
     ERRORS_SAYS("lr is -1", ssde_trainer_set_lr(trainer, -1.0));
     ERRORS_ALONE(ssde_trainer_save(NULL, "none"));

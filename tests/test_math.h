@@ -191,7 +191,7 @@ static void test_math_rounding_modes(void) {
     static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mlp_desc shape = ssde_mlp(2);
-    ssde_train_desc how = ssde_train_defaults(&sde);
+    ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_context context;
     ssde_net *net;
     ssde_trainer *trainer;

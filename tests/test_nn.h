@@ -1764,7 +1764,7 @@ static void test_nn_run_memory(void) {
 static void test_nn_trainer_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
     ssde_trainer *trainer = NULL;
     nn_memory memory;
@@ -1890,7 +1890,7 @@ static void test_nn_model_memory(void) {
 static void test_nn_memory_ddpmpp(void) {
     ssde_unet_desc shape = ssde_ddpmpp(32, 32, 3);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
     ssde_run_desc run;
     double weights;
@@ -1957,7 +1957,7 @@ static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **ne
 /* Of the networks [NN_NETS] there are. */
 static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *nets) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_score_net_desc how;
     ssde_run_desc desc;
     ssde_net *net = NULL;

@@ -262,7 +262,7 @@ enum { CLASS_BATCH = 4 };
 
 static ssde_trainer *class_trainer(ssde_net *net, ssde_context *context, double dropout) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer = NULL;
     desc.batch = CLASS_BATCH;
     desc.warmup = 0;
@@ -276,14 +276,11 @@ static ssde_trainer *class_trainer(ssde_net *net, ssde_context *context, double 
 /* Trains two steps and destroys the trainer; the weights stay in net. */
 static void class_train(ssde_net *net, ssde_context *context, const int32_t *classes, double dropout) {
     ssde_trainer *trainer = class_trainer(net, context, dropout);
-    ssde_batch batch;
     float x[CLASS_BATCH * CLASS_DIM];
+    ssde_batch batch = ssde_batch_of(x, CLASS_BATCH);
     double loss = NAN;
     int step;
-    memset(&batch, 0, sizeof batch);
     oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
-    batch.x = x;
-    batch.rows = CLASS_BATCH;
     batch.classes = classes;
     for (step = 0; step < 2; step++) CHECK_OK(ssde_train_step(trainer, &batch, &loss));
     CHECK(loss > 0.0);
@@ -343,13 +340,17 @@ static void test_nn_conditioning_training(void) {
     batch.classes = classes;
     CHECK_OK(ssde_train_step(trainer, &batch, NULL));
     /* evaluation: by default of the null class */
-    CHECK_OK(ssde_trainer_evaluate_classes(trainer, x, null_classes, CLASS_BATCH, 1, &loss, NULL));
-    CHECK_OK(ssde_trainer_evaluate(trainer, x, CLASS_BATCH, 1, &other_loss, NULL));
+    batch.classes = null_classes;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL));
+    batch.classes = NULL;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &other_loss, NULL));
     CHECK(loss == other_loss);
-    CHECK_OK(ssde_trainer_evaluate_classes(trainer, x, classes, CLASS_BATCH, 1, &other_loss, NULL));
+    batch.classes = classes;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &other_loss, NULL));
     CHECK(fabs(loss - other_loss) > 1e-6 * loss);
-    CHECK_FAILS(&context, ssde_trainer_evaluate_classes(trainer, x, wrong, CLASS_BATCH, 1, &loss, NULL),
-                SSDE_ERROR_ARGUMENT, "classes[2] is 3");
+    batch.classes = wrong;
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL), SSDE_ERROR_ARGUMENT,
+                "classes[2] is 3");
     /* files: a checkpoint knows its class_dropout, a model its classes */
     CHECK_OK(ssde_trainer_save(trainer, CONDITIONING_PATH));
     CHECK_OK(ssde_trainer_load(trainer, CONDITIONING_PATH));
@@ -409,7 +410,7 @@ static void test_nn_discrete_models(void) {
     memset(&how, 0, sizeof how);
     class_data_fill(&data);
     sde.num_scales = 37;
-    desc = ssde_train_defaults(&sde);
+    desc = ssde_train_defaults(&sde, 0);
     desc.loss.discrete = 1;
     desc.batch = CLASS_ROWS;
     desc.context = &context;
@@ -477,7 +478,7 @@ static void test_nn_discrete_logarithms(void) {
             ssde_context context;
             ssde_unet_desc body = conditioning_unet((ssde_noise_conditioning)noise, 0);
             ssde_classifier_desc classifies_desc;
-            ssde_train_desc train = ssde_train_defaults(&sdes[which % 2]);
+            ssde_train_desc train = ssde_train_defaults(&sdes[which % 2], 0);
             ssde_score_net_desc how;
             ssde_net *net = NULL;
             ssde_trainer *trainer = NULL;
@@ -652,7 +653,7 @@ static void classifier_case(ssde_context *context) {
 static void test_nn_classifier(void) {
     ssde_context context;
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_unet_desc body = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
     ssde_classifier_desc desc;
     ssde_classifier *classifier = NULL;
@@ -703,7 +704,7 @@ static void test_nn_classifier_posterior(void) {
     static const int32_t ones[1] = {1};
     enum { DIM = 16, BATCH = 32, STEPS = 600, POINTS = 400 };
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
     ssde_net *net = classifier_net(4, 4, 1, 2), *read = NULL;
     ssde_trainer *trainer = NULL;
     ssde_classifier *classifier = NULL;
@@ -734,9 +735,11 @@ static void test_nn_classifier_posterior(void) {
     }
     classes[5] = -1;
     CHECK_STATUS(ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, x, BATCH, 1, &loss, NULL), SSDE_ERROR_ARGUMENT);
+    batch.classes = NULL;
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL), SSDE_ERROR_ARGUMENT);
+    batch.classes = classes;
     classes[5] = 0;
-    CHECK_OK(ssde_trainer_evaluate_classes(trainer, x, classes, BATCH, 1, &loss, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL));
     CHECK(loss > 0.0 && loss < log(2.0));
     CHECK_OK(ssde_trainer_save_model(trainer, CONDITIONING_PATH));
     ssde_trainer_destroy(trainer);

@@ -2857,7 +2857,7 @@ static void test_nn_files_diffusers_configs(void) {
 /* ---- training ---- */
 
 static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
-    ssde_train_desc desc = ssde_train_defaults(sde);
+    ssde_train_desc desc = ssde_train_defaults(sde, 0);
     desc.batch = 8;
     desc.lr = 1e-2;
     desc.warmup = 3;
@@ -2871,13 +2871,7 @@ static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *s
 static const float files_points[16] = {1.0f,  0.0f, 0.7f,  0.7f,  0.0f, 1.0f,  -0.7f, 0.7f,
                                        -1.0f, 0.0f, -0.7f, -0.7f, 0.0f, -1.0f, 0.7f,  -0.7f};
 
-static ssde_batch files_batch(void) {
-    ssde_batch batch;
-    batch.x = files_points;
-    batch.rows = 8;
-    batch.first_slot = 0;
-    return batch;
-}
+static ssde_batch files_batch(void) { return ssde_batch_of(files_points, 8); }
 
 /* Adam, clipping and EMA in double, from the gradients that the step computed. */
 static void test_nn_train_adam(void) {
@@ -3103,6 +3097,7 @@ static void test_nn_train_resume(void) {
         ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
         ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
         ssde_trainer *straight, *resumed, *refusing;
+        ssde_batch points = files_batch();
         double a, b;
         CHECK_OK(ssde_trainer_create(&straight, net, &sdes[i], &desc));
         files_train(straight, 3);
@@ -3116,8 +3111,8 @@ static void test_nn_train_resume(void) {
         files_train(resumed, 3);
         files_check_same_trainer(straight, resumed);
         /* in slices of another size the loss is the same */
-        CHECK_OK(ssde_trainer_evaluate(straight, files_points, 8, 5, &a, NULL));
-        CHECK_OK(ssde_trainer_evaluate(resumed, files_points, 8, 5, &b, NULL));
+        CHECK_OK(ssde_trainer_evaluate(straight, &points, 5, &a, NULL));
+        CHECK_OK(ssde_trainer_evaluate(resumed, &points, 5, &b, NULL));
         CHECK(a == b && a > 0.0);
 
         CHECK_OK(ssde_trainer_create(&refusing, wider, &sdes[i], &desc));
@@ -3244,13 +3239,14 @@ static void test_nn_train_memory(void) {
     ssde_train_desc desc = files_train_desc(&context, &sde);
     ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
     ssde_trainer *trainer;
+    ssde_batch points = files_batch();
     double loss;
     long made;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
     made = memory.made;
     files_train(trainer, 2);
     CHECK(memory.made == made);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
     CHECK(memory.made == made);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);
@@ -3264,7 +3260,8 @@ static void test_nn_train_evaluate_run(void) {
     ssde_train_desc desc = files_train_desc(NULL, &sde);
     ssde_trainer *trainers[2];
     ssde_net *nets[2];
-    ssde_run_desc inference;
+    ssde_run_desc inference = ssde_run_defaults(SSDE_RUN_INFERENCE, 8);
+    ssde_batch points = ssde_batch_of(files_points, 8);
     ssde_run *run = NULL;
     ssde_node h;
     float out[16];
@@ -3278,9 +3275,7 @@ static void test_nn_train_evaluate_run(void) {
         CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
         files_train(trainers[i], 3);
     }
-    CHECK_OK(ssde_trainer_evaluate(trainers[0], files_points, 8, 7, &loss, NULL));
-    memset(&inference, 0, sizeof inference);
-    inference.max_rows = 8;
+    CHECK_OK(ssde_trainer_evaluate(trainers[0], &points, 7, &loss, NULL));
     CHECK_OK(ssde_run_create(&run, ssde_trainer_ema(trainers[0]), &inference));
     CHECK_OK(ssde_run_forward(run, trainers[0]->x, NULL, NULL, 8, 0, 0, NULL, out));
     CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x, trainers[0]->z, trainers[0]->t,
@@ -3347,10 +3342,10 @@ static void test_nn_train_ring(void) {
         ssde_mixture *ring;
         ssde_rng rng = ssde_rng_seed(1);
         ssde_mlp_desc shape = ssde_mlp(2);
-        ssde_train_desc desc = ssde_train_defaults(&sdes[i]);
+        ssde_train_desc desc = ssde_train_defaults(&sdes[i], (uint64_t)steps);
         ssde_net *net;
         ssde_trainer *trainer;
-        ssde_batch batch;
+        ssde_batch batch = ssde_batch_of(x, ROWS);
         double before, after, error, loss, first_error;
         shape.hidden = 32;
         shape.seed = 2;
@@ -3360,24 +3355,18 @@ static void test_nn_train_ring(void) {
             shape.scale_by_sigma = 1;
         }
         desc.batch = ROWS;
-        desc.lr = 5e-3;
-        desc.warmup = 20;
-        desc.ema_rate = 0.98;
         CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
         CHECK_OK(ssde_mlp_create(&net, &shape));
         CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[i], &desc));
         CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &before, &first_error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &before, &first_error));
         for (step = 0; step < steps; step++) {
             CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-            batch.x = x;
-            batch.rows = ROWS;
-            batch.first_slot = 0;
             CHECK_OK(ssde_train_step(trainer, &batch, &loss));
         }
         rng.next_sample = 0;
         CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
-        CHECK_OK(ssde_trainer_evaluate(trainer, x, ROWS, 3, &after, &error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &after, &error));
         /* A network that returns nothing costs 1 (half the sum over two dimensions: 1 too). The exact score of the ring
            costs about 0.3 under VP and sub-VP, as much of the noise cannot be told from the data. */
         CHECK_NEAR(before, 1.0, 4.0 * first_error);
@@ -3389,30 +3378,93 @@ static void test_nn_train_ring(void) {
     }
 }
 
+/* Long trainings have the reference's numbers to the bit (configs/default_cifar10_configs.py), short ones what they
+   need. */
+static void test_nn_train_defaults(void) {
+    static const uint64_t whole[4] = {0, 200000, 950001, 1300001}, shorter[4] = {1, 1000, 10000, 100000};
+    static const int warmup[4] = {0, 50, 500, 5000};
+    static const double lr[4] = {2e-3, 2e-3, 8.944271909999159e-4, 2.8284271247461903e-4};
+    ssde_sde sdes[2];
+    ssde_train_desc desc;
+    int i, k;
+    sdes[0] = ssde_subvp(0.1, 20.0);
+    sdes[1] = ssde_ve(0.01, 50.0);
+    for (k = 0; k < 2; k++)
+        for (i = 0; i < 4; i++) {
+            desc = ssde_train_defaults(&sdes[k], whole[i]);
+            CHECK(desc.batch == 128 && desc.lr == 2e-4 && desc.warmup == 5000 && desc.grad_clip == 1.0);
+            CHECK(desc.beta1 == 0.9 && desc.beta2 == 0.999 && desc.adam_eps == 1e-8 && desc.weight_decay == 0.0);
+            CHECK(desc.ema_rate == (k ? 0.999 : 0.9999) && desc.loss.half_sum == k);
+            desc = ssde_train_defaults(&sdes[k], shorter[i]);
+            CHECK_RELATIVE(desc.lr, lr[i], 1e-15);
+            CHECK(desc.warmup == warmup[i] && desc.ema_rate == (k ? 0.999 : 0.9999));
+        }
+    CHECK_OK(ssde_configuration(NULL, "vp/cifar10_ddpmpp_continuous", NULL, NULL, &desc));
+    CHECK(desc.lr == 2e-4 && desc.warmup == 5000 && desc.ema_rate == 0.9999 && desc.batch == 128);
+}
+
+/* One score net of the averaged weights serves between the steps: each score is that of the last step's average. */
+static void test_nn_train_sampled(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    ssde_score_net *kept, *fresh;
+    ssde_score_model model;
+    float old[16], seen[16], wanted[16];
+    double t[8];
+    int step, i;
+    for (i = 0; i < 8; i++) t[i] = 0.1 + 0.1 * i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_score_net_create(&kept, ssde_trainer_ema(trainer), &sde, NULL));
+    for (step = 0; step < 4; step++) {
+        model = ssde_score_net_model(kept);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, seen));
+        CHECK_OK(ssde_score_net_create(&fresh, ssde_trainer_ema(trainer), &sde, NULL));
+        model = ssde_score_net_model(fresh);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, wanted));
+        ssde_score_net_destroy(fresh);
+        CHECK_SAME(seen, wanted, sizeof seen);
+        CHECK(!step || memcmp(seen, old, sizeof seen));
+        memcpy(old, seen, sizeof old);
+        files_train(trainer, 2); /* the first one of all has learning rate 0 */
+    }
+    ssde_score_net_destroy(kept);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+}
+
 /* The mean and standard error that evaluate reports are those of the losses it makes; slices do not matter. */
 static void test_nn_train_evaluate(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_train_desc desc = files_train_desc(NULL, &sde);
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
     ssde_trainer *trainer;
+    ssde_batch points = files_batch();
     double losses[8], loss, error, other, mean = 0.0, squares = 0.0;
     size_t batch, i;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &loss, &error));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &loss, &error));
     memcpy(losses, trainer->losses, sizeof losses);
     for (i = 0; i < 8; i++) mean += losses[i] / 8.0;
     for (i = 0; i < 8; i++) squares += (losses[i] - mean) * (losses[i] - mean);
     CHECK_RELATIVE(loss, mean, 1e-14);
     CHECK_RELATIVE(error, sqrt(squares / 7.0 / 8.0), 1e-12);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 6, &other, NULL));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 6, &other, NULL));
     CHECK(other < loss || other > loss);
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 1, 5, &other, &error));
+    points.rows = 1;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
     CHECK(other == losses[0] && error > DBL_MAX);
+    points.x = files_points + 2 * 5;
+    points.first_slot = 5; /* a row's draws are its slot's */
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, NULL));
+    CHECK(other == losses[5]);
+    points = files_batch();
     ssde_trainer_destroy(trainer);
     for (batch = 1; batch < 8; batch += 2) {
         desc.batch = batch;
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-        CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 5, &other, &error));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
         CHECK(other == loss);
         ssde_trainer_destroy(trainer);
     }
@@ -3441,7 +3493,7 @@ static void test_nn_train_bad_data(void) {
     batch.x = x;
     x[11] = NAN;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "x: row 5, element 1");
-    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, x, 8, 1, &loss, &error), SSDE_ERROR_NUMERIC,
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_NUMERIC,
                 "row 5, element 1");
     x[11] = 1e38f; /* finite, but its loss is not */
     x[10] = -1e38f;
@@ -3457,11 +3509,18 @@ static void test_nn_train_bad_data(void) {
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "first_slot");
     CHECK_STATUS(ssde_train_step(trainer, NULL, &loss), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_train_step(NULL, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT, "first_slot");
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_evaluate(NULL, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
     batch.x = NULL;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "batch.x is NULL");
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 8, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, 0, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_trainer_evaluate(trainer, files_points, SIZE_MAX, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "ssde_trainer_evaluate: batch.x is NULL");
+    batch = ssde_batch_of(files_points, 0);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "batch.rows is 0");
+    batch.rows = SIZE_MAX;
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
     files_check_same_trainer(trainer, untouched);
     files_train(trainer, 1); /* and training goes on as if nothing had been */
     files_train(untouched, 1);
@@ -3555,7 +3614,7 @@ static ssde_status files_everything(ssde_context *context) {
     if (status == SSDE_OK) status = ssde_net_load_pth(net, FILES_PTH, SSDE_PTH_EMA);
     if (status == SSDE_OK) status = ssde_trainer_create(&trainer, net, &sde, &desc);
     if (status == SSDE_OK) status = ssde_train_step(trainer, &batch, NULL);
-    if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL);
+    if (status == SSDE_OK) status = ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL);
     if (status == SSDE_OK) status = ssde_trainer_save(trainer, FILES_PATH);
     if (status == SSDE_OK) status = ssde_trainer_load(trainer, FILES_PATH);
     if (status == SSDE_OK) status = ssde_trainer_save_model(trainer, FILES_PATH);
@@ -3706,6 +3765,8 @@ static void test_nn_train_scale(void) {
     X(nn_train_evaluate_run)      \
     X(nn_train_frozen)            \
     X(nn_train_ring)              \
+    X(nn_train_defaults)          \
+    X(nn_train_sampled)           \
     X(nn_train_evaluate)          \
     X(nn_train_bad_data)          \
     X(nn_train_scale)             \

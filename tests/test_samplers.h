@@ -1982,7 +1982,7 @@ static ssde_status rates_loss(rates_task *task, ssde_weighting weighting) {
     return ssde_loss(task->sde, &desc, task->x, task->x, task->x, task->t, NULL, RATES_ROWS, 1, 1.0, losses, NULL);
 }
 static ssde_status rates_train(rates_task *task, ssde_weighting weighting) {
-    ssde_train_desc desc = ssde_train_defaults(task->sde);
+    ssde_train_desc desc = ssde_train_defaults(task->sde, 0);
     ssde_trainer *trainer;
     ssde_batch batch;
     ssde_status status;

@@ -63,7 +63,7 @@ static void test_saving_names(void) {
     ssde_context context;
     ssde_mlp_desc shape = ssde_mlp(2);
     ssde_sde sde = ssde_vp(0.1, 20.0), loaded_sde;
-    ssde_train_desc train = ssde_train_defaults(&sde);
+    ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
     ssde_tensor_file *file;
     ssde_net *net, *loaded;

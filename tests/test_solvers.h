@@ -1711,7 +1711,48 @@ static void test_likelihood_levels(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* What a constructor fills, zeros and NULL mean the same. */
+static void test_solver_defaults(void) {
+    enum { ROWS = 3 };
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_sampler_desc sampler[2];
+    ssde_flow_desc flow[2];
+    ssde_likelihood_desc price[2];
+    ssde_mixture *ring;
+    ssde_score_model model;
+    float x[3][2 * ROWS];
+    ssde_likelihood_result results[3][ROWS];
+    int k;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    model = ssde_mixture_model(ring, &sde);
+    memset(sampler, 0, sizeof sampler);
+    memset(flow, 0, sizeof flow);
+    memset(price, 0, sizeof price);
+    sampler[1] = ssde_sampler_defaults();
+    flow[1] = ssde_flow_defaults();
+    price[1] = ssde_likelihood_defaults();
+    for (k = 0; k < 3; k++) {
+        ssde_rng rng = ssde_rng_seed(5);
+        CHECK_OK(ssde_sample(&sde, &model, k < 2 ? &sampler[k] : NULL, &rng, ROWS, x[k]));
+    }
+    CHECK_SAME(x[0], x[1], sizeof x[0]);
+    CHECK_SAME(x[0], x[2], sizeof x[0]);
+    for (k = 0; k < 3; k++) {
+        ssde_rng rng = ssde_rng_seed(5);
+        CHECK_OK(ssde_sample_ode(&sde, &model, k < 2 ? &flow[k] : NULL, &rng, ROWS, x[k], NULL));
+        CHECK_OK(ssde_likelihood(&sde, &model, k < 2 ? &price[k] : NULL, &rng, ROWS, x[0], results[k]));
+    }
+    CHECK_SAME(x[0], x[1], sizeof x[0]);
+    CHECK_SAME(x[0], x[2], sizeof x[0]);
+    for (k = 1; k < 3; k++) {
+        CHECK(results[k][0].log_density == results[0][0].log_density);
+        CHECK(results[k][ROWS - 1].evaluations == results[0][ROWS - 1].evaluations);
+    }
+    ssde_mixture_destroy(ring);
+}
+
 #define TEST_SOLVERS_LIST(X)  \
+    X(solver_defaults)        \
     X(solver_grid)            \
     X(solver_golden_updates)  \
     X(solver_golden_run)      \

@@ -36,8 +36,7 @@ static void digest_coefficients(const char *name, ssde_sde sde) {
 static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor predictor, ssde_corrector corrector,
                            const ssde_score_model *model) {
     ssde_rng rng = ssde_rng_seed(7);
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.steps = predictor == SSDE_PREDICTOR_ADAPTIVE ? 4 : 50;
     how.predictor = predictor;
     how.corrector = corrector;
@@ -51,7 +50,7 @@ static void digest_solvers(void) {
     ssde_mixture *ring;
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(8);
-    ssde_flow_desc flow;
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result results[SAMPLES];
     double densities[SAMPLES];
@@ -59,7 +58,6 @@ static void digest_solvers(void) {
     check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
     model = ssde_mixture_model(ring, &vp);
     digest_sampler("Euler-Maruyama, VP", &vp, SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, &model);
-    memset(&flow, 0, sizeof flow);
     flow.context = &context;
     check(ssde_sample_ode(&vp, &model, &flow, &rng, SAMPLES, x, NULL));
     digest("probability flow, VP", x, sizeof x);
@@ -79,11 +77,11 @@ static void digest_solvers(void) {
 /* A few steps of training, then a score and its derivative. */
 static void digest_net(const char *name, ssde_net *net, const float *data, size_t rows, float *out) {
     ssde_sde sde = ssde_subvp(0.1, 20.0);
-    ssde_train_desc how = ssde_train_defaults(&sde);
+    ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
     ssde_score_net *score_net;
     ssde_score_model model;
-    ssde_score_net_desc shape;
+    ssde_score_net_desc shape = ssde_score_net_defaults();
     ssde_batch batch;
     double loss, t[SAMPLES];
     int step;
@@ -93,13 +91,10 @@ static void digest_net(const char *name, ssde_net *net, const float *data, size_
     how.warmup = 3;
     how.context = &context;
     check(ssde_trainer_create(&trainer, net, &sde, &how));
-    memset(&batch, 0, sizeof batch);
-    batch.x = data;
-    batch.rows = rows;
+    batch = ssde_batch_of(data, rows);
     for (step = 0; step < 6; step++) check(ssde_train_step(trainer, &batch, &loss));
     digest(name, &loss, sizeof loss);
     ssde_trainer_destroy(trainer);
-    memset(&shape, 0, sizeof shape);
     shape.context = &context;
     check(ssde_score_net_create(&score_net, net, &sde, &shape));
     model = ssde_score_net_model(score_net);

@@ -10,7 +10,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static float x[64 * 2];
 
@@ -58,9 +57,8 @@ static int use(void) {
 #endif
 #ifdef USE_SOLVERS
     {
-        ssde_flow_desc how;
+        ssde_flow_desc how = ssde_flow_defaults();
         size_t i;
-        memset(&how, 0, sizeof how);
         if (ssde_sample_ode(&sde, &model, &how, &rng, 64, x, NULL)) return 6;
         for (i = 0; i < 64; i++)
             if (fabs(hypot((double)x[2 * i], (double)x[2 * i + 1]) - 1.0) > 1.0) return 7; /* ten standard deviations */

@@ -26,7 +26,7 @@ static int fuzz_write_weights(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static int written;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_net *net;
     FILE *stream;
     if (!written) written = fuzz_write_weights();
@@ -34,7 +34,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (!written || !stream) return 0;
     fwrite(bytes, 1, size, stream);
     fclose(stream);
-    memset(&context, 0, sizeof context);
     if (ssde_net_load_diffusers(&context, &net, FUZZ_CONFIG, FUZZ_WEIGHTS) == SSDE_OK) abort();
     return 0;
 }

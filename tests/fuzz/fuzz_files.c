@@ -9,10 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static const char path[] = "fuzz_files.tmp";
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor, labels;
     FILE *file = fopen(path, "wb");
-    memset(&context, 0, sizeof context);
     if (!file) return 0;
     fwrite(bytes, 1, size, file);
     fclose(file);

@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static double values[4096];
     static unsigned char archive[1 << 20];
     static ssde_net *net;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     size_t i;
     FILE *stream;
@@ -79,7 +79,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     else
         fwrite(bytes, 1, size, stream);
     fclose(stream);
-    memset(&context, 0, sizeof context);
     if (!net) net = fuzz_net();
     ssde_net_load_pth(net, FUZZ_PATH, SSDE_PTH_EMA);
     ssde_net_load_weights(net, FUZZ_PATH);

@@ -14,7 +14,7 @@ enum { FUZZ_MOST_NUMBERS = 1 << 16 };
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     static double values[4096];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     ssde_net *net;
     ssde_sde sde;
@@ -23,7 +23,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (!stream) return 0;
     fwrite(bytes, 1, size, stream);
     fclose(stream);
-    memset(&context, 0, sizeof context);
     if (ssde_tensor_file_open(&context, &file, FUZZ_PATH) != SSDE_OK) return 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
