@@ -646,9 +646,11 @@ typedef struct ssdei_memory {
 typedef void (*ssdei_arrays)(void *object, ssdei_memory *memory);
 #define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size);
-/* What ssdei_object_create will take; SIZE_MAX if that overflows. The object is the one to be copied. */
+/* What ssdei_object_create will ask the allocator for; SIZE_MAX if that overflows. The object is the one to be copied.
+ */
 size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
-/* A copy of *object with its arrays, zeroed; NULL with the error set. ssdei_release frees all of it. */
+/* A copy of *object with its arrays, zeroed; NULL with the error set. size 0: a block of the arrays alone, for *object
+   itself. ssdei_release frees all of the block. */
 void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays);
 
 void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
@@ -1576,65 +1578,94 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
 
 /* ---- >>context: memory ---- */
 
+/* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
+#ifdef SSDEI_ADDRESS_SANITIZER
+enum { SSDEI_RED_ZONE = SSDEI_ALIGNMENT };
+#define ssdei_poison(pointer, bytes) ASAN_POISON_MEMORY_REGION(pointer, bytes)
+#define ssdei_unpoison(pointer, bytes) ASAN_UNPOISON_MEMORY_REGION(pointer, bytes)
+#else
+enum { SSDEI_RED_ZONE = 0 };
+#define ssdei_poison(pointer, bytes) ((void)(pointer), (void)(bytes))
+#define ssdei_unpoison(pointer, bytes) ((void)(pointer), (void)(bytes))
+#endif
+
 /* One of the two functions alone would free what the other did not give. */
 static int ssdei_own_memory(const ssde_context *context) { return context && context->allocate && context->release; }
 
-/* The block the allocator returned is kept in the pointer-sized slot below the aligned one. */
+/* What lies below aligned memory. */
+typedef struct ssdei_header {
+    void *block; /* as the allocator returned it */
+    size_t bytes;
+} ssdei_header;
+
+/* What the allocator is asked for; SIZE_MAX if that overflows. */
+static size_t ssdei_padded(size_t bytes) {
+    const size_t padding = SSDEI_ALIGNMENT + sizeof(ssdei_header);
+    return bytes < SIZE_MAX - padding ? bytes + padding : SIZE_MAX;
+}
+
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
-    size_t bytes = ssdei_multiply(count, size);
-    size_t padded = bytes + SSDEI_ALIGNMENT + sizeof(void *);
-    void *block = NULL;
-    if (padded > bytes) block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
-    if (!block) {
-        ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)bytes);
+    ssdei_header header = {NULL, ssdei_multiply(count, size)};
+    size_t padded = ssdei_padded(header.bytes);
+    if (padded < SIZE_MAX)
+        header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
+    if (!header.block) {
+        ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
     }
     {
-        uintptr_t start = (uintptr_t)block + sizeof(void *);
+        uintptr_t start = (uintptr_t)header.block + sizeof header;
         uintptr_t aligned = (start + SSDEI_ALIGNMENT - 1) & ~(uintptr_t)(SSDEI_ALIGNMENT - 1);
-        unsigned char *pointer = (unsigned char *)block + (aligned - (uintptr_t)block);
-        memcpy(pointer - sizeof(void *), &block, sizeof block);
-        memset(pointer, 0, bytes);
+        unsigned char *pointer = (unsigned char *)header.block + (aligned - (uintptr_t)header.block);
+        memcpy(pointer - sizeof header, &header, sizeof header);
+        memset(pointer, 0, header.bytes);
         return pointer;
     }
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
-    void *block;
+    ssdei_header header;
     if (!pointer) return;
-    memcpy(&block, (unsigned char *)pointer - sizeof(void *), sizeof block);
+    memcpy(&header, (unsigned char *)pointer - sizeof header, sizeof header);
+    ssdei_unpoison(pointer, header.bytes);
     if (ssdei_own_memory(context))
-        context->release(context->user, block);
+        context->release(context->user, header.block);
     else
-        free(block);
+        free(header.block);
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
 
 void *ssdei_memory_piece(ssdei_memory *memory, size_t count, size_t size) {
-    const size_t most = SIZE_MAX - 2 * SSDEI_ALIGNMENT;
+    const size_t most = SIZE_MAX - SSDEI_ALIGNMENT - SSDEI_RED_ZONE;
     size_t bytes = ssdei_multiply(count, size), at = memory->bytes;
     if (bytes > most || at > most - bytes) {
         memory->bytes = SIZE_MAX;
         return NULL;
     }
-    memory->bytes = at + (bytes + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT;
-    return memory->block ? memory->block + at : NULL;
+    memory->bytes = at + (bytes + SSDEI_ALIGNMENT - 1) / SSDEI_ALIGNMENT * SSDEI_ALIGNMENT + SSDEI_RED_ZONE;
+    if (!memory->block) return NULL;
+    ssdei_poison(memory->block + at + bytes, memory->bytes - at - bytes);
+    return memory->block + at;
 }
 
-size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays) {
+static size_t ssdei_object_measure(void *object, size_t size, ssdei_arrays arrays) {
     ssdei_memory memory = {NULL, 0};
-    ssdei_memory_piece(&memory, 1, size);
+    if (size) ssdei_memory_piece(&memory, 1, size);
     if (arrays) arrays(object, &memory);
     return memory.bytes;
 }
 
+size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays) {
+    return ssdei_padded(ssdei_object_measure(object, size, arrays));
+}
+
 void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays) {
     ssdei_memory memory = {NULL, 0};
-    memory.block = (char *)ssdei_allocate(context, ssdei_object_bytes(object, size, arrays), 1);
+    memory.block = (char *)ssdei_allocate(context, ssdei_object_measure(object, size, arrays), 1);
     if (!memory.block) return NULL;
-    memcpy(ssdei_memory_piece(&memory, 1, size), object, size);
-    if (arrays) arrays(memory.block, &memory);
+    if (size) object = memcpy(ssdei_memory_piece(&memory, 1, size), object, size);
+    if (arrays) arrays(object, &memory);
     return memory.block;
 }
 
