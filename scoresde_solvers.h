@@ -41,6 +41,14 @@
        may have failed; not when it was refused, cancelled or ended by the model.
        A desc of zeros, or NULL for a desc, means the defaults written at each field.
 
+   MEMORY
+       A call takes all it needs when it begins, an object when it is created. ssde_..._memory tells, for nothing, how
+       many bytes that asks of the context's allocator (or malloc), to the byte, from the arguments that decide it; 0
+       where they are invalid. batch is set for the functions that say _batch. A model's own memory is not in it.
+       SDEs, models, descs and conditions, with all they point to, are only read, and until the call returns; objects
+       copy them, but not what they point to, which outlives the object. Calls on several threads may share what they
+       only read; each has a context and models of its own.
+
    ERRORS
        A sample that becomes NaN or infinite ends there, and the others finish: the call then returns SSDE_ERROR_NUMERIC
        with the lowest such sample and its t in the text, and that row of x is NaN. A status from the model, and a
@@ -112,7 +120,9 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
 
 /* >>condition
    Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
-   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. There are two kinds.
+   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. A condition only
+   points to them: known, mask, y, `next`, and the matrices behind `user` stay as they are until the call returns, or
+   until the ssde_guided made of them is destroyed. Any number of calls may share one. There are two kinds.
 
    Known coordinates (inpaint, colourise, measure without noise) are replaced, in the chain's order, at the start and
    after every update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised
@@ -206,8 +216,9 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
                                   const float *y, size_t size, double noise, double data_std);
 
 /* >>guidance
-   Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work; the
-   models they are made of, and the conditions with what they point to, stay alive. */
+   Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work;
+   what is behind the models they are made of, and the conditions with what they point to, stay alive. Like every model,
+   one is at work on one thread at a time, and so are those it is made of. */
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
@@ -217,22 +228,24 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
                                size_t n);
 void ssde_guided_destroy(ssde_guided *guided);
+size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                          const ssde_condition *condition, size_t n);
 ssde_score_model ssde_guided_model(ssde_guided *guided);
 
-/* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + weight) s_c - weight s_u. */
-typedef struct ssde_classifier_free ssde_classifier_free;
-typedef struct ssde_classifier_free_desc {
+/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u. */
+typedef struct ssde_cfg ssde_cfg;
+typedef struct ssde_cfg_desc {
     ssde_score_model conditional, unconditional; /* of the same dim; two objects, or one that needs no vjp */
     double weight;
     double low, high; /* the noise levels std / m between which the weight applies (Kynkaanniemi et al. 2024, arXiv
                          2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
     ssde_context *context;
-} ssde_classifier_free_desc;
-ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
-                                        const ssde_classifier_free_desc *desc);
-void ssde_classifier_free_destroy(ssde_classifier_free *guided);
+} ssde_cfg_desc;
+ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
+void ssde_cfg_destroy(ssde_cfg *guided);
+size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
 /* With vjp where both models have one. */
-ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
+ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* >>sampler
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
@@ -441,6 +454,7 @@ ssde_status ssde_ode_integrate(const ssde_ode_desc *how, ssde_ode_function funct
 /* The same with one step size for all, as one system of systems * dim components; all reports are equal. */
 ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
                                      size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
+size_t ssde_ode_memory(const ssde_ode_desc *how, size_t systems, size_t dim, int batch);
 
 /* >>flow
    The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float.
@@ -477,6 +491,9 @@ ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, cons
                         uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports);
+/* Of ssde_sample_ode, ssde_encode and ssde_decode. */
+size_t ssde_flow_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, size_t n,
+                        int batch);
 
 /* Between latent codes a and b [rows, dim]: out [rows, dim] lies on the great circle through both, `weight` of the way
    from a (0) to b (1), its length between theirs likewise, so that it is as likely under the prior as they are. The
@@ -532,6 +549,8 @@ ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, 
 /* One step size for the whole batch. */
 ssde_status ssde_likelihood_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
                                   ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
+size_t ssde_likelihood_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                              size_t n, int batch);
 
 /* Means over the results whose status is SSDE_OK, with standard errors over them (NaN for fewer than two). */
 typedef struct ssde_likelihood_summary {
@@ -558,6 +577,12 @@ extern "C" {
 SSDEI_BEGIN
 
 /* ---- checks that every solver makes ---- */
+
+/* What an object, or a call, asks of the allocator; 0 where that overflows. */
+static size_t ssdei_object_memory(void *object, size_t size, ssdei_arrays arrays) {
+    size_t bytes = ssdei_object_bytes(object, size, arrays);
+    return bytes < SIZE_MAX ? bytes : 0;
+}
 
 static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
                                    uint64_t first_sample, size_t n, const void *x) {
@@ -605,10 +630,11 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* A model's status, with a text where it left none. */
-static ssde_status ssdei_model_failed(ssde_context *context, ssde_status status, const char *function, double t) {
-    if (!context || context->error[0]) return status;
-    return ssde_fail(context, status, "model->%s returned '%s' at t = %.6g", function, ssde_status_text(status), t);
+/* The status of a function of the caller's, with a text where it left none. t may be NULL. */
+static ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t) {
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    if (!t) return ssde_fail(context, status, "%s returned '%s'", function, ssde_status_text(status));
+    return ssde_fail(context, status, "%s returned '%s' at t = %.6g", function, ssde_status_text(status), *t);
 }
 
 /* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
@@ -617,9 +643,10 @@ static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *mo
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
-        ssde_status status =
-            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim);
-        if (status != SSDE_OK) return ssdei_model_failed(context, status, "score", t[at]);
+        ssdei_try(ssdei_called(
+            context, "model->score",
+            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
+            t + at));
     }
     return SSDE_OK;
 }
@@ -923,8 +950,10 @@ typedef struct ssdei_system {
 typedef struct ssdei_conditions {
     ssde_context *context;
     const ssde_condition *chain;       /* NULL: none of the kind that is wanted */
+    int term;                          /* that kind: terms of the score, or known coordinates */
     uint64_t first_sample;             /* row 0 of the conditions' arrays */
     size_t n, dim, size;               /* rows of those arrays; the largest measurement */
+    size_t rows;                       /* of one call, at most */
     double *mean, *std;                /* [rows]: m(t) and std(t) of the rows in hand */
     uint64_t *sample;                  /* [rows] */
     ssdei_system *system;              /* [rows] */
@@ -999,16 +1028,10 @@ static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition
     return ssdei_check_term(context, condition);
 }
 
-static ssde_status ssdei_measure_noisy_check(ssde_context *context, const ssde_condition *condition, size_t n,
-                                             size_t dim) {
+static ssde_status ssdei_measure_term_check(ssde_context *context, const ssde_condition *condition, size_t n,
+                                            size_t dim) {
     ssdei_try(ssdei_measure_check(context, condition, n, dim));
-    return ssdei_check_term(context, condition);
-}
-
-static ssde_status ssdei_measure_guide_check(ssde_context *context, const ssde_condition *condition, size_t n,
-                                             size_t dim) {
-    ssdei_try(ssdei_measure_check(context, condition, n, dim));
-    if (condition->noise == 0.0 && condition->data_std == 0.0)
+    if (condition->kind == SSDE_CONDITION_MEASURE_GUIDE && condition->noise == 0.0 && condition->data_std == 0.0)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "measurement: noise is 0, wanted more: diffusion posterior sampling divides by it");
     return ssdei_check_term(context, condition);
@@ -1051,10 +1074,8 @@ static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_conditi
 static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition *condition, int transpose,
                                       const float *in, const uint64_t *sample, size_t rows, float *out) {
     ssde_linear_function function = transpose ? condition->transpose : condition->forward;
-    ssde_status status = function(condition->user, in, sample, rows, out);
-    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
-    return ssde_fail(w->context, status, "measurement: %s returned '%s'", transpose ? "transpose" : "forward",
-                     ssde_status_text(status));
+    return ssdei_called(w->context, transpose ? "measurement: transpose" : "measurement: forward",
+                        function(condition->user, in, sample, rows, out), NULL);
 }
 
 /* In eight chains and a rest, always in the same order. */
@@ -1192,10 +1213,8 @@ struct ssde_guided {
 
 static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
                                     const uint64_t *sample, size_t rows) {
-    ssde_context *context = g->conditions.context;
-    ssde_status status = condition->guidance(condition->user, x, t, sample, rows, g->gradient);
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
+    return ssdei_called(g->conditions.context, "guidance",
+                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
 }
 
 /* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
@@ -1228,9 +1247,8 @@ static ssde_status ssdei_measure_isotropic(ssde_guided *g, const ssde_condition 
    (std / m)^2 K. */
 static ssde_status ssdei_measure_spread(ssde_guided *g, const float *v, const double *t, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    ssde_status status = g->model.vjp(g->model.user, v, rows, g->gradient);
     size_t i;
-    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
+    ssdei_try(ssdei_called(w->context, "model->vjp", g->model.vjp(g->model.user, v, rows, g->gradient), t));
     for (i = 0; i < rows * w->dim; i++) {
         double std = w->std[i / w->dim];
         g->gradient[i] = (float)((double)v[i] + std * std * (double)g->gradient[i]);
@@ -1369,9 +1387,9 @@ static const struct {
     {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
     {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
     {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
-    {"measure_noisy", ssdei_measure_noisy_check, NULL, ssdei_measure_noisy_term},
+    {"measure_noisy", ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
     {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
-    {"measure_guide", ssdei_measure_guide_check, NULL, ssdei_measure_guide_term},
+    {"measure_guide", ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
 };
 
 /* The first condition of the chain that has a term (or: coordinates to place); NULL: none. */
@@ -1421,12 +1439,12 @@ static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_conditi
 }
 
 /* Every measurement of the chain, of the kind in hand, on all samples of the run. */
-static ssde_status ssdei_measure_transposed(ssdei_conditions *w, int term, size_t rows) {
+static ssde_status ssdei_measure_transposed(ssdei_conditions *w) {
     const ssde_condition *condition = w->chain;
     size_t at, r, count;
-    for (; condition; condition = ssdei_condition_first(condition->next, term)) {
+    for (; condition; condition = ssdei_condition_first(condition->next, w->term)) {
         for (at = 0; condition->transpose && at < w->n; at += count) {
-            count = w->n - at < rows ? w->n - at : rows;
+            count = w->n - at < w->rows ? w->n - at : w->rows;
             for (r = 0; r < count; r++) w->sample[r] = w->first_sample + at + r;
             ssdei_try(ssdei_measure_compare(w, condition, count));
         }
@@ -1434,42 +1452,30 @@ static ssde_status ssdei_measure_transposed(ssdei_conditions *w, int term, size_
     return SSDE_OK;
 }
 
-/* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. */
-static ssde_status ssdei_conditions_create(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain,
-                                           int term, uint64_t first_sample, size_t n, size_t rows, size_t dim) {
-    size_t count = ssdei_multiply(rows, dim), size;
-    int missing = 0;
-    w->chain = ssdei_condition_first(chain, term);
-    if (!w->chain) return SSDE_OK;
-    w->context = context, w->first_sample = first_sample, w->n = n, w->dim = dim;
+/* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. Whoever has conditions names their
+   arrays with its own; before the first call it looks at ssdei_measure_transposed. */
+static void ssdei_conditions_prepare(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain, int term,
+                                     uint64_t first_sample, size_t n, size_t rows, size_t dim) {
+    w->context = context, w->chain = ssdei_condition_first(chain, term), w->term = term;
+    w->first_sample = first_sample, w->n = n, w->rows = rows, w->dim = dim;
     for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
-    size = ssdei_multiply(rows, w->size);
-    missing |= !(w->mean = (double *)ssdei_allocate(context, rows, sizeof *w->mean));
-    missing |= !(w->std = (double *)ssdei_allocate(context, rows, sizeof *w->std));
-    if (w->size) {
-        missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, rows, sizeof *w->sample));
-        missing |= !(w->system = (ssdei_system *)ssdei_allocate(context, rows, sizeof *w->system));
-        missing |= !(w->image = (float *)ssdei_allocate(context, count, sizeof *w->image));
-        missing |= !(w->direction = (float *)ssdei_allocate(context, count, sizeof *w->direction));
-        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
-        missing |= !(w->residual = (float *)ssdei_allocate(context, size, sizeof *w->residual));
-        missing |= !(w->product = (float *)ssdei_allocate(context, size, sizeof *w->product));
-        missing |= !(w->along = (float *)ssdei_allocate(context, size, sizeof *w->along));
-    }
-    return missing ? SSDE_ERROR_MEMORY : ssdei_measure_transposed(w, term, rows);
 }
 
-static void ssdei_conditions_release(ssdei_conditions *w) {
-    ssdei_release(w->context, w->mean);
-    ssdei_release(w->context, w->std);
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->system);
-    ssdei_release(w->context, w->image);
-    ssdei_release(w->context, w->direction);
-    ssdei_release(w->context, w->slope);
-    ssdei_release(w->context, w->residual);
-    ssdei_release(w->context, w->product);
-    ssdei_release(w->context, w->along);
+static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
+    ssdei_conditions *w = (ssdei_conditions *)object;
+    size_t count = ssdei_multiply(w->rows, w->dim), size = ssdei_multiply(w->rows, w->size);
+    if (!w->chain) return;
+    w->mean = ssdei_place(memory, double, w->rows);
+    w->std = ssdei_place(memory, double, w->rows);
+    if (!w->size) return;
+    w->sample = ssdei_place(memory, uint64_t, w->rows);
+    w->system = ssdei_place(memory, ssdei_system, w->rows);
+    w->image = ssdei_place(memory, float, count);
+    w->direction = ssdei_place(memory, float, count);
+    w->slope = ssdei_place(memory, float, count);
+    w->residual = ssdei_place(memory, float, size);
+    w->product = ssdei_place(memory, float, size);
+    w->along = ssdei_place(memory, float, size);
 }
 
 /* All known coordinates of x[rows, dim], whose m(t) and std(t) are in w. */
@@ -1538,7 +1544,6 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssdei_conditions *w = &g->conditions;
     const ssde_condition *condition = w->chain;
     size_t r;
-    ssde_status status;
     (void)differentiate;
     if (rows > g->max_rows)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
@@ -1549,8 +1554,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
                          (double)sample[r], (double)w->first_sample, (double)w->first_sample + (double)w->n - 1.0);
     }
     ssdei_try(ssdei_marginals(w->context, &g->sde, t, rows, w->mean, w->std));
-    status = g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score);
-    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[0]);
+    ssdei_try(ssdei_called(w->context, "model->score",
+                           g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score), t));
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = condition->next) ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
@@ -1568,24 +1573,14 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
 }
 
 void ssde_guided_destroy(ssde_guided *guided) {
-    ssde_context *context;
-    if (!guided) return;
-    context = guided->conditions.context;
-    ssdei_release(context, guided->score);
-    ssdei_release(context, guided->gradient);
-    ssdei_conditions_release(&guided->conditions);
-    ssdei_release(context, guided);
+    if (guided) ssdei_release(guided->conditions.context, guided);
 }
 
-ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
-                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
-                               size_t n) {
-    ssde_guided *g;
-    ssde_status status;
+/* Into zeros. */
+static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
+                                        const ssde_score_model *model, const ssde_condition *condition,
+                                        uint64_t first_sample, size_t n) {
     const ssde_condition *c;
-    int differentiate = 0;
-    if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
-    *guided = NULL;
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "model", model));
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
@@ -1593,31 +1588,52 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     if (!ssdei_condition_first(condition, 1))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
     for (c = condition; c; c = c->next)
-        differentiate |=
+        g->differentiate |=
             c->kind == SSDE_CONDITION_MEASURE_GUIDE || (c->kind == SSDE_CONDITION_MEASURE_NOISY && c->data_std == 0.0);
-    if (differentiate && !model->vjp)
+    if (g->differentiate && !model->vjp)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "measurement: model->vjp is NULL: wanted one, or, for ssde_measure, condition.data_std, the "
                          "standard deviation of x(0), about");
-    g = (ssde_guided *)ssdei_allocate(context, 1, sizeof *g);
-    if (!g) return SSDE_ERROR_MEMORY;
-    g->conditions.context = context;
     g->sde = *sde;
     g->model = *model;
-    g->differentiate = differentiate;
     g->max_rows = ssdei_made_rows(model, NULL);
-    g->score = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->score);
-    g->gradient = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->gradient);
-    status = g->score && g->gradient ? SSDE_OK : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK)
-        status =
-            ssdei_conditions_create(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim);
-    if (status != SSDE_OK) {
-        ssde_guided_destroy(g);
-        return status;
-    }
-    *guided = g;
+    ssdei_conditions_prepare(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim);
     return SSDE_OK;
+}
+
+static void ssdei_guided_arrays(void *object, ssdei_memory *memory) {
+    ssde_guided *g = (ssde_guided *)object;
+    size_t count = ssdei_multiply(g->max_rows, g->model.dim);
+    g->score = ssdei_place(memory, float, count);
+    g->gradient = ssdei_place(memory, float, count);
+    ssdei_conditions_arrays(&g->conditions, memory);
+}
+
+size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                          const ssde_condition *condition, size_t n) {
+    ssde_guided g;
+    memset(&g, 0, sizeof g);
+    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_guided_arrays);
+}
+
+ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
+                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
+                               size_t n) {
+    ssde_guided made, *g;
+    ssde_status status;
+    if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
+    *guided = NULL;
+    memset(&made, 0, sizeof made);
+    ssdei_try(ssdei_guided_prepare(&made, context, sde, model, condition, first_sample, n));
+    g = (ssde_guided *)ssdei_object_create(context, &made, sizeof made, ssdei_guided_arrays);
+    if (!g) return SSDE_ERROR_MEMORY;
+    status = ssdei_measure_transposed(&g->conditions);
+    if (status == SSDE_OK)
+        *guided = g;
+    else
+        ssde_guided_destroy(g);
+    return status;
 }
 
 /* For a run under `chain`: *model becomes `made`, that of *guided, where the chain has terms. */
@@ -1631,8 +1647,8 @@ static ssde_status ssdei_guide(ssde_context *context, ssde_guided **guided, cons
     return SSDE_OK;
 }
 
-struct ssde_classifier_free {
-    ssde_classifier_free_desc desc;
+struct ssde_cfg {
+    ssde_cfg_desc desc;
     ssde_sde sde;
     size_t max_rows, rows; /* rows: of the last score to be differentiated */
     int guides;            /* whether that score, or a row of the one in hand, has a weight */
@@ -1642,7 +1658,7 @@ struct ssde_classifier_free {
 };
 
 /* out = (1 + weight) out - weight other, row by row; a row without weight is out as it stands. */
-static void ssdei_classifier_free_combine(const ssde_classifier_free *g, size_t rows, float *out) {
+static void ssdei_cfg_combine(const ssde_cfg *g, size_t rows, float *out) {
     size_t r, j, dim = g->desc.conditional.dim;
     for (r = 0; g->guides && r < rows; r++) {
         float weight = (float)g->weight[r];
@@ -1650,10 +1666,10 @@ static void ssdei_classifier_free_combine(const ssde_classifier_free *g, size_t 
     }
 }
 
-static ssde_status ssdei_classifier_free_score(void *user, const float *x, const double *t, const uint64_t *sample,
-                                               size_t rows, int differentiate, float *out) {
-    ssde_classifier_free *g = (ssde_classifier_free *)user;
-    const ssde_classifier_free_desc *desc = &g->desc;
+static ssde_status ssdei_cfg_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                   int differentiate, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
     ssde_status status;
     size_t r;
     if (rows > g->max_rows)
@@ -1669,50 +1685,42 @@ static ssde_status ssdei_classifier_free_score(void *user, const float *x, const
     status = desc->conditional.score(desc->conditional.user, x, t, sample, rows, differentiate, out);
     if (status == SSDE_OK && g->guides)
         status = desc->unconditional.score(desc->unconditional.user, x, t, sample, rows, differentiate, g->other);
-    if (status != SSDE_OK) return ssdei_model_failed(desc->context, status, "score", t[0]);
-    ssdei_classifier_free_combine(g, rows, out);
+    ssdei_try(ssdei_called(desc->context, "model->score", status, t));
+    ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
 
-static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t rows, float *out) {
-    ssde_classifier_free *g = (ssde_classifier_free *)user;
-    const ssde_classifier_free_desc *desc = &g->desc;
+static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
                          "classifier-free vjp: rows is %.0f, but the last score to be differentiated had %.0f",
                          (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
-    ssdei_classifier_free_combine(g, rows, out);
+    ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
 
-ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided) {
+ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     if (!guided) return model;
     model.dim = guided->desc.conditional.dim;
     model.max_rows = guided->max_rows;
-    model.score = ssdei_classifier_free_score;
-    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_classifier_free_vjp;
+    model.score = ssdei_cfg_score;
+    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
     model.user = guided;
     return model;
 }
 
-void ssde_classifier_free_destroy(ssde_classifier_free *guided) {
-    if (!guided) return;
-    ssdei_release(guided->desc.context, guided->other);
-    ssdei_release(guided->desc.context, guided->weight);
-    ssdei_release(guided->desc.context, guided->std);
-    ssdei_release(guided->desc.context, guided);
+void ssde_cfg_destroy(ssde_cfg *guided) {
+    if (guided) ssdei_release(guided->desc.context, guided);
 }
 
-ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
-                                        const ssde_classifier_free_desc *desc) {
-    ssde_context *context = desc ? desc->context : NULL;
-    ssde_classifier_free *g;
-    if (!made || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", made ? "desc" : "made");
-    *made = NULL;
+static ssde_status ssdei_cfg_prepare(ssde_cfg *g, const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_context *context = desc->context;
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
@@ -1723,20 +1731,34 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
                          desc->weight, desc->low, desc->high);
-    g = (ssde_classifier_free *)ssdei_allocate(context, 1, sizeof *g);
-    if (!g) return SSDE_ERROR_MEMORY;
+    memset(g, 0, sizeof *g);
     g->desc = *desc;
     g->sde = *sde;
     g->max_rows = ssdei_made_rows(&desc->conditional, &desc->unconditional);
-    g->other = (float *)ssdei_allocate(context, g->max_rows * desc->conditional.dim, sizeof *g->other);
-    g->weight = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->weight);
-    g->std = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->std);
-    if (!g->other || !g->weight || !g->std) {
-        ssde_classifier_free_destroy(g);
-        return SSDE_ERROR_MEMORY;
-    }
-    *made = g;
     return SSDE_OK;
+}
+
+static void ssdei_cfg_arrays(void *object, ssdei_memory *memory) {
+    ssde_cfg *g = (ssde_cfg *)object;
+    g->other = ssdei_place(memory, float, ssdei_multiply(g->max_rows, g->desc.conditional.dim));
+    g->weight = ssdei_place(memory, double, g->max_rows);
+    g->std = ssdei_place(memory, double, g->max_rows);
+}
+
+size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_cfg g;
+    if (!desc || ssdei_cfg_prepare(&g, sde, desc) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_cfg_arrays);
+}
+
+ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    ssde_cfg made;
+    if (!guided || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", guided ? "desc" : "guided");
+    *guided = NULL;
+    ssdei_try(ssdei_cfg_prepare(&made, sde, desc));
+    *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
+    return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
@@ -2010,8 +2032,9 @@ typedef struct ssdei_sampler {
     double weight[3];                    /* likewise: of the last denoised values, newest first */
     double step_weight[3];               /* likewise: without the correction of the step before */
     ssdei_conditions conditions;         /* that place known coordinates */
-    size_t visit;                        /* of the steps in hand, by resampling */
-    ssde_coefficients marginal;          /* at marginal_t, for conditions */
+    char *condition_arrays;
+    size_t visit;               /* of the steps in hand, by resampling */
+    ssde_coefficients marginal; /* at marginal_t, for conditions */
     double marginal_t;
     ssde_sample_report report;
 } ssdei_sampler;
@@ -3196,6 +3219,7 @@ static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample)
     size_t i, tasks = ssdei_task_count(context);
     /* With one thread three arrays of a block fit a cache; with more each gets enough to do. */
     size_t block = ssdei_block_rows(w->model, tasks > 1 ? 131072 * tasks : 16384, w->n);
+    ssdei_memory memory = {NULL, 0};
     /* Norms over the batch need all of it at once. */
     w->block = w->setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH ? w->n : block;
     w->times = (double *)ssdei_allocate(context, w->setting.how.steps + 1, sizeof *w->times);
@@ -3206,8 +3230,15 @@ static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample)
     w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
     if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
     ssdei_try(ssdei_sampler_create_arrays(w));
-    ssdei_try(ssdei_conditions_create(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n,
-                                      w->block, w->dim));
+    ssdei_conditions_prepare(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n, w->block,
+                             w->dim);
+    ssdei_conditions_arrays(&w->conditions, &memory);
+    memory.block = (char *)ssdei_allocate(context, memory.bytes, 1);
+    memory.bytes = 0;
+    if (!memory.block) return SSDE_ERROR_MEMORY;
+    w->condition_arrays = memory.block;
+    ssdei_conditions_arrays(&w->conditions, &memory);
+    ssdei_try(ssdei_measure_transposed(&w->conditions));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
@@ -3236,7 +3267,7 @@ static void ssdei_sampler_release(ssdei_sampler *w) {
     ssdei_release(w->context, w->travellers.sample);
     ssdei_release(w->context, w->travellers.here);
     ssdei_release(w->context, w->travellers.known);
-    ssdei_conditions_release(&w->conditions);
+    ssdei_release(w->context, w->condition_arrays);
 }
 
 /* Evaluations that all samples had, and those of each. */
@@ -3340,20 +3371,19 @@ typedef struct ssdei_ode {
     void *user;
     size_t systems, dim, members; /* systems per group */
     double t0, t1, direction;
-    size_t active;           /* groups still running, first in all arrays; row r of group g is row g * members + r */
-    ssdei_ode_group *groups; /* [systems / members] */
-    double *t;               /* [systems] */
-    uint64_t *system;        /* [systems] */
-    double *y, *stage;       /* [systems, dim] */
-    double *k[SSDEI_STAGES]; /* [systems, dim] each */
-    double *result;          /* the caller's [systems, dim] */
-    ssde_ode_report *reports;
+    size_t active;            /* groups still running, first in all arrays; row r of group g is row g * members + r */
+    ssdei_ode_group *groups;  /* [systems / members] */
+    double *t;                /* [systems] */
+    uint64_t *system;         /* [systems] */
+    double *y, *stage;        /* [systems, dim] */
+    double *k[SSDEI_STAGES];  /* [systems, dim] each */
+    double *result;           /* the caller's [systems, dim] */
+    ssde_ode_report *reports; /* [systems] */
 } ssdei_ode;
 
 /* out = f(t + c step, input) for all active rows. */
 static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *input, double *out) {
     size_t g, r, rows = w->active * w->members;
-    ssde_status status;
     for (g = 0; g < w->active; g++) {
         ssdei_ode_group *group = &w->groups[g];
         group->report.evaluations++;
@@ -3362,10 +3392,8 @@ static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *inpu
             w->system[g * w->members + r] = group->first + r;
         }
     }
-    status = w->function(w->user, input, w->t, w->system, rows, out);
-    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
-    return ssde_fail(w->context, status, "the ODE's function returned '%s' at t = %.6g", ssde_status_text(status),
-                     w->t[0]);
+    return ssdei_called(w->context, "the ODE's function", w->function(w->user, input, w->t, w->system, rows, out),
+                        w->t);
 }
 
 /* Root mean square of value / (atol + rtol max(|y|, |other|)) over the group's rows; or the greater of the two
@@ -3576,25 +3604,24 @@ static ssde_status ssdei_ode_solve(ssdei_ode *w) {
     return SSDE_OK;
 }
 
-static ssde_status ssdei_ode_create(ssdei_ode *w) {
-    ssde_context *context = w->context;
-    size_t s, g, groups = w->systems / w->members;
-    int missing = 0;
-    w->groups = (ssdei_ode_group *)ssdei_allocate(context, groups, sizeof *w->groups);
-    w->t = (double *)ssdei_allocate(context, w->systems, sizeof *w->t);
-    w->system = (uint64_t *)ssdei_allocate(context, w->systems, sizeof *w->system);
-    w->y = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
-    w->stage = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
-    for (s = 0; s < SSDEI_STAGES; s++)
-        missing |= !(w->k[s] = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y));
-    if (missing || !w->groups || !w->t || !w->system || !w->y || !w->stage) return SSDE_ERROR_MEMORY;
-    memcpy(w->y, w->result, w->systems * w->dim * sizeof *w->y);
-    w->active = groups;
-    for (g = 0; g < groups; g++) {
-        w->groups[g].first = g * w->members;
-        w->groups[g].t = w->groups[g].report.t = w->t0;
-    }
-    return SSDE_OK;
+/* Up to `systems` systems at a time, `members` to a group. */
+static void ssdei_ode_prepare(ssdei_ode *w, const ssde_ode_desc *how, size_t systems, size_t dim, size_t members) {
+    memset(w, 0, sizeof *w);
+    if (how) w->how = *how;
+    w->context = w->how.context;
+    w->systems = systems, w->dim = dim, w->members = members;
+}
+
+static void ssdei_ode_arrays(void *object, ssdei_memory *memory) {
+    ssdei_ode *w = (ssdei_ode *)object;
+    size_t count = ssdei_multiply(w->systems, w->dim), s;
+    w->groups = ssdei_place(memory, ssdei_ode_group, w->systems / w->members);
+    w->reports = ssdei_place(memory, ssde_ode_report, w->systems);
+    w->t = ssdei_place(memory, double, w->systems);
+    w->system = ssdei_place(memory, uint64_t, w->systems);
+    w->y = ssdei_place(memory, double, count);
+    w->stage = ssdei_place(memory, double, count);
+    for (s = 0; s < SSDEI_STAGES; s++) w->k[s] = ssdei_place(memory, double, count);
 }
 
 /* Times from t0 to t1, each between the one before and t1. */
@@ -3616,17 +3643,13 @@ static ssde_status ssdei_ode_check_times(ssde_context *context, const double *ti
     return SSDE_OK;
 }
 
-static ssde_status ssdei_ode_check(ssdei_ode *w) {
+/* Fills in the defaults. */
+static ssde_status ssdei_ode_check_desc(ssdei_ode *w) {
     ssde_context *context = w->context;
     size_t i;
-    ssdei_try(ssdei_check_arithmetic(context));
-    if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
-    if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
     if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %.0f and dim %.0f, wanted at least 1 each",
                          (double)w->systems, (double)w->dim);
-    if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
     ssdei_try(ssdei_check_positive(context, "rtol", &w->how.rtol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "atol", &w->how.atol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "first_step", &w->how.first_step, 0.0));
@@ -3640,6 +3663,18 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (w->how.split >= w->dim && w->how.split)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %.0f, wanted below dim = %.0f", (double)w->how.split,
                          (double)w->dim);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_ode_check(ssdei_ode *w) {
+    ssde_context *context = w->context;
+    size_t i;
+    ssdei_try(ssdei_check_arithmetic(context));
+    if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
+    if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
+    if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
+    ssdei_try(ssdei_ode_check_desc(w));
     ssdei_try(ssdei_ode_check_times(context, w->how.times, w->how.time_count, w->how.states, w->t0, w->t1));
     for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
     if (i < w->systems * w->dim)
@@ -3669,54 +3704,53 @@ static ssde_status ssdei_ode_verdict(ssde_context *context, const char *name, ui
                      (double)first + (double)i, reports[i].t);
 }
 
-/* ssde_ode_integrate with `members` systems to a group, reports required, and no verdict on them: the status is that of
+/* From t0 to t1, w->result and w->reports being those of w->systems systems. No verdict on them: the status is that of
    the run as a whole. */
-static ssde_status ssdei_ode_run(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
-                                 size_t dim, size_t members, double t0, double t1, double *y,
-                                 ssde_ode_report *reports) {
-    ssdei_ode w;
-    ssde_status status;
-    size_t s, g;
-    memset(&w, 0, sizeof w);
-    if (how) w.how = *how;
-    w.context = w.how.context;
-    w.function = function, w.user = user;
-    w.systems = systems, w.dim = dim, w.members = members;
-    w.t0 = t0, w.t1 = t1, w.direction = t1 < t0 ? -1.0 : 1.0;
-    w.result = y, w.reports = reports;
-    ssdei_try(ssdei_ode_check(&w));
-    memset(reports, 0, systems * sizeof *reports);
-    status = ssdei_ode_create(&w);
-    for (s = 0; s < w.how.time_count * systems * dim; s++) w.how.states[s] = (double)NAN;
-    for (g = 0; g < w.active; g++) ssdei_ode_frames(&w, g, t0);
-    if (status == SSDE_OK && t0 != t1) status = ssdei_ode_solve(&w);
-    for (g = 0; g < w.active; g++) {
-        w.groups[g].report.status = status;
-        w.groups[g].report.t = w.groups[g].t;
-        ssdei_ode_write_back(&w, g);
+static ssde_status ssdei_ode_run(ssdei_ode *w) {
+    ssde_status status = SSDE_OK;
+    size_t i, g;
+    w->direction = w->t1 < w->t0 ? -1.0 : 1.0;
+    w->active = w->systems / w->members;
+    memcpy(w->y, w->result, w->systems * w->dim * sizeof *w->y);
+    memset(w->groups, 0, w->active * sizeof *w->groups);
+    for (i = 0; i < w->how.time_count * w->systems * w->dim; i++) w->how.states[i] = (double)NAN;
+    for (g = 0; g < w->active; g++) {
+        w->groups[g].first = g * w->members;
+        w->groups[g].t = w->groups[g].report.t = w->t0;
+        ssdei_ode_frames(w, g, w->t0);
     }
-    ssdei_release(w.context, w.groups);
-    ssdei_release(w.context, w.t);
-    ssdei_release(w.context, w.system);
-    ssdei_release(w.context, w.y);
-    ssdei_release(w.context, w.stage);
-    for (s = 0; s < SSDEI_STAGES; s++) ssdei_release(w.context, w.k[s]);
+    if (w->t0 != w->t1) status = ssdei_ode_solve(w);
+    for (g = 0; g < w->active; g++) {
+        w->groups[g].report.status = status;
+        w->groups[g].report.t = w->groups[g].t;
+        ssdei_ode_write_back(w, g);
+    }
     return status;
+}
+
+size_t ssde_ode_memory(const ssde_ode_desc *how, size_t systems, size_t dim, int batch) {
+    ssdei_ode w;
+    ssdei_ode_prepare(&w, how, systems, dim, batch ? systems : 1);
+    return ssdei_ode_check_desc(&w) == SSDE_OK ? ssdei_object_memory(&w, sizeof w, ssdei_ode_arrays) : 0;
 }
 
 static ssde_status ssdei_ode_integrate(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
                                        size_t dim, size_t members, double t0, double t1, double *y,
                                        ssde_ode_report *reports) {
     ssde_context *context = how ? how->context : NULL;
-    ssde_ode_report *own = reports;
+    ssdei_ode made, *w;
     ssde_status status;
     if (context) context->error[0] = 0;
-    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, systems ? systems : 1, sizeof *own);
-    if (!own) return SSDE_ERROR_MEMORY;
-    status = ssdei_ode_run(how, function, user, systems, dim, members, t0, t1, y, own);
+    ssdei_ode_prepare(&made, how, systems, dim, members);
+    made.function = function, made.user = user, made.result = y, made.t0 = t0, made.t1 = t1;
+    ssdei_try(ssdei_ode_check(&made));
+    w = (ssdei_ode *)ssdei_object_create(context, &made, sizeof made, ssdei_ode_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_ode_run(w);
     if (status == SSDE_OK)
-        status = ssdei_ode_verdict(context, "system", 0, own, systems, how ? how->max_evaluations : 0);
-    if (!reports) ssdei_release(context, own);
+        status = ssdei_ode_verdict(context, "system", 0, w->reports, systems, w->how.max_evaluations);
+    if (reports) memcpy(reports, w->reports, systems * sizeof *reports);
+    ssdei_release(context, w);
     return status;
 }
 
@@ -3737,70 +3771,50 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
 typedef struct ssdei_flow {
     ssde_context *context;
     const ssde_sde *sde;
-    const ssde_score_model *model;
+    ssde_score_model model;      /* the caller's, or that of `guided` */
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
-    uint64_t first_sample;       /* of the block */
+    uint64_t first_sample;       /* of the call */
+    size_t n, done, block;       /* samples in all, before the block, in it */
     uint64_t *sample;            /* [rows] */
     float *x, *score;            /* [rows, dim] */
     float *probe;                /* [integrals, rows, dim], by system */
     float *v, *product;          /* [rows, dim] */
-    float *shifted;              /* [rows, dim]; this and the next two for models without vjp */
-    float *other;                /* [rows, dim] */
+    float *shifted, *other;      /* [rows, dim]; these and h for models without vjp */
     double *h;                   /* [rows] */
     double *divergence;          /* [rows, integrals] of the score */
     double *y;                   /* [rows, dim + integrals] */
+    ssde_guided guided;          /* zeros: the condition has no terms */
     ssdei_conditions conditions; /* whose coordinates follow m known + std z */
     float *z;                    /* [rows, dim] of all systems */
     float *drawn, *slope;        /* [rows, dim] of the systems in hand: z, dx/dt */
-    double *frames;              /* [time_count, rows, dim] */
+    ssdei_ode ode;               /* of the block */
+    ssde_progress_function progress;
+    void *user;
 } ssdei_flow;
 
-static ssde_status ssdei_flow_create(ssdei_flow *w) {
-    ssde_context *context = w->context;
-    size_t count = ssdei_multiply(w->rows, w->dim), state = ssdei_multiply(w->rows, w->dim + w->integrals);
-    int missing = 0;
-    missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, w->rows, sizeof *w->sample));
-    missing |= !(w->x = (float *)ssdei_allocate(context, count, sizeof *w->x));
-    missing |= !(w->score = (float *)ssdei_allocate(context, count, sizeof *w->score));
-    missing |= !(w->y = (double *)ssdei_allocate(context, state, sizeof *w->y));
-    if (w->conditions.chain) {
-        missing |= !(w->z = (float *)ssdei_allocate(context, count, sizeof *w->z));
-        missing |= !(w->drawn = (float *)ssdei_allocate(context, count, sizeof *w->drawn));
-        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
-    }
-    if (w->integrals) {
-        size_t probes = w->exact ? 1 : ssdei_multiply(count, w->integrals);
-        missing |= !(w->probe = (float *)ssdei_allocate(context, probes, sizeof *w->probe));
-        missing |= !(w->v = (float *)ssdei_allocate(context, count, sizeof *w->v));
-        missing |= !(w->product = (float *)ssdei_allocate(context, count, sizeof *w->product));
-        missing |= !(w->divergence = (double *)ssdei_allocate(context, state, sizeof *w->divergence));
-        if (!w->model->vjp) {
-            missing |= !(w->shifted = (float *)ssdei_allocate(context, count, sizeof *w->shifted));
-            missing |= !(w->other = (float *)ssdei_allocate(context, count, sizeof *w->other));
-            missing |= !(w->h = (double *)ssdei_allocate(context, w->rows, sizeof *w->h));
-        }
-    }
-    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
-}
-
-static void ssdei_flow_release(ssdei_flow *w) {
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->x);
-    ssdei_release(w->context, w->score);
-    ssdei_release(w->context, w->y);
-    ssdei_release(w->context, w->probe);
-    ssdei_release(w->context, w->v);
-    ssdei_release(w->context, w->product);
-    ssdei_release(w->context, w->divergence);
-    ssdei_release(w->context, w->shifted);
-    ssdei_release(w->context, w->other);
-    ssdei_release(w->context, w->h);
-    ssdei_release(w->context, w->z);
-    ssdei_release(w->context, w->drawn);
-    ssdei_release(w->context, w->slope);
-    ssdei_release(w->context, w->frames);
-    ssdei_conditions_release(&w->conditions);
+static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
+    ssdei_flow *w = (ssdei_flow *)object;
+    size_t rows = w->rows, count = ssdei_multiply(rows, w->dim), integrals = ssdei_multiply(rows, w->integrals);
+    size_t known = w->conditions.chain ? count : 0, products = w->integrals ? count : 0;
+    size_t differences = w->model.vjp ? 0 : products;
+    w->sample = ssdei_place(memory, uint64_t, rows);
+    w->x = ssdei_place(memory, float, count);
+    w->score = ssdei_place(memory, float, count);
+    w->y = ssdei_place(memory, double, ssdei_multiply(rows, w->dim + w->integrals));
+    w->z = ssdei_place(memory, float, known);
+    w->drawn = ssdei_place(memory, float, known);
+    w->slope = ssdei_place(memory, float, known);
+    w->probe = ssdei_place(memory, float, w->exact ? 0 : ssdei_multiply(products, w->integrals));
+    w->v = ssdei_place(memory, float, products);
+    w->product = ssdei_place(memory, float, products);
+    w->divergence = ssdei_place(memory, double, integrals);
+    w->shifted = ssdei_place(memory, float, differences);
+    w->other = ssdei_place(memory, float, differences);
+    w->h = ssdei_place(memory, double, differences ? rows : 0);
+    ssdei_guided_arrays(&w->guided, memory);
+    ssdei_conditions_arrays(&w->conditions, memory);
+    ssdei_ode_arrays(&w->ode, memory);
 }
 
 /* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
@@ -3821,7 +3835,7 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
             for (j = r * dim; j < (r + 1) * dim; j++)
                 w->shifted[j] = (float)((double)x[j] + side * w->h[r] * (double)v[j]);
         }
-        ssdei_try(ssdei_score(w->context, w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
+        ssdei_try(ssdei_score(w->context, &w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
     }
     for (r = 0; r < rows; r++) {
         for (j = r * dim; j < (r + 1) * dim; j++)
@@ -3853,10 +3867,9 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
     size_t dim = w->dim, p, r, products = w->exact ? dim : w->integrals;
     for (p = 0; p < products; p++) {
         const float *v = ssdei_flow_vectors(w, system, at, rows, p);
-        if (w->model->vjp) {
-            ssde_status status = w->model->vjp(w->model->user, v, rows, w->product);
-            if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[at]);
-        } else
+        if (w->model.vjp)
+            ssdei_try(ssdei_called(w->context, "model->vjp", w->model.vjp(w->model.user, v, rows, w->product), t + at));
+        else
             ssdei_try(ssdei_flow_difference(w, w->x + at * dim, t + at, w->sample + at, rows, v));
         for (r = 0; r < rows; r++) {
             double *out = w->divergence + (at + r) * w->integrals + (w->exact ? 0 : p);
@@ -3869,13 +3882,14 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
 
 /* w->score, and w->divergence where it is wanted, in calls of at most max_rows: products belong to the last call. */
 static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
-    size_t most = w->model->max_rows ? w->model->max_rows : rows, at;
-    if (!w->integrals) return ssdei_score(w->context, w->model, w->x, t, w->sample, rows, w->score);
+    size_t most = w->model.max_rows ? w->model.max_rows : rows, at;
+    if (!w->integrals) return ssdei_score(w->context, &w->model, w->x, t, w->sample, rows, w->score);
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
-        ssde_status status = w->model->score(w->model->user, w->x + at * w->dim, t + at, w->sample + at, count,
-                                             w->model->vjp != NULL, w->score + at * w->dim);
-        if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[at]);
+        ssdei_try(ssdei_called(w->context, "model->score",
+                               w->model.score(w->model.user, w->x + at * w->dim, t + at, w->sample + at, count,
+                                              w->model.vjp != NULL, w->score + at * w->dim),
+                               t + at));
         ssdei_try(ssdei_flow_divergence(w, t, system, at, count));
     }
     return SSDE_OK;
@@ -3918,7 +3932,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     size_t dim = w->dim, state = dim + w->integrals, r, j;
     double a = 0.0, g = 0.0;
     for (r = 0; r < rows; r++) {
-        w->sample[r] = w->first_sample + system[r];
+        w->sample[r] = w->first_sample + w->done + system[r];
         for (j = 0; j < dim; j++) w->x[r * dim + j] = (float)y[r * state + j];
     }
     ssdei_try(ssdei_flow_place(w, t, system, rows));
@@ -3935,26 +3949,47 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     return ssdei_flow_place_slope(w, t, rows, dy);
 }
 
-/* Progress over blocks of samples, each one ODE. */
-typedef struct ssdei_flow_progress {
-    ssde_progress_function progress;
-    void *user;
-    size_t done, rows, n; /* samples before this block, in it, in all */
-} ssdei_flow_progress;
-
+/* Over blocks of samples, each one ODE. */
 static int ssdei_flow_report(void *user, size_t done, size_t total) {
-    const ssdei_flow_progress *p = (const ssdei_flow_progress *)user;
-    double part = ((double)p->done + (double)p->rows * (double)done / (double)total) / (double)p->n;
-    return p->progress(p->user, (size_t)(part * 1000.0), 1000);
+    const ssdei_flow *w = (const ssdei_flow *)user;
+    double part = ((double)w->done + (double)w->block * (double)done / (double)total) / (double)w->n;
+    return w->progress(w->user, (size_t)(part * 1000.0), 1000);
+}
+
+/* For n samples in blocks, or all at once if `batch`. Context, SDE, model, progress and what is wanted of the
+   divergence are there; the ODE's tolerances are left to the caller. */
+static void ssdei_flow_prepare(ssdei_flow *w, uint64_t first_sample, size_t n, int batch) {
+    w->dim = w->model.dim;
+    w->first_sample = first_sample, w->n = n;
+    w->rows = batch ? n : ssdei_block_rows(&w->model, 16384, n);
+    ssdei_ode_prepare(&w->ode, NULL, w->rows, w->dim + w->integrals, batch ? n : 1);
+    w->ode.context = w->context;
+    w->ode.function = ssdei_flow_function;
+    w->ode.how.progress = w->progress ? ssdei_flow_report : NULL;
+}
+
+/* Where it is placed. */
+static ssde_status ssdei_flow_start(ssdei_flow *w) {
+    w->ode.user = w->ode.how.user = w;
+    w->ode.result = w->y;
+    if (w->guided.conditions.chain) w->model = ssde_guided_model(&w->guided);
+    ssdei_try(ssdei_ode_check_desc(&w->ode));
+    ssdei_try(ssdei_measure_transposed(&w->guided.conditions));
+    return ssdei_measure_transposed(&w->conditions);
+}
+
+/* On to the next block: whether there is one. */
+static int ssdei_flow_next(ssdei_flow *w) {
+    w->done += w->block;
+    w->ode.systems = w->block = w->n - w->done < w->rows ? w->n - w->done : w->rows;
+    return w->block > 0;
 }
 
 /* Fills in the defaults. */
 static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_desc *how) {
     ssde_context *context = how ? how->context : NULL;
-    if (how)
-        *full = *how;
-    else
-        memset(full, 0, sizeof *full);
+    memset(full, 0, sizeof *full);
+    if (how) *full = *how;
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "temperature", &full->temperature, 1.0));
@@ -3963,154 +3998,163 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     return ssdei_check_eps(context, full->eps);
 }
 
-/* Tweedie's formula at eps on the block's rows that got there. */
-static ssde_status ssdei_flow_denoise(ssdei_flow *w, double eps, float *x, size_t rows, ssde_ode_report *reports) {
-    ssdei_update u;
-    size_t r, j;
-    double *t = w->y; /* no longer needed */
-    for (r = 0; r < rows; r++) t[r] = eps;
-    ssdei_try(ssdei_score(w->context, w->model, x, t, w->sample, rows, w->score));
-    ssdei_try(ssdei_rule_denoise(w->context, w->sde, eps, &u));
-    for (r = 0; r < rows; r++) {
-        if (reports[r].status != SSDE_OK) continue;
-        reports[r].evaluations++;
-        for (j = r * w->dim; j < (r + 1) * w->dim; j++)
-            x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)w->score[j]);
-        if (ssdei_first_nonfinite(x + r * w->dim, w->dim) < w->dim) reports[r].status = SSDE_ERROR_NUMERIC;
-    }
-    return SSDE_OK;
-}
-
-/* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
-static ssde_status ssdei_flow_place_all(ssdei_flow *w, double t, float *x, size_t rows,
-                                        const ssde_ode_report *reports) {
-    ssdei_conditions *conditions = &w->conditions;
-    size_t r;
-    if (!conditions->chain) return SSDE_OK;
-    for (r = 0; r < rows; r++) {
-        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
-        ssde_coefficients c;
-        c.mean = 1.0, c.std = 0.0;
-        if (at > 0.0) ssdei_try(ssde_coefficients_at(w->context, w->sde, at, &c));
-        w->sample[r] = w->first_sample + r;
-        conditions->mean[r] = c.mean, conditions->std[r] = c.std;
-    }
-    return ssdei_conditions_place(conditions, w->sample, rows, w->z, x);
-}
-
-/* One block of x[rows, dim] from t0 to t1 in place, all on one step size if `batch`; its first row is row `first` of
-   how->states. */
-static ssde_status ssdei_flow_block(ssdei_flow *w, ssde_ode_desc *ode, const ssde_flow_desc *how, int batch, double t0,
-                                    double t1, float *x, size_t first, size_t rows, size_t n,
-                                    ssde_ode_report *reports) {
-    size_t i, k, count = rows * w->dim;
-    ssde_status status;
-    int finite = 1;
-    memcpy(w->x, x, count * sizeof *x);
-    ssdei_try(ssdei_flow_place_all(w, t0, w->x, rows, reports));
-    for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
-        size_t row = i / w->dim * w->dim;
-        if (i == row) finite = ssdei_first_nonfinite(w->x + row, w->dim) == w->dim;
-        w->y[i] = (double)(finite ? w->x[i] : x[i]);
-    }
-    ode->states = w->frames;
-    status = ssdei_ode_run(ode, ssdei_flow_function, w, rows, w->dim, batch ? rows : 1, t0, t1, w->y, reports);
-    for (i = 0; i < count; i++) x[i] = (float)w->y[i];
-    for (k = 0; k < how->time_count; k++) {
-        for (i = 0; i < count; i++) how->states[(k * n + first) * w->dim + i] = (float)w->frames[k * count + i];
-    }
-    if (status == SSDE_OK) status = ssdei_flow_place_all(w, t1, x, rows, reports);
-    if (status == SSDE_OK && t1 < t0 && how->denoise) {
-        for (i = 0; i < rows; i++) w->sample[i] = w->first_sample + i;
-        status = ssdei_flow_denoise(w, how->eps, x, rows, reports);
-        if (status == SSDE_OK) status = ssdei_flow_place_all(w, 0.0, x, rows, reports);
-    }
-    for (i = 0; i < count; i++) {
-        if (reports[i / w->dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
-    }
-    return status;
-}
-
-/* Conditions, their z for every sample, and frames. */
-static ssde_status ssdei_flow_create_control(ssdei_flow *w, const ssde_flow_desc *how, uint64_t first_sample,
-                                             size_t n) {
-    size_t frames = ssdei_multiply(how->time_count, ssdei_multiply(w->rows, w->dim));
-    ssdei_try(
-        ssdei_conditions_create(&w->conditions, w->context, &how->condition, 0, first_sample, n, w->rows, w->dim));
-    if (how->time_count) w->frames = (double *)ssdei_allocate(w->context, frames, sizeof *w->frames);
-    return how->time_count && !w->frames ? SSDE_ERROR_MEMORY : SSDE_OK;
-}
-
-/* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
-static ssde_status ssdei_flow_blocks(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                     int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
-                                     ssde_ode_report *reports) {
-    ssde_context *context = how->context;
-    ssde_ode_report *own = reports;
-    ssde_ode_desc ode;
-    ssdei_flow_progress progress;
-    ssdei_flow w;
-    ssde_status status;
-    memset(&ode, 0, sizeof ode);
-    memset(&w, 0, sizeof w);
-    ode.rtol = how->rtol, ode.atol = how->atol, ode.max_evaluations = how->max_evaluations;
-    ode.times = how->times, ode.time_count = how->time_count;
-    ode.progress = how->progress ? ssdei_flow_report : NULL, ode.user = &progress, ode.context = context;
-    progress.progress = how->progress, progress.user = how->user, progress.done = 0, progress.n = n;
-    w.context = context, w.sde = sde, w.model = model, w.dim = model->dim;
-    w.rows = batch ? n : ssdei_block_rows(model, 16384, n);
-    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, n, sizeof *own);
-    if (!own) return SSDE_ERROR_MEMORY;
-    memset(own, 0, n * sizeof *own);
-    status = ssdei_flow_create_control(&w, how, first_sample, n);
-    if (status == SSDE_OK) status = ssdei_flow_create(&w);
-    for (; status == SSDE_OK && progress.done < n; progress.done += progress.rows) {
-        size_t r;
-        progress.rows = n - progress.done < w.rows ? n - progress.done : w.rows;
-        w.first_sample = first_sample + progress.done;
-        for (r = 0; w.conditions.chain && status == SSDE_OK && r < progress.rows; r++) {
-            uint64_t sample = w.first_sample + r;
-            status = ssdei_draw_normal(context, &how->noise, how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1, w.dim,
-                                       w.z + r * w.dim);
-        }
-        if (status != SSDE_OK) break;
-        status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.done, progress.rows,
-                                  n, own + progress.done);
-    }
-    for (; status != SSDE_OK && progress.done < n; progress.done++) { /* blocks the call did not come to */
-        own[progress.done].status = status;
-        own[progress.done].t = t0;
-    }
-    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n, how->max_evaluations);
-    ssdei_flow_release(&w);
-    if (!reports) ssdei_release(context, own);
-    return status;
-}
-
 static void ssdei_scale_floats(float *x, size_t count, double scale) {
     size_t i;
     for (i = 0; scale != 1.0 && i < count; i++) x[i] = (float)(scale * (double)x[i]);
 }
 
-/* ssdei_flow_blocks between eps and 1, where what lies beyond the prior's time, `start`, is a change of scale; times
-   [time_count] for those of the desc that are not. */
-static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                      int batch, uint64_t first_sample, int encode, double start, double scale,
-                                      size_t n, float *x, ssde_ode_report *reports, double *times) {
-    ssde_flow_desc inner = *how;
-    double t0 = encode ? how->eps : start, t1 = encode ? start : how->eps;
-    size_t k, count = n * model->dim;
+/* A call that samples, encodes or decodes: the ODE between eps and `start`, beyond which x only changes its scale. */
+typedef struct ssdei_transport {
+    ssdei_flow flow;
+    const ssde_flow_desc *how; /* without open defaults */
+    double start, scale;       /* of ssde_prior_time */
+    double *times;             /* [time_count], the desc's, none beyond start */
+    double *frames;            /* [time_count, rows, dim] */
+    ssde_ode_report *reports;  /* [n] */
+} ssdei_transport;
+
+static void ssdei_transport_arrays(void *object, ssdei_memory *memory) {
+    ssdei_transport *w = (ssdei_transport *)object;
+    size_t times = w->how->time_count, count = ssdei_multiply(w->flow.rows, w->flow.dim);
+    w->times = ssdei_place(memory, double, times);
+    w->frames = ssdei_place(memory, double, ssdei_multiply(times, count));
+    w->reports = ssdei_place(memory, ssde_ode_report, w->flow.n);
+    ssdei_flow_arrays(&w->flow, memory);
+}
+
+static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *sde, const ssde_score_model *model,
+                                           const ssde_flow_desc *how, int batch, uint64_t first_sample, size_t n) {
+    ssdei_flow *flow = &w->flow;
+    ssde_context *context = how->context;
+    const ssde_condition *chain = &how->condition;
+    memset(w, 0, sizeof *w);
+    w->how = how;
+    flow->context = context, flow->sde = sde, flow->model = *model;
+    flow->progress = how->progress, flow->user = how->user;
+    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
+    if (ssdei_condition_first(chain, 1)) {
+        ssdei_try(ssdei_guided_prepare(&flow->guided, context, sde, model, chain, first_sample, n));
+        flow->model = ssde_guided_model(&flow->guided);
+    }
+    ssdei_flow_prepare(flow, first_sample, n, batch);
+    ssdei_conditions_prepare(&flow->conditions, context, chain, 0, first_sample, n, flow->rows, flow->dim);
+    flow->ode.how.rtol = how->rtol, flow->ode.how.atol = how->atol;
+    flow->ode.how.max_evaluations = how->max_evaluations;
+    flow->ode.how.time_count = how->time_count;
+    return SSDE_OK;
+}
+
+/* Tweedie's formula at eps on the block's rows that got there. */
+static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    ssdei_update u;
+    size_t r, j, rows = flow->block, dim = flow->dim;
+    double *t = flow->y; /* no longer needed */
+    for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r, t[r] = flow->ode.t1;
+    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, flow->sample, rows, flow->score));
+    ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
+    for (r = 0; r < rows; r++) {
+        if (reports[r].status != SSDE_OK) continue;
+        reports[r].evaluations++;
+        for (j = r * dim; j < (r + 1) * dim; j++)
+            x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)flow->score[j]);
+        if (ssdei_first_nonfinite(x + r * dim, dim) < dim) reports[r].status = SSDE_ERROR_NUMERIC;
+    }
+    return SSDE_OK;
+}
+
+/* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
+static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x, const ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t r;
+    if (!flow->conditions.chain) return SSDE_OK;
+    for (r = 0; r < flow->block; r++) {
+        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
+        ssde_coefficients c;
+        c.mean = 1.0, c.std = 0.0;
+        if (at > 0.0) ssdei_try(ssde_coefficients_at(flow->context, flow->sde, at, &c));
+        flow->sample[r] = flow->first_sample + flow->done + r;
+        flow->conditions.mean[r] = c.mean, flow->conditions.std[r] = c.std;
+    }
+    return ssdei_conditions_place(&flow->conditions, flow->sample, flow->block, flow->z, x);
+}
+
+/* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
+static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t i, dim = flow->dim, count = flow->block * dim;
+    int finite = 1;
+    for (i = 0; flow->conditions.chain && i < flow->block; i++) {
+        uint64_t sample = flow->first_sample + flow->done + i;
+        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1,
+                                    dim, flow->z + i * dim));
+    }
+    memcpy(flow->x, x, count * sizeof *x);
+    ssdei_try(ssdei_transport_place(w, flow->ode.t0, flow->x, reports));
+    for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
+        if (i % dim == 0) finite = ssdei_first_nonfinite(flow->x + i, dim) == dim;
+        flow->y[i] = (double)(finite ? flow->x[i] : x[i]);
+    }
+    return SSDE_OK;
+}
+
+/* The block's x[rows, dim] at t1, or where a sample ended. */
+static ssde_status ssdei_transport_block(ssdei_transport *w, float *x, ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t dim = flow->dim, count = flow->block * dim, i, k;
+    ssde_status status = ssdei_transport_open(w, x, reports);
+    if (status != SSDE_OK) {
+        flow->block = 0; /* nothing of it was worked on */
+        return status;
+    }
+    status = ssdei_ode_run(&flow->ode);
+    memcpy(reports, flow->ode.reports, flow->block * sizeof *reports);
+    for (i = 0; i < count; i++) x[i] = (float)flow->y[i];
+    for (k = 0; k < w->how->time_count; k++) {
+        float *states = w->how->states + (k * flow->n + flow->done) * dim;
+        for (i = 0; i < count; i++) states[i] = (float)w->frames[k * count + i];
+    }
+    if (status == SSDE_OK) status = ssdei_transport_place(w, flow->ode.t1, x, reports);
+    if (status == SSDE_OK && flow->ode.t1 < flow->ode.t0 && w->how->denoise) {
+        status = ssdei_transport_denoise(w, x, reports);
+        if (status == SSDE_OK) status = ssdei_transport_place(w, 0.0, x, reports);
+    }
+    for (i = 0; i < count; i++) {
+        if (reports[i / dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
+    }
+    return status;
+}
+
+/* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
+static ssde_status ssdei_transport_blocks(ssdei_transport *w, float *x) {
+    ssdei_flow *flow = &w->flow;
+    ssde_status status = ssdei_flow_start(flow);
+    size_t r;
+    while (status == SSDE_OK && ssdei_flow_next(flow))
+        status = ssdei_transport_block(w, x + flow->done * flow->dim, w->reports + flow->done);
+    for (r = flow->done + flow->block; r < flow->n; r++) /* what the call did not come to */
+        w->reports[r].status = status, w->reports[r].t = flow->ode.t0;
+    if (status != SSDE_OK) return status;
+    return ssdei_ode_verdict(flow->context, "sample", flow->first_sample, w->reports, flow->n, w->how->max_evaluations);
+}
+
+/* The whole way between eps and 1. */
+static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x) {
+    ssdei_flow *flow = &w->flow;
+    const ssde_flow_desc *how = w->how;
+    size_t k, count = flow->n * flow->dim;
     ssde_status status;
-    for (k = 0; k < how->time_count; k++) times[k] = how->times[k] < start ? how->times[k] : start;
-    inner.times = times;
-    if (!encode) ssdei_scale_floats(x, count, scale);
-    status = ssdei_flow_blocks(sde, model, &inner, batch, first_sample, t0, t1, n, x, reports);
+    flow->ode.how.times = w->times, flow->ode.how.states = w->frames;
+    for (k = 0; k < how->time_count * count; k++) how->states[k] = (float)NAN;
+    for (k = 0; k < how->time_count; k++) w->times[k] = fmin(how->times[k], w->start);
+    if (!encode) ssdei_scale_floats(x, count, w->scale);
+    status = ssdei_transport_blocks(w, x);
     for (k = 0; k < how->time_count; k++)
-        ssdei_scale_floats(how->states + k * count, count, ssdei_spread(sde, start, scale, how->times[k]));
-    for (k = 0; encode && k < n; k++) { /* those that arrived go on to 1 */
-        if (reports && reports[k].status != SSDE_OK) continue;
-        ssdei_scale_floats(x + k * model->dim, model->dim, 1.0 / scale);
-        if (reports) reports[k].t = 1.0;
+        ssdei_scale_floats(how->states + k * count, count, ssdei_spread(flow->sde, w->start, w->scale, how->times[k]));
+    for (k = 0; encode && k < flow->n; k++) { /* those that arrived go on to 1 */
+        if (w->reports[k].status != SSDE_OK) continue;
+        ssdei_scale_floats(x + k * flow->dim, flow->dim, 1.0 / w->scale);
+        w->reports[k].t = 1.0;
     }
     return status;
 }
@@ -4119,26 +4163,29 @@ static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_mode
 static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                         int batch, uint64_t first_sample, int encode, size_t n, float *x,
                                         ssde_ode_report *reports) {
-    ssde_context *context = how->context;
-    ssde_guided *guided = NULL;
-    ssde_score_model guided_model;
-    ssde_status status = SSDE_OK;
-    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps, start, scale, *times = NULL;
-    size_t i;
-    ssdei_try(ssdei_condition_check(context, &how->condition, n, model->dim));
-    ssdei_try(ssdei_ode_check_times(context, how->times, how->time_count, how->states, t0, t1));
-    ssdei_try(ssdei_start_time(context, sde, how->eps, &start, &scale));
-    if (how->time_count) {
-        times = (double *)ssdei_allocate(context, how->time_count, sizeof *times);
-        if (!times) return SSDE_ERROR_MEMORY;
-    }
-    status = ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n);
-    for (i = 0; i < how->time_count * n * model->dim; i++) how->states[i] = (float)NAN;
-    if (status == SSDE_OK)
-        status = ssdei_flow_through(sde, model, how, batch, first_sample, encode, start, scale, n, x, reports, times);
-    ssde_guided_destroy(guided);
-    ssdei_release(context, times);
+    ssdei_transport made, *w;
+    ssde_status status;
+    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps;
+    ssdei_try(ssdei_transport_prepare(&made, sde, model, how, batch, first_sample, n));
+    ssdei_try(ssdei_ode_check_times(how->context, how->times, how->time_count, how->states, t0, t1));
+    ssdei_try(ssdei_start_time(how->context, sde, how->eps, &made.start, &made.scale));
+    made.flow.ode.t0 = fmin(t0, made.start), made.flow.ode.t1 = fmin(t1, made.start);
+    w = (ssdei_transport *)ssdei_object_create(how->context, &made, sizeof made, ssdei_transport_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_transport_run(w, encode, x);
+    if (reports) memcpy(reports, w->reports, n * sizeof *reports);
+    ssdei_release(how->context, w);
     return status;
+}
+
+size_t ssde_flow_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, size_t n,
+                        int batch) {
+    ssdei_transport w;
+    ssde_flow_desc full;
+    if (ssdei_flow_desc_make(&full, how) != SSDE_OK || ssdei_check_run(full.context, sde, model, 0, n, &w) != SSDE_OK ||
+        ssdei_transport_prepare(&w, sde, model, &full, batch, 0, n) != SSDE_OK)
+        return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_transport_arrays);
 }
 
 /* A call that delivered takes its samples' numbers with it. */
@@ -4304,23 +4351,24 @@ static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, 
 typedef struct ssdei_likelihood {
     ssde_likelihood_desc how;
     ssdei_flow flow;
-    ssde_ode_desc ode;
-    ssdei_flow_progress progress;
-    int batch;
     uint64_t seed;
-    double start, scale;      /* of ssde_prior_time */
-    double *atol;             /* [dim + integrals] */
-    double *prior;            /* [rows] */
-    ssde_ode_report *reports; /* [rows] */
+    double scale; /* of ssde_prior_time */
+    double *atol; /* [dim + integrals] */
 } ssdei_likelihood;
 
+static void ssdei_likelihood_arrays(void *object, ssdei_memory *memory) {
+    ssdei_likelihood *w = (ssdei_likelihood *)object;
+    w->atol = ssdei_place(memory, double, w->flow.dim + w->flow.integrals);
+    ssdei_flow_arrays(&w->flow, memory);
+}
+
 /* Row by row into probe[rows, probes, dim]. */
-static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
+static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w) {
     const ssde_likelihood_desc *how = &w->how;
-    size_t dim = w->flow.dim, r, p;
+    size_t dim = w->flow.dim, rows = w->flow.block, r, p;
     if (how->trace == SSDE_TRACE_EXACT) return SSDE_OK;
     for (r = 0; r < rows; r++) {
-        uint64_t sample = w->flow.first_sample + r;
+        uint64_t sample = w->flow.first_sample + w->flow.done + r;
         for (p = 0; p < how->probes; p++) {
             float *probe = w->flow.probe + (p * w->flow.rows + r) * dim;
             if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
@@ -4335,12 +4383,12 @@ static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
 }
 
 /* The block's state at eps: dequantised x, integrals 0. */
-static ssde_status ssdei_likelihood_start(ssdei_likelihood *w, const float *x, size_t rows) {
+static ssde_status ssdei_likelihood_open(ssdei_likelihood *w, const float *x) {
     ssdei_flow *flow = &w->flow;
-    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
+    size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
     memcpy(flow->x, x, rows * dim * sizeof *x);
     if (w->how.levels > 0.0) {
-        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + r;
+        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r;
         ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, flow->sample, x, rows, dim, w->how.levels, w->how.low,
                                   w->how.high, flow->x));
     }
@@ -4364,7 +4412,7 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
                                : 0.0; /* of one integer's interval, nats */
     result.status = report->status;
     result.evaluations = report->evaluations;
-    result.approximate = !w->flow.model->vjp;
+    result.approximate = !w->flow.model.vjp;
     result.log_density = report->status == SSDE_OK ? prior + mean : (double)NAN;
     result.bits_per_dim = -(result.log_density / dim + volume) / ssdei_math_log(2.0);
     result.standard_error = how->probes > 1 ? sqrt(square / (probes - 1.0) / probes) : (double)NAN;
@@ -4373,27 +4421,26 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
     return result;
 }
 
-static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, size_t rows,
-                                          ssde_likelihood_result *results) {
+static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, ssde_likelihood_result *results) {
     ssdei_flow *flow = &w->flow;
-    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
-    ssdei_try(ssdei_likelihood_start(w, x, rows));
-    ssdei_try(ssdei_likelihood_probes(w, rows));
-    ssdei_try(ssdei_ode_run(&w->ode, ssdei_flow_function, flow, rows, state, w->batch ? rows : 1, w->how.eps, w->start,
-                            flow->y, w->reports));
+    size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
+    ssde_ode_report *reports = flow->ode.reports;
+    ssdei_try(ssdei_likelihood_open(w, x));
+    ssdei_try(ssdei_likelihood_probes(w));
+    ssdei_try(ssdei_ode_run(&flow->ode));
     for (r = 0; r < rows; r++) {
         float *latent = flow->x + r * dim;
+        double prior = 0.0;
         for (j = 0; j < dim; j++) latent[j] = (float)(flow->y[r * state + j] / w->scale);
-        if (w->reports[r].status == SSDE_OK &&
-            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &w->prior[r]) != SSDE_OK)
-            w->reports[r].status = SSDE_ERROR_NUMERIC;
-        w->prior[r] -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
+        if (reports[r].status == SSDE_OK &&
+            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &prior) != SSDE_OK)
+            reports[r].status = SSDE_ERROR_NUMERIC;
+        prior -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
+        results[r] = ssdei_likelihood_result(w, prior, flow->y + r * state + dim, &reports[r]);
     }
-    for (r = 0; r < rows; r++)
-        results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
     if (w->how.latent) {
-        float *latent = w->how.latent + w->progress.done * dim;
-        for (j = 0; j < rows * dim; j++) latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
+        float *latent = w->how.latent + flow->done * dim;
+        for (j = 0; j < rows * dim; j++) latent[j] = reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
     }
     return SSDE_OK;
 }
@@ -4403,31 +4450,40 @@ static ssde_status ssdei_likelihood_range(ssdei_likelihood *w, const ssde_sde *s
     ssde_context *context = w->how.context;
     double mean, std;
     ssdei_try(ssde_prior_std(context, sde, &std));
-    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->start, &w->scale));
-    ssdei_try(ssdei_marginal(context, sde, w->start, &mean, &std));
+    w->flow.ode.t0 = w->how.eps;
+    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->flow.ode.t1, &w->scale));
+    ssdei_try(ssdei_marginal(context, sde, w->flow.ode.t1, &mean, &std));
     if (std * std <= 1.0 / (double)FLT_MIN) return SSDE_OK;
     return ssde_fail(
         context, SSDE_ERROR_NUMERIC,
         "likelihood: std is %g at t = %g, wanted up to 9e18: the score's derivative, 1 / std^2, underflows", std,
-        w->start);
+        w->flow.ode.t1);
 }
 
-static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
-    ssde_context *context = w->how.context;
-    size_t dim = w->flow.dim, j;
-    ssdei_try(ssdei_flow_create(&w->flow));
-    w->atol = (double *)ssdei_allocate(context, dim + w->flow.integrals, sizeof *w->atol);
-    w->prior = (double *)ssdei_allocate(context, w->flow.rows, sizeof *w->prior);
-    w->reports = (ssde_ode_report *)ssdei_allocate(context, w->flow.rows, sizeof *w->reports);
-    if (!w->atol || !w->prior || !w->reports) return SSDE_ERROR_MEMORY;
-    for (j = 0; j < dim + w->flow.integrals; j++) w->atol[j] = j < dim ? w->how.atol : w->how.log_density_atol;
-    w->ode.rtol = w->how.rtol, w->ode.atol = w->how.atol, w->ode.atol_each = w->atol;
-    w->ode.split = w->how.joint_error ? 0 : dim;
-    w->ode.max_evaluations = w->how.max_evaluations;
-    w->ode.progress = w->how.progress ? ssdei_flow_report : NULL, w->ode.user = &w->progress;
-    w->ode.context = context;
-    w->progress.progress = w->how.progress, w->progress.user = w->how.user;
+static ssde_status ssdei_likelihood_prepare(ssdei_likelihood *w, const ssde_sde *sde, const ssde_score_model *model,
+                                            const ssde_likelihood_desc *how, uint64_t first_sample, size_t n, int batch,
+                                            const void *x) {
+    ssdei_flow *flow = &w->flow;
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_likelihood_defaults();
+    ssdei_try(ssdei_check_run(w->how.context, sde, model, first_sample, n, x));
+    ssdei_try(ssdei_likelihood_check(&w->how, model->dim));
+    flow->context = w->how.context, flow->sde = sde, flow->model = *model;
+    flow->progress = w->how.progress, flow->user = w->how.user;
+    flow->exact = w->how.trace == SSDE_TRACE_EXACT;
+    flow->integrals = w->how.probes;
+    ssdei_flow_prepare(flow, first_sample, n, batch);
+    flow->ode.how.rtol = w->how.rtol, flow->ode.how.atol = w->how.atol;
+    flow->ode.how.split = w->how.joint_error ? 0 : flow->dim;
+    flow->ode.how.max_evaluations = w->how.max_evaluations;
     return SSDE_OK;
+}
+
+size_t ssde_likelihood_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                              size_t n, int batch) {
+    ssdei_likelihood w;
+    if (ssdei_likelihood_prepare(&w, sde, model, how, 0, n, batch, &w) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_likelihood_arrays);
 }
 
 /* Of a sample that the call did not come to, or left unfinished. */
@@ -4449,46 +4505,43 @@ static ssde_status ssdei_likelihood_verdict(ssde_context *context, uint64_t firs
                      ssde_status_text(results[i].status), (unsigned long)results[i].evaluations);
 }
 
+/* x[n, dim] block by block, and the verdict over all of them. */
+static ssde_status ssdei_likelihood_run(ssdei_likelihood *w, ssde_rng *rng, const float *x,
+                                        ssde_likelihood_result *results) {
+    ssdei_flow *flow = &w->flow;
+    size_t j, dim = flow->dim;
+    ssde_status status;
+    flow->ode.how.atol_each = w->atol;
+    for (j = 0; j < dim + flow->integrals; j++) w->atol[j] = j < dim ? w->how.atol : w->how.log_density_atol;
+    status = ssdei_flow_start(flow);
+    while (status == SSDE_OK && ssdei_flow_next(flow))
+        status = ssdei_likelihood_block(w, x + flow->done * dim, results + flow->done);
+    for (j = flow->done; j < flow->n; j++) results[j] = ssdei_likelihood_unknown(status);
+    if (status != SSDE_OK) return status;
+    status = ssdei_likelihood_verdict(flow->context, flow->first_sample, results, flow->n);
+    ssdei_rng_advance(rng, flow->n, status);
+    return status;
+}
+
 static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_model *model,
                                         const ssde_likelihood_desc *how, int batch, ssde_rng *rng, size_t n,
                                         const float *x, ssde_likelihood_result *results) {
     ssde_context *context = how ? how->context : NULL;
-    ssdei_likelihood w;
+    ssdei_likelihood made, *w;
     ssde_status status;
-    size_t r;
-    memset(&w, 0, sizeof w);
-    w.how = how ? *how : ssde_likelihood_defaults();
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     if (!results) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "results is NULL");
-    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    ssdei_try(ssdei_likelihood_check(&w.how, model->dim));
-    ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
+    ssdei_try(ssdei_likelihood_prepare(&made, sde, model, how, rng->next_sample, n, batch, x));
+    made.seed = rng->seed;
+    ssdei_try(ssdei_likelihood_check_data(&made.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
         context->log(context->user, "likelihood: the model has no vjp, its divergence is taken by central differences");
-    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
-    w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
-    w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
-    w.flow.integrals = w.how.probes;
-    w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
-    w.batch = batch, w.seed = rng->seed, w.progress.n = n;
-    ssdei_try(ssdei_likelihood_range(&w, sde)); /* what cannot be priced is known now */
-    status = ssdei_likelihood_create(&w);
-    while (status == SSDE_OK && w.progress.done < n) {
-        w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;
-        w.flow.first_sample = rng->next_sample + w.progress.done;
-        status =
-            ssdei_likelihood_block(&w, x + w.progress.done * model->dim, w.progress.rows, results + w.progress.done);
-        if (status == SSDE_OK) w.progress.done += w.progress.rows;
-    }
-    for (r = w.progress.done; r < n; r++) results[r] = ssdei_likelihood_unknown(status);
-    if (status == SSDE_OK) {
-        status = ssdei_likelihood_verdict(context, rng->next_sample, results, n);
-        ssdei_rng_advance(rng, n, status);
-    }
-    ssdei_flow_release(&w.flow);
-    ssdei_release(context, w.atol);
-    ssdei_release(context, w.prior);
-    ssdei_release(context, w.reports);
+    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, made.how.levels, made.how.low, made.how.high);
+    ssdei_try(ssdei_likelihood_range(&made, sde)); /* what cannot be priced is known now */
+    w = (ssdei_likelihood *)ssdei_object_create(context, &made, sizeof made, ssdei_likelihood_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_likelihood_run(w, rng, x, results);
+    ssdei_release(context, w);
     return status;
 }
 
