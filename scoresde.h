@@ -502,6 +502,8 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
 ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size_t components, double radius,
                              double std);
 void ssde_mixture_destroy(ssde_mixture *mixture);
+/* Bytes that its context's allocator is asked for by a mixture's creation; 0 if the numbers are invalid. */
+size_t ssde_mixture_memory(size_t components, size_t dim);
 
 /* log p_t(x) in nats, [rows]; and, unless NULL, the score [rows, dim] in double. x in double, t in [0, 1]. Where a
    variance is exactly zero, or x is not finite: SSDE_ERROR_NUMERIC. */
@@ -838,6 +840,7 @@ typedef struct ssdei_metadata {
 struct ssde_tensor_file {
     ssde_context *context;
     char *path;
+    size_t path_size; /* with its end */
     FILE *stream;
     uint64_t size;
     uint64_t data_start, data_size;
@@ -849,8 +852,9 @@ struct ssde_tensor_file {
     size_t *by_name; /* entries in the order of their names */
     ssdei_metadata *metadata;
     size_t metadata_count, metadata_capacity;
-    /* of an archive */
+    /* of an archive; records come first in one block with the other two */
     unsigned char *directory;
+    size_t directory_size;
     ssdei_record *records;
     size_t record_count;
     size_t *record_by_name;
@@ -1539,6 +1543,16 @@ SSDEI_END
 #endif
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SSDEI_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SSDEI_ADDRESS_SANITIZER
+#endif
+#endif
+#ifdef SSDEI_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
 #endif
 
 #ifdef __cplusplus
@@ -2498,8 +2512,9 @@ ssde_status ssde_tensor_reduce(ssde_context *context, ssde_reduce_op op, const s
 /* One product cut into blocks of rows and groups of panels. */
 typedef struct ssdei_matmul_task {
     const ssdei_kernels *kernels;
-    const float *a, *packed;
-    float *c;
+    const float *a;
+    float *packed, *transposed, *c; /* b; a, if it is to be transposed */
+    int transpose_a;
     size_t rows, depth, columns, rows_per_task, columns_per_task, column_tasks;
 } ssdei_matmul_task;
 
@@ -2523,11 +2538,17 @@ static void ssdei_transpose(const float *from, size_t rows, size_t columns, floa
     }
 }
 
+static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
+    ssdei_matmul_task *task = (ssdei_matmul_task *)object;
+    task->packed = ssdei_place(memory, float, ssdei_packed_size(task->kernels, task->depth, task->columns));
+    task->transposed = ssdei_place(memory, float, task->transpose_a ? task->rows * task->depth : 0);
+}
+
 ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
                                int transpose_b, ssde_tensor *out) {
     char text[3][SSDEI_SHAPE_TEXT];
     ssdei_matmul_task task;
-    float *packed, *transposed = NULL;
+    void *block;
     size_t row_tasks;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
@@ -2546,28 +2567,20 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     if (ssdei_overlap(a, out) || ssdei_overlap(b, out))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "out shares memory with %s", ssdei_overlap(a, out) ? "a" : "b");
     task.kernels = ssdei_kernels_narrow(ssdei_kernels_for(context), task.columns);
-    packed = (float *)ssdei_allocate(context, ssdei_packed_size(task.kernels, task.depth, task.columns), sizeof(float));
-    if (!packed) return SSDE_ERROR_MEMORY;
-    if (transpose_a) {
-        transposed = (float *)ssdei_allocate(context, task.rows * task.depth, sizeof(float));
-        if (!transposed) {
-            ssdei_release(context, packed);
-            return SSDE_ERROR_MEMORY;
-        }
-        ssdei_transpose(a->data, task.depth, task.rows, transposed);
-    }
+    task.transpose_a = transpose_a;
+    block = ssdei_object_create(context, &task, 0, ssdei_matmul_arrays);
+    if (!block) return SSDE_ERROR_MEMORY;
+    if (transpose_a) ssdei_transpose(a->data, task.depth, task.rows, task.transposed);
     ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
-               task.columns, packed);
-    task.a = transposed ? transposed : a->data;
-    task.packed = packed;
+               task.columns, task.packed);
+    task.a = transpose_a ? task.transposed : a->data;
     task.c = out->data;
     task.rows_per_task = SSDEI_PRODUCT_TILES * task.kernels->tile_rows;
     task.columns_per_task = 16 * task.kernels->tile_columns;
     row_tasks = (task.rows - 1) / task.rows_per_task + 1;
     task.column_tasks = (task.columns - 1) / task.columns_per_task + 1;
     ssdei_parallel_for(context, row_tasks * task.column_tasks, ssdei_matmul_run, &task);
-    ssdei_release(context, transposed);
-    ssdei_release(context, packed);
+    ssdei_release(context, block);
     return SSDE_OK;
 }
 
@@ -3919,18 +3932,24 @@ static ssde_status ssdei_check_names(ssde_tensor_file *file) {
 /* Finds what is in a file, whatever container it is. */
 static ssde_status ssdei_load_container(ssde_tensor_file *file);
 
+static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
+    ssde_tensor_file *file = (ssde_tensor_file *)object;
+    file->path = ssdei_place(memory, char, file->path_size);
+}
+
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
-    ssde_tensor_file *opened;
-    ssde_status status = SSDE_ERROR_MEMORY;
+    ssde_tensor_file made, *opened;
+    ssde_status status;
     if (!file) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: file is NULL");
     *file = NULL;
     if (!path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_open: path is NULL");
-    opened = (ssde_tensor_file *)ssdei_allocate(context, 1, sizeof *opened);
+    memset(&made, 0, sizeof made);
+    made.context = context;
+    made.path_size = strlen(path) + 1;
+    opened = (ssde_tensor_file *)ssdei_object_create(context, &made, sizeof made, ssdei_tensor_file_arrays);
     if (!opened) return SSDE_ERROR_MEMORY;
-    opened->context = context;
-    opened->path = (char *)ssdei_allocate(context, strlen(path) + 1, 1);
-    if (opened->path) memcpy(opened->path, path, strlen(path) + 1);
-    if (opened->path) status = ssdei_file_open(context, path, &opened->stream, &opened->size);
+    memcpy(opened->path, path, made.path_size);
+    status = ssdei_file_open(context, path, &opened->stream, &opened->size);
     if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
         ssde_tensor_file_close(opened);
@@ -3942,14 +3961,11 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
 void ssde_tensor_file_close(ssde_tensor_file *file) {
     if (!file) return;
     if (file->stream) fclose(file->stream);
-    ssdei_release(file->context, file->path);
     ssdei_release(file->context, file->strings);
     ssdei_release(file->context, file->entries);
     ssdei_release(file->context, file->by_name);
     ssdei_release(file->context, file->metadata);
-    ssdei_release(file->context, file->directory);
     ssdei_release(file->context, file->records);
-    ssdei_release(file->context, file->record_by_name);
     ssdei_release(file->context, file);
 }
 
@@ -4446,8 +4462,6 @@ static int ssdei_is_utf8(const unsigned char *text, size_t size) {
 static ssde_status ssdei_load_header(ssde_tensor_file *file) {
     unsigned char length[8];
     uint64_t header_size;
-    char *header;
-    ssde_status status;
     if (file->size < sizeof length)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' is no safetensors file: it has fewer than 8 bytes",
                          file->path);
@@ -4459,15 +4473,15 @@ static ssde_status ssdei_load_header(ssde_tensor_file *file) {
                          (unsigned long long)header_size, (unsigned long long)file->size);
     file->data_start = 8 + header_size;
     file->data_size = file->size - file->data_start;
-    header = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
+    /* decoded where it stands, as strings take less than their encoding */
     file->strings = (char *)ssdei_allocate(file->context, (size_t)header_size + 1, 1);
-    status = header && file->strings ? ssdei_read_at(file, 8, header, (size_t)header_size) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK && !ssdei_is_utf8((const unsigned char *)header, (size_t)header_size))
-        status = ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
-    if (status == SSDE_OK) status = ssdei_read_header(file, header, (size_t)header_size);
-    ssdei_release(file->context, header);
-    if (status == SSDE_OK) status = ssdei_check_entries(file);
-    return status == SSDE_OK ? ssdei_check_header(file) : status;
+    if (!file->strings) return SSDE_ERROR_MEMORY;
+    ssdei_try(ssdei_read_at(file, 8, file->strings, (size_t)header_size));
+    if (!ssdei_is_utf8((const unsigned char *)file->strings, (size_t)header_size))
+        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s': its header is not in UTF-8", file->path);
+    ssdei_try(ssdei_read_header(file, file->strings, (size_t)header_size));
+    ssdei_try(ssdei_check_entries(file));
+    return ssdei_check_header(file);
 }
 
 /* ---- files: zip: reading ----
@@ -4618,20 +4632,25 @@ static void ssdei_zip_without_crc(ssde_tensor_file *file) {
     for (i = 0; i < file->record_count; i++) file->records[i].checked = 1;
 }
 
+static void ssdei_zip_arrays(void *object, ssdei_memory *memory) {
+    ssde_tensor_file *file = (ssde_tensor_file *)object;
+    file->records = ssdei_place(memory, ssdei_record, file->record_count);
+    file->record_by_name = ssdei_place(memory, size_t, file->record_count);
+    file->directory = ssdei_place(memory, unsigned char, file->directory_size);
+}
+
 static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
     uint64_t begin = 0, size = 0, count = 0;
     size_t at = 0, used = 0, i;
     ssdei_try(ssdei_zip_find(file, &begin, &size, &count));
-    file->directory = (unsigned char *)ssdei_allocate(file->context, (size_t)size + 1, 1);
-    file->records = (ssdei_record *)ssdei_allocate(file->context, (size_t)count + 1, sizeof *file->records);
-    file->record_by_name = (size_t *)ssdei_allocate(file->context, (size_t)count + 1, sizeof(size_t));
-    if (!file->directory || !file->records || !file->record_by_name) return SSDE_ERROR_MEMORY;
+    file->directory_size = (size_t)size;
+    file->record_count = (size_t)count;
+    if (!ssdei_object_create(file->context, file, 0, ssdei_zip_arrays)) return SSDE_ERROR_MEMORY;
     ssdei_try(ssdei_read_at(file, begin, file->directory, (size_t)size));
     for (i = 0; i < (size_t)count; i++) {
         ssdei_try(ssdei_zip_entry(file, file->directory + at, (size_t)size - at, begin, &file->records[i], &used));
         at += used;
     }
-    file->record_count = (size_t)count;
     ssdei_zip_without_crc(file);
     ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
     for (i = 1; i < file->record_count; i++)
@@ -6878,7 +6897,6 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
 struct ssde_mixture {
     ssde_context *context;
     size_t components, dim;
-    double *storage;                        /* one block for all arrays below */
     double *log_weight, *cumulative;        /* [components] */
     double *mean, *std;                     /* [components, dim], at t = 0 */
     double *center, *precision;             /* [components, dim]: m(t) mean, 1 / variance at the time in use */
@@ -6898,24 +6916,19 @@ struct ssde_mixture {
     size_t model_rows;
 };
 
-/* Carves the arrays out of one block. */
-static void ssdei_mixture_carve(ssde_mixture *mixture) {
-    size_t components = mixture->components, dim = mixture->dim, i;
+static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
+    ssde_mixture *mixture = (ssde_mixture *)object;
+    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, i;
     double **const arrays[] = {
         &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
         &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
         &mixture->level, &mixture->along,      &mixture->x,          &mixture->score};
-    double *next = mixture->storage;
-    mixture->exponent = next; /* first, where the block is aligned */
-    next += dim == 2 ? components * SSDEI_MAX_WIDTH : 0;
-    mixture->hessian = next;
-    next += (mixture->kept + 1) * components * mixture->stride;
-    mixture->kept_share = next;
-    next += (mixture->kept + 1) * components;
-    for (i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        *arrays[i] = next;
-        next += i < 6 ? components * dim : i < 12 ? components : dim;
-    }
+    for (i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        *arrays[i] = ssdei_place(memory, double, i < 6 ? components * dim : i < 12 ? components : dim);
+    mixture->exponent = ssdei_place(memory, double, dim == 2 ? components * SSDEI_MAX_WIDTH : 0);
+    mixture->hessian = ssdei_place(memory, double, slots *components * mixture->stride);
+    mixture->kept_share = ssdei_place(memory, double, slots *components);
+    mixture->active = ssdei_place(memory, size_t, slots);
 }
 
 /* Rows are kept in a quarter of a megabyte, which a core's own cache holds while one probe after another reads them;
@@ -6928,42 +6941,46 @@ static void ssdei_mixture_plan(ssde_mixture *mixture) {
     mixture->kept = per_row > doubles / least ? least : doubles / per_row;
 }
 
-/* A mixture of equal weights whose means and stds are still zero. */
-static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
-                                          const char *name) {
-    size_t elements = ssdei_multiply(components, dim), hessians, k;
-    ssde_mixture *made;
-    if (!mixture) return ssdei_missing(context, name, "mixture");
-    *mixture = NULL;
+/* All but its memory. */
+static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mixture, size_t components, size_t dim,
+                                         const char *name) {
+    memset(mixture, 0, sizeof *mixture);
     ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: components is %.0f and dim %.0f, wanted at least 1", name,
                          (double)components, (double)dim);
     /* 6 arrays of these, 22 of components, 2 of dim, and what is kept: at most 5 components (dim + 16), or a
        row and about a quarter of a megabyte; less than 128 times as many doubles but for that quarter */
-    if (elements > SIZE_MAX / 1024)
+    if (ssdei_multiply(components, dim) > SIZE_MAX / 1024)
         return ssde_fail(context, SSDE_ERROR_MEMORY, "%s: %.0f components of %.0f dimensions exceed memory", name,
                          (double)components, (double)dim);
-    made = (ssde_mixture *)ssdei_allocate(context, 1, sizeof *made);
-    if (!made) return SSDE_ERROR_MEMORY;
-    made->context = context;
-    made->components = components;
-    made->dim = dim;
-    ssdei_mixture_plan(made);
-    hessians = (made->kept + 1) * components * (made->stride + 1);
-    made->active = (size_t *)ssdei_allocate(context, made->kept + 1, sizeof *made->active);
-    made->storage = (double *)ssdei_allocate(
-        context, hessians + 6 * elements + (6 + SSDEI_MAX_WIDTH) * components + 2 * dim, sizeof(double));
-    if (!made->active || !made->storage) {
-        ssde_mixture_destroy(made);
-        return SSDE_ERROR_MEMORY;
-    }
-    ssdei_mixture_carve(made);
+    mixture->context = context;
+    mixture->components = components;
+    mixture->dim = dim;
+    ssdei_mixture_plan(mixture);
+    return SSDE_OK;
+}
+
+size_t ssde_mixture_memory(size_t components, size_t dim) {
+    ssde_mixture mixture;
+    if (ssdei_mixture_prepare(NULL, &mixture, components, dim, "ssde_mixture_memory") != SSDE_OK) return 0;
+    return ssdei_object_bytes(&mixture, sizeof mixture, ssdei_mixture_arrays);
+}
+
+/* A mixture of equal weights whose means and stds are still zero. */
+static ssde_status ssdei_mixture_allocate(ssde_context *context, ssde_mixture **mixture, size_t components, size_t dim,
+                                          const char *name) {
+    ssde_mixture made;
+    size_t k;
+    if (!mixture) return ssdei_missing(context, name, "mixture");
+    *mixture = NULL;
+    ssdei_try(ssdei_mixture_prepare(context, &made, components, dim, name));
+    *mixture = (ssde_mixture *)ssdei_object_create(context, &made, sizeof made, ssdei_mixture_arrays);
+    if (!*mixture) return SSDE_ERROR_MEMORY;
     for (k = 0; k < components; k++) {
-        made->log_weight[k] = -ssdei_math_log((double)components);
-        made->cumulative[k] = (double)(k + 1) / (double)components;
+        (*mixture)->log_weight[k] = -ssdei_math_log((double)components);
+        (*mixture)->cumulative[k] = (double)(k + 1) / (double)components;
     }
-    *mixture = made;
     return SSDE_OK;
 }
 
@@ -7052,10 +7069,7 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
 }
 
 void ssde_mixture_destroy(ssde_mixture *mixture) {
-    if (!mixture) return;
-    ssdei_release(mixture->context, mixture->active);
-    ssdei_release(mixture->context, mixture->storage);
-    ssdei_release(mixture->context, mixture);
+    if (mixture) ssdei_release(mixture->context, mixture);
 }
 
 /* ---- mixture: density, score and its derivative at one time ---- */

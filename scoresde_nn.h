@@ -73,6 +73,9 @@ void ssde_net_destroy(ssde_net *net); /* NULL is fine */
 /* Declares the result and draws the weights' initial values. Call once, last. A score network's result has the shape of
    the input x. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
+/* Bytes that the network holds, or will hold when it is finished as it stands, of its context's allocator; 0 after a
+   failure. */
+size_t ssde_net_memory(const ssde_net *net);
 
 /* Parameters. The name is the reference's; shape is that of the reference's tensor, in its order of axes. */
 typedef struct ssde_parameter {
@@ -197,7 +200,8 @@ typedef struct ssde_run_desc {
 } ssde_run_desc;
 typedef struct ssde_run ssde_run;
 
-/* Bytes that ssde_run_create will take; 0 if the arguments are invalid. */
+/* Bytes that the run will hold, which its context's allocator is asked for by ssde_run_create; 0 if the arguments are
+   invalid. Both ask for a little more while they plan. */
 size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
@@ -284,6 +288,8 @@ ssde_unet_desc ssde_ncsnpp(size_t height, size_t width, size_t channels);
 /* The same sizes with 2 blocks per level (configs/vp/ddpm/cifar10_continuous.py). */
 ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
+/* Bytes that the network will hold, as ssde_net_memory; 0 if the description is invalid. No weight is made. */
+size_t ssde_unet_memory(const ssde_unet_desc *desc);
 
 /* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
    `classes` logits. */
@@ -293,6 +299,7 @@ typedef struct ssde_classifier_desc {
 } ssde_classifier_desc;
 ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes);
 ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *desc);
+size_t ssde_classifier_net_memory(const ssde_classifier_desc *desc);
 
 /* For vectors: x and an embedding of the noise label through residual layers of `hidden` units with SiLU. */
 typedef struct ssde_mlp_desc {
@@ -307,6 +314,7 @@ typedef struct ssde_mlp_desc {
 } ssde_mlp_desc;
 ssde_mlp_desc ssde_mlp(size_t dim); /* 128 hidden units, 3 layers, positional embedding */
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc);
+size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
@@ -334,6 +342,8 @@ typedef struct ssde_score_net_desc {
 ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
                                   const ssde_score_net_desc *desc);
 void ssde_score_net_destroy(ssde_score_net *score_net);
+/* Bytes that the score net will hold, as ssde_run_memory; classes that it is given are added. */
+size_t ssde_score_net_memory(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc);
 ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
 /* Sample first_sample + i has classes[i], copied, each below ssde_net_classes, or -1: the null class. A sample beyond
    them is an error. NULL: the null class for all, as in the beginning. */
@@ -352,6 +362,8 @@ typedef struct ssde_classifier ssde_classifier;
 ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
                                    const ssde_score_net_desc *desc);
 void ssde_classifier_destroy(ssde_classifier *classifier);
+/* Bytes that the classifier will hold, as ssde_score_net_memory. */
+size_t ssde_classifier_memory(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc);
 /* log p_t(class | x) in nats [rows, classes]; x [rows, dim], t [rows], any number of rows. Logits that are not finite:
    SSDE_ERROR_NUMERIC. */
 ssde_status ssde_classifier_log_probability(ssde_classifier *classifier, const float *x, const double *t, size_t rows,
@@ -406,13 +418,13 @@ typedef struct ssde_trainer ssde_trainer;
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
-/* Bytes that ssde_trainer_create will take beside the network; 0 if the arguments are invalid. */
+/* Bytes that the trainer will hold beside the network, as ssde_run_memory. */
 size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc);
 /* Perturb, forward, backward, clip, Adam, EMA. loss: the batch's mean (may be NULL). A loss or gradient that is not
    finite leaves weights, moments and step as they were: SSDE_ERROR_NUMERIC. */
 ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, double *loss);
 /* The loss of given data under the EMA weights, t and noise drawn under (seed, row): mean and standard error (HUGE_VAL
-   for one row); either may be NULL. The first call allocates. */
+   for one row); either may be NULL. It needs no memory of its own: it uses the trainer's run. */
 ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const float *x, size_t rows, uint64_t seed, double *loss,
                                   double *standard_error);
 /* The same with classes [rows] as in ssde_batch; without them the null class is evaluated. */
@@ -546,7 +558,10 @@ struct ssde_net {
     uint64_t seed;
     ssde_status status; /* of building */
     int finished;
-    int borrowed; /* nodes, parameters and taps belong to another network */
+    /* Nodes, parameters, taps and description grow one by one until they are settled: in `block`, with the weights, or,
+       where that is NULL, in that of the network with which they are shared. */
+    int settled;
+    void *block;
     ssdei_node *nodes;
     int node_count, node_capacity;
     ssdei_parameter *parameters;
@@ -561,13 +576,17 @@ struct ssde_net {
     int discrete;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
+    size_t description_size; /* with its end */
 };
 
 /* Copies between memory and file order; see ssdei_layout. */
 static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file);
 static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory);
 /* A network that shares net's topology and has weights of its own, equal to net's now. */
-static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared);
+static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared);
+static size_t ssdei_net_share_bytes(const ssde_net *net);
+/* What two objects take together; 0 where one of them cannot be had. */
+static size_t ssdei_both_bytes(size_t a, size_t b);
 /* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
 /* The output has the input's shape. */
@@ -647,16 +666,57 @@ static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index,
     return SSDE_OK;
 }
 
-/* Takes the weights' memory, once their number is known, and draws their initial values. */
-static ssde_status ssdei_net_initialise(ssde_net *net) {
-    ssde_status status = SSDE_OK;
-    size_t largest = 0, i;
-    float *file;
+static void ssdei_net_arrays(void *object, ssdei_memory *memory) {
+    ssde_net *net = (ssde_net *)object;
+    net->nodes = ssdei_place(memory, ssdei_node, (size_t)net->node_count);
+    net->parameters = ssdei_place(memory, ssdei_parameter, net->parameter_count);
+    net->taps = ssdei_place(memory, ssdei_taps, net->taps_count);
+    net->description = net->description_size ? ssdei_place(memory, char, net->description_size) : NULL;
+    net->weights = ssdei_place(memory, float, net->weight_count);
+}
+
+static void ssdei_net_shared_arrays(void *object, ssdei_memory *memory) {
+    ssde_net *net = (ssde_net *)object;
+    net->weights = ssdei_place(memory, float, net->weight_count);
+}
+
+static void ssdei_net_release_grown(ssde_net *net) {
+    ssdei_release(net->context, net->nodes);
+    ssdei_release(net->context, net->parameters);
+    ssdei_release(net->context, net->taps);
+    ssdei_release(net->context, net->description);
+}
+
+/* Moves what has grown into one block with the weights, whose number is known. */
+static ssde_status ssdei_net_settle(ssde_net *net) {
+    ssde_net grown = *net;
+    net->block = ssdei_object_create(net->context, net, 0, ssdei_net_arrays);
+    if (!net->block) {
+        *net = grown;
+        return SSDE_ERROR_MEMORY;
+    }
+    net->settled = 1;
+    memcpy(net->nodes, grown.nodes, (size_t)net->node_count * sizeof *net->nodes);
+    if (net->parameter_count) memcpy(net->parameters, grown.parameters, net->parameter_count * sizeof *net->parameters);
+    if (net->taps_count) memcpy(net->taps, grown.taps, net->taps_count * sizeof *net->taps);
+    if (net->description) memcpy(net->description, grown.description, net->description_size);
+    ssdei_net_release_grown(&grown);
+    return SSDE_OK;
+}
+
+/* Room for the largest parameter in file order. */
+static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+    size_t i, most = 1;
     for (i = 0; i < net->parameter_count; i++)
-        if (largest < net->parameters[i].info.count) largest = net->parameters[i].info.count;
-    net->weights = (float *)ssdei_allocate(net->context, net->weight_count, sizeof *net->weights);
-    file = net->weights ? (float *)ssdei_allocate(net->context, largest, sizeof *file) : NULL;
-    if (!file) return SSDE_ERROR_MEMORY;
+        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
+    return (float *)ssdei_allocate(context, most, sizeof(float));
+}
+
+/* Draws the weights' initial values. */
+static ssde_status ssdei_net_initialise(ssde_net *net) {
+    float *file = ssdei_parameter_scratch(net->context, net);
+    ssde_status status = file ? SSDE_OK : SSDE_ERROR_MEMORY;
+    size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++) status = ssdei_parameter_initialise(net, i, file);
     ssdei_release(net->context, file);
     return status;
@@ -793,28 +853,33 @@ static const ssdei_node *ssdei_look(ssde_net *net, ssde_node node) {
 }
 
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed) {
+    ssde_net made;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
     *net = NULL;
     ssdei_try(ssdei_check_arithmetic(context));
-    *net = (ssde_net *)ssdei_allocate(context, 1, sizeof **net);
-    if (!*net) return SSDE_ERROR_MEMORY;
-    (*net)->context = context;
-    (*net)->seed = seed;
-    (*net)->version = 1;
-    (*net)->input = (*net)->label = (*net)->sigma = (*net)->class_number = (*net)->output = -1;
-    return SSDE_OK;
+    memset(&made, 0, sizeof made);
+    made.context = context;
+    made.seed = seed;
+    made.version = 1;
+    made.input = made.label = made.sigma = made.class_number = made.output = -1;
+    *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
+    return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
 void ssde_net_destroy(ssde_net *net) {
     if (!net) return;
-    if (!net->borrowed) {
-        ssdei_release(net->context, net->nodes);
-        ssdei_release(net->context, net->parameters);
-        ssdei_release(net->context, net->taps);
-        ssdei_release(net->context, net->description);
-    }
-    ssdei_release(net->context, net->weights);
+    if (!net->settled) ssdei_net_release_grown(net);
+    ssdei_release(net->context, net->block);
     ssdei_release(net->context, net);
+}
+
+size_t ssde_net_memory(const ssde_net *net) {
+    ssde_net copy;
+    if (!net || net->status != SSDE_OK) return 0;
+    if (net->settled && !net->block) return ssdei_net_share_bytes(net);
+    copy = *net;
+    return ssdei_both_bytes(ssdei_object_bytes(&copy, sizeof copy, NULL),
+                            ssdei_object_bytes(&copy, 0, ssdei_net_arrays));
 }
 
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
@@ -827,24 +892,26 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
+    if (net->status == SSDE_OK) net->status = ssdei_net_settle(net);
     if (net->status == SSDE_OK) net->status = ssdei_net_initialise(net);
     net->output = output;
     net->finished = net->status == SSDE_OK;
     return net->status;
 }
 
-static ssde_status ssdei_net_share(const ssde_net *net, ssde_net **shared) {
-    float *weights = (float *)ssdei_allocate(net->context, net->weight_count + 1, sizeof *weights);
-    *shared = weights ? (ssde_net *)ssdei_allocate(net->context, 1, sizeof **shared) : NULL;
-    if (!*shared) {
-        ssdei_release(net->context, weights);
-        return SSDE_ERROR_MEMORY;
-    }
-    **shared = *net;
-    (*shared)->borrowed = 1;
-    (*shared)->weights = weights;
-    memcpy(weights, net->weights, net->weight_count * sizeof *weights);
+static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared) {
+    ssde_net copy = *net;
+    copy.context = context;
+    copy.block = NULL;
+    *shared = (ssde_net *)ssdei_object_create(context, &copy, sizeof copy, ssdei_net_shared_arrays);
+    if (!*shared) return SSDE_ERROR_MEMORY;
+    memcpy((*shared)->weights, net->weights, net->weight_count * sizeof *net->weights);
     return SSDE_OK;
+}
+
+static size_t ssdei_net_share_bytes(const ssde_net *net) {
+    ssde_net copy = *net;
+    return ssdei_object_bytes(&copy, sizeof copy, ssdei_net_shared_arrays);
 }
 
 size_t ssde_net_parameter_count(const ssde_net *net) { return net ? net->parameter_count : 0; }
@@ -1035,7 +1102,8 @@ struct ssde_run {
     size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
-    uint64_t seed;                 /* of dropout */
+    int dropout;                   /* on */
+    uint64_t seed;                 /* its draws' */
     uint32_t step;
     const uint64_t *sample;
     size_t class_rows; /* whose classes were given; 0: all have the null class */
@@ -1102,6 +1170,8 @@ static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_func
 static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
     ssdei_share(run, index, run->rows, function);
 }
+
+static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
@@ -2909,7 +2979,7 @@ static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, s
 }
 static void ssdei_dropout_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
-    if (run->mode == SSDE_RUN_TRAIN)
+    if (run->dropout)
         ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
     else
         memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
@@ -2928,7 +2998,7 @@ static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, 
 static void ssdei_dropout_backward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     if (!ssdei_claim_inputs(run, index)) return;
-    if (run->mode == SSDE_RUN_TRAIN)
+    if (run->dropout)
         ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
     else
         run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
@@ -3358,9 +3428,25 @@ typedef struct ssdei_buffer {
 } ssdei_buffer;
 
 typedef struct ssdei_plan {
+    ssde_run run; /* as it will be, but without an arena */
     ssdei_buffer *buffers;
     size_t count;
+    void *block; /* has run.steps, run.gathers and buffers */
 } ssdei_plan;
+
+static void ssdei_run_arrays(void *object, ssdei_memory *memory) {
+    ssde_run *run = (ssde_run *)object;
+    run->steps = ssdei_place(memory, ssdei_step, (size_t)run->net->node_count);
+    run->gathers = ssdei_place(memory, ssdei_gather, run->gather_count);
+    run->arena = ssdei_place(memory, float, run->arena_floats);
+}
+
+/* A node has four buffers at most. */
+static void ssdei_plan_arrays(void *object, ssdei_memory *memory) {
+    ssdei_plan *plan = (ssdei_plan *)object;
+    ssdei_run_arrays(&plan->run, memory);
+    plan->buffers = ssdei_place(memory, ssdei_buffer, 4 * (size_t)plan->run.net->node_count);
+}
 
 /* Gathers of a node's products at most: one forward, one backward for each parity of the input's pixels. */
 static size_t ssdei_plan_gathers(const ssdei_node *node, ssde_run_mode mode) {
@@ -3387,7 +3473,7 @@ static void ssdei_plan_steps(ssde_run *run) {
         step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
         step->packed[SSDEI_FORWARD] = step->packed[SSDEI_BACKWARD] = SSDEI_NOWHERE;
         step->needs = (unsigned char)ssdei_plan_needs(run, i);
-        step->gathers[SSDEI_FORWARD] = gathers;
+        step->gathers[SSDEI_FORWARD] = step->gathers[SSDEI_BACKWARD] = gathers;
         gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
         ssdei_operations[run->net->nodes[i].operation].plan(run, i);
     }
@@ -3422,7 +3508,8 @@ static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) 
     return *from <= *to;
 }
 
-static void ssdei_plan_lifetimes(ssde_run *run, ssdei_plan *plan) {
+static void ssdei_plan_lifetimes(ssdei_plan *plan) {
+    ssde_run *run = &plan->run;
     const ssde_net *net = run->net;
     int n = net->node_count, last = 2 * n, repeated = run->mode == SSDE_RUN_VJP, i, j, k;
     for (i = 0; i < n; i++) {
@@ -3541,13 +3628,14 @@ static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
     return at + kept + shared;
 }
 
-/* Lays out the arena and sets run->arena_floats; SIZE_MAX if that overflows. Leaves plan->buffers to the caller. */
-static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached) {
+/* Lays out the arena and sets run.arena_floats; SIZE_MAX if that overflows. */
+static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
+    ssde_run *run = &plan->run;
     const ssde_net *net = run->net;
     size_t at, workspace = 0, sums = 0, widest = 0;
     int i;
     ssdei_plan_steps(run);
-    ssdei_plan_lifetimes(run, plan);
+    ssdei_plan_lifetimes(plan);
     at = ssdei_plan_place(plan);
     for (i = 0; i < net->node_count; i++) {
         workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
@@ -3568,13 +3656,8 @@ static void ssdei_plan_arena(ssde_run *run, ssdei_plan *plan, size_t most_cached
     run->arena_floats = ssdei_plan_packed(run, at, most_cached);
 }
 
-/* The run without its arena. */
-static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const ssde_run_desc *desc) {
+static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
-    size_t nodes, most_cached = SIZE_MAX, i;
-    ssdei_plan plan;
-    ssde_run *run;
-    *out = NULL;
     if (!net || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", net ? "desc" : "net");
     if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
@@ -3585,56 +3668,67 @@ static ssde_status ssdei_run_prepare(ssde_run **out, const ssde_net *net, const 
     if ((unsigned)desc->convolution > SSDE_CONVOLUTION_WINOGRAD)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d, wanted an ssde_convolution",
                          (int)desc->convolution);
-    nodes = (size_t)net->node_count;
-    run = (ssde_run *)ssdei_allocate(context, 1, sizeof *run);
-    if (!run) return SSDE_ERROR_MEMORY;
-    run->context = context;
+    return SSDE_OK;
+}
+
+/* Decides everything; plan->block is the caller's to release. */
+static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const ssde_run_desc *desc) {
+    size_t most_cached = SIZE_MAX;
+    ssde_run *run = &plan->run;
+    int i;
+    ssdei_try(ssdei_run_check(net, desc));
+    memset(plan, 0, sizeof *plan);
+    run->context = desc->context;
     run->net = net;
     run->mode = desc->mode;
+    run->dropout = desc->mode == SSDE_RUN_TRAIN;
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
     if (desc->max_weight_cache) most_cached = desc->max_weight_cache / sizeof(float);
     if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
-    run->kernels = ssdei_kernels_for(context);
-    run->nn = ssdei_nn_kernels_for(context);
-    run->tasks = ssdei_task_count(context);
-    for (i = 0; i < nodes; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
-    run->steps = (ssdei_step *)ssdei_allocate(context, nodes, sizeof *run->steps);
-    run->gathers = (ssdei_gather *)ssdei_allocate(context, run->gather_count + 1, sizeof *run->gathers);
-    plan.count = 0;
-    plan.buffers = (ssdei_buffer *)ssdei_allocate(context, 4 * nodes, sizeof *plan.buffers);
-    *out = run;
-    if (!run->steps || !run->gathers || !plan.buffers) {
-        ssdei_release(context, plan.buffers);
-        return SSDE_ERROR_MEMORY;
-    }
-    ssdei_plan_arena(run, &plan, most_cached);
-    ssdei_release(context, plan.buffers);
+    run->kernels = ssdei_kernels_for(run->context);
+    run->nn = ssdei_nn_kernels_for(run->context);
+    run->tasks = ssdei_task_count(run->context);
+    for (i = 0; i < net->node_count; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
+    plan->block = ssdei_object_create(run->context, plan, 0, ssdei_plan_arrays);
+    if (!plan->block) return SSDE_ERROR_MEMORY;
+    ssdei_plan_arena(plan, most_cached);
     return SSDE_OK;
 }
 
 size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
-    ssde_run *run;
-    size_t bytes = 0;
-    if (ssdei_run_prepare(&run, net, desc) == SSDE_OK && run->arena_floats < SIZE_MAX / sizeof(float))
-        bytes = run->arena_floats * sizeof(float) + (size_t)net->node_count * sizeof *run->steps +
-                (run->gather_count + 1) * sizeof *run->gathers + sizeof *run;
-    ssde_run_destroy(run);
-    return bytes;
+    ssdei_plan plan;
+    size_t bytes;
+    if (ssdei_run_plan(&plan, net, desc) != SSDE_OK) return 0;
+    ssdei_release(plan.run.context, plan.block);
+    bytes = ssdei_object_bytes(&plan.run, sizeof plan.run, ssdei_run_arrays);
+    return bytes < SIZE_MAX ? bytes : 0;
+}
+
+/* The steps that were decided, and their gathers. */
+static void ssdei_run_take_steps(ssde_run *run, const ssdei_step *steps, const ssdei_gather *gathers) {
+    size_t nodes = (size_t)run->net->node_count, i;
+    int d;
+    memcpy(run->steps, steps, nodes * sizeof *steps);
+    memcpy(run->gathers, gathers, run->gather_count * sizeof *gathers);
+    for (i = 0; i < nodes; i++)
+        for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++)
+            run->steps[i].gathers[d] = run->gathers + (steps[i].gathers[d] - gathers);
 }
 
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc) {
-    ssde_status status;
+    const ssdei_step *steps;
+    const ssdei_gather *gathers;
+    ssdei_plan plan;
     if (!run) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "run is NULL");
-    status = ssdei_run_prepare(run, net, desc);
-    if (status == SSDE_OK) {
-        (*run)->arena = (float *)ssdei_allocate((*run)->context, (*run)->arena_floats, sizeof(float));
-        if (!(*run)->arena) status = SSDE_ERROR_MEMORY;
-    }
-    if (status == SSDE_OK) return ssde_run_set_classes(*run, NULL, 0);
-    ssde_run_destroy(*run);
     *run = NULL;
-    return status;
+    ssdei_try(ssdei_run_plan(&plan, net, desc));
+    steps = plan.run.steps;
+    gathers = plan.run.gathers;
+    *run = (ssde_run *)ssdei_object_create(plan.run.context, &plan.run, sizeof plan.run, ssdei_run_arrays);
+    if (*run) ssdei_run_take_steps(*run, steps, gathers);
+    ssdei_release(plan.run.context, plan.block);
+    return *run ? ssde_run_set_classes(*run, NULL, 0) : SSDE_ERROR_MEMORY;
 }
 
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows) {
@@ -3658,11 +3752,7 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
 }
 
 void ssde_run_destroy(ssde_run *run) {
-    if (!run) return;
-    ssdei_release(run->context, run->arena);
-    ssdei_release(run->context, run->steps);
-    ssdei_release(run->context, run->gathers);
-    ssdei_release(run->context, run);
+    if (run) ssdei_release(run->context, run);
 }
 
 /* ---- run: forward and backward ---- */
@@ -4188,18 +4278,31 @@ static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc
 static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc);
 static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc);
 
-/* Finishes the network whose description is one of these, keeps that, or destroys it. */
-static ssde_status ssdei_net_complete(ssde_net **net, ssde_node output, const ssde_unet_desc *unet,
-                                      const ssde_classifier_desc *classifier, const ssde_mlp_desc *mlp) {
-    ssde_status status = ssde_net_finish(*net, output);
-    if (status == SSDE_OK)
-        status = unet         ? ssdei_describe_unet(*net, unet)
-                 : classifier ? ssdei_describe_classifier(*net, classifier)
-                              : ssdei_describe_mlp(*net, mlp);
+/* Keeps one of these as the description of the network that was built of it. */
+static ssde_status ssdei_net_describe(ssde_net *net, const ssde_unet_desc *unet, const ssde_classifier_desc *classifier,
+                                      const ssde_mlp_desc *mlp) {
+    if (net->status == SSDE_OK)
+        net->status = unet         ? ssdei_describe_unet(net, unet)
+                      : classifier ? ssdei_describe_classifier(net, classifier)
+                                   : ssdei_describe_mlp(net, mlp);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
+}
+
+/* Finishes a network that has been built, all but its weights, or destroys it; *output is its last node. */
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status, const ssde_node *output) {
+    if (status == SSDE_OK) status = ssde_net_finish(*net, *output);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
     return status;
+}
+
+/* Measures it instead. */
+static size_t ssdei_net_measure(ssde_net **net, ssde_status status) {
+    size_t bytes = status == SSDE_OK ? ssde_net_memory(*net) : 0;
+    ssde_net_destroy(*net);
+    return bytes;
 }
 
 /* From the input to the end of the middle; *desc is what is built. */
@@ -4221,11 +4324,15 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
     return SSDE_OK;
 }
 
-/* All but the weights' values. */
-static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, ssde_node *output) {
+/* All but the weights. */
+static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted, ssde_node *output) {
+    ssde_unet_desc built, *desc = &built;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
+    *net = NULL;
+    if (!wanted) return SSDE_ERROR_ARGUMENT;
+    built = ssdei_unet_as_built(wanted);
     ssdei_try(ssdei_unet_begin(&unet, desc, net, skips, &count, &h));
     h = ssdei_unet_up(&unet, h, skips, count);
     if (desc->progressive != SSDE_OUTPUT_SKIP) {
@@ -4235,18 +4342,18 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *desc, 
     }
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
     *output = h;
-    return SSDE_OK;
+    return ssdei_net_describe(*net, desc, NULL, NULL);
 }
 
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
-    ssde_unet_desc built;
     ssde_node output;
-    if (!net) return SSDE_ERROR_ARGUMENT;
-    *net = NULL;
-    if (!desc) return SSDE_ERROR_ARGUMENT;
-    built = ssdei_unet_as_built(desc);
-    ssdei_try(ssdei_unet_build(net, &built, &output));
-    return ssdei_net_complete(net, output, &built, NULL, NULL);
+    return net ? ssdei_net_complete(net, ssdei_unet_build(net, desc, &output), &output) : SSDE_ERROR_ARGUMENT;
+}
+
+size_t ssde_unet_memory(const ssde_unet_desc *desc) {
+    ssde_net *net;
+    ssde_node output;
+    return ssdei_net_measure(&net, ssdei_unet_build(&net, desc, &output));
 }
 
 /* ---- networks: classifier ---- */
@@ -4259,12 +4366,11 @@ ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t class
     return desc;
 }
 
-ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *wanted) {
+static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_desc *wanted, ssde_node *output) {
     ssde_classifier_desc desc;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
     int count = 0;
-    if (!net) return SSDE_ERROR_ARGUMENT;
     *net = NULL;
     if (!wanted) return SSDE_ERROR_ARGUMENT;
     if (wanted->classes < 2 || wanted->classes > 1 << 20)
@@ -4278,8 +4384,19 @@ ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_des
     ssdei_try(ssdei_unet_begin(&unet, &desc.body, net, skips, &count, &h));
     h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
     unet.module++;
-    h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
-    return ssdei_net_complete(net, h, NULL, &desc, NULL);
+    *output = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
+    return ssdei_net_describe(*net, NULL, &desc, NULL);
+}
+
+ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *desc) {
+    ssde_node output;
+    return net ? ssdei_net_complete(net, ssdei_classifier_build(net, desc, &output), &output) : SSDE_ERROR_ARGUMENT;
+}
+
+size_t ssde_classifier_net_memory(const ssde_classifier_desc *desc) {
+    ssde_net *net;
+    ssde_node output;
+    return ssdei_net_measure(&net, ssdei_classifier_build(&net, desc, &output));
 }
 
 /* ---- networks: multi-layer perceptron ---- */
@@ -4296,11 +4413,10 @@ ssde_mlp_desc ssde_mlp(size_t dim) {
 }
 
 /* h = W x + D e; each layer h += W silu(h) + D silu(e), e the label's embedding; output W silu(h). */
-ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
+static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc, ssde_node *output) {
     ssde_node x, embedding, h;
     char name[32];
     int layer;
-    if (!net) return SSDE_ERROR_ARGUMENT;
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
     if (!desc->dim || desc->hidden < 4 || desc->layers < 1 || desc->layers > 1000 || desc->dim > 1 << 24 ||
@@ -4329,7 +4445,19 @@ ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
     }
     h = ssde_linear(*net, ssde_activate(*net, h, SSDE_SILU), desc->dim, 0.0, "output");
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    return ssdei_net_complete(net, h, NULL, NULL, desc);
+    *output = h;
+    return ssdei_net_describe(*net, NULL, NULL, desc);
+}
+
+ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
+    ssde_node output;
+    return net ? ssdei_net_complete(net, ssdei_mlp_build(net, desc, &output), &output) : SSDE_ERROR_ARGUMENT;
+}
+
+size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
+    ssde_net *net;
+    ssde_node output;
+    return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc, &output));
 }
 
 /* ---- >>score net: what a network is told ---- */
@@ -4393,25 +4521,22 @@ static ssde_status ssdei_labels(ssde_context *context, const ssde_sde *sde, int 
 
 /* The classes of samples first ... first + count - 1. */
 typedef struct ssdei_class_table {
-    int32_t *classes; /* NULL: none were given */
-    size_t count;
+    int32_t *classes;
+    size_t count, capacity; /* count 0: none were given */
     uint64_t first;
 } ssdei_class_table;
 
 static ssde_status ssdei_class_table_set(ssde_context *context, ssdei_class_table *table, const int32_t *classes,
                                          size_t count, uint64_t first, int32_t least, size_t net_classes) {
-    int32_t *copy = NULL;
+    void *array = table->classes;
     if (classes && !net_classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "classes are given, but the network has none");
     if (classes && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
     if (classes) {
         ssdei_try(ssdei_check_classes(context, classes, count, least, net_classes));
-        copy = (int32_t *)ssdei_allocate(context, count, sizeof *copy);
-        if (!copy) return SSDE_ERROR_MEMORY;
-        memcpy(copy, classes, count * sizeof *copy);
+        ssdei_try(ssdei_grow(context, &array, &table->capacity, 0, count, sizeof *classes));
+        table->classes = (int32_t *)memcpy(array, classes, count * sizeof *classes);
     }
-    ssdei_release(context, table->classes);
-    table->classes = copy;
     table->count = classes ? count : 0;
     table->first = first;
     return SSDE_OK;
@@ -4424,7 +4549,7 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     for (row = 0; row < rows; row++) {
         uint64_t number = sample ? sample[row] : first_row + row;
         classes[row] = -1;
-        if (!table->classes) continue;
+        if (!table->count) continue;
         if (number < table->first || number - table->first >= table->count)
             return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                              "sample %llu has no class: they were given for %lu samples from %llu on",
@@ -4480,20 +4605,23 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     return SSDE_OK;
 }
 
-ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
-                                  const ssde_score_net_desc *desc) {
-    ssde_context *context = desc ? desc->context : NULL;
-    ssde_run_desc run;
-    ssde_score_net *s;
-    ssde_status status;
-    size_t rows;
-    if (!score_net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "score_net is NULL");
-    *score_net = NULL;
+static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
+    ssde_score_net *s = (ssde_score_net *)object;
+    size_t rows = ssdei_multiply(s->max_rows, s->copies);
+    s->label = ssdei_place(memory, float, rows);
+    s->sigma = ssdei_place(memory, float, rows);
+    s->factor = ssdei_place(memory, float, rows);
+    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
+    s->classes = ssdei_place(memory, int32_t, rows);
+}
+
+/* All but its memory, and what its run shall be. */
+static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
+                                           const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    memset(s, 0, sizeof *s);
+    s->context = desc ? desc->context : NULL;
     ssdei_try(ssdei_score_net_check(net, sde, desc));
-    ssdei_try(ssdei_net_check_score(context, net));
-    s = (ssde_score_net *)ssdei_allocate(context, 1, sizeof *s);
-    if (!s) return SSDE_ERROR_MEMORY;
-    s->context = context;
+    ssdei_try(ssdei_net_check_score(s->context, net));
     s->sde = *sde;
     s->max_rows = desc && desc->max_rows ? desc->max_rows : 64;
     s->dim = ssde_net_dim(net);
@@ -4501,28 +4629,34 @@ ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *ne
     s->discrete = net->discrete || (desc && desc->discrete);
     s->guidance = desc ? desc->guidance : 0.0;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
-    rows = ssdei_multiply(s->max_rows, s->copies);
-    run = ssdei_score_net_run(desc, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, rows);
-    s->label = (float *)ssdei_allocate(context, ssdei_multiply(rows, 3), sizeof(float));
-    s->scaled = (float *)ssdei_allocate(context, ssdei_multiply(rows, s->dim), sizeof(float));
-    s->classes = (int32_t *)ssdei_allocate(context, rows, sizeof *s->classes);
-    status = s->label && s->scaled && s->classes ? ssde_run_create(&s->run, net, &run) : SSDE_ERROR_MEMORY;
-    if (status != SSDE_OK) {
-        ssde_score_net_destroy(s);
-        return status;
-    }
-    s->sigma = s->label + rows;
-    s->factor = s->sigma + rows;
-    *score_net = s;
+    *run = ssdei_score_net_run(desc, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
+                               ssdei_multiply(s->max_rows, s->copies));
     return SSDE_OK;
+}
+
+ssde_status ssde_score_net_create(ssde_score_net **score_net, const ssde_net *net, const ssde_sde *sde,
+                                  const ssde_score_net_desc *desc) {
+    ssde_run_desc run;
+    ssde_score_net made;
+    if (!score_net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "score_net is NULL");
+    *score_net = NULL;
+    ssdei_try(ssdei_score_net_prepare(&made, &run, net, sde, desc));
+    ssdei_try(ssde_run_create(&made.run, net, &run));
+    *score_net = (ssde_score_net *)ssdei_object_create(made.context, &made, sizeof made, ssdei_score_net_arrays);
+    if (!*score_net) ssde_run_destroy(made.run);
+    return *score_net ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+size_t ssde_score_net_memory(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    ssde_run_desc run;
+    ssde_score_net made;
+    if (ssdei_score_net_prepare(&made, &run, net, sde, desc) != SSDE_OK) return 0;
+    return ssdei_both_bytes(ssdei_object_bytes(&made, sizeof made, ssdei_score_net_arrays), ssde_run_memory(net, &run));
 }
 
 void ssde_score_net_destroy(ssde_score_net *score_net) {
     if (!score_net) return;
     ssde_run_destroy(score_net->run);
-    ssdei_release(score_net->context, score_net->label);
-    ssdei_release(score_net->context, score_net->scaled);
-    ssdei_release(score_net->context, score_net->classes);
     ssdei_release(score_net->context, score_net->table.classes);
     ssdei_release(score_net->context, score_net);
 }
@@ -4625,52 +4759,62 @@ struct ssde_classifier {
     int32_t *classes; /* [max_rows] */
 };
 
-ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
-                                   const ssde_score_net_desc *desc) {
+static void ssdei_classifier_arrays(void *object, ssdei_memory *memory) {
+    ssde_classifier *c = (ssde_classifier *)object;
+    c->label = ssdei_place(memory, float, c->max_rows);
+    c->sigma = ssdei_place(memory, float, c->max_rows);
+    c->logits = ssdei_place(memory, float, ssdei_multiply(c->max_rows, c->count));
+    c->losses = ssdei_place(memory, double, c->max_rows);
+    c->classes = ssdei_place(memory, int32_t, c->max_rows);
+}
+
+/* All but its memory, and what its run shall be. */
+static ssde_status ssdei_classifier_prepare(ssde_classifier *c, ssde_run_desc *run, const ssde_net *net,
+                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
     ssde_score_net_desc plain;
-    ssde_run_desc run;
-    ssde_classifier *c;
-    ssde_status status;
+    memset(c, 0, sizeof *c);
     memset(&plain, 0, sizeof plain);
     if (desc) plain = *desc;
     plain.guidance = 0.0;
-    if (!classifier) return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT, "classifier is NULL");
-    *classifier = NULL;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
     if (ssde_net_output_dim(net) < 2 || net->classes)
         return ssde_fail(plain.context, SSDE_ERROR_ARGUMENT,
                          "the network is no classifier: %.0f results, conditioned on %.0f classes",
                          (double)ssde_net_output_dim(net), (double)net->classes);
-    c = (ssde_classifier *)ssdei_allocate(plain.context, 1, sizeof *c);
-    if (!c) return SSDE_ERROR_MEMORY;
     c->context = plain.context;
     c->sde = *sde;
     c->max_rows = plain.max_rows ? plain.max_rows : 64;
     c->dim = ssde_net_dim(net);
     c->count = ssde_net_output_dim(net);
     c->discrete = net->discrete || plain.discrete;
-    run = ssdei_score_net_run(&plain, SSDE_RUN_VJP, c->max_rows);
-    c->label = (float *)ssdei_allocate(c->context, ssdei_multiply(c->max_rows, 2), sizeof(float));
-    c->logits = (float *)ssdei_allocate(c->context, ssdei_multiply(c->max_rows, c->count), sizeof(float));
-    c->losses = (double *)ssdei_allocate(c->context, c->max_rows, sizeof *c->losses);
-    c->classes = (int32_t *)ssdei_allocate(c->context, c->max_rows, sizeof *c->classes);
-    status = c->label && c->logits && c->losses && c->classes ? ssde_run_create(&c->run, net, &run) : SSDE_ERROR_MEMORY;
-    if (status != SSDE_OK) {
-        ssde_classifier_destroy(c);
-        return status;
-    }
-    c->sigma = c->label + c->max_rows;
-    *classifier = c;
+    *run = ssdei_score_net_run(&plain, SSDE_RUN_VJP, c->max_rows);
     return SSDE_OK;
+}
+
+ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
+                                   const ssde_score_net_desc *desc) {
+    ssde_run_desc run;
+    ssde_classifier made;
+    if (!classifier) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "classifier is NULL");
+    *classifier = NULL;
+    ssdei_try(ssdei_classifier_prepare(&made, &run, net, sde, desc));
+    ssdei_try(ssde_run_create(&made.run, net, &run));
+    *classifier = (ssde_classifier *)ssdei_object_create(made.context, &made, sizeof made, ssdei_classifier_arrays);
+    if (!*classifier) ssde_run_destroy(made.run);
+    return *classifier ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+size_t ssde_classifier_memory(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    ssde_run_desc run;
+    ssde_classifier made;
+    if (ssdei_classifier_prepare(&made, &run, net, sde, desc) != SSDE_OK) return 0;
+    return ssdei_both_bytes(ssdei_object_bytes(&made, sizeof made, ssdei_classifier_arrays),
+                            ssde_run_memory(net, &run));
 }
 
 void ssde_classifier_destroy(ssde_classifier *classifier) {
     if (!classifier) return;
     ssde_run_destroy(classifier->run);
-    ssdei_release(classifier->context, classifier->label);
-    ssdei_release(classifier->context, classifier->logits);
-    ssdei_release(classifier->context, classifier->losses);
-    ssdei_release(classifier->context, classifier->classes);
     ssdei_release(classifier->context, classifier->table.classes);
     ssdei_release(classifier->context, classifier);
 }
@@ -4728,7 +4872,7 @@ ssde_status ssde_classifier_gradient(void *user, const float *x, const double *t
     if (!c) return SSDE_ERROR_ARGUMENT;
     if (!x || !t || !gradient)
         return ssde_fail(c->context, SSDE_ERROR_ARGUMENT, "%s is NULL", !x ? "x" : !t ? "t" : "gradient");
-    if (!c->table.classes)
+    if (!c->table.count)
         return ssde_fail(c->context, SSDE_ERROR_ARGUMENT, "no classes to guide to: ssde_classifier_set_classes");
     for (begin = 0; begin < rows; begin += count) {
         count = rows - begin < c->max_rows ? rows - begin : c->max_rows;
@@ -4784,7 +4928,6 @@ struct ssde_trainer {
     ssde_sde sde;
     ssde_train_desc desc; /* loss.output, loss.eps and loss.context are filled in */
     ssde_run *run;
-    ssde_run *ema_run; /* from the first ssde_trainer_evaluate on */
     uint64_t step;
     int scale_seen; /* of the first step's data, and warned of if it does not fit the SDE */
     size_t dim, tasks;
@@ -4887,10 +5030,10 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->classes = ssdei_place(memory, int32_t, batch);
 }
 
-static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train, ssde_run_mode mode) {
+static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
     ssde_run_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.mode = mode;
+    desc.mode = SSDE_RUN_TRAIN;
     desc.max_rows = train->batch;
     desc.convolution = train->convolution;
     desc.context = train->context;
@@ -4938,9 +5081,9 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
 }
 
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
-    ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_TRAIN);
+    ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc);
     ssdei_train_stretches(trainer->net, trainer->stretches);
-    ssdei_try(ssdei_net_share(trainer->net, &trainer->ema));
+    ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
     trainer->net->discrete = trainer->ema->discrete = trainer->desc.loss.discrete != 0;
     return SSDE_OK;
@@ -4977,24 +5120,21 @@ ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssd
 size_t ssde_trainer_memory(const ssde_net *net, const ssde_train_desc *desc) {
     ssde_trainer trainer;
     ssde_run_desc run;
-    size_t arrays, weights, passes;
     if (!net || !net->finished || !desc || ssdei_train_desc_check(desc) != SSDE_OK) return 0;
     memset(&trainer, 0, sizeof trainer);
-    trainer.net = (ssde_net *)net;
+    trainer.context = desc->context;
     trainer.desc = *desc;
+    if (ssdei_trainer_check_net(&trainer, net) != SSDE_OK) return 0;
+    trainer.net = (ssde_net *)net;
     trainer.stretch_count = ssdei_train_stretches(net, NULL);
-    run = ssdei_trainer_run_desc(desc, SSDE_RUN_TRAIN);
-    arrays = ssdei_object_bytes(&trainer, sizeof trainer, ssdei_trainer_arrays);
-    weights = (net->weight_count + 1) * sizeof *net->weights + sizeof *net; /* averaged */
-    passes = ssde_run_memory(net, &run);
-    if (!passes || arrays > SIZE_MAX / 4 || passes > SIZE_MAX / 4) return 0;
-    return arrays + weights + passes;
+    run = ssdei_trainer_run_desc(desc);
+    return ssdei_both_bytes(ssdei_object_bytes(&trainer, sizeof trainer, ssdei_trainer_arrays),
+                            ssdei_both_bytes(ssdei_net_share_bytes(net), ssde_run_memory(net, &run)));
 }
 
 void ssde_trainer_destroy(ssde_trainer *trainer) {
     if (!trainer) return;
     ssde_run_destroy(trainer->run);
-    ssde_run_destroy(trainer->ema_run);
     ssde_net_destroy(trainer->ema);
     ssdei_release(trainer->context, trainer);
 }
@@ -5107,10 +5247,18 @@ static void ssdei_train_drop_classes(ssde_trainer *trainer, size_t rows, uint64_
         if (ssde_random_double(seed, SSDE_STREAM_CLASS, step, trainer->slot[row], 0) < p) trainer->classes[row] = -1;
 }
 
+/* The passes to come have the weights trained, or those averaged, for which dropout is off. The run serves both: it
+   keeps no packed weights. */
+static void ssdei_train_on(ssde_trainer *trainer, const ssde_net *net) {
+    trainer->run->net = net;
+    trainer->run->dropout = net == trainer->net;
+}
+
 /* A pass over what ssdei_train_perturb made; losses [rows], and scale times their derivatives unless gradient is NULL.
  */
-static ssde_status ssdei_train_losses(ssde_trainer *trainer, ssde_run *run, size_t rows, uint64_t seed, uint32_t step,
-                                      double scale, float *gradient) {
+static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, double scale,
+                                      float *gradient) {
+    ssde_run *run = trainer->run;
     size_t count = ssde_net_output_dim(trainer->net), row;
     if (trainer->net->classes) ssdei_try(ssde_run_set_classes(run, trainer->classes, rows));
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
@@ -5225,8 +5373,8 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     for (row = 0; row < rows; row++) trainer->slot[row] = batch->first_slot + row;
     ssdei_try(ssdei_train_perturb(trainer, batch->x, rows, seed, step, trainer->desc.random_flip));
     ssdei_train_drop_classes(trainer, rows, seed, step);
-    ssdei_try(
-        ssdei_train_losses(trainer, trainer->run, rows, seed, step, 1.0 / (double)rows, trainer->output_gradient));
+    ssdei_train_on(trainer, trainer->net);
+    ssdei_try(ssdei_train_losses(trainer, rows, seed, step, 1.0 / (double)rows, trainer->output_gradient));
     *loss = 0.0;
     for (row = 0; row < rows; row++) *loss += trainer->losses[row];
     *loss /= (double)rows;
@@ -5284,10 +5432,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
                          : !x     ? "x is NULL"
                                   : "rows = 0, wanted at least 1");
     ssdei_try(ssdei_train_data_check(trainer, x, rows));
-    if (!trainer->ema_run) {
-        ssde_run_desc desc = ssdei_trainer_run_desc(&trainer->desc, SSDE_RUN_INFERENCE);
-        ssdei_try(ssde_run_create(&trainer->ema_run, trainer->ema, &desc));
-    }
+    ssdei_train_on(trainer, trainer->ema);
     for (begin = 0; begin < rows; begin += trainer->desc.batch) {
         size_t count = rows - begin < trainer->desc.batch ? rows - begin : trainer->desc.batch;
         for (row = 0; row < count; row++) trainer->slot[row] = begin + row;
@@ -5296,7 +5441,7 @@ ssde_status ssde_trainer_evaluate_classes(ssde_trainer *trainer, const float *x,
         else
             for (row = 0; row < count; row++) trainer->classes[row] = -1;
         ssdei_try(ssdei_train_perturb(trainer, x + begin * trainer->dim, count, seed, 0, 0));
-        ssdei_try(ssdei_train_losses(trainer, trainer->ema_run, count, seed, 0, 1.0, NULL));
+        ssdei_try(ssdei_train_losses(trainer, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
             double away = trainer->losses[row] - mean;
             mean += away / (double)(begin + row + 1);
@@ -5889,14 +6034,6 @@ static void ssdei_net_put(ssdei_tensor_writer *writer, const ssde_net *net, cons
         ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
         ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
     }
-}
-
-/* Room for the largest parameter in file order. */
-static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
-    size_t i, most = 1;
-    for (i = 0; i < net->parameter_count; i++)
-        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
-    return (float *)ssdei_allocate(context, most, sizeof(float));
 }
 
 /* Names the first parameter that is not finite, `what` before it. */

@@ -31,6 +31,7 @@
     X(idx_load)                         \
     X(cifar10_load)                     \
     X(files_failing_allocator)          \
+    X(memory_objects)                   \
     X(files_unwritable)                 \
     X(image_grid)
 
@@ -1356,6 +1357,70 @@ static void test_files_failing_allocator(void) {
         }
     }
     remove(CORE_TEMPORARY);
+}
+
+/* ---- memory ---- */
+
+typedef struct core_object {
+    size_t count;
+    double *numbers;
+    char *text;
+    float *more;
+} core_object;
+static void core_object_arrays(void *object, ssdei_memory *memory) {
+    core_object *o = (core_object *)object;
+    o->numbers = ssdei_place(memory, double, o->count);
+    o->text = ssdei_place(memory, char, 5);
+    o->more = ssdei_place(memory, float, o->count);
+}
+
+/* Zeroed, each array on its own cache lines, in the order of their names; between them nothing may be touched, which
+   AddressSanitizer sees to. */
+static void core_object_check(const core_object *o, const char *begin, const char *end) {
+    const char *pieces[4];
+    size_t bytes[3], i, k;
+    bytes[0] = o->count * sizeof *o->numbers, bytes[1] = 5, bytes[2] = o->count * sizeof *o->more;
+    pieces[0] = (const char *)o->numbers, pieces[1] = o->text, pieces[2] = (const char *)o->more, pieces[3] = end;
+    CHECK(pieces[0] >= begin);
+    for (i = 0; i < 3; i++) {
+        CHECK((uintptr_t)pieces[i] % SSDEI_ALIGNMENT == 0 && pieces[i] + bytes[i] <= pieces[i + 1]);
+        for (k = 0; k < bytes[i]; k++) CHECK(pieces[i][k] == 0);
+#ifdef SSDEI_ADDRESS_SANITIZER
+        CHECK(!bytes[i] || !__asan_address_is_poisoned(pieces[i] + bytes[i] - 1));
+        CHECK(__asan_address_is_poisoned(pieces[i] + bytes[i]) && __asan_address_is_poisoned(pieces[i + 1] - 1));
+#endif
+    }
+}
+
+/* One block for an object or for its arrays alone, of as many bytes as was said; what no memory holds is refused. */
+static void test_memory_objects(void) {
+    static const size_t counts[] = {0, 1, 8, 100};
+    size_t i, bytes;
+    for (i = 0; i < sizeof counts / sizeof *counts; i++) {
+        core_object made = {0, NULL, NULL, NULL}, *object;
+        char *block;
+        made.count = counts[i];
+        bytes = ssdei_object_bytes(&made, sizeof made, core_object_arrays) - ssdei_padded(0);
+        object = (core_object *)ssdei_object_create(NULL, &made, sizeof made, core_object_arrays);
+        CHECK(object->count == counts[i] && !made.numbers && bytes % SSDEI_ALIGNMENT == 0);
+        core_object_check(object, (char *)(object + 1), (char *)object + bytes);
+        memset(object->text, 1, 5);
+        ssdei_release(NULL, object);
+        bytes = ssdei_object_bytes(&made, 0, core_object_arrays) - ssdei_padded(0);
+        block = (char *)ssdei_object_create(NULL, &made, 0, core_object_arrays);
+        core_object_check(&made, block, block + bytes);
+        ssdei_release(NULL, block);
+    }
+    for (i = 0; i < 3; i++) {
+        static const size_t large[] = {SIZE_MAX, SIZE_MAX / 8, SIZE_MAX / 8 - 8};
+        core_object made = {0, NULL, NULL, NULL};
+        ssde_context context;
+        memset(&context, 0, sizeof context);
+        made.count = large[i];
+        CHECK(ssdei_object_bytes(&made, sizeof made, core_object_arrays) == SIZE_MAX);
+        CHECK(!ssdei_object_create(&context, &made, sizeof made, core_object_arrays));
+        CHECK(strstr(context.error, "cannot allocate") != NULL);
+    }
 }
 
 /* A path that cannot be written, and a disk that is full: an error, and what stood there before stays. */

@@ -1516,11 +1516,13 @@ static void test_mixture_bad_input(void) {
 /* An allocator that refuses its n-th request and counts what is out. */
 typedef struct sde_allocator {
     long refuse, requests, alive;
+    size_t bytes; /* of all that was given */
 } sde_allocator;
 static void *sde_allocate(void *user, size_t size) {
     sde_allocator *allocator = (sde_allocator *)user;
     if (allocator->requests++ == allocator->refuse) return NULL;
     allocator->alive++;
+    allocator->bytes += size;
     return malloc(size);
 }
 static void sde_release(void *user, void *pointer) {
@@ -1533,7 +1535,7 @@ static void test_mixture_allocation(void) {
     int which, n;
     for (which = 0; which < 3; which++) {
         for (n = 0; n < 100; n++) {
-            sde_allocator allocator = {0, 0, 0};
+            sde_allocator allocator = {0, 0, 0, 0};
             ssde_context context;
             ssde_mixture *mixture = NULL;
             ssde_status status;
@@ -1550,6 +1552,10 @@ static void test_mixture_allocation(void) {
                 ssde_score_model model = ssde_mixture_model(mixture, &sde);
                 ssde_rng rng = ssde_rng_seed(1);
                 long before = allocator.requests;
+                CHECK(before == 1 && allocator.bytes == ssde_mixture_memory(which == 0   ? 2
+                                                                            : which == 1 ? 1
+                                                                                         : 8,
+                                                                            which == 1 ? 5 : 2));
                 float x[5] = {0, 0, 0, 0, 0}, out[5];
                 double t = 0.5;
                 CHECK_OK(model.score(model.user, x, &t, NULL, 1, 1, out));
@@ -1564,6 +1570,7 @@ static void test_mixture_allocation(void) {
         }
         CHECK(n < 100);
     }
+    CHECK(!ssde_mixture_memory(0, 2) && !ssde_mixture_memory(2, 0) && !ssde_mixture_memory(SIZE_MAX / 8, 16));
 }
 
 /* A text names the range that is checked, and shows the digits by which the value misses it. */

@@ -511,11 +511,23 @@ static void nn_poison(ssde_run *run) {
     CHECK_OK(ssde_run_set_classes(run, NULL, 0));
 }
 
+/* The run, which is used up, with an arena of so many floats, not fewer: NaN behind what there is. */
+static ssde_run *nn_with_arena(ssde_run *run, size_t floats) {
+    ssde_run copy = *run, *larger;
+    size_t i;
+    copy.arena_floats = floats;
+    larger = (ssde_run *)ssdei_object_create(run->context, &copy, sizeof copy, ssdei_run_arrays);
+    ssdei_run_take_steps(larger, run->steps, run->gathers);
+    memcpy(larger->arena, run->arena, run->arena_floats * sizeof *run->arena);
+    for (i = run->arena_floats; i < floats; i++) larger->arena[i] = NAN;
+    ssde_run_destroy(run);
+    return larger;
+}
+
 /* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten: what a plan that
    shares memory rightly must agree with, bit for bit. */
-static void nn_unshare(ssde_run *run) {
+static ssde_run *nn_unshare(ssde_run *run) {
     size_t total = run->arena_floats, nodes = (size_t)run->net->node_count, i;
-    float *arena;
     for (i = 0; i < nodes; i++) {
         const ssdei_node *node = &run->net->nodes[i];
         size_t floats = ssdei_round_floats(run->max_rows * node->count);
@@ -524,11 +536,7 @@ static void nn_unshare(ssde_run *run) {
         run->steps[i].saved = total + 2 * floats;
         total += 2 * floats + ssdei_round_floats(run->max_rows * run->steps[i].saved_floats);
     }
-    arena = (float *)ssdei_allocate(run->context, total, sizeof *arena);
-    for (i = 0; i < total; i++) arena[i] = NAN;
-    memcpy(arena, run->arena, run->arena_floats * sizeof *arena);
-    ssdei_release(run->context, run->arena);
-    run->arena = arena;
+    return nn_with_arena(run, total);
 }
 
 static ssde_status nn_forward(ssde_run *run, const nn_data *data, float *out) {
@@ -601,7 +609,7 @@ static void nn_check_tier(oracle *o, const nn_data *data, const nn_options *opti
         for (apart = 0; apart < (mode ? 2 : 1); apart++) {
             run = nn_run(o->net, context, modes[mode], data->rows + (size_t)mode);
             if (!run) continue;
-            if (apart) nn_unshare(run);
+            if (apart) run = nn_unshare(run);
             nn_poison(run);
             CHECK_OK(nn_forward(run, data, mode || apart ? again : out));
             if (mode) CHECK_SAME(again, out, count * sizeof *out);
@@ -1390,7 +1398,7 @@ static void test_nn_embeddings(void) {
     CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
     CHECK_OK(ssde_net_get(net, 0, w));
     run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 7);
-    nn_unshare(run);
+    run = nn_unshare(run);
     CHECK_OK(ssde_run_forward(run, x, labels, NULL, 7, 0, 0, NULL, NULL));
     for (row = 0; row < 7; row++) {
         const float *y = ssdei_value(run, positional) + row * 10;
@@ -1457,7 +1465,7 @@ static void test_nn_dropout(void) {
             float keep = (float)(1.0 / (1.0 - p));
             ssde_net *net = nn_dropout_net(p);
             ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 3), *calm;
-            nn_unshare(run);
+            run = nn_unshare(run);
             nn_dropout_masks(run, 3, 9, 4, samples, a, b);
             for (i = 0; i < 3 * n; i++) {
                 if (a[i] != 0.0f) CHECK_NEAR(a[i], keep, 2e-7 * (double)keep);
@@ -1672,18 +1680,27 @@ static void test_nn_run_reuse(void) {
 /* An allocator that counts, and refuses the allocation numbered refuse (-1: none). */
 typedef struct nn_memory {
     long made, live, refuse;
-    size_t bytes; /* of all that was asked for */
+    size_t bytes, most; /* asked for and not given back; the most there ever were */
 } nn_memory;
+enum { NN_MEMORY_HEADER = 16 };
 static void *nn_allocate(void *user, size_t size) {
     nn_memory *memory = (nn_memory *)user;
+    char *block;
     if (memory->made++ == memory->refuse) return NULL;
     memory->live++;
     memory->bytes += size;
-    return malloc(size);
+    if (memory->most < memory->bytes) memory->most = memory->bytes;
+    block = (char *)malloc(NN_MEMORY_HEADER + size);
+    memcpy(block, &size, sizeof size);
+    return block + NN_MEMORY_HEADER;
 }
 static void nn_release(void *user, void *pointer) {
+    char *block = (char *)pointer - NN_MEMORY_HEADER;
+    size_t size;
+    memcpy(&size, block, sizeof size);
+    ((nn_memory *)user)->bytes -= size;
     ((nn_memory *)user)->live--;
-    free(pointer);
+    free(block);
 }
 static ssde_context nn_counting(nn_memory *memory) {
     ssde_context context;
@@ -1696,19 +1713,18 @@ static ssde_context nn_counting(nn_memory *memory) {
     return context;
 }
 
-/* What ssde_run_memory says is what the allocator gives, but for its padding of five blocks and the plan's own list,
-   which is gone when the run is there. Nothing is taken by passes. */
+/* A run is one block of as many bytes as ssde_run_memory says, to which asking takes little. Nothing is taken by
+   passes. */
 static void test_nn_run_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_net *net = NULL;
-    size_t bytes[3][2], plan;
+    size_t bytes[3][2];
     static nn_run_data data;
     static float out[RUN_ROWS * RUN_DIM];
     int mode, skip;
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     nn_run_data_fill(&data);
-    plan = 4 * (size_t)net->node_count * sizeof(ssdei_buffer);
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
         for (skip = 0; skip < 2; skip++) {
             nn_memory memory;
@@ -1722,10 +1738,9 @@ static void test_nn_run_memory(void) {
             desc.skip_weight_cache = skip;
             desc.context = &context;
             bytes[mode][skip] = ssde_run_memory(net, &desc);
-            CHECK(memory.live == 0);
-            memory.bytes = 0;
+            CHECK(memory.live == 0 && memory.most < bytes[mode][skip] / 4);
             CHECK_OK(ssde_run_create(&run, net, &desc));
-            CHECK(memory.bytes >= bytes[mode][skip] + plan && memory.bytes <= bytes[mode][skip] + plan + 6 * 80);
+            CHECK(memory.bytes == bytes[mode][skip] && memory.live == 1);
             made = memory.made;
             CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
             if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data.v, out, NULL));
@@ -1752,7 +1767,7 @@ static void test_nn_run_memory(void) {
     ssde_net_destroy(net);
 }
 
-/* The same of trainers, which take at most ten blocks. */
+/* The same of a trainer, which has the averaged network and a run. */
 static void test_nn_trainer_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_sde sde = ssde_vp(0.1, 20.0);
@@ -1761,23 +1776,118 @@ static void test_nn_trainer_memory(void) {
     ssde_trainer *trainer = NULL;
     nn_memory memory;
     ssde_context context = nn_counting(&memory);
-    size_t said, plan;
+    size_t before, said;
     shape.context = &context;
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     desc.batch = 5;
     desc.context = &context;
-    plan = 4 * (size_t)net->node_count * sizeof(ssdei_buffer); /* its list, which is gone when the run is there */
+    before = memory.bytes;
     said = ssde_trainer_memory(net, &desc);
-    CHECK(said > 0);
-    memory.bytes = 0;
+    CHECK(said > 0 && memory.bytes == before);
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK(memory.bytes >= said + plan && memory.bytes <= said + plan + 10 * 80);
+    CHECK(memory.bytes == before + said);
+    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
     ssde_trainer_destroy(trainer);
+    CHECK(memory.bytes == before);
     desc.batch = 0;
     CHECK(ssde_trainer_memory(net, &desc) == 0);
     desc.batch = INT_MAX;
     CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
+    desc.batch = 5;
+    desc.class_dropout = 0.5;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* And of networks: two blocks, which a network that is still to be finished foretells. */
+static void test_nn_net_memory(void) {
+    nn_memory memory;
+    ssde_context context = nn_counting(&memory);
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
+    ssde_mlp_desc mlp = ssde_mlp(3);
+    ssde_net *net = NULL;
+    size_t said;
+    ssde_node h;
+    int which;
+    shape.context = classes.body.context = mlp.context = &context;
+    for (which = 0; which < 3; which++) {
+        said = which == 0   ? ssde_unet_memory(&shape)
+               : which == 1 ? ssde_classifier_net_memory(&classes)
+                            : ssde_mlp_memory(&mlp);
+        CHECK(said > 0 && memory.live == 0 && memory.most < said);
+        CHECK_OK(which == 0   ? ssde_unet_create(&net, &shape)
+                 : which == 1 ? ssde_classifier_net_create(&net, &classes)
+                              : ssde_mlp_create(&net, &mlp));
+        CHECK(memory.live == 2 && memory.bytes == said && ssde_net_memory(net) == said);
+        CHECK(said > 4 * ssde_net_weight_count(net));
+        ssde_net_destroy(net);
+        memory.most = 0;
+    }
+    shape.nf = 3;
+    classes.classes = 1;
+    mlp.dim = 0;
+    CHECK(!ssde_unet_memory(&shape) && !ssde_classifier_net_memory(&classes) && !ssde_mlp_memory(&mlp));
+    CHECK(!ssde_unet_memory(NULL) && !ssde_classifier_net_memory(NULL) && !ssde_mlp_memory(NULL));
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    h = ssde_upsample_nearest(net, ssde_average_pool(net, ssde_input(net, 4, 4, 2)));
+    said = ssde_net_memory(net);
+    CHECK_OK(ssde_net_finish(net, h)); /* without parameters */
+    CHECK(said > 0 && memory.live == 2 && memory.bytes == said && ssde_net_memory(net) == said);
+    ssde_net_destroy(net);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    ssde_linear(net, ssde_input(net, 1, 1, 2), 0, 1.0, "linear");
+    CHECK(ssde_net_memory(net) == 0 && ssde_net_memory(NULL) == 0);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* And of score nets and classifiers. */
+static void test_nn_model_memory(void) {
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_classifier_desc wanted;
+    ssde_sde sde = ssde_vp(0.1, 20.0), wrong = ssde_vp(20.0, 0.1);
+    ssde_net *net = NULL, *classes = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_classifier *classifier = NULL;
+    nn_memory memory;
+    ssde_context context = nn_counting(&memory);
+    ssde_score_net_desc desc;
+    size_t said;
+    int way;
+    shape.classes = 3;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    shape.classes = 0;
+    wanted = ssde_classifier_of(&shape, 4);
+    CHECK_OK(ssde_classifier_net_create(&classes, &wanted));
+    memset(&desc, 0, sizeof desc);
+    desc.context = &context;
+    for (way = 0; way < 8; way++) {
+        desc.max_rows = way & 1 ? 3 : 0;
+        desc.no_derivative = way & 2;
+        desc.guidance = way & 4 ? 1.5 : 0.0;
+        said = ssde_score_net_memory(net, &sde, &desc);
+        CHECK(said > 0 && memory.live == 0 && memory.most < said / 4);
+        CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
+        CHECK(memory.bytes == said && memory.live == 2);
+        ssde_score_net_destroy(score_net);
+        said = ssde_classifier_memory(classes, &sde, &desc);
+        CHECK(said > 0 && memory.live == 0);
+        CHECK_OK(ssde_classifier_create(&classifier, classes, &sde, &desc));
+        CHECK(memory.bytes == said && memory.live == 2);
+        ssde_classifier_destroy(classifier);
+        memory.most = 0;
+    }
+    CHECK(ssde_score_net_memory(net, &sde, NULL) > 0 && ssde_classifier_memory(classes, &sde, NULL) > 0);
+    CHECK(!ssde_score_net_memory(NULL, &sde, &desc) && !ssde_score_net_memory(net, NULL, &desc));
+    CHECK(!ssde_score_net_memory(net, &wrong, &desc) && !ssde_score_net_memory(classes, &sde, NULL));
+    CHECK(!ssde_classifier_memory(NULL, &sde, &desc) && !ssde_classifier_memory(classes, NULL, &desc));
+    CHECK(!ssde_classifier_memory(net, &sde, NULL));
+    desc.max_rows = SIZE_MAX / 2;
+    CHECK(!ssde_score_net_memory(net, &sde, &desc) && !ssde_classifier_memory(classes, &sde, &desc));
+    ssde_net_destroy(classes);
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
 }
@@ -1803,60 +1913,114 @@ static void test_nn_memory_ddpmpp(void) {
     ssde_net_destroy(net);
 }
 
-/* Creation under an allocator that refuses any one request. */
-static ssde_status nn_create(ssde_context *context, int which) {
+/* What can be created and asked for, under an allocator that refuses any one request. */
+enum {
+    NN_CREATE_UNET,
+    NN_CREATE_CLASSIFIER_NET,
+    NN_CREATE_MLP,
+    NN_CREATE_NET,
+    NN_NETS,
+    NN_CREATE_RUN = NN_NETS,
+    NN_CREATE_SCORE_NET,
+    NN_CREATE_CLASSIFIER,
+    NN_CREATE_TRAINER,
+    NN_UNET_MEMORY,
+    NN_CLASSIFIER_NET_MEMORY,
+    NN_MLP_MEMORY,
+    NN_RUN_MEMORY,
+    NN_SCORE_NET_MEMORY,
+    NN_CLASSIFIER_MEMORY,
+    NN_TRAINER_MEMORY,
+    NN_CREATIONS
+};
+
+static ssde_status nn_build_net(ssde_context *context, ssde_net **net) {
+    ssde_node h;
+    ssdei_try(ssde_net_create(context, net, 1));
+    h = ssde_upsample_nearest(*net, ssde_average_pool(*net, ssde_input(*net, 2, 2, 3)));
+    if (ssde_net_finish(*net, ssde_linear(*net, h, 3, 1.0, "linear")) == SSDE_OK) return SSDE_OK;
+    ssde_net_destroy(*net);
+    *net = NULL;
+    return SSDE_ERROR_MEMORY;
+}
+
+static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **net) {
     ssde_unet_desc shape = nn_small_unet();
+    ssde_classifier_desc classes = ssde_classifier_of(&shape, 3);
     ssde_mlp_desc mlp = ssde_mlp(3);
+    shape.context = classes.body.context = mlp.context = context;
+    mlp.hidden = 8;
+    switch (which) {
+        case NN_CREATE_UNET: return ssde_unet_create(net, &shape);
+        case NN_CREATE_CLASSIFIER_NET: return ssde_classifier_net_create(net, &classes);
+        case NN_CREATE_MLP: return ssde_mlp_create(net, &mlp);
+        case NN_UNET_MEMORY: return ssde_unet_memory(&shape) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        case NN_CLASSIFIER_NET_MEMORY: return ssde_classifier_net_memory(&classes) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        case NN_MLP_MEMORY: return ssde_mlp_memory(&mlp) ? SSDE_OK : SSDE_ERROR_MEMORY;
+        default: return nn_build_net(context, net);
+    }
+}
+
+/* Of the networks [NN_NETS] there are. */
+static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *nets) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    ssde_score_net *score_net = NULL;
+    ssde_train_desc train = ssde_train_defaults(&sde);
     ssde_score_net_desc how;
-    ssde_run *run = NULL;
     ssde_run_desc desc;
     ssde_net *net = NULL;
-    ssde_status status;
-    shape.context = which == 0 ? context : NULL;
-    mlp.context = which == 1 ? context : NULL;
-    mlp.hidden = 8;
-    status = which == 1 ? ssde_mlp_create(&net, &mlp) : ssde_unet_create(&net, &shape);
-    CHECK((status == SSDE_OK) == (net != NULL));
+    ssde_run *run = NULL;
+    ssde_score_net *score_net = NULL;
+    ssde_classifier *classifier = NULL;
+    ssde_trainer *trainer = NULL;
+    ssde_status status = SSDE_OK;
+    size_t bytes = 1;
     memset(&desc, 0, sizeof desc);
-    desc.mode = SSDE_RUN_TRAIN;
-    desc.max_rows = 2;
-    desc.context = context;
     memset(&how, 0, sizeof how);
-    how.max_rows = 2;
-    how.context = context;
-    if (which == 2) {
-        status = ssde_run_create(&run, net, &desc);
-        CHECK((status == SSDE_OK) == (run != NULL));
+    desc.mode = SSDE_RUN_TRAIN;
+    desc.max_rows = how.max_rows = train.batch = 2;
+    desc.context = how.context = train.context = context;
+    switch (which) {
+        case NN_CREATE_RUN: status = ssde_run_create(&run, nets[NN_CREATE_UNET], &desc); break;
+        case NN_CREATE_SCORE_NET: status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CREATE_CLASSIFIER:
+            status = ssde_classifier_create(&classifier, nets[NN_CREATE_CLASSIFIER_NET], &sde, &how);
+            break;
+        case NN_CREATE_TRAINER: status = ssde_trainer_create(&trainer, nets[NN_CREATE_MLP], &sde, &train); break;
+        case NN_RUN_MEMORY: bytes = ssde_run_memory(nets[NN_CREATE_UNET], &desc); break;
+        case NN_SCORE_NET_MEMORY: bytes = ssde_score_net_memory(nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CLASSIFIER_MEMORY: bytes = ssde_classifier_memory(nets[NN_CREATE_CLASSIFIER_NET], &sde, &how); break;
+        case NN_TRAINER_MEMORY: bytes = ssde_trainer_memory(nets[NN_CREATE_MLP], &train); break;
+        default: status = nn_create_net(context, which, &net);
     }
-    if (which == 3) {
-        status = ssde_score_net_create(&score_net, net, &sde, &how);
-        CHECK((status == SSDE_OK) == (score_net != NULL));
-    }
-    if (which == 4 && !ssde_run_memory(net, &desc)) status = SSDE_ERROR_MEMORY;
-    ssde_run_destroy(run);
+    if (!bytes) status = SSDE_ERROR_MEMORY;
+    CHECK((net || run || score_net || classifier || trainer) == (status == SSDE_OK && which < NN_UNET_MEMORY));
+    ssde_trainer_destroy(trainer);
+    ssde_classifier_destroy(classifier);
     ssde_score_net_destroy(score_net);
+    ssde_run_destroy(run);
     ssde_net_destroy(net);
     return status;
 }
 
 static void test_nn_allocation(void) {
+    ssde_net *nets[NN_NETS] = {NULL};
     int which;
-    for (which = 0; which < 5; which++) {
+    for (which = 0; which < NN_NETS; which++) CHECK_OK(nn_create_net(NULL, which, &nets[which]));
+    for (which = 0; which < NN_CREATIONS; which++) {
         long needed, n;
         nn_memory memory;
         ssde_context context = nn_counting(&memory);
-        CHECK_OK(nn_create(&context, which));
+        CHECK_OK(nn_create(&context, which, nets));
         needed = memory.made;
-        CHECK(needed > 2 && memory.live == 0);
-        for (n = 0; n < needed; n += check_quick && which < 2 ? 1 + n / 3 : 1) {
+        CHECK(needed > 0 && memory.live == 0);
+        for (n = 0; n < needed; n += check_quick && needed > 10 ? 1 + n / 3 : 1) {
             context = nn_counting(&memory);
             memory.refuse = n;
-            CHECK_FAILS(&context, nn_create(&context, which), SSDE_ERROR_MEMORY, "allocate");
+            CHECK_FAILS(&context, nn_create(&context, which, nets), SSDE_ERROR_MEMORY, "allocate");
             CHECK(memory.live == 0);
         }
     }
+    for (which = 0; which < NN_NETS; which++) ssde_net_destroy(nets[which]);
 }
 
 static void test_nn_run_errors(void) {
@@ -2802,7 +2966,7 @@ static void test_nn_unet_resampling(void) {
             oracle_normals(1, 1.0, 48, x);
             for (i = 0; i < 48; i++) x_double[i] = (double)x[i];
             run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 1);
-            nn_unshare(run);
+            run = nn_unshare(run);
             CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, NULL));
             out = oracle_forward(&o, x_double, 0.0, 0.0);
             count = o.nodes[h].count;
@@ -3321,6 +3485,8 @@ static void test_nn_score_net(void) {
     X(nn_run_reuse)             \
     X(nn_run_memory)            \
     X(nn_trainer_memory)        \
+    X(nn_net_memory)            \
+    X(nn_model_memory)          \
     X(nn_memory_ddpmpp)         \
     X(nn_run_errors)            \
     X(nn_allocation)            \

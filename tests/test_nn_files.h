@@ -3232,7 +3232,7 @@ static void test_nn_train_threads(void) {
     }
 }
 
-/* Nothing is allocated within a step, or an evaluation but the first. */
+/* Nothing is allocated within a step or an evaluation. */
 static void test_nn_train_memory(void) {
     files_memory memory;
     ssde_context context = files_context(&memory);
@@ -3247,12 +3247,50 @@ static void test_nn_train_memory(void) {
     files_train(trainer, 2);
     CHECK(memory.made == made);
     CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
-    made = memory.made;
-    CHECK_OK(ssde_trainer_evaluate(trainer, files_points, 8, 1, &loss, NULL));
     CHECK(memory.made == made);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
+}
+
+/* An evaluation, which uses the trainer's run, has the bits of a run for inference with the averaged weights, and
+   leaves training as it was. */
+static void test_nn_train_evaluate_run(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_trainer *trainers[2];
+    ssde_net *nets[2];
+    ssde_run_desc inference;
+    ssde_run *run = NULL;
+    ssde_node h;
+    float out[16];
+    double losses[8], loss = 0.0, mean = 0.0;
+    int i;
+    for (i = 0; i < 2; i++) {
+        CHECK_OK(ssde_net_create(NULL, &nets[i], 5));
+        h = ssde_linear(nets[i], ssde_input(nets[i], 1, 1, 2), 16, 1.0, "first");
+        h = ssde_dropout(nets[i], ssde_activate(nets[i], h, SSDE_SILU), 0.5);
+        CHECK_OK(ssde_net_finish(nets[i], ssde_linear(nets[i], h, 2, 1.0, "second")));
+        CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
+        files_train(trainers[i], 3);
+    }
+    CHECK_OK(ssde_trainer_evaluate(trainers[0], files_points, 8, 7, &loss, NULL));
+    memset(&inference, 0, sizeof inference);
+    inference.max_rows = 8;
+    CHECK_OK(ssde_run_create(&run, ssde_trainer_ema(trainers[0]), &inference));
+    CHECK_OK(ssde_run_forward(run, trainers[0]->x, NULL, NULL, 8, 0, 0, NULL, out));
+    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x, trainers[0]->z, trainers[0]->t,
+                       trainers[0]->weight, 8, 2, 1.0, losses, NULL));
+    CHECK_SAME(losses, trainers[0]->losses, sizeof losses);
+    for (i = 0; i < 8; i++) mean += (losses[i] - mean) / (i + 1);
+    CHECK(loss == mean);
+    for (i = 0; i < 2; i++) files_train(trainers[i], 2);
+    files_check_same_trainer(trainers[0], trainers[1]);
+    ssde_run_destroy(run);
+    for (i = 0; i < 2; i++) {
+        ssde_trainer_destroy(trainers[i]);
+        ssde_net_destroy(nets[i]);
+    }
 }
 
 /* Frozen parameters stay, however their gradients look. */
@@ -3661,6 +3699,7 @@ static void test_nn_train_scale(void) {
     X(nn_train_bad_checkpoints)   \
     X(nn_train_threads)           \
     X(nn_train_memory)            \
+    X(nn_train_evaluate_run)      \
     X(nn_train_frozen)            \
     X(nn_train_ring)              \
     X(nn_train_evaluate)          \

@@ -32,7 +32,6 @@ static void guarded_open(guarded *g, ssde_run *run) {
     size_t nodes = (size_t)run->net->node_count, workspace = 0, sums = 0, shared = 0, zeros, i;
     int d;
     memset(g, 0, sizeof *g);
-    g->run = run;
     for (i = 0; i < nodes; i++) {
         ssdei_step *step = &run->steps[i];
         size_t floats = run->max_rows * run->net->nodes[i].count;
@@ -56,9 +55,8 @@ static void guarded_open(guarded *g, ssde_run *run) {
     run->workspace = guarded_place(g, 0);
     run->task_floats = (workspace + STEP_GUARD + 15) / 16 * 16;
     g->next += run->tasks * run->task_floats;
-    run->arena_floats = g->next + g->next / 4; /* a step that writes too much is to be reported, not to crash */
-    ssdei_release(run->context, run->arena);
-    run->arena = (float *)ssdei_allocate(run->context, run->arena_floats, sizeof *run->arena);
+    /* a step that writes too much is to be reported, not to crash */
+    g->run = run = nn_with_arena(run, ssdei_max(run->arena_floats, g->next + g->next / 4));
     g->kept = (float *)malloc(2 * run->arena_floats * sizeof *g->kept);
     g->before = g->kept + run->arena_floats;
     g->may = (unsigned char *)malloc(run->arena_floats);
