@@ -380,6 +380,8 @@ typedef struct ssde_sampler_desc {
 /* Draws n samples into x[n, model->dim]. */
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
                         size_t n, float *x);
+/* Bytes that it will take, beside the model's own; 0 if the arguments are invalid. */
+size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, size_t n);
 
 /* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
    mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
@@ -1739,11 +1741,7 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
     return SSDE_OK;
 }
 
-/* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
-
-   How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a
-   line in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in
-   `advance`, and says there how many arrays it wants. */
+/* ---- rules: every update here is x += u.x x + u.score s + u.noise z ---- */
 
 typedef struct ssdei_update {
     double x, score, noise;
@@ -1753,6 +1751,8 @@ typedef struct ssdei_update {
 typedef struct ssdei_setting {
     ssde_sde sde; /* num_scales is the grid's steps where it goes by index */
     ssde_sampler_desc how;
+    const struct ssdei_predictor *predictor; /* how's rows of the tables */
+    const struct ssdei_corrector *corrector;
     ssde_context *context;
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
@@ -1894,7 +1894,7 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     return SSDE_OK;
 }
 
-/* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2. */
+/* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2; scale is std(t), or the batch's ratio of norms. */
 static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, double scale, ssdei_update *u) {
     double alpha = 1.0, step;
     if (setting->sde.kind == SSDE_VP || setting->sde.kind == SSDE_SUBVP) {
@@ -1949,14 +1949,6 @@ static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, 
     return score_norm > 0.0 ? noise_norm / score_norm : noise_norm > 0.0 ? HUGE_VAL : 0.0;
 }
 
-/* What Langevin's snr is multiplied by at t: std(t), or the batch's ratio of norms. */
-static ssde_status ssdei_langevin_scale(const ssdei_setting *setting, double t, double *scale) {
-    ssde_coefficients c;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    *scale = c.std;
-    return SSDE_OK;
-}
-
 static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
                                      size_t dim, double *scale) {
     *scale = ssdei_norm_ratio(score, z, rows, dim);
@@ -1967,12 +1959,20 @@ static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *
 
 /* ---- >>sampler ---- */
 
-/* A step of two evaluations: x += churn; s0 = score(x, t0); kept = keep_x x + keep_score s0; x += first; s1 = score(x,
-   t1); x += kept + second_score s1 + second. */
-typedef struct ssdei_stages {
-    double t0, t1, keep_x, keep_score, second_score;
-    ssdei_update churn, first, second;
-} ssdei_stages;
+/* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
+typedef struct ssdei_plan {
+    size_t step;
+    double t0, t1;             /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    ssdei_update churn;        /* without a score, before the first */
+    double keep_x, keep_score; /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
+    ssdei_update update;       /* after the first; multistep: its score is the weighted sum of D's */
+    ssdei_update second;       /* after the second evaluation, its score being kept + second.score s */
+    double weight[3];          /* multistep: of the last D's, newest first */
+    double alone[3];           /* likewise, without the correction of the step before */
+    double t_correct;          /* the corrector's t, update, and whether its last one is without noise */
+    ssdei_update correction;
+    int quiet;
+} ssdei_plan;
 
 /* Rows of a block that are on their way to the next of the grid's times, each at a time of its own. */
 typedef struct ssdei_travellers {
@@ -1992,26 +1992,24 @@ typedef struct ssdei_sampler {
     size_t n, dim, block; /* rows worked on at a time */
     float *x;             /* [n, dim], the caller's */
     double *times;        /* [steps + 1] */
+    ssdei_plan *plans;    /* [steps] */
+    ssdei_update denoise; /* at times[steps] */
     double scale;         /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
     double *t;            /* [block], t_value repeated */
     double t_value;
-    uint64_t *sample;            /* [n] */
-    float *score, *noise;        /* [block, dim] */
-    float *scratch[5];           /* [block, dim], as many as the predictor wants */
-    float *history[3];           /* [n, dim]: what it remembers of past steps */
-    float *path;                 /* [n, dim]: W at times[step], where `brownian` */
-    double *length;              /* [n]: adaptive, the next step */
-    size_t *evaluations;         /* [n]: adaptive */
-    ssdei_travellers travellers; /* adaptive */
-    unsigned char *failed;       /* [n]: the ssde_status that ended it */
+    uint64_t *sample;     /* [n] */
+    float *score, *noise; /* [block, dim] */
+    float *scratch[4];    /* [block, dim], as many as the predictor wants */
+    float *history[3];    /* [n, dim]: what it remembers of past steps */
+    float *path;          /* [n, dim]: W at times[step], where `brownian`, else NULL */
+    double *length;       /* [n]: of travellers, the next step */
+    size_t *evaluations;  /* [n]: of travellers, else NULL */
+    ssdei_travellers travellers;
+    unsigned char *failed; /* [n]: the ssde_status that ended it */
     int one_condition_draw;
-    ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
-    ssdei_stages stages;                 /* likewise */
-    double weight[3];                    /* likewise: of the last denoised values, newest first */
-    double step_weight[3];               /* likewise: without the correction of the step before */
-    ssdei_conditions conditions;         /* that place known coordinates */
-    size_t visit;                        /* of the steps in hand, by resampling */
-    ssde_coefficients marginal;          /* at marginal_t, for conditions */
+    ssdei_conditions conditions; /* that place known coordinates */
+    size_t visit;                /* of the steps in hand, by resampling */
+    ssde_coefficients marginal;  /* at marginal_t, for conditions */
     double marginal_t;
     ssde_sample_report report;
 } ssdei_sampler;
@@ -2022,104 +2020,79 @@ typedef struct ssdei_block {
     float *x;
 } ssdei_block;
 
+/* An update from t to t_next; a corrector's: at t, by a scale. */
 typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double t_next, ssdei_update *u);
-/* Moves a block from times[step] to times[step + 1]; quiet: without the last noise. */
-typedef ssde_status (*ssdei_advance)(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
-static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
 
-static const struct {
-    ssde_predictor_properties info;
-    ssdei_rule rule;       /* NULL: stays where it is, or takes more than a rule */
-    ssdei_advance advance; /* ssdei_predict: one evaluation and the rule */
-    int scratch, history;  /* arrays of ssdei_sampler that it uses */
-} ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    /* name, order, evaluations, history, stochastic, grid, steps */
-    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
-    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
-    {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_euler_maruyama, ssdei_predict, 0, 0},
-    {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_reverse_diffusion, ssdei_predict, 0, 0},
-    {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_ancestral, ssdei_predict, 0, 0},
-    {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_ddpm, ssdei_predict, 0, 0},
-    {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_smld, ssdei_ladder, 0, 0},
-    {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500}, NULL, ssdei_two_stages, 1, 0},
-    {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1}, NULL, ssdei_adapt, 5, 1},
-    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, ssdei_rule_ddim, ssdei_predict, 0, 0},
-    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, NULL, ssdei_two_stages, 1, 0},
-    {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 2},
-    {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
-    {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50}, NULL, ssdei_multistep, 0, 2},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
+/* What the driver and the checks know of a predictor that its numbers do not say. */
+enum {
+    SSDEI_CHAIN_OF_VP = 1, /* runs on VP alone, on the discrete grid, or by a schedule of betas */
+    SSDEI_CHAIN_OF_VE = 2, /* the same on VE, by a schedule of sigmas */
+    SSDEI_CHAIN = SSDEI_CHAIN_OF_VP | SSDEI_CHAIN_OF_VE,
+    SSDEI_BY_INDEX = 4,        /* has a form on grids by index */
+    SSDEI_NO_FLOW = 8,         /* has none for the probability flow */
+    SSDEI_LANGEVIN_ON_VE = 16, /* is followed there by a corrector unless told otherwise */
+    SSDEI_IS_LANGEVIN = 32,    /* is a corrector: takes none, and its end is denoised by Tweedie's formula */
+    SSDEI_WEIGHTS_NOISE = 64,  /* by eta: none at 0 */
+    SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
+    SSDEI_EULER = 256,         /* Euler's method in t */
+    SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
+    SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
 };
 
-static const char *const ssdei_correctors[SSDE_CORRECTOR_COUNT] = {"default", "none", "langevin", "langevin_batch"};
+typedef struct ssdei_predictor {
+    ssde_predictor_properties info;
+    int traits;
+    /* Of one evaluation: its update, for ssde_predictor_step too. NULL: takes more, or none. */
+    ssdei_rule rule;
+    /* Fills in a plan of zeros that has its step, t0 and t1; plan[-1] is that of the step before. */
+    ssde_status (*plan)(const ssdei_setting *setting, const double *times, ssdei_plan *plan);
+    /* Moves a block as planned. NULL: stays where it is. */
+    ssde_status (*move)(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan);
+    int scratch, history; /* arrays of ssdei_sampler that it uses */
+} ssdei_predictor;
 
-const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
-    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
-}
+typedef struct ssdei_corrector {
+    const char *name;
+    ssdei_rule rule; /* NULL: no corrector */
+    int batch;       /* its scale is taken from the whole batch's score and noise */
+} ssdei_corrector;
 
-const char *ssde_predictor_name(ssde_predictor predictor) {
-    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].info.name : NULL;
-}
+/* The rows of the tables. */
+static const ssdei_predictor *ssdei_predictor_row(ssde_predictor predictor);
+static const ssdei_corrector *ssdei_corrector_row(ssde_corrector corrector);
+static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 
-const char *ssde_corrector_name(ssde_corrector corrector) {
-    return (unsigned)corrector < SSDE_CORRECTOR_COUNT ? ssdei_correctors[corrector] : NULL;
-}
-
-ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
-    char known[200] = "";
-    size_t length = 0;
-    int i;
-    if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
-    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
-        if (!strcmp(name, ssdei_predictors[i].info.name)) {
-            *predictor = (ssde_predictor)i;
-            return SSDE_OK;
-        }
-        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
-        length = strlen(known);
-    }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
-}
-
-ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
-    int i;
-    if (!name || !corrector) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
-    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
-        if (strcmp(name, ssdei_correctors[i])) continue;
-        *corrector = (ssde_corrector)i;
-        return SSDE_OK;
-    }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
-                     name);
+/* The corrector's update at t, whose score and noise are of this ratio of norms. */
+static ssde_status ssdei_correction(const ssdei_setting *setting, double t, double ratio, ssdei_update *u) {
+    ssde_coefficients c;
+    if (setting->corrector->batch) return setting->corrector->rule(setting, t, ratio, u);
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
+    return setting->corrector->rule(setting, t, c.std, u);
 }
 
 /* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
-static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
-    const char *name = ssdei_predictors[how->predictor].info.name;
-    ssde_predictor p = how->predictor;
-    int chain = p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD;
-    if (how->probability_flow && (chain || p == SSDE_PREDICTOR_ANCESTRAL))
+static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
+    ssde_context *context = setting->context;
+    const ssde_sampler_desc *how = &setting->how;
+    const char *name = setting->predictor->info.name;
+    int traits = setting->predictor->traits, chain = traits & SSDEI_CHAIN;
+    if (how->probability_flow && (traits & SSDEI_NO_FLOW))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
-    if (chain && sde->kind != (p == SSDE_PREDICTOR_DDPM ? SSDE_VP : SSDE_VE))
+    if (chain && setting->sde.kind != (chain == SSDEI_CHAIN_OF_VP ? SSDE_VP : SSDE_VE))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
-                         p == SSDE_PREDICTOR_DDPM ? "VP" : "VE");
+                         chain == SSDEI_CHAIN_OF_VP ? "VP" : "VE");
     if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s runs on SSDE_GRID_DISCRETE; others are in schedule",
                          name);
-    if (p > SSDE_PREDICTOR_SMLD && ssdei_by_index(how->grid))
+    if (!(traits & SSDEI_BY_INDEX) && ssdei_by_index(how->grid))
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
-    if (how->corrector != SSDE_CORRECTOR_NONE && (ssdei_predictors[p].info.history || p == SSDE_PREDICTOR_SMLD))
+    if (setting->corrector->rule && (setting->predictor->info.history || (traits & SSDEI_IS_LANGEVIN)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,
-                         p == SSDE_PREDICTOR_SMLD ? "which it is itself" : "which would make its past another one");
+                         traits & SSDEI_IS_LANGEVIN ? "which it is itself" : "which would make its past another one");
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
@@ -2128,27 +2101,33 @@ static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde
     return SSDE_OK;
 }
 
-/* ddpm's betas, smld's sigmas. */
-static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
-    int ddpm = how->predictor == SSDE_PREDICTOR_DDPM;
-    double low = ddpm ? 0.0 : sde->sigma_min, high = ddpm ? 1.0 : sde->sigma_max;
+/* VP's betas, VE's sigmas. */
+static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
+    const ssde_sampler_desc *how = &setting->how;
+    int betas = (setting->predictor->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
+    double low = betas ? 0.0 : setting->sde.sigma_min, high = betas ? 1.0 : setting->sde.sigma_max;
     size_t k;
     for (k = 0; how->schedule && k < how->steps; k++) {
         double value = how->schedule[k];
         int valid =
-            ddpm ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
+            betas ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
         if (valid) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
-                         (unsigned long)k, value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
+                         (unsigned long)k, value, betas ? "a beta between" : "decreasing sigmas of", low, high);
     }
     return SSDE_OK;
 }
 
 /* Numbers of the predictors after the paper's. */
-static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_desc *full) {
+static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
+    ssde_context *context = setting->context;
+    ssde_sampler_desc *full = &setting->how;
     if (!(full->eta >= 0.0 && full->eta <= 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.17g, wanted 0 to 1", full->eta);
-    if (full->predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE && full->eta == 0.0) full->eta = 1.0;
+    if (!(setting->predictor->traits & SSDEI_WEIGHTS_NOISE))
+        full->eta = 0.0;
+    else if (full->eta == 0.0 && setting->predictor->info.stochastic)
+        full->eta = 1.0;
     ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
     ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
     ssdei_try(ssdei_check_positive(context, "s_churn", &full->s_churn, 0.0));
@@ -2161,17 +2140,33 @@ static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_des
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
-    if (full->predictor == SSDE_PREDICTOR_UNIPC) full->eta = 0.0; /* has no noise to weight */
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
 
+/* Whether the predictor's updates have noise. */
+static int ssdei_draws(const ssdei_setting *setting) {
+    if (setting->how.probability_flow) return 0;
+    if (setting->predictor->traits & SSDEI_WEIGHTS_NOISE) return setting->how.eta > 0.0;
+    if (setting->predictor->traits & SSDEI_CHURNS) return setting->how.s_churn > 0.0;
+    return setting->predictor->info.stochastic;
+}
+
 /* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
-static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
-    ssde_predictor p = how->predictor;
-    if (how->corrector != SSDE_CORRECTOR_NONE || p == SSDE_PREDICTOR_NONE) return 0;
-    if (how->probability_flow || ssdei_predictors[p].info.history) return 1;
-    return (p == SSDE_PREDICTOR_DDIM && how->eta == 0.0) || (p == SSDE_PREDICTOR_HEUN && how->s_churn == 0.0);
+static int ssdei_one_condition_draw(const ssdei_setting *setting) {
+    if (setting->corrector->rule || !setting->predictor->move) return 0;
+    return !ssdei_draws(setting) || setting->predictor->info.history;
+}
+
+/* Whether the predictor's noise is that of a Brownian path. */
+static int ssdei_follows_path(const ssdei_setting *setting) {
+    return (setting->predictor->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
+}
+
+/* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
+   last sigma takes the formula itself. */
+static int ssdei_ends_quietly(const ssdei_setting *setting) {
+    return ssdei_by_index(setting->how.grid) && !(setting->predictor->traits & SSDEI_IS_LANGEVIN);
 }
 
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
@@ -2201,18 +2196,19 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT) {
-        int alone = full->predictor == SSDE_PREDICTOR_NONE;
-        full->corrector = alone || (ve && full->predictor <= SSDE_PREDICTOR_ANCESTRAL) ? SSDE_CORRECTOR_LANGEVIN
-                                                                                       : SSDE_CORRECTOR_NONE;
-    }
-    if (full->grid == SSDE_GRID_DEFAULT) full->grid = ssdei_predictors[full->predictor].info.grid;
-    ssdei_try(ssdei_check_combination(context, sde, full));
+    setting->predictor = ssdei_predictor_row(full->predictor);
+    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
+        full->corrector = !setting->predictor->move || (ve && (setting->predictor->traits & SSDEI_LANGEVIN_ON_VE))
+                              ? SSDE_CORRECTOR_LANGEVIN
+                              : SSDE_CORRECTOR_NONE;
+    setting->corrector = ssdei_corrector_row(full->corrector);
+    if (full->grid == SSDE_GRID_DEFAULT) full->grid = setting->predictor->info.grid;
+    ssdei_try(ssdei_check_combination(setting));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
-    ssdei_try(ssdei_setting_numbers(context, full));
-    if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
+    ssdei_try(ssdei_setting_numbers(setting));
+    if (!full->steps) full->steps = setting->predictor->info.steps;
     if (!full->steps) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
@@ -2222,12 +2218,11 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
                          (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
-    if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
-                                  ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
+    if (full->resamplings > 1 && (full->brownian || ssdei_by_index(full->grid) || ssdei_one_condition_draw(setting)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "resamplings with %s: take steps of fresh noise, like ancestral on a uniform grid",
                          ssdei_by_index(full->grid) ? "a grid by index" : "a sampler that keeps to one path");
-    ssdei_try(ssdei_check_schedule(context, sde, full));
+    ssdei_try(ssdei_check_schedule(setting));
     if (ssdei_by_index(full->grid)) setting->sde.num_scales = (int)full->steps;
     return SSDE_OK;
 }
@@ -2281,10 +2276,10 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
     by_index = ssdei_by_index(setting.how.grid);
-    if (ssdei_predictors[setting.how.predictor].advance && !ssdei_predictors[setting.how.predictor].rule)
+    if (setting.predictor->move && !setting.predictor->rule)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
-                         ssdei_predictors[setting.how.predictor].info.name);
+                         setting.predictor->info.name);
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -2294,9 +2289,9 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
-        if (ssdei_predictors[setting.how.predictor].rule) {
+        if (setting.predictor->rule) {
             if (!by_index || sde->kind == SSDE_AFFINE) ssdei_try(ssdei_check_signal(&setting, t[r], next));
-            ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
+            ssdei_try(setting.predictor->rule(&setting, t[r], next, &u));
         }
         finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
                                     (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
@@ -2309,18 +2304,16 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean) {
     ssde_context *context = how ? how->context : NULL;
     ssdei_setting setting;
-    double scale = 0.0;
+    double ratio = 1.0;
     size_t r, end;
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
-    if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
-        ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &scale));
+    if (setting.corrector->batch) ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &ratio));
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
         int finite;
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN) ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
-        if (setting.how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(&setting, t[r], scale, &u));
+        if (setting.corrector->rule) ssdei_try(ssdei_correction(&setting, t[r], ratio, &u));
         finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
                                     (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
         ssdei_try(ssdei_step_result(context, finite, t, r));
@@ -2443,31 +2436,28 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     return SSDE_OK;
 }
 
-static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    double t = w->times[step];
-    ssdei_rule rule = ssdei_predictors[w->setting.how.predictor].rule;
-    ssdei_update u;
-    if (!block->first) ssdei_try(rule(&w->setting, t, w->times[step + 1], &w->prediction));
-    u = w->prediction;
-    if (quiet) u.noise = 0.0;
-    if (u.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, step));
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_apply(w, block, &u, t);
+static ssde_status ssdei_plan_once(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    (void)times;
+    return setting->predictor->rule(setting, plan->t0, plan->t1, &plan->update);
+}
+
+static ssde_status ssdei_move_once(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+    if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
 }
 
 /* Langevin steps at one noise level. */
-static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    size_t j, count = w->setting.how.corrector_steps;
-    double t = w->times[step];
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_rule_smld(&w->setting, t, t, &w->prediction));
+static ssde_status ssdei_move_ladder(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+    size_t j, count = w->setting.how.corrector_steps, step = plan->step;
     for (j = 0; j < count; j++) {
-        ssdei_try(ssdei_evaluate(w, block, t));
+        ssdei_try(ssdei_evaluate(w, block, plan->t0));
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)(step * count + j)));
-        ssdei_apply(w, block, &w->prediction, t);
+        ssdei_apply(w, block, &plan->update, plan->t0);
         /* the driver numbers the update after the last one step * (count + 1) + 1 */
-        if (j + 1 < count) ssdei_try(ssdei_condition_update(w, block, t, (uint32_t)(step * (count + 1) + 2 + j)));
+        if (j + 1 < count)
+            ssdei_try(ssdei_condition_update(w, block, plan->t0, (uint32_t)(step * (count + 1) + 2 + j)));
     }
     return SSDE_OK;
 }
@@ -2476,37 +2466,32 @@ static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size
 
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
    sqrt(h) z / 2, the trapezoid of both. */
-static ssde_status ssdei_stages_stochastic_heun(const ssdei_setting *setting, double t, double t_next,
-                                                ssdei_stages *stages) {
-    double a, g, a_next, g_next, h = t - t_next, part = setting->how.probability_flow ? 0.5 : 1.0;
-    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t, &a, &g));
-    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, t_next, &a_next, &g_next));
-    memset(stages, 0, sizeof *stages);
-    stages->t0 = t;
-    stages->t1 = t_next;
-    stages->first.x = -a * h;
-    stages->first.score = part * g * g * h;
-    stages->keep_x = -0.5 * stages->first.x;
-    stages->keep_score = -0.5 * stages->first.score;
-    stages->second.x = -0.5 * a_next * h;
-    stages->second_score = 0.5 * part * g_next * g_next * h;
+static ssde_status ssdei_plan_stochastic_heun(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    double a, g, a_next, g_next, h = plan->t0 - plan->t1, part = setting->how.probability_flow ? 0.5 : 1.0;
+    (void)times;
+    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &a, &g));
+    ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, plan->t1, &a_next, &g_next));
+    plan->update.x = -a * h;
+    plan->update.score = part * g * g * h;
+    plan->keep_x = -0.5 * plan->update.x;
+    plan->keep_score = -0.5 * plan->update.score;
+    plan->second.x = -0.5 * a_next * h;
+    plan->second.score = 0.5 * part * g_next * g_next * h;
     if (setting->how.probability_flow) return SSDE_OK;
-    stages->first.noise = g * sqrt(h);
-    stages->second.noise = 0.5 * (g_next - g) * sqrt(h);
+    plan->update.noise = g * sqrt(h);
+    plan->second.noise = 0.5 * (g_next - g) * sqrt(h);
     return SSDE_OK;
 }
 
 /* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
    and the trapezoid of the slopes at both ends. */
-static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, double t_next, ssdei_stages *stages) {
+static ssde_status ssdei_plan_heun(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_coefficients now, hat, next;
     double s, s_hat, s_next, s_first, gamma, step;
-    memset(stages, 0, sizeof *stages);
-    stages->t0 = t;
-    stages->t1 = t_next;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
+    (void)times;
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &now));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t1, &next));
     hat = now;
     s = s_hat = now.std / now.mean;
     s_next = next.std / next.mean;
@@ -2516,16 +2501,16 @@ static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, dou
         s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
     }
     if (s_hat > s) {
-        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &stages->t0));
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, stages->t0, &hat));
-        stages->churn.x = hat.mean / now.mean - 1.0;
-        stages->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
+        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &plan->t0));
+        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &hat));
+        plan->churn.x = hat.mean / now.mean - 1.0;
+        plan->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
     }
     step = next.mean * (s_hat - s_next);
-    stages->first.x = next.mean / hat.mean - 1.0;
-    stages->first.score = step * hat.std;
-    stages->keep_score = -0.5 * step * hat.std;
-    stages->second_score = 0.5 * step * next.std;
+    plan->update.x = next.mean / hat.mean - 1.0;
+    plan->update.score = step * hat.std;
+    plan->keep_score = -0.5 * step * hat.std;
+    plan->second.score = 0.5 * step * next.std;
     return SSDE_OK;
 }
 
@@ -2537,30 +2522,21 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
     for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
 }
 
-static ssde_status ssdei_stages_plan(ssdei_sampler *w, size_t step) {
-    return (w->setting.how.predictor == SSDE_PREDICTOR_HEUN ? ssdei_stages_heun : ssdei_stages_stochastic_heun)(
-        &w->setting, w->times[step], w->times[step + 1], &w->stages);
-}
-
-static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    ssdei_stages *stages = &w->stages;
-    ssdei_update u;
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_stages_plan(w, step));
-    if (stages->churn.noise != 0.0 || stages->first.noise != 0.0 || w->path)
-        ssdei_try(ssdei_predictor_noise(w, block, step));
-    if (stages->churn.noise != 0.0) {
+static ssde_status ssdei_move_twice(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+    ssdei_update u = plan->second;
+    if (plan->churn.noise != 0.0 || plan->update.noise != 0.0 || w->path)
+        ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    if (plan->churn.noise != 0.0) {
         memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
-        ssdei_apply(w, block, &stages->churn, stages->t0);
+        ssdei_apply(w, block, &plan->churn, plan->t0);
     }
-    ssdei_try(ssdei_evaluate(w, block, stages->t0));
-    ssdei_direction(w, block, block->x, stages->keep_x, stages->keep_score, w->scratch[0]);
-    ssdei_apply(w, block, &stages->first, stages->t0);
-    ssdei_try(ssdei_evaluate(w, block, stages->t1));
-    ssdei_direction(w, block, w->scratch[0], 1.0, stages->second_score, w->score);
-    u = stages->second;
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->scratch[0]);
+    ssdei_apply(w, block, &plan->update, plan->t0);
+    ssdei_try(ssdei_evaluate(w, block, plan->t1));
+    ssdei_direction(w, block, w->scratch[0], 1.0, u.score, w->score);
     u.score = 1.0;
-    ssdei_apply(w, block, &u, stages->t1);
+    ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
 }
 
@@ -2642,52 +2618,61 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
     weight[2] += decay * (corrected[2] - before[1]);
 }
 
-static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
-    const ssdei_setting *setting = &w->setting;
-    ssde_predictor predictor = setting->how.predictor;
-    size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
-    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta, mean, std, std_next;
-    if (known > step + 1) known = step + 1;
+/* By the last D's, up to `known` of them with this step's; first raised to `order`, then correcting the step before. */
+static ssde_status ssdei_plan_multistep(const ssdei_setting *setting, const double *times, size_t known, size_t order,
+                                        int corrects, ssdei_plan *plan) {
+    double level[4], span[3] = {0.0, 0.0, 0.0}, h, eta = setting->how.eta, mean, std, std_next;
+    const double *before = (plan->step ? plan - 1 : plan)->alone;
+    ssdei_update denoise;
+    size_t j;
+    if (known > plan->step + 1) known = plan->step + 1;
     for (j = 0; j <= known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, times[plan->step + 1 - j], &level[j]));
     for (j = 0; j < known; j++) {
         span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
         if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
     h = ssdei_math_log(level[1] / level[0]);
-    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step], &mean, &std));
-    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step + 1], &mean, &std_next));
-    order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
-    memcpy(before, w->step_weight, sizeof before);
-    ssdei_multistep_weights(span, order, before, w->step_weight);
-    memcpy(w->weight, w->step_weight, sizeof w->weight);
-    if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
-        ssdei_multistep_correct(span, known, before, w->weight);
-    w->prediction.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
-    w->prediction.score = mean;
-    w->prediction.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean, &std_next));
+    ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
+    ssdei_multistep_weights(span, known < order ? known : order, before, plan->alone);
+    memcpy(plan->weight, plan->alone, sizeof plan->weight);
+    if (known > 1 && corrects) ssdei_multistep_correct(span, known, before, plan->weight);
+    plan->keep_x = 1.0 + denoise.x;
+    plan->keep_score = denoise.score;
+    plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
+    plan->update.score = mean;
+    plan->update.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 
-static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    size_t kept = (size_t)ssdei_predictors[w->setting.how.predictor].history, order, j, i;
-    double t = w->times[step];
-    ssdei_update denoise;
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_multistep_plan(w, step));
-    if (w->prediction.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, step));
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &denoise));
-    ssdei_direction(w, block, block->x, 1.0 + denoise.x, denoise.score,
+static ssde_status ssdei_plan_2m(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    return ssdei_plan_multistep(setting, times, 2, 2, 0, plan);
+}
+
+static ssde_status ssdei_plan_3m(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    return ssdei_plan_multistep(setting, times, 3, 3, plan->step == 1, plan);
+}
+
+static ssde_status ssdei_plan_unipc(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    return ssdei_plan_multistep(setting, times, 3, 2, 1, plan);
+}
+
+static ssde_status ssdei_move_multistep(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+    size_t kept = (size_t)w->setting.predictor->history, step = plan->step, order = step + 1 < kept ? step + 1 : kept;
+    size_t j, i;
+    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, step));
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score,
                     w->history[step % kept] + block->first * w->dim);
-    order = step + 1 < kept ? step + 1 : kept;
     memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
     for (j = 0; j < order; j++) {
         const float *denoised = w->history[(step - j) % kept] + block->first * w->dim;
-        float weight = (float)w->weight[j];
+        float weight = (float)plan->weight[j];
         for (i = 0; i < block->rows * w->dim; i++) w->score[i] += weight * denoised[i];
     }
-    ssdei_apply(w, block, &w->prediction, t);
+    ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
 }
 
@@ -2695,6 +2680,13 @@ static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, s
 
 /* Scratch arrays: x1 and W(t_next), packed like the travellers; W(t) and the score at (x, t), by row of the block. */
 enum { SSDEI_ADAPT_NEXT, SSDEI_ADAPT_PATH_NEXT, SSDEI_ADAPT_PATH, SSDEI_ADAPT_SCORE, SSDEI_ADAPT_ARRAYS };
+
+/* Only that the SDE has numbers there: each row finds its own steps. */
+static ssde_status ssdei_plan_adaptive(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    double drift, diffusion;
+    (void)times;
+    return ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &drift, &diffusion);
+}
 
 /* Whether row r of the block is still on its way; it fails where the evaluations of another try are not granted. */
 static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_t r, double stop) {
@@ -2706,16 +2698,16 @@ static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_
     return 0;
 }
 
-static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
     ssdei_travellers *a = &w->travellers;
     size_t r;
     for (r = a->count = 0; r < block->rows; r++) {
-        a->here[r] = w->times[step];
+        a->here[r] = plan->t0;
         a->known[r] = 0;
-        if (!step) w->length[block->first + r] = 0.01; /* the paper's first step */
-        if (ssdei_adapt_goes_on(w, block, r, w->times[step + 1])) a->row[a->count++] = r;
+        if (!plan->step) w->length[block->first + r] = 0.01; /* the paper's first step */
+        if (ssdei_adapt_goes_on(w, block, r, plan->t1)) a->row[a->count++] = r;
     }
-    if (!step) memcpy(w->history[0] + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
+    if (!plan->step) memcpy(w->history[0] + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
 }
 
 /* The scores at x of travellers that have moved. */
@@ -2839,13 +2831,12 @@ static ssde_status ssdei_adapt_condition(ssdei_sampler *w, const ssdei_block *bl
     return ssdei_condition_update(w, &single, w->travellers.here[r], 0);
 }
 
-static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+static ssde_status ssdei_move_adaptive(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
     ssdei_travellers *a = &w->travellers;
-    double stop = w->times[step + 1];
+    double stop = plan->t1;
     size_t i, kept;
-    (void)quiet;
-    ssdei_adapt_begin(w, block, step);
-    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(w->times[step]),
+    ssdei_adapt_begin(w, block, plan);
+    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
                               w->sample + block->first, block->rows, w->dim, w->noise, w->scratch[SSDEI_ADAPT_PATH]));
     while (a->count) {
         ssdei_try(ssdei_adapt_scores(w, block));
@@ -2861,22 +2852,20 @@ static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_
     return SSDE_OK;
 }
 
-static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number, int quiet) {
-    const ssdei_setting *setting = &w->setting;
-    ssdei_update u;
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, number));
-    if (!block->first) {
-        double scale;
-        if (setting->how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
-            ssdei_try(ssdei_batch_scale(setting, w->score, w->noise, block->rows, w->dim, &scale));
-        else
-            ssdei_try(ssdei_langevin_scale(setting, t, &scale));
-        ssdei_try(ssdei_rule_langevin(setting, t, scale, &w->correction));
+/* ---- correctors, conditions ---- */
+
+static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan, uint32_t draw,
+                                 int quiet) {
+    ssdei_update u = plan->correction;
+    ssdei_try(ssdei_evaluate(w, block, plan->t_correct));
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
+    if (w->setting.corrector->batch) {
+        double ratio;
+        ssdei_try(ssdei_batch_scale(&w->setting, w->score, w->noise, block->rows, w->dim, &ratio));
+        ssdei_try(ssdei_correction(&w->setting, plan->t_correct, ratio, &u));
     }
-    u = w->correction;
     if (quiet) u.noise = 0.0;
-    ssdei_apply(w, block, &u, t);
+    ssdei_apply(w, block, &u, plan->t_correct);
     return SSDE_OK;
 }
 
@@ -2902,6 +2891,148 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
     return ssdei_condition_place(w, block, t, w->marginal.mean, w->marginal.std);
 }
 
+/* ---- the tables ----
+
+@@RECIPE@@ */
+
+enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
+
+static const ssdei_predictor ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
+    /* name, order, evaluations, history, stochastic, grid, steps; traits; rule, plan, move, scratch, history */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, 0, NULL, NULL, NULL, 0, 0},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, SSDEI_BY_INDEX, NULL, NULL, NULL, 0, 0},
+    {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     SSDEI_PAPERS | SSDEI_EULER,
+     ssdei_rule_euler_maruyama,
+     ssdei_plan_once,
+     ssdei_move_once,
+     0,
+     0},
+    {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     SSDEI_PAPERS | SSDEI_EULER_ON_FLOW,
+     ssdei_rule_reverse_diffusion,
+     ssdei_plan_once,
+     ssdei_move_once,
+     0,
+     0},
+    {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     SSDEI_PAPERS | SSDEI_NO_FLOW,
+     ssdei_rule_ancestral,
+     ssdei_plan_once,
+     ssdei_move_once,
+     0,
+     0},
+    {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
+     SSDEI_CHAIN_OF_VP | SSDEI_CHAINS,
+     ssdei_rule_ddpm,
+     ssdei_plan_once,
+     ssdei_move_once,
+     0,
+     0},
+    {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
+     SSDEI_CHAIN_OF_VE | SSDEI_CHAINS | SSDEI_IS_LANGEVIN,
+     ssdei_rule_smld,
+     ssdei_plan_once,
+     ssdei_move_ladder,
+     0,
+     0},
+    {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
+     SSDEI_EULER,
+     NULL,
+     ssdei_plan_stochastic_heun,
+     ssdei_move_twice,
+     1,
+     0},
+    {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
+     SSDEI_EULER | SSDEI_TRAVELS,
+     NULL,
+     ssdei_plan_adaptive,
+     ssdei_move_adaptive,
+     SSDEI_ADAPT_ARRAYS,
+     1},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
+     SSDEI_WEIGHTS_NOISE,
+     ssdei_rule_ddim,
+     ssdei_plan_once,
+     ssdei_move_once,
+     0,
+     0},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, SSDEI_CHURNS, NULL, ssdei_plan_heun, ssdei_move_twice, 1, 0},
+    {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
+     SSDEI_WEIGHTS_NOISE,
+     NULL,
+     ssdei_plan_2m,
+     ssdei_move_multistep,
+     0,
+     2},
+    {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
+     SSDEI_WEIGHTS_NOISE,
+     NULL,
+     ssdei_plan_3m,
+     ssdei_move_multistep,
+     0,
+     3},
+    {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
+     SSDEI_WEIGHTS_NOISE,
+     NULL,
+     ssdei_plan_2m,
+     ssdei_move_multistep,
+     0,
+     2},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, 0, NULL, ssdei_plan_unipc, ssdei_move_multistep, 0, 3},
+};
+
+static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
+    {"default", NULL, 0},
+    {"none", NULL, 0},
+    {"langevin", ssdei_rule_langevin, 0},
+    {"langevin_batch", ssdei_rule_langevin, 1},
+};
+
+static const ssdei_predictor *ssdei_predictor_row(ssde_predictor predictor) { return &ssdei_predictors[predictor]; }
+
+static const ssdei_corrector *ssdei_corrector_row(ssde_corrector corrector) { return &ssdei_correctors[corrector]; }
+
+const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
+}
+
+const char *ssde_predictor_name(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].info.name : NULL;
+}
+
+const char *ssde_corrector_name(ssde_corrector corrector) {
+    return (unsigned)corrector < SSDE_CORRECTOR_COUNT ? ssdei_correctors[corrector].name : NULL;
+}
+
+ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
+    char known[200] = "";
+    size_t length = 0;
+    int i;
+    if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
+    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
+        if (!strcmp(name, ssdei_predictors[i].info.name)) {
+            *predictor = (ssde_predictor)i;
+            return SSDE_OK;
+        }
+        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
+        length = strlen(known);
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
+}
+
+ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
+    int i;
+    if (!name || !corrector) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
+    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
+        if (strcmp(name, ssdei_correctors[i].name)) continue;
+        *corrector = (ssde_corrector)i;
+        return SSDE_OK;
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
+                     name);
+}
+
 /* ---- the driver ---- */
 
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block) {
@@ -2919,45 +3050,30 @@ static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block)
     return ssdei_condition_update(w, block, w->times[0], 0);
 }
 
-/* The corrector's steps of a block at t. */
-static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, size_t step, double t, int quiet,
+/* The corrector's steps of a block. */
+static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan,
                                        uint32_t *number) {
-    const ssde_sampler_desc *how = &w->setting.how;
-    size_t j;
-    if (how->corrector == SSDE_CORRECTOR_NONE) return SSDE_OK;
-    for (j = 0; j < how->corrector_steps; j++) {
-        uint32_t draw = (uint32_t)(ssdei_visited(w, step) * how->corrector_steps + j);
-        ssdei_try(ssdei_correct(w, block, t, draw, quiet && j + 1 == how->corrector_steps));
-        ssdei_try(ssdei_condition_update(w, block, t, ++*number));
+    size_t j, count = w->setting.how.corrector_steps;
+    for (j = 0; w->setting.corrector->rule && j < count; j++) {
+        uint32_t draw = (uint32_t)(ssdei_visited(w, plan->step) * count + j);
+        ssdei_try(ssdei_correct(w, block, plan, draw, plan->quiet && j + 1 == count));
+        ssdei_try(ssdei_condition_update(w, block, plan->t_correct, ++*number));
     }
     return SSDE_OK;
-}
-
-/* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
-   last sigma takes the formula itself. */
-static int ssdei_ends_quietly(const ssde_sampler_desc *how) {
-    return ssdei_by_index(how->grid) && how->predictor != SSDE_PREDICTOR_SMLD;
 }
 
 /* From times[step] to times[step + 1]. */
 static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     const ssde_sampler_desc *how = &w->setting.how;
-    ssdei_advance advance = ssdei_predictors[how->predictor].advance;
+    const ssdei_plan *plan = &w->plans[step];
     uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
-    /* in the reference predictor none hands on x itself for the mean, its last noise still on it */
-    int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps &&
-               (advance || how->grid != SSDE_GRID_REFERENCE);
-    int corrector_last = !how->corrector_first || !advance;
-    if (how->corrector_first)
-        ssdei_try(ssdei_correct_block(w, block, step, w->times[step], last && corrector_last, &number));
-    if (advance) {
-        ssdei_try(advance(w, block, step, last && (!corrector_last || how->corrector == SSDE_CORRECTOR_NONE)));
+    if (how->corrector_first) ssdei_try(ssdei_correct_block(w, block, plan, &number));
+    if (w->setting.predictor->move) {
+        ssdei_try(w->setting.predictor->move(w, block, plan));
         ++number;
         ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
     }
-    if (!how->corrector_first)
-        ssdei_try(ssdei_correct_block(w, block, step, w->times[step + 1], last && corrector_last, &number));
-    return SSDE_OK;
+    return how->corrector_first ? SSDE_OK : ssdei_correct_block(w, block, plan, &number);
 }
 
 static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block) {
@@ -2966,12 +3082,9 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_drop_failed(w, block, w->times[how->steps]);
         return SSDE_OK;
     }
-    if (!ssdei_ends_quietly(how)) {
-        double t = w->times[how->steps];
-        ssdei_update u;
-        ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &u));
-        ssdei_try(ssdei_evaluate(w, block, t));
-        ssdei_apply(w, block, &u, t);
+    if (!ssdei_ends_quietly(&w->setting)) {
+        ssdei_try(ssdei_evaluate(w, block, w->times[how->steps]));
+        ssdei_apply(w, block, &w->denoise, w->times[how->steps]);
     }
     /* what is known is that of x(0) */
     return w->conditions.chain ? ssdei_condition_place(w, block, w->times[how->steps], 1.0, 0.0) : SSDE_OK;
@@ -3081,7 +3194,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
-    if (how->schedule && how->predictor == SSDE_PREDICTOR_SMLD) {
+    if (how->schedule && (w->setting.predictor->traits & SSDEI_CHAIN_OF_VE)) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
@@ -3105,17 +3218,16 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
    steps find their length, h is 2^-16). The m x(0) that is left out, like their error, falls with h. */
 static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
-    ssde_predictor p = how->predictor;
-    int euler = p == SSDE_PREDICTOR_EULER_MARUYAMA || p == SSDE_PREDICTOR_STOCHASTIC_HEUN ||
-                p == SSDE_PREDICTOR_ADAPTIVE || how->discretisation == SSDE_DISCRETISE_EULER ||
-                (p == SSDE_PREDICTOR_REVERSE_DIFFUSION && how->probability_flow);
+    int traits = w->setting.predictor->traits;
+    int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
+                ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
     double low = w->times[1], high = w->times[0], std = 0.0;
     ssde_coefficients c;
     int tries;
     if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
-        double h = p == SSDE_PREDICTOR_ADAPTIVE ? 256.0 * ssdei_path_step : t - w->times[1];
+        double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
         ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
         if (!tries) std = c.std;
         if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
@@ -3129,114 +3241,131 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     return SSDE_OK;
 }
 
-/* What is known of all steps before the first evaluation: that each has numbers, and a length on the path. */
-static ssde_status ssdei_check_steps(ssdei_sampler *w) {
-    const ssdei_setting *setting = &w->setting;
-    ssdei_rule rule = ssdei_predictors[setting->how.predictor].rule;
-    ssdei_advance advance = ssdei_predictors[setting->how.predictor].advance;
-    ssdei_update u = {0.0, 0.0, 0.0};
-    size_t k;
-    for (k = 0; k < setting->how.steps; k++) {
-        double t = w->times[k], t_next = w->times[k + 1], drift, diffusion;
-        if ((w->path || advance == ssdei_adapt) && ssdei_path_place(t) == ssdei_path_place(t_next))
-            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24", t,
-                             t_next);
-        if (rule) ssdei_try(rule(setting, t, t_next, &u));
-        if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
-        if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
-        if (advance == ssdei_multistep) u = w->prediction;
-        if (advance == ssdei_adapt) ssdei_try(ssdei_drift_diffusion(w->context, &setting->sde, t, &drift, &diffusion));
-        if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
-        return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
+/* The last step of a run that ends quietly: the noise of its last update, the predictor's or the corrector's, is left
+   out. In the reference predictor none hands on x itself for the mean, its last noise still on it. */
+static void ssdei_plan_end(const ssdei_setting *setting, ssdei_plan *plan) {
+    const ssde_sampler_desc *how = &setting->how;
+    int moves = setting->predictor->move != NULL;
+    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
+    plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
+    if (!plan->quiet) plan->update.noise = 0.0;
+}
+
+static ssde_status ssdei_plan_step(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+    const ssdei_predictor *predictor = setting->predictor;
+    const ssdei_update *u = &plan->update;
+    plan->t0 = times[plan->step];
+    plan->t1 = times[plan->step + 1];
+    plan->t_correct = setting->how.corrector_first ? plan->t0 : plan->t1;
+    if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
+                         plan->t0, plan->t1);
+    if (predictor->plan) ssdei_try(predictor->plan(setting, times, plan));
+    if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
+        return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         ssdei_predictors[setting->how.predictor].info.name, t, t_next, u.x, u.score, u.noise);
-    }
-    if (setting->how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(setting, w->times[0], 1.0, &u));
-    if (!setting->how.skip_denoise && !ssdei_ends_quietly(&setting->how))
-        return ssdei_rule_denoise(w->context, &setting->sde, w->times[setting->how.steps], &u);
+                         predictor->info.name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+    if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
+    ssdei_plan_end(setting, plan);
     return SSDE_OK;
 }
 
-/* What the predictor asks for beyond the driver's own. */
-static ssde_status ssdei_sampler_create_arrays(ssdei_sampler *w) {
-    ssde_context *context = w->context;
-    const ssde_sampler_desc *how = &w->setting.how;
-    ssdei_travellers *a = &w->travellers;
-    int j, missing = 0;
-    for (j = 0; j < ssdei_predictors[how->predictor].scratch; j++) {
-        w->scratch[j] = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->scratch[j]);
-        missing |= !w->scratch[j];
+/* All steps, before the first evaluation. */
+static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    size_t steps = setting->how.steps, k;
+    for (k = 0; k < steps; k++) {
+        w->plans[k].step = k;
+        ssdei_try(ssdei_plan_step(setting, w->times, &w->plans[k]));
     }
-    for (j = 0; j < ssdei_predictors[how->predictor].history; j++) {
-        w->history[j] = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->history[j]);
-        missing |= !w->history[j];
-    }
-    if (how->brownian && how->predictor != SSDE_PREDICTOR_ADAPTIVE && how->predictor != SSDE_PREDICTOR_NONE &&
-        (how->eta > 0.0 || ssdei_predictors[how->predictor].advance != ssdei_multistep)) {
-        w->path = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->path);
-        missing |= !w->path;
-    }
-    if (how->predictor == SSDE_PREDICTOR_ADAPTIVE) {
-        w->length = (double *)ssdei_allocate(context, w->n, sizeof *w->length);
-        w->evaluations = (size_t *)ssdei_allocate(context, w->n, sizeof *w->evaluations);
-        a->row = (size_t *)ssdei_allocate(context, w->block, sizeof *a->row);
-        a->t = (double *)ssdei_allocate(context, w->block, sizeof *a->t);
-        a->noise = (double *)ssdei_allocate(context, w->block, sizeof *a->noise);
-        a->sample = (uint64_t *)ssdei_allocate(context, w->block, sizeof *a->sample);
-        a->here = (double *)ssdei_allocate(context, w->block, sizeof *a->here);
-        a->known = (unsigned char *)ssdei_allocate(context, w->block, 1);
-        missing |=
-            !w->length || !w->evaluations || !a->row || !a->t || !a->noise || !a->sample || !a->here || !a->known;
-    }
-    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
+    if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
+    return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
 }
 
-static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample) {
-    ssde_context *context = w->context;
-    size_t i, tasks = ssdei_task_count(context);
-    /* With one thread three arrays of a block fit a cache; with more each gets enough to do. */
-    size_t block = ssdei_block_rows(w->model, tasks > 1 ? 131072 * tasks : 16384, w->n);
-    /* Norms over the batch need all of it at once. */
-    w->block = w->setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH ? w->n : block;
-    w->times = (double *)ssdei_allocate(context, w->setting.how.steps + 1, sizeof *w->times);
-    w->t = (double *)ssdei_allocate(context, w->block, sizeof *w->t);
-    w->sample = (uint64_t *)ssdei_allocate(context, w->n, sizeof *w->sample);
-    w->score = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->score);
-    w->noise = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->noise);
-    w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
-    if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
-    ssdei_try(ssdei_sampler_create_arrays(w));
-    ssdei_try(ssdei_conditions_create(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n,
-                                      w->block, w->dim));
-    for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
-    ssdei_try(ssdei_sampler_times(w));
-    ssdei_try(ssdei_euler_start(w));
-    return ssdei_check_steps(w);
+/* ---- its memory ---- */
+
+/* Norms over the batch need all of it at once; with one thread three arrays of a block fit a cache; with more each gets
+   enough to do. */
+static size_t ssdei_sampler_block(const ssdei_setting *setting, const ssde_score_model *model, size_t n) {
+    size_t tasks = ssdei_task_count(setting->context);
+    return setting->corrector->batch ? n : ssdei_block_rows(model, tasks > 1 ? 131072 * tasks : 16384, n);
 }
 
-static void ssdei_sampler_release(ssdei_sampler *w) {
-    size_t i, j;
-    for (i = 0; w->failed && i < w->n; i++) {
-        for (j = 0; w->failed[i] && j < w->dim; j++) w->x[i * w->dim + j] = (float)NAN;
-    }
-    ssdei_release(w->context, w->times);
-    ssdei_release(w->context, w->t);
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->score);
-    ssdei_release(w->context, w->noise);
-    ssdei_release(w->context, w->failed);
-    for (i = 0; i < sizeof w->scratch / sizeof w->scratch[0]; i++) ssdei_release(w->context, w->scratch[i]);
-    for (i = 0; i < sizeof w->history / sizeof w->history[0]; i++) ssdei_release(w->context, w->history[i]);
-    ssdei_release(w->context, w->path);
-    ssdei_release(w->context, w->length);
-    ssdei_release(w->context, w->evaluations);
-    ssdei_release(w->context, w->travellers.row);
-    ssdei_release(w->context, w->travellers.t);
-    ssdei_release(w->context, w->travellers.noise);
-    ssdei_release(w->context, w->travellers.sample);
-    ssdei_release(w->context, w->travellers.here);
-    ssdei_release(w->context, w->travellers.known);
-    ssdei_conditions_release(&w->conditions);
+static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
+    ssdei_sampler *w = (ssdei_sampler *)object;
+    const ssdei_predictor *predictor = w->setting.predictor;
+    size_t steps = w->setting.how.steps, part = w->block * w->dim, all = w->n * w->dim;
+    int j;
+    w->times = ssdei_place(memory, double, steps + 1);
+    w->plans = ssdei_place(memory, ssdei_plan, steps);
+    w->t = ssdei_place(memory, double, w->block);
+    w->sample = ssdei_place(memory, uint64_t, w->n);
+    w->score = ssdei_place(memory, float, part);
+    w->noise = ssdei_place(memory, float, part);
+    w->failed = ssdei_place(memory, unsigned char, w->n);
+    for (j = 0; j < predictor->scratch; j++) w->scratch[j] = ssdei_place(memory, float, part);
+    for (j = 0; j < predictor->history; j++) w->history[j] = ssdei_place(memory, float, all);
+    if (predictor->traits & SSDEI_TRAVELS) {
+        w->length = ssdei_place(memory, double, w->n);
+        w->evaluations = ssdei_place(memory, size_t, w->n);
+        w->travellers.row = ssdei_place(memory, size_t, w->block);
+        w->travellers.t = ssdei_place(memory, double, w->block);
+        w->travellers.noise = ssdei_place(memory, double, w->block);
+        w->travellers.sample = ssdei_place(memory, uint64_t, w->block);
+        w->travellers.here = ssdei_place(memory, double, w->block);
+        w->travellers.known = ssdei_place(memory, unsigned char, w->block);
+    } else if (ssdei_follows_path(&w->setting))
+        w->path = ssdei_place(memory, float, all);
+}
+
+/* Bytes of ssdei_conditions_create. */
+static size_t ssdei_conditions_bytes(const ssde_condition *chain, int term, size_t rows, size_t dim) {
+    size_t size = 0, each;
+    chain = ssdei_condition_first(chain, term);
+    if (!chain) return 0;
+    for (; chain; chain = chain->next) size = chain->size > size ? chain->size : size;
+    each = 2 * sizeof(double);
+    if (size) each += sizeof(uint64_t) + sizeof(ssdei_system) + 3 * (dim + size) * sizeof(float);
+    return ssdei_multiply(rows, each);
+}
+
+/* Bytes of ssdei_guide. */
+static size_t ssdei_guide_bytes(const ssde_score_model *model, const ssde_condition *chain) {
+    size_t rows = ssdei_made_rows(model, NULL), dim = model->dim;
+    if (!ssdei_condition_first(chain, 1)) return 0;
+    return sizeof(ssde_guided) + 2 * rows * dim * sizeof(float) + ssdei_conditions_bytes(chain, 1, rows, dim);
+}
+
+/* Checks a run's arguments, and fills in what says how much memory it takes. */
+static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, const ssde_score_model *model,
+                                         const ssde_sampler_desc *how, uint64_t first_sample, size_t n, const void *x) {
+    ssde_context *context = how ? how->context : NULL;
+    ssde_score_model seen;
+    memset(w, 0, sizeof *w);
+    ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
+    ssdei_try(ssdei_setting_make(&w->setting, sde, how));
+    ssdei_try(ssdei_condition_check(context, &w->setting.how.condition, n, model->dim));
+    seen = *model;
+    if (ssdei_condition_first(&w->setting.how.condition, 1)) seen.max_rows = ssdei_made_rows(model, NULL);
+    w->model = model;
+    w->context = context;
+    w->n = n;
+    w->dim = model->dim;
+    w->block = ssdei_sampler_block(&w->setting, &seen, n);
+    w->one_condition_draw = ssdei_one_condition_draw(&w->setting);
+    return SSDE_OK;
+}
+
+size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, size_t n) {
+    ssdei_sampler w;
+    const ssde_condition *chain = &w.setting.how.condition;
+    size_t own, conditions, guided;
+    if (ssdei_sampler_prepare(&w, sde, model, how, 0, n, &w) != SSDE_OK) return 0; /* x is not looked at */
+    own = ssdei_object_bytes(&w, sizeof w, ssdei_sampler_arrays);
+    conditions = ssdei_conditions_bytes(chain, 0, w.block, w.dim);
+    guided = ssdei_guide_bytes(model, chain);
+    return own < SIZE_MAX / 4 && conditions < SIZE_MAX / 4 && guided < SIZE_MAX / 4 ? own + conditions + guided : 0;
 }
 
 /* Evaluations that all samples had, and those of each. */
@@ -3251,44 +3380,57 @@ static void ssdei_sampler_count(ssdei_sampler *w) {
     w->report.evaluations += most;
 }
 
+/* What is known before the first step: conditions, times and all plans. */
+static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) {
+    size_t i;
+    ssdei_try(ssdei_conditions_create(&w->conditions, w->context, &w->setting.how.condition, 0, first_sample, w->n,
+                                      w->block, w->dim));
+    for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
+    ssdei_try(ssdei_sampler_times(w));
+    ssdei_try(ssdei_euler_start(w));
+    return ssdei_sampler_plan(w);
+}
+
+/* Rows that failed are NaN; what became of the run is in report. */
+static ssde_status ssdei_sampler_end(ssdei_sampler *w, ssde_status status) {
+    const ssde_sample_report *report = &w->report;
+    size_t i, j;
+    for (i = 0; i < w->n; i++) {
+        for (j = 0; w->failed[i] && j < w->dim; j++) w->x[i * w->dim + j] = (float)NAN;
+    }
+    ssdei_sampler_count(w);
+    if (status != SSDE_OK || !report->failed) return status;
+    status = (ssde_status)w->failed[report->failed_sample - w->sample[0]];
+    return ssde_fail(
+        w->context, status, "sample %.0f %s t = %.6g (%lu of %lu failed)", (double)report->failed_sample,
+        status == SSDE_ERROR_LIMIT ? "reached max_evaluations, or steps of 2^-23, at" : "is not finite after",
+        report->failed_t, (unsigned long)report->failed, (unsigned long)w->n);
+}
+
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
                         size_t n, float *x) {
     ssde_context *context = how ? how->context : NULL;
     ssde_guided *guided = NULL;
     ssde_score_model guided_model;
-    ssdei_sampler w;
+    ssdei_sampler made, *w;
     ssde_status status;
-    memset(&w, 0, sizeof w);
-    if (how && how->report) *how->report = w.report;
+    if (how && how->report) memset(how->report, 0, sizeof *how->report);
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
-    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    ssdei_try(ssdei_setting_make(&w.setting, sde, how));
-    ssdei_try(ssdei_condition_check(context, &w.setting.how.condition, n, model->dim));
-    if (w.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
-    w.model = model;
-    w.context = context;
-    w.seed = rng->seed;
-    w.n = n;
-    w.dim = model->dim;
-    w.x = x;
-    w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
-    ssdei_try(
-        ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
-    status = ssdei_sampler_create(&w, rng->next_sample);
-    if (status == SSDE_OK) status = ssdei_sampler_run(&w);
-    if (status == SSDE_OK) {
-        rng->next_sample += n;
-        if (w.report.failed) {
-            status = (ssde_status)w.failed[w.report.failed_sample - w.sample[0]];
-            ssde_fail(
-                context, status, "sample %.0f %s t = %.6g (%lu of %lu failed)", (double)w.report.failed_sample,
-                status == SSDE_ERROR_LIMIT ? "reached max_evaluations, or steps of 2^-23, at" : "is not finite after",
-                w.report.failed_t, (unsigned long)w.report.failed, (unsigned long)n);
-        }
-    }
-    ssdei_sampler_count(&w);
-    if (how && how->report) *how->report = w.report;
-    ssdei_sampler_release(&w);
+    ssdei_try(ssdei_sampler_prepare(&made, sde, model, how, rng->next_sample, n, x));
+    if (made.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    made.seed = rng->seed;
+    made.x = x;
+    w = (ssdei_sampler *)ssdei_object_create(context, &made, sizeof made, ssdei_sampler_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status =
+        ssdei_guide(context, &guided, sde, &w->model, &guided_model, &w->setting.how.condition, rng->next_sample, n);
+    if (status == SSDE_OK) status = ssdei_sampler_begin(w, rng->next_sample);
+    if (status == SSDE_OK) status = ssdei_sampler_run(w);
+    if (status == SSDE_OK) rng->next_sample += n;
+    status = ssdei_sampler_end(w, status);
+    if (how && how->report) *how->report = w->report;
+    ssdei_conditions_release(&w->conditions);
+    ssdei_release(context, w);
     ssde_guided_destroy(guided);
     return status;
 }
