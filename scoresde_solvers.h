@@ -1751,7 +1751,8 @@ typedef struct ssdei_update {
 typedef struct ssdei_setting {
     ssde_sde sde; /* num_scales is the grid's steps where it goes by index */
     ssde_sampler_desc how;
-    const struct ssdei_predictor *predictor; /* how's rows of the tables */
+    const ssde_predictor_properties *info; /* this and the next two: the tables' rows */
+    const struct ssdei_method *method;
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     double start; /* of a run: ssde_prior_time */
@@ -1960,7 +1961,7 @@ static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *
 /* ---- >>sampler ---- */
 
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
-typedef struct ssdei_plan {
+typedef struct ssdei_step_plan {
     size_t step;
     double t0, t1;             /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
     ssdei_update churn;        /* without a score, before the first */
@@ -1972,38 +1973,44 @@ typedef struct ssdei_plan {
     double t_correct;          /* the corrector's t, update, and whether its last one is without noise */
     ssdei_update correction;
     int quiet;
-} ssdei_plan;
+} ssdei_step_plan;
 
 /* Rows of a block that are on their way to the next of the grid's times, each at a time of its own. */
 typedef struct ssdei_travellers {
     size_t count;
-    size_t *row;          /* [block]: which they are */
-    double *t, *noise;    /* [block], like row: a time for each, and the factor on g dW */
-    uint64_t *sample;     /* [block], like row */
-    double *here;         /* [block], of every row: where x is */
-    unsigned char *known; /* [block], of every row: the score at x has been evaluated */
+    size_t *row;             /* [block]: which they are */
+    double *t, *noise;       /* [block], like row: a time for each, and the factor on g dW */
+    uint64_t *sample;        /* [block], like row */
+    double *here;            /* [block], of every row: where x is */
+    unsigned char *known;    /* [block], of every row: the score at x has been evaluated */
+    float *next, *path_next; /* [block, dim], like row: x1 and W at its t */
+    float *path, *score;     /* [block, dim], of every row: W and the score at x */
+    double *length;          /* [n]: of the next step */
+    size_t *evaluations;     /* [n]; NULL where nothing travels */
+    float *before;           /* [n, dim]: x1 of the step before */
 } ssdei_travellers;
+
+/* The most that a row may ask for: evaluations of a step but for the last, and past steps. */
+enum { SSDEI_KEPT = 2, SSDEI_HISTORY = 2 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
     const ssde_score_model *model;
     ssde_context *context;
     uint64_t seed;
-    size_t n, dim, block; /* rows worked on at a time */
-    float *x;             /* [n, dim], the caller's */
-    double *times;        /* [steps + 1] */
-    ssdei_plan *plans;    /* [steps] */
-    ssdei_update denoise; /* at times[steps] */
-    double scale;         /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
-    double *t;            /* [block], t_value repeated */
+    size_t n, dim, block;   /* rows worked on at a time */
+    float *x;               /* [n, dim], the caller's */
+    double *times;          /* [steps + 1] */
+    ssdei_step_plan *plans; /* [steps] */
+    ssdei_update denoise;   /* at times[steps] */
+    double scale;           /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
+    double *t;              /* [block], t_value repeated */
     double t_value;
-    uint64_t *sample;     /* [n] */
-    float *score, *noise; /* [block, dim] */
-    float *scratch[4];    /* [block, dim], as many as the predictor wants */
-    float *history[3];    /* [n, dim]: what it remembers of past steps */
-    float *path;          /* [n, dim]: W at times[step], where `brownian`, else NULL */
-    double *length;       /* [n]: of travellers, the next step */
-    size_t *evaluations;  /* [n]: of travellers, else NULL */
+    uint64_t *sample;              /* [n] */
+    float *score, *noise;          /* [block, dim] */
+    float *kept[SSDEI_KEPT];       /* [block, dim]: of the evaluations of a step, but for its last */
+    float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
+    float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
     unsigned char *failed; /* [n]: the ssde_status that ended it */
     int one_condition_draw;
@@ -2039,17 +2046,15 @@ enum {
     SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
 };
 
-typedef struct ssdei_predictor {
-    ssde_predictor_properties info;
+typedef struct ssdei_method {
     int traits;
-    /* Of one evaluation: its update, for ssde_predictor_step too. NULL: takes more, or none. */
+    /* Of one evaluation: its update, which is ssde_predictor_step's too. NULL: takes more, or none. */
     ssdei_rule rule;
-    /* Fills in a plan of zeros that has its step, t0 and t1; plan[-1] is that of the step before. */
-    ssde_status (*plan)(const ssdei_setting *setting, const double *times, ssdei_plan *plan);
-    /* Moves a block as planned. NULL: stays where it is. */
-    ssde_status (*move)(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan);
-    int scratch, history; /* arrays of ssdei_sampler that it uses */
-} ssdei_predictor;
+    /* Fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
+    ssde_status (*plan)(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan);
+    /* Moves a block as planned. NULL: it stays where it is. */
+    ssde_status (*move)(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan);
+} ssdei_method;
 
 typedef struct ssdei_corrector {
     const char *name;
@@ -2057,9 +2062,8 @@ typedef struct ssdei_corrector {
     int batch;       /* its scale is taken from the whole batch's score and noise */
 } ssdei_corrector;
 
-/* The rows of the tables. */
-static const ssdei_predictor *ssdei_predictor_row(ssde_predictor predictor);
-static const ssdei_corrector *ssdei_corrector_row(ssde_corrector corrector);
+/* info, method and corrector of what `how` says, predictor and corrector. */
+static void ssdei_setting_rows(ssdei_setting *setting);
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 
 /* The corrector's update at t, whose score and noise are of this ratio of norms. */
@@ -2074,8 +2078,8 @@ static ssde_status ssdei_correction(const ssdei_setting *setting, double t, doub
 static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     ssde_context *context = setting->context;
     const ssde_sampler_desc *how = &setting->how;
-    const char *name = setting->predictor->info.name;
-    int traits = setting->predictor->traits, chain = traits & SSDEI_CHAIN;
+    const char *name = setting->info->name;
+    int traits = setting->method->traits, chain = traits & SSDEI_CHAIN;
     if (how->probability_flow && (traits & SSDEI_NO_FLOW))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
@@ -2089,7 +2093,7 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
-    if (setting->corrector->rule && (setting->predictor->info.history || (traits & SSDEI_IS_LANGEVIN)))
+    if (setting->corrector->rule && (setting->info->history || (traits & SSDEI_IS_LANGEVIN)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,
                          traits & SSDEI_IS_LANGEVIN ? "which it is itself" : "which would make its past another one");
@@ -2104,7 +2108,7 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
 /* VP's betas, VE's sigmas. */
 static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
     const ssde_sampler_desc *how = &setting->how;
-    int betas = (setting->predictor->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
+    int betas = (setting->method->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
     double low = betas ? 0.0 : setting->sde.sigma_min, high = betas ? 1.0 : setting->sde.sigma_max;
     size_t k;
     for (k = 0; how->schedule && k < how->steps; k++) {
@@ -2124,9 +2128,9 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_sampler_desc *full = &setting->how;
     if (!(full->eta >= 0.0 && full->eta <= 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.17g, wanted 0 to 1", full->eta);
-    if (!(setting->predictor->traits & SSDEI_WEIGHTS_NOISE))
+    if (!(setting->method->traits & SSDEI_WEIGHTS_NOISE))
         full->eta = 0.0;
-    else if (full->eta == 0.0 && setting->predictor->info.stochastic)
+    else if (full->eta == 0.0 && setting->info->stochastic)
         full->eta = 1.0;
     ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
     ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
@@ -2147,26 +2151,26 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
 /* Whether the predictor's updates have noise. */
 static int ssdei_draws(const ssdei_setting *setting) {
     if (setting->how.probability_flow) return 0;
-    if (setting->predictor->traits & SSDEI_WEIGHTS_NOISE) return setting->how.eta > 0.0;
-    if (setting->predictor->traits & SSDEI_CHURNS) return setting->how.s_churn > 0.0;
-    return setting->predictor->info.stochastic;
+    if (setting->method->traits & SSDEI_WEIGHTS_NOISE) return setting->how.eta > 0.0;
+    if (setting->method->traits & SSDEI_CHURNS) return setting->how.s_churn > 0.0;
+    return setting->info->stochastic;
 }
 
 /* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
 static int ssdei_one_condition_draw(const ssdei_setting *setting) {
-    if (setting->corrector->rule || !setting->predictor->move) return 0;
-    return !ssdei_draws(setting) || setting->predictor->info.history;
+    if (setting->corrector->rule || !setting->method->move) return 0;
+    return !ssdei_draws(setting) || setting->info->history;
 }
 
 /* Whether the predictor's noise is that of a Brownian path. */
 static int ssdei_follows_path(const ssdei_setting *setting) {
-    return (setting->predictor->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
+    return (setting->method->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
 }
 
 /* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
    last sigma takes the formula itself. */
 static int ssdei_ends_quietly(const ssdei_setting *setting) {
-    return ssdei_by_index(setting->how.grid) && !(setting->predictor->traits & SSDEI_IS_LANGEVIN);
+    return ssdei_by_index(setting->how.grid) && !(setting->method->traits & SSDEI_IS_LANGEVIN);
 }
 
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
@@ -2196,19 +2200,19 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
     if (full->predictor == SSDE_PREDICTOR_DEFAULT)
         full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    setting->predictor = ssdei_predictor_row(full->predictor);
+    ssdei_setting_rows(setting);
     if (full->corrector == SSDE_CORRECTOR_DEFAULT)
-        full->corrector = !setting->predictor->move || (ve && (setting->predictor->traits & SSDEI_LANGEVIN_ON_VE))
+        full->corrector = !setting->method->move || (ve && (setting->method->traits & SSDEI_LANGEVIN_ON_VE))
                               ? SSDE_CORRECTOR_LANGEVIN
                               : SSDE_CORRECTOR_NONE;
-    setting->corrector = ssdei_corrector_row(full->corrector);
-    if (full->grid == SSDE_GRID_DEFAULT) full->grid = setting->predictor->info.grid;
+    ssdei_setting_rows(setting);
+    if (full->grid == SSDE_GRID_DEFAULT) full->grid = setting->info->grid;
     ssdei_try(ssdei_check_combination(setting));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
-    if (!full->steps) full->steps = setting->predictor->info.steps;
+    if (!full->steps) full->steps = setting->info->steps;
     if (!full->steps) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
@@ -2276,10 +2280,10 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
     by_index = ssdei_by_index(setting.how.grid);
-    if (setting.predictor->move && !setting.predictor->rule)
+    if (setting.method->move && !setting.method->rule)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
-                         setting.predictor->info.name);
+                         setting.info->name);
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -2289,9 +2293,9 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
-        if (setting.predictor->rule) {
+        if (setting.method->rule) {
             if (!by_index || sde->kind == SSDE_AFFINE) ssdei_try(ssdei_check_signal(&setting, t[r], next));
-            ssdei_try(setting.predictor->rule(&setting, t[r], next, &u));
+            ssdei_try(setting.method->rule(&setting, t[r], next, &u));
         }
         finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
                                     (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
@@ -2436,12 +2440,12 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     return SSDE_OK;
 }
 
-static ssde_status ssdei_plan_once(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+static ssde_status ssdei_once_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     (void)times;
-    return setting->predictor->rule(setting, plan->t0, plan->t1, &plan->update);
+    return setting->method->rule(setting, plan->t0, plan->t1, &plan->update);
 }
 
-static ssde_status ssdei_move_once(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
@@ -2449,7 +2453,7 @@ static ssde_status ssdei_move_once(ssdei_sampler *w, const ssdei_block *block, c
 }
 
 /* Langevin steps at one noise level. */
-static ssde_status ssdei_move_ladder(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     size_t j, count = w->setting.how.corrector_steps, step = plan->step;
     for (j = 0; j < count; j++) {
         ssdei_try(ssdei_evaluate(w, block, plan->t0));
@@ -2466,7 +2470,8 @@ static ssde_status ssdei_move_ladder(ssdei_sampler *w, const ssdei_block *block,
 
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
    sqrt(h) z / 2, the trapezoid of both. */
-static ssde_status ssdei_plan_stochastic_heun(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, const double *times,
+                                              ssdei_step_plan *plan) {
     double a, g, a_next, g_next, h = plan->t0 - plan->t1, part = setting->how.probability_flow ? 0.5 : 1.0;
     (void)times;
     ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &a, &g));
@@ -2485,7 +2490,7 @@ static ssde_status ssdei_plan_stochastic_heun(const ssdei_setting *setting, cons
 
 /* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
    and the trapezoid of the slopes at both ends. */
-static ssde_status ssdei_plan_heun(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+static ssde_status ssdei_heun_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_coefficients now, hat, next;
     double s, s_hat, s_next, s_first, gamma, step;
@@ -2522,7 +2527,7 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
     for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
 }
 
-static ssde_status ssdei_move_twice(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     if (plan->churn.noise != 0.0 || plan->update.noise != 0.0 || w->path)
         ssdei_try(ssdei_predictor_noise(w, block, plan->step));
@@ -2531,10 +2536,10 @@ static ssde_status ssdei_move_twice(ssdei_sampler *w, const ssdei_block *block, 
         ssdei_apply(w, block, &plan->churn, plan->t0);
     }
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
-    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->scratch[0]);
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept[0]);
     ssdei_apply(w, block, &plan->update, plan->t0);
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
-    ssdei_direction(w, block, w->scratch[0], 1.0, u.score, w->score);
+    ssdei_direction(w, block, w->kept[0], 1.0, u.score, w->score);
     u.score = 1.0;
     ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
@@ -2619,8 +2624,8 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
 }
 
 /* By the last D's, up to `known` of them with this step's; first raised to `order`, then correcting the step before. */
-static ssde_status ssdei_plan_multistep(const ssdei_setting *setting, const double *times, size_t known, size_t order,
-                                        int corrects, ssdei_plan *plan) {
+static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, const double *times, size_t known, size_t order,
+                                        int corrects, ssdei_step_plan *plan) {
     double level[4], span[3] = {0.0, 0.0, 0.0}, h, eta = setting->how.eta, mean, std, std_next;
     const double *before = (plan->step ? plan - 1 : plan)->alone;
     ssdei_update denoise;
@@ -2647,30 +2652,34 @@ static ssde_status ssdei_plan_multistep(const ssdei_setting *setting, const doub
     return SSDE_OK;
 }
 
-static ssde_status ssdei_plan_2m(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
-    return ssdei_plan_multistep(setting, times, 2, 2, 0, plan);
+static ssde_status ssdei_2m_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, times, 2, 2, 0, plan);
 }
 
-static ssde_status ssdei_plan_3m(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
-    return ssdei_plan_multistep(setting, times, 3, 3, plan->step == 1, plan);
+static ssde_status ssdei_3m_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, times, 3, 3, plan->step == 1, plan);
 }
 
-static ssde_status ssdei_plan_unipc(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
-    return ssdei_plan_multistep(setting, times, 3, 2, 1, plan);
+static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, times, 3, 2, 1, plan);
 }
 
-static ssde_status ssdei_move_multistep(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
-    size_t kept = (size_t)w->setting.predictor->history, step = plan->step, order = step + 1 < kept ? step + 1 : kept;
-    size_t j, i;
-    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, step));
+/* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
+static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
+    float keep_x = (float)plan->keep_x, keep_score = (float)plan->keep_score, weight[SSDEI_HISTORY + 1];
+    float *past[SSDEI_HISTORY + 1]; /* newest first */
+    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
-    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score,
-                    w->history[step % kept] + block->first * w->dim);
-    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
-    for (j = 0; j < order; j++) {
-        const float *denoised = w->history[(step - j) % kept] + block->first * w->dim;
-        float weight = (float)plan->weight[j];
-        for (i = 0; i < block->rows * w->dim; i++) w->score[i] += weight * denoised[i];
+    for (j = 0; j <= kept; j++) {
+        weight[j] = (float)plan->weight[j];
+        past[j] = w->history[(plan->step + kept - j) % kept] + block->first * w->dim;
+    }
+    for (i = 0; i < block->rows * w->dim; i++) {
+        float newest = keep_x * block->x[i] + keep_score * w->score[i], sum = 0.0f + weight[0] * newest;
+        for (j = 1; j <= order; j++) sum += weight[j] * past[j][i];
+        past[0][i] = newest;
+        w->score[i] = sum;
     }
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -2678,11 +2687,8 @@ static ssde_status ssdei_move_multistep(ssdei_sampler *w, const ssdei_block *blo
 
 /* ---- adaptive ---- */
 
-/* Scratch arrays: x1 and W(t_next), packed like the travellers; W(t) and the score at (x, t), by row of the block. */
-enum { SSDEI_ADAPT_NEXT, SSDEI_ADAPT_PATH_NEXT, SSDEI_ADAPT_PATH, SSDEI_ADAPT_SCORE, SSDEI_ADAPT_ARRAYS };
-
 /* Only that the SDE has numbers there: each row finds its own steps. */
-static ssde_status ssdei_plan_adaptive(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
+static ssde_status ssdei_adaptive_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     double drift, diffusion;
     (void)times;
     return ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &drift, &diffusion);
@@ -2693,21 +2699,21 @@ static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_
     const ssdei_travellers *a = &w->travellers;
     size_t row = block->first + r;
     if (w->failed[row] || a->here[r] <= stop) return 0;
-    if (w->evaluations[row] + (a->known[r] ? 1 : 2) <= w->setting.how.max_evaluations) return 1;
+    if (a->evaluations[row] + (a->known[r] ? 1 : 2) <= w->setting.how.max_evaluations) return 1;
     ssdei_fail_row(w, row, a->here[r], SSDE_ERROR_LIMIT);
     return 0;
 }
 
-static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
     size_t r;
     for (r = a->count = 0; r < block->rows; r++) {
         a->here[r] = plan->t0;
         a->known[r] = 0;
-        if (!plan->step) w->length[block->first + r] = 0.01; /* the paper's first step */
+        if (!plan->step) a->length[block->first + r] = 0.01; /* the paper's first step */
         if (ssdei_adapt_goes_on(w, block, r, plan->t1)) a->row[a->count++] = r;
     }
-    if (!plan->step) memcpy(w->history[0] + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
+    if (!plan->step) memcpy(a->before + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
 }
 
 /* The scores at x of travellers that have moved. */
@@ -2717,17 +2723,17 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
-        memcpy(w->scratch[SSDEI_ADAPT_NEXT] + count * w->dim, block->x + r * w->dim, bytes);
+        memcpy(a->next + count * w->dim, block->x + r * w->dim, bytes);
         a->t[count] = a->here[r];
         a->sample[count++] = w->sample[block->first + r];
-        w->evaluations[block->first + r]++;
+        a->evaluations[block->first + r]++;
     }
     if (!count) return SSDE_OK;
-    ssdei_try(ssdei_score(w->context, w->model, w->scratch[SSDEI_ADAPT_NEXT], a->t, a->sample, count, w->score));
+    ssdei_try(ssdei_score(w->context, w->model, a->next, a->t, a->sample, count, w->score));
     for (i = count = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
-        memcpy(w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, w->score + count++ * w->dim, bytes);
+        memcpy(a->score + r * w->dim, w->score + count++ * w->dim, bytes);
         a->known[r] = 1;
     }
     return SSDE_OK;
@@ -2736,23 +2742,23 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
 /* Every traveller's step: a->t its end, x1 by Euler-Maruyama along the path, and the score there in w->score. */
 static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, double stop) {
     ssdei_travellers *a = &w->travellers;
-    float *next = w->scratch[SSDEI_ADAPT_NEXT], *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT];
+    float *next = a->next, *path_next = a->path_next;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0;
     size_t i, j;
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
-        double length = w->length[block->first + r];
+        double length = a->length[block->first + r];
         a->t[i] = a->here[r] - length > stop + ssdei_path_step ? a->here[r] - length : stop;
         a->sample[i] = w->sample[block->first + r];
-        w->evaluations[block->first + r]++;
+        a->evaluations[block->first + r]++;
     }
     if (part == 1.0)
         ssdei_try(ssde_brownian(w->context, &w->setting.how.noise, w->seed, a->t, a->sample, a->count, w->dim, w->noise,
                                 path_next));
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
-        const float *x = block->x + r * w->dim, *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim;
-        const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
+        const float *x = block->x + r * w->dim, *score = a->score + r * w->dim;
+        const float *path = a->path + r * w->dim;
         double drift, diffusion, h = a->here[r] - a->t[i];
         double apart =
             ldexp((double)ssdei_path_place(a->here[r]) - (double)ssdei_path_place(a->t[i]), -SSDEI_PATH_LEVELS);
@@ -2773,11 +2779,11 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
 static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *block, size_t i, double *error) {
     const ssdei_travellers *a = &w->travellers;
     size_t r = a->row[i], j;
-    const float *x = block->x + r * w->dim, *x1 = w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim;
-    const float *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, *score1 = w->score + i * w->dim;
-    const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
-    const float *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim;
-    const float *before = w->history[0] + (block->first + r) * w->dim;
+    const float *x = block->x + r * w->dim, *x1 = a->next + i * w->dim;
+    const float *score = a->score + r * w->dim, *score1 = w->score + i * w->dim;
+    const float *path = a->path + r * w->dim;
+    const float *path_next = a->path_next + i * w->dim;
+    const float *before = a->before + (block->first + r) * w->dim;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0, h = 0.5 * (a->here[r] - a->t[i]), sum = 0.0;
     double drift, diffusion, drift1, diffusion1, noise;
     ssdei_try(ssdei_drift_diffusion(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
@@ -2802,15 +2808,15 @@ static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block, size_t i, double stop) {
     ssdei_travellers *a = &w->travellers;
     size_t r = a->row[i], row = block->first + r, bytes = w->dim * sizeof *w->x;
-    double error, factor, h = a->here[r] - a->t[i], *length = &w->length[row];
+    double error, factor, h = a->here[r] - a->t[i], *length = &a->length[row];
     ssdei_try(ssdei_adapt_compare(w, block, i, &error));
     factor = error == 0.0 ? 10.0 : 0.9 * ssdei_math_pow(error, -0.9);
     if (!(factor > 0.2)) factor = 0.2; /* also where the error is not a number */
     if (factor > 10.0) factor = 10.0;
     if (error <= 1.0) {
         memcpy(block->x + r * w->dim, w->noise + i * w->dim, bytes);
-        memcpy(w->history[0] + row * w->dim, w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim, bytes);
-        memcpy(w->scratch[SSDEI_ADAPT_PATH] + r * w->dim, w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim, bytes);
+        memcpy(a->before + row * w->dim, a->next + i * w->dim, bytes);
+        memcpy(a->path + r * w->dim, a->path_next + i * w->dim, bytes);
         a->here[r] = a->t[i];
         a->known[r] = 0;
         if (h * factor > *length || a->t[i] > stop) *length = h * factor; /* the last step before a stop is cut short */
@@ -2831,13 +2837,13 @@ static ssde_status ssdei_adapt_condition(ssdei_sampler *w, const ssdei_block *bl
     return ssdei_condition_update(w, &single, w->travellers.here[r], 0);
 }
 
-static ssde_status ssdei_move_adaptive(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan) {
+static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
     double stop = plan->t1;
     size_t i, kept;
     ssdei_adapt_begin(w, block, plan);
     ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
-                              w->sample + block->first, block->rows, w->dim, w->noise, w->scratch[SSDEI_ADAPT_PATH]));
+                              w->sample + block->first, block->rows, w->dim, w->noise, a->path));
     while (a->count) {
         ssdei_try(ssdei_adapt_scores(w, block));
         ssdei_try(ssdei_adapt_try(w, block, stop));
@@ -2854,7 +2860,7 @@ static ssde_status ssdei_move_adaptive(ssdei_sampler *w, const ssdei_block *bloc
 
 /* ---- correctors, conditions ---- */
 
-static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan, uint32_t draw,
+static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
     ssdei_try(ssdei_evaluate(w, block, plan->t_correct));
@@ -2897,89 +2903,37 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
 
 enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
 
-static const ssdei_predictor ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    /* name, order, evaluations, history, stochastic, grid, steps; traits; rule, plan, move, scratch, history */
-    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, 0, NULL, NULL, NULL, 0, 0},
-    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, SSDEI_BY_INDEX, NULL, NULL, NULL, 0, 0},
+static const struct {
+    ssde_predictor_properties info;
+    ssdei_method method;
+} ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
+    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, rule, plan, move}} */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, NULL, NULL, NULL}},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_BY_INDEX, NULL, NULL, NULL}},
     {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     SSDEI_PAPERS | SSDEI_EULER,
-     ssdei_rule_euler_maruyama,
-     ssdei_plan_once,
-     ssdei_move_once,
-     0,
-     0},
+     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, ssdei_once_plan, ssdei_once_move}},
     {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     SSDEI_PAPERS | SSDEI_EULER_ON_FLOW,
-     ssdei_rule_reverse_diffusion,
-     ssdei_plan_once,
-     ssdei_move_once,
-     0,
-     0},
+     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, ssdei_once_plan, ssdei_once_move}},
     {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     SSDEI_PAPERS | SSDEI_NO_FLOW,
-     ssdei_rule_ancestral,
-     ssdei_plan_once,
-     ssdei_move_once,
-     0,
-     0},
+     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, ssdei_once_plan, ssdei_once_move}},
     {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     SSDEI_CHAIN_OF_VP | SSDEI_CHAINS,
-     ssdei_rule_ddpm,
-     ssdei_plan_once,
-     ssdei_move_once,
-     0,
-     0},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, ssdei_once_plan, ssdei_once_move}},
     {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     SSDEI_CHAIN_OF_VE | SSDEI_CHAINS | SSDEI_IS_LANGEVIN,
-     ssdei_rule_smld,
-     ssdei_plan_once,
-     ssdei_move_ladder,
-     0,
-     0},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, ssdei_once_plan, ssdei_ladder_move}},
     {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
-     SSDEI_EULER,
-     NULL,
-     ssdei_plan_stochastic_heun,
-     ssdei_move_twice,
-     1,
-     0},
+     {SSDEI_EULER, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
-     SSDEI_EULER | SSDEI_TRAVELS,
-     NULL,
-     ssdei_plan_adaptive,
-     ssdei_move_adaptive,
-     SSDEI_ADAPT_ARRAYS,
-     1},
+     {SSDEI_EULER | SSDEI_TRAVELS, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     SSDEI_WEIGHTS_NOISE,
-     ssdei_rule_ddim,
-     ssdei_plan_once,
-     ssdei_move_once,
-     0,
-     0},
-    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, SSDEI_CHURNS, NULL, ssdei_plan_heun, ssdei_move_twice, 1, 0},
+     {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, ssdei_once_plan, ssdei_once_move}},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, {SSDEI_CHURNS, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     SSDEI_WEIGHTS_NOISE,
-     NULL,
-     ssdei_plan_2m,
-     ssdei_move_multistep,
-     0,
-     2},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     SSDEI_WEIGHTS_NOISE,
-     NULL,
-     ssdei_plan_3m,
-     ssdei_move_multistep,
-     0,
-     3},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     SSDEI_WEIGHTS_NOISE,
-     NULL,
-     ssdei_plan_2m,
-     ssdei_move_multistep,
-     0,
-     2},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, 0, NULL, ssdei_plan_unipc, ssdei_move_multistep, 0, 3},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -2989,9 +2943,11 @@ static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
     {"langevin_batch", ssdei_rule_langevin, 1},
 };
 
-static const ssdei_predictor *ssdei_predictor_row(ssde_predictor predictor) { return &ssdei_predictors[predictor]; }
-
-static const ssdei_corrector *ssdei_corrector_row(ssde_corrector corrector) { return &ssdei_correctors[corrector]; }
+static void ssdei_setting_rows(ssdei_setting *setting) {
+    setting->info = &ssdei_predictors[setting->how.predictor].info;
+    setting->method = &ssdei_predictors[setting->how.predictor].method;
+    setting->corrector = &ssdei_correctors[setting->how.corrector];
+}
 
 const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
     return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
@@ -3051,7 +3007,7 @@ static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block)
 }
 
 /* The corrector's steps of a block. */
-static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, const ssdei_plan *plan,
+static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan,
                                        uint32_t *number) {
     size_t j, count = w->setting.how.corrector_steps;
     for (j = 0; w->setting.corrector->rule && j < count; j++) {
@@ -3065,11 +3021,11 @@ static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *bloc
 /* From times[step] to times[step + 1]. */
 static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     const ssde_sampler_desc *how = &w->setting.how;
-    const ssdei_plan *plan = &w->plans[step];
+    const ssdei_step_plan *plan = &w->plans[step];
     uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
     if (how->corrector_first) ssdei_try(ssdei_correct_block(w, block, plan, &number));
-    if (w->setting.predictor->move) {
-        ssdei_try(w->setting.predictor->move(w, block, plan));
+    if (w->setting.method->move) {
+        ssdei_try(w->setting.method->move(w, block, plan));
         ++number;
         ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
     }
@@ -3194,7 +3150,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
-    if (how->schedule && (w->setting.predictor->traits & SSDEI_CHAIN_OF_VE)) {
+    if (how->schedule && (w->setting.method->traits & SSDEI_CHAIN_OF_VE)) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
@@ -3218,7 +3174,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
    steps find their length, h is 2^-16). The m x(0) that is left out, like their error, falls with h. */
 static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
-    int traits = w->setting.predictor->traits;
+    int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
     double low = w->times[1], high = w->times[0], std = 0.0;
@@ -3243,17 +3199,16 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
 
 /* The last step of a run that ends quietly: the noise of its last update, the predictor's or the corrector's, is left
    out. In the reference predictor none hands on x itself for the mean, its last noise still on it. */
-static void ssdei_plan_end(const ssdei_setting *setting, ssdei_plan *plan) {
+static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
-    int moves = setting->predictor->move != NULL;
+    int moves = setting->method->move != NULL;
     if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
     if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
     plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
     if (!plan->quiet) plan->update.noise = 0.0;
 }
 
-static ssde_status ssdei_plan_step(const ssdei_setting *setting, const double *times, ssdei_plan *plan) {
-    const ssdei_predictor *predictor = setting->predictor;
+static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     const ssdei_update *u = &plan->update;
     plan->t0 = times[plan->step];
     plan->t1 = times[plan->step + 1];
@@ -3261,13 +3216,13 @@ static ssde_status ssdei_plan_step(const ssdei_setting *setting, const double *t
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
-    if (predictor->plan) ssdei_try(predictor->plan(setting, times, plan));
+    if (setting->method->plan) ssdei_try(setting->method->plan(setting, times, plan));
     if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
         return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         predictor->info.name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+                         setting->info->name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
     if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
-    ssdei_plan_end(setting, plan);
+    ssdei_last_plan(setting, plan);
     return SSDE_OK;
 }
 
@@ -3277,7 +3232,7 @@ static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
     size_t steps = setting->how.steps, k;
     for (k = 0; k < steps; k++) {
         w->plans[k].step = k;
-        ssdei_try(ssdei_plan_step(setting, w->times, &w->plans[k]));
+        ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
     }
     if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
     return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
@@ -3294,29 +3249,35 @@ static size_t ssdei_sampler_block(const ssdei_setting *setting, const ssde_score
 
 static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     ssdei_sampler *w = (ssdei_sampler *)object;
-    const ssdei_predictor *predictor = w->setting.predictor;
+    ssdei_travellers *a = &w->travellers;
     size_t steps = w->setting.how.steps, part = w->block * w->dim, all = w->n * w->dim;
     int j;
     w->times = ssdei_place(memory, double, steps + 1);
-    w->plans = ssdei_place(memory, ssdei_plan, steps);
+    w->plans = ssdei_place(memory, ssdei_step_plan, steps);
     w->t = ssdei_place(memory, double, w->block);
     w->sample = ssdei_place(memory, uint64_t, w->n);
     w->score = ssdei_place(memory, float, part);
     w->noise = ssdei_place(memory, float, part);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    for (j = 0; j < predictor->scratch; j++) w->scratch[j] = ssdei_place(memory, float, part);
-    for (j = 0; j < predictor->history; j++) w->history[j] = ssdei_place(memory, float, all);
-    if (predictor->traits & SSDEI_TRAVELS) {
-        w->length = ssdei_place(memory, double, w->n);
-        w->evaluations = ssdei_place(memory, size_t, w->n);
-        w->travellers.row = ssdei_place(memory, size_t, w->block);
-        w->travellers.t = ssdei_place(memory, double, w->block);
-        w->travellers.noise = ssdei_place(memory, double, w->block);
-        w->travellers.sample = ssdei_place(memory, uint64_t, w->block);
-        w->travellers.here = ssdei_place(memory, double, w->block);
-        w->travellers.known = ssdei_place(memory, unsigned char, w->block);
-    } else if (ssdei_follows_path(&w->setting))
-        w->path = ssdei_place(memory, float, all);
+    for (j = 0; j + 1 < w->setting.info->evaluations; j++) w->kept[j] = ssdei_place(memory, float, part);
+    if (w->setting.method->traits & SSDEI_TRAVELS) {
+        a->row = ssdei_place(memory, size_t, w->block);
+        a->t = ssdei_place(memory, double, w->block);
+        a->noise = ssdei_place(memory, double, w->block);
+        a->sample = ssdei_place(memory, uint64_t, w->block);
+        a->here = ssdei_place(memory, double, w->block);
+        a->known = ssdei_place(memory, unsigned char, w->block);
+        a->next = ssdei_place(memory, float, part);
+        a->path_next = ssdei_place(memory, float, part);
+        a->path = ssdei_place(memory, float, part);
+        a->score = ssdei_place(memory, float, part);
+        a->length = ssdei_place(memory, double, w->n);
+        a->evaluations = ssdei_place(memory, size_t, w->n);
+        a->before = ssdei_place(memory, float, all);
+        return;
+    }
+    for (j = 0; j < w->setting.info->history; j++) w->history[j] = ssdei_place(memory, float, all);
+    if (ssdei_follows_path(&w->setting)) w->path = ssdei_place(memory, float, all);
 }
 
 /* Bytes of ssdei_conditions_create. */
@@ -3372,9 +3333,9 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 static void ssdei_sampler_count(ssdei_sampler *w) {
     size_t i, most = 0;
     double sum = 0.0;
-    for (i = 0; w->evaluations && i < w->n; i++) {
-        if (w->evaluations[i] > most) most = w->evaluations[i];
-        sum += (double)w->evaluations[i];
+    for (i = 0; w->travellers.evaluations && i < w->n; i++) {
+        if (w->travellers.evaluations[i] > most) most = w->travellers.evaluations[i];
+        sum += (double)w->travellers.evaluations[i];
     }
     w->report.mean_evaluations = (double)w->report.evaluations + sum / (double)w->n;
     w->report.evaluations += most;
