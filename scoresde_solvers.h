@@ -2062,8 +2062,8 @@ typedef struct ssdei_corrector {
     int batch;       /* its scale is taken from the whole batch's score and noise */
 } ssdei_corrector;
 
-/* info, method and corrector of what `how` says, predictor and corrector. */
-static void ssdei_setting_rows(ssdei_setting *setting);
+/* Predictor, corrector and grid where `how` leaves them open, and their rows. */
+static void ssdei_setting_choose(ssdei_setting *setting);
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 
 /* The corrector's update at t, whose score and noise are of this ratio of norms. */
@@ -2173,43 +2173,30 @@ static int ssdei_ends_quietly(const ssdei_setting *setting) {
     return ssdei_by_index(setting->how.grid) && !(setting->method->traits & SSDEI_IS_LANGEVIN);
 }
 
+static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
+    if (value >= 0 && value < count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
+}
+
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
     ssde_sampler_desc *full = &setting->how;
-    int ve = sde->kind == SSDE_VE;
-    if (how)
-        *full = *how;
-    else
-        memset(full, 0, sizeof *full);
+    memset(setting, 0, sizeof *setting);
+    if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
     if ((full->times || full->schedule) && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
                          full->times ? "given times less one" : "entries in schedule");
-    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d, wanted an ssde_predictor",
-                         (int)full->predictor);
-    if ((unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "corrector is %d, wanted an ssde_corrector",
-                         (int)full->corrector);
-    if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
-                         (int)full->discretisation);
-    if ((unsigned)full->grid >= SSDE_GRID_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
-    if (full->predictor == SSDE_PREDICTOR_DEFAULT)
-        full->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    ssdei_setting_rows(setting);
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT)
-        full->corrector = !setting->method->move || (ve && (setting->method->traits & SSDEI_LANGEVIN_ON_VE))
-                              ? SSDE_CORRECTOR_LANGEVIN
-                              : SSDE_CORRECTOR_NONE;
-    ssdei_setting_rows(setting);
-    if (full->grid == SSDE_GRID_DEFAULT) full->grid = setting->info->grid;
+    ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
+    ssdei_try(ssdei_check_choice(context, "corrector", (int)full->corrector, SSDE_CORRECTOR_COUNT));
+    ssdei_try(ssdei_check_choice(context, "discretisation", (int)full->discretisation, SSDE_DISCRETISE_EULER + 1));
+    ssdei_try(ssdei_check_choice(context, "grid", (int)full->grid, SSDE_GRID_COUNT));
+    ssdei_setting_choose(setting);
     ssdei_try(ssdei_check_combination(setting));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
-    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ve ? 1e-5 : 1e-3));
+    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, sde->kind == SSDE_VE ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
     if (!full->steps) full->steps = setting->info->steps;
@@ -2253,10 +2240,16 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
     return SSDE_OK;
 }
 
-static ssde_status ssdei_step_result(ssde_context *context, int finite, const double *t, size_t row) {
-    if (finite) return SSDE_OK;
+/* The update on rows first ... end - 1, all at one t. */
+static ssde_status ssdei_step_rows(ssde_context *context, const ssdei_update *u, size_t first, size_t end, size_t dim,
+                                   const float *x, const float *score, const float *z, const double *t, float *x_next,
+                                   float *mean) {
+    size_t at = first * dim;
+    if (ssdei_update_apply(ssdei_kernels_for(context), x + at, score + at, z + at, (end - first) * dim, u, x_next + at,
+                           mean ? mean + at : NULL))
+        return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "the update is not finite from row %lu on, at t = %.6g",
-                     (unsigned long)row, t[row]);
+                     (unsigned long)first, t[first]);
 }
 
 /* A step into a t from where no signal was left at t: the rules divide one by the other. */
@@ -2288,7 +2281,6 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
         double next = by_index ? t[r] - 1.0 / (double)setting.how.steps : t_next[r];
-        int finite;
         if (!by_index && !(next >= 0.0 && next < t[r]))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
@@ -2297,9 +2289,7 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
             if (!by_index || sde->kind == SSDE_AFFINE) ssdei_try(ssdei_check_signal(&setting, t[r], next));
             ssdei_try(setting.method->rule(&setting, t[r], next, &u));
         }
-        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
-                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
-        ssdei_try(ssdei_step_result(context, finite, t, r));
+        ssdei_try(ssdei_step_rows(context, &u, r, end, dim, x, score, z, t, x_next, mean));
     }
     return SSDE_OK;
 }
@@ -2315,12 +2305,9 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     if (setting.corrector->batch) ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &ratio));
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
-        int finite;
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         if (setting.corrector->rule) ssdei_try(ssdei_correction(&setting, t[r], ratio, &u));
-        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
-                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
-        ssdei_try(ssdei_step_result(context, finite, t, r));
+        ssdei_try(ssdei_step_rows(context, &u, r, end, dim, x, score, z, t, x_next, mean));
     }
     return SSDE_OK;
 }
@@ -2943,10 +2930,18 @@ static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
     {"langevin_batch", ssdei_rule_langevin, 1},
 };
 
-static void ssdei_setting_rows(ssdei_setting *setting) {
-    setting->info = &ssdei_predictors[setting->how.predictor].info;
-    setting->method = &ssdei_predictors[setting->how.predictor].method;
-    setting->corrector = &ssdei_correctors[setting->how.corrector];
+static void ssdei_setting_choose(ssdei_setting *setting) {
+    ssde_sampler_desc *how = &setting->how;
+    int ve = setting->sde.kind == SSDE_VE, langevin;
+    if (how->predictor == SSDE_PREDICTOR_DEFAULT)
+        how->predictor = ve ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
+    setting->info = &ssdei_predictors[how->predictor].info;
+    setting->method = &ssdei_predictors[how->predictor].method;
+    langevin = !setting->method->move || (ve && (setting->method->traits & SSDEI_LANGEVIN_ON_VE));
+    if (how->corrector == SSDE_CORRECTOR_DEFAULT)
+        how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    setting->corrector = &ssdei_correctors[how->corrector];
+    if (how->grid == SSDE_GRID_DEFAULT) how->grid = setting->info->grid;
 }
 
 const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
@@ -2991,8 +2986,9 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
 
 /* ---- the driver ---- */
 
-static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block) {
+static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     size_t i;
+    (void)step;
     for (i = 0; w->setting.how.given_start && w->scale != 1.0 && i < block->rows * w->dim; i++)
         block->x[i] *= (float)w->scale;
     if (!w->setting.how.given_start) {
@@ -3032,67 +3028,57 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
     return how->corrector_first ? SSDE_OK : ssdei_correct_block(w, block, plan, &number);
 }
 
-static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block) {
-    const ssde_sampler_desc *how = &w->setting.how;
-    if (how->skip_denoise) {
-        ssdei_drop_failed(w, block, w->times[how->steps]);
+static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    double t = w->times[step];
+    if (w->setting.how.skip_denoise) {
+        ssdei_drop_failed(w, block, t);
         return SSDE_OK;
     }
     if (!ssdei_ends_quietly(&w->setting)) {
-        ssdei_try(ssdei_evaluate(w, block, w->times[how->steps]));
-        ssdei_apply(w, block, &w->denoise, w->times[how->steps]);
+        ssdei_try(ssdei_evaluate(w, block, t));
+        ssdei_apply(w, block, &w->denoise, t);
     }
     /* what is known is that of x(0) */
-    return w->conditions.chain ? ssdei_condition_place(w, block, w->times[how->steps], 1.0, 0.0) : SSDE_OK;
+    return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
 
-/* Step -1 is the start, step how.steps the finish. */
-static ssde_status ssdei_for_blocks(ssdei_sampler *w, long step) {
-    ssdei_block block;
-    for (block.first = 0; block.first < w->n; block.first += w->block) {
-        block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
-        block.x = w->x + block.first * w->dim;
-        if (step < 0)
-            ssdei_try(ssdei_start_block(w, &block));
-        else if ((size_t)step < w->setting.how.steps)
-            ssdei_try(ssdei_step_block(w, &block, (size_t)step));
-        else
-            ssdei_try(ssdei_finish_block(w, &block));
-    }
-    return SSDE_OK;
-}
-
-/* The forward SDE from times[from] back up to times[to]: x(t) | x(t_from) is Gaussian with mean ratio x. */
-static ssde_status ssdei_noise_again(ssdei_sampler *w, size_t from, size_t to) {
+/* The forward SDE from times[step] back up to where its jump began: x(t) | x(t_step) is Gaussian with mean ratio x. */
+static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    size_t to = step - 1 - (step - 1) % w->setting.how.jump;
     ssde_coefficients low, high;
     ssdei_update u = {0.0, 0.0, 0.0};
-    ssdei_block block;
     double ratio, variance;
-    uint32_t draw = (uint32_t)(ssdei_visited(w, to) + 1); /* of the prior's stream, whose 0 is the start */
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[from], &low));
+    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[step], &low));
     ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[to], &high));
     ratio = high.mean / low.mean;
     variance = high.std * high.std - ratio * ratio * low.std * low.std;
     u.x = ratio - 1.0;
     u.noise = variance > 0.0 ? sqrt(variance) : 0.0;
+    /* draw 0 of the prior's stream is the start */
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, (uint32_t)(ssdei_visited(w, to) + 1)));
+    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
+    ssdei_apply(w, block, &u, w->times[to]);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_for_blocks(ssdei_sampler *w, size_t step,
+                                    ssde_status (*work)(ssdei_sampler *w, const ssdei_block *block, size_t step)) {
+    ssdei_block block;
     for (block.first = 0; block.first < w->n; block.first += w->block) {
         block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
         block.x = w->x + block.first * w->dim;
-        ssdei_try(ssdei_noise(w, &block, SSDE_STREAM_PRIOR, draw));
-        memset(w->score, 0, block.rows * w->dim * sizeof *w->score);
-        ssdei_apply(w, &block, &u, w->times[to]);
+        ssdei_try(work(w, &block, step));
     }
     return SSDE_OK;
 }
 
-/* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it.
- */
+/* Where step was the last of a jump that is to be taken again, x goes back to the jump's start, *step before it. */
 static ssde_status ssdei_take_again(ssdei_sampler *w, size_t *step) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t start = *step - *step % how->jump;
     if ((*step + 1) % how->jump && *step + 1 < how->steps) return SSDE_OK;
     if (w->visit + 1 < how->resamplings) {
-        ssdei_try(ssdei_noise_again(w, *step + 1, start));
+        ssdei_try(ssdei_for_blocks(w, *step + 1, ssdei_noise_block));
         w->visit++;
         *step = start - 1; /* the loop's increment undoes the wrap */
     } else
@@ -3103,17 +3089,17 @@ static ssde_status ssdei_take_again(ssdei_sampler *w, size_t *step) {
 static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t step, done = 0, total = how->steps * how->resamplings;
-    ssdei_try(ssdei_for_blocks(w, -1));
+    ssdei_try(ssdei_for_blocks(w, 0, ssdei_start_block));
     if (how->trajectory) how->trajectory(how->user, 0, w->times[0], w->x, w->n, w->dim);
     for (step = 0; step < how->steps; step++) {
-        ssdei_try(ssdei_for_blocks(w, (long)step));
+        ssdei_try(ssdei_for_blocks(w, step, ssdei_step_block));
         if (how->trajectory) how->trajectory(how->user, step + 1, w->times[step + 1], w->x, w->n, w->dim);
         if (how->progress && how->progress(how->user, ++done, total))
             return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "sampling was cancelled after step %lu of %lu",
                              (unsigned long)done, (unsigned long)total);
         ssdei_try(ssdei_take_again(w, &step));
     }
-    return ssdei_for_blocks(w, (long)how->steps);
+    return ssdei_for_blocks(w, how->steps, ssdei_finish_block);
 }
 
 /* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
@@ -3240,13 +3226,6 @@ static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
 
 /* ---- its memory ---- */
 
-/* Norms over the batch need all of it at once; with one thread three arrays of a block fit a cache; with more each gets
-   enough to do. */
-static size_t ssdei_sampler_block(const ssdei_setting *setting, const ssde_score_model *model, size_t n) {
-    size_t tasks = ssdei_task_count(setting->context);
-    return setting->corrector->batch ? n : ssdei_block_rows(model, tasks > 1 ? 131072 * tasks : 16384, n);
-}
-
 static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     ssdei_sampler *w = (ssdei_sampler *)object;
     ssdei_travellers *a = &w->travellers;
@@ -3302,6 +3281,7 @@ static size_t ssdei_guide_bytes(const ssde_score_model *model, const ssde_condit
 static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, const ssde_score_model *model,
                                          const ssde_sampler_desc *how, uint64_t first_sample, size_t n, const void *x) {
     ssde_context *context = how ? how->context : NULL;
+    size_t tasks = ssdei_task_count(context);
     ssde_score_model seen;
     memset(w, 0, sizeof *w);
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
@@ -3313,7 +3293,10 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     w->context = context;
     w->n = n;
     w->dim = model->dim;
-    w->block = ssdei_sampler_block(&w->setting, &seen, n);
+    /* with one thread three arrays of a block fit a cache; with more each gets enough to do; norms over the batch need
+       all of it at once */
+    w->block = ssdei_block_rows(&seen, tasks > 1 ? 131072 * tasks : 16384, n);
+    if (w->setting.corrector->batch) w->block = n;
     w->one_condition_draw = ssdei_one_condition_draw(&w->setting);
     return SSDE_OK;
 }
@@ -3329,18 +3312,6 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
     return own < SIZE_MAX / 4 && conditions < SIZE_MAX / 4 && guided < SIZE_MAX / 4 ? own + conditions + guided : 0;
 }
 
-/* Evaluations that all samples had, and those of each. */
-static void ssdei_sampler_count(ssdei_sampler *w) {
-    size_t i, most = 0;
-    double sum = 0.0;
-    for (i = 0; w->travellers.evaluations && i < w->n; i++) {
-        if (w->travellers.evaluations[i] > most) most = w->travellers.evaluations[i];
-        sum += (double)w->travellers.evaluations[i];
-    }
-    w->report.mean_evaluations = (double)w->report.evaluations + sum / (double)w->n;
-    w->report.evaluations += most;
-}
-
 /* What is known before the first step: conditions, times and all plans. */
 static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) {
     size_t i;
@@ -3352,14 +3323,19 @@ static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) 
     return ssdei_sampler_plan(w);
 }
 
-/* Rows that failed are NaN; what became of the run is in report. */
+/* Rows that failed become NaN. The report's evaluations were those that all samples had: travellers had more. */
 static ssde_status ssdei_sampler_end(ssdei_sampler *w, ssde_status status) {
-    const ssde_sample_report *report = &w->report;
-    size_t i, j;
+    ssde_sample_report *report = &w->report;
+    size_t i, j, most = 0;
+    double sum = 0.0;
     for (i = 0; i < w->n; i++) {
+        size_t count = w->travellers.evaluations ? w->travellers.evaluations[i] : 0;
+        if (count > most) most = count;
+        sum += (double)count;
         for (j = 0; w->failed[i] && j < w->dim; j++) w->x[i * w->dim + j] = (float)NAN;
     }
-    ssdei_sampler_count(w);
+    report->mean_evaluations = (double)report->evaluations + sum / (double)w->n;
+    report->evaluations += most;
     if (status != SSDE_OK || !report->failed) return status;
     status = (ssde_status)w->failed[report->failed_sample - w->sample[0]];
     return ssde_fail(
