@@ -1933,8 +1933,9 @@ static int ssdei_update_apply(const ssdei_kernels *kernels, const float *x, cons
     return kernels->update(x, score, noise ? noise : x, count, u, x_next, mean);
 }
 
-/* mean|z| / mean|score| over the rows whose score is finite; 0 where there are none. Sums in double, row by row. */
-static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, size_t dim) {
+/* mean|z| / mean|score| over the rows whose score is finite. Sums in double, row by row. */
+static ssde_status ssdei_norm_ratio(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
+                                    size_t dim, double *ratio) {
     double score_norm = 0.0, noise_norm = 0.0;
     size_t r, j;
     for (r = 0; r < rows; r++) {
@@ -1947,13 +1948,8 @@ static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, 
         score_norm += sqrt(s);
         noise_norm += sqrt(n);
     }
-    return score_norm > 0.0 ? noise_norm / score_norm : noise_norm > 0.0 ? HUGE_VAL : 0.0;
-}
-
-static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
-                                     size_t dim, double *scale) {
-    *scale = ssdei_norm_ratio(score, z, rows, dim);
-    if (*scale <= DBL_MAX) return SSDE_OK;
+    *ratio = noise_norm > 0.0 ? noise_norm / score_norm : 0.0;
+    if (*ratio <= DBL_MAX) return SSDE_OK;
     return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                      "langevin_batch: the score is zero in the whole batch, which leaves its step without a size");
 }
@@ -2048,10 +2044,10 @@ enum {
 
 typedef struct ssdei_method {
     int traits;
-    /* Of one evaluation: its update, which is ssde_predictor_step's too. NULL: takes more, or none. */
+    /* Of one evaluation without a past: plan->update, and ssde_predictor_step's. */
     ssdei_rule rule;
-    /* Fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
-    ssde_status (*plan)(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan);
+    /* Of others: fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
+    ssde_status (*plan)(const ssdei_setting *setting, ssdei_step_plan *plan);
     /* Moves a block as planned. NULL: it stays where it is. */
     ssde_status (*move)(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan);
 } ssdei_method;
@@ -2302,7 +2298,7 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     size_t r, end;
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
-    if (setting.corrector->batch) ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &ratio));
+    if (setting.corrector->batch) ssdei_try(ssdei_norm_ratio(&setting, score, z, rows, dim, &ratio));
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
@@ -2427,11 +2423,6 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     return SSDE_OK;
 }
 
-static ssde_status ssdei_once_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
-    (void)times;
-    return setting->method->rule(setting, plan->t0, plan->t1, &plan->update);
-}
-
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
@@ -2457,10 +2448,8 @@ static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block,
 
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
    sqrt(h) z / 2, the trapezoid of both. */
-static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, const double *times,
-                                              ssdei_step_plan *plan) {
+static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double a, g, a_next, g_next, h = plan->t0 - plan->t1, part = setting->how.probability_flow ? 0.5 : 1.0;
-    (void)times;
     ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &a, &g));
     ssdei_try(ssdei_drift_diffusion(setting->context, &setting->sde, plan->t1, &a_next, &g_next));
     plan->update.x = -a * h;
@@ -2477,11 +2466,10 @@ static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, cons
 
 /* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
    and the trapezoid of the slopes at both ends. */
-static ssde_status ssdei_heun_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_coefficients now, hat, next;
     double s, s_hat, s_next, s_first, gamma, step;
-    (void)times;
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &now));
     ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t1, &next));
     hat = now;
@@ -2611,15 +2599,16 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
 }
 
 /* By the last D's, up to `known` of them with this step's; first raised to `order`, then correcting the step before. */
-static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, const double *times, size_t known, size_t order,
-                                        int corrects, ssdei_step_plan *plan) {
+static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t known, size_t order, int corrects,
+                                        ssdei_step_plan *plan) {
     double level[4], span[3] = {0.0, 0.0, 0.0}, h, eta = setting->how.eta, mean, std, std_next;
     const double *before = (plan->step ? plan - 1 : plan)->alone;
     ssdei_update denoise;
     size_t j;
     if (known > plan->step + 1) known = plan->step + 1;
-    for (j = 0; j <= known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, times[plan->step + 1 - j], &level[j]));
+    ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
+    for (j = 0; j < known; j++)
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
     for (j = 0; j < known; j++) {
         span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
         if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
@@ -2639,16 +2628,16 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, const doub
     return SSDE_OK;
 }
 
-static ssde_status ssdei_2m_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
-    return ssdei_multistep_plan(setting, times, 2, 2, 0, plan);
+static ssde_status ssdei_2m_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 2, 2, 0, plan);
 }
 
-static ssde_status ssdei_3m_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
-    return ssdei_multistep_plan(setting, times, 3, 3, plan->step == 1, plan);
+static ssde_status ssdei_3m_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 3, 3, plan->step == 1, plan);
 }
 
-static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
-    return ssdei_multistep_plan(setting, times, 3, 2, 1, plan);
+static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 3, 2, 1, plan);
 }
 
 /* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
@@ -2675,9 +2664,8 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
 /* ---- adaptive ---- */
 
 /* Only that the SDE has numbers there: each row finds its own steps. */
-static ssde_status ssdei_adaptive_plan(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+static ssde_status ssdei_adaptive_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double drift, diffusion;
-    (void)times;
     return ssdei_drift_diffusion(setting->context, &setting->sde, plan->t0, &drift, &diffusion);
 }
 
@@ -2815,17 +2803,9 @@ static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block,
     return SSDE_OK;
 }
 
-/* The condition holds for a row that has just moved, at a time of its own. */
-static ssde_status ssdei_adapt_condition(ssdei_sampler *w, const ssdei_block *block, size_t r) {
-    ssdei_block single;
-    single.first = block->first + r;
-    single.rows = 1;
-    single.x = block->x + r * w->dim;
-    return ssdei_condition_update(w, &single, w->travellers.here[r], 0);
-}
-
 static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
+    ssdei_block single = {0, 1, NULL};
     double stop = plan->t1;
     size_t i, kept;
     ssdei_adapt_begin(w, block, plan);
@@ -2837,7 +2817,9 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
         for (i = 0; i < a->count; i++) ssdei_try(ssdei_adapt_judge(w, block, i, stop));
         for (i = kept = 0; i < a->count; i++) {
             size_t r = a->row[i];
-            if (!a->known[r]) ssdei_try(ssdei_adapt_condition(w, block, r)); /* it moved */
+            single.first = block->first + r;
+            single.x = block->x + r * w->dim;
+            if (!a->known[r]) ssdei_try(ssdei_condition_update(w, &single, a->here[r], 0)); /* it moved */
             if (ssdei_adapt_goes_on(w, block, r, stop)) a->row[kept++] = r;
         }
         a->count = kept;
@@ -2854,7 +2836,7 @@ static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, con
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
-        ssdei_try(ssdei_batch_scale(&w->setting, w->score, w->noise, block->rows, w->dim, &ratio));
+        ssdei_try(ssdei_norm_ratio(&w->setting, w->score, w->noise, block->rows, w->dim, &ratio));
         ssdei_try(ssdei_correction(&w->setting, plan->t_correct, ratio, &u));
     }
     if (quiet) u.noise = 0.0;
@@ -2898,21 +2880,20 @@ static const struct {
     {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, NULL, NULL, NULL}},
     {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_BY_INDEX, NULL, NULL, NULL}},
     {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, ssdei_once_plan, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
     {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, ssdei_once_plan, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
     {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, ssdei_once_plan, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, NULL, ssdei_once_move}},
     {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, ssdei_once_plan, ssdei_once_move}},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, NULL, ssdei_once_move}},
     {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, ssdei_once_plan, ssdei_ladder_move}},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, NULL, ssdei_ladder_move}},
     {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
      {SSDEI_EULER, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
-    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, ssdei_once_plan, ssdei_once_move}},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, NULL, ssdei_once_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, {SSDEI_CHURNS, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
@@ -3202,7 +3183,8 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
-    if (setting->method->plan) ssdei_try(setting->method->plan(setting, times, plan));
+    if (setting->method->rule) ssdei_try(setting->method->rule(setting, plan->t0, plan->t1, &plan->update));
+    if (setting->method->plan) ssdei_try(setting->method->plan(setting, plan));
     if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
         return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
