@@ -1666,7 +1666,7 @@ static ssde_status control_decay(void *user, const double *y, const double *t, c
 }
 
 /* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
-enum { CONTROL_TAKERS = 13 };
+enum { CONTROL_TAKERS = 14 };
 static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
                                 const ssde_condition *condition, int taker, size_t *bytes) {
     ssde_guided *guided = NULL;
@@ -1674,6 +1674,7 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
     ssde_cfg_desc mix;
     ssde_ode_desc ode;
     ssde_flow_desc flow;
+    ssde_sampler_desc how;
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result results[CONTROL_N];
     ssde_ode_report reports[CONTROL_N];
@@ -1682,16 +1683,18 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
     float x[CONTROL_N * 6], states[2 * CONTROL_N * 6];
     ssde_status status = SSDE_OK;
     size_t i, n = CONTROL_N;
-    int batch = taker == 3 || taker == 6 || taker == 12;
+    int batch = taker == 3 || taker == 7 || taker == 13;
     for (i = 0; i < 6 * n; i++) x[i] = 0.1f * (float)i - 1.0f;
     for (i = 0; i < 3 * n; i++) y[i] = 1.0;
     memset(&mix, 0, sizeof mix), memset(&ode, 0, sizeof ode), memset(&flow, 0, sizeof flow);
+    memset(&how, 0, sizeof how);
+    how.condition = *condition, how.context = context, how.steps = 3;
     mix.conditional = mix.unconditional = model, mix.context = ode.context = flow.context = price.context = context;
     flow.condition = *condition, flow.rtol = flow.atol = price.rtol = price.atol = 1e-3;
-    flow.denoise = taker == 5, flow.times = times, flow.time_count = taker == 4 || taker == 7 ? 2 : 0;
+    flow.denoise = taker == 6, flow.times = times, flow.time_count = taker == 5 || taker == 8 ? 2 : 0;
     flow.states = states, times[0] = times[1] = 0.5;
-    price.trace = taker == 10 ? SSDE_TRACE_EXACT : SSDE_TRACE_RADEMACHER, price.probes = 2;
-    if (taker == 11) model.vjp = NULL;
+    price.trace = taker == 11 ? SSDE_TRACE_EXACT : SSDE_TRACE_RADEMACHER, price.probes = 2;
+    if (taker == 12) model.vjp = NULL;
     if (taker == 0) {
         if (bytes)
             *bytes = ssde_guided_memory(context, sde, &model, condition, n);
@@ -1710,13 +1713,18 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
         else
             status = (batch ? ssde_ode_integrate_batch : ssde_ode_integrate)(&ode, control_decay, NULL, n, 3, 0.0, 1.0,
                                                                              y, NULL);
-    } else if (taker < 9) {
+    } else if (taker == 4) {
+        if (bytes)
+            *bytes = ssde_sample_memory(sde, &model, &how, n);
+        else
+            status = ssde_sample(sde, &model, &how, &rng, n, x);
+    } else if (taker < 10) {
         if (bytes)
             *bytes = ssde_flow_memory(sde, &model, &flow, n, batch);
-        else if (taker < 7)
+        else if (taker < 8)
             status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
         else
-            status = (taker == 7 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
+            status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
     } else {
         if (bytes)
             *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
@@ -1736,7 +1744,7 @@ static void test_control_memory_told(void) {
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
     for (kind = -1; kind < CONTROL_KINDS; kind++) {
         ssde_condition condition = kind < 0 ? pull : control_condition(&data, kind, 0, &pull);
-        for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 9); taker++) {
+        for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
             for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
                 ssde_score_model model = ssde_mixture_model(mixture, &sde);
                 ssde_context context;
