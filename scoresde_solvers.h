@@ -4205,7 +4205,8 @@ size_t ssde_flow_memory(const ssde_sde *sde, const ssde_score_model *model, cons
                         int batch) {
     ssdei_transport w;
     ssde_flow_desc full;
-    if (ssdei_flow_desc_make(&full, how) != SSDE_OK || ssdei_check_run(full.context, sde, model, 0, n, &w) != SSDE_OK ||
+    if (ssdei_flow_desc_make(&full, how) != SSDE_OK ||
+        ssdei_check_run(full.context, sde, model, 0, n, model) != SSDE_OK ||
         ssdei_transport_prepare(&w, sde, model, &full, batch, 0, n) != SSDE_OK)
         return 0;
     return ssdei_object_memory(&w, sizeof w, ssdei_transport_arrays);
@@ -4505,7 +4506,7 @@ static ssde_status ssdei_likelihood_prepare(ssdei_likelihood *w, const ssde_sde 
 size_t ssde_likelihood_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
                               size_t n, int batch) {
     ssdei_likelihood w;
-    if (ssdei_likelihood_prepare(&w, sde, model, how, 0, n, batch, &w) != SSDE_OK) return 0;
+    if (ssdei_likelihood_prepare(&w, sde, model, how, 0, n, batch, model) != SSDE_OK) return 0;
     return ssdei_object_memory(&w, sizeof w, ssdei_likelihood_arrays);
 }
 

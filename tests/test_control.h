@@ -1826,7 +1826,7 @@ static void test_control_reports(void) {
     ssde_flow_desc how;
     ssde_ode_report reports[3];
     ssde_context context;
-    float x[18], seen[18], blind[18];
+    float x[18], seen[18], blind[18], states[18];
     double start, scale;
     size_t i;
     memset(&how, 0, sizeof how), memset(&context, 0, sizeof context);
@@ -1839,6 +1839,11 @@ static void test_control_reports(void) {
     CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, seen, reports), SSDE_ERROR_LIMIT, "sample 0");
     CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL), SSDE_ERROR_LIMIT, "sample 0");
     CHECK_SAME(blind, seen, sizeof seen);
+    CHECK(reports[0].t > 0.0 && reports[0].t < start);
+    how.max_evaluations = 0, how.times = &reports[0].t, how.time_count = 1,
+    how.states = states; /* x where it stopped */
+    CHECK_OK(ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL));
+    for (i = 0; i < 6; i++) CHECK_NEAR(seen[i], states[i], 1e-5);
     ssde_mixture_destroy(mixture);
 }
 
