@@ -3291,7 +3291,7 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
 
 size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, size_t n) {
     ssdei_sampler w;
-    if (ssdei_sampler_prepare(&w, sde, model, how, 0, n, &w) != SSDE_OK) return 0; /* x is not looked at */
+    if (ssdei_sampler_prepare(&w, sde, model, how, 0, n, model) != SSDE_OK) return 0; /* x is not looked at */
     return ssdei_object_memory(&w, sizeof w, ssdei_sampler_arrays);
 }
 
