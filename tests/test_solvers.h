@@ -1377,7 +1377,7 @@ static void test_sampler_memory(void) {
             CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             failures++;
         }
-        CHECK(status == SSDE_OK && failures >= 5);
+        CHECK(status == SSDE_OK && failures >= 1);
         if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
             long few = memory.taken;
             memory.refuse = -1, memory.taken = memory.returned = 0;
