@@ -1649,7 +1649,7 @@ static void test_control_memory(void) {
                 status = control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x);
                 CHECK(memory.taken == memory.returned);
             }
-            CHECK(status == SSDE_OK && memory.refuse > 8);
+            CHECK(status == SSDE_OK && memory.refuse > 1);
         }
     }
     ssde_mixture_destroy(mixture);

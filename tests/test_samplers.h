@@ -34,6 +34,7 @@ static void test_samplers_table(void) {
         CHECK(info && !strcmp(info->name, ssde_predictor_name((ssde_predictor)i)));
         CHECK_OK(ssde_predictor_find(NULL, info->name, &found));
         CHECK((int)found == i);
+        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= SSDEI_KEPT + 1);
     }
     CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
     for (which = 0; which < 3; which++) {
