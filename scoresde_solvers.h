@@ -2889,8 +2889,18 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
 }
 
 /* ---- the tables ----
-
-@@RECIPE@@ */
+   How to add a predictor:
+   1. a value in ssde_predictor, with its source and what it needs;
+   2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
+      t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
+   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1] and
+   w->history[history];
+   3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
+      no name; so does the test of the table. Its formula and order want tests of their own, and
+      samplers_ways and samplers_newer of tests/test_samplers.h a line each.
+   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
+   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
+   its name in the text of ssde_corrector_find. */
 
 enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
 
