@@ -74,6 +74,14 @@
        may have failed; not when it was refused, cancelled or ended by the model.
        NULL for a desc means its defaults.
 
+   MEMORY
+       A call takes all it needs when it begins, an object when it is created. ssde_..._memory tells, for nothing, how
+       many bytes that asks of the context's allocator (or malloc), to the byte, from the arguments that decide it; 0
+       where they are invalid. batch is set for the functions that say _batch. A model's own memory is not in it.
+       SDEs, models, descs and conditions, with all they point to, are only read, and until the call returns; objects
+       copy them, but not what they point to, which outlives the object. Calls on several threads may share what they
+       only read; each has a context and models of its own.
+
    ERRORS
        A sample that becomes NaN or infinite ends there, and the others finish: the call then returns SSDE_ERROR_NUMERIC
        with the lowest such sample and its t in the text, and that row of x is NaN. A status from the model, and a
@@ -145,8 +153,9 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
 
 /* >>condition
    Values that say what a sample must agree with; several are chained through `next` (a class and a mask). Their arrays
-   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. The caller keeps what
-   they point to until the call returns, or the ssde_guided made of them is destroyed. There are two kinds.
+   are indexed by the row of the call, or, for conditions that are `shared`, hold one row for all. A condition only
+   points to them: known, mask, y, `next`, and the matrices behind `user` stay as they are until the call returns, or
+   until the ssde_guided made of them is destroyed. Any number of calls may share one. There are two kinds.
 
    Known coordinates (inpaint, colourise, measure without noise) are replaced, in the chain's order, at the start and
    after every update by a draw from p_0t(. | known), with noise of its own (SSDE_STREAM_CONDITION); in a denoised
@@ -240,8 +249,9 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
                                   const float *y, size_t size, double noise, double data_std);
 
 /* >>guidance
-   Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work; the
-   models they are made of, and the conditions with what they point to, stay alive. */
+   Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work;
+   what is behind the models they are made of, and the conditions with what they point to, stay alive. Like every model,
+   one is at work on one thread at a time, and so are those it is made of. */
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
@@ -251,23 +261,25 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
                                size_t n);
 void ssde_guided_destroy(ssde_guided *guided);
+size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                          const ssde_condition *condition, size_t n);
 ssde_score_model ssde_guided_model(ssde_guided *guided);
 
-/* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + weight) s_c - weight s_u. */
-typedef struct ssde_classifier_free ssde_classifier_free;
-typedef struct ssde_classifier_free_desc {
+/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u. */
+typedef struct ssde_cfg ssde_cfg;
+typedef struct ssde_cfg_desc {
     ssde_score_model conditional, unconditional; /* of the same dim; two objects, or one that needs no vjp */
     double weight;
     double low, high; /* the noise levels std / m between which the weight applies (Kynkaanniemi et al. 2024, arXiv
                          2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
     ssde_context *context;
-} ssde_classifier_free_desc;
-ssde_classifier_free_desc ssde_classifier_free_defaults(void);
-ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
-                                        const ssde_classifier_free_desc *desc);
-void ssde_classifier_free_destroy(ssde_classifier_free *guided);
+} ssde_cfg_desc;
+ssde_cfg_desc ssde_cfg_defaults(void);
+ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
+void ssde_cfg_destroy(ssde_cfg *guided);
+size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
 /* With vjp where both models have one. */
-ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided);
+ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* >>sampler
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
@@ -416,6 +428,8 @@ ssde_sampler_desc ssde_sampler_defaults(void);
 /* Draws n samples into x[n, model->dim]. */
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
                         size_t n, float *x);
+/* Bytes that it will take, beside the model's own; 0 if the arguments are invalid. */
+size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, size_t n);
 
 /* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
    mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
@@ -478,6 +492,7 @@ ssde_status ssde_ode_integrate(const ssde_ode_desc *how, ssde_ode_function funct
 /* The same with one step size for all, as one system of systems * dim components; all reports are equal. */
 ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
                                      size_t dim, double t0, double t1, double *y, ssde_ode_report *reports);
+size_t ssde_ode_memory(const ssde_ode_desc *how, size_t systems, size_t dim, int batch);
 
 /* >>flow
    The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float.
@@ -515,6 +530,9 @@ ssde_status ssde_encode(const ssde_sde *sde, const ssde_score_model *model, cons
                         uint64_t first_sample, size_t n, const float *x, float *latent, ssde_ode_report *reports);
 ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                         uint64_t first_sample, size_t n, const float *latent, float *x, ssde_ode_report *reports);
+/* Of ssde_sample_ode, ssde_encode and ssde_decode. */
+size_t ssde_flow_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, size_t n,
+                        int batch);
 
 /* Between latent codes a and b [rows, dim]: out [rows, dim] lies on the great circle through both, `weight` of the way
    from a (0) to b (1), its length between theirs likewise, so that it is as likely under the prior as they are. The
@@ -570,6 +588,8 @@ ssde_status ssde_likelihood(const ssde_sde *sde, const ssde_score_model *model, 
 /* One step size for the whole batch. */
 ssde_status ssde_likelihood_batch(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
                                   ssde_rng *rng, size_t n, const float *x, ssde_likelihood_result *results);
+size_t ssde_likelihood_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                              size_t n, int batch);
 
 /* Means over the results whose status is SSDE_OK, with standard errors over them (NaN for fewer than two). */
 typedef struct ssde_likelihood_summary {
@@ -598,6 +618,12 @@ extern "C" {
 SSDEI_BEGIN
 
 /* ---- checks that every solver makes ---- */
+
+/* What an object, or a call, asks of the allocator; 0 where that overflows. */
+static size_t ssdei_object_memory(void *object, size_t size, ssdei_arrays arrays) {
+    size_t bytes = ssdei_object_bytes(object, size, arrays);
+    return bytes < SIZE_MAX ? bytes : 0;
+}
 
 static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
                                    uint64_t first_sample, size_t n, const void *x) {
@@ -645,10 +671,11 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* A model's status, with a text where it left none. */
-static ssde_status ssdei_model_failed(ssde_context *context, ssde_status status, const char *function, double t) {
-    if (!context || context->error[0]) return status;
-    return ssde_fail(context, status, "model->%s returned '%s' at t = %.6g", function, ssde_status_text(status), t);
+/* The status of a function of the caller's, with a text where it left none. t may be NULL. */
+static ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t) {
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    if (!t) return ssde_fail(context, status, "%s returned '%s'", function, ssde_status_text(status));
+    return ssde_fail(context, status, "%s returned '%s' at t = %.6g", function, ssde_status_text(status), *t);
 }
 
 /* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
@@ -657,9 +684,10 @@ static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *mo
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
-        ssde_status status =
-            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim);
-        if (status != SSDE_OK) return ssdei_model_failed(context, status, "score", t[at]);
+        ssdei_try(ssdei_called(
+            context, "model->score",
+            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
+            t + at));
     }
     return SSDE_OK;
 }
@@ -945,8 +973,10 @@ typedef struct ssdei_system {
 typedef struct ssdei_conditions {
     ssde_context *context;
     const ssde_condition *chain;       /* NULL: none of the kind that is wanted */
+    int term;                          /* that kind: terms of the score, or known coordinates */
     uint64_t first_sample;             /* row 0 of the conditions' arrays */
     size_t n, dim, size;               /* rows of those arrays; the largest measurement */
+    size_t rows;                       /* of one call, at most */
     double *mean, *std;                /* [rows]: m(t) and std(t) of the rows in hand */
     uint64_t *sample;                  /* [rows] */
     ssdei_system *system;              /* [rows] */
@@ -1021,16 +1051,10 @@ static ssde_status ssdei_guide_check(ssde_context *context, const ssde_condition
     return ssdei_check_term(context, condition);
 }
 
-static ssde_status ssdei_measure_noisy_check(ssde_context *context, const ssde_condition *condition, size_t n,
-                                             size_t dim) {
+static ssde_status ssdei_measure_term_check(ssde_context *context, const ssde_condition *condition, size_t n,
+                                            size_t dim) {
     ssdei_try(ssdei_measure_check(context, condition, n, dim));
-    return ssdei_check_term(context, condition);
-}
-
-static ssde_status ssdei_measure_guide_check(ssde_context *context, const ssde_condition *condition, size_t n,
-                                             size_t dim) {
-    ssdei_try(ssdei_measure_check(context, condition, n, dim));
-    if (condition->noise == 0.0 && condition->data_std == 0.0)
+    if (condition->kind == SSDE_CONDITION_MEASURE_GUIDE && condition->noise == 0.0 && condition->data_std == 0.0)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "measurement: noise is 0, wanted more: diffusion posterior sampling divides by it");
     return ssdei_check_term(context, condition);
@@ -1073,10 +1097,8 @@ static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_conditi
 static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition *condition, int transpose,
                                       const float *in, const uint64_t *sample, size_t rows, float *out) {
     ssde_linear_function function = transpose ? condition->transpose : condition->forward;
-    ssde_status status = function(condition->user, in, sample, rows, out);
-    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
-    return ssde_fail(w->context, status, "measurement: %s returned '%s'", transpose ? "transpose" : "forward",
-                     ssde_status_text(status));
+    return ssdei_called(w->context, transpose ? "measurement: transpose" : "measurement: forward",
+                        function(condition->user, in, sample, rows, out), NULL);
 }
 
 /* In eight chains and a rest, always in the same order. */
@@ -1214,10 +1236,8 @@ struct ssde_guided {
 
 static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
                                     const uint64_t *sample, size_t rows) {
-    ssde_context *context = g->conditions.context;
-    ssde_status status = condition->guidance(condition->user, x, t, sample, rows, g->gradient);
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    return ssde_fail(context, status, "guidance returned '%s' at t = %.6g", ssde_status_text(status), t[0]);
+    return ssdei_called(g->conditions.context, "guidance",
+                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
 }
 
 /* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
@@ -1250,9 +1270,8 @@ static ssde_status ssdei_measure_isotropic(ssde_guided *g, const ssde_condition 
    (std / m)^2 K. */
 static ssde_status ssdei_measure_spread(ssde_guided *g, const float *v, const double *t, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    ssde_status status = g->model.vjp(g->model.user, v, rows, g->gradient);
     size_t i;
-    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[0]);
+    ssdei_try(ssdei_called(w->context, "model->vjp", g->model.vjp(g->model.user, v, rows, g->gradient), t));
     for (i = 0; i < rows * w->dim; i++) {
         double std = w->std[i / w->dim];
         g->gradient[i] = (float)((double)v[i] + std * std * (double)g->gradient[i]);
@@ -1391,9 +1410,9 @@ static const struct {
     {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
     {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
     {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
-    {"measure_noisy", ssdei_measure_noisy_check, NULL, ssdei_measure_noisy_term},
+    {"measure_noisy", ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
     {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
-    {"measure_guide", ssdei_measure_guide_check, NULL, ssdei_measure_guide_term},
+    {"measure_guide", ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
 };
 
 /* The first condition of the chain that has a term (or: coordinates to place); NULL: none. */
@@ -1443,12 +1462,12 @@ static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_conditi
 }
 
 /* Every measurement of the chain, of the kind in hand, on all samples of the run. */
-static ssde_status ssdei_measure_transposed(ssdei_conditions *w, int term, size_t rows) {
+static ssde_status ssdei_measure_transposed(ssdei_conditions *w) {
     const ssde_condition *condition = w->chain;
     size_t at, r, count;
-    for (; condition; condition = ssdei_condition_first(condition->next, term)) {
+    for (; condition; condition = ssdei_condition_first(condition->next, w->term)) {
         for (at = 0; condition->transpose && at < w->n; at += count) {
-            count = w->n - at < rows ? w->n - at : rows;
+            count = w->n - at < w->rows ? w->n - at : w->rows;
             for (r = 0; r < count; r++) w->sample[r] = w->first_sample + at + r;
             ssdei_try(ssdei_measure_compare(w, condition, count));
         }
@@ -1456,42 +1475,30 @@ static ssde_status ssdei_measure_transposed(ssdei_conditions *w, int term, size_
     return SSDE_OK;
 }
 
-/* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. */
-static ssde_status ssdei_conditions_create(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain,
-                                           int term, uint64_t first_sample, size_t n, size_t rows, size_t dim) {
-    size_t count = ssdei_multiply(rows, dim), size;
-    int missing = 0;
-    w->chain = ssdei_condition_first(chain, term);
-    if (!w->chain) return SSDE_OK;
-    w->context = context, w->first_sample = first_sample, w->n = n, w->dim = dim;
+/* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. Whoever has conditions names their
+   arrays with its own; before the first call it looks at ssdei_measure_transposed. */
+static void ssdei_conditions_prepare(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain, int term,
+                                     uint64_t first_sample, size_t n, size_t rows, size_t dim) {
+    w->context = context, w->chain = ssdei_condition_first(chain, term), w->term = term;
+    w->first_sample = first_sample, w->n = n, w->rows = rows, w->dim = dim;
     for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
-    size = ssdei_multiply(rows, w->size);
-    missing |= !(w->mean = (double *)ssdei_allocate(context, rows, sizeof *w->mean));
-    missing |= !(w->std = (double *)ssdei_allocate(context, rows, sizeof *w->std));
-    if (w->size) {
-        missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, rows, sizeof *w->sample));
-        missing |= !(w->system = (ssdei_system *)ssdei_allocate(context, rows, sizeof *w->system));
-        missing |= !(w->image = (float *)ssdei_allocate(context, count, sizeof *w->image));
-        missing |= !(w->direction = (float *)ssdei_allocate(context, count, sizeof *w->direction));
-        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
-        missing |= !(w->residual = (float *)ssdei_allocate(context, size, sizeof *w->residual));
-        missing |= !(w->product = (float *)ssdei_allocate(context, size, sizeof *w->product));
-        missing |= !(w->along = (float *)ssdei_allocate(context, size, sizeof *w->along));
-    }
-    return missing ? SSDE_ERROR_MEMORY : ssdei_measure_transposed(w, term, rows);
 }
 
-static void ssdei_conditions_release(ssdei_conditions *w) {
-    ssdei_release(w->context, w->mean);
-    ssdei_release(w->context, w->std);
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->system);
-    ssdei_release(w->context, w->image);
-    ssdei_release(w->context, w->direction);
-    ssdei_release(w->context, w->slope);
-    ssdei_release(w->context, w->residual);
-    ssdei_release(w->context, w->product);
-    ssdei_release(w->context, w->along);
+static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
+    ssdei_conditions *w = (ssdei_conditions *)object;
+    size_t count = ssdei_multiply(w->rows, w->dim), size = ssdei_multiply(w->rows, w->size);
+    if (!w->chain) return;
+    w->mean = ssdei_place(memory, double, w->rows);
+    w->std = ssdei_place(memory, double, w->rows);
+    if (!w->size) return;
+    w->sample = ssdei_place(memory, uint64_t, w->rows);
+    w->system = ssdei_place(memory, ssdei_system, w->rows);
+    w->image = ssdei_place(memory, float, count);
+    w->direction = ssdei_place(memory, float, count);
+    w->slope = ssdei_place(memory, float, count);
+    w->residual = ssdei_place(memory, float, size);
+    w->product = ssdei_place(memory, float, size);
+    w->along = ssdei_place(memory, float, size);
 }
 
 /* All known coordinates of x[rows, dim], whose m(t) and std(t) are in w. */
@@ -1560,7 +1567,6 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssdei_conditions *w = &g->conditions;
     const ssde_condition *condition = w->chain;
     size_t r;
-    ssde_status status;
     (void)differentiate;
     if (rows > g->max_rows)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
@@ -1571,8 +1577,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
                          (double)sample[r], (double)w->first_sample, (double)w->first_sample + (double)w->n - 1.0);
     }
     ssdei_try(ssdei_marginals(w->context, &g->sde, t, rows, w->mean, w->std));
-    status = g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score);
-    if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[0]);
+    ssdei_try(ssdei_called(w->context, "model->score",
+                           g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score), t));
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = condition->next) ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
@@ -1590,24 +1596,14 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
 }
 
 void ssde_guided_destroy(ssde_guided *guided) {
-    ssde_context *context;
-    if (!guided) return;
-    context = guided->conditions.context;
-    ssdei_release(context, guided->score);
-    ssdei_release(context, guided->gradient);
-    ssdei_conditions_release(&guided->conditions);
-    ssdei_release(context, guided);
+    if (guided) ssdei_release(guided->conditions.context, guided);
 }
 
-ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
-                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
-                               size_t n) {
-    ssde_guided *g;
-    ssde_status status;
+/* Into zeros. */
+static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
+                                        const ssde_score_model *model, const ssde_condition *condition,
+                                        uint64_t first_sample, size_t n) {
     const ssde_condition *c;
-    int differentiate = 0;
-    if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
-    *guided = NULL;
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "model", model));
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
@@ -1615,52 +1611,72 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     if (!ssdei_condition_first(condition, 1))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
     for (c = condition; c; c = c->next)
-        differentiate |=
+        g->differentiate |=
             c->kind == SSDE_CONDITION_MEASURE_GUIDE || (c->kind == SSDE_CONDITION_MEASURE_NOISY && c->data_std == 0.0);
-    if (differentiate && !model->vjp)
+    if (g->differentiate && !model->vjp)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "measurement: model->vjp is NULL: wanted one, or, for ssde_measure, condition.data_std, the "
                          "standard deviation of x(0), about");
-    g = (ssde_guided *)ssdei_allocate(context, 1, sizeof *g);
-    if (!g) return SSDE_ERROR_MEMORY;
-    g->conditions.context = context;
     g->sde = *sde;
     g->model = *model;
-    g->differentiate = differentiate;
     g->max_rows = ssdei_made_rows(model, NULL);
-    g->score = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->score);
-    g->gradient = (float *)ssdei_allocate(context, g->max_rows * model->dim, sizeof *g->gradient);
-    status = g->score && g->gradient ? SSDE_OK : SSDE_ERROR_MEMORY;
+    ssdei_conditions_prepare(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim);
+    return SSDE_OK;
+}
+
+static void ssdei_guided_arrays(void *object, ssdei_memory *memory) {
+    ssde_guided *g = (ssde_guided *)object;
+    size_t count = ssdei_multiply(g->max_rows, g->model.dim);
+    g->score = ssdei_place(memory, float, count);
+    g->gradient = ssdei_place(memory, float, count);
+    ssdei_conditions_arrays(&g->conditions, memory);
+}
+
+size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                          const ssde_condition *condition, size_t n) {
+    ssde_guided g;
+    memset(&g, 0, sizeof g);
+    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_guided_arrays);
+}
+
+ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
+                               const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
+                               size_t n) {
+    ssde_guided made, *g;
+    ssde_status status;
+    if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
+    *guided = NULL;
+    memset(&made, 0, sizeof made);
+    ssdei_try(ssdei_guided_prepare(&made, context, sde, model, condition, first_sample, n));
+    g = (ssde_guided *)ssdei_object_create(context, &made, sizeof made, ssdei_guided_arrays);
+    if (!g) return SSDE_ERROR_MEMORY;
+    status = ssdei_measure_transposed(&g->conditions);
     if (status == SSDE_OK)
-        status =
-            ssdei_conditions_create(&g->conditions, context, condition, 1, first_sample, n, g->max_rows, model->dim);
-    if (status != SSDE_OK) {
+        *guided = g;
+    else
         ssde_guided_destroy(g);
-        return status;
-    }
-    *guided = g;
-    return SSDE_OK;
+    return status;
 }
 
-/* For a run under `chain`: *model becomes `made`, that of *guided, where the chain has terms. */
-static ssde_status ssdei_guide(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
-                               const ssde_score_model **model, ssde_score_model *made, const ssde_condition *chain,
-                               uint64_t first_sample, size_t n) {
+/* For a run under `chain`: prepares *guided, zeros, where it has terms, and *model becomes its. Once placed, the model
+   is to be taken from where *guided then is. */
+static ssde_status ssdei_guide(ssde_guided *guided, ssde_score_model *model, ssde_context *context, const ssde_sde *sde,
+                               const ssde_condition *chain, uint64_t first_sample, size_t n) {
     if (!ssdei_condition_first(chain, 1)) return SSDE_OK;
-    ssdei_try(ssde_guided_create(context, guided, sde, *model, chain, first_sample, n));
-    *made = ssde_guided_model(*guided);
-    *model = made;
+    ssdei_try(ssdei_guided_prepare(guided, context, sde, model, chain, first_sample, n));
+    *model = ssde_guided_model(guided);
     return SSDE_OK;
 }
 
-ssde_classifier_free_desc ssde_classifier_free_defaults(void) {
-    ssde_classifier_free_desc desc;
+ssde_cfg_desc ssde_cfg_defaults(void) {
+    ssde_cfg_desc desc;
     memset(&desc, 0, sizeof desc);
     return desc;
 }
 
-struct ssde_classifier_free {
-    ssde_classifier_free_desc desc;
+struct ssde_cfg {
+    ssde_cfg_desc desc;
     ssde_sde sde;
     size_t max_rows, rows; /* rows: of the last score to be differentiated */
     int guides;            /* whether that score, or a row of the one in hand, has a weight */
@@ -1670,7 +1686,7 @@ struct ssde_classifier_free {
 };
 
 /* out = (1 + weight) out - weight other, row by row; a row without weight is out as it stands. */
-static void ssdei_classifier_free_combine(const ssde_classifier_free *g, size_t rows, float *out) {
+static void ssdei_cfg_combine(const ssde_cfg *g, size_t rows, float *out) {
     size_t r, j, dim = g->desc.conditional.dim;
     for (r = 0; g->guides && r < rows; r++) {
         float weight = (float)g->weight[r];
@@ -1678,10 +1694,10 @@ static void ssdei_classifier_free_combine(const ssde_classifier_free *g, size_t 
     }
 }
 
-static ssde_status ssdei_classifier_free_score(void *user, const float *x, const double *t, const uint64_t *sample,
-                                               size_t rows, int differentiate, float *out) {
-    ssde_classifier_free *g = (ssde_classifier_free *)user;
-    const ssde_classifier_free_desc *desc = &g->desc;
+static ssde_status ssdei_cfg_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                   int differentiate, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
     ssde_status status;
     size_t r;
     if (rows > g->max_rows)
@@ -1697,50 +1713,42 @@ static ssde_status ssdei_classifier_free_score(void *user, const float *x, const
     status = desc->conditional.score(desc->conditional.user, x, t, sample, rows, differentiate, out);
     if (status == SSDE_OK && g->guides)
         status = desc->unconditional.score(desc->unconditional.user, x, t, sample, rows, differentiate, g->other);
-    if (status != SSDE_OK) return ssdei_model_failed(desc->context, status, "score", t[0]);
-    ssdei_classifier_free_combine(g, rows, out);
+    ssdei_try(ssdei_called(desc->context, "model->score", status, t));
+    ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
 
-static ssde_status ssdei_classifier_free_vjp(void *user, const float *v, size_t rows, float *out) {
-    ssde_classifier_free *g = (ssde_classifier_free *)user;
-    const ssde_classifier_free_desc *desc = &g->desc;
+static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
     if (!rows || rows != g->rows)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
                          "classifier-free vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
                          (double)rows, (double)g->rows);
     if (g->guides) ssdei_try(desc->unconditional.vjp(desc->unconditional.user, v, rows, g->other));
     ssdei_try(desc->conditional.vjp(desc->conditional.user, v, rows, out));
-    ssdei_classifier_free_combine(g, rows, out);
+    ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
 
-ssde_score_model ssde_classifier_free_model(ssde_classifier_free *guided) {
+ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     if (!guided) return model;
     model.dim = guided->desc.conditional.dim;
     model.max_rows = guided->max_rows;
-    model.score = ssdei_classifier_free_score;
-    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_classifier_free_vjp;
+    model.score = ssdei_cfg_score;
+    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
     model.user = guided;
     return model;
 }
 
-void ssde_classifier_free_destroy(ssde_classifier_free *guided) {
-    if (!guided) return;
-    ssdei_release(guided->desc.context, guided->other);
-    ssdei_release(guided->desc.context, guided->weight);
-    ssdei_release(guided->desc.context, guided->std);
-    ssdei_release(guided->desc.context, guided);
+void ssde_cfg_destroy(ssde_cfg *guided) {
+    if (guided) ssdei_release(guided->desc.context, guided);
 }
 
-ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_sde *sde,
-                                        const ssde_classifier_free_desc *desc) {
-    ssde_context *context = desc ? desc->context : NULL;
-    ssde_classifier_free *g;
-    if (!made || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", made ? "desc" : "made");
-    *made = NULL;
+static ssde_status ssdei_cfg_prepare(ssde_cfg *g, const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_context *context = desc->context;
     ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_model(context, "desc.conditional", &desc->conditional));
     ssdei_try(ssdei_check_model(context, "desc.unconditional", &desc->unconditional));
@@ -1752,27 +1760,37 @@ ssde_status ssde_classifier_free_create(ssde_classifier_free **made, const ssde_
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
                          desc->weight, desc->low, desc->high);
-    g = (ssde_classifier_free *)ssdei_allocate(context, 1, sizeof *g);
-    if (!g) return SSDE_ERROR_MEMORY;
+    memset(g, 0, sizeof *g);
     g->desc = *desc;
     g->sde = *sde;
     g->max_rows = ssdei_made_rows(&desc->conditional, &desc->unconditional);
-    g->other = (float *)ssdei_allocate(context, g->max_rows * desc->conditional.dim, sizeof *g->other);
-    g->weight = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->weight);
-    g->std = (double *)ssdei_allocate(context, g->max_rows, sizeof *g->std);
-    if (!g->other || !g->weight || !g->std) {
-        ssde_classifier_free_destroy(g);
-        return SSDE_ERROR_MEMORY;
-    }
-    *made = g;
     return SSDE_OK;
 }
 
-/* ---- rules: every update here is x += u.x x + u.score s + u.noise z ----
+static void ssdei_cfg_arrays(void *object, ssdei_memory *memory) {
+    ssde_cfg *g = (ssde_cfg *)object;
+    g->other = ssdei_place(memory, float, ssdei_multiply(g->max_rows, g->desc.conditional.dim));
+    g->weight = ssdei_place(memory, double, g->max_rows);
+    g->std = ssdei_place(memory, double, g->max_rows);
+}
 
-   How to add a predictor: a value in ssde_predictor, its rule (the three numbers for a step from t to t_next), and a
-   line in ssdei_predictors. One that needs several evaluations or remembers steps has a function of its own in
-   `advance`, and says there how many arrays it wants. */
+size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_cfg g;
+    if (!desc || ssdei_cfg_prepare(&g, sde, desc) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_cfg_arrays);
+}
+
+ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc) {
+    ssde_context *context = desc ? desc->context : NULL;
+    ssde_cfg made;
+    if (!guided || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", guided ? "desc" : "guided");
+    *guided = NULL;
+    ssdei_try(ssdei_cfg_prepare(&made, sde, desc));
+    *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
+    return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+/* ---- rules: every update here is x += u.x x + u.score s + u.noise z ---- */
 
 typedef struct ssdei_update {
     double x, score, noise;
@@ -1782,6 +1800,9 @@ typedef struct ssdei_update {
 typedef struct ssdei_setting {
     ssde_sde sde; /* num_scales is the grid's steps where it goes by index */
     ssde_sampler_desc how;
+    const ssde_predictor_properties *info; /* this and the next two: the tables' rows */
+    const struct ssdei_method *method;
+    const struct ssdei_corrector *corrector;
     ssde_context *context;
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
@@ -1923,7 +1944,7 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     return SSDE_OK;
 }
 
-/* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2. */
+/* x += step s + sqrt(2 step) z, step = 2 alpha (snr scale)^2; scale is std(t), or the batch's ratio of norms. */
 static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, double scale, ssdei_update *u) {
     const ssdei_sde_family *family = ssdei_family(&setting->sde);
     double beta = 0.0, root, step;
@@ -1958,8 +1979,9 @@ static int ssdei_update_apply(const ssdei_kernels *kernels, const float *x, cons
     return kernels->update(x, score, noise ? noise : x, count, u, x_next, mean);
 }
 
-/* mean|z| / mean|score| over the rows whose score is finite; 0 where there are none. Sums in double, row by row. */
-static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, size_t dim) {
+/* mean|z| / mean|score| over the rows whose score is finite. Sums in double, row by row. */
+static ssde_status ssdei_norm_ratio(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
+                                    size_t dim, double *ratio) {
     double score_norm = 0.0, noise_norm = 0.0;
     size_t r, j;
     for (r = 0; r < rows; r++) {
@@ -1972,21 +1994,8 @@ static double ssdei_norm_ratio(const float *score, const float *z, size_t rows, 
         score_norm += sqrt(s);
         noise_norm += sqrt(n);
     }
-    return score_norm > 0.0 ? noise_norm / score_norm : noise_norm > 0.0 ? HUGE_VAL : 0.0;
-}
-
-/* What Langevin's snr is multiplied by at t: std(t), or the batch's ratio of norms. */
-static ssde_status ssdei_langevin_scale(const ssdei_setting *setting, double t, double *scale) {
-    ssde_coefficients c;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    *scale = c.std;
-    return SSDE_OK;
-}
-
-static ssde_status ssdei_batch_scale(const ssdei_setting *setting, const float *score, const float *z, size_t rows,
-                                     size_t dim, double *scale) {
-    *scale = ssdei_norm_ratio(score, z, rows, dim);
-    if (*scale <= DBL_MAX) return SSDE_OK;
+    *ratio = noise_norm > 0.0 ? noise_norm / score_norm : 0.0;
+    if (*ratio <= DBL_MAX) return SSDE_OK;
     return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                      "langevin_batch: the score is zero in the whole batch, which leaves its step without a size");
 }
@@ -1999,51 +2008,64 @@ ssde_sampler_desc ssde_sampler_defaults(void) {
     return desc;
 }
 
-/* A step of two evaluations: x += churn; s0 = score(x, t0); kept = keep_x x + keep_score s0; x += first; s1 = score(x,
-   t1); x += kept + second_score s1 + second. */
-typedef struct ssdei_stages {
-    double t0, t1, keep_x, keep_score, second_score;
-    ssdei_update churn, first, second;
-} ssdei_stages;
+/* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
+typedef struct ssdei_step_plan {
+    size_t step;
+    double t0, t1;             /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    ssdei_update churn;        /* without a score, before the first */
+    double keep_x, keep_score; /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
+    ssdei_update update;       /* after the first; multistep: its score is the weighted sum of D's */
+    ssdei_update second;       /* after the second evaluation, its score being kept + second.score s */
+    double weight[3];          /* multistep: of the last D's, newest first */
+    double alone[3];           /* likewise, without the correction of the step before */
+    double t_correct;          /* the corrector's t, update, and whether its last one is without noise */
+    ssdei_update correction;
+    int quiet;
+} ssdei_step_plan;
 
 /* Rows of a block that are on their way to the next of the grid's times, each at a time of its own. */
 typedef struct ssdei_travellers {
     size_t count;
-    size_t *row;          /* [block]: which they are */
-    double *t, *noise;    /* [block], like row: a time for each, and the factor on g dW */
-    uint64_t *sample;     /* [block], like row */
-    double *here;         /* [block], of every row: where x is */
-    unsigned char *known; /* [block], of every row: the score at x has been evaluated */
+    size_t *row;             /* [block]: which they are */
+    double *t, *noise;       /* [block], like row: a time for each, and the factor on g dW */
+    uint64_t *sample;        /* [block], like row */
+    double *here;            /* [block], of every row: where x is */
+    unsigned char *known;    /* [block], of every row: the score at x has been evaluated */
+    float *next, *path_next; /* [block, dim], like row: x1 and W at its t */
+    float *path, *score;     /* [block, dim], of every row: W and the score at x */
+    double *length;          /* [n]: of the next step */
+    size_t *evaluations;     /* [n]; NULL where nothing travels */
+    float *before;           /* [n, dim]: x1 of the step before */
 } ssdei_travellers;
+
+/* The most that a row may ask for: evaluations of a step but for the last, and past steps. */
+enum { SSDEI_KEPT = 2, SSDEI_HISTORY = 2 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
-    const ssde_score_model *model;
+    ssde_score_model model; /* the caller's, or that of `guided` */
     ssde_context *context;
     uint64_t seed;
-    size_t n, dim, block; /* rows worked on at a time */
-    float *x;             /* [n, dim], the caller's */
-    double *times;        /* [steps + 1] */
-    double scale;         /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
-    double *t;            /* [block], t_value repeated */
+    size_t n, dim, block;   /* rows worked on at a time */
+    float *x;               /* [n, dim], the caller's */
+    double *times;          /* [steps + 1] */
+    ssdei_step_plan *plans; /* [steps] */
+    ssdei_update denoise;   /* at times[steps] */
+    double scale;           /* x(times[0]) = scale x(1), or x(times[0]) of the desc's times: see ssde_prior_time */
+    double *t;              /* [block], t_value repeated */
     double t_value;
-    uint64_t *sample;            /* [n] */
-    float *score, *noise;        /* [block, dim] */
-    float *scratch[5];           /* [block, dim], as many as the predictor wants */
-    float *history[3];           /* [n, dim]: what it remembers of past steps */
-    float *path;                 /* [n, dim]: W at times[step], where `brownian` */
-    double *length;              /* [n]: adaptive, the next step */
-    size_t *evaluations;         /* [n]: adaptive */
-    ssdei_travellers travellers; /* adaptive */
-    unsigned char *failed;       /* [n]: the ssde_status that ended it */
+    uint64_t *sample;              /* [n] */
+    float *score, *noise;          /* [block, dim] */
+    float *kept[SSDEI_KEPT];       /* [block, dim]: of the evaluations of a step, but for its last */
+    float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
+    float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
+    ssdei_travellers travellers;
+    unsigned char *failed; /* [n]: the ssde_status that ended it */
     int one_condition_draw;
-    ssdei_update prediction, correction; /* of the step in hand, computed for its first block */
-    ssdei_stages stages;                 /* likewise */
-    double weight[3];                    /* likewise: of the last denoised values, newest first */
-    double step_weight[3];               /* likewise: without the correction of the step before */
-    ssdei_conditions conditions;         /* that place known coordinates */
-    size_t visit;                        /* of the steps in hand, by resampling */
-    ssde_coefficients marginal;          /* at marginal_t, for conditions */
+    ssde_guided guided;          /* zeros: the condition has no terms */
+    ssdei_conditions conditions; /* that place known coordinates */
+    size_t visit;                /* of the steps in hand, by resampling */
+    ssde_coefficients marginal;  /* at marginal_t, for conditions */
     double marginal_t;
     ssde_sample_report report;
 } ssdei_sampler;
@@ -2054,104 +2076,77 @@ typedef struct ssdei_block {
     float *x;
 } ssdei_block;
 
+/* An update from t to t_next; a corrector's: at t, by a scale. */
 typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double t_next, ssdei_update *u);
-/* Moves a block from times[step] to times[step + 1]; quiet: without the last noise. */
-typedef ssde_status (*ssdei_advance)(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
-static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
-static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet);
 
-static const struct {
-    ssde_predictor_properties info;
-    ssdei_rule rule;       /* NULL: stays where it is, or takes more than a rule */
-    ssdei_advance advance; /* ssdei_predict: one evaluation and the rule */
-    int scratch, history;  /* arrays of ssdei_sampler that it uses */
-} ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    /* name, order, evaluations, history, stochastic, grid, steps */
-    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
-    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, NULL, NULL, 0, 0},
-    {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_euler_maruyama, ssdei_predict, 0, 0},
-    {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_reverse_diffusion, ssdei_predict, 0, 0},
-    {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, ssdei_rule_ancestral, ssdei_predict, 0, 0},
-    {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_ddpm, ssdei_predict, 0, 0},
-    {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0}, ssdei_rule_smld, ssdei_ladder, 0, 0},
-    {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500}, NULL, ssdei_two_stages, 1, 0},
-    {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1}, NULL, ssdei_adapt, 5, 1},
-    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, ssdei_rule_ddim, ssdei_predict, 0, 0},
-    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, NULL, ssdei_two_stages, 1, 0},
-    {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 2},
-    {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
-    {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50}, NULL, ssdei_multistep, 0, 2},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, NULL, ssdei_multistep, 0, 3},
+/* What the driver and the checks know of a predictor that its numbers do not say. */
+enum {
+    SSDEI_CHAIN_OF_VP = 1, /* runs on VP alone, on the discrete grid, or by a schedule of betas */
+    SSDEI_CHAIN_OF_VE = 2, /* the same on VE, by a schedule of sigmas */
+    SSDEI_CHAIN = SSDEI_CHAIN_OF_VP | SSDEI_CHAIN_OF_VE,
+    SSDEI_BY_INDEX = 4,        /* has a form on grids by index */
+    SSDEI_NO_FLOW = 8,         /* has none for the probability flow */
+    SSDEI_LANGEVIN_ON_VE = 16, /* is followed there by a corrector unless told otherwise */
+    SSDEI_IS_LANGEVIN = 32,    /* is a corrector: takes none, and its end is denoised by Tweedie's formula */
+    SSDEI_WEIGHTS_NOISE = 64,  /* by eta: none at 0 */
+    SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
+    SSDEI_EULER = 256,         /* Euler's method in t */
+    SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
+    SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
 };
 
-static const char *const ssdei_correctors[SSDE_CORRECTOR_COUNT] = {"default", "none", "langevin", "langevin_batch"};
+typedef struct ssdei_method {
+    int traits;
+    /* Of one evaluation without a past: plan->update, and ssde_predictor_step's. */
+    ssdei_rule rule;
+    /* Of others: fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
+    ssde_status (*plan)(const ssdei_setting *setting, ssdei_step_plan *plan);
+    /* Moves a block as planned. NULL: it stays where it is. */
+    ssde_status (*move)(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan);
+} ssdei_method;
 
-const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
-    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
-}
+typedef struct ssdei_corrector {
+    const char *name;
+    ssdei_rule rule; /* NULL: no corrector */
+    int batch;       /* its scale is taken from the whole batch's score and noise */
+} ssdei_corrector;
 
-const char *ssde_predictor_name(ssde_predictor predictor) {
-    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].info.name : NULL;
-}
+/* Predictor, corrector and grid where `how` leaves them open, and their rows. */
+static void ssdei_setting_choose(ssdei_setting *setting);
+static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 
-const char *ssde_corrector_name(ssde_corrector corrector) {
-    return (unsigned)corrector < SSDE_CORRECTOR_COUNT ? ssdei_correctors[corrector] : NULL;
-}
-
-ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
-    char known[200] = "";
-    size_t length = 0;
-    int i;
-    if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
-    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
-        if (!strcmp(name, ssdei_predictors[i].info.name)) {
-            *predictor = (ssde_predictor)i;
-            return SSDE_OK;
-        }
-        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
-        length = strlen(known);
-    }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
-}
-
-ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
-    int i;
-    if (!name || !corrector) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
-    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
-        if (strcmp(name, ssdei_correctors[i])) continue;
-        *corrector = (ssde_corrector)i;
-        return SSDE_OK;
-    }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
-                     name);
+/* The corrector's update at t, whose score and noise are of this ratio of norms. */
+static ssde_status ssdei_correction(const ssdei_setting *setting, double t, double ratio, ssdei_update *u) {
+    ssde_coefficients c;
+    if (setting->corrector->batch) return setting->corrector->rule(setting, t, ratio, u);
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
+    return setting->corrector->rule(setting, t, c.std, u);
 }
 
 /* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
-static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
-    const char *name = ssdei_predictors[how->predictor].info.name;
-    ssde_predictor p = how->predictor;
-    int chain = p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD;
-    if (how->probability_flow && (chain || p == SSDE_PREDICTOR_ANCESTRAL))
+static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
+    ssde_context *context = setting->context;
+    const ssde_sampler_desc *how = &setting->how;
+    const char *name = setting->info->name;
+    int traits = setting->method->traits, chain = traits & SSDEI_CHAIN;
+    if (how->probability_flow && (traits & SSDEI_NO_FLOW))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
-    if (chain && ssdei_family(sde)->chain != (p == SSDE_PREDICTOR_DDPM ? SSDEI_CHAIN_DDPM : SSDEI_CHAIN_SMLD))
+    if (chain &&
+        ssdei_family(&setting->sde)->chain != (chain == SSDEI_CHAIN_OF_VP ? SSDEI_CHAIN_DDPM : SSDEI_CHAIN_SMLD))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
-                         p == SSDE_PREDICTOR_DDPM ? "VP" : "VE");
+                         chain == SSDEI_CHAIN_OF_VP ? "VP" : "VE");
     if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s runs on SSDE_GRID_DISCRETE; others are in schedule",
                          name);
-    if (p > SSDE_PREDICTOR_SMLD && ssdei_by_index(how->grid))
+    if (!(traits & SSDEI_BY_INDEX) && ssdei_by_index(how->grid))
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
-    if (how->corrector != SSDE_CORRECTOR_NONE && (ssdei_predictors[p].info.history || p == SSDE_PREDICTOR_SMLD))
+    if (setting->corrector->rule && (setting->info->history || (traits & SSDEI_IS_LANGEVIN)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,
-                         p == SSDE_PREDICTOR_SMLD ? "which it is itself" : "which would make its past another one");
+                         traits & SSDEI_IS_LANGEVIN ? "which it is itself" : "which would make its past another one");
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
@@ -2160,27 +2155,33 @@ static ssde_status ssdei_check_combination(ssde_context *context, const ssde_sde
     return SSDE_OK;
 }
 
-/* ddpm's betas, smld's sigmas. */
-static ssde_status ssdei_check_schedule(ssde_context *context, const ssde_sde *sde, const ssde_sampler_desc *how) {
-    int ddpm = how->predictor == SSDE_PREDICTOR_DDPM;
-    double low = ddpm ? 0.0 : sde->sigma_min, high = ddpm ? 1.0 : sde->sigma_max;
+/* VP's betas, VE's sigmas. */
+static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
+    const ssde_sampler_desc *how = &setting->how;
+    int betas = (setting->method->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
+    double low = betas ? 0.0 : setting->sde.sigma_min, high = betas ? 1.0 : setting->sde.sigma_max;
     size_t k;
     for (k = 0; how->schedule && k < how->steps; k++) {
         double value = how->schedule[k];
         int valid =
-            ddpm ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
+            betas ? value > low && value < high : value >= low && value <= high && (!k || value < how->schedule[k - 1]);
         if (valid) continue;
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
-                         (unsigned long)k, value, ddpm ? "a beta between" : "decreasing sigmas of", low, high);
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "schedule[%lu] is %.9g, wanted %s %.9g and %.9g",
+                         (unsigned long)k, value, betas ? "a beta between" : "decreasing sigmas of", low, high);
     }
     return SSDE_OK;
 }
 
 /* Numbers of the predictors after the paper's. */
-static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_desc *full) {
+static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
+    ssde_context *context = setting->context;
+    ssde_sampler_desc *full = &setting->how;
     if (!(full->eta >= 0.0 && full->eta <= 1.0))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.17g, wanted 0 to 1", full->eta);
-    if (full->predictor == SSDE_PREDICTOR_DPM_SOLVER_2M_SDE && full->eta == 0.0) full->eta = 1.0;
+    if (!(setting->method->traits & SSDEI_WEIGHTS_NOISE))
+        full->eta = 0.0;
+    else if (full->eta == 0.0 && setting->info->stochastic)
+        full->eta = 1.0;
     ssdei_try(ssdei_check_positive(context, "rho", &full->rho, 7.0));
     ssdei_try(ssdei_check_positive(context, "step_size", &full->step_size, 0.0));
     ssdei_try(ssdei_check_positive(context, "s_churn", &full->s_churn, 0.0));
@@ -2193,58 +2194,62 @@ static ssde_status ssdei_setting_numbers(ssde_context *context, ssde_sampler_des
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
-    if (full->predictor == SSDE_PREDICTOR_UNIPC) full->eta = 0.0; /* has no noise to weight */
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
 
+/* Whether the predictor's updates have noise. */
+static int ssdei_draws(const ssdei_setting *setting) {
+    if (setting->how.probability_flow) return 0;
+    if (setting->method->traits & SSDEI_WEIGHTS_NOISE) return setting->how.eta > 0.0;
+    if (setting->method->traits & SSDEI_CHURNS) return setting->how.s_churn > 0.0;
+    return setting->info->stochastic;
+}
+
 /* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
-static int ssdei_one_condition_draw(const ssde_sampler_desc *how) {
-    ssde_predictor p = how->predictor;
-    if (how->corrector != SSDE_CORRECTOR_NONE || p == SSDE_PREDICTOR_NONE) return 0;
-    if (how->probability_flow || ssdei_predictors[p].info.history) return 1;
-    return (p == SSDE_PREDICTOR_DDIM && how->eta == 0.0) || (p == SSDE_PREDICTOR_HEUN && how->s_churn == 0.0);
+static int ssdei_one_condition_draw(const ssdei_setting *setting) {
+    if (setting->corrector->rule || !setting->method->move) return 0;
+    return !ssdei_draws(setting) || setting->info->history;
+}
+
+/* Whether the predictor's noise is that of a Brownian path. */
+static int ssdei_follows_path(const ssdei_setting *setting) {
+    return (setting->method->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
+}
+
+/* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
+   last sigma takes the formula itself. */
+static int ssdei_ends_quietly(const ssdei_setting *setting) {
+    return ssdei_by_index(setting->how.grid) && !(setting->method->traits & SSDEI_IS_LANGEVIN);
+}
+
+static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
+    if (value >= 0 && value < count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
 }
 
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
     ssde_sampler_desc *full = &setting->how;
-    int exploding = ssdei_family(sde)->exploding;
-    if (how)
-        *full = *how;
-    else
-        memset(full, 0, sizeof *full);
+    memset(setting, 0, sizeof *setting);
+    if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
     if ((full->times || full->schedule) && !full->steps)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
                          full->times ? "given times less one" : "entries in schedule");
-    if ((unsigned)full->predictor >= SSDE_PREDICTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "predictor is %d, wanted an ssde_predictor",
-                         (int)full->predictor);
-    if ((unsigned)full->corrector >= SSDE_CORRECTOR_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "corrector is %d, wanted an ssde_corrector",
-                         (int)full->corrector);
-    if (full->discretisation != SSDE_DISCRETISE_OWN && full->discretisation != SSDE_DISCRETISE_EULER)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "discretisation is %d, wanted an ssde_discretisation",
-                         (int)full->discretisation);
-    if ((unsigned)full->grid >= SSDE_GRID_COUNT)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "grid is %d, wanted an ssde_grid", (int)full->grid);
-    if (full->predictor == SSDE_PREDICTOR_DEFAULT)
-        full->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
-    if (full->corrector == SSDE_CORRECTOR_DEFAULT) {
-        int alone = full->predictor == SSDE_PREDICTOR_NONE;
-        full->corrector = alone || (exploding && full->predictor <= SSDE_PREDICTOR_ANCESTRAL) ? SSDE_CORRECTOR_LANGEVIN
-                                                                                              : SSDE_CORRECTOR_NONE;
-    }
-    if (full->grid == SSDE_GRID_DEFAULT) full->grid = ssdei_predictors[full->predictor].info.grid;
-    ssdei_try(ssdei_check_combination(context, sde, full));
+    ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
+    ssdei_try(ssdei_check_choice(context, "corrector", (int)full->corrector, SSDE_CORRECTOR_COUNT));
+    ssdei_try(ssdei_check_choice(context, "discretisation", (int)full->discretisation, SSDE_DISCRETISE_EULER + 1));
+    ssdei_try(ssdei_check_choice(context, "grid", (int)full->grid, SSDE_GRID_COUNT));
+    ssdei_setting_choose(setting);
+    ssdei_try(ssdei_check_combination(setting));
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
-    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, exploding ? 1e-5 : 1e-3));
+    ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ssdei_family(sde)->exploding ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
-    ssdei_try(ssdei_setting_numbers(context, full));
-    if (!full->steps) full->steps = ssdei_predictors[full->predictor].info.steps;
+    ssdei_try(ssdei_setting_numbers(setting));
+    if (!full->steps) full->steps = setting->info->steps;
     if (!full->steps) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
@@ -2254,12 +2259,11 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "steps is %.0f, corrector_steps %.0f and resamplings %.0f: too many to number",
                          (double)full->steps, (double)full->corrector_steps, (double)full->resamplings);
-    if (full->resamplings > 1 && (full->brownian || full->predictor == SSDE_PREDICTOR_ADAPTIVE ||
-                                  ssdei_by_index(full->grid) || ssdei_one_condition_draw(full)))
+    if (full->resamplings > 1 && (full->brownian || ssdei_by_index(full->grid) || ssdei_one_condition_draw(setting)))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "resamplings with %s: take steps of fresh noise, like ancestral on a uniform grid",
                          ssdei_by_index(full->grid) ? "a grid by index" : "a sampler that keeps to one path");
-    ssdei_try(ssdei_check_schedule(context, sde, full));
+    ssdei_try(ssdei_check_schedule(setting));
     if (ssdei_by_index(full->grid)) setting->sde.num_scales = (int)full->steps;
     return SSDE_OK;
 }
@@ -2286,10 +2290,16 @@ static ssde_status ssdei_check_step(ssde_context *context, const ssde_sde *sde, 
     return SSDE_OK;
 }
 
-static ssde_status ssdei_step_result(ssde_context *context, int finite, const double *t, size_t row) {
-    if (finite) return SSDE_OK;
+/* The update on rows first ... end - 1, all at one t. */
+static ssde_status ssdei_step_rows(ssde_context *context, const ssdei_update *u, size_t first, size_t end, size_t dim,
+                                   const float *x, const float *score, const float *z, const double *t, float *x_next,
+                                   float *mean) {
+    size_t at = first * dim;
+    if (ssdei_update_apply(ssdei_kernels_for(context), x + at, score + at, z + at, (end - first) * dim, u, x_next + at,
+                           mean ? mean + at : NULL))
+        return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "the update is not finite from row %lu on, at t = %.6g",
-                     (unsigned long)row, t[row]);
+                     (unsigned long)first, t[first]);
 }
 
 /* A step into a t from where no signal was left at t: the rules divide one by the other. */
@@ -2313,26 +2323,23 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
     by_index = ssdei_by_index(setting.how.grid);
-    if (ssdei_predictors[setting.how.predictor].advance && !ssdei_predictors[setting.how.predictor].rule)
+    if (setting.method->move && !setting.method->rule)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
-                         ssdei_predictors[setting.how.predictor].info.name);
+                         setting.info->name);
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
         double next = by_index ? t[r] - 1.0 / (double)setting.how.steps : t_next[r];
-        int finite;
         if (!by_index && !(next >= 0.0 && next < t[r]))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next[%lu] is %.17g, wanted in [0, t) with t = %.17g",
                              (unsigned long)r, next, t[r]);
         for (end = r + 1; end < rows && t[end] == t[r] && (by_index || t_next[end] == next);) end++;
-        if (ssdei_predictors[setting.how.predictor].rule) {
+        if (setting.method->rule) {
             if (!by_index || !ssdei_family(sde)->step) ssdei_try(ssdei_check_signal(&setting, t[r], next));
-            ssdei_try(ssdei_predictors[setting.how.predictor].rule(&setting, t[r], next, &u));
+            ssdei_try(setting.method->rule(&setting, t[r], next, &u));
         }
-        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
-                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
-        ssdei_try(ssdei_step_result(context, finite, t, r));
+        ssdei_try(ssdei_step_rows(context, &u, r, end, dim, x, score, z, t, x_next, mean));
     }
     return SSDE_OK;
 }
@@ -2341,21 +2348,16 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean) {
     ssde_context *context = how ? how->context : NULL;
     ssdei_setting setting;
-    double scale = 0.0;
+    double ratio = 1.0;
     size_t r, end;
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
-    if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
-        ssdei_try(ssdei_batch_scale(&setting, score, z, rows, dim, &scale));
+    if (setting.corrector->batch) ssdei_try(ssdei_norm_ratio(&setting, score, z, rows, dim, &ratio));
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
-        int finite;
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        if (setting.how.corrector == SSDE_CORRECTOR_LANGEVIN) ssdei_try(ssdei_langevin_scale(&setting, t[r], &scale));
-        if (setting.how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(&setting, t[r], scale, &u));
-        finite = ssdei_update_apply(ssdei_kernels_for(context), x + r * dim, score + r * dim, z + r * dim,
-                                    (end - r) * dim, &u, x_next + r * dim, mean ? mean + r * dim : NULL);
-        ssdei_try(ssdei_step_result(context, finite, t, r));
+        if (setting.corrector->rule) ssdei_try(ssdei_correction(&setting, t[r], ratio, &u));
+        ssdei_try(ssdei_step_rows(context, &u, r, end, dim, x, score, z, t, x_next, mean));
     }
     return SSDE_OK;
 }
@@ -2370,7 +2372,7 @@ static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, do
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_score(w->context, w->model, block->x, w->t, w->sample + block->first, block->rows, w->score);
+    return ssdei_score(w->context, &w->model, block->x, w->t, w->sample + block->first, block->rows, w->score);
 }
 
 static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
@@ -2475,31 +2477,23 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     return SSDE_OK;
 }
 
-static ssde_status ssdei_predict(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    double t = w->times[step];
-    ssdei_rule rule = ssdei_predictors[w->setting.how.predictor].rule;
-    ssdei_update u;
-    if (!block->first) ssdei_try(rule(&w->setting, t, w->times[step + 1], &w->prediction));
-    u = w->prediction;
-    if (quiet) u.noise = 0.0;
-    if (u.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, step));
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_apply(w, block, &u, t);
+static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
 }
 
 /* Langevin steps at one noise level. */
-static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    size_t j, count = w->setting.how.corrector_steps;
-    double t = w->times[step];
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_rule_smld(&w->setting, t, t, &w->prediction));
+static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t j, count = w->setting.how.corrector_steps, step = plan->step;
     for (j = 0; j < count; j++) {
-        ssdei_try(ssdei_evaluate(w, block, t));
+        ssdei_try(ssdei_evaluate(w, block, plan->t0));
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)(step * count + j)));
-        ssdei_apply(w, block, &w->prediction, t);
+        ssdei_apply(w, block, &plan->update, plan->t0);
         /* the driver numbers the update after the last one step * (count + 1) + 1 */
-        if (j + 1 < count) ssdei_try(ssdei_condition_update(w, block, t, (uint32_t)(step * (count + 1) + 2 + j)));
+        if (j + 1 < count)
+            ssdei_try(ssdei_condition_update(w, block, plan->t0, (uint32_t)(step * (count + 1) + 2 + j)));
     }
     return SSDE_OK;
 }
@@ -2508,37 +2502,30 @@ static ssde_status ssdei_ladder(ssdei_sampler *w, const ssdei_block *block, size
 
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
    sqrt(h) z / 2, the trapezoid of both. */
-static ssde_status ssdei_stages_stochastic_heun(const ssdei_setting *setting, double t, double t_next,
-                                                ssdei_stages *stages) {
-    double a, g, a_next, g_next, h = t - t_next, part = setting->how.probability_flow ? 0.5 : 1.0;
-    ssdei_try(ssdei_rates(setting->context, &setting->sde, t, &a, &g));
-    ssdei_try(ssdei_rates(setting->context, &setting->sde, t_next, &a_next, &g_next));
-    memset(stages, 0, sizeof *stages);
-    stages->t0 = t;
-    stages->t1 = t_next;
-    stages->first.x = -a * h;
-    stages->first.score = part * g * g * h;
-    stages->keep_x = -0.5 * stages->first.x;
-    stages->keep_score = -0.5 * stages->first.score;
-    stages->second.x = -0.5 * a_next * h;
-    stages->second_score = 0.5 * part * g_next * g_next * h;
+static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double a, g, a_next, g_next, h = plan->t0 - plan->t1, part = setting->how.probability_flow ? 0.5 : 1.0;
+    ssdei_try(ssdei_rates(setting->context, &setting->sde, plan->t0, &a, &g));
+    ssdei_try(ssdei_rates(setting->context, &setting->sde, plan->t1, &a_next, &g_next));
+    plan->update.x = -a * h;
+    plan->update.score = part * g * g * h;
+    plan->keep_x = -0.5 * plan->update.x;
+    plan->keep_score = -0.5 * plan->update.score;
+    plan->second.x = -0.5 * a_next * h;
+    plan->second.score = 0.5 * part * g_next * g_next * h;
     if (setting->how.probability_flow) return SSDE_OK;
-    stages->first.noise = g * sqrt(h);
-    stages->second.noise = 0.5 * (g_next - g) * sqrt(h);
+    plan->update.noise = g * sqrt(h);
+    plan->second.noise = 0.5 * (g_next - g) * sqrt(h);
     return SSDE_OK;
 }
 
 /* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
    and the trapezoid of the slopes at both ends. */
-static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, double t_next, ssdei_stages *stages) {
+static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_coefficients now, hat, next;
     double s, s_hat, s_next, s_first, gamma, step;
-    memset(stages, 0, sizeof *stages);
-    stages->t0 = t;
-    stages->t1 = t_next;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &now));
+    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t1, &next));
     hat = now;
     s = s_hat = now.std / now.mean;
     s_next = next.std / next.mean;
@@ -2548,16 +2535,16 @@ static ssde_status ssdei_stages_heun(const ssdei_setting *setting, double t, dou
         s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
     }
     if (s_hat > s) {
-        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &stages->t0));
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, stages->t0, &hat));
-        stages->churn.x = hat.mean / now.mean - 1.0;
-        stages->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
+        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &plan->t0));
+        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &hat));
+        plan->churn.x = hat.mean / now.mean - 1.0;
+        plan->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
     }
     step = next.mean * (s_hat - s_next);
-    stages->first.x = next.mean / hat.mean - 1.0;
-    stages->first.score = step * hat.std;
-    stages->keep_score = -0.5 * step * hat.std;
-    stages->second_score = 0.5 * step * next.std;
+    plan->update.x = next.mean / hat.mean - 1.0;
+    plan->update.score = step * hat.std;
+    plan->keep_score = -0.5 * step * hat.std;
+    plan->second.score = 0.5 * step * next.std;
     return SSDE_OK;
 }
 
@@ -2569,30 +2556,21 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
     for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
 }
 
-static ssde_status ssdei_stages_plan(ssdei_sampler *w, size_t step) {
-    return (w->setting.how.predictor == SSDE_PREDICTOR_HEUN ? ssdei_stages_heun : ssdei_stages_stochastic_heun)(
-        &w->setting, w->times[step], w->times[step + 1], &w->stages);
-}
-
-static ssde_status ssdei_two_stages(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    ssdei_stages *stages = &w->stages;
-    ssdei_update u;
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_stages_plan(w, step));
-    if (stages->churn.noise != 0.0 || stages->first.noise != 0.0 || w->path)
-        ssdei_try(ssdei_predictor_noise(w, block, step));
-    if (stages->churn.noise != 0.0) {
+static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    ssdei_update u = plan->second;
+    if (plan->churn.noise != 0.0 || plan->update.noise != 0.0 || w->path)
+        ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    if (plan->churn.noise != 0.0) {
         memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
-        ssdei_apply(w, block, &stages->churn, stages->t0);
+        ssdei_apply(w, block, &plan->churn, plan->t0);
     }
-    ssdei_try(ssdei_evaluate(w, block, stages->t0));
-    ssdei_direction(w, block, block->x, stages->keep_x, stages->keep_score, w->scratch[0]);
-    ssdei_apply(w, block, &stages->first, stages->t0);
-    ssdei_try(ssdei_evaluate(w, block, stages->t1));
-    ssdei_direction(w, block, w->scratch[0], 1.0, stages->second_score, w->score);
-    u = stages->second;
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept[0]);
+    ssdei_apply(w, block, &plan->update, plan->t0);
+    ssdei_try(ssdei_evaluate(w, block, plan->t1));
+    ssdei_direction(w, block, w->kept[0], 1.0, u.score, w->score);
     u.score = 1.0;
-    ssdei_apply(w, block, &u, stages->t1);
+    ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
 }
 
@@ -2674,80 +2652,97 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
     weight[2] += decay * (corrected[2] - before[1]);
 }
 
-static ssde_status ssdei_multistep_plan(ssdei_sampler *w, size_t step) {
-    const ssdei_setting *setting = &w->setting;
-    ssde_predictor predictor = setting->how.predictor;
-    size_t known = (size_t)ssdei_predictors[predictor].history, order, j; /* D's, this step's among them */
-    double level[4], span[3] = {0.0, 0.0, 0.0}, before[3], h, eta = setting->how.eta, mean, std, std_next;
-    if (known > step + 1) known = step + 1;
-    for (j = 0; j <= known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, w->times[step + 1 - j], &level[j]));
+/* By the last D's, up to `known` of them with this step's; first raised to `order`, then correcting the step before. */
+static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t known, size_t order, int corrects,
+                                        ssdei_step_plan *plan) {
+    double level[4], span[3] = {0.0, 0.0, 0.0}, h, eta = setting->how.eta, mean, std, std_next;
+    const double *before = (plan->step ? plan - 1 : plan)->alone;
+    ssdei_update denoise;
+    size_t j;
+    if (known > plan->step + 1) known = plan->step + 1;
+    ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
+    for (j = 0; j < known; j++)
+        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
     for (j = 0; j < known; j++) {
         span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
         if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
     }
     h = ssdei_math_log(level[1] / level[0]);
-    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step], &mean, &std));
-    ssdei_try(ssdei_marginal(setting->context, &setting->sde, w->times[step + 1], &mean, &std_next));
-    order = predictor == SSDE_PREDICTOR_UNIPC && known > 2 ? 2 : known;
-    memcpy(before, w->step_weight, sizeof before);
-    ssdei_multistep_weights(span, order, before, w->step_weight);
-    memcpy(w->weight, w->step_weight, sizeof w->weight);
-    if (known > 1 && (predictor == SSDE_PREDICTOR_UNIPC || (predictor == SSDE_PREDICTOR_DPM_SOLVER_3M && step == 1)))
-        ssdei_multistep_correct(span, known, before, w->weight);
-    w->prediction.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
-    w->prediction.score = mean;
-    w->prediction.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean, &std_next));
+    ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
+    ssdei_multistep_weights(span, known < order ? known : order, before, plan->alone);
+    memcpy(plan->weight, plan->alone, sizeof plan->weight);
+    if (known > 1 && corrects) ssdei_multistep_correct(span, known, before, plan->weight);
+    plan->keep_x = 1.0 + denoise.x;
+    plan->keep_score = denoise.score;
+    plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
+    plan->update.score = mean;
+    plan->update.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
 
-static ssde_status ssdei_multistep(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
-    size_t kept = (size_t)ssdei_predictors[w->setting.how.predictor].history, order, j, i;
-    double t = w->times[step];
-    ssdei_update denoise;
-    (void)quiet;
-    if (!block->first) ssdei_try(ssdei_multistep_plan(w, step));
-    if (w->prediction.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, step));
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &denoise));
-    ssdei_direction(w, block, block->x, 1.0 + denoise.x, denoise.score,
-                    w->history[step % kept] + block->first * w->dim);
-    order = step + 1 < kept ? step + 1 : kept;
-    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
-    for (j = 0; j < order; j++) {
-        const float *denoised = w->history[(step - j) % kept] + block->first * w->dim;
-        float weight = (float)w->weight[j];
-        for (i = 0; i < block->rows * w->dim; i++) w->score[i] += weight * denoised[i];
+static ssde_status ssdei_2m_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 2, 2, 0, plan);
+}
+
+static ssde_status ssdei_3m_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 3, 3, plan->step == 1, plan);
+}
+
+static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    return ssdei_multistep_plan(setting, 3, 2, 1, plan);
+}
+
+/* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
+static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
+    float keep_x = (float)plan->keep_x, keep_score = (float)plan->keep_score, weight[SSDEI_HISTORY + 1];
+    float *past[SSDEI_HISTORY + 1]; /* newest first */
+    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_evaluate(w, block, plan->t0));
+    for (j = 0; j <= kept; j++) {
+        weight[j] = (float)plan->weight[j];
+        past[j] = w->history[(plan->step + kept - j) % kept] + block->first * w->dim;
     }
-    ssdei_apply(w, block, &w->prediction, t);
+    for (i = 0; i < block->rows * w->dim; i++) {
+        float newest = keep_x * block->x[i] + keep_score * w->score[i], sum = 0.0f + weight[0] * newest;
+        for (j = 1; j <= order; j++) sum += weight[j] * past[j][i];
+        past[0][i] = newest;
+        w->score[i] = sum;
+    }
+    ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
 }
 
 /* ---- adaptive ---- */
 
-/* Scratch arrays: x1 and W(t_next), packed like the travellers; W(t) and the score at (x, t), by row of the block. */
-enum { SSDEI_ADAPT_NEXT, SSDEI_ADAPT_PATH_NEXT, SSDEI_ADAPT_PATH, SSDEI_ADAPT_SCORE, SSDEI_ADAPT_ARRAYS };
+/* Only that the SDE has numbers there: each row finds its own steps. */
+static ssde_status ssdei_adaptive_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double drift, diffusion;
+    return ssdei_rates(setting->context, &setting->sde, plan->t0, &drift, &diffusion);
+}
 
 /* Whether row r of the block is still on its way; it fails where the evaluations of another try are not granted. */
 static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_t r, double stop) {
     const ssdei_travellers *a = &w->travellers;
     size_t row = block->first + r;
     if (w->failed[row] || a->here[r] <= stop) return 0;
-    if (w->evaluations[row] + (a->known[r] ? 1 : 2) <= w->setting.how.max_evaluations) return 1;
+    if (a->evaluations[row] + (a->known[r] ? 1 : 2) <= w->setting.how.max_evaluations) return 1;
     ssdei_fail_row(w, row, a->here[r], SSDE_ERROR_LIMIT);
     return 0;
 }
 
-static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
     size_t r;
     for (r = a->count = 0; r < block->rows; r++) {
-        a->here[r] = w->times[step];
+        a->here[r] = plan->t0;
         a->known[r] = 0;
-        if (!step) w->length[block->first + r] = 0.01; /* the paper's first step */
-        if (ssdei_adapt_goes_on(w, block, r, w->times[step + 1])) a->row[a->count++] = r;
+        if (!plan->step) a->length[block->first + r] = 0.01; /* the paper's first step */
+        if (ssdei_adapt_goes_on(w, block, r, plan->t1)) a->row[a->count++] = r;
     }
-    if (!step) memcpy(w->history[0] + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
+    if (!plan->step) memcpy(a->before + block->first * w->dim, block->x, block->rows * w->dim * sizeof *block->x);
 }
 
 /* The scores at x of travellers that have moved. */
@@ -2757,17 +2752,17 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
-        memcpy(w->scratch[SSDEI_ADAPT_NEXT] + count * w->dim, block->x + r * w->dim, bytes);
+        memcpy(a->next + count * w->dim, block->x + r * w->dim, bytes);
         a->t[count] = a->here[r];
         a->sample[count++] = w->sample[block->first + r];
-        w->evaluations[block->first + r]++;
+        a->evaluations[block->first + r]++;
     }
     if (!count) return SSDE_OK;
-    ssdei_try(ssdei_score(w->context, w->model, w->scratch[SSDEI_ADAPT_NEXT], a->t, a->sample, count, w->score));
+    ssdei_try(ssdei_score(w->context, &w->model, a->next, a->t, a->sample, count, w->score));
     for (i = count = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
-        memcpy(w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, w->score + count++ * w->dim, bytes);
+        memcpy(a->score + r * w->dim, w->score + count++ * w->dim, bytes);
         a->known[r] = 1;
     }
     return SSDE_OK;
@@ -2776,23 +2771,23 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
 /* Every traveller's step: a->t its end, x1 by Euler-Maruyama along the path, and the score there in w->score. */
 static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, double stop) {
     ssdei_travellers *a = &w->travellers;
-    float *next = w->scratch[SSDEI_ADAPT_NEXT], *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT];
+    float *next = a->next, *path_next = a->path_next;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0;
     size_t i, j;
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
-        double length = w->length[block->first + r];
+        double length = a->length[block->first + r];
         a->t[i] = a->here[r] - length > stop + ssdei_path_step ? a->here[r] - length : stop;
         a->sample[i] = w->sample[block->first + r];
-        w->evaluations[block->first + r]++;
+        a->evaluations[block->first + r]++;
     }
     if (part == 1.0)
         ssdei_try(ssde_brownian(w->context, &w->setting.how.noise, w->seed, a->t, a->sample, a->count, w->dim, w->noise,
                                 path_next));
     for (i = 0; i < a->count; i++) {
         size_t r = a->row[i];
-        const float *x = block->x + r * w->dim, *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim;
-        const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
+        const float *x = block->x + r * w->dim, *score = a->score + r * w->dim;
+        const float *path = a->path + r * w->dim;
         double drift, diffusion, h = a->here[r] - a->t[i];
         double apart =
             ldexp((double)ssdei_path_place(a->here[r]) - (double)ssdei_path_place(a->t[i]), -SSDEI_PATH_LEVELS);
@@ -2806,18 +2801,18 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
         for (j = 0; j < w->dim && a->noise[i] > 0.0; j++)
             next[i * w->dim + j] += (float)(a->noise[i] * diffusion) * (path[j] - path_next[i * w->dim + j]);
     }
-    return ssdei_score(w->context, w->model, next, a->t, a->sample, a->count, w->score);
+    return ssdei_score(w->context, &w->model, next, a->t, a->sample, a->count, w->score);
 }
 
 /* w->noise of traveller i becomes x2, the trapezoid of both ends; returns the RMS of x1 - x2 over the tolerance. */
 static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *block, size_t i, double *error) {
     const ssdei_travellers *a = &w->travellers;
     size_t r = a->row[i], j;
-    const float *x = block->x + r * w->dim, *x1 = w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim;
-    const float *score = w->scratch[SSDEI_ADAPT_SCORE] + r * w->dim, *score1 = w->score + i * w->dim;
-    const float *path = w->scratch[SSDEI_ADAPT_PATH] + r * w->dim;
-    const float *path_next = w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim;
-    const float *before = w->history[0] + (block->first + r) * w->dim;
+    const float *x = block->x + r * w->dim, *x1 = a->next + i * w->dim;
+    const float *score = a->score + r * w->dim, *score1 = w->score + i * w->dim;
+    const float *path = a->path + r * w->dim;
+    const float *path_next = a->path_next + i * w->dim;
+    const float *before = a->before + (block->first + r) * w->dim;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0, h = 0.5 * (a->here[r] - a->t[i]), sum = 0.0;
     double drift, diffusion, drift1, diffusion1, noise;
     ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
@@ -2842,15 +2837,15 @@ static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block, size_t i, double stop) {
     ssdei_travellers *a = &w->travellers;
     size_t r = a->row[i], row = block->first + r, bytes = w->dim * sizeof *w->x;
-    double error, factor, h = a->here[r] - a->t[i], *length = &w->length[row];
+    double error, factor, h = a->here[r] - a->t[i], *length = &a->length[row];
     ssdei_try(ssdei_adapt_compare(w, block, i, &error));
     factor = error == 0.0 ? 10.0 : 0.9 * ssdei_math_pow(error, -0.9);
     if (!(factor > 0.2)) factor = 0.2; /* also where the error is not a number */
     if (factor > 10.0) factor = 10.0;
     if (error <= 1.0) {
         memcpy(block->x + r * w->dim, w->noise + i * w->dim, bytes);
-        memcpy(w->history[0] + row * w->dim, w->scratch[SSDEI_ADAPT_NEXT] + i * w->dim, bytes);
-        memcpy(w->scratch[SSDEI_ADAPT_PATH] + r * w->dim, w->scratch[SSDEI_ADAPT_PATH_NEXT] + i * w->dim, bytes);
+        memcpy(a->before + row * w->dim, a->next + i * w->dim, bytes);
+        memcpy(a->path + r * w->dim, a->path_next + i * w->dim, bytes);
         a->here[r] = a->t[i];
         a->known[r] = 0;
         if (h * factor > *length || a->t[i] > stop) *length = h * factor; /* the last step before a stop is cut short */
@@ -2862,30 +2857,23 @@ static ssde_status ssdei_adapt_judge(ssdei_sampler *w, const ssdei_block *block,
     return SSDE_OK;
 }
 
-/* The condition holds for a row that has just moved, at a time of its own. */
-static ssde_status ssdei_adapt_condition(ssdei_sampler *w, const ssdei_block *block, size_t r) {
-    ssdei_block single;
-    single.first = block->first + r;
-    single.rows = 1;
-    single.x = block->x + r * w->dim;
-    return ssdei_condition_update(w, &single, w->travellers.here[r], 0);
-}
-
-static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_t step, int quiet) {
+static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
-    double stop = w->times[step + 1];
+    ssdei_block single = {0, 1, NULL};
+    double stop = plan->t1;
     size_t i, kept;
-    (void)quiet;
-    ssdei_adapt_begin(w, block, step);
-    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(w->times[step]),
-                              w->sample + block->first, block->rows, w->dim, w->noise, w->scratch[SSDEI_ADAPT_PATH]));
+    ssdei_adapt_begin(w, block, plan);
+    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
+                              w->sample + block->first, block->rows, w->dim, w->noise, a->path));
     while (a->count) {
         ssdei_try(ssdei_adapt_scores(w, block));
         ssdei_try(ssdei_adapt_try(w, block, stop));
         for (i = 0; i < a->count; i++) ssdei_try(ssdei_adapt_judge(w, block, i, stop));
         for (i = kept = 0; i < a->count; i++) {
             size_t r = a->row[i];
-            if (!a->known[r]) ssdei_try(ssdei_adapt_condition(w, block, r)); /* it moved */
+            single.first = block->first + r;
+            single.x = block->x + r * w->dim;
+            if (!a->known[r]) ssdei_try(ssdei_condition_update(w, &single, a->here[r], 0)); /* it moved */
             if (ssdei_adapt_goes_on(w, block, r, stop)) a->row[kept++] = r;
         }
         a->count = kept;
@@ -2893,22 +2881,20 @@ static ssde_status ssdei_adapt(ssdei_sampler *w, const ssdei_block *block, size_
     return SSDE_OK;
 }
 
-static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number, int quiet) {
-    const ssdei_setting *setting = &w->setting;
-    ssdei_update u;
-    ssdei_try(ssdei_evaluate(w, block, t));
-    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, number));
-    if (!block->first) {
-        double scale;
-        if (setting->how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH)
-            ssdei_try(ssdei_batch_scale(setting, w->score, w->noise, block->rows, w->dim, &scale));
-        else
-            ssdei_try(ssdei_langevin_scale(setting, t, &scale));
-        ssdei_try(ssdei_rule_langevin(setting, t, scale, &w->correction));
+/* ---- correctors, conditions ---- */
+
+static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
+                                 int quiet) {
+    ssdei_update u = plan->correction;
+    ssdei_try(ssdei_evaluate(w, block, plan->t_correct));
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
+    if (w->setting.corrector->batch) {
+        double ratio;
+        ssdei_try(ssdei_norm_ratio(&w->setting, w->score, w->noise, block->rows, w->dim, &ratio));
+        ssdei_try(ssdei_correction(&w->setting, plan->t_correct, ratio, &u));
     }
-    u = w->correction;
     if (quiet) u.noise = 0.0;
-    ssdei_apply(w, block, &u, t);
+    ssdei_apply(w, block, &u, plan->t_correct);
     return SSDE_OK;
 }
 
@@ -2934,10 +2920,120 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
     return ssdei_condition_place(w, block, t, w->marginal.mean, w->marginal.std);
 }
 
+/* ---- the tables ----
+   How to add a predictor:
+   1. a value in ssde_predictor, with its source and what it needs;
+   2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
+      t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
+   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1] and
+   w->history[history];
+   3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
+      no name; so does the test of the table. Its formula and order want tests of their own, and
+      samplers_ways and samplers_newer of tests/test_samplers.h a line each.
+   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
+   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
+   its name in the text of ssde_corrector_find. */
+
+enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
+
+static const struct {
+    ssde_predictor_properties info;
+    ssdei_method method;
+} ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
+    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, rule, plan, move}} */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, NULL, NULL, NULL}},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_BY_INDEX, NULL, NULL, NULL}},
+    {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
+    {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
+    {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
+     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, NULL, ssdei_once_move}},
+    {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, NULL, ssdei_once_move}},
+    {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
+     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, NULL, ssdei_ladder_move}},
+    {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
+     {SSDEI_EULER, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
+    {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
+     {SSDEI_EULER | SSDEI_TRAVELS, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, NULL, ssdei_once_move}},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, {SSDEI_CHURNS, NULL, ssdei_heun_plan, ssdei_twice_move}},
+    {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+    {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
+     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+};
+
+static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
+    {"default", NULL, 0},
+    {"none", NULL, 0},
+    {"langevin", ssdei_rule_langevin, 0},
+    {"langevin_batch", ssdei_rule_langevin, 1},
+};
+
+static void ssdei_setting_choose(ssdei_setting *setting) {
+    ssde_sampler_desc *how = &setting->how;
+    int exploding = ssdei_family(&setting->sde)->exploding, langevin;
+    if (how->predictor == SSDE_PREDICTOR_DEFAULT)
+        how->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
+    setting->info = &ssdei_predictors[how->predictor].info;
+    setting->method = &ssdei_predictors[how->predictor].method;
+    langevin = !setting->method->move || (exploding && (setting->method->traits & SSDEI_LANGEVIN_ON_VE));
+    if (how->corrector == SSDE_CORRECTOR_DEFAULT)
+        how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+    setting->corrector = &ssdei_correctors[how->corrector];
+    if (how->grid == SSDE_GRID_DEFAULT) how->grid = setting->info->grid;
+}
+
+const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? &ssdei_predictors[predictor].info : NULL;
+}
+
+const char *ssde_predictor_name(ssde_predictor predictor) {
+    return (unsigned)predictor < SSDE_PREDICTOR_COUNT ? ssdei_predictors[predictor].info.name : NULL;
+}
+
+const char *ssde_corrector_name(ssde_corrector corrector) {
+    return (unsigned)corrector < SSDE_CORRECTOR_COUNT ? ssdei_correctors[corrector].name : NULL;
+}
+
+ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor) {
+    char known[200] = "";
+    size_t length = 0;
+    int i;
+    if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
+    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
+        if (!strcmp(name, ssdei_predictors[i].info.name)) {
+            *predictor = (ssde_predictor)i;
+            return SSDE_OK;
+        }
+        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
+        length = strlen(known);
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
+}
+
+ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_corrector *corrector) {
+    int i;
+    if (!name || !corrector) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "corrector" : "name");
+    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
+        if (strcmp(name, ssdei_correctors[i].name)) continue;
+        *corrector = (ssde_corrector)i;
+        return SSDE_OK;
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no corrector '%.40s': default, none, langevin or langevin_batch",
+                     name);
+}
+
 /* ---- the driver ---- */
 
-static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block) {
+static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     size_t i;
+    (void)step;
     for (i = 0; w->setting.how.given_start && w->scale != 1.0 && i < block->rows * w->dim; i++)
         block->x[i] *= (float)w->scale;
     if (!w->setting.how.given_start) {
@@ -2951,111 +3047,83 @@ static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block)
     return ssdei_condition_update(w, block, w->times[0], 0);
 }
 
-/* The corrector's steps of a block at t. */
-static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, size_t step, double t, int quiet,
+/* The corrector's steps of a block. */
+static ssde_status ssdei_correct_block(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan,
                                        uint32_t *number) {
-    const ssde_sampler_desc *how = &w->setting.how;
-    size_t j;
-    if (how->corrector == SSDE_CORRECTOR_NONE) return SSDE_OK;
-    for (j = 0; j < how->corrector_steps; j++) {
-        uint32_t draw = (uint32_t)(ssdei_visited(w, step) * how->corrector_steps + j);
-        ssdei_try(ssdei_correct(w, block, t, draw, quiet && j + 1 == how->corrector_steps));
-        ssdei_try(ssdei_condition_update(w, block, t, ++*number));
+    size_t j, count = w->setting.how.corrector_steps;
+    for (j = 0; w->setting.corrector->rule && j < count; j++) {
+        uint32_t draw = (uint32_t)(ssdei_visited(w, plan->step) * count + j);
+        ssdei_try(ssdei_correct(w, block, plan, draw, plan->quiet && j + 1 == count));
+        ssdei_try(ssdei_condition_update(w, block, plan->t_correct, ++*number));
     }
     return SSDE_OK;
-}
-
-/* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
-   last sigma takes the formula itself. */
-static int ssdei_ends_quietly(const ssde_sampler_desc *how) {
-    return ssdei_by_index(how->grid) && how->predictor != SSDE_PREDICTOR_SMLD;
 }
 
 /* From times[step] to times[step + 1]. */
 static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     const ssde_sampler_desc *how = &w->setting.how;
-    ssdei_advance advance = ssdei_predictors[how->predictor].advance;
+    const ssdei_step_plan *plan = &w->plans[step];
     uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
-    /* in the reference predictor none hands on x itself for the mean, its last noise still on it */
-    int last = ssdei_ends_quietly(how) && !how->skip_denoise && step + 1 == how->steps &&
-               (advance || how->grid != SSDE_GRID_REFERENCE);
-    int corrector_last = !how->corrector_first || !advance;
-    if (how->corrector_first)
-        ssdei_try(ssdei_correct_block(w, block, step, w->times[step], last && corrector_last, &number));
-    if (advance) {
-        ssdei_try(advance(w, block, step, last && (!corrector_last || how->corrector == SSDE_CORRECTOR_NONE)));
+    if (how->corrector_first) ssdei_try(ssdei_correct_block(w, block, plan, &number));
+    if (w->setting.method->move) {
+        ssdei_try(w->setting.method->move(w, block, plan));
         ++number;
         ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
     }
-    if (!how->corrector_first)
-        ssdei_try(ssdei_correct_block(w, block, step, w->times[step + 1], last && corrector_last, &number));
-    return SSDE_OK;
+    return how->corrector_first ? SSDE_OK : ssdei_correct_block(w, block, plan, &number);
 }
 
-static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block) {
-    const ssde_sampler_desc *how = &w->setting.how;
-    if (how->skip_denoise) {
-        ssdei_drop_failed(w, block, w->times[how->steps]);
+static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    double t = w->times[step];
+    if (w->setting.how.skip_denoise) {
+        ssdei_drop_failed(w, block, t);
         return SSDE_OK;
     }
-    if (!ssdei_ends_quietly(how)) {
-        double t = w->times[how->steps];
-        ssdei_update u;
-        ssdei_try(ssdei_rule_denoise(w->context, &w->setting.sde, t, &u));
+    if (!ssdei_ends_quietly(&w->setting)) {
         ssdei_try(ssdei_evaluate(w, block, t));
-        ssdei_apply(w, block, &u, t);
+        ssdei_apply(w, block, &w->denoise, t);
     }
     /* what is known is that of x(0) */
-    return w->conditions.chain ? ssdei_condition_place(w, block, w->times[how->steps], 1.0, 0.0) : SSDE_OK;
+    return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
 
-/* Step -1 is the start, step how.steps the finish. */
-static ssde_status ssdei_for_blocks(ssdei_sampler *w, long step) {
-    ssdei_block block;
-    for (block.first = 0; block.first < w->n; block.first += w->block) {
-        block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
-        block.x = w->x + block.first * w->dim;
-        if (step < 0)
-            ssdei_try(ssdei_start_block(w, &block));
-        else if ((size_t)step < w->setting.how.steps)
-            ssdei_try(ssdei_step_block(w, &block, (size_t)step));
-        else
-            ssdei_try(ssdei_finish_block(w, &block));
-    }
-    return SSDE_OK;
-}
-
-/* The forward SDE from times[from] back up to times[to]: x(t) | x(t_from) is Gaussian with mean ratio x. */
-static ssde_status ssdei_noise_again(ssdei_sampler *w, size_t from, size_t to) {
+/* The forward SDE from times[step] back up to where its jump began: x(t) | x(t_step) is Gaussian with mean ratio x. */
+static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+    size_t to = step - 1 - (step - 1) % w->setting.how.jump;
     ssde_coefficients low, high;
     ssdei_update u = {0.0, 0.0, 0.0};
-    ssdei_block block;
     double ratio, variance;
-    uint32_t draw = (uint32_t)(ssdei_visited(w, to) + 1); /* of the prior's stream, whose 0 is the start */
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[from], &low));
+    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[step], &low));
     ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[to], &high));
     ratio = high.mean / low.mean;
     variance = high.std * high.std - ratio * ratio * low.std * low.std;
     u.x = ratio - 1.0;
     u.noise = variance > 0.0 ? sqrt(variance) : 0.0;
+    /* draw 0 of the prior's stream is the start */
+    ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, (uint32_t)(ssdei_visited(w, to) + 1)));
+    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
+    ssdei_apply(w, block, &u, w->times[to]);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_for_blocks(ssdei_sampler *w, size_t step,
+                                    ssde_status (*work)(ssdei_sampler *w, const ssdei_block *block, size_t step)) {
+    ssdei_block block;
     for (block.first = 0; block.first < w->n; block.first += w->block) {
         block.rows = w->n - block.first < w->block ? w->n - block.first : w->block;
         block.x = w->x + block.first * w->dim;
-        ssdei_try(ssdei_noise(w, &block, SSDE_STREAM_PRIOR, draw));
-        memset(w->score, 0, block.rows * w->dim * sizeof *w->score);
-        ssdei_apply(w, &block, &u, w->times[to]);
+        ssdei_try(work(w, &block, step));
     }
     return SSDE_OK;
 }
 
-/* Whether step was the last of a jump that is to be taken again; x is then back at the jump's start, *step before it.
- */
+/* Where step was the last of a jump that is to be taken again, x goes back to the jump's start, *step before it. */
 static ssde_status ssdei_take_again(ssdei_sampler *w, size_t *step) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t start = *step - *step % how->jump;
     if ((*step + 1) % how->jump && *step + 1 < how->steps) return SSDE_OK;
     if (w->visit + 1 < how->resamplings) {
-        ssdei_try(ssdei_noise_again(w, *step + 1, start));
+        ssdei_try(ssdei_for_blocks(w, *step + 1, ssdei_noise_block));
         w->visit++;
         *step = start - 1; /* the loop's increment undoes the wrap */
     } else
@@ -3066,17 +3134,17 @@ static ssde_status ssdei_take_again(ssdei_sampler *w, size_t *step) {
 static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
     size_t step, done = 0, total = how->steps * how->resamplings;
-    ssdei_try(ssdei_for_blocks(w, -1));
+    ssdei_try(ssdei_for_blocks(w, 0, ssdei_start_block));
     if (how->trajectory) how->trajectory(how->user, 0, w->times[0], w->x, w->n, w->dim);
     for (step = 0; step < how->steps; step++) {
-        ssdei_try(ssdei_for_blocks(w, (long)step));
+        ssdei_try(ssdei_for_blocks(w, step, ssdei_step_block));
         if (how->trajectory) how->trajectory(how->user, step + 1, w->times[step + 1], w->x, w->n, w->dim);
         if (how->progress && how->progress(how->user, ++done, total))
             return ssde_fail(w->context, SSDE_ERROR_CANCELLED, "sampling was cancelled after step %lu of %lu",
                              (unsigned long)done, (unsigned long)total);
         ssdei_try(ssdei_take_again(w, &step));
     }
-    return ssdei_for_blocks(w, (long)how->steps);
+    return ssdei_for_blocks(w, how->steps, ssdei_finish_block);
 }
 
 /* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
@@ -3113,7 +3181,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
-    if (how->schedule && how->predictor == SSDE_PREDICTOR_SMLD) {
+    if (how->schedule && (w->setting.method->traits & SSDEI_CHAIN_OF_VE)) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
@@ -3137,17 +3205,16 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
    steps find their length, h is 2^-16). The m x(0) that is left out, like their error, falls with h. */
 static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
-    ssde_predictor p = how->predictor;
-    int euler = p == SSDE_PREDICTOR_EULER_MARUYAMA || p == SSDE_PREDICTOR_STOCHASTIC_HEUN ||
-                p == SSDE_PREDICTOR_ADAPTIVE || how->discretisation == SSDE_DISCRETISE_EULER ||
-                (p == SSDE_PREDICTOR_REVERSE_DIFFUSION && how->probability_flow);
+    int traits = w->setting.method->traits;
+    int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
+                ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
     double low = w->times[1], high = w->times[0], std = 0.0;
     ssde_coefficients c;
     int tries;
     if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
-        double h = p == SSDE_PREDICTOR_ADAPTIVE ? 256.0 * ssdei_path_step : t - w->times[1];
+        double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
         ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
         if (!tries) std = c.std;
         if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
@@ -3161,167 +3228,167 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     return SSDE_OK;
 }
 
-/* What is known of all steps before the first evaluation: that each has numbers, and a length on the path. */
-static ssde_status ssdei_check_steps(ssdei_sampler *w) {
-    const ssdei_setting *setting = &w->setting;
-    ssdei_rule rule = ssdei_predictors[setting->how.predictor].rule;
-    ssdei_advance advance = ssdei_predictors[setting->how.predictor].advance;
-    ssdei_update u = {0.0, 0.0, 0.0};
-    size_t k;
-    for (k = 0; k < setting->how.steps; k++) {
-        double t = w->times[k], t_next = w->times[k + 1], drift, diffusion;
-        if ((w->path || advance == ssdei_adapt) && ssdei_path_place(t) == ssdei_path_place(t_next))
-            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24", t,
-                             t_next);
-        if (rule) ssdei_try(rule(setting, t, t_next, &u));
-        if (advance == ssdei_two_stages) ssdei_try(ssdei_stages_plan(w, k));
-        if (advance == ssdei_multistep) ssdei_try(ssdei_multistep_plan(w, k));
-        if (advance == ssdei_multistep) u = w->prediction;
-        if (advance == ssdei_adapt) ssdei_try(ssdei_rates(w->context, &setting->sde, t, &drift, &diffusion));
-        if (fabs(u.x) <= DBL_MAX && fabs(u.score) <= DBL_MAX && fabs(u.noise) <= DBL_MAX) continue;
-        return ssde_fail(w->context, SSDE_ERROR_NUMERIC,
+/* The last step of a run that ends quietly: the noise of its last update, the predictor's or the corrector's, is left
+   out. In the reference predictor none hands on x itself for the mean, its last noise still on it. */
+static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    const ssde_sampler_desc *how = &setting->how;
+    int moves = setting->method->move != NULL;
+    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
+    plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
+    if (!plan->quiet) plan->update.noise = 0.0;
+}
+
+static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
+    const ssdei_update *u = &plan->update;
+    plan->t0 = times[plan->step];
+    plan->t1 = times[plan->step + 1];
+    plan->t_correct = setting->how.corrector_first ? plan->t0 : plan->t1;
+    if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
+                         plan->t0, plan->t1);
+    if (setting->method->rule) ssdei_try(setting->method->rule(setting, plan->t0, plan->t1, &plan->update));
+    if (setting->method->plan) ssdei_try(setting->method->plan(setting, plan));
+    if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
+        return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         ssdei_predictors[setting->how.predictor].info.name, t, t_next, u.x, u.score, u.noise);
-    }
-    if (setting->how.corrector != SSDE_CORRECTOR_NONE) ssdei_try(ssdei_rule_langevin(setting, w->times[0], 1.0, &u));
-    if (!setting->how.skip_denoise && !ssdei_ends_quietly(&setting->how))
-        return ssdei_rule_denoise(w->context, &setting->sde, w->times[setting->how.steps], &u);
+                         setting->info->name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+    if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
+    ssdei_last_plan(setting, plan);
     return SSDE_OK;
 }
 
-/* What the predictor asks for beyond the driver's own. */
-static ssde_status ssdei_sampler_create_arrays(ssdei_sampler *w) {
-    ssde_context *context = w->context;
-    const ssde_sampler_desc *how = &w->setting.how;
-    ssdei_travellers *a = &w->travellers;
-    int j, missing = 0;
-    for (j = 0; j < ssdei_predictors[how->predictor].scratch; j++) {
-        w->scratch[j] = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->scratch[j]);
-        missing |= !w->scratch[j];
+/* All steps, before the first evaluation. */
+static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    size_t steps = setting->how.steps, k;
+    for (k = 0; k < steps; k++) {
+        w->plans[k].step = k;
+        ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
     }
-    for (j = 0; j < ssdei_predictors[how->predictor].history; j++) {
-        w->history[j] = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->history[j]);
-        missing |= !w->history[j];
-    }
-    if (how->brownian && how->predictor != SSDE_PREDICTOR_ADAPTIVE && how->predictor != SSDE_PREDICTOR_NONE &&
-        (how->eta > 0.0 || ssdei_predictors[how->predictor].advance != ssdei_multistep)) {
-        w->path = (float *)ssdei_allocate(context, w->n * w->dim, sizeof *w->path);
-        missing |= !w->path;
-    }
-    if (how->predictor == SSDE_PREDICTOR_ADAPTIVE) {
-        w->length = (double *)ssdei_allocate(context, w->n, sizeof *w->length);
-        w->evaluations = (size_t *)ssdei_allocate(context, w->n, sizeof *w->evaluations);
-        a->row = (size_t *)ssdei_allocate(context, w->block, sizeof *a->row);
-        a->t = (double *)ssdei_allocate(context, w->block, sizeof *a->t);
-        a->noise = (double *)ssdei_allocate(context, w->block, sizeof *a->noise);
-        a->sample = (uint64_t *)ssdei_allocate(context, w->block, sizeof *a->sample);
-        a->here = (double *)ssdei_allocate(context, w->block, sizeof *a->here);
-        a->known = (unsigned char *)ssdei_allocate(context, w->block, 1);
-        missing |=
-            !w->length || !w->evaluations || !a->row || !a->t || !a->noise || !a->sample || !a->here || !a->known;
-    }
-    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
+    if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
+    return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
 }
 
-static ssde_status ssdei_sampler_create(ssdei_sampler *w, uint64_t first_sample) {
-    ssde_context *context = w->context;
-    size_t i, tasks = ssdei_task_count(context);
-    /* With one thread three arrays of a block fit a cache; with more each gets enough to do. */
-    size_t block = ssdei_block_rows(w->model, tasks > 1 ? 131072 * tasks : 16384, w->n);
-    /* Norms over the batch need all of it at once. */
-    w->block = w->setting.how.corrector == SSDE_CORRECTOR_LANGEVIN_BATCH ? w->n : block;
-    w->times = (double *)ssdei_allocate(context, w->setting.how.steps + 1, sizeof *w->times);
-    w->t = (double *)ssdei_allocate(context, w->block, sizeof *w->t);
-    w->sample = (uint64_t *)ssdei_allocate(context, w->n, sizeof *w->sample);
-    w->score = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->score);
-    w->noise = (float *)ssdei_allocate(context, w->block * w->dim, sizeof *w->noise);
-    w->failed = (unsigned char *)ssdei_allocate(context, w->n, 1);
-    if (!w->times || !w->t || !w->sample || !w->score || !w->noise || !w->failed) return SSDE_ERROR_MEMORY;
-    ssdei_try(ssdei_sampler_create_arrays(w));
-    ssdei_try(ssdei_conditions_create(&w->conditions, context, &w->setting.how.condition, 0, first_sample, w->n,
-                                      w->block, w->dim));
+/* ---- its memory ---- */
+
+static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
+    ssdei_sampler *w = (ssdei_sampler *)object;
+    ssdei_travellers *a = &w->travellers;
+    size_t steps = w->setting.how.steps, part = w->block * w->dim, all = w->n * w->dim;
+    int j;
+    ssdei_guided_arrays(&w->guided, memory);
+    ssdei_conditions_arrays(&w->conditions, memory);
+    w->times = ssdei_place(memory, double, steps + 1);
+    w->plans = ssdei_place(memory, ssdei_step_plan, steps);
+    w->t = ssdei_place(memory, double, w->block);
+    w->sample = ssdei_place(memory, uint64_t, w->n);
+    w->score = ssdei_place(memory, float, part);
+    w->noise = ssdei_place(memory, float, part);
+    w->failed = ssdei_place(memory, unsigned char, w->n);
+    for (j = 0; j + 1 < w->setting.info->evaluations; j++) w->kept[j] = ssdei_place(memory, float, part);
+    if (w->setting.method->traits & SSDEI_TRAVELS) {
+        a->row = ssdei_place(memory, size_t, w->block);
+        a->t = ssdei_place(memory, double, w->block);
+        a->noise = ssdei_place(memory, double, w->block);
+        a->sample = ssdei_place(memory, uint64_t, w->block);
+        a->here = ssdei_place(memory, double, w->block);
+        a->known = ssdei_place(memory, unsigned char, w->block);
+        a->next = ssdei_place(memory, float, part);
+        a->path_next = ssdei_place(memory, float, part);
+        a->path = ssdei_place(memory, float, part);
+        a->score = ssdei_place(memory, float, part);
+        a->length = ssdei_place(memory, double, w->n);
+        a->evaluations = ssdei_place(memory, size_t, w->n);
+        a->before = ssdei_place(memory, float, all);
+        return;
+    }
+    for (j = 0; j < w->setting.info->history; j++) w->history[j] = ssdei_place(memory, float, all);
+    if (ssdei_follows_path(&w->setting)) w->path = ssdei_place(memory, float, all);
+}
+
+/* Checks a run's arguments, and fills in what says how much memory it takes. */
+static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, const ssde_score_model *model,
+                                         const ssde_sampler_desc *how, uint64_t first_sample, size_t n, const void *x) {
+    ssde_context *context = how ? how->context : NULL;
+    const ssde_condition *chain = &w->setting.how.condition;
+    size_t tasks = ssdei_task_count(context);
+    memset(w, 0, sizeof *w);
+    ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
+    ssdei_try(ssdei_setting_make(&w->setting, sde, how));
+    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
+    w->model = *model;
+    ssdei_try(ssdei_guide(&w->guided, &w->model, context, sde, chain, first_sample, n));
+    w->context = context;
+    w->n = n;
+    w->dim = model->dim;
+    /* with one thread three arrays of a block fit a cache; with more each gets enough to do; norms over the batch need
+       all of it at once */
+    w->block = ssdei_block_rows(&w->model, tasks > 1 ? 131072 * tasks : 16384, n);
+    if (w->setting.corrector->batch) w->block = n;
+    ssdei_conditions_prepare(&w->conditions, context, chain, 0, first_sample, n, w->block, w->dim);
+    w->one_condition_draw = ssdei_one_condition_draw(&w->setting);
+    return SSDE_OK;
+}
+
+size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, size_t n) {
+    ssdei_sampler w;
+    if (ssdei_sampler_prepare(&w, sde, model, how, 0, n, model) != SSDE_OK) return 0; /* x is not looked at */
+    return ssdei_object_memory(&w, sizeof w, ssdei_sampler_arrays);
+}
+
+/* What is known before the first step: conditions, times and all plans. */
+static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) {
+    size_t i;
+    if (w->guided.conditions.chain) w->model = ssde_guided_model(&w->guided);
+    ssdei_try(ssdei_measure_transposed(&w->guided.conditions));
+    ssdei_try(ssdei_measure_transposed(&w->conditions));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
-    return ssdei_check_steps(w);
+    return ssdei_sampler_plan(w);
 }
 
-static void ssdei_sampler_release(ssdei_sampler *w) {
-    size_t i, j;
-    for (i = 0; w->failed && i < w->n; i++) {
+/* Rows that failed become NaN. The report's evaluations were those that all samples had: travellers had more. */
+static ssde_status ssdei_sampler_end(ssdei_sampler *w, ssde_status status) {
+    ssde_sample_report *report = &w->report;
+    size_t i, j, most = 0;
+    double sum = 0.0;
+    for (i = 0; i < w->n; i++) {
+        size_t count = w->travellers.evaluations ? w->travellers.evaluations[i] : 0;
+        if (count > most) most = count;
+        sum += (double)count;
         for (j = 0; w->failed[i] && j < w->dim; j++) w->x[i * w->dim + j] = (float)NAN;
     }
-    ssdei_release(w->context, w->times);
-    ssdei_release(w->context, w->t);
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->score);
-    ssdei_release(w->context, w->noise);
-    ssdei_release(w->context, w->failed);
-    for (i = 0; i < sizeof w->scratch / sizeof w->scratch[0]; i++) ssdei_release(w->context, w->scratch[i]);
-    for (i = 0; i < sizeof w->history / sizeof w->history[0]; i++) ssdei_release(w->context, w->history[i]);
-    ssdei_release(w->context, w->path);
-    ssdei_release(w->context, w->length);
-    ssdei_release(w->context, w->evaluations);
-    ssdei_release(w->context, w->travellers.row);
-    ssdei_release(w->context, w->travellers.t);
-    ssdei_release(w->context, w->travellers.noise);
-    ssdei_release(w->context, w->travellers.sample);
-    ssdei_release(w->context, w->travellers.here);
-    ssdei_release(w->context, w->travellers.known);
-    ssdei_conditions_release(&w->conditions);
-}
-
-/* Evaluations that all samples had, and those of each. */
-static void ssdei_sampler_count(ssdei_sampler *w) {
-    size_t i, most = 0;
-    double sum = 0.0;
-    for (i = 0; w->evaluations && i < w->n; i++) {
-        if (w->evaluations[i] > most) most = w->evaluations[i];
-        sum += (double)w->evaluations[i];
-    }
-    w->report.mean_evaluations = (double)w->report.evaluations + sum / (double)w->n;
-    w->report.evaluations += most;
+    report->mean_evaluations = (double)report->evaluations + sum / (double)w->n;
+    report->evaluations += most;
+    if (status != SSDE_OK || !report->failed) return status;
+    status = (ssde_status)w->failed[report->failed_sample - w->sample[0]];
+    return ssde_fail(
+        w->context, status, "sample %.0f %s t = %.6g (%lu of %lu failed)", (double)report->failed_sample,
+        status == SSDE_ERROR_LIMIT ? "reached max_evaluations, or steps of 2^-23, at" : "is not finite after",
+        report->failed_t, (unsigned long)report->failed, (unsigned long)w->n);
 }
 
 ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, const ssde_sampler_desc *how, ssde_rng *rng,
                         size_t n, float *x) {
     ssde_context *context = how ? how->context : NULL;
-    ssde_guided *guided = NULL;
-    ssde_score_model guided_model;
-    ssdei_sampler w;
+    ssdei_sampler made, *w; /* the conditions of *w stay in made */
     ssde_status status;
-    memset(&w, 0, sizeof w);
-    if (how && how->report) *how->report = w.report;
+    if (how && how->report) memset(how->report, 0, sizeof *how->report);
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
-    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    ssdei_try(ssdei_setting_make(&w.setting, sde, how));
-    ssdei_try(ssdei_condition_check(context, &w.setting.how.condition, n, model->dim));
-    if (w.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
-    w.model = model;
-    w.context = context;
-    w.seed = rng->seed;
-    w.n = n;
-    w.dim = model->dim;
-    w.x = x;
-    w.one_condition_draw = ssdei_one_condition_draw(&w.setting.how);
-    ssdei_try(
-        ssdei_guide(context, &guided, sde, &w.model, &guided_model, &w.setting.how.condition, rng->next_sample, n));
-    status = ssdei_sampler_create(&w, rng->next_sample);
-    if (status == SSDE_OK) status = ssdei_sampler_run(&w);
-    if (status == SSDE_OK) {
-        rng->next_sample += n;
-        if (w.report.failed) {
-            status = (ssde_status)w.failed[w.report.failed_sample - w.sample[0]];
-            ssde_fail(
-                context, status, "sample %.0f %s t = %.6g (%lu of %lu failed)", (double)w.report.failed_sample,
-                status == SSDE_ERROR_LIMIT ? "reached max_evaluations, or steps of 2^-23, at" : "is not finite after",
-                w.report.failed_t, (unsigned long)w.report.failed, (unsigned long)n);
-        }
-    }
-    ssdei_sampler_count(&w);
-    if (how && how->report) *how->report = w.report;
-    ssdei_sampler_release(&w);
-    ssde_guided_destroy(guided);
+    ssdei_try(ssdei_sampler_prepare(&made, sde, model, how, rng->next_sample, n, x));
+    if (made.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    made.seed = rng->seed;
+    made.x = x;
+    w = (ssdei_sampler *)ssdei_object_create(context, &made, sizeof made, ssdei_sampler_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_sampler_begin(w, rng->next_sample);
+    if (status == SSDE_OK) status = ssdei_sampler_run(w);
+    if (status == SSDE_OK) rng->next_sample += n;
+    status = ssdei_sampler_end(w, status);
+    if (how && how->report) *how->report = w->report;
+    ssdei_release(context, w);
     return status;
 }
 
@@ -3378,20 +3445,19 @@ typedef struct ssdei_ode {
     void *user;
     size_t systems, dim, members; /* systems per group */
     double t0, t1, direction;
-    size_t active;           /* groups still running, first in all arrays; row r of group g is row g * members + r */
-    ssdei_ode_group *groups; /* [systems / members] */
-    double *t;               /* [systems] */
-    uint64_t *system;        /* [systems] */
-    double *y, *stage;       /* [systems, dim] */
-    double *k[SSDEI_STAGES]; /* [systems, dim] each */
-    double *result;          /* the caller's [systems, dim] */
-    ssde_ode_report *reports;
+    size_t active;            /* groups still running, first in all arrays; row r of group g is row g * members + r */
+    ssdei_ode_group *groups;  /* [systems / members] */
+    double *t;                /* [systems] */
+    uint64_t *system;         /* [systems] */
+    double *y, *stage;        /* [systems, dim] */
+    double *k[SSDEI_STAGES];  /* [systems, dim] each */
+    double *result;           /* the caller's [systems, dim] */
+    ssde_ode_report *reports; /* [systems] */
 } ssdei_ode;
 
 /* out = f(t + c step, input) for all active rows. */
 static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *input, double *out) {
     size_t g, r, rows = w->active * w->members;
-    ssde_status status;
     for (g = 0; g < w->active; g++) {
         ssdei_ode_group *group = &w->groups[g];
         group->report.evaluations++;
@@ -3400,10 +3466,8 @@ static ssde_status ssdei_ode_evaluate(ssdei_ode *w, double c, const double *inpu
             w->system[g * w->members + r] = group->first + r;
         }
     }
-    status = w->function(w->user, input, w->t, w->system, rows, out);
-    if (status == SSDE_OK || !w->context || w->context->error[0]) return status;
-    return ssde_fail(w->context, status, "the ODE's function returned '%s' at t = %.6g", ssde_status_text(status),
-                     w->t[0]);
+    return ssdei_called(w->context, "the ODE's function", w->function(w->user, input, w->t, w->system, rows, out),
+                        w->t);
 }
 
 /* Root mean square of value / (atol + rtol max(|y|, |other|)) over the group's rows; or the greater of the two
@@ -3614,25 +3678,24 @@ static ssde_status ssdei_ode_solve(ssdei_ode *w) {
     return SSDE_OK;
 }
 
-static ssde_status ssdei_ode_create(ssdei_ode *w) {
-    ssde_context *context = w->context;
-    size_t s, g, groups = w->systems / w->members;
-    int missing = 0;
-    w->groups = (ssdei_ode_group *)ssdei_allocate(context, groups, sizeof *w->groups);
-    w->t = (double *)ssdei_allocate(context, w->systems, sizeof *w->t);
-    w->system = (uint64_t *)ssdei_allocate(context, w->systems, sizeof *w->system);
-    w->y = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
-    w->stage = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y);
-    for (s = 0; s < SSDEI_STAGES; s++)
-        missing |= !(w->k[s] = (double *)ssdei_allocate(context, w->systems * w->dim, sizeof *w->y));
-    if (missing || !w->groups || !w->t || !w->system || !w->y || !w->stage) return SSDE_ERROR_MEMORY;
-    memcpy(w->y, w->result, w->systems * w->dim * sizeof *w->y);
-    w->active = groups;
-    for (g = 0; g < groups; g++) {
-        w->groups[g].first = g * w->members;
-        w->groups[g].t = w->groups[g].report.t = w->t0;
-    }
-    return SSDE_OK;
+/* Up to `systems` systems at a time, `members` to a group. */
+static void ssdei_ode_prepare(ssdei_ode *w, const ssde_ode_desc *how, size_t systems, size_t dim, size_t members) {
+    memset(w, 0, sizeof *w);
+    if (how) w->how = *how;
+    w->context = w->how.context;
+    w->systems = systems, w->dim = dim, w->members = members;
+}
+
+static void ssdei_ode_arrays(void *object, ssdei_memory *memory) {
+    ssdei_ode *w = (ssdei_ode *)object;
+    size_t count = ssdei_multiply(w->systems, w->dim), s;
+    w->groups = ssdei_place(memory, ssdei_ode_group, w->systems / w->members);
+    w->reports = ssdei_place(memory, ssde_ode_report, w->systems);
+    w->t = ssdei_place(memory, double, w->systems);
+    w->system = ssdei_place(memory, uint64_t, w->systems);
+    w->y = ssdei_place(memory, double, count);
+    w->stage = ssdei_place(memory, double, count);
+    for (s = 0; s < SSDEI_STAGES; s++) w->k[s] = ssdei_place(memory, double, count);
 }
 
 /* Times from t0 to t1, each between the one before and t1. */
@@ -3654,17 +3717,13 @@ static ssde_status ssdei_ode_check_times(ssde_context *context, const double *ti
     return SSDE_OK;
 }
 
-static ssde_status ssdei_ode_check(ssdei_ode *w) {
+/* Fills in the defaults. */
+static ssde_status ssdei_ode_check_desc(ssdei_ode *w) {
     ssde_context *context = w->context;
     size_t i;
-    ssdei_try(ssdei_check_arithmetic(context));
-    if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
-    if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
     if (!w->systems || !w->dim || ssdei_multiply(ssdei_multiply(w->systems, w->dim), sizeof(double)) == SIZE_MAX)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "systems is %.0f and dim %.0f, wanted at least 1 each",
                          (double)w->systems, (double)w->dim);
-    if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
     ssdei_try(ssdei_check_positive(context, "rtol", &w->how.rtol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "atol", &w->how.atol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "first_step", &w->how.first_step, 0.0));
@@ -3678,6 +3737,18 @@ static ssde_status ssdei_ode_check(ssdei_ode *w) {
     if (w->how.split >= w->dim && w->how.split)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "split is %.0f, wanted below dim = %.0f", (double)w->how.split,
                          (double)w->dim);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_ode_check(ssdei_ode *w) {
+    ssde_context *context = w->context;
+    size_t i;
+    ssdei_try(ssdei_check_arithmetic(context));
+    if (!w->function) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "function is NULL");
+    if (!w->result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "y is NULL");
+    if (!(fabs(w->t0) <= DBL_MAX && fabs(w->t1) <= DBL_MAX))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t0 is %g and t1 %g, wanted finite numbers", w->t0, w->t1);
+    ssdei_try(ssdei_ode_check_desc(w));
     ssdei_try(ssdei_ode_check_times(context, w->how.times, w->how.time_count, w->how.states, w->t0, w->t1));
     for (i = 0; i < w->systems * w->dim && fabs(w->result[i]) <= DBL_MAX; i++) continue;
     if (i < w->systems * w->dim)
@@ -3707,54 +3778,53 @@ static ssde_status ssdei_ode_verdict(ssde_context *context, const char *name, ui
                      (double)first + (double)i, reports[i].t);
 }
 
-/* ssde_ode_integrate with `members` systems to a group, reports required, and no verdict on them: the status is that of
+/* From t0 to t1, w->result and w->reports being those of w->systems systems. No verdict on them: the status is that of
    the run as a whole. */
-static ssde_status ssdei_ode_run(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
-                                 size_t dim, size_t members, double t0, double t1, double *y,
-                                 ssde_ode_report *reports) {
-    ssdei_ode w;
-    ssde_status status;
-    size_t s, g;
-    memset(&w, 0, sizeof w);
-    if (how) w.how = *how;
-    w.context = w.how.context;
-    w.function = function, w.user = user;
-    w.systems = systems, w.dim = dim, w.members = members;
-    w.t0 = t0, w.t1 = t1, w.direction = t1 < t0 ? -1.0 : 1.0;
-    w.result = y, w.reports = reports;
-    ssdei_try(ssdei_ode_check(&w));
-    memset(reports, 0, systems * sizeof *reports);
-    status = ssdei_ode_create(&w);
-    for (s = 0; s < w.how.time_count * systems * dim; s++) w.how.states[s] = (double)NAN;
-    for (g = 0; g < w.active; g++) ssdei_ode_frames(&w, g, t0);
-    if (status == SSDE_OK && t0 != t1) status = ssdei_ode_solve(&w);
-    for (g = 0; g < w.active; g++) {
-        w.groups[g].report.status = status;
-        w.groups[g].report.t = w.groups[g].t;
-        ssdei_ode_write_back(&w, g);
+static ssde_status ssdei_ode_run(ssdei_ode *w) {
+    ssde_status status = SSDE_OK;
+    size_t i, g;
+    w->direction = w->t1 < w->t0 ? -1.0 : 1.0;
+    w->active = w->systems / w->members;
+    memcpy(w->y, w->result, w->systems * w->dim * sizeof *w->y);
+    memset(w->groups, 0, w->active * sizeof *w->groups);
+    for (i = 0; i < w->how.time_count * w->systems * w->dim; i++) w->how.states[i] = (double)NAN;
+    for (g = 0; g < w->active; g++) {
+        w->groups[g].first = g * w->members;
+        w->groups[g].t = w->groups[g].report.t = w->t0;
+        ssdei_ode_frames(w, g, w->t0);
     }
-    ssdei_release(w.context, w.groups);
-    ssdei_release(w.context, w.t);
-    ssdei_release(w.context, w.system);
-    ssdei_release(w.context, w.y);
-    ssdei_release(w.context, w.stage);
-    for (s = 0; s < SSDEI_STAGES; s++) ssdei_release(w.context, w.k[s]);
+    if (w->t0 != w->t1) status = ssdei_ode_solve(w);
+    for (g = 0; g < w->active; g++) {
+        w->groups[g].report.status = status;
+        w->groups[g].report.t = w->groups[g].t;
+        ssdei_ode_write_back(w, g);
+    }
     return status;
+}
+
+size_t ssde_ode_memory(const ssde_ode_desc *how, size_t systems, size_t dim, int batch) {
+    ssdei_ode w;
+    ssdei_ode_prepare(&w, how, systems, dim, batch ? systems : 1);
+    return ssdei_ode_check_desc(&w) == SSDE_OK ? ssdei_object_memory(&w, sizeof w, ssdei_ode_arrays) : 0;
 }
 
 static ssde_status ssdei_ode_integrate(const ssde_ode_desc *how, ssde_ode_function function, void *user, size_t systems,
                                        size_t dim, size_t members, double t0, double t1, double *y,
                                        ssde_ode_report *reports) {
     ssde_context *context = how ? how->context : NULL;
-    ssde_ode_report *own = reports;
+    ssdei_ode made, *w;
     ssde_status status;
     if (context) context->error[0] = 0;
-    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, systems ? systems : 1, sizeof *own);
-    if (!own) return SSDE_ERROR_MEMORY;
-    status = ssdei_ode_run(how, function, user, systems, dim, members, t0, t1, y, own);
+    ssdei_ode_prepare(&made, how, systems, dim, members);
+    made.function = function, made.user = user, made.result = y, made.t0 = t0, made.t1 = t1;
+    ssdei_try(ssdei_ode_check(&made));
+    w = (ssdei_ode *)ssdei_object_create(context, &made, sizeof made, ssdei_ode_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_ode_run(w);
     if (status == SSDE_OK)
-        status = ssdei_ode_verdict(context, "system", 0, own, systems, how ? how->max_evaluations : 0);
-    if (!reports) ssdei_release(context, own);
+        status = ssdei_ode_verdict(context, "system", 0, w->reports, systems, w->how.max_evaluations);
+    if (reports) memcpy(reports, w->reports, systems * sizeof *reports);
+    ssdei_release(context, w);
     return status;
 }
 
@@ -3781,70 +3851,50 @@ ssde_flow_desc ssde_flow_defaults(void) {
 typedef struct ssdei_flow {
     ssde_context *context;
     const ssde_sde *sde;
-    const ssde_score_model *model;
+    ssde_score_model model;      /* the caller's, or that of `guided` */
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
-    uint64_t first_sample;       /* of the block */
+    uint64_t first_sample;       /* of the call */
+    size_t n, done, block;       /* samples in all, before the block, in it */
     uint64_t *sample;            /* [rows] */
     float *x, *score;            /* [rows, dim] */
     float *probe;                /* [integrals, rows, dim], by system */
     float *v, *product;          /* [rows, dim] */
-    float *shifted;              /* [rows, dim]; this and the next two for models without vjp */
-    float *other;                /* [rows, dim] */
+    float *shifted, *other;      /* [rows, dim]; these and h for models without vjp */
     double *h;                   /* [rows] */
     double *divergence;          /* [rows, integrals] of the score */
     double *y;                   /* [rows, dim + integrals] */
+    ssde_guided guided;          /* zeros: the condition has no terms */
     ssdei_conditions conditions; /* whose coordinates follow m known + std z */
     float *z;                    /* [rows, dim] of all systems */
     float *drawn, *slope;        /* [rows, dim] of the systems in hand: z, dx/dt */
-    double *frames;              /* [time_count, rows, dim] */
+    ssdei_ode ode;               /* of the block */
+    ssde_progress_function progress;
+    void *user;
 } ssdei_flow;
 
-static ssde_status ssdei_flow_create(ssdei_flow *w) {
-    ssde_context *context = w->context;
-    size_t count = ssdei_multiply(w->rows, w->dim), state = ssdei_multiply(w->rows, w->dim + w->integrals);
-    int missing = 0;
-    missing |= !(w->sample = (uint64_t *)ssdei_allocate(context, w->rows, sizeof *w->sample));
-    missing |= !(w->x = (float *)ssdei_allocate(context, count, sizeof *w->x));
-    missing |= !(w->score = (float *)ssdei_allocate(context, count, sizeof *w->score));
-    missing |= !(w->y = (double *)ssdei_allocate(context, state, sizeof *w->y));
-    if (w->conditions.chain) {
-        missing |= !(w->z = (float *)ssdei_allocate(context, count, sizeof *w->z));
-        missing |= !(w->drawn = (float *)ssdei_allocate(context, count, sizeof *w->drawn));
-        missing |= !(w->slope = (float *)ssdei_allocate(context, count, sizeof *w->slope));
-    }
-    if (w->integrals) {
-        size_t probes = w->exact ? 1 : ssdei_multiply(count, w->integrals);
-        missing |= !(w->probe = (float *)ssdei_allocate(context, probes, sizeof *w->probe));
-        missing |= !(w->v = (float *)ssdei_allocate(context, count, sizeof *w->v));
-        missing |= !(w->product = (float *)ssdei_allocate(context, count, sizeof *w->product));
-        missing |= !(w->divergence = (double *)ssdei_allocate(context, state, sizeof *w->divergence));
-        if (!w->model->vjp) {
-            missing |= !(w->shifted = (float *)ssdei_allocate(context, count, sizeof *w->shifted));
-            missing |= !(w->other = (float *)ssdei_allocate(context, count, sizeof *w->other));
-            missing |= !(w->h = (double *)ssdei_allocate(context, w->rows, sizeof *w->h));
-        }
-    }
-    return missing ? SSDE_ERROR_MEMORY : SSDE_OK;
-}
-
-static void ssdei_flow_release(ssdei_flow *w) {
-    ssdei_release(w->context, w->sample);
-    ssdei_release(w->context, w->x);
-    ssdei_release(w->context, w->score);
-    ssdei_release(w->context, w->y);
-    ssdei_release(w->context, w->probe);
-    ssdei_release(w->context, w->v);
-    ssdei_release(w->context, w->product);
-    ssdei_release(w->context, w->divergence);
-    ssdei_release(w->context, w->shifted);
-    ssdei_release(w->context, w->other);
-    ssdei_release(w->context, w->h);
-    ssdei_release(w->context, w->z);
-    ssdei_release(w->context, w->drawn);
-    ssdei_release(w->context, w->slope);
-    ssdei_release(w->context, w->frames);
-    ssdei_conditions_release(&w->conditions);
+static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
+    ssdei_flow *w = (ssdei_flow *)object;
+    size_t rows = w->rows, count = ssdei_multiply(rows, w->dim), integrals = ssdei_multiply(rows, w->integrals);
+    size_t known = w->conditions.chain ? count : 0, products = w->integrals ? count : 0;
+    size_t differences = w->model.vjp ? 0 : products;
+    w->sample = ssdei_place(memory, uint64_t, rows);
+    w->x = ssdei_place(memory, float, count);
+    w->score = ssdei_place(memory, float, count);
+    w->y = ssdei_place(memory, double, ssdei_multiply(rows, w->dim + w->integrals));
+    w->z = ssdei_place(memory, float, known);
+    w->drawn = ssdei_place(memory, float, known);
+    w->slope = ssdei_place(memory, float, known);
+    w->probe = ssdei_place(memory, float, w->exact ? 0 : ssdei_multiply(products, w->integrals));
+    w->v = ssdei_place(memory, float, products);
+    w->product = ssdei_place(memory, float, products);
+    w->divergence = ssdei_place(memory, double, integrals);
+    w->shifted = ssdei_place(memory, float, differences);
+    w->other = ssdei_place(memory, float, differences);
+    w->h = ssdei_place(memory, double, differences ? rows : 0);
+    ssdei_guided_arrays(&w->guided, memory);
+    ssdei_conditions_arrays(&w->conditions, memory);
+    ssdei_ode_arrays(&w->ode, memory);
 }
 
 /* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
@@ -3865,7 +3915,7 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
             for (j = r * dim; j < (r + 1) * dim; j++)
                 w->shifted[j] = (float)((double)x[j] + side * w->h[r] * (double)v[j]);
         }
-        ssdei_try(ssdei_score(w->context, w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
+        ssdei_try(ssdei_score(w->context, &w->model, w->shifted, t, sample, rows, side > 0 ? w->product : w->other));
     }
     for (r = 0; r < rows; r++) {
         for (j = r * dim; j < (r + 1) * dim; j++)
@@ -3897,10 +3947,9 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
     size_t dim = w->dim, p, r, products = w->exact ? dim : w->integrals;
     for (p = 0; p < products; p++) {
         const float *v = ssdei_flow_vectors(w, system, at, rows, p);
-        if (w->model->vjp) {
-            ssde_status status = w->model->vjp(w->model->user, v, rows, w->product);
-            if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "vjp", t[at]);
-        } else
+        if (w->model.vjp)
+            ssdei_try(ssdei_called(w->context, "model->vjp", w->model.vjp(w->model.user, v, rows, w->product), t + at));
+        else
             ssdei_try(ssdei_flow_difference(w, w->x + at * dim, t + at, w->sample + at, rows, v));
         for (r = 0; r < rows; r++) {
             double *out = w->divergence + (at + r) * w->integrals + (w->exact ? 0 : p);
@@ -3913,13 +3962,14 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
 
 /* w->score, and w->divergence where it is wanted, in calls of at most max_rows: products belong to the last call. */
 static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
-    size_t most = w->model->max_rows ? w->model->max_rows : rows, at;
-    if (!w->integrals) return ssdei_score(w->context, w->model, w->x, t, w->sample, rows, w->score);
+    size_t most = w->model.max_rows ? w->model.max_rows : rows, at;
+    if (!w->integrals) return ssdei_score(w->context, &w->model, w->x, t, w->sample, rows, w->score);
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
-        ssde_status status = w->model->score(w->model->user, w->x + at * w->dim, t + at, w->sample + at, count,
-                                             w->model->vjp != NULL, w->score + at * w->dim);
-        if (status != SSDE_OK) return ssdei_model_failed(w->context, status, "score", t[at]);
+        ssdei_try(ssdei_called(w->context, "model->score",
+                               w->model.score(w->model.user, w->x + at * w->dim, t + at, w->sample + at, count,
+                                              w->model.vjp != NULL, w->score + at * w->dim),
+                               t + at));
         ssdei_try(ssdei_flow_divergence(w, t, system, at, count));
     }
     return SSDE_OK;
@@ -3962,7 +4012,7 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     size_t dim = w->dim, state = dim + w->integrals, r, j;
     double a = 0.0, g = 0.0;
     for (r = 0; r < rows; r++) {
-        w->sample[r] = w->first_sample + system[r];
+        w->sample[r] = w->first_sample + w->done + system[r];
         for (j = 0; j < dim; j++) w->x[r * dim + j] = (float)y[r * state + j];
     }
     ssdei_try(ssdei_flow_place(w, t, system, rows));
@@ -3979,26 +4029,47 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     return ssdei_flow_place_slope(w, t, rows, dy);
 }
 
-/* Progress over blocks of samples, each one ODE. */
-typedef struct ssdei_flow_progress {
-    ssde_progress_function progress;
-    void *user;
-    size_t done, rows, n; /* samples before this block, in it, in all */
-} ssdei_flow_progress;
-
+/* Over blocks of samples, each one ODE. */
 static int ssdei_flow_report(void *user, size_t done, size_t total) {
-    const ssdei_flow_progress *p = (const ssdei_flow_progress *)user;
-    double part = ((double)p->done + (double)p->rows * (double)done / (double)total) / (double)p->n;
-    return p->progress(p->user, (size_t)(part * 1000.0), 1000);
+    const ssdei_flow *w = (const ssdei_flow *)user;
+    double part = ((double)w->done + (double)w->block * (double)done / (double)total) / (double)w->n;
+    return w->progress(w->user, (size_t)(part * 1000.0), 1000);
+}
+
+/* For n samples in blocks, or all at once if `batch`. Context, SDE, model, progress and what is wanted of the
+   divergence are there; the ODE's tolerances are left to the caller. */
+static void ssdei_flow_prepare(ssdei_flow *w, uint64_t first_sample, size_t n, int batch) {
+    w->dim = w->model.dim;
+    w->first_sample = first_sample, w->n = n;
+    w->rows = batch ? n : ssdei_block_rows(&w->model, 16384, n);
+    ssdei_ode_prepare(&w->ode, NULL, w->rows, w->dim + w->integrals, batch ? n : 1);
+    w->ode.context = w->context;
+    w->ode.function = ssdei_flow_function;
+    w->ode.how.progress = w->progress ? ssdei_flow_report : NULL;
+}
+
+/* Where it is placed. */
+static ssde_status ssdei_flow_start(ssdei_flow *w) {
+    w->ode.user = w->ode.how.user = w;
+    w->ode.result = w->y;
+    if (w->guided.conditions.chain) w->model = ssde_guided_model(&w->guided);
+    ssdei_try(ssdei_ode_check_desc(&w->ode));
+    ssdei_try(ssdei_measure_transposed(&w->guided.conditions));
+    return ssdei_measure_transposed(&w->conditions);
+}
+
+/* On to the next block: whether there is one. */
+static int ssdei_flow_next(ssdei_flow *w) {
+    w->done += w->block;
+    w->ode.systems = w->block = w->n - w->done < w->rows ? w->n - w->done : w->rows;
+    return w->block > 0;
 }
 
 /* Fills in the defaults. */
 static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_desc *how) {
     ssde_context *context = how ? how->context : NULL;
-    if (how)
-        *full = *how;
-    else
-        memset(full, 0, sizeof *full);
+    memset(full, 0, sizeof *full);
+    if (how) *full = *how;
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 1e-5));
     ssdei_try(ssdei_check_positive(context, "temperature", &full->temperature, 1.0));
@@ -4007,154 +4078,160 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     return ssdei_check_eps(context, full->eps);
 }
 
-/* Tweedie's formula at eps on the block's rows that got there. */
-static ssde_status ssdei_flow_denoise(ssdei_flow *w, double eps, float *x, size_t rows, ssde_ode_report *reports) {
-    ssdei_update u;
-    size_t r, j;
-    double *t = w->y; /* no longer needed */
-    for (r = 0; r < rows; r++) t[r] = eps;
-    ssdei_try(ssdei_score(w->context, w->model, x, t, w->sample, rows, w->score));
-    ssdei_try(ssdei_rule_denoise(w->context, w->sde, eps, &u));
-    for (r = 0; r < rows; r++) {
-        if (reports[r].status != SSDE_OK) continue;
-        reports[r].evaluations++;
-        for (j = r * w->dim; j < (r + 1) * w->dim; j++)
-            x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)w->score[j]);
-        if (ssdei_first_nonfinite(x + r * w->dim, w->dim) < w->dim) reports[r].status = SSDE_ERROR_NUMERIC;
-    }
-    return SSDE_OK;
-}
-
-/* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
-static ssde_status ssdei_flow_place_all(ssdei_flow *w, double t, float *x, size_t rows,
-                                        const ssde_ode_report *reports) {
-    ssdei_conditions *conditions = &w->conditions;
-    size_t r;
-    if (!conditions->chain) return SSDE_OK;
-    for (r = 0; r < rows; r++) {
-        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
-        ssde_coefficients c;
-        c.mean = 1.0, c.std = 0.0;
-        if (at > 0.0) ssdei_try(ssde_coefficients_at(w->context, w->sde, at, &c));
-        w->sample[r] = w->first_sample + r;
-        conditions->mean[r] = c.mean, conditions->std[r] = c.std;
-    }
-    return ssdei_conditions_place(conditions, w->sample, rows, w->z, x);
-}
-
-/* One block of x[rows, dim] from t0 to t1 in place, all on one step size if `batch`; its first row is row `first` of
-   how->states. */
-static ssde_status ssdei_flow_block(ssdei_flow *w, ssde_ode_desc *ode, const ssde_flow_desc *how, int batch, double t0,
-                                    double t1, float *x, size_t first, size_t rows, size_t n,
-                                    ssde_ode_report *reports) {
-    size_t i, k, count = rows * w->dim;
-    ssde_status status;
-    int finite = 1;
-    memcpy(w->x, x, count * sizeof *x);
-    ssdei_try(ssdei_flow_place_all(w, t0, w->x, rows, reports));
-    for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
-        size_t row = i / w->dim * w->dim;
-        if (i == row) finite = ssdei_first_nonfinite(w->x + row, w->dim) == w->dim;
-        w->y[i] = (double)(finite ? w->x[i] : x[i]);
-    }
-    ode->states = w->frames;
-    status = ssdei_ode_run(ode, ssdei_flow_function, w, rows, w->dim, batch ? rows : 1, t0, t1, w->y, reports);
-    for (i = 0; i < count; i++) x[i] = (float)w->y[i];
-    for (k = 0; k < how->time_count; k++) {
-        for (i = 0; i < count; i++) how->states[(k * n + first) * w->dim + i] = (float)w->frames[k * count + i];
-    }
-    if (status == SSDE_OK) status = ssdei_flow_place_all(w, t1, x, rows, reports);
-    if (status == SSDE_OK && t1 < t0 && how->denoise) {
-        for (i = 0; i < rows; i++) w->sample[i] = w->first_sample + i;
-        status = ssdei_flow_denoise(w, how->eps, x, rows, reports);
-        if (status == SSDE_OK) status = ssdei_flow_place_all(w, 0.0, x, rows, reports);
-    }
-    for (i = 0; i < count; i++) {
-        if (reports[i / w->dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
-    }
-    return status;
-}
-
-/* Conditions, their z for every sample, and frames. */
-static ssde_status ssdei_flow_create_control(ssdei_flow *w, const ssde_flow_desc *how, uint64_t first_sample,
-                                             size_t n) {
-    size_t frames = ssdei_multiply(how->time_count, ssdei_multiply(w->rows, w->dim));
-    ssdei_try(
-        ssdei_conditions_create(&w->conditions, w->context, &how->condition, 0, first_sample, n, w->rows, w->dim));
-    if (how->time_count) w->frames = (double *)ssdei_allocate(w->context, frames, sizeof *w->frames);
-    return how->time_count && !w->frames ? SSDE_ERROR_MEMORY : SSDE_OK;
-}
-
-/* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
-static ssde_status ssdei_flow_blocks(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                     int batch, uint64_t first_sample, double t0, double t1, size_t n, float *x,
-                                     ssde_ode_report *reports) {
-    ssde_context *context = how->context;
-    ssde_ode_report *own = reports;
-    ssde_ode_desc ode;
-    ssdei_flow_progress progress;
-    ssdei_flow w;
-    ssde_status status;
-    memset(&ode, 0, sizeof ode);
-    memset(&w, 0, sizeof w);
-    ode.rtol = how->rtol, ode.atol = how->atol, ode.max_evaluations = how->max_evaluations;
-    ode.times = how->times, ode.time_count = how->time_count;
-    ode.progress = how->progress ? ssdei_flow_report : NULL, ode.user = &progress, ode.context = context;
-    progress.progress = how->progress, progress.user = how->user, progress.done = 0, progress.n = n;
-    w.context = context, w.sde = sde, w.model = model, w.dim = model->dim;
-    w.rows = batch ? n : ssdei_block_rows(model, 16384, n);
-    if (!own) own = (ssde_ode_report *)ssdei_allocate(context, n, sizeof *own);
-    if (!own) return SSDE_ERROR_MEMORY;
-    memset(own, 0, n * sizeof *own);
-    status = ssdei_flow_create_control(&w, how, first_sample, n);
-    if (status == SSDE_OK) status = ssdei_flow_create(&w);
-    for (; status == SSDE_OK && progress.done < n; progress.done += progress.rows) {
-        size_t r;
-        progress.rows = n - progress.done < w.rows ? n - progress.done : w.rows;
-        w.first_sample = first_sample + progress.done;
-        for (r = 0; w.conditions.chain && status == SSDE_OK && r < progress.rows; r++) {
-            uint64_t sample = w.first_sample + r;
-            status = ssdei_draw_normal(context, &how->noise, how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1, w.dim,
-                                       w.z + r * w.dim);
-        }
-        if (status != SSDE_OK) break;
-        status = ssdei_flow_block(&w, &ode, how, batch, t0, t1, x + progress.done * w.dim, progress.done, progress.rows,
-                                  n, own + progress.done);
-    }
-    for (; status != SSDE_OK && progress.done < n; progress.done++) { /* blocks the call did not come to */
-        own[progress.done].status = status;
-        own[progress.done].t = t0;
-    }
-    if (status == SSDE_OK) status = ssdei_ode_verdict(context, "sample", first_sample, own, n, how->max_evaluations);
-    ssdei_flow_release(&w);
-    if (!reports) ssdei_release(context, own);
-    return status;
-}
-
 static void ssdei_scale_floats(float *x, size_t count, double scale) {
     size_t i;
     for (i = 0; scale != 1.0 && i < count; i++) x[i] = (float)(scale * (double)x[i]);
 }
 
-/* ssdei_flow_blocks between eps and 1, where what lies beyond the prior's time, `start`, is a change of scale; times
-   [time_count] for those of the desc that are not. */
-static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
-                                      int batch, uint64_t first_sample, int encode, double start, double scale,
-                                      size_t n, float *x, ssde_ode_report *reports, double *times) {
-    ssde_flow_desc inner = *how;
-    double t0 = encode ? how->eps : start, t1 = encode ? start : how->eps;
-    size_t k, count = n * model->dim;
+/* A call that samples, encodes or decodes: the ODE between eps and `start`, beyond which x only changes its scale. */
+typedef struct ssdei_transport {
+    ssdei_flow flow;
+    const ssde_flow_desc *how; /* without open defaults */
+    double start, scale;       /* of ssde_prior_time */
+    double *times;             /* [time_count], the desc's, none beyond start */
+    double *frames;            /* [time_count, rows, dim] */
+    ssde_ode_report *reports;  /* [n] */
+} ssdei_transport;
+
+static void ssdei_transport_arrays(void *object, ssdei_memory *memory) {
+    ssdei_transport *w = (ssdei_transport *)object;
+    size_t times = w->how->time_count, count = ssdei_multiply(w->flow.rows, w->flow.dim);
+    w->times = ssdei_place(memory, double, times);
+    w->frames = ssdei_place(memory, double, ssdei_multiply(times, count));
+    w->reports = ssdei_place(memory, ssde_ode_report, w->flow.n);
+    ssdei_flow_arrays(&w->flow, memory);
+}
+
+static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *sde, const ssde_score_model *model,
+                                           const ssde_flow_desc *how, int batch, uint64_t first_sample, size_t n) {
+    ssdei_flow *flow = &w->flow;
+    ssde_context *context = how->context;
+    const ssde_condition *chain = &how->condition;
+    memset(w, 0, sizeof *w);
+    w->how = how;
+    flow->context = context, flow->sde = sde, flow->model = *model;
+    flow->progress = how->progress, flow->user = how->user;
+    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
+    ssdei_try(ssdei_guide(&flow->guided, &flow->model, context, sde, chain, first_sample, n));
+    ssdei_flow_prepare(flow, first_sample, n, batch);
+    ssdei_conditions_prepare(&flow->conditions, context, chain, 0, first_sample, n, flow->rows, flow->dim);
+    flow->ode.how.rtol = how->rtol, flow->ode.how.atol = how->atol;
+    flow->ode.how.max_evaluations = how->max_evaluations;
+    flow->ode.how.time_count = how->time_count;
+    return SSDE_OK;
+}
+
+/* Tweedie's formula at eps on the block's rows that got there. */
+static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    ssdei_update u;
+    size_t r, j, rows = flow->block, dim = flow->dim;
+    double *t = flow->y; /* no longer needed */
+    for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r, t[r] = flow->ode.t1;
+    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, flow->sample, rows, flow->score));
+    ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
+    for (r = 0; r < rows; r++) {
+        if (reports[r].status != SSDE_OK) continue;
+        reports[r].evaluations++;
+        for (j = r * dim; j < (r + 1) * dim; j++)
+            x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)flow->score[j]);
+        if (ssdei_first_nonfinite(x + r * dim, dim) < dim) reports[r].status = SSDE_ERROR_NUMERIC;
+    }
+    return SSDE_OK;
+}
+
+/* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
+static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x, const ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t r;
+    if (!flow->conditions.chain) return SSDE_OK;
+    for (r = 0; r < flow->block; r++) {
+        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
+        ssde_coefficients c;
+        c.mean = 1.0, c.std = 0.0;
+        if (at > 0.0) ssdei_try(ssde_coefficients_at(flow->context, flow->sde, at, &c));
+        flow->sample[r] = flow->first_sample + flow->done + r;
+        flow->conditions.mean[r] = c.mean, flow->conditions.std[r] = c.std;
+    }
+    return ssdei_conditions_place(&flow->conditions, flow->sample, flow->block, flow->z, x);
+}
+
+/* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
+static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t i, dim = flow->dim, count = flow->block * dim;
+    int finite = 1;
+    for (i = 0; flow->conditions.chain && i < flow->block; i++) {
+        uint64_t sample = flow->first_sample + flow->done + i;
+        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1,
+                                    dim, flow->z + i * dim));
+    }
+    memcpy(flow->x, x, count * sizeof *x);
+    ssdei_try(ssdei_transport_place(w, flow->ode.t0, flow->x, reports));
+    for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
+        if (i % dim == 0) finite = ssdei_first_nonfinite(flow->x + i, dim) == dim;
+        flow->y[i] = (double)(finite ? flow->x[i] : x[i]);
+    }
+    return SSDE_OK;
+}
+
+/* The block's x[rows, dim] at t1, or where a sample ended. */
+static ssde_status ssdei_transport_block(ssdei_transport *w, float *x, ssde_ode_report *reports) {
+    ssdei_flow *flow = &w->flow;
+    size_t dim = flow->dim, count = flow->block * dim, i, k;
+    ssde_status status = ssdei_transport_open(w, x, reports);
+    if (status != SSDE_OK) {
+        flow->block = 0; /* nothing of it was worked on */
+        return status;
+    }
+    status = ssdei_ode_run(&flow->ode);
+    memcpy(reports, flow->ode.reports, flow->block * sizeof *reports);
+    for (i = 0; i < count; i++) x[i] = (float)flow->y[i];
+    for (k = 0; k < w->how->time_count; k++) {
+        float *states = w->how->states + (k * flow->n + flow->done) * dim;
+        for (i = 0; i < count; i++) states[i] = (float)w->frames[k * count + i];
+    }
+    if (status == SSDE_OK) status = ssdei_transport_place(w, flow->ode.t1, x, reports);
+    if (status == SSDE_OK && flow->ode.t1 < flow->ode.t0 && w->how->denoise) {
+        status = ssdei_transport_denoise(w, x, reports);
+        if (status == SSDE_OK) status = ssdei_transport_place(w, 0.0, x, reports);
+    }
+    for (i = 0; i < count; i++) {
+        if (reports[i / dim].status == SSDE_ERROR_NUMERIC) x[i] = (float)NAN;
+    }
+    return status;
+}
+
+/* x[n, dim] from t0 to t1 in place, block by block, and the verdict over all of them. */
+static ssde_status ssdei_transport_blocks(ssdei_transport *w, float *x) {
+    ssdei_flow *flow = &w->flow;
+    ssde_status status = ssdei_flow_start(flow);
+    size_t r;
+    while (status == SSDE_OK && ssdei_flow_next(flow))
+        status = ssdei_transport_block(w, x + flow->done * flow->dim, w->reports + flow->done);
+    for (r = flow->done + flow->block; r < flow->n; r++) /* what the call did not come to */
+        w->reports[r].status = status, w->reports[r].t = flow->ode.t0;
+    if (status != SSDE_OK) return status;
+    return ssdei_ode_verdict(flow->context, "sample", flow->first_sample, w->reports, flow->n, w->how->max_evaluations);
+}
+
+/* The whole way between eps and 1. */
+static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x) {
+    ssdei_flow *flow = &w->flow;
+    const ssde_flow_desc *how = w->how;
+    size_t k, count = flow->n * flow->dim;
     ssde_status status;
-    for (k = 0; k < how->time_count; k++) times[k] = how->times[k] < start ? how->times[k] : start;
-    inner.times = times;
-    if (!encode) ssdei_scale_floats(x, count, scale);
-    status = ssdei_flow_blocks(sde, model, &inner, batch, first_sample, t0, t1, n, x, reports);
+    flow->ode.how.times = w->times, flow->ode.how.states = w->frames;
+    for (k = 0; k < how->time_count * count; k++) how->states[k] = (float)NAN;
+    for (k = 0; k < how->time_count; k++) w->times[k] = fmin(how->times[k], w->start);
+    if (!encode) ssdei_scale_floats(x, count, w->scale);
+    status = ssdei_transport_blocks(w, x);
     for (k = 0; k < how->time_count; k++)
-        ssdei_scale_floats(how->states + k * count, count, ssdei_spread(sde, start, scale, how->times[k]));
-    for (k = 0; encode && k < n; k++) { /* those that arrived go on to 1 */
-        if (reports && reports[k].status != SSDE_OK) continue;
-        ssdei_scale_floats(x + k * model->dim, model->dim, 1.0 / scale);
-        if (reports) reports[k].t = 1.0;
+        ssdei_scale_floats(how->states + k * count, count, ssdei_spread(flow->sde, w->start, w->scale, how->times[k]));
+    for (k = 0; encode && k < flow->n; k++) { /* those that arrived go on to 1 */
+        if (w->reports[k].status != SSDE_OK) continue;
+        ssdei_scale_floats(x + k * flow->dim, flow->dim, 1.0 / w->scale);
+        w->reports[k].t = 1.0;
     }
     return status;
 }
@@ -4163,26 +4240,30 @@ static ssde_status ssdei_flow_through(const ssde_sde *sde, const ssde_score_mode
 static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                         int batch, uint64_t first_sample, int encode, size_t n, float *x,
                                         ssde_ode_report *reports) {
-    ssde_context *context = how->context;
-    ssde_guided *guided = NULL;
-    ssde_score_model guided_model;
-    ssde_status status = SSDE_OK;
-    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps, start, scale, *times = NULL;
-    size_t i;
-    ssdei_try(ssdei_condition_check(context, &how->condition, n, model->dim));
-    ssdei_try(ssdei_ode_check_times(context, how->times, how->time_count, how->states, t0, t1));
-    ssdei_try(ssdei_start_time(context, sde, how->eps, &start, &scale));
-    if (how->time_count) {
-        times = (double *)ssdei_allocate(context, how->time_count, sizeof *times);
-        if (!times) return SSDE_ERROR_MEMORY;
-    }
-    status = ssdei_guide(context, &guided, sde, &model, &guided_model, &how->condition, first_sample, n);
-    for (i = 0; i < how->time_count * n * model->dim; i++) how->states[i] = (float)NAN;
-    if (status == SSDE_OK)
-        status = ssdei_flow_through(sde, model, how, batch, first_sample, encode, start, scale, n, x, reports, times);
-    ssde_guided_destroy(guided);
-    ssdei_release(context, times);
+    ssdei_transport made, *w;
+    ssde_status status;
+    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps;
+    ssdei_try(ssdei_transport_prepare(&made, sde, model, how, batch, first_sample, n));
+    ssdei_try(ssdei_ode_check_times(how->context, how->times, how->time_count, how->states, t0, t1));
+    ssdei_try(ssdei_start_time(how->context, sde, how->eps, &made.start, &made.scale));
+    made.flow.ode.t0 = fmin(t0, made.start), made.flow.ode.t1 = fmin(t1, made.start);
+    w = (ssdei_transport *)ssdei_object_create(how->context, &made, sizeof made, ssdei_transport_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_transport_run(w, encode, x);
+    if (reports) memcpy(reports, w->reports, n * sizeof *reports);
+    ssdei_release(how->context, w);
     return status;
+}
+
+size_t ssde_flow_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how, size_t n,
+                        int batch) {
+    ssdei_transport w;
+    ssde_flow_desc full;
+    if (ssdei_flow_desc_make(&full, how) != SSDE_OK ||
+        ssdei_check_run(full.context, sde, model, 0, n, model) != SSDE_OK ||
+        ssdei_transport_prepare(&w, sde, model, &full, batch, 0, n) != SSDE_OK)
+        return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_transport_arrays);
 }
 
 /* A call that delivered takes its samples' numbers with it. */
@@ -4349,23 +4430,24 @@ static ssde_status ssdei_likelihood_check_data(const ssde_likelihood_desc *how, 
 typedef struct ssdei_likelihood {
     ssde_likelihood_desc how;
     ssdei_flow flow;
-    ssde_ode_desc ode;
-    ssdei_flow_progress progress;
-    int batch;
     uint64_t seed;
-    double start, scale;      /* of ssde_prior_time */
-    double *atol;             /* [dim + integrals] */
-    double *prior;            /* [rows] */
-    ssde_ode_report *reports; /* [rows] */
+    double scale; /* of ssde_prior_time */
+    double *atol; /* [dim + integrals] */
 } ssdei_likelihood;
 
+static void ssdei_likelihood_arrays(void *object, ssdei_memory *memory) {
+    ssdei_likelihood *w = (ssdei_likelihood *)object;
+    w->atol = ssdei_place(memory, double, w->flow.dim + w->flow.integrals);
+    ssdei_flow_arrays(&w->flow, memory);
+}
+
 /* Row by row into probe[rows, probes, dim]. */
-static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
+static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w) {
     const ssde_likelihood_desc *how = &w->how;
-    size_t dim = w->flow.dim, r, p;
+    size_t dim = w->flow.dim, rows = w->flow.block, r, p;
     if (how->trace == SSDE_TRACE_EXACT) return SSDE_OK;
     for (r = 0; r < rows; r++) {
-        uint64_t sample = w->flow.first_sample + r;
+        uint64_t sample = w->flow.first_sample + w->flow.done + r;
         for (p = 0; p < how->probes; p++) {
             float *probe = w->flow.probe + (p * w->flow.rows + r) * dim;
             if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
@@ -4380,12 +4462,12 @@ static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w, size_t rows) {
 }
 
 /* The block's state at eps: dequantised x, integrals 0. */
-static ssde_status ssdei_likelihood_start(ssdei_likelihood *w, const float *x, size_t rows) {
+static ssde_status ssdei_likelihood_open(ssdei_likelihood *w, const float *x) {
     ssdei_flow *flow = &w->flow;
-    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
+    size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
     memcpy(flow->x, x, rows * dim * sizeof *x);
     if (w->how.levels > 0.0) {
-        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + r;
+        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r;
         ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, flow->sample, x, rows, dim, w->how.levels, w->how.low,
                                   w->how.high, flow->x));
     }
@@ -4409,7 +4491,7 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
                                : 0.0; /* of one integer's interval, nats */
     result.status = report->status;
     result.evaluations = report->evaluations;
-    result.approximate = !w->flow.model->vjp;
+    result.approximate = !w->flow.model.vjp;
     result.log_density = report->status == SSDE_OK ? prior + mean : (double)NAN;
     result.bits_per_dim = -(result.log_density / dim + volume) / ssdei_math_log(2.0);
     result.standard_error = how->probes > 1 ? sqrt(square / (probes - 1.0) / probes) : (double)NAN;
@@ -4418,27 +4500,26 @@ static ssde_likelihood_result ssdei_likelihood_result(const ssdei_likelihood *w,
     return result;
 }
 
-static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, size_t rows,
-                                          ssde_likelihood_result *results) {
+static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, ssde_likelihood_result *results) {
     ssdei_flow *flow = &w->flow;
-    size_t dim = flow->dim, state = dim + flow->integrals, r, j;
-    ssdei_try(ssdei_likelihood_start(w, x, rows));
-    ssdei_try(ssdei_likelihood_probes(w, rows));
-    ssdei_try(ssdei_ode_run(&w->ode, ssdei_flow_function, flow, rows, state, w->batch ? rows : 1, w->how.eps, w->start,
-                            flow->y, w->reports));
+    size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
+    ssde_ode_report *reports = flow->ode.reports;
+    ssdei_try(ssdei_likelihood_open(w, x));
+    ssdei_try(ssdei_likelihood_probes(w));
+    ssdei_try(ssdei_ode_run(&flow->ode));
     for (r = 0; r < rows; r++) {
         float *latent = flow->x + r * dim;
+        double prior = 0.0;
         for (j = 0; j < dim; j++) latent[j] = (float)(flow->y[r * state + j] / w->scale);
-        if (w->reports[r].status == SSDE_OK &&
-            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &w->prior[r]) != SSDE_OK)
-            w->reports[r].status = SSDE_ERROR_NUMERIC;
-        w->prior[r] -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
+        if (reports[r].status == SSDE_OK &&
+            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &prior) != SSDE_OK)
+            reports[r].status = SSDE_ERROR_NUMERIC;
+        prior -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
+        results[r] = ssdei_likelihood_result(w, prior, flow->y + r * state + dim, &reports[r]);
     }
-    for (r = 0; r < rows; r++)
-        results[r] = ssdei_likelihood_result(w, w->prior[r], flow->y + r * state + dim, &w->reports[r]);
     if (w->how.latent) {
-        float *latent = w->how.latent + w->progress.done * dim;
-        for (j = 0; j < rows * dim; j++) latent[j] = w->reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
+        float *latent = w->how.latent + flow->done * dim;
+        for (j = 0; j < rows * dim; j++) latent[j] = reports[j / dim].status == SSDE_OK ? flow->x[j] : (float)NAN;
     }
     return SSDE_OK;
 }
@@ -4448,31 +4529,40 @@ static ssde_status ssdei_likelihood_range(ssdei_likelihood *w, const ssde_sde *s
     ssde_context *context = w->how.context;
     double mean, std;
     ssdei_try(ssde_prior_std(context, sde, &std));
-    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->start, &w->scale));
-    ssdei_try(ssdei_marginal(context, sde, w->start, &mean, &std));
+    w->flow.ode.t0 = w->how.eps;
+    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->flow.ode.t1, &w->scale));
+    ssdei_try(ssdei_marginal(context, sde, w->flow.ode.t1, &mean, &std));
     if (std * std <= 1.0 / (double)FLT_MIN) return SSDE_OK;
     return ssde_fail(
         context, SSDE_ERROR_NUMERIC,
         "likelihood: std is %g at t = %g, wanted up to 9e18: the score's derivative, 1 / std^2, underflows", std,
-        w->start);
+        w->flow.ode.t1);
 }
 
-static ssde_status ssdei_likelihood_create(ssdei_likelihood *w) {
-    ssde_context *context = w->how.context;
-    size_t dim = w->flow.dim, j;
-    ssdei_try(ssdei_flow_create(&w->flow));
-    w->atol = (double *)ssdei_allocate(context, dim + w->flow.integrals, sizeof *w->atol);
-    w->prior = (double *)ssdei_allocate(context, w->flow.rows, sizeof *w->prior);
-    w->reports = (ssde_ode_report *)ssdei_allocate(context, w->flow.rows, sizeof *w->reports);
-    if (!w->atol || !w->prior || !w->reports) return SSDE_ERROR_MEMORY;
-    for (j = 0; j < dim + w->flow.integrals; j++) w->atol[j] = j < dim ? w->how.atol : w->how.log_density_atol;
-    w->ode.rtol = w->how.rtol, w->ode.atol = w->how.atol, w->ode.atol_each = w->atol;
-    w->ode.split = w->how.joint_error ? 0 : dim;
-    w->ode.max_evaluations = w->how.max_evaluations;
-    w->ode.progress = w->how.progress ? ssdei_flow_report : NULL, w->ode.user = &w->progress;
-    w->ode.context = context;
-    w->progress.progress = w->how.progress, w->progress.user = w->how.user;
+static ssde_status ssdei_likelihood_prepare(ssdei_likelihood *w, const ssde_sde *sde, const ssde_score_model *model,
+                                            const ssde_likelihood_desc *how, uint64_t first_sample, size_t n, int batch,
+                                            const void *x) {
+    ssdei_flow *flow = &w->flow;
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_likelihood_defaults();
+    ssdei_try(ssdei_check_run(w->how.context, sde, model, first_sample, n, x));
+    ssdei_try(ssdei_likelihood_check(&w->how, model->dim));
+    flow->context = w->how.context, flow->sde = sde, flow->model = *model;
+    flow->progress = w->how.progress, flow->user = w->how.user;
+    flow->exact = w->how.trace == SSDE_TRACE_EXACT;
+    flow->integrals = w->how.probes;
+    ssdei_flow_prepare(flow, first_sample, n, batch);
+    flow->ode.how.rtol = w->how.rtol, flow->ode.how.atol = w->how.atol;
+    flow->ode.how.split = w->how.joint_error ? 0 : flow->dim;
+    flow->ode.how.max_evaluations = w->how.max_evaluations;
     return SSDE_OK;
+}
+
+size_t ssde_likelihood_memory(const ssde_sde *sde, const ssde_score_model *model, const ssde_likelihood_desc *how,
+                              size_t n, int batch) {
+    ssdei_likelihood w;
+    if (ssdei_likelihood_prepare(&w, sde, model, how, 0, n, batch, model) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_likelihood_arrays);
 }
 
 /* Of a sample that the call did not come to, or left unfinished. */
@@ -4494,47 +4584,44 @@ static ssde_status ssdei_likelihood_verdict(ssde_context *context, uint64_t firs
                      ssde_status_text(results[i].status), (unsigned long)results[i].evaluations);
 }
 
+/* x[n, dim] block by block, and the verdict over all of them. */
+static ssde_status ssdei_likelihood_run(ssdei_likelihood *w, ssde_rng *rng, const float *x,
+                                        ssde_likelihood_result *results) {
+    ssdei_flow *flow = &w->flow;
+    size_t j, dim = flow->dim;
+    ssde_status status;
+    flow->ode.how.atol_each = w->atol;
+    for (j = 0; j < dim + flow->integrals; j++) w->atol[j] = j < dim ? w->how.atol : w->how.log_density_atol;
+    status = ssdei_flow_start(flow);
+    while (status == SSDE_OK && ssdei_flow_next(flow))
+        status = ssdei_likelihood_block(w, x + flow->done * dim, results + flow->done);
+    for (j = flow->done; j < flow->n; j++) results[j] = ssdei_likelihood_unknown(status);
+    if (status != SSDE_OK) return status;
+    status = ssdei_likelihood_verdict(flow->context, flow->first_sample, results, flow->n);
+    ssdei_rng_advance(rng, flow->n, status);
+    return status;
+}
+
 static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_model *model,
                                         const ssde_likelihood_desc *how, int batch, ssde_rng *rng, size_t n,
                                         const float *x, ssde_likelihood_result *results) {
     ssde_context *context = how ? how->context : NULL;
-    ssdei_likelihood w;
+    ssdei_likelihood made, *w;
     ssde_status status;
-    size_t r;
-    memset(&w, 0, sizeof w);
-    w.how = how ? *how : ssde_likelihood_defaults();
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     if (!results) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "results is NULL");
-    ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
-    ssdei_try(ssdei_likelihood_check(&w.how, model->dim));
-    ssdei_try(ssdei_likelihood_check_data(&w.how, x, n, model->dim));
+    ssdei_try(ssdei_likelihood_prepare(&made, sde, model, how, rng->next_sample, n, batch, x));
+    made.seed = rng->seed;
+    ssdei_try(ssdei_likelihood_check_data(&made.how, x, n, model->dim));
     if (!model->vjp && context && context->log)
         (context->log)(context->user,
                        "likelihood: the model has no vjp, its divergence is taken by central differences");
-    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, w.how.levels, w.how.low, w.how.high);
-    w.flow.context = context, w.flow.sde = sde, w.flow.model = model, w.flow.dim = model->dim;
-    w.flow.exact = w.how.trace == SSDE_TRACE_EXACT;
-    w.flow.integrals = w.how.probes;
-    w.flow.rows = batch ? n : ssdei_block_rows(model, 16384, n);
-    w.batch = batch, w.seed = rng->seed, w.progress.n = n;
-    ssdei_try(ssdei_likelihood_range(&w, sde)); /* what cannot be priced is known now */
-    status = ssdei_likelihood_create(&w);
-    while (status == SSDE_OK && w.progress.done < n) {
-        w.progress.rows = n - w.progress.done < w.flow.rows ? n - w.progress.done : w.flow.rows;
-        w.flow.first_sample = rng->next_sample + w.progress.done;
-        status =
-            ssdei_likelihood_block(&w, x + w.progress.done * model->dim, w.progress.rows, results + w.progress.done);
-        if (status == SSDE_OK) w.progress.done += w.progress.rows;
-    }
-    for (r = w.progress.done; r < n; r++) results[r] = ssdei_likelihood_unknown(status);
-    if (status == SSDE_OK) {
-        status = ssdei_likelihood_verdict(context, rng->next_sample, results, n);
-        ssdei_rng_advance(rng, n, status);
-    }
-    ssdei_flow_release(&w.flow);
-    ssdei_release(context, w.atol);
-    ssdei_release(context, w.prior);
-    ssdei_release(context, w.reports);
+    ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, made.how.levels, made.how.low, made.how.high);
+    ssdei_try(ssdei_likelihood_range(&made, sde)); /* what cannot be priced is known now */
+    w = (ssdei_likelihood *)ssdei_object_create(context, &made, sizeof made, ssdei_likelihood_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_likelihood_run(w, rng, x, results);
+    ssdei_release(context, w);
     return status;
 }
 

@@ -590,8 +590,8 @@ static int classify(const float *x, int wanted, double *posterior) {
 /* Draws x [POINTS, 2] with the score plus `scale` times the gradient of log p_t(wanted | x) = log p_t(x | wanted) - log
    p_t(x) + constant, both known: classifier-free guidance with weight scale - 1. */
 static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
-    ssde_classifier_free_desc desc = ssde_classifier_free_defaults();
-    ssde_classifier_free *guided;
+    ssde_cfg_desc desc = ssde_cfg_defaults();
+    ssde_cfg *guided;
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(SEED);
     ssde_sampler_desc how = ssde_sampler_defaults();
@@ -599,12 +599,12 @@ static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
     desc.unconditional = ssde_mixture_model(plane, &vp);
     desc.weight = scale - 1;
     desc.context = &context;
-    check(ssde_classifier_free_create(&guided, &vp, &desc));
-    model = ssde_classifier_free_model(guided);
+    check(ssde_cfg_create(&guided, &vp, &desc));
+    model = ssde_cfg_model(guided);
     how.steps = STEPS;
     how.context = &context;
     check(ssde_sample(&vp, &model, &how, &rng, POINTS, x));
-    ssde_classifier_free_destroy(guided);
+    ssde_cfg_destroy(guided);
 }
 
 static void figure_guidance(void) {

@@ -1354,7 +1354,7 @@ static ssde_status control_count_score(void *user, const float *x, const double 
     return solver_model_score(user, x, t, sample, rows, differentiate, out);
 }
 
-static void test_control_classifier_free(void) {
+static void test_control_cfg(void) {
     enum { ROWS = 5 };
     solver_mixture m = solver_plane(), one = control_component(&m, 1);
     double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
@@ -1370,8 +1370,8 @@ static void test_control_classifier_free(void) {
         ssde_context context;
         ssde_mixture *mixture = NULL, *component = NULL;
         solver_model wrapper;
-        ssde_classifier_free *made = NULL;
-        ssde_classifier_free_desc desc;
+        ssde_cfg *made = NULL;
+        ssde_cfg_desc desc;
         ssde_score_model model;
         ssde_coefficients at;
         memset(&context, 0, sizeof context);
@@ -1384,8 +1384,8 @@ static void test_control_classifier_free(void) {
         desc.unconditional.max_rows = 7;
         desc.weight = 1.5;
         desc.context = &context;
-        CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
-        model = ssde_classifier_free_model(made);
+        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+        model = ssde_cfg_model(made);
         CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
         CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
         CHECK_OK(model.vjp(model.user, v, ROWS, product));
@@ -1398,13 +1398,13 @@ static void test_control_classifier_free(void) {
             CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
         }
         CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
-        ssde_classifier_free_destroy(made);
+        ssde_cfg_destroy(made);
         /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
            such rows the other model is not asked. */
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.3, &at));
         desc.low = 0.9 * at.std / at.mean, desc.high = 1.1 * at.std / at.mean;
-        CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
-        model = ssde_classifier_free_model(made);
+        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+        model = ssde_cfg_model(made);
         CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
         CHECK_OK(model.vjp(model.user, v, ROWS, product));
         for (i = 0; i < 2 * ROWS; i++) {
@@ -1416,27 +1416,27 @@ static void test_control_classifier_free(void) {
         wrapper.calls = 0;
         CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
         CHECK(wrapper.calls == 0);
-        ssde_classifier_free_destroy(made);
+        ssde_cfg_destroy(made);
         { /* weight -1 is the unconditional model, whose likelihood it has */
             ssde_likelihood_desc price = ssde_likelihood_defaults();
             ssde_likelihood_result mine[ROWS], expected[ROWS];
             ssde_rng rng = ssde_rng_seed(1);
             desc.low = desc.high = 0.0, desc.weight = -1.0;
             price.trace = SSDE_TRACE_EXACT;
-            CHECK_OK(ssde_classifier_free_create(&made, &sde, &desc));
-            model = ssde_classifier_free_model(made);
+            CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+            model = ssde_cfg_model(made);
             CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, ROWS, x, mine));
             CHECK_OK(ssde_likelihood(&sde, &wrapper.inner, &price, &rng, ROWS, x, expected));
             for (i = 0; i < ROWS; i++)
                 CHECK_NEAR(mine[i].log_density, expected[i].log_density, 1e-2); /* of floats that nearly cancel */
-            ssde_classifier_free_destroy(made);
+            ssde_cfg_destroy(made);
         }
         desc.low = 2.0, desc.high = 1.0;
-        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "low 2");
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "low 2");
         desc.low = desc.high = 0.0, desc.unconditional.dim = 3;
-        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
         desc.unconditional.score = NULL;
-        CHECK_FAILS(&context, ssde_classifier_free_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
         CHECK(!made);
         ssde_mixture_destroy(component);
         ssde_mixture_destroy(mixture);
@@ -1648,10 +1648,202 @@ static void test_control_memory(void) {
                 context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
                 status = control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x);
                 CHECK(memory.taken == memory.returned);
+                CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             }
-            CHECK(status == SSDE_OK && memory.refuse > 8);
+            CHECK(status == SSDE_OK && memory.refuse > 1);
         }
     }
+    ssde_mixture_destroy(mixture);
+}
+
+/* dy/dt = -y */
+static ssde_status control_decay(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
+                                 double *dy) {
+    size_t i;
+    (void)user, (void)t, (void)system;
+    for (i = 0; i < 3 * rows; i++) dy[i] = -y[i];
+    return SSDE_OK;
+}
+
+/* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
+enum { CONTROL_TAKERS = 14 };
+static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
+                                const ssde_condition *condition, int taker, size_t *bytes) {
+    ssde_guided *guided = NULL;
+    ssde_cfg *cfg = NULL;
+    ssde_cfg_desc mix;
+    ssde_ode_desc ode;
+    ssde_flow_desc flow;
+    ssde_sampler_desc how;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result results[CONTROL_N];
+    ssde_ode_report reports[CONTROL_N];
+    ssde_rng rng = ssde_rng_seed(9);
+    double times[2], y[3 * CONTROL_N];
+    float x[CONTROL_N * 6], states[2 * CONTROL_N * 6];
+    ssde_status status = SSDE_OK;
+    size_t i, n = CONTROL_N;
+    int batch = taker == 3 || taker == 7 || taker == 13;
+    for (i = 0; i < 6 * n; i++) x[i] = 0.1f * (float)i - 1.0f;
+    for (i = 0; i < 3 * n; i++) y[i] = 1.0;
+    memset(&mix, 0, sizeof mix), memset(&ode, 0, sizeof ode), memset(&flow, 0, sizeof flow);
+    memset(&how, 0, sizeof how);
+    how.condition = *condition, how.context = context, how.steps = 3;
+    mix.conditional = mix.unconditional = model, mix.context = ode.context = flow.context = price.context = context;
+    flow.condition = *condition, flow.rtol = flow.atol = price.rtol = price.atol = 1e-3;
+    flow.denoise = taker == 6, flow.times = times, flow.time_count = taker == 5 || taker == 8 ? 2 : 0;
+    flow.states = states, times[0] = times[1] = 0.5;
+    price.trace = taker == 11 ? SSDE_TRACE_EXACT : SSDE_TRACE_RADEMACHER, price.probes = 2;
+    if (taker == 12) model.vjp = NULL;
+    if (taker == 0) {
+        if (bytes)
+            *bytes = ssde_guided_memory(context, sde, &model, condition, n);
+        else
+            status = ssde_guided_create(context, &guided, sde, &model, condition, 0, n);
+        ssde_guided_destroy(guided);
+    } else if (taker == 1) {
+        if (bytes)
+            *bytes = ssde_cfg_memory(sde, &mix);
+        else
+            status = ssde_cfg_create(&cfg, sde, &mix);
+        ssde_cfg_destroy(cfg);
+    } else if (taker < 4) {
+        if (bytes)
+            *bytes = ssde_ode_memory(&ode, n, 3, batch);
+        else
+            status = (batch ? ssde_ode_integrate_batch : ssde_ode_integrate)(&ode, control_decay, NULL, n, 3, 0.0, 1.0,
+                                                                             y, NULL);
+    } else if (taker == 4) {
+        if (bytes)
+            *bytes = ssde_sample_memory(sde, &model, &how, n);
+        else
+            status = ssde_sample(sde, &model, &how, &rng, n, x);
+    } else if (taker < 10) {
+        if (bytes)
+            *bytes = ssde_flow_memory(sde, &model, &flow, n, batch);
+        else if (taker < 8)
+            status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
+        else
+            status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
+    } else {
+        if (bytes)
+            *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
+        else
+            status = (batch ? ssde_likelihood_batch : ssde_likelihood)(sde, &model, &price, &rng, n, x, results);
+    }
+    return status;
+}
+
+/* What is asked of the allocator is what was told, in one piece; told for nothing; and its refusal is an error. */
+static void test_control_memory_told(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    control_data data = control_data_make();
+    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
+    int kind, taker, rows;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    for (kind = -1; kind < CONTROL_KINDS; kind++) {
+        ssde_condition condition = kind < 0 ? pull : control_condition(&data, kind, 0, &pull);
+        for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
+            for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
+                ssde_score_model model = ssde_mixture_model(mixture, &sde);
+                ssde_context context;
+                solver_memory memory = {0, 0, -1, 0};
+                size_t bytes = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                model.max_rows = (size_t)rows;
+                CHECK_OK(control_take(&sde, model, &context, &condition, taker, &bytes));
+                CHECK(bytes > 0 && memory.taken == 0);
+                CHECK_OK(control_take(&sde, model, &context, &condition, taker, NULL));
+                CHECK(memory.bytes == bytes && memory.taken == 1 && memory.returned == 1);
+                memory.taken = memory.returned = memory.refuse = 0;
+                CHECK_FAILS(&context, control_take(&sde, model, &context, &condition, taker, NULL), SSDE_ERROR_MEMORY,
+                            "allocate");
+                CHECK(memory.taken == 0 && memory.returned == 0);
+            }
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* 0 for what would be refused. */
+static void test_control_memory_refused(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model, none;
+    ssde_flow_desc flow;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_ode_desc ode;
+    ssde_cfg_desc mix;
+    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
+    const size_t most = SIZE_MAX / 64;
+    memset(&flow, 0, sizeof flow), memset(&ode, 0, sizeof ode), memset(&mix, 0, sizeof mix);
+    memset(&none, 0, sizeof none);
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK(ssde_flow_memory(&sde, &model, NULL, 3, 0) > 0 && ssde_flow_memory(&sde, &model, &flow, 3, 0) > 0);
+    CHECK(!ssde_flow_memory(&bad, &model, NULL, 3, 0) && !ssde_flow_memory(NULL, &model, NULL, 3, 0));
+    CHECK(!ssde_flow_memory(&sde, NULL, NULL, 3, 0) && !ssde_flow_memory(&sde, &none, NULL, 3, 0));
+    CHECK(!ssde_flow_memory(&sde, &model, NULL, 0, 0) && !ssde_flow_memory(&sde, &model, NULL, most, 1));
+    flow.time_count = most;
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    flow.time_count = 0, flow.eps = 2.0;
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    flow.eps = 0.0, flow.condition = ssde_inpaint(NULL, NULL);
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    CHECK(!ssde_guided_memory(NULL, &sde, &model, &flow.condition, 3));
+    flow.condition = pull, model.max_rows = most; /* rows that no memory holds */
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0) && !ssde_guided_memory(NULL, &sde, &model, &pull, 3));
+    model.max_rows = 0;
+    CHECK(ssde_guided_memory(NULL, &sde, &model, &pull, 3) > 0 && !ssde_guided_memory(NULL, &sde, &model, NULL, 3));
+    CHECK(!ssde_guided_memory(NULL, &sde, &model, &pull, 0) && !ssde_guided_memory(NULL, &sde, &none, &pull, 3));
+    CHECK(ssde_likelihood_memory(&sde, &model, NULL, 3, 0) > 0);
+    CHECK(!ssde_likelihood_memory(&sde, &model, NULL, 0, 0) && !ssde_likelihood_memory(&sde, NULL, NULL, 3, 0));
+    price.probes = SIZE_MAX;
+    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
+    price.probes = 1, price.levels = 1.0;
+    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
+    CHECK(ssde_ode_memory(NULL, 3, 2, 0) > 0 && ssde_ode_memory(NULL, 3, 2, 1) > 0);
+    CHECK(!ssde_ode_memory(NULL, 0, 2, 1) && !ssde_ode_memory(NULL, 3, 0, 0) && !ssde_ode_memory(NULL, most, 64, 0));
+    ode.rtol = (double)NAN;
+    CHECK(!ssde_ode_memory(&ode, 3, 2, 0));
+    mix.conditional = mix.unconditional = model;
+    CHECK(ssde_cfg_memory(&sde, &mix) > 0 && !ssde_cfg_memory(&sde, NULL) && !ssde_cfg_memory(&bad, &mix));
+    mix.conditional.dim = 5;
+    CHECK(!ssde_cfg_memory(&sde, &mix));
+    ssde_mixture_destroy(mixture);
+}
+
+static double control_fade(void *user, double t) { return (void)user, (void)t, -20.0; }
+static double control_grow(void *user, double t) { return (void)user, 4.0 + 4.0 * t; }
+
+/* A sample that did not arrive is where it stopped, whether its report is asked for or not. */
+static void test_control_reports(void) {
+    ssde_sde sde = ssde_affine(control_fade, control_grow, NULL); /* no signal long before t = 1 */
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_flow_desc how;
+    ssde_ode_report reports[3];
+    ssde_context context;
+    float x[18], seen[18], blind[18], states[18];
+    double start, scale;
+    size_t i;
+    memset(&how, 0, sizeof how), memset(&context, 0, sizeof context);
+    how.max_evaluations = 30, how.context = &context;
+    for (i = 0; i < 18; i++) x[i] = 0.1f * (float)i;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
+    CHECK(start < 1.0 && fabs(scale - 1.0) > 0.01); /* which noise outgrows on the way there */
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, seen, reports), SSDE_ERROR_LIMIT, "sample 0");
+    CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL), SSDE_ERROR_LIMIT, "sample 0");
+    CHECK_SAME(blind, seen, sizeof seen);
+    CHECK(reports[0].t > 0.0 && reports[0].t < start);
+    how.max_evaluations = 0, how.times = &reports[0].t, how.time_count = 1,
+    how.states = states; /* x where it stopped */
+    CHECK_OK(ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL));
+    for (i = 0; i < 6; i++) CHECK_NEAR(seen[i], states[i], 1e-5);
     ssde_mixture_destroy(mixture);
 }
 
@@ -1675,10 +1867,13 @@ static void test_control_memory(void) {
     X(control_known_path)        \
     X(control_resampling)        \
     X(control_resampling_draws)  \
-    X(control_classifier_free)   \
+    X(control_cfg)               \
     X(control_guided_likelihood) \
     X(control_likelihood_calls)  \
     X(control_bad_input)         \
-    X(control_memory)
+    X(control_memory)            \
+    X(control_memory_told)       \
+    X(control_memory_refused)    \
+    X(control_reports)
 
 #endif

@@ -463,8 +463,8 @@ static void test_errors_solvers(void) {
     ssde_likelihood_result result;
     ssde_condition condition;
     ssde_guided *guided = NULL;
-    ssde_classifier_free_desc free_desc;
-    ssde_classifier_free *free_model = NULL;
+    ssde_cfg_desc free_desc;
+    ssde_cfg *free_model = NULL;
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.1f, 0.2f}, out[2];
     double y[2] = {1.0, 2.0};
@@ -492,11 +492,11 @@ static void test_errors_solvers(void) {
     ERRORS_SAYS("condition", ssde_guided_create(c, &guided, &vp, &model, NULL, 0, 1));
     ERRORS_SAYS("n is 0", ssde_guided_create(c, &guided, &vp, &model, &condition, 0, 0));
     free_desc.conditional = free_desc.unconditional = model;
-    ERRORS_SAYS("made is NULL", ssde_classifier_free_create(NULL, &vp, &free_desc));
-    ERRORS_SAYS("sde is NULL", ssde_classifier_free_create(&free_model, NULL, &free_desc));
-    ERRORS_ALONE(ssde_classifier_free_create(&free_model, &vp, NULL));
+    ERRORS_SAYS("guided is NULL", ssde_cfg_create(NULL, &vp, &free_desc));
+    ERRORS_SAYS("sde is NULL", ssde_cfg_create(&free_model, NULL, &free_desc));
+    ERRORS_ALONE(ssde_cfg_create(&free_model, &vp, NULL));
     free_desc.weight = (double)NAN;
-    ERRORS_SAYS("weight is nan", ssde_classifier_free_create(&free_model, &vp, &free_desc));
+    ERRORS_SAYS("weight is nan", ssde_cfg_create(&free_model, &vp, &free_desc));
     ERRORS_SAYS("function is NULL", ssde_ode_integrate(&ode, NULL, NULL, 1, 2, 0.0, 1.0, y, NULL));
     ERRORS_SAYS("y is NULL", ssde_ode_integrate(&ode, errors_ode, NULL, 1, 2, 0.0, 1.0, NULL, NULL));
     ERRORS_SAYS("systems is 0", ssde_ode_integrate(&ode, errors_ode, NULL, 0, 2, 0.0, 1.0, y, NULL));

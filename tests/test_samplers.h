@@ -34,6 +34,7 @@ static void test_samplers_table(void) {
         CHECK(info && !strcmp(info->name, ssde_predictor_name((ssde_predictor)i)));
         CHECK_OK(ssde_predictor_find(NULL, info->name, &found));
         CHECK((int)found == i);
+        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= SSDEI_KEPT + 1);
     }
     CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
     for (which = 0; which < 3; which++) {
@@ -1345,7 +1346,7 @@ static void test_samplers_failures(void) {
                 CHECK(memory.taken == memory.returned);
                 CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             }
-            CHECK(status == SSDE_OK && memory.refuse > 6);
+            CHECK(status == SSDE_OK && memory.refuse == 2); /* one block */
             if (samplers_newer[way].predictor == SSDE_PREDICTOR_ADAPTIVE) continue;
             { /* nothing is allocated in a step */
                 long few = memory.taken;
@@ -1386,6 +1387,90 @@ static ssde_status samplers_score_of_two(void *user, const float *x, const doubl
         if (sample[r] == 2 && t[r] > 0.5) out[r * model->dim] = (float)NAN;
     }
     return SSDE_OK;
+}
+
+/* What ssde_sample_memory says is what the allocator is asked for, but for the padding of each block: of every
+   predictor, with paths, conditions and terms of the score, in one block beside theirs. */
+typedef struct samplers_bytes {
+    size_t bytes, blocks;
+} samplers_bytes;
+static void *samplers_take(void *user, size_t size) {
+    samplers_bytes *taken = (samplers_bytes *)user;
+    taken->bytes += size, taken->blocks++;
+    return malloc(size);
+}
+static void samplers_give(void *user, void *pointer) { (void)user, free(pointer); }
+
+static ssde_status samplers_sum(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
+    size_t r;
+    (void)user, (void)sample;
+    for (r = 0; r < rows; r++) out[r] = in[2 * r] + in[2 * r + 1];
+    return SSDE_OK;
+}
+static ssde_status samplers_spread(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
+    size_t r;
+    (void)user, (void)sample;
+    for (r = 0; r < rows; r++) out[2 * r] = out[2 * r + 1] = in[r];
+    return SSDE_OK;
+}
+
+static void test_samplers_memory(void) {
+    enum { N = 5, DIM = 2 };
+    static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
+    ssde_condition pixels = ssde_inpaint_shared(known, mask);
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
+    samplers_bytes taken;
+    ssde_context context;
+    size_t plain[SSDE_PREDICTOR_COUNT], bytes;
+    float x[N * DIM];
+    int p, kind, limit, brownian, c;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    memset(&context, 0, sizeof context);
+    context.allocate = samplers_take, context.release = samplers_give, context.user = &taken;
+    for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
+        for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
+            for (kind = 0; kind < 5; kind++) {
+                for (limit = 0; limit < 2; limit++) {
+                    for (brownian = 0; brownian < 2; brownian++) {
+                        ssde_rng rng = ssde_rng_seed(3);
+                        ssde_status status;
+                        how = samplers_desc((ssde_predictor)p, 8, 1e-3);
+                        how.context = &context;
+                        how.brownian = brownian;
+                        if (c) how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
+                        if (kind == 1) how.condition = pixels;
+                        if (kind == 2) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.0);
+                        if (kind >= 3) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.5);
+                        if (kind == 4) how.condition.next = &pixels;
+                        model.max_rows = limit ? 2 : 0;
+                        memset(&taken, 0, sizeof taken);
+                        bytes = ssde_sample_memory(&sde, &model, &how, N);
+                        CHECK(!taken.blocks);
+                        status = ssde_sample(&sde, &model, &how, &rng, N, x);
+                        CHECK((status == SSDE_OK) == (bytes > 0));
+                        CHECK(bytes == taken.bytes);
+                        CHECK(taken.blocks == (status == SSDE_OK));
+                        if (!kind && !limit && !brownian && !c) plain[p] = bytes;
+                    }
+                }
+            }
+        }
+    }
+    /* N * DIM floats are one array; ancestral and DDIM keep none, 2M one and 3M two of the past */
+    CHECK(plain[SSDE_PREDICTOR_ANCESTRAL] == plain[SSDE_PREDICTOR_DDIM] && !plain[SSDE_PREDICTOR_DDPM]);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_2M] == plain[SSDE_PREDICTOR_DDIM] + 64);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_3M] == plain[SSDE_PREDICTOR_DDIM] + 128);
+    how = samplers_desc(SSDE_PREDICTOR_DDIM, 1000, 1e-3);
+    bytes = ssde_sample_memory(&sde, &model, &how, 5000000);
+    CHECK(bytes > 5000000 * 8 && bytes < 5000000 * 10);
+    CHECK(!ssde_sample_memory(&sde, &model, &how, 0) && !ssde_sample_memory(&sde, NULL, &how, N));
+    CHECK(!ssde_sample_memory(NULL, &model, &how, N) && ssde_sample_memory(&sde, &model, NULL, N));
+    CHECK(!ssde_sample_memory(&sde, &model, &how, SIZE_MAX / 8));
+    ssde_mixture_destroy(mixture);
 }
 
 static void test_samplers_failed_rows(void) {
@@ -2210,6 +2295,7 @@ static void test_samplers_rates_refused(void) {
     X(samplers_identity)          \
     X(samplers_threads)           \
     X(samplers_failures)          \
+    X(samplers_memory)            \
     X(samplers_failed_rows)       \
     X(samplers_corrector_only)    \
     X(samplers_adaptive)          \

