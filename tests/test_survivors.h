@@ -7,12 +7,13 @@
 #include <unistd.h>
 #endif
 #include "test_nn.h"
+#include "test_nn_conditioning.h"
 #include "test_nn_files.h"
 #include "test_solvers.h"
 
 /* The first bytes of images may be those of another format: what is a whole number of records is CIFAR-10. */
 static void test_files_cifar10_alike(void) {
-    static const unsigned char starts[3][4] = {{8, 7, 18, 0}, {0, 0, 8, 3}, {8, 7, 18, 8}}; /* of ONNX and IDX files */
+    static const unsigned char starts[3][4] = {{8, 7, 18, 0}, {0, 0, 8, 3}, {8, 7, 18, 8}}; /* ONNX, IDX, ONNX */
     static unsigned char file[2 * 3073];
     ssde_context context;
     ssde_tensor images, labels;
@@ -210,6 +211,55 @@ static void test_sampler_euler_discretisation(void) {
     }
 }
 
+/* The weights make up for times that are drawn by importance, above any eps: their mean is 1. */
+static void test_loss_importance_eps(void) {
+    enum { ROWS = 4000 };
+    static double t[ROWS], weight[ROWS];
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_loss_desc desc;
+    double mean = 0.0, squares = 0.0;
+    size_t r;
+    memset(&desc, 0, sizeof desc);
+    desc.importance_times = 1;
+    desc.eps = 0.3;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 4, 0, NULL, ROWS, t, weight));
+    for (r = 0; r < ROWS; r++) {
+        CHECK(t[r] >= 0.3 && t[r] <= 1.0);
+        mean += weight[r] / ROWS;
+        squares += weight[r] * weight[r] / ROWS;
+    }
+    CHECK_NEAR(mean, 1.0, 4.0 * sqrt((squares - mean * mean) / ROWS));
+    CHECK(squares - mean * mean < 1.0);
+}
+
+/* What is missing is named, whichever it is. */
+static void test_classifier_missing(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_net *net = classifier_net(4, 4, 2, 3);
+    ssde_score_net_desc options;
+    ssde_classifier *classifier = NULL;
+    float x[4 * 4 * 2] = {0}, gradient[4 * 4 * 2];
+    double t = 0.5;
+    memset(&context, 0, sizeof context);
+    memset(&options, 0, sizeof options);
+    options.context = &context;
+    CHECK_OK(ssde_classifier_create(&classifier, net, &sde, &options));
+    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, NULL, &t, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
+                "x is");
+    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, NULL, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
+                "t is");
+    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, &t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT, "gradient");
+    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, NULL, &t, 1, gradient), SSDE_ERROR_ARGUMENT,
+                "x is");
+    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
+                "t is");
+    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, &t, 1, NULL), SSDE_ERROR_ARGUMENT,
+                "log_probability");
+    ssde_classifier_destroy(classifier);
+    ssde_net_destroy(net);
+}
+
 /* A discrete level's sigma is that of its index, however its t was computed. */
 static void test_score_net_discrete_index(void) {
     static const int levels[3] = {10, 300, 1000};
@@ -367,6 +417,8 @@ static void test_likelihood_whole_numbers(void) {
     X(train_flip)                   \
     X(path_draws)                   \
     X(sampler_euler_discretisation) \
+    X(loss_importance_eps)          \
+    X(classifier_missing)           \
     X(score_net_discrete_index)     \
     X(sampler_step_index)           \
     X(ode_each_tolerance)           \
