@@ -161,6 +161,20 @@ static inline void golden_floats(const golden_file *file, const char *name, floa
     for (i = 0; i < count; i++) out[i] = (float)golden_value(tensor, i);
 }
 
+/* A tensor of images [rows, channels, height, width], as the reference has them, to out [rows, height, width,
+ * channels]. */
+static inline void golden_images(const golden_file *file, const char *name, float *out, size_t rows, size_t height,
+                                 size_t width, size_t channels) {
+    size_t pixels = height * width, dim = pixels * channels, i;
+    float *planar = (float *)malloc(rows * dim * sizeof *planar);
+    golden_floats(file, name, planar, rows * dim);
+    for (i = 0; i < rows * dim; i++) {
+        size_t channel = i % dim / pixels, pixel = i % pixels;
+        out[i / dim * dim + pixel * channels + channel] = planar[i];
+    }
+    free(planar);
+}
+
 /* One tensor of a file in one call. */
 static inline void golden_load(const char *path, const char *name, double *out, size_t count) {
     golden_file *file = golden_open(path);
