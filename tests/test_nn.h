@@ -21,18 +21,6 @@ static int nn_tier(int index, ssde_context *context) {
     return 1;
 }
 
-/* rows x [c, h, w] to [h, w, c], or back */
-static void nn_swap_axes(const float *from, float *to, size_t rows, size_t h, size_t w, size_t c, int to_nhwc) {
-    size_t n, y, x, k;
-    for (n = 0; n < rows; n++)
-        for (y = 0; y < h; y++)
-            for (x = 0; x < w; x++)
-                for (k = 0; k < c; k++) {
-                    size_t nchw = ((n * c + k) * h + y) * w + x, nhwc = ((n * h + y) * w + x) * c + k;
-                    to[to_nhwc ? nhwc : nchw] = from[to_nhwc ? nchw : nhwc];
-                }
-}
-
 /* ---- golden networks ---- */
 
 enum { GOLDEN_ROWS = 2, GOLDEN_DIM = 3 * 16 * 16 };
@@ -255,7 +243,7 @@ static void nn_flags_image(uint32_t index, const ssde_unet_desc *desc, float sca
     info.count = FLAGS_DIM;
     nn_flags_fill(index, &info, planar);
     for (i = 0; i < FLAGS_DIM; i++) planar[i] *= scale;
-    nn_swap_axes(planar, image, 1, desc->height, desc->width, desc->channels, 1);
+    golden_to_nhwc(planar, image, 1, desc->height, desc->width, desc->channels);
 }
 
 static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
