@@ -217,7 +217,7 @@ static void test_loss_importance_eps(void) {
     static double t[ROWS], weight[ROWS];
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_loss_desc desc;
-    double mean = 0.0, squares = 0.0;
+    double mean = 0.0, squares = 0.0, rows = ROWS;
     size_t r;
     memset(&desc, 0, sizeof desc);
     desc.importance_times = 1;
@@ -225,10 +225,10 @@ static void test_loss_importance_eps(void) {
     CHECK_OK(ssde_loss_times(&sde, &desc, 4, 0, NULL, ROWS, t, weight));
     for (r = 0; r < ROWS; r++) {
         CHECK(t[r] >= 0.3 && t[r] <= 1.0);
-        mean += weight[r] / ROWS;
-        squares += weight[r] * weight[r] / ROWS;
+        mean += weight[r] / rows;
+        squares += weight[r] * weight[r] / rows;
     }
-    CHECK_NEAR(mean, 1.0, 4.0 * sqrt((squares - mean * mean) / ROWS));
+    CHECK_NEAR(mean, 1.0, 4.0 * sqrt((squares - mean * mean) / rows));
     CHECK(squares - mean * mean < 1.0);
 }
 
