@@ -161,11 +161,21 @@ static inline void golden_floats(const golden_file *file, const char *name, floa
     for (i = 0; i < count; i++) out[i] = (float)golden_value(tensor, i);
 }
 
-/* One tensor of a file in one call. */
-static inline void golden_load(const char *path, const char *name, double *out, size_t count) {
-    golden_file *file = golden_open(path);
-    golden_doubles(file, name, out, count);
-    golden_close(file);
+/* Images [rows, channels, height, width], as the reference has them, to out [rows, height, width, channels]. */
+static inline void golden_to_nhwc(const float *planar, float *out, size_t rows, size_t height, size_t width,
+                                  size_t channels) {
+    size_t pixels = height * width, dim = pixels * channels, i;
+    for (i = 0; i < rows * dim; i++) out[i / dim * dim + i % pixels * channels + i % dim / pixels] = planar[i];
+}
+
+/* A tensor of images, in the library's order. */
+static inline void golden_images(const golden_file *file, const char *name, float *out, size_t rows, size_t height,
+                                 size_t width, size_t channels) {
+    size_t count = rows * height * width * channels;
+    float *planar = (float *)malloc(count * sizeof *planar);
+    golden_floats(file, name, planar, count);
+    golden_to_nhwc(planar, out, rows, height, width, channels);
+    free(planar);
 }
 
 #endif

@@ -14,18 +14,6 @@ static int nn_tier(int index, ssde_context *context) {
     return index < 0;
 }
 
-/* rows x [c, h, w] to [h, w, c], or back */
-static void nn_swap_axes(const float *from, float *to, size_t rows, size_t h, size_t w, size_t c, int to_nhwc) {
-    size_t n, y, x, k;
-    for (n = 0; n < rows; n++)
-        for (y = 0; y < h; y++)
-            for (x = 0; x < w; x++)
-                for (k = 0; k < c; k++) {
-                    size_t nchw = ((n * c + k) * h + y) * w + x, nhwc = ((n * h + y) * w + x) * c + k;
-                    to[to_nhwc ? nhwc : nchw] = from[to_nhwc ? nchw : nhwc];
-                }
-}
-
 /* ---- golden networks ---- */
 
 enum { GOLDEN_ROWS = 2, GOLDEN_DIM = 3 * 16 * 16 };
@@ -60,9 +48,7 @@ static void nn_golden_close(nn_golden *golden) {
 
 /* An image tensor of the golden file, as NHWC. */
 static void nn_golden_images(const nn_golden *golden, const char *name, float *out) {
-    float planar[GOLDEN_ROWS * GOLDEN_DIM];
-    golden_floats(golden->io, name, planar, GOLDEN_ROWS * golden->dim);
-    nn_swap_axes(planar, out, GOLDEN_ROWS, golden->height, golden->width, golden->channels, 1);
+    golden_images(golden->io, name, out, GOLDEN_ROWS, golden->height, golden->width, golden->channels);
 }
 
 /* 2e-5 relative is what 30 layers of float rounding amount to in the reference itself against double. */
@@ -250,7 +236,7 @@ static void nn_flags_image(uint32_t index, const ssde_unet_desc *desc, float sca
     info.count = FLAGS_DIM;
     nn_flags_fill(index, &info, planar);
     for (i = 0; i < FLAGS_DIM; i++) planar[i] *= scale;
-    nn_swap_axes(planar, image, 1, desc->height, desc->width, desc->channels, 1);
+    golden_to_nhwc(planar, image, 1, desc->height, desc->width, desc->channels);
 }
 
 static ssde_net *nn_flags_net(int which, ssde_unet_desc *desc) {
@@ -283,7 +269,7 @@ static void nn_flags_case(const golden_file *file, int which, ssde_context *cont
     static const ssde_run_mode modes[2] = {SSDE_RUN_VJP, SSDE_RUN_TRAIN};
     ssde_unet_desc desc;
     ssde_net *net = nn_flags_net(which, &desc);
-    float x[FLAGS_DIM], v[FLAGS_DIM], out[FLAGS_DIM], vjp[FLAGS_DIM], planar[FLAGS_DIM], expected[FLAGS_DIM];
+    float x[FLAGS_DIM], v[FLAGS_DIM], out[FLAGS_DIM], vjp[FLAGS_DIM], expected[FLAGS_DIM];
     float label, sigma, norms[256], *gradient, largest = 0.0f;
     char name[32];
     size_t i;
@@ -308,11 +294,9 @@ static void nn_flags_case(const golden_file *file, int which, ssde_context *cont
         CHECK_OK(ssde_run_backward(run, v, m ? NULL : vjp, m ? gradient : NULL));
         ssde_run_destroy(run);
     }
-    golden_floats(file, FLAGS_NAME("out"), planar, FLAGS_DIM);
-    nn_swap_axes(planar, expected, 1, desc.height, desc.width, desc.channels, 1);
+    golden_images(file, FLAGS_NAME("out"), expected, 1, desc.height, desc.width, desc.channels);
     CHECK_ARRAY(out, expected, FLAGS_DIM, 2e-5);
-    golden_floats(file, FLAGS_NAME("vjp"), planar, FLAGS_DIM);
-    nn_swap_axes(planar, expected, 1, desc.height, desc.width, desc.channels, 1);
+    golden_images(file, FLAGS_NAME("vjp"), expected, 1, desc.height, desc.width, desc.channels);
     CHECK_ARRAY(vjp, expected, FLAGS_DIM, 2e-5);
 #undef FLAGS_NAME
     for (i = 0; i < ssde_net_parameter_count(net); i++) largest = norms[i] > largest ? norms[i] : largest;
@@ -354,7 +338,7 @@ static void test_nn_golden_scores(void) {
     size_t i, row;
     golden_doubles(file, "t", t, ROWS);
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
-        float x[ROWS * FLAGS_DIM], score[ROWS * FLAGS_DIM], planar[ROWS * FLAGS_DIM], expected[ROWS * FLAGS_DIM];
+        float x[ROWS * FLAGS_DIM], score[ROWS * FLAGS_DIM], expected[ROWS * FLAGS_DIM];
         float labels[ROWS];
         char name[64];
         ssde_unet_desc shape;
@@ -384,8 +368,7 @@ static void test_nn_golden_scores(void) {
         }
         CHECK_OK(model.score(model.user, x, t, NULL, ROWS, 0, score));
         snprintf(name, sizeof name, "%d.%s.score", cases[i].which, cases[i].name);
-        golden_floats(file, name, planar, ROWS * FLAGS_DIM);
-        nn_swap_axes(planar, expected, ROWS, shape.height, shape.width, shape.channels, 1);
+        golden_images(file, name, expected, ROWS, shape.height, shape.width, shape.channels);
         for (row = 0; row < ROWS; row++)
             CHECK_ARRAY(score + row * FLAGS_DIM, expected + row * FLAGS_DIM, FLAGS_DIM, 2e-5);
         ssde_score_net_destroy(score_net);

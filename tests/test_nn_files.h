@@ -1428,30 +1428,27 @@ static void test_nn_files_pth_values(void) {
 
 /* The reference's own checkpoint: network output with the averaged parameters, and the model's parameters. */
 static void test_nn_files_pth_golden(void) {
-    enum { ROWS = 2, DIM = 192, PIXELS = 64 };
-    static double planar[ROWS * DIM], raw[16384];
+    enum { ROWS = 2, DIM = 192 };
+    static double raw[16384];
     static float x[ROWS * DIM], wanted[ROWS * DIM], out[ROWS * DIM], values[16384];
     ssde_context context;
     ssde_net *net;
     ssde_run_desc desc;
     ssde_run *run;
     ssde_tensor_file *file;
+    golden_file *golden;
     float labels[ROWS];
-    double label[ROWS];
-    size_t i, j, k;
+    size_t i, j;
     memset(&context, 0, sizeof context);
     memset(&desc, 0, sizeof desc);
     CHECK_OK(ssde_net_load(&context, &net, NULL, "tests/golden/ddpmpp_vp.weights.safetensors"));
     if (!net) return;
     CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_EMA));
-    for (k = 0; k < 2; k++) {
-        golden_load("tests/golden/ddpmpp_vp.checkpoint_io.safetensors", k ? "out_ema" : "x", planar, ROWS * DIM);
-        for (i = 0; i < ROWS; i++)
-            for (j = 0; j < DIM; j++)
-                (k ? wanted : x)[i * DIM + j % PIXELS * 3 + j / PIXELS] = (float)planar[i * DIM + j];
-    }
-    golden_load("tests/golden/ddpmpp_vp.checkpoint_io.safetensors", "labels", label, ROWS);
-    for (i = 0; i < ROWS; i++) labels[i] = (float)label[i];
+    golden = golden_open("tests/golden/ddpmpp_vp.checkpoint_io.safetensors");
+    golden_images(golden, "x", x, ROWS, 8, 8, 3);
+    golden_images(golden, "out_ema", wanted, ROWS, 8, 8, 3);
+    golden_floats(golden, "labels", labels, ROWS);
+    golden_close(golden);
     desc.max_rows = ROWS;
     desc.convolution = SSDE_CONVOLUTION_DIRECT;
     CHECK_OK(ssde_run_create(&run, net, &desc));
@@ -1917,8 +1914,8 @@ enum { FILES_ROWS = 2, FILES_IMAGE = 3 * 16 * 16 };
 
 /* The output for images of a golden file, rows [channels, height, width], with direct sums, against that there. */
 static void files_check_output(ssde_net *net, const char *path, const char *labels_name, const char *out_name) {
-    static float planar[FILES_ROWS * FILES_IMAGE], x[FILES_ROWS * FILES_IMAGE], out[FILES_ROWS * FILES_IMAGE];
-    size_t height, width, channels, i, j, k, dim = ssde_net_dim(net);
+    static float x[FILES_ROWS * FILES_IMAGE], expected[FILES_ROWS * FILES_IMAGE], out[FILES_ROWS * FILES_IMAGE];
+    size_t height, width, channels, dim = ssde_net_dim(net);
     golden_file *file = golden_open(path);
     float labels[FILES_ROWS];
     ssde_run_desc desc;
@@ -1928,20 +1925,12 @@ static void files_check_output(ssde_net *net, const char *path, const char *labe
     desc.convolution = SSDE_CONVOLUTION_DIRECT;
     ssde_net_shape(net, &height, &width, &channels);
     CHECK(dim <= FILES_IMAGE);
-    golden_floats(file, "x", planar, FILES_ROWS * dim);
+    golden_images(file, "x", x, FILES_ROWS, height, width, channels);
+    golden_images(file, out_name, expected, FILES_ROWS, height, width, channels);
     golden_floats(file, labels_name, labels, FILES_ROWS);
-    for (i = 0; i < FILES_ROWS; i++)
-        for (j = 0; j < channels; j++)
-            for (k = 0; k < height * width; k++)
-                x[i * dim + k * channels + j] = planar[i * dim + j * height * width + k];
     CHECK_OK(ssde_run_create(&run, net, &desc));
     CHECK_OK(ssde_run_forward(run, x, labels, labels, FILES_ROWS, 0, 0, NULL, out));
-    golden_floats(file, out_name, planar, FILES_ROWS * dim);
-    for (i = 0; i < FILES_ROWS; i++)
-        for (j = 0; j < channels; j++)
-            for (k = 0; k < height * width; k++)
-                x[i * dim + k * channels + j] = planar[i * dim + j * height * width + k];
-    CHECK_ARRAY(out, x, FILES_ROWS * dim, 2e-5);
+    CHECK_ARRAY(out, expected, FILES_ROWS * dim, 2e-5);
     ssde_run_destroy(run);
     golden_close(file);
 }

@@ -26,6 +26,7 @@
 #include "test_solvers.h"
 #include "test_samplers.h"
 #include "test_saving.h"
+#include "test_survivors.h"
 
 typedef struct test {
     const char *name;
@@ -38,7 +39,7 @@ static const test all_tests[] = {
         TEST_NN_LIST(TEST_ENTRY) TEST_NN_CONDITIONING_LIST(TEST_ENTRY) TEST_NN_FILES_LIST(TEST_ENTRY)
             TEST_NN_STEPS_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY) TEST_SAMPLERS_LIST(TEST_ENTRY)
                 TEST_CONTROL_LIST(TEST_ENTRY) TEST_SAVING_LIST(TEST_ENTRY) TEST_ERRORS_LIST(TEST_ENTRY)
-                    TEST_KERNELS_LIST(TEST_ENTRY)};
+                    TEST_KERNELS_LIST(TEST_ENTRY) TEST_SURVIVORS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 static int wanted(const char *name, int argc, char **argv) {
