@@ -3798,8 +3798,8 @@ void ssdei_json_skip(ssdei_json *json) {
    The format's first bytes go to ssdei_load_container, and out of ssdei_file_kind; dtypes that only it has to
    ssdei_dtypes; what of it is read to the comment of ssde_tensor_file_open. Sizes in a file are anyone's: everything is
    read by ssdei_read_at, multiplied by ssdei_multiply, and compared with file->size before memory is taken; what lies
-   between begin and end is as many bytes as dtype and count say (ssdei_extent_fits). tests/test_nn_files.h wants a good
-   file, and each of its bytes cut off and changed; tests/fuzz a target. */
+   between begin and end is as many bytes as dtype and count say (ssdei_extent_fits). tests/test_core_files.h wants a
+   good file, and each of its bytes cut off and changed; tests/fuzz a target. */
 
 /* A file inside an archive. */
 typedef struct ssdei_record {

@@ -2256,9 +2256,9 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
 
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
    the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
-   and in oracle_from_net, which follows the rows); a case to nn_small_case in tests/test_nn.h, which compares values
-   and derivatives; and to steps_operation in tests/test_nn_steps.h a network of it alone, which finds what a plan
-   forgot. Nothing else knows it: the memory plan reads steps. */
+   and in oracle_from_net, which follows the rows); a case to nn_small_case in tests/test_nn_operations.h, which
+   compares values and derivatives; and to steps_operation in tests/test_nn_run.h a network of it alone, which finds
+   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
 
 /* ---- operations: what several of them do ---- */
 

@@ -2929,7 +2929,7 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    w->history[history];
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
       no name; so does the test of the table. Its formula and order want tests of their own, and
-      samplers_ways and samplers_newer of tests/test_samplers.h a line each.
+      samplers_ways and samplers_newer of tests/ a line each.
    Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
    what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
    its name in the text of ssde_corrector_find. */

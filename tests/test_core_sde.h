@@ -1,48 +1,12 @@
-/* SDEs, denoising score matching and Gaussian mixtures. */
+/* Score models, SDEs, denoising score matching and Gaussian mixtures. */
 #ifndef TEST_CORE_SDE_H
 #define TEST_CORE_SDE_H
 
 #include "check.h"
+#include "fixtures_core.h"
 #include "golden.h"
 
-#define TEST_CORE_SDE_LIST(X)    \
-    X(sde_golden)                \
-    X(sde_small_t)               \
-    X(sde_consistent)            \
-    X(sde_affine_is_vp)          \
-    X(sde_affine_hard)           \
-    X(sde_affine_stack)          \
-    X(sde_affine_errors)         \
-    X(sde_discrete)              \
-    X(sde_discrete_index)        \
-    X(sde_rows)                  \
-    X(sde_prior)                 \
-    X(sde_bad_input)             \
-    X(sde_extremes)              \
-    X(sde_no_signal)             \
-    X(loss_formulas)             \
-    X(loss_gradient)             \
-    X(loss_exact_score)          \
-    X(loss_times)                \
-    X(loss_importance)           \
-    X(loss_convert)              \
-    X(loss_bad_input)            \
-    X(mixture_golden)            \
-    X(mixture_ring)              \
-    X(mixture_score_is_gradient) \
-    X(mixture_vjp)               \
-    X(mixture_vjp_shapes)        \
-    X(mixture_vjp_kept)          \
-    X(mixture_far)               \
-    X(mixture_rows_alone)        \
-    X(mixture_point_masses)      \
-    X(mixture_many_dimensions)   \
-    X(mixture_sample)            \
-    X(mixture_bad_input)         \
-    X(sde_texts)                 \
-    X(mixture_allocation)
-
-/* ---- helpers ---- */
+/* ---- sde ---- */
 
 /* Numbers in [-1, 1) that only need to be various. */
 static double sde_noise(uint32_t *state) {
@@ -73,21 +37,6 @@ static void sde_golden_tensor(const golden_file *file, int which, const char *wh
     snprintf(name, sizeof name, "%s/%s", sde_names[which], what);
     golden_doubles(file, name, out, count);
 }
-
-/* The golden mixture: 3 components in 4 dimensions. */
-static ssde_mixture *sde_golden_mixture(const golden_file *file) {
-    double weights[3], means[12], stds[12];
-    ssde_mixture *mixture = NULL;
-    int i;
-    golden_doubles(file, "gmm/weight", weights, 3);
-    golden_doubles(file, "gmm/mean", means, 12);
-    golden_doubles(file, "gmm/var", stds, 12);
-    for (i = 0; i < 12; i++) stds[i] = sqrt(stds[i]);
-    CHECK_OK(ssde_mixture_create(NULL, &mixture, 3, 4, weights, means, stds));
-    return mixture;
-}
-
-/* ---- SDEs ---- */
 
 static void test_sde_golden(void) {
     golden_file *file = golden_open(GOLDEN_SOLVERS);
@@ -655,7 +604,48 @@ static void test_sde_no_signal(void) {
     CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 1, 0, NULL, 1, &t, &loss), SSDE_ERROR_NUMERIC, "not finite");
 }
 
-/* ---- losses ---- */
+/* A text names the range that is checked, and shows the digits by which the value misses it. */
+static void test_sde_texts(void) {
+    ssde_context context;
+    ssde_mixture *mixture = NULL;
+    ssde_sde sde = ssde_vp(0.1, 20.0), other;
+    ssde_coefficients at;
+    double weights[2] = {1.0, 1e308}, means[2] = {0.0, 1.0}, stds[2] = {1.0, 1.0};
+    float x[2] = {0.0f, 1.0f}, out[2];
+    memset(&context, 0, sizeof context);
+#define DEQUANTISE(levels, low, high) ssde_dequantise(&context, 1, 0, NULL, x, 1, 2, levels, low, high, out)
+    CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels is 16777217, wanted");
+    CHECK_FAILS(&context, DEQUANTISE(0.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "from 1 to 2^24");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, -3e38, 3e38), SSDE_ERROR_ARGUMENT, "less than 3.4e+38 apart");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 1e300, 2e300), SSDE_ERROR_ARGUMENT, "high 2e+300");
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, (double)NAN), SSDE_ERROR_ARGUMENT, "high nan");
+    x[1] = 7.0000005f;
+    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, 1.0), SSDE_ERROR_ARGUMENT, "element 1 is 7.00000048, wanted a whole");
+#undef DEQUANTISE
+    CHECK_FAILS(&context, ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds), SSDE_ERROR_ARGUMENT,
+                "weights[1] is 1e+308, wanted above 0 and up to 8.99e+307");
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0 + DBL_EPSILON, &at), SSDE_ERROR_ARGUMENT,
+                "t is 1.0000000000000002, wanted 0 to 1");
+    other = ssde_ve(1e-31, 1.0);
+    CHECK_FAILS(&context, ssde_sde_check(&context, &other), SSDE_ERROR_ARGUMENT, "1e-30 <= sigma_min < sigma_max");
+    CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 2, out), SSDE_ERROR_ARGUMENT,
+                "rows is 0 and dim 2");
+}
+
+/* ---- loss ---- */
+
+/* The golden mixture: 3 components in 4 dimensions. */
+static ssde_mixture *sde_golden_mixture(const golden_file *file) {
+    double weights[3], means[12], stds[12];
+    ssde_mixture *mixture = NULL;
+    int i;
+    golden_doubles(file, "gmm/weight", weights, 3);
+    golden_doubles(file, "gmm/mean", means, 12);
+    golden_doubles(file, "gmm/var", stds, 12);
+    for (i = 0; i < 12; i++) stds[i] = sqrt(stds[i]);
+    CHECK_OK(ssde_mixture_create(NULL, &mixture, 3, 4, weights, means, stds));
+    return mixture;
+}
 
 enum { LOSS_ROWS = 6, LOSS_DIM = 7 };
 
@@ -1030,7 +1020,28 @@ static void test_loss_bad_input(void) {
 #undef LOSS_CALL
 }
 
-/* ---- mixtures ---- */
+/* The weights make up for times that are drawn by importance, above any eps: their mean is 1. */
+static void test_loss_importance_eps(void) {
+    enum { ROWS = 4000 };
+    static double t[ROWS], weight[ROWS];
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_loss_desc desc;
+    double mean = 0.0, squares = 0.0, rows = ROWS;
+    size_t r;
+    memset(&desc, 0, sizeof desc);
+    desc.importance_times = 1;
+    desc.eps = 0.3;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 4, 0, NULL, ROWS, t, weight));
+    for (r = 0; r < ROWS; r++) {
+        CHECK(t[r] >= 0.3 && t[r] <= 1.0);
+        mean += weight[r] / rows;
+        squares += weight[r] * weight[r] / rows;
+    }
+    CHECK_NEAR(mean, 1.0, 4.0 * sqrt((squares - mean * mean) / rows));
+    CHECK(squares - mean * mean < 1.0);
+}
+
+/* ---- mixture ---- */
 
 static void test_mixture_golden(void) {
     golden_file *file = golden_open(GOLDEN_SOLVERS);
@@ -1591,32 +1602,42 @@ static void test_mixture_allocation(void) {
     CHECK(!ssde_mixture_memory(0, 2) && !ssde_mixture_memory(2, 0) && !ssde_mixture_memory(SIZE_MAX / 8, 16));
 }
 
-/* A text names the range that is checked, and shows the digits by which the value misses it. */
-static void test_sde_texts(void) {
-    ssde_context context;
-    ssde_mixture *mixture = NULL;
-    ssde_sde sde = ssde_vp(0.1, 20.0), other;
-    ssde_coefficients at;
-    double weights[2] = {1.0, 1e308}, means[2] = {0.0, 1.0}, stds[2] = {1.0, 1.0};
-    float x[2] = {0.0f, 1.0f}, out[2];
-    memset(&context, 0, sizeof context);
-#define DEQUANTISE(levels, low, high) ssde_dequantise(&context, 1, 0, NULL, x, 1, 2, levels, low, high, out)
-    CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels is 16777217, wanted");
-    CHECK_FAILS(&context, DEQUANTISE(0.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "from 1 to 2^24");
-    CHECK_FAILS(&context, DEQUANTISE(8.0, -3e38, 3e38), SSDE_ERROR_ARGUMENT, "less than 3.4e+38 apart");
-    CHECK_FAILS(&context, DEQUANTISE(8.0, 1e300, 2e300), SSDE_ERROR_ARGUMENT, "high 2e+300");
-    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, (double)NAN), SSDE_ERROR_ARGUMENT, "high nan");
-    x[1] = 7.0000005f;
-    CHECK_FAILS(&context, DEQUANTISE(8.0, 0.0, 1.0), SSDE_ERROR_ARGUMENT, "element 1 is 7.00000048, wanted a whole");
-#undef DEQUANTISE
-    CHECK_FAILS(&context, ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds), SSDE_ERROR_ARGUMENT,
-                "weights[1] is 1e+308, wanted above 0 and up to 8.99e+307");
-    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0 + DBL_EPSILON, &at), SSDE_ERROR_ARGUMENT,
-                "t is 1.0000000000000002, wanted 0 to 1");
-    other = ssde_ve(1e-31, 1.0);
-    CHECK_FAILS(&context, ssde_sde_check(&context, &other), SSDE_ERROR_ARGUMENT, "1e-30 <= sigma_min < sigma_max");
-    CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 2, out), SSDE_ERROR_ARGUMENT,
-                "rows is 0 and dim 2");
-}
+#define TEST_CORE_SDE_LIST(X)    \
+    X(sde_golden)                \
+    X(sde_small_t)               \
+    X(sde_consistent)            \
+    X(sde_affine_is_vp)          \
+    X(sde_affine_hard)           \
+    X(sde_affine_stack)          \
+    X(sde_affine_errors)         \
+    X(sde_discrete)              \
+    X(sde_discrete_index)        \
+    X(sde_rows)                  \
+    X(sde_prior)                 \
+    X(sde_bad_input)             \
+    X(sde_extremes)              \
+    X(sde_no_signal)             \
+    X(sde_texts)                 \
+    X(loss_formulas)             \
+    X(loss_gradient)             \
+    X(loss_exact_score)          \
+    X(loss_times)                \
+    X(loss_importance)           \
+    X(loss_convert)              \
+    X(loss_bad_input)            \
+    X(loss_importance_eps)       \
+    X(mixture_golden)            \
+    X(mixture_ring)              \
+    X(mixture_score_is_gradient) \
+    X(mixture_vjp)               \
+    X(mixture_vjp_shapes)        \
+    X(mixture_vjp_kept)          \
+    X(mixture_far)               \
+    X(mixture_rows_alone)        \
+    X(mixture_point_masses)      \
+    X(mixture_many_dimensions)   \
+    X(mixture_sample)            \
+    X(mixture_bad_input)         \
+    X(mixture_allocation)
 
 #endif

@@ -7,20 +7,111 @@
        interleave_rows, transpose    test_kernels_rearrange: indices
        exponential                   test_kernels_elements: libm's
        random_words, random_normal   test_random_tiers_match_plain, test_random_normal_accuracy: ssde_philox, libm's
-       plane_scores                  test_samplers_plane_scores
+       plane_scores                  test_sampler_plane_scores
        hessian_product               test_kernels_hessian
        update                        test_kernels_elements: float, the same bits
    scoresde_nn.h
        channel_sums                  test_kernels_norm
-       channel_moments               test_nn_channel_moments
+       channel_moments               test_operations_channel_moments
        norm, norm_sums,              test_kernels_norm
        norm_backward
-       silu, silu_backward           test_nn_silu
+       silu, silu_backward           test_operations_silu
        multiply_add, add_scaled      test_kernels_elements
-       softmax, softmax_backward     test_nn_softmax
+       softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile */
 #ifndef TEST_KERNELS_H
 #define TEST_KERNELS_H
+
+#include "check.h"
+#include "fixtures_core.h"
+#include "fixtures_nn.h"
+#include "nn_oracle.h"
+
+/* ---- kernels: vector functions ---- */
+
+/* Runs a tier's ssdei_exp, ssdei_log_positive or ssdei_sigmoid (function 0, 1, 2) over count values, a multiple of 16.
+ */
+typedef void (*nn_vector_function)(int function, const float *x, float *y, size_t count);
+SSDEI_BEGIN
+#define NN_VECTOR_FUNCTION(name, tier)                                                                    \
+    SSDEI_TARGET_##tier static void name##_##tier(int function, const float *x, float *y, size_t count) { \
+        size_t i;                                                                                         \
+        for (i = 0; i < count; i += (size_t)ssdei_width_##tier) {                                         \
+            ssdei_v_##tier v = ssdei_load_##tier(x + i);                                                  \
+            if (function == 0)                                                                            \
+                v = ssdei_exp_##tier(v);                                                                  \
+            else if (function == 1)                                                                       \
+                v = ssdei_log_positive_##tier(v);                                                         \
+            else                                                                                          \
+                v = ssdei_sigmoid_##tier(v);                                                              \
+            ssdei_store_##tier(y + i, v);                                                                 \
+        }                                                                                                 \
+    }
+SSDEI_TIERS(NN_VECTOR_FUNCTION, nn_vector)
+#undef NN_VECTOR_FUNCTION
+SSDEI_END
+
+static nn_vector_function nn_vector_for(const ssde_context *context) {
+    static const nn_vector_function functions[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, nn_vector)};
+    return functions[ssdei_tier_index(context)];
+}
+
+enum { VECTOR_BLOCK = 4096 };
+static double nn_vector_exact(int function, double x) {
+    return function == 0 ? exp(x) : function == 1 ? log(x) : 1.0 / (1.0 + exp(-x));
+}
+
+/* The largest error over evenly spaced numbers (exponential, sigmoid) or bit patterns (logarithm). */
+static double nn_vector_error(nn_vector_function vector, int function, double low, double high, size_t blocks) {
+    static float x[VECTOR_BLOCK], y[VECTOR_BLOCK];
+    double worst = 0.0, error;
+    size_t block, i, total = blocks * VECTOR_BLOCK;
+    for (block = 0; block < blocks; block++) {
+        for (i = 0; i < VECTOR_BLOCK; i++)
+            x[i] = (float)(low + (high - low) * (double)(block * VECTOR_BLOCK + i) / (double)(total - 1));
+        for (i = 0; function == 1 && i < VECTOR_BLOCK; i++) {
+            uint32_t bits = (uint32_t)(low + (high - low) * (double)(block * VECTOR_BLOCK + i) / (double)(total - 1));
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        vector(function, x, y, VECTOR_BLOCK);
+        for (i = 0; i < VECTOR_BLOCK; i++) {
+            error = nn_ulps(y[i], nn_vector_exact(function, (double)x[i]));
+            if (!(error <= worst)) worst = error;
+        }
+    }
+    return worst;
+}
+
+static void test_kernels_vector_functions(void) {
+    size_t blocks = check_quick ? 3 : 60, i;
+    ssde_context context;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_vector_function vector = nn_vector_for(&context);
+        float x[16], y[16];
+        CHECK(nn_vector_error(vector, 0, -87.33654, 88.72283, 2 * blocks) <= 1.0);
+        CHECK(nn_vector_error(vector, 0, -1.0, 1.0, blocks) <= 1.0);
+        CHECK(nn_vector_error(vector, 0, -1e-6, 1e-6, 1) <= 1.0);
+        CHECK(nn_vector_error(vector, 1, 8388608.0, 2139095039.0, 2 * blocks) <= 1.0); /* all normal numbers */
+        CHECK(nn_vector_error(vector, 1, 1056964608.0, 1073741824.0, blocks) <= 1.0);  /* 1/2 to 2 */
+        CHECK(nn_vector_error(vector, 1, 1065353216.0 - 2048.0, 1065353216.0 + 2047.0, 1) <= 1.0); /* around 1 */
+        CHECK(nn_vector_error(vector, 2, -87.3, 87.3, blocks) <= 2.5);
+        CHECK(nn_vector_error(vector, 2, -4.0, 4.0, blocks) <= 2.5);
+        for (i = 0; i < 16; i++) x[i] = 0.0f;
+        x[0] = NAN, x[1] = INFINITY, x[2] = -INFINITY, x[3] = 88.7228f, x[4] = 88.7229f, x[5] = 1e30f;
+        x[6] = -87.3366f, x[7] = -87.3365f, x[8] = -104.0f, x[9] = -1e30f, x[10] = -0.0f, x[11] = 1e-40f, x[12] = -NAN;
+        vector(0, x, y, 16);
+        CHECK(isnan(y[0]) && isnan(y[12]) && isinf(y[1]) && y[1] > 0.0f && y[2] == 0.0f);
+        CHECK(y[3] < INFINITY && y[3] > 3.4e38f && isinf(y[4]) && isinf(y[5]));
+        CHECK(y[6] == 0.0f && y[7] >= 1.17549435e-38f && y[8] == 0.0f && y[9] == 0.0f);
+        CHECK(y[10] == 1.0f && y[11] == 1.0f && y[15] == 1.0f);
+        vector(2, x, y, 16);
+        CHECK(isnan(y[0]) && isnan(y[12]) && y[1] == 1.0f && y[2] == 0.0f && y[5] == 1.0f && y[9] == 0.0f &&
+              y[10] == 0.5f);
+    }
+}
+
+/* ---- kernels ---- */
 
 enum { KERNELS_MOST = 77 };
 static const size_t kernels_counts[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, KERNELS_MOST};
@@ -344,12 +435,13 @@ static void test_kernels_winograd(void) {
                                           &windows[k]);
 }
 
-#define TEST_KERNELS_LIST(X) \
-    X(kernels_outer)         \
-    X(kernels_rearrange)     \
-    X(kernels_elements)      \
-    X(kernels_hessian)       \
-    X(kernels_norm)          \
+#define TEST_KERNELS_LIST(X)    \
+    X(kernels_vector_functions) \
+    X(kernels_outer)            \
+    X(kernels_rearrange)        \
+    X(kernels_elements)         \
+    X(kernels_hessian)          \
+    X(kernels_norm)             \
     X(kernels_winograd)
 
 #endif

@@ -2,8 +2,14 @@
 
        cc -O2 -o tests/tests tests/tests.c -lm -pthread && tests/tests
 
-   tests/tests [--quick] [--list] [NAME ...]: all tests, or those whose name contains a NAME; --quick runs every test on
-   small shapes. Run from the repository's root: the golden data is read from tests/golden. */
+   tests/tests [--quick] [--list] [NAME ...]: all tests, or those whose names are or begin with a NAME; --quick runs
+   every test on small shapes. Run from the repository's root: the golden data is read from tests/golden.
+
+   A test's name begins with its room, an anchor of the headers: `tests/tests files` runs what stands behind >>files.
+   Rooms: tensor random files sde loss mixture kernels operations net run networks score_net classifier
+   configurations train models grid path sampler condition guidance ode flow likelihood; across all headers: math
+   memory errors.
+*/
 #define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
@@ -13,20 +19,20 @@
 #include <time.h>
 
 #include "check.h"
-#include "test_control.h"
-#include "test_core_random_tensor.h"
+#include "test_across.h"
+#include "test_core_files.h"
+#include "test_core_math.h"
 #include "test_core_sde.h"
-#include "test_errors.h"
-#include "test_math.h"
-#include "test_nn.h"
-#include "test_nn_conditioning.h"
-#include "test_nn_files.h"
-#include "test_nn_steps.h"
+#include "test_core_tensor.h"
 #include "test_kernels.h"
-#include "test_solvers.h"
-#include "test_samplers.h"
-#include "test_saving.h"
-#include "test_survivors.h"
+#include "test_nn_models.h"
+#include "test_nn_networks.h"
+#include "test_nn_operations.h"
+#include "test_nn_run.h"
+#include "test_nn_train.h"
+#include "test_solvers_condition.h"
+#include "test_solvers_flow.h"
+#include "test_solvers_sampler.h"
 
 typedef struct test {
     const char *name;
@@ -35,19 +41,22 @@ typedef struct test {
 
 #define TEST_ENTRY(name) {#name, test_##name},
 static const test all_tests[] = {
-    TEST_CORE_RANDOM_TENSOR_LIST(TEST_ENTRY) TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_MATH_LIST(TEST_ENTRY)
-        TEST_NN_LIST(TEST_ENTRY) TEST_NN_CONDITIONING_LIST(TEST_ENTRY) TEST_NN_FILES_LIST(TEST_ENTRY)
-            TEST_NN_STEPS_LIST(TEST_ENTRY) TEST_SOLVERS_LIST(TEST_ENTRY) TEST_SAMPLERS_LIST(TEST_ENTRY)
-                TEST_CONTROL_LIST(TEST_ENTRY) TEST_SAVING_LIST(TEST_ENTRY) TEST_ERRORS_LIST(TEST_ENTRY)
-                    TEST_KERNELS_LIST(TEST_ENTRY) TEST_SURVIVORS_LIST(TEST_ENTRY)};
+    TEST_CORE_TENSOR_LIST(TEST_ENTRY) TEST_CORE_MATH_LIST(TEST_ENTRY) TEST_CORE_FILES_LIST(TEST_ENTRY)
+        TEST_CORE_SDE_LIST(TEST_ENTRY) TEST_KERNELS_LIST(TEST_ENTRY) TEST_NN_OPERATIONS_LIST(TEST_ENTRY)
+            TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY) TEST_NN_TRAIN_LIST(TEST_ENTRY)
+                TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY)
+                    TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
+                        TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
+/* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */
 static int wanted(const char *name, int argc, char **argv) {
     int i, named = 0;
     for (i = 1; i < argc; i++) {
+        size_t length = strlen(argv[i]);
         if (argv[i][0] == '-') continue;
         named = 1;
-        if (strstr(name, argv[i])) return 1;
+        if (!strncmp(name, argv[i], length) && (!name[length] || name[length] == '_')) return 1;
     }
     return !named;
 }

@@ -1,29 +1,897 @@
-/* Tests of the samplers of scoresde_solvers.h beyond the paper's: orders, formulas, chains, paths, statistics. */
-#ifndef TEST_SAMPLERS_H
-#define TEST_SAMPLERS_H
+/* Grids, Brownian paths, predictors, correctors and their driver. */
+#ifndef TEST_SOLVERS_SAMPLER_H
+#define TEST_SOLVERS_SAMPLER_H
 
 #include "check.h"
-#include "test_solvers.h"
+#include "fixtures_core.h"
+#include "fixtures_solvers.h"
+#include "golden.h"
+#include "threads.h"
 
-/* A desc for a predictor that can run: no corrector, and a score model's x(1) is drawn unless stated. */
-static ssde_sampler_desc samplers_desc(ssde_predictor predictor, size_t steps, double eps) {
+/* ---- grid: grids and names ---- */
+
+static void test_grid_times(void) {
+    ssde_context context;
+    double times[1001], one[2];
+    size_t k;
+    ssde_predictor predictor;
+    ssde_corrector corrector;
+    int i;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_UNIFORM, 1e-3, 1000, times));
+    CHECK(times[0] == 1.0 && times[1000] == 1e-3);
+    for (k = 0; k < 1000; k++) CHECK_NEAR(times[k] - times[k + 1], 0.999e-3, 1e-15);
+    CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_REFERENCE, 1e-3, 12, times));
+    for (k = 0; k < 12; k++) CHECK_NEAR(times[k], 1.0 - 0.999 * (double)k / 11.0, 1e-15);
+    CHECK(times[12] == 1e-3);
+    CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_REFERENCE, 1e-3, 1, one));
+    CHECK(one[0] == 1.0 && one[1] == 1e-3);
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.0, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, (double)NAN, 12, times), SSDE_ERROR_ARGUMENT,
+                "eps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 0, times), SSDE_ERROR_ARGUMENT, "steps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 3, NULL), SSDE_ERROR_ARGUMENT, "times");
+    for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
+        CHECK_OK(ssde_predictor_find(NULL, ssde_predictor_name((ssde_predictor)i), &predictor));
+        CHECK((int)predictor == i);
+    }
+    for (i = 0; i < SSDE_CORRECTOR_COUNT; i++) {
+        CHECK_OK(ssde_corrector_find(NULL, ssde_corrector_name((ssde_corrector)i), &corrector));
+        CHECK((int)corrector == i);
+    }
+    CHECK(!ssde_predictor_name(SSDE_PREDICTOR_COUNT) && !ssde_corrector_name(SSDE_CORRECTOR_COUNT));
+    CHECK_FAILS(&context, ssde_predictor_find(&context, "heun3", &predictor), SSDE_ERROR_ARGUMENT, "heun3");
+    CHECK_FAILS(&context, ssde_corrector_find(&context, NULL, &corrector), SSDE_ERROR_ARGUMENT, "name");
+}
+
+/* ---- grid: grids ---- */
+
+/* VP as an affine SDE whose marginals are integrated. */
+static double samplers_vp_drift(void *user, double t) { return (void)user, -0.5 * (0.1 + 19.9 * t); }
+static double samplers_vp_diffusion(void *user, double t) { return (void)user, sqrt(0.1 + 19.9 * t); }
+
+static double samplers_noise(const ssde_sde *sde, double t) {
+    ssde_coefficients c;
+    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    return c.std / c.mean;
+}
+
+static void test_grid_of_each_sampler(void) {
+    ssde_context context;
+    int which, grid;
+    size_t k;
+    memset(&context, 0, sizeof context);
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_vp_drift, samplers_vp_diffusion, NULL);
+        double low = samplers_noise(&sde, 0.0), high = samplers_noise(&sde, 1.0), t;
+        for (k = 0; k <= 10; k++) {
+            double noise = k == 0 ? low : k == 10 ? high : 0.002 * pow(high / 0.004, (double)k / 10.0);
+            if (noise < low) continue;
+            CHECK_OK(ssde_noise_time(NULL, &sde, noise, &t));
+            CHECK(t >= 0.0 && t <= 1.0);
+            CHECK_NEAR(samplers_noise(&sde, t), noise, 1e-9 * noise); /* affine: its own 1e-8 cancels out */
+        }
+        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, 1.01 * high, &t), SSDE_ERROR_ARGUMENT, "noise is");
+        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, (double)NAN, &t), SSDE_ERROR_ARGUMENT, "noise is");
+        for (grid = SSDE_GRID_UNIFORM; grid < SSDE_GRID_COUNT; grid++) {
+            const size_t steps = 12, last = grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE ? 11 : 12;
+            const double eps = 1e-3, rho = grid == SSDE_GRID_KARRAS ? 5.0 : 0.0;
+            double times[13], previous = 0.0, first = 0.0;
+            CHECK_OK(ssde_sde_time_grid(NULL, &sde, (ssde_grid)grid, rho, eps, steps, times));
+            CHECK(times[0] == 1.0 && times[steps] == (grid == SSDE_GRID_DISCRETE ? 0.0 : eps));
+            for (k = 0; k <= last; k++) {
+                double s = samplers_noise(&sde, times[k]);
+                double even = grid == SSDE_GRID_QUADRATIC ? sqrt(times[k])
+                              : grid == SSDE_GRID_LOG_SNR ? log(s)
+                              : grid == SSDE_GRID_KARRAS  ? pow(s, 0.2)
+                                                          : times[k];
+                if (k == 1) first = even - previous;
+                if (k) CHECK(times[k] < times[k - 1]);
+                if (k) CHECK_NEAR(even - previous, first, 1e-8 * fabs(first));
+                previous = even;
+            }
+        }
+    }
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, NULL), SSDE_ERROR_ARGUMENT, "times");
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        double times[6];
+        CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, times), SSDE_ERROR_ARGUMENT, "grid");
+        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_DEFAULT, 0.0, 1e-3, 5, times),
+                    SSDE_ERROR_ARGUMENT, "grid");
+        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_KARRAS, -1.0, 1e-3, 5, times),
+                    SSDE_ERROR_ARGUMENT, "rho");
+    }
+}
+
+/* ---- path: Brownian paths ---- */
+
+static void test_path_values(void) {
+    enum { N = 2000, DIM = 3, PARTS = 5 };
+    static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
+    ssde_context context;
+    uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
+    double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
+    float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
+    float *other = work + N * DIM, one[DIM];
+    size_t i, k, j;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < N; i++) sample[i] = i;
+    for (k = 0; k <= PARTS; k++) {
+        for (i = 0; i < N; i++) t[i] = cuts[k];
+        CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, w + k * N * DIM));
+    }
+    for (i = 0; i < N * DIM; i++) CHECK(w[i] == 0.0f);
+    /* Increments over disjoint intervals: variance their length, no correlation. N * DIM draws, so 5 standard errors
+       are 0.09 and 0.065. */
+    for (k = 0; k < PARTS; k++) {
+        for (j = 0; j <= k; j++) {
+            double sum = 0.0, scale = sqrt((cuts[k + 1] - cuts[k]) * (cuts[j + 1] - cuts[j]));
+            for (i = 0; i < N * DIM; i++)
+                sum += ((double)w[(k + 1) * N * DIM + i] - (double)w[k * N * DIM + i]) *
+                       ((double)w[(j + 1) * N * DIM + i] - (double)w[j * N * DIM + i]);
+            sum /= (double)(N * DIM) * scale;
+            CHECK_NEAR(sum, k == j ? 1.0 : 0.0, k == j ? 0.09 : 0.065);
+        }
+    }
+    /* Rows at times of their own, in any company. */
+    for (i = 0; i < N; i++) t[i] = cuts[(i * 7) % (PARTS + 1)];
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, other));
+    for (i = 0; i < N; i++) {
+        k = (i * 7) % (PARTS + 1);
+        worst += memcmp(other + i * DIM, w + (k * N + i) * DIM, DIM * sizeof *w) ? 1.0 : 0.0;
+    }
+    CHECK(worst == 0.0);
+    sample[0] = 77;
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, &cuts[3], sample, 1, DIM, work, one));
+    CHECK_SAME(one, w + (3 * N + 77) * DIM, sizeof one);
+    /* Neighbouring places: the path is continuous, |W(t + d) - W(t)| ~ sqrt(d). */
+    t[0] = 0.3, t[1] = 0.3 + 1e-6;
+    sample[0] = sample[1] = 5;
+    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, 2, DIM, work, other));
+    for (j = 0; j < DIM; j++) CHECK_NEAR(other[j], other[DIM + j], 6e-3);
+    t[0] = 1.5;
+    CHECK_FAILS(&context, ssde_brownian(&context, NULL, 9, t, sample, 1, DIM, work, other), SSDE_ERROR_ARGUMENT,
+                "t[0]");
+    free(sample);
+    free(t);
+    free(w);
+}
+
+/* Every reverse-SDE sampler, in each its own way, comes to the same end of the same path. */
+static void samplers_path_run(const ssde_sde *sde, const ssde_score_model *model, ssde_predictor predictor,
+                              size_t steps, size_t n, float *x) {
+    ssde_sampler_desc how = samplers_desc(predictor, steps, 0.01);
+    ssde_rng rng = ssde_rng_seed(12);
+    how.brownian = how.skip_denoise = 1;
+    how.grid = SSDE_GRID_UNIFORM;
+    how.eta = predictor == SSDE_PREDICTOR_DDIM ? 1.0 : 0.0;
+    how.rtol = how.atol = 0.5 / (double)steps;
+    if (predictor == SSDE_PREDICTOR_ADAPTIVE) how.steps = 2;
+    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
+}
+
+static double samplers_apart(const float *a, const float *b, size_t count);
+static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model, size_t n, const float *fine) {
+    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 128, 0.01);
+    ssde_rng rng = ssde_rng_seed(12);
+    float x[64];
+    how.skip_denoise = 1;
+    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
+    return samplers_apart(x, fine, n * model->dim);
+}
+
+static double samplers_apart(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum / (double)count);
+}
+
+static void test_path_strong_order(void) {
+    static const ssde_predictor ways[] = {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_PREDICTOR_REVERSE_DIFFUSION,
+                                          SSDE_PREDICTOR_ANCESTRAL,      SSDE_PREDICTOR_STOCHASTIC_HEUN,
+                                          SSDE_PREDICTOR_DDIM,           SSDE_PREDICTOR_DPM_SOLVER_2M_SDE,
+                                          SSDE_PREDICTOR_ADAPTIVE};
+    enum { N = 20, DIM = 2 };
+    solver_mixture m = solver_plane();
+    float fine[N * DIM], x[N * DIM];
+    size_t n = check_quick ? 10 : N, most = 4096;
+    double more = check_quick ? 0.15 : 0.0; /* ten paths scatter the slope */
+    int which;
+    size_t way;
+    m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = which == 0 ? ssde_ve(0.01, 5.0) : solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = ssde_mixture_model(mixture, &sde);
+        double euler = 0.0;
+        samplers_path_run(&sde, &model, SSDE_PREDICTOR_STOCHASTIC_HEUN, most, n, fine);
+        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
+            double coarse, close, slope;
+            samplers_path_run(&sde, &model, ways[way], most / 32, n, x);
+            coarse = samplers_apart(x, fine, n * DIM);
+            samplers_path_run(&sde, &model, ways[way], most / 8, n, x);
+            close = samplers_apart(x, fine, n * DIM);
+            slope = log(coarse / close) / log(4.0);
+            if (!way) euler = close;
+            /* Order 1, more where the exact weights of exponential steps still gain; adaptive: with the tolerance, as a
+               step of error h^1.5 allows. */
+            if (!(ways[way] == SSDE_PREDICTOR_ADAPTIVE ? slope > 0.4 - more
+                                                       : slope > 0.8 - more && slope < 1.6 + more) ||
+                !(close < 0.03) || (ways[way] == SSDE_PREDICTOR_STOCHASTIC_HEUN && !(close < 0.5 * euler)))
+                check_report(__FILE__, __LINE__, "%s %s: order %.3f, errors %.3g and %.3g", solver_sde_names[which],
+                             ssde_predictor_name(ways[way]), slope, coarse, close);
+        }
+        /* without `brownian` another step count is another path */
+        CHECK(samplers_unlike(&sde, &model, n, fine) > 3.0 * euler);
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* ---- path: what makes samplers of few dimensions fast: kernels of points in the plane ---- */
+
+/* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
+static void test_path_short_rows(void) {
+    enum { N = 75 };
+    ssde_context context;
+    uint64_t sample[N];
+    float together[N * 5], alone[5], plain[N * 5];
+    size_t dim, i;
+    int tier;
+    memset(&context, 0, sizeof context);
+    for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
+    for (dim = 1; dim <= 5; dim++) {
+        for (tier = SSDE_TIER_BEST; tier < SSDE_TIER_COUNT; tier++) {
+            context.tier = (ssde_tier)tier;
+            CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample, N, dim, together));
+            if (tier == SSDE_TIER_BEST) memcpy(plain, together, sizeof plain);
+            CHECK_SAME(together, plain, N * dim * sizeof *plain);
+            for (i = 0; i < N; i++) {
+                CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample + i, 1, dim, alone));
+                CHECK_SAME(alone, together + i * dim, dim * sizeof *alone);
+            }
+        }
+    }
+}
+
+/* ---- path ---- */
+
+typedef struct path_asked {
+    uint32_t step[32];
+    size_t count;
+} path_asked;
+static ssde_status path_asked_fill(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                   size_t dim, float *out) {
+    path_asked *asked = (path_asked *)user;
+    size_t i;
+    (void)sample;
+    if (stream != SSDE_STREAM_BROWNIAN || asked->count == 32) return SSDE_ERROR_ARGUMENT;
+    asked->step[asked->count++] = step;
+    for (i = 0; i < rows * dim; i++) out[i] = 0.0f;
+    return SSDE_OK;
+}
+
+/* What a place on a path is made of: draw 0, then of each level l, until the place is an endpoint, draw 2^l + the
+   number of the interval that holds it. No two intervals share a draw. */
+static void test_path_draws(void) {
+    ssde_noise_source source;
+    path_asked asked;
+    uint64_t sample = 3;
+    float work, out;
+    size_t place;
+    source.fill = path_asked_fill, source.user = &asked;
+    for (place = 1; place < 64; place++) {
+        double t = (double)place / 64.0;
+        size_t level = 0;
+        asked.count = 0;
+        CHECK_OK(ssde_brownian(NULL, &source, 1, &t, &sample, 1, 1, &work, &out));
+        CHECK(asked.count > 1 && asked.step[0] == 0);
+        for (level = 0; place << level & 63; level++)
+            CHECK(asked.count > level + 1 && asked.step[level + 1] == (1u << level) + (uint32_t)(place << level) / 64);
+        CHECK(asked.count == level + 1);
+    }
+}
+
+/* ---- sampler: the reference's single updates and a run of twelve steps ---- */
+
+static void solver_golden_update(const golden_file *golden, int which, const char *name, ssde_sampler_desc how) {
+    ssde_sde sde = solver_sde(which);
+    const char *folder = solver_sde_names[which];
+    char mean_name[64];
+    float x[20], score[20], noise[20], expected[20], expected_mean[20], next[20], mean[20];
+    double t[5];
+    int flow = how.probability_flow;
+    how.grid = SSDE_GRID_REFERENCE;
+    snprintf(mean_name, sizeof mean_name, "%s_mean", name);
+    solver_golden_doubles(golden, folder, "t", t, 5);
+    solver_golden_floats(golden, folder, "x", x, 20);
+    solver_golden_floats(golden, folder, "score", score, 20);
+    solver_golden_floats(golden, folder, "noise", noise, 20);
+    solver_golden_floats(golden, folder, name, expected, 20);
+    if (!flow) solver_golden_floats(golden, folder, mean_name, expected_mean, 20);
+    if (how.corrector != SSDE_CORRECTOR_DEFAULT)
+        CHECK_OK(ssde_corrector_step(&sde, &how, x, score, noise, t, 5, 4, next, mean));
+    else
+        CHECK_OK(ssde_predictor_step(&sde, &how, x, score, noise, t, NULL, 5, 4, next, mean));
+    /* Float's rounding, a few times over. */
+    CHECK_ARRAY(next, expected, 20, 2e-7);
+    CHECK_ARRAY(mean, flow ? expected : expected_mean, 20, 2e-7);
+}
+
+static void test_sampler_golden_updates(void) {
+    golden_file *golden = golden_open(GOLDEN_SOLVERS);
+    int which;
+    if (!golden) return;
+    for (which = 0; which < 3; which++) {
+        ssde_sampler_desc how;
+        memset(&how, 0, sizeof how);
+        if (which == 2) how.discretisation = SSDE_DISCRETISE_EULER; /* all the reference has for sub-VP */
+        how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
+        solver_golden_update(golden, which, "euler_maruyama", how);
+        how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
+        solver_golden_update(golden, which, "reverse_diffusion", how);
+        how.probability_flow = 1;
+        solver_golden_update(golden, which, "reverse_diffusion_probability_flow", how);
+        how.probability_flow = 0;
+        how.predictor = SSDE_PREDICTOR_ANCESTRAL;
+        if (which < 2) solver_golden_update(golden, which, "ancestral_sampling", how);
+        how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
+        solver_golden_update(golden, which, "langevin", how);
+        how.corrector = SSDE_CORRECTOR_ANNEALED_LANGEVIN;
+        solver_golden_update(golden, which, "ald", how);
+    }
+    golden_close(golden);
+}
+
+typedef struct solver_draws {
+    float draws[24][20];
+    size_t asked;
+} solver_draws;
+static ssde_status solver_draws_fill(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                     size_t dim, float *out) {
+    solver_draws *d = (solver_draws *)user;
+    size_t r;
+    d->asked++;
+    if (step >= 12 || (stream != SSDE_STREAM_CORRECTOR && stream != SSDE_STREAM_PREDICTOR)) return SSDE_ERROR_ARGUMENT;
+    for (r = 0; r < rows; r++)
+        memcpy(out + r * dim, d->draws[2 * step + (stream == SSDE_STREAM_PREDICTOR)] + sample[r] * dim,
+               dim * sizeof *out);
+    return SSDE_OK;
+}
+
+static void test_sampler_golden_run(void) {
+    golden_file *golden = golden_open(GOLDEN_SOLVERS);
+    solver_mixture m;
+    ssde_context context;
+    int which, skip;
+    if (!golden) return;
+    m = solver_golden_mixture(golden);
+    memset(&context, 0, sizeof context);
+    for (which = 0; which < 3; which++) {
+        for (skip = 0; skip < 2; skip++) {
+            ssde_sde sde = solver_sde(which);
+            ssde_mixture *mixture = NULL;
+            ssde_score_model model;
+            ssde_sampler_desc how;
+            ssde_rng rng = ssde_rng_seed(1);
+            solver_draws draws;
+            ssde_sample_report report;
+            float x[20], expected[20];
+            memset(&draws, 0, sizeof draws);
+            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+            model = ssde_mixture_model(mixture, &sde);
+            memset(&how, 0, sizeof how);
+            how.steps = 12;
+            how.grid = SSDE_GRID_REFERENCE;
+            how.eps = which ? 1e-3 : 1e-5;
+            how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
+            how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
+            how.corrector_first = how.given_start = 1;
+            how.skip_denoise = skip;
+            how.noise.fill = solver_draws_fill, how.noise.user = &draws;
+            how.report = &report;
+            how.context = &context;
+            solver_golden_floats(golden, solver_sde_names[which], "pc_draws", &draws.draws[0][0], 480);
+            solver_golden_floats(golden, solver_sde_names[which], "pc_init", x, 20);
+            solver_golden_floats(golden, solver_sde_names[which], skip ? "pc_out" : "pc_out_mean", expected, 20);
+            if (which == 0) {
+                CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 5, x));
+                CHECK_ARRAY(x, expected, 20, 1e-5);
+                CHECK(report.evaluations == 24 && report.failed == 0 && rng.next_sample == 5);
+            } else { /* beta / 12 exceeds 1, and the reference returns NaN */
+                CHECK_STATUS(ssde_sample(&sde, &model, &how, &rng, 5, x), SSDE_ERROR_ARGUMENT);
+                CHECK(strstr(context.error, "beta") != NULL && rng.next_sample == 0);
+            }
+            ssde_mixture_destroy(mixture);
+        }
+    }
+    golden_close(golden);
+}
+
+/* ---- sampler: sample i is the same in any company ---- */
+
+/* All samplers that are not _batch, under one number. */
+enum { SOLVER_WAYS = 11 };
+typedef struct solver_task {
+    const ssde_sde *sde;
+    const ssde_score_model *model;
+    const float *known, *mask, *data; /* per sample */
+    size_t dim, steps;
+    ssde_context *context;
+    ssde_progress_function progress;
+    void *user;
+} solver_task;
+
+/* Samples first ... first + n - 1 by way `way`; what comes out, [n, dim]. */
+static ssde_status solver_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
+    ssde_rng rng = ssde_rng_seed(77);
+    ssde_status status;
+    rng.next_sample = first;
+    if (way < 7) {
+        ssde_sampler_desc how;
+        memset(&how, 0, sizeof how);
+        how.context = task->context;
+        how.steps = task->steps;
+        how.predictor = way < 6 ? (ssde_predictor)(1 + way % 4) : SSDE_PREDICTOR_REVERSE_DIFFUSION;
+        how.corrector = way < 1 || way > 3 ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
+        how.corrector_first = way == 4;
+        how.probability_flow = way == 5;
+        if (way == 5) how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
+        if (way == 6 && task->known)
+            how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
+        how.progress = task->progress, how.user = task->user;
+        status = ssde_sample(task->sde, task->model, &how, &rng, n, x);
+    } else if (way < 9) {
+        ssde_flow_desc how;
+        memset(&how, 0, sizeof how);
+        how.context = task->context;
+        how.rtol = how.atol = 1e-3;
+        how.denoise = way == 8;
+        how.progress = task->progress, how.user = task->user;
+        if (way == 7)
+            status = ssde_encode(task->sde, task->model, &how, first, n, task->data + first * task->dim, x, NULL);
+        else
+            status = ssde_sample_ode(task->sde, task->model, &how, &rng, n, x, NULL);
+    } else {
+        ssde_likelihood_desc how = ssde_likelihood_defaults();
+        ssde_likelihood_result *results = (ssde_likelihood_result *)calloc(n, sizeof *results);
+        size_t r;
+        how.context = task->context;
+        how.rtol = how.atol = 1e-3;
+        how.latent = x;
+        how.probes = 2;
+        if (way == 10) how.trace = SSDE_TRACE_EXACT;
+        how.progress = task->progress, how.user = task->user;
+        status = ssde_likelihood(task->sde, task->model, &how, &rng, n, task->data + first * task->dim, results);
+        for (r = 0; status == SSDE_OK && r < n; r++) x[r * task->dim] = (float)results[r].log_density;
+        free(results);
+    }
+    if (status == SSDE_OK && way != 7) CHECK(rng.next_sample == first + n);
+    return status;
+}
+
+static void test_sampler_identity(void) {
+    enum { N = 7, DIM = 5 };
+    solver_mixture m = solver_wide_mixture(DIM);
+    int which, way;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        solver_model wrapper;
+        ssde_score_model model;
+        solver_task task;
+        ssde_rng data_rng = ssde_rng_seed(4);
+        float data[N * DIM], known[N * DIM], mask[N * DIM];
+        size_t i;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        wrapper.label = 0.1;
+        CHECK_OK(ssde_mixture_sample(mixture, &data_rng, N, data, NULL));
+        for (i = 0; i < N * DIM; i++) {
+            known[i] = data[i];
+            mask[i] = i % 3 == 0 ? 1.0f : 0.0f;
+        }
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.known = known, task.mask = mask, task.data = data;
+        task.dim = DIM, task.steps = 20;
+        for (way = 0; way < SOLVER_WAYS; way++) {
+            float together[N * DIM], apart[N * DIM], other[N * DIM];
+            static const size_t limits[3] = {1, 3, 100};
+            model.max_rows = 0;
+            CHECK_OK(solver_run(&task, way, 0, N, together));
+            for (i = N; i-- > 0;) CHECK_OK(solver_run(&task, way, i, 1, apart + i * DIM)); /* one by one, last first */
+            CHECK_SAME(apart, together, sizeof apart);
+            CHECK_OK(solver_run(&task, way, 0, 4, other));
+            CHECK_OK(solver_run(&task, way, 4, 3, other + 4 * DIM));
+            CHECK_SAME(other, together, sizeof other);
+            for (i = 0; i < 3; i++) {
+                model.max_rows = limits[i];
+                wrapper.largest = 0;
+                CHECK_OK(solver_run(&task, way, 0, N, other));
+                CHECK_SAME(other, together, sizeof other);
+                CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
+/* The driver does with x what the single steps do, over several blocks and with norms over all of them. */
+static void test_sampler_driver(void) {
+    enum { N = 9000, DIM = 2 };
+    static const ssde_corrector correctors[2] = {SSDE_CORRECTOR_LANGEVIN, SSDE_CORRECTOR_LANGEVIN_BATCH};
+    static const double times[2] = {0.6, 0.4};
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    solver_mixture m = solver_plane();
+    ssde_mixture *mixture = NULL;
+    solver_model wrapper;
+    ssde_score_model model;
+    float *x = (float *)malloc(4 * N * DIM * sizeof *x), *y = x + N * DIM, *score = y + N * DIM, *z = score + N * DIM;
+    double *t = (double *)malloc(2 * N * sizeof *t), *t_next = t + N;
+    uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
+    size_t i;
+    int k, first;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+    wrapper.label = 0.1;
+    for (i = 0; i < N; i++) {
+        sample[i] = 100 + i;
+        t_next[i] = times[1];
+    }
+    for (k = 0; k < 4; k++) {
+        ssde_sampler_desc how;
+        ssde_rng rng = ssde_rng_seed(5);
+        rng.next_sample = 100;
+        memset(&how, 0, sizeof how);
+        how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
+        how.corrector = correctors[k % 2];
+        how.corrector_first = k / 2;
+        how.steps = 1, how.times = times, how.given_start = how.skip_denoise = 1;
+        CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, N, DIM, x));
+        memcpy(y, x, N * DIM * sizeof *x);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+        for (first = 0; first < 2; first++) {
+            int predict = first == how.corrector_first;
+            for (i = 0; i < N; i++) t[i] = times[!predict && !how.corrector_first];
+            CHECK_OK(model.score(model.user, y, t, sample, N, 0, score));
+            CHECK_OK(ssde_random_normal(NULL, 5, predict ? SSDE_STREAM_PREDICTOR : SSDE_STREAM_CORRECTOR, 0, sample, N,
+                                        DIM, z));
+            if (predict)
+                CHECK_OK(ssde_predictor_step(&sde, &how, y, score, z, t, t_next, N, DIM, y, NULL));
+            else
+                CHECK_OK(ssde_corrector_step(&sde, &how, y, score, z, t, N, DIM, y, NULL));
+        }
+        CHECK_SAME(x, y, N * DIM * sizeof *x);
+    }
+    ssde_mixture_destroy(mixture);
+    free(x);
+    free(t);
+    free(sample);
+}
+
+static void test_sampler_threads(void) {
+    enum { DIM = 64 };
+    size_t n = 2100, i; /* more floats than one block without threads, and enough for tasks with them */
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    solver_model wrapper;
+    ssde_score_model model;
+    solver_task task;
+    float *data = (float *)malloc(n * DIM * sizeof *data), *x = (float *)malloc(n * DIM * sizeof *x);
+    float *first = (float *)malloc(n * DIM * sizeof *first), *mask = (float *)calloc(n * DIM, sizeof *mask);
+    ssde_rng rng = ssde_rng_seed(8);
+    int way, threads;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.1, 0.3));
+    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+    wrapper.label = 0.1;
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, n, data, NULL));
+    for (i = 0; i < n * DIM; i += 2) mask[i] = 1.0f;
+    memset(&task, 0, sizeof task);
+    task.sde = &sde, task.model = &model, task.known = data, task.mask = mask, task.data = data;
+    task.dim = DIM, task.steps = 2;
+    for (way = 0; way < SOLVER_WAYS - 1; way++) { /* the exact trace has nothing more in parallel than way 9 */
+        size_t rows = way < 7 ? n : 300;
+        task.context = NULL;
+        CHECK_OK(solver_run(&task, way, 0, rows, first));
+        CHECK_OK(solver_run(&task, way, 0, 70, x)); /* several blocks are the same as several calls */
+        CHECK_OK(solver_run(&task, way, 70, rows - 70, x + 70 * DIM));
+        CHECK_SAME(x, first, rows * DIM * sizeof *x);
+        for (threads = 1; threads <= 3; threads++) {
+            ssde_context context;
+            threads_hook hook;
+            hook.threads = threads, hook.calls = 0;
+            memset(&context, 0, sizeof context);
+            context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
+            task.context = &context;
+            CHECK_OK(solver_run(&task, way, 0, rows, x));
+            CHECK_SAME(x, first, rows * DIM * sizeof *x);
+            CHECK(way > 6 || hook.calls > 0);
+        }
+    }
+    ssde_mixture_destroy(mixture);
+    free(data);
+    free(x);
+    free(first);
+    free(mask);
+}
+
+/* ---- sampler: what goes wrong ---- */
+
+/* NaN as the noise of the condition's last update, of run step 2. */
+static ssde_status solver_late_nan(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                   size_t dim, float *out) {
+    size_t i;
+    (void)user, (void)sample;
+    for (i = 0; i < rows * dim; i++) out[i] = stream == SSDE_STREAM_CONDITION && step >= 3 ? (float)NAN : 0.25f;
+    return SSDE_OK;
+}
+
+static void test_sampler_late_failure(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
     ssde_sampler_desc how;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2], known[2] = {0.5f, 0.0f}, mask[2] = {1.0f, 0.0f};
+    memset(&context, 0, sizeof context);
     memset(&how, 0, sizeof how);
-    how.predictor = predictor;
+    CHECK_OK(ssde_ring_create(&context, &mixture, 8, 1.0, 0.1));
+    model = ssde_mixture_model(mixture, &sde);
+    how.steps = 2;
+    how.skip_denoise = 1;
+    how.condition = ssde_inpaint(known, mask);
+    how.noise.fill = solver_late_nan;
+    how.context = &context;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_NUMERIC, "sample 0");
+    CHECK(x[0] != x[0] && x[1] != x[1]);
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_sampler_bad_input(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model, empty;
+    ssde_sampler_desc how;
+    ssde_flow_desc flow;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[6] = {0.0f}, mask[6] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, known[6] = {0.0f};
+    double times[4] = {1.0, 0.5, 0.5, 0.1}, t = 0.5, t_next = 0.6;
+    const int no_grid = 7;
+    memset(&context, 0, sizeof context);
+    memset(&how, 0, sizeof how);
+    memset(&flow, 0, sizeof flow);
+    memset(&empty, 0, sizeof empty);
+    how.context = flow.context = &context;
+    how.steps = 3;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+#define SOLVER_REFUSED(call, words) CHECK_FAILS(&context, call, SSDE_ERROR_ARGUMENT, words)
+    SOLVER_REFUSED(ssde_sample(NULL, &model, &how, &rng, 3, x), "sde is NULL");
+    SOLVER_REFUSED(ssde_sample(&bad, &model, &how, &rng, 3, x), "beta_min");
+    SOLVER_REFUSED(ssde_sample(&sde, NULL, &how, &rng, 3, x), "model is NULL");
+    SOLVER_REFUSED(ssde_sample(&sde, &empty, &how, &rng, 3, x), "score is NULL");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, NULL, 3, x), "rng is NULL");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 0, x), "n is 0");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, NULL), "x is NULL");
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, SIZE_MAX / 2, x), "memory");
+    SOLVER_REFUSED(ssde_sample_ode(&sde, &model, &flow, &rng, 0, x, NULL), "n is 0");
+    SOLVER_REFUSED(ssde_sample_ode(&sde, &model, &flow, NULL, 3, x, NULL), "rng is NULL");
+    SOLVER_REFUSED(ssde_encode(&sde, &model, &flow, 0, 3, x, NULL, NULL), "latent is NULL");
+    SOLVER_REFUSED(ssde_decode(&sde, &model, &flow, (uint64_t)1 << 48, 3, x, x, NULL), "2^48");
+    flow.eps = 2.0;
+    SOLVER_REFUSED(ssde_decode(&sde, &model, &flow, 0, 3, x, x, NULL), "eps is 2");
+    how.eps = -0.1;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eps is -0.1");
+    how.eps = (double)NAN;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eps");
+    how.eps = 0.0, how.snr = -1.0;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x),
+                   "snr is -1, wanted a finite number above 0, or 0 for 0.16");
+    how.snr = (double)INFINITY;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "snr is inf, wanted a finite number");
+    how.snr = 0.0, how.step_size = -1.0; /* whose 0 stands for no number of its own */
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "step_size is -1, wanted a finite number, 0 or above");
+    how.step_size = 0.0, how.eta = 1.0 + DBL_EPSILON;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "eta is 1.0000000000000002, wanted 0 to 1");
+    how.eta = 0.0, how.predictor = SSDE_PREDICTOR_COUNT;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "wanted an ssde_predictor");
+    how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.probability_flow = 1;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ancestral");
+    how.predictor = SSDE_PREDICTOR_DEFAULT, how.probability_flow = 0;
+    how.corrector = SSDE_CORRECTOR_LANGEVIN, how.corrector_steps = SIZE_MAX; /* + 1 is 0 */
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "corrector_steps");
+    how.corrector = SSDE_CORRECTOR_DEFAULT, how.corrector_steps = 0, how.times = times;
+    memcpy(&how.grid, &no_grid, sizeof how.grid);
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "grid is 7");
+    how.grid = SSDE_GRID_UNIFORM;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "times[2]");
+    times[0] = 0.9, times[2] = 0.3;
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "times[0]");
+    how.given_start = 1;
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 3, x));
+    x[4] = (float)NAN;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_NUMERIC, "x[2][0]");
+    how.given_start = 0, how.times = NULL;
+    how.condition = ssde_inpaint(known, NULL);
+    SOLVER_REFUSED(ssde_sample(&sde, &model, &how, &rng, 3, x), "mask is NULL");
+    how.condition = ssde_inpaint(known, mask);
+    known[0] = (float)HUGE_VAL;
+    CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_NUMERIC, "known[0][0]");
+    CHECK(rng.next_sample == 3);
+    memset(x, 0, sizeof x);
+    SOLVER_REFUSED(ssde_predictor_step(&sde, &how, x, x, x, &t, &t_next, 1, 2, x, NULL), "t_next[0]");
+    SOLVER_REFUSED(ssde_predictor_step(&sde, &how, x, x, NULL, &t, &t_next, 1, 2, x, NULL), "z is NULL");
+    t = 1.5;
+    SOLVER_REFUSED(ssde_corrector_step(&sde, &how, x, x, x, &t, 1, 2, x, NULL), "t[0]");
+#undef SOLVER_REFUSED
+    CHECK_OK(ssde_sample(&sde, &model, NULL, &rng, 3, x)); /* NULL for a desc: all defaults */
+    ssde_mixture_destroy(mixture);
+}
+
+/* A model that fails, one that returns NaN for a sample, and a user who stops. */
+static void test_sampler_failures(void) {
+    enum { N = 5, DIM = 2 };
+    solver_mixture m = solver_plane();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_context context;
+    solver_model wrapper;
+    solver_task task;
+    float data[N * DIM], clean[N * DIM], x[N * DIM];
+    ssde_rng rng = ssde_rng_seed(4);
+    size_t i;
+    int way, countdown;
+    memset(&context, 0, sizeof context);
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+    memset(&task, 0, sizeof task);
+    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 20, task.context = &context;
+    for (way = 0; way < SOLVER_WAYS; way++) {
+        CHECK_OK(solver_run(&task, way, 0, N, clean));
+        wrapper.calls = 0, wrapper.fail_at = 8;
+        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
+        CHECK(wrapper.calls == 8);
+        wrapper.calls = wrapper.fail_at = 0;
+        wrapper.bad_sample = 3, wrapper.bad_after = 9;
+        memset(x, 0, sizeof x);
+        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
+        for (i = 0; i < N; i++) {
+            if (i == 3)
+                CHECK(x[i * DIM] != x[i * DIM]);
+            else if (way < 9) /* solver_run copies log-densities only from runs without failures */
+                CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+        }
+        wrapper.bad_after = 0;
+        countdown = 3;
+        task.progress = solver_stop_at, task.user = &countdown;
+        memcpy(x, clean, sizeof x);
+        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
+        for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
+        task.progress = NULL;
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* What a report says of a sample that failed. */
+static void test_sampler_report(void) {
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_mixture *mixture = NULL;
+    solver_model wrapper;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_sample_report report;
+    ssde_rng rng = ssde_rng_seed(4);
+    float x[12];
+    memset(&how, 0, sizeof how);
+    how.steps = 10, how.corrector_steps = 2, how.report = &report;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
+    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 6, x));
+    CHECK(report.evaluations == 31 && report.failed == 0 && wrapper.calls == 31);
+    how.skip_denoise = 1;
     how.corrector = SSDE_CORRECTOR_NONE;
-    how.steps = steps;
-    how.eps = eps;
-    return how;
+    wrapper.calls = 0, wrapper.bad_after = 5, wrapper.bad_sample = 8;
+    CHECK_STATUS(ssde_sample(&sde, &model, &how, &rng, 6, x), SSDE_ERROR_NUMERIC);
+    CHECK(report.evaluations == 10 && report.failed == 1 && report.failed_sample == 8);
+    CHECK_NEAR(report.failed_t, 1.0 - 0.4 * (1.0 - 1e-5), 1e-12); /* the fifth evaluation */
+    CHECK(rng.next_sample == 12);
+    ssde_mixture_destroy(mixture);
 }
 
-/* VP's and sub-VP's chains and VE's are the only ones with a kind of their own. */
-static int samplers_refused(ssde_predictor predictor, int which) {
-    return (predictor == SSDE_PREDICTOR_DDPM && which != 1) || (predictor == SSDE_PREDICTOR_SMLD && which != 0);
+static void test_sampler_memory(void) {
+    enum { N = 3, DIM = 2 };
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_context context;
+    solver_memory memory;
+    solver_task task;
+    float data[N * DIM], x[N * DIM];
+    ssde_rng rng = ssde_rng_seed(4);
+    int way;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+    memset(&task, 0, sizeof task);
+    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 3, task.context = &context;
+    for (way = 0; way <= SOLVER_WAYS; way++) {
+        ssde_status status = SSDE_ERROR_MEMORY;
+        long failures = -1;
+        if (way == SOLVER_WAYS) model.vjp = NULL; /* the exact trace again, by differences */
+        for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && failures < 100; memory.refuse++) {
+            memory.taken = memory.returned = 0;
+            memset(&context, 0, sizeof context);
+            context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+            status = solver_run(&task, way < SOLVER_WAYS ? way : SOLVER_WAYS - 1, 0, N, x);
+            CHECK(memory.taken == memory.returned);
+            CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
+            failures++;
+        }
+        CHECK(status == SSDE_OK && failures >= 1);
+        if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
+            long few = memory.taken;
+            memory.refuse = -1, memory.taken = memory.returned = 0;
+            task.steps = 30;
+            CHECK_OK(solver_run(&task, way, 0, N, x));
+            CHECK(memory.taken == few);
+            task.steps = 3;
+        }
+    }
+    ssde_mixture_destroy(mixture);
 }
 
-/* ---- the table ---- */
+/* ---- sampler: inpainting ---- */
 
-static void test_samplers_table(void) {
+/* What a constructor fills, zeros and NULL mean the same. */
+static void test_sampler_defaults(void) {
+    enum { ROWS = 3 };
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_sampler_desc sampler[2];
+    ssde_flow_desc flow[2];
+    ssde_likelihood_desc price[2];
+    ssde_mixture *ring;
+    ssde_score_model model;
+    float x[3][2 * ROWS];
+    ssde_likelihood_result results[3][ROWS];
+    int k;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    model = ssde_mixture_model(ring, &sde);
+    memset(sampler, 0, sizeof sampler);
+    memset(flow, 0, sizeof flow);
+    memset(price, 0, sizeof price);
+    sampler[1] = ssde_sampler_defaults();
+    flow[1] = ssde_flow_defaults();
+    price[1] = ssde_likelihood_defaults();
+    for (k = 0; k < 3; k++) {
+        ssde_rng rng = ssde_rng_seed(5);
+        CHECK_OK(ssde_sample(&sde, &model, k < 2 ? &sampler[k] : NULL, &rng, ROWS, x[k]));
+    }
+    CHECK_SAME(x[0], x[1], sizeof x[0]);
+    CHECK_SAME(x[0], x[2], sizeof x[0]);
+    for (k = 0; k < 3; k++) {
+        ssde_rng rng = ssde_rng_seed(5);
+        CHECK_OK(ssde_sample_ode(&sde, &model, k < 2 ? &flow[k] : NULL, &rng, ROWS, x[k], NULL));
+        CHECK_OK(ssde_likelihood(&sde, &model, k < 2 ? &price[k] : NULL, &rng, ROWS, x[0], results[k]));
+    }
+    CHECK_SAME(x[0], x[1], sizeof x[0]);
+    CHECK_SAME(x[0], x[2], sizeof x[0]);
+    for (k = 1; k < 3; k++) {
+        CHECK(results[k][0].log_density == results[0][0].log_density);
+        CHECK(results[k][ROWS - 1].evaluations == results[0][ROWS - 1].evaluations);
+    }
+    ssde_mixture_destroy(ring);
+}
+
+/* ---- sampler: the table ---- */
+
+static void test_sampler_table(void) {
     ssde_context context;
     solver_mixture m = solver_plane();
     int which, i, k;
@@ -75,67 +943,7 @@ static void test_samplers_table(void) {
     }
 }
 
-/* ---- grids ---- */
-
-/* VP as an affine SDE whose marginals are integrated. */
-static double samplers_vp_drift(void *user, double t) { return (void)user, -0.5 * (0.1 + 19.9 * t); }
-static double samplers_vp_diffusion(void *user, double t) { return (void)user, sqrt(0.1 + 19.9 * t); }
-
-static double samplers_noise(const ssde_sde *sde, double t) {
-    ssde_coefficients c;
-    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
-    return c.std / c.mean;
-}
-
-static void test_samplers_grids(void) {
-    ssde_context context;
-    int which, grid;
-    size_t k;
-    memset(&context, 0, sizeof context);
-    for (which = 0; which < 4; which++) {
-        ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_vp_drift, samplers_vp_diffusion, NULL);
-        double low = samplers_noise(&sde, 0.0), high = samplers_noise(&sde, 1.0), t;
-        for (k = 0; k <= 10; k++) {
-            double noise = k == 0 ? low : k == 10 ? high : 0.002 * pow(high / 0.004, (double)k / 10.0);
-            if (noise < low) continue;
-            CHECK_OK(ssde_noise_time(NULL, &sde, noise, &t));
-            CHECK(t >= 0.0 && t <= 1.0);
-            CHECK_NEAR(samplers_noise(&sde, t), noise, 1e-9 * noise); /* affine: its own 1e-8 cancels out */
-        }
-        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, 1.01 * high, &t), SSDE_ERROR_ARGUMENT, "noise is");
-        CHECK_FAILS(&context, ssde_noise_time(&context, &sde, (double)NAN, &t), SSDE_ERROR_ARGUMENT, "noise is");
-        for (grid = SSDE_GRID_UNIFORM; grid < SSDE_GRID_COUNT; grid++) {
-            const size_t steps = 12, last = grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE ? 11 : 12;
-            const double eps = 1e-3, rho = grid == SSDE_GRID_KARRAS ? 5.0 : 0.0;
-            double times[13], previous = 0.0, first = 0.0;
-            CHECK_OK(ssde_sde_time_grid(NULL, &sde, (ssde_grid)grid, rho, eps, steps, times));
-            CHECK(times[0] == 1.0 && times[steps] == (grid == SSDE_GRID_DISCRETE ? 0.0 : eps));
-            for (k = 0; k <= last; k++) {
-                double s = samplers_noise(&sde, times[k]);
-                double even = grid == SSDE_GRID_QUADRATIC ? sqrt(times[k])
-                              : grid == SSDE_GRID_LOG_SNR ? log(s)
-                              : grid == SSDE_GRID_KARRAS  ? pow(s, 0.2)
-                                                          : times[k];
-                if (k == 1) first = even - previous;
-                if (k) CHECK(times[k] < times[k - 1]);
-                if (k) CHECK_NEAR(even - previous, first, 1e-8 * fabs(first));
-                previous = even;
-            }
-        }
-    }
-    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, NULL), SSDE_ERROR_ARGUMENT, "times");
-    {
-        ssde_sde sde = ssde_vp(0.1, 20.0);
-        double times[6];
-        CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_KARRAS, 1e-3, 5, times), SSDE_ERROR_ARGUMENT, "grid");
-        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_DEFAULT, 0.0, 1e-3, 5, times),
-                    SSDE_ERROR_ARGUMENT, "grid");
-        CHECK_FAILS(&context, ssde_sde_time_grid(&context, &sde, SSDE_GRID_KARRAS, -1.0, 1e-3, 5, times),
-                    SSDE_ERROR_ARGUMENT, "rho");
-    }
-}
-
-/* ---- order: the exact flow of a Gaussian, which is what deterministic samplers approximate ---- */
+/* ---- sampler: order: the exact flow of a Gaussian, which is what deterministic samplers approximate ---- */
 
 /* Root mean square distance from the exact flow after `steps` steps. */
 static double samplers_flow_error(const ssde_sde *sde, const ssde_score_model *model, ssde_sampler_desc how,
@@ -154,7 +962,7 @@ static double samplers_flow_error(const ssde_sde *sde, const ssde_score_model *m
     return sqrt(sum / (double)(N * DIM));
 }
 
-static void test_samplers_flow_order(void) {
+static void test_sampler_flow_order(void) {
     static const struct {
         ssde_predictor predictor;
         double order;
@@ -190,7 +998,7 @@ static void test_samplers_flow_order(void) {
     }
 }
 
-/* ---- formulas: published algorithms in sigma, with the denoiser of an oracle in double ---- */
+/* ---- sampler: formulas: published algorithms in sigma, with the denoiser of an oracle in double ---- */
 
 /* So many that 2M, 2M SDE and UniPC are whole on them, as published. */
 enum { FORMULA_STEPS = 40, FORMULA_DIM = 2 };
@@ -385,7 +1193,7 @@ static ssde_status samplers_known_noise(void *user, int stream, uint32_t step, c
     return SSDE_OK;
 }
 
-static void test_samplers_formulas(void) {
+static void test_sampler_formulas(void) {
     static const struct {
         ssde_predictor predictor;
         double eta, churn;
@@ -449,7 +1257,7 @@ static void test_samplers_formulas(void) {
 
 /* The rule of orders on times of one's own: equal, growing and shrinking, alternating, a very short step before a long
    one, a long last one. */
-static void test_samplers_rule_of_orders(void) {
+static void test_sampler_rule_of_orders(void) {
     enum { STEPS = 8 };
     static const double lengths[6][STEPS] = {
         {1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0},   {0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3},
@@ -494,7 +1302,7 @@ static void test_samplers_rule_of_orders(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- multistep samplers against DDIM, on the flow of mixtures ---- */
+/* ---- sampler: multistep samplers against DDIM, on the flow of mixtures ---- */
 
 /* One Gaussian; two narrow modes; three in the plane. */
 static solver_mixture samplers_modes(int which) {
@@ -611,7 +1419,7 @@ static void samplers_against_ddim(int which, int modes, double from, double eps)
     ssde_mixture_destroy(mixture);
 }
 
-static void test_samplers_against_ddim(void) {
+static void test_sampler_against_ddim(void) {
     int which, modes, late, part;
     for (which = 0; which < 4; which++) {
         for (modes = 0; modes < 3; modes++) {
@@ -626,7 +1434,7 @@ static void test_samplers_against_ddim(void) {
 }
 
 /* Orders from part-way starts, where the start is as hard as any: on a log-SNR grid, one Gaussian. */
-static void test_samplers_part_way_order(void) {
+static void test_sampler_part_way_order(void) {
     static const ssde_predictor ways[3] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_DPM_SOLVER_3M,
                                            SSDE_PREDICTOR_UNIPC};
     int which, way, round;
@@ -660,7 +1468,7 @@ static void test_samplers_part_way_order(void) {
     }
 }
 
-/* ---- the chains ---- */
+/* ---- sampler: the chains ---- */
 
 static ssde_status samplers_normal(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
                                    size_t dim, float *out) {
@@ -670,7 +1478,7 @@ static ssde_status samplers_normal(void *user, int stream, uint32_t step, const 
 
 /* Ho et al., algorithm 2: x = (x - beta / sqrt(1 - abar) e) / sqrt(alpha) + sqrt(beta) z, e = -sqrt(1 - abar) score, no
    noise in the last step. */
-static void test_samplers_ddpm(void) {
+static void test_sampler_ddpm(void) {
     enum { STEPS = 50, DIM = 2 };
     ssde_context context;
     ssde_sde sde = ssde_vp(0.1, 20.0);
@@ -724,7 +1532,7 @@ static void test_samplers_ddpm(void) {
 
 /* Song and Ermon, algorithm 1: for each sigma, T times x += alpha / 2 s + sqrt(alpha) z with alpha = epsilon sigma^2 /
    sigma_L^2; and Tweedie's formula at sigma_L unless skip_denoise. */
-static void test_samplers_smld(void) {
+static void test_sampler_smld(void) {
     enum { LEVELS = 6, T = 4, DIM = 2 };
     static const double sigmas[LEVELS] = {40.0, 9.0, 3.0, 1.0, 0.3, 0.05};
     ssde_context context;
@@ -783,7 +1591,7 @@ static void test_samplers_smld(void) {
 }
 
 /* eta 1 is ancestral sampling, where both are exact posteriors. */
-static void test_samplers_ddim_ancestral(void) {
+static void test_sampler_ddim_ancestral(void) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
     ssde_mixture *mixture = NULL;
@@ -803,162 +1611,11 @@ static void test_samplers_ddim_ancestral(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- Brownian paths ---- */
-
-static void test_samplers_path(void) {
-    enum { N = 2000, DIM = 3, PARTS = 5 };
-    static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
-    ssde_context context;
-    uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
-    double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
-    float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
-    float *other = work + N * DIM, one[DIM];
-    size_t i, k, j;
-    memset(&context, 0, sizeof context);
-    for (i = 0; i < N; i++) sample[i] = i;
-    for (k = 0; k <= PARTS; k++) {
-        for (i = 0; i < N; i++) t[i] = cuts[k];
-        CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, w + k * N * DIM));
-    }
-    for (i = 0; i < N * DIM; i++) CHECK(w[i] == 0.0f);
-    /* Increments over disjoint intervals: variance their length, no correlation. N * DIM draws, so 5 standard errors
-       are 0.09 and 0.065. */
-    for (k = 0; k < PARTS; k++) {
-        for (j = 0; j <= k; j++) {
-            double sum = 0.0, scale = sqrt((cuts[k + 1] - cuts[k]) * (cuts[j + 1] - cuts[j]));
-            for (i = 0; i < N * DIM; i++)
-                sum += ((double)w[(k + 1) * N * DIM + i] - (double)w[k * N * DIM + i]) *
-                       ((double)w[(j + 1) * N * DIM + i] - (double)w[j * N * DIM + i]);
-            sum /= (double)(N * DIM) * scale;
-            CHECK_NEAR(sum, k == j ? 1.0 : 0.0, k == j ? 0.09 : 0.065);
-        }
-    }
-    /* Rows at times of their own, in any company. */
-    for (i = 0; i < N; i++) t[i] = cuts[(i * 7) % (PARTS + 1)];
-    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, N, DIM, work, other));
-    for (i = 0; i < N; i++) {
-        k = (i * 7) % (PARTS + 1);
-        worst += memcmp(other + i * DIM, w + (k * N + i) * DIM, DIM * sizeof *w) ? 1.0 : 0.0;
-    }
-    CHECK(worst == 0.0);
-    sample[0] = 77;
-    CHECK_OK(ssde_brownian(NULL, NULL, 9, &cuts[3], sample, 1, DIM, work, one));
-    CHECK_SAME(one, w + (3 * N + 77) * DIM, sizeof one);
-    /* Neighbouring places: the path is continuous, |W(t + d) - W(t)| ~ sqrt(d). */
-    t[0] = 0.3, t[1] = 0.3 + 1e-6;
-    sample[0] = sample[1] = 5;
-    CHECK_OK(ssde_brownian(NULL, NULL, 9, t, sample, 2, DIM, work, other));
-    for (j = 0; j < DIM; j++) CHECK_NEAR(other[j], other[DIM + j], 6e-3);
-    t[0] = 1.5;
-    CHECK_FAILS(&context, ssde_brownian(&context, NULL, 9, t, sample, 1, DIM, work, other), SSDE_ERROR_ARGUMENT,
-                "t[0]");
-    free(sample);
-    free(t);
-    free(w);
-}
-
-/* Every reverse-SDE sampler, in each its own way, comes to the same end of the same path. */
-static void samplers_path_run(const ssde_sde *sde, const ssde_score_model *model, ssde_predictor predictor,
-                              size_t steps, size_t n, float *x) {
-    ssde_sampler_desc how = samplers_desc(predictor, steps, 0.01);
-    ssde_rng rng = ssde_rng_seed(12);
-    how.brownian = how.skip_denoise = 1;
-    how.grid = SSDE_GRID_UNIFORM;
-    how.eta = predictor == SSDE_PREDICTOR_DDIM ? 1.0 : 0.0;
-    how.rtol = how.atol = 0.5 / (double)steps;
-    if (predictor == SSDE_PREDICTOR_ADAPTIVE) how.steps = 2;
-    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
-}
-
-static double samplers_apart(const float *a, const float *b, size_t count);
-static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model, size_t n, const float *fine) {
-    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 128, 0.01);
-    ssde_rng rng = ssde_rng_seed(12);
-    float x[64];
-    how.skip_denoise = 1;
-    CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
-    return samplers_apart(x, fine, n * model->dim);
-}
-
-static double samplers_apart(const float *a, const float *b, size_t count) {
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sqrt(sum / (double)count);
-}
-
-static void test_samplers_strong_order(void) {
-    static const ssde_predictor ways[] = {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_PREDICTOR_REVERSE_DIFFUSION,
-                                          SSDE_PREDICTOR_ANCESTRAL,      SSDE_PREDICTOR_STOCHASTIC_HEUN,
-                                          SSDE_PREDICTOR_DDIM,           SSDE_PREDICTOR_DPM_SOLVER_2M_SDE,
-                                          SSDE_PREDICTOR_ADAPTIVE};
-    enum { N = 20, DIM = 2 };
-    solver_mixture m = solver_plane();
-    float fine[N * DIM], x[N * DIM];
-    size_t n = check_quick ? 10 : N, most = 4096;
-    double more = check_quick ? 0.15 : 0.0; /* ten paths scatter the slope */
-    int which;
-    size_t way;
-    m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = which == 0 ? ssde_ve(0.01, 5.0) : solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
-        double euler = 0.0;
-        samplers_path_run(&sde, &model, SSDE_PREDICTOR_STOCHASTIC_HEUN, most, n, fine);
-        for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
-            double coarse, close, slope;
-            samplers_path_run(&sde, &model, ways[way], most / 32, n, x);
-            coarse = samplers_apart(x, fine, n * DIM);
-            samplers_path_run(&sde, &model, ways[way], most / 8, n, x);
-            close = samplers_apart(x, fine, n * DIM);
-            slope = log(coarse / close) / log(4.0);
-            if (!way) euler = close;
-            /* Order 1, more where the exact weights of exponential steps still gain; adaptive: with the tolerance, as a
-               step of error h^1.5 allows. */
-            if (!(ways[way] == SSDE_PREDICTOR_ADAPTIVE ? slope > 0.4 - more
-                                                       : slope > 0.8 - more && slope < 1.6 + more) ||
-                !(close < 0.03) || (ways[way] == SSDE_PREDICTOR_STOCHASTIC_HEUN && !(close < 0.5 * euler)))
-                check_report(__FILE__, __LINE__, "%s %s: order %.3f, errors %.3g and %.3g", solver_sde_names[which],
-                             ssde_predictor_name(ways[way]), slope, coarse, close);
-        }
-        /* without `brownian` another step count is another path */
-        CHECK(samplers_unlike(&sde, &model, n, fine) > 3.0 * euler);
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* ---- what makes samplers of few dimensions fast: kernels of points in the plane ---- */
-
-/* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
-static void test_samplers_short_rows(void) {
-    enum { N = 75 };
-    ssde_context context;
-    uint64_t sample[N];
-    float together[N * 5], alone[5], plain[N * 5];
-    size_t dim, i;
-    int tier;
-    memset(&context, 0, sizeof context);
-    for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
-    for (dim = 1; dim <= 5; dim++) {
-        for (tier = SSDE_TIER_BEST; tier < SSDE_TIER_COUNT; tier++) {
-            context.tier = (ssde_tier)tier;
-            CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample, N, dim, together));
-            if (tier == SSDE_TIER_BEST) memcpy(plain, together, sizeof plain);
-            CHECK_SAME(together, plain, N * dim * sizeof *plain);
-            for (i = 0; i < N; i++) {
-                CHECK_OK(ssde_random_normal(&context, 7, 3, 9, sample + i, 1, dim, alone));
-                CHECK_SAME(alone, together + i * dim, dim * sizeof *alone);
-            }
-        }
-    }
-}
+/* ---- sampler: what makes samplers of few dimensions fast: kernels of points in the plane ---- */
 
 /* Scores in the plane against the oracle in double, with equal and unequal covariances, close to modes, far from them
    and between them; a row that is not finite stays alone. */
-static void test_samplers_plane_scores(void) {
+static void test_sampler_plane_scores(void) {
     enum { N = 37 };
     static const double times[3] = {0.002, 0.2, 1.0};
     ssde_context context;
@@ -1010,132 +1667,9 @@ static void test_samplers_plane_scores(void) {
     }
 }
 
-/* ---- statistics ---- */
+/* ---- sampler: statistics ---- */
 
-/* Mean distance between points of a and b in the plane. */
-static double samplers_mean_distance(const float *a, const float *b, size_t n) {
-    double sum = 0.0;
-    size_t i, j;
-    for (i = 0; i < n; i++) {
-        for (j = 0; j < n; j++) {
-            float dx = a[2 * i] - b[2 * j], dy = a[2 * i + 1] - b[2 * j + 1];
-            sum += (double)sqrtf(dx * dx + dy * dy);
-        }
-    }
-    return sum / ((double)n * (double)n);
-}
-
-/* Exact draws from p_eps, and what the energy distance between two sets of them can come to. */
-typedef struct samplers_exact {
-    float *draws;       /* [n, 2] */
-    double own, chance; /* their mean distance; the largest energy distance of 40 other sets */
-    double mean[SOLVER_STATISTICS], deviation[SOLVER_STATISTICS]; /* of those sets' moments */
-    ssde_coefficients at_eps;
-    size_t n;
-} samplers_exact;
-
-/* The largest deviation of x's moments from those of exact draws, in standard deviations of the latter. */
-static double samplers_moments(const samplers_exact *exact, const solver_mixture *m, const float *x) {
-    double value[SOLVER_STATISTICS], worst = 0.0;
-    size_t i;
-    solver_statistics(m, &exact->at_eps, x, exact->n, value);
-    for (i = 0; i < SOLVER_STATISTICS; i++) {
-        double deviation = fabs(value[i] - exact->mean[i]) / exact->deviation[i];
-        if (!(deviation <= worst)) worst = deviation;
-    }
-    return worst;
-}
-
-static double samplers_energy(const samplers_exact *exact, const float *x) {
-    return 2.0 * samplers_mean_distance(x, exact->draws, exact->n) - samplers_mean_distance(x, x, exact->n) -
-           exact->own;
-}
-
-static void samplers_exact_draw(ssde_mixture *mixture, const ssde_coefficients *c, ssde_rng *rng, size_t n, float *x) {
-    float *z = (float *)malloc(2 * n * sizeof *z);
-    size_t i;
-    CHECK_OK(ssde_random_normal(NULL, rng->next_sample, SSDE_STREAM_USER, 0, NULL, n, 2, z));
-    CHECK_OK(ssde_mixture_sample(mixture, rng, n, x, NULL));
-    for (i = 0; i < 2 * n; i++) x[i] = (float)(c->mean * (double)x[i] + c->std * (double)z[i]);
-    free(z);
-}
-
-static samplers_exact samplers_exact_make(const solver_mixture *m, ssde_mixture *mixture, const ssde_sde *sde,
-                                          double eps, size_t n) {
-    samplers_exact exact;
-    ssde_rng rng = ssde_rng_seed(4321);
-    float *other = (float *)malloc(2 * n * sizeof *other);
-    size_t i;
-    int k;
-    memset(&exact, 0, sizeof exact);
-    CHECK_OK(ssde_coefficients_at(NULL, sde, eps, &exact.at_eps));
-    exact.draws = (float *)malloc(2 * n * sizeof *other);
-    exact.n = n;
-    samplers_exact_draw(mixture, &exact.at_eps, &rng, n, exact.draws);
-    exact.own = samplers_mean_distance(exact.draws, exact.draws, n);
-    for (k = 0; k < 40; k++) {
-        double value[SOLVER_STATISTICS];
-        samplers_exact_draw(mixture, &exact.at_eps, &rng, n, other);
-        exact.chance = fmax(exact.chance, samplers_energy(&exact, other));
-        solver_statistics(m, &exact.at_eps, other, n, value);
-        for (i = 0; i < SOLVER_STATISTICS; i++) {
-            exact.mean[i] += value[i] / 40.0;
-            exact.deviation[i] += value[i] * value[i] / 40.0;
-        }
-    }
-    for (i = 0; i < SOLVER_STATISTICS; i++)
-        exact.deviation[i] = sqrt(exact.deviation[i] - exact.mean[i] * exact.mean[i]);
-    free(other);
-    return exact;
-}
-
-typedef struct samplers_way {
-    ssde_predictor predictor;
-    ssde_corrector corrector;
-    int flow, corrector_first;
-    double eta, churn;
-} samplers_way;
-
-/* Everything in the table, and the correctors in both orders. Steps: the defaults of the fast ones. */
-static const samplers_way samplers_ways[] = {
-    {SSDE_PREDICTOR_DEFAULT, SSDE_CORRECTOR_DEFAULT, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_ANCESTRAL, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, 1, 1, 0.0, 0.0},
-    {SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN_BATCH, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_NONE, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 0, 1.0, 0.0},
-    {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
-    {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-    {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
-enum { SAMPLERS_WAYS = sizeof samplers_ways / sizeof samplers_ways[0] };
-
-static ssde_sampler_desc samplers_way_desc(const samplers_way *way) {
-    ssde_sampler_desc how = samplers_desc(way->predictor, 0, 1e-3);
-    how.corrector = way->corrector;
-    how.probability_flow = way->flow;
-    how.corrector_first = way->corrector_first;
-    how.eta = way->eta;
-    how.s_churn = way->churn;
-    how.skip_denoise = 1;
-    if (way->predictor == SSDE_PREDICTOR_NONE) how.corrector_steps = 10, how.snr = 0.5;
-    if (way->predictor == SSDE_PREDICTOR_SMLD) how.corrector_steps = 4;
-    if (way->predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.02, how.atol = 2e-3;
-    return how;
-}
-
-static void test_samplers_statistics(void) {
+static void test_sampler_statistics(void) {
     solver_mixture m = solver_plane();
     size_t n = check_quick ? 200 : 500;
     float *x = (float *)malloc(2 * n * sizeof *x);
@@ -1182,7 +1716,7 @@ static void test_samplers_statistics(void) {
     free(x);
 }
 
-/* ---- what holds of every sampler, for those that remember, look twice or step alone ---- */
+/* ---- sampler: what holds of every sampler, for those that remember, look twice or step alone ---- */
 
 static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
                                               {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
@@ -1213,7 +1747,7 @@ static ssde_status samplers_run(const solver_task *task, int way, uint64_t first
     return ssde_sample(task->sde, task->model, &how, &rng, n, x);
 }
 
-static void test_samplers_identity(void) {
+static void test_sampler_each_identity(void) {
     enum { N = 7, DIM = 5 };
     solver_mixture m = solver_wide_mixture(DIM);
     int which, way;
@@ -1260,7 +1794,7 @@ static void test_samplers_identity(void) {
 }
 
 /* Blocks and threads: more floats than one block holds. */
-static void test_samplers_threads(void) {
+static void test_sampler_each_threads(void) {
     enum { DIM = 64 };
     size_t n = check_quick ? 300 : 600; /* a block holds 256 */
     ssde_sde sde = ssde_subvp(0.1, 20.0);
@@ -1296,7 +1830,7 @@ static void test_samplers_threads(void) {
 }
 
 /* A model that fails, one that returns NaN for a sample, a user who stops, an allocator that refuses. */
-static void test_samplers_failures(void) {
+static void test_sampler_each_failures(void) {
     enum { N = 5, DIM = 2 };
     solver_mixture m = solver_plane();
     int which, way;
@@ -1414,7 +1948,7 @@ static ssde_status samplers_spread(void *user, const float *in, const uint64_t *
     return SSDE_OK;
 }
 
-static void test_samplers_memory(void) {
+static void test_sampler_memory_told(void) {
     enum { N = 5, DIM = 2 };
     static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
     ssde_condition pixels = ssde_inpaint_shared(known, mask);
@@ -1473,7 +2007,7 @@ static void test_samplers_memory(void) {
     ssde_mixture_destroy(mixture);
 }
 
-static void test_samplers_failed_rows(void) {
+static void test_sampler_failed_rows(void) {
     solver_mixture m = solver_plane();
     int which, way, again;
     for (which = 0; which < 2; which++) {
@@ -1508,7 +2042,7 @@ static void test_samplers_failed_rows(void) {
 }
 
 /* No predictor, and no corrector named: Langevin steps whatever the SDE, and not a run that does nothing. */
-static void test_samplers_corrector_only(void) {
+static void test_sampler_corrector_only(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
@@ -1533,7 +2067,7 @@ static void test_samplers_corrector_only(void) {
 }
 
 /* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
-static void test_samplers_adaptive(void) {
+static void test_sampler_adaptive(void) {
     enum { DIM = 2 };
     ssde_context context;
     ssde_sde sde = ssde_vp(0.1, 20.0);
@@ -1601,22 +2135,7 @@ static void test_samplers_adaptive(void) {
     CHECK(report.evaluations == 0);
     ssde_mixture_destroy(mixture);
 }
-
-/* Where nothing fresh is drawn, the known part follows m known + std z with one z per sample. */
-static void samplers_follow(void *user, size_t step, double t, const float *x, size_t n, size_t dim) {
-    const ssde_sde *sde = (const ssde_sde *)user;
-    ssde_coefficients c;
-    size_t r;
-    (void)step;
-    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
-    for (r = 0; r < n; r++) {
-        uint64_t sample = r;
-        float z[2];
-        CHECK_OK(ssde_random_normal(NULL, 8, SSDE_STREAM_CONDITION, 0, &sample, 1, 2, z));
-        CHECK_NEAR(x[r * dim], c.mean * 0.5 + c.std * (double)z[0], 1e-5 * (1.0 + c.std));
-    }
-}
-static void test_samplers_known_path(void) {
+static void test_sampler_known_path(void) {
     static const samplers_way ways[] = {{SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, 1, 0, 0.0, 0.0},
@@ -1651,7 +2170,7 @@ static void test_samplers_known_path(void) {
 }
 
 /* Combinations that have no meaning, and numbers out of range. */
-static void test_samplers_bad_input(void) {
+static void test_sampler_each_bad_input(void) {
     static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
     ssde_context context;
@@ -1714,61 +2233,7 @@ static void test_samplers_bad_input(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- schedules whose signal is gone before the end ---- */
-
-enum { SIGNAL_COSINE, SIGNAL_FLOW, SIGNAL_ROOT, SIGNAL_EARLY, SIGNAL_SPREAD, SIGNAL_CLOSED };
-
-/* m(t); std^2 = 1 - m^2, but t for flow matching, 1 beyond the end of the early one, and 3 t^2 for the last. */
-static double signal_mean(void *user, double t) {
-    const double half_pi = 1.57079632679489661923;
-    switch (*(const int *)user) {
-        case SIGNAL_COSINE: return cos(half_pi * t);
-        case SIGNAL_ROOT: return sqrt(1.0 - t);
-        case SIGNAL_EARLY: return t < 0.8 ? 1.0 - t / 0.8 : 0.0;
-        default: return 1.0 - t;
-    }
-}
-
-static double signal_std(void *user, double t) {
-    double m = signal_mean(user, t);
-    switch (*(const int *)user) {
-        case SIGNAL_COSINE:
-        case SIGNAL_ROOT: return sqrt((1.0 - m) * (1.0 + m));
-        case SIGNAL_EARLY: return t < 0.8 ? t / 0.8 : 1.0;
-        case SIGNAL_SPREAD: return 3.0 * t * t;
-        default: return t;
-    }
-}
-
-static double signal_drift(void *user, double t) {
-    const double half_pi = 1.57079632679489661923;
-    switch (*(const int *)user) {
-        case SIGNAL_COSINE: return -half_pi * tan(half_pi * t);
-        case SIGNAL_ROOT: return -0.5 / (1.0 - t);
-        case SIGNAL_EARLY: return t < 0.8 ? -1.0 / (0.8 - t) : 0.0;
-        default: return -1.0 / (1.0 - t);
-    }
-}
-
-/* g^2 = d std^2 / dt - 2 a std^2 */
-static double signal_diffusion(void *user, double t) {
-    double a = signal_drift(user, t), std = signal_std(user, t);
-    switch (*(const int *)user) {
-        case SIGNAL_COSINE:
-        case SIGNAL_ROOT: return sqrt(-2.0 * a);
-        case SIGNAL_EARLY: return t < 0.8 ? sqrt(2.0 * t / 0.64 - 2.0 * a * std * std) : 0.0;
-        case SIGNAL_SPREAD: return sqrt(36.0 * t * t * t - 2.0 * a * std * std);
-        default: return sqrt(2.0 * t - 2.0 * a * std * std);
-    }
-}
-
-/* The closed forms, or a and g alone; VP and sub-VP whose beta is so large that m(1) is 0. */
-static ssde_sde signal_sde(int *kind, int closed) {
-    ssde_sde sde = ssde_affine(signal_drift, signal_diffusion, kind);
-    if (*kind == SIGNAL_CLOSED) return closed ? ssde_vp(0.1, 1e6) : ssde_subvp(0.1, 1e5);
-    if (closed) sde.mean = signal_mean, sde.std = signal_std;
-    return sde;
-}
+/* ---- sampler: schedules whose signal is gone before the end ---- */
 
 static void signal_moments(const float *x, size_t n, double *mean, double *std) {
     double sum = 0.0, squares = 0.0;
@@ -1778,7 +2243,7 @@ static void signal_moments(const float *x, size_t n, double *mean, double *std) 
     *std = sqrt(squares / (double)n - *mean * *mean);
 }
 
-static void test_samplers_signal_time(void) {
+static void test_sampler_signal_time(void) {
     int kind, closed;
     double t, scale;
     for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
@@ -1804,7 +2269,7 @@ static void test_samplers_signal_time(void) {
 }
 
 /* Every sampler brings x(1) to N(0.3, 0.5^2), within three standard errors and that of the steps. */
-static void test_samplers_signal_gone(void) {
+static void test_sampler_signal_gone(void) {
     enum { N = 1000 };
     static float x[N];
     ssde_mixture *mixture = NULL;
@@ -1842,7 +2307,7 @@ static void test_samplers_signal_gone(void) {
 
 /* A start that is given lies on the flow, whose solution is (x - m mu) / sqrt(m^2 sigma^2 + std^2) = constant: from 1,
    from beyond the prior's time, and from before it. */
-static void test_samplers_signal_start(void) {
+static void test_sampler_signal_start(void) {
     static const double starts[4] = {1.0, 1.0 - 1e-7, 1.0 - 2e-5, 0.999};
     ssde_context context;
     ssde_mixture *mixture = NULL;
@@ -1900,30 +2365,6 @@ static void test_samplers_signal_start(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* log N(x; 0.3, 0.5^2); 1e-4 of 0.3 is left out, a few 1e-5 nats. */
-static void test_samplers_signal_likelihood(void) {
-    ssde_mixture *mixture = NULL;
-    int kind, closed;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
-    for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
-        for (closed = kind == SIGNAL_EARLY; closed < 2; closed++) {
-            ssde_sde sde = signal_sde(&kind, closed);
-            ssde_score_model model = ssde_mixture_model(mixture, &sde);
-            ssde_likelihood_desc how = ssde_likelihood_defaults();
-            ssde_likelihood_result result;
-            ssde_rng rng = ssde_rng_seed(1);
-            float x = 0.7f, latent;
-            how.latent = &latent;
-            how.eps = 1e-6;
-            CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, 1, &x, &result));
-            CHECK_NEAR(result.log_density, -0.5457913526, 2e-4);
-            CHECK_NEAR(latent, kind == SIGNAL_SPREAD ? 2.4 : 0.8, 1e-3);
-            CHECK(result.evaluations < 500);
-        }
-    }
-    ssde_mixture_destroy(mixture);
-}
-
 /* What cannot be is refused, by its cause, before the model is asked. */
 static ssde_status signal_never(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
                                 int differentiate, float *out) {
@@ -1934,7 +2375,7 @@ static ssde_status signal_never(void *user, const float *x, const double *t, con
 
 static double signal_constant(void *user, double t) { return (void)t, *(const double *)user; }
 
-static void test_samplers_signal_refused(void) {
+static void test_sampler_signal_refused(void) {
     ssde_context context;
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 50, 0.0);
@@ -2004,7 +2445,7 @@ static void test_samplers_signal_refused(void) {
 }
 
 /* The reference's NonePredictor hands on x for the mean too: on its grid the last noise stays. */
-static void test_samplers_none_by_reference(void) {
+static void test_sampler_none_by_reference(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
@@ -2025,7 +2466,7 @@ static void test_samplers_none_by_reference(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- what a and g may not be: every function that takes an SDE says the same ---- */
+/* ---- sampler: what a and g may not be: every function that takes an SDE says the same ---- */
 
 typedef struct rates_case {
     double a, g, low, high; /* what they are for low <= t <= high; else -1 and 1 */
@@ -2218,7 +2659,7 @@ static void rates_check(rates_task *task, const char *name, ssde_status status, 
                      ssde_status_text(status), task->context->error);
 }
 
-static void test_samplers_rates_refused(void) {
+static void test_sampler_rates_refused(void) {
     static const rates_case cases[] = {
         {-1.0, -1.2, 0.0, 1.0},       {-1.0, (double)NAN, 0.0, 1.0}, {(double)NAN, 1.0, 0.0, 1.0},
         {-1.0, -HUGE_VAL, 0.0, 1.0},  {-1.0, -1.2, 0.6, 0.7},        {-1.0, (double)NAN, 0.6, 0.7},
@@ -2276,37 +2717,114 @@ static void test_samplers_rates_refused(void) {
     ssde_mixture_destroy(other);
 }
 
-#define TEST_SAMPLERS_LIST(X)     \
-    X(samplers_table)             \
-    X(samplers_grids)             \
-    X(samplers_flow_order)        \
-    X(samplers_formulas)          \
-    X(samplers_rule_of_orders)    \
-    X(samplers_against_ddim)      \
-    X(samplers_part_way_order)    \
-    X(samplers_ddpm)              \
-    X(samplers_smld)              \
-    X(samplers_ddim_ancestral)    \
-    X(samplers_path)              \
-    X(samplers_strong_order)      \
-    X(samplers_short_rows)        \
-    X(samplers_plane_scores)      \
-    X(samplers_statistics)        \
-    X(samplers_identity)          \
-    X(samplers_threads)           \
-    X(samplers_failures)          \
-    X(samplers_memory)            \
-    X(samplers_failed_rows)       \
-    X(samplers_corrector_only)    \
-    X(samplers_adaptive)          \
-    X(samplers_known_path)        \
-    X(samplers_bad_input)         \
-    X(samplers_signal_time)       \
-    X(samplers_signal_gone)       \
-    X(samplers_signal_start)      \
-    X(samplers_signal_likelihood) \
-    X(samplers_signal_refused)    \
-    X(samplers_none_by_reference) \
-    X(samplers_rates_refused)
+/* ---- sampler ---- */
+
+/* By index, a t that was computed as 1 - (N - 1 - i) / (N - 1) is the i-th as i / (N - 1) is, in all that a step asks:
+   the same bits. */
+static void test_sampler_step_index(void) {
+    static const ssde_predictor predictors[3] = {SSDE_PREDICTOR_ANCESTRAL, SSDE_PREDICTOR_REVERSE_DIFFUSION,
+                                                 SSDE_PREDICTOR_DDPM};
+    static const float x[2] = {0.3f, -1.2f}, score[2] = {0.7f, 0.1f}, z[2] = {-0.4f, 1.1f};
+    int which, p, i, n, different = 0;
+    for (n = 40; n <= 1000; n += 320) {
+        for (which = 0; which < 2; which++) {
+            for (p = 0; p < 3; p++) {
+                ssde_sde sde = solver_sde(which);
+                ssde_sampler_desc how;
+                float next[2][2], mean[2][2];
+                memset(&how, 0, sizeof how);
+                how.predictor = predictors[p];
+                how.grid = SSDE_GRID_REFERENCE;
+                if (how.predictor == SSDE_PREDICTOR_DDPM) how.grid = SSDE_GRID_DISCRETE;
+                if (how.predictor == SSDE_PREDICTOR_DDPM && which == 0) continue;
+                sde.num_scales = n;
+                for (i = 1; i < n; i += check_quick ? 7 : 1) {
+                    const double t[2] = {(double)i / (n - 1), 1.0 - (double)(n - 1 - i) / (n - 1)};
+                    int k;
+                    if (t[0] == t[1]) continue;
+                    for (k = 0; k < 2; k++)
+                        CHECK_OK(ssde_predictor_step(&sde, &how, x, score, z, &t[k], NULL, 1, 2, next[k], mean[k]));
+                    CHECK_SAME(next[0], next[1], sizeof next[0]);
+                    CHECK_SAME(mean[0], mean[1], sizeof mean[0]);
+                    different++;
+                }
+            }
+        }
+    }
+    CHECK(different > 20);
+}
+
+/* By the Euler discretisation, a step of reverse diffusion between any two times is one of Euler-Maruyama. */
+static void test_sampler_euler_discretisation(void) {
+    static const float x[2] = {0.3f, -1.2f}, score[2] = {0.7f, 0.1f}, z[2] = {-0.4f, 1.1f};
+    static const double times[3][2] = {{0.9, 0.7}, {0.31, 0.3}, {1.0, 0.2}};
+    int which, k, flow;
+    for (which = 0; which < 3; which++) {
+        for (k = 0; k < 6; k++) {
+            ssde_sde sde = solver_sde(which);
+            ssde_sampler_desc how;
+            float next[2][2], mean[2][2];
+            const double *t = times[k / 2];
+            memset(&how, 0, sizeof how);
+            flow = k % 2;
+            how.grid = SSDE_GRID_UNIFORM;
+            how.discretisation = SSDE_DISCRETISE_EULER;
+            how.probability_flow = flow;
+            how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
+            CHECK_OK(ssde_predictor_step(&sde, &how, x, score, z, &t[0], &t[1], 1, 2, next[0], mean[0]));
+            how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
+            CHECK_OK(ssde_predictor_step(&sde, &how, x, score, z, &t[0], &t[1], 1, 2, next[1], mean[1]));
+            CHECK_ARRAY(next[1], next[0], 2, 3e-7); /* two roundings to float */
+            CHECK_ARRAY(mean[1], mean[0], 2, 3e-7);
+        }
+    }
+}
+
+#define TEST_SOLVERS_SAMPLER_LIST(X) \
+    X(grid_times)                    \
+    X(grid_of_each_sampler)          \
+    X(path_values)                   \
+    X(path_strong_order)             \
+    X(path_short_rows)               \
+    X(path_draws)                    \
+    X(sampler_golden_updates)        \
+    X(sampler_golden_run)            \
+    X(sampler_identity)              \
+    X(sampler_driver)                \
+    X(sampler_threads)               \
+    X(sampler_late_failure)          \
+    X(sampler_bad_input)             \
+    X(sampler_failures)              \
+    X(sampler_report)                \
+    X(sampler_memory)                \
+    X(sampler_defaults)              \
+    X(sampler_table)                 \
+    X(sampler_flow_order)            \
+    X(sampler_formulas)              \
+    X(sampler_rule_of_orders)        \
+    X(sampler_against_ddim)          \
+    X(sampler_part_way_order)        \
+    X(sampler_ddpm)                  \
+    X(sampler_smld)                  \
+    X(sampler_ddim_ancestral)        \
+    X(sampler_plane_scores)          \
+    X(sampler_statistics)            \
+    X(sampler_each_identity)         \
+    X(sampler_each_threads)          \
+    X(sampler_each_failures)         \
+    X(sampler_memory_told)           \
+    X(sampler_failed_rows)           \
+    X(sampler_corrector_only)        \
+    X(sampler_adaptive)              \
+    X(sampler_known_path)            \
+    X(sampler_each_bad_input)        \
+    X(sampler_signal_time)           \
+    X(sampler_signal_gone)           \
+    X(sampler_signal_start)          \
+    X(sampler_signal_refused)        \
+    X(sampler_none_by_reference)     \
+    X(sampler_rates_refused)         \
+    X(sampler_step_index)            \
+    X(sampler_euler_discretisation)
 
 #endif

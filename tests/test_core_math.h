@@ -1,19 +1,14 @@
-/* Tests of the functions of double that results depend on, and of the arithmetic that they are made of. */
-#ifndef TEST_MATH_H
-#define TEST_MATH_H
-
-#define TEST_MATH_LIST(X) \
-    X(math_accuracy)      \
-    X(math_pow_accuracy)  \
-    X(math_edges)         \
-    X(math_float)         \
-    X(math_bits)          \
-    X(math_rounding_modes)
+/* The functions of double that results depend on, and the arithmetic they are made of. */
+#ifndef TEST_CORE_MATH_H
+#define TEST_CORE_MATH_H
 
 #include <fenv.h>
 #include <float.h>
 
-/* ---- helpers ---- */
+#include "check.h"
+#include "fixtures_core.h"
+
+/* ---- math ---- */
 
 /* |got - want| in units of want's last place; what has no last place is equal, or as far as can be. */
 static double math_ulps(double got, long double want) {
@@ -221,5 +216,13 @@ static void test_math_rounding_modes(void) {
     }
     remove("tests/tmp_rounding.ck");
 }
+
+#define TEST_CORE_MATH_LIST(X) \
+    X(math_accuracy)           \
+    X(math_pow_accuracy)       \
+    X(math_edges)              \
+    X(math_float)              \
+    X(math_bits)               \
+    X(math_rounding_modes)
 
 #endif

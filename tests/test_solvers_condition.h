@@ -1,227 +1,223 @@
-/* Tests of what steers samples in scoresde_solvers.h: conditions, guidance, resampling, codes and their trajectories.
- */
-#ifndef TEST_CONTROL_H
-#define TEST_CONTROL_H
+/* What samples must agree with, and models steered. */
+#ifndef TEST_SOLVERS_CONDITION_H
+#define TEST_SOLVERS_CONDITION_H
 
 #include "check.h"
-#include "test_samplers.h"
-#include "test_solvers.h"
+#include "fixtures_core.h"
+#include "fixtures_solvers.h"
 
-/* ---- dense output and limits of the ODE ---- */
+/* ---- condition: inpainting ---- */
 
-static void test_control_dense_output(void) {
-    static const double times[6] = {0.0, 0.31, 1.0, 1.0, 2.77, 3.0};
-    ssde_context context;
-    ssde_ode_desc how;
-    ssde_ode_report plain[3], reports[3];
-    double y[3], expected[3] = {1.0, 2.0, -0.5}, frames[18], back[8], errors[2];
-    size_t i, g;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
-    how.rtol = how.atol = 1e-8;
-    how.context = &context;
-    memcpy(y, expected, sizeof y);
-    CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, plain));
-    how.times = times, how.time_count = 6, how.states = frames;
-    memcpy(y, expected, sizeof y);
-    CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, reports));
-    for (g = 0; g < 3; g++) {
-        CHECK(reports[g].evaluations == plain[g].evaluations && reports[g].steps == plain[g].steps);
-        for (i = 0; i < 6; i++) { /* the interpolant's own error is one order above the steps', times about 20 */
-            double exact = expected[g] * exp((double)(g + 1) * sin(times[i]));
-            CHECK_NEAR(frames[i * 3 + g], exact, 1e-6 * (1.0 + fabs(exact)));
-        }
-        CHECK(frames[g] == expected[g]);
-        CHECK(frames[6 + g] == frames[9 + g]);
-        CHECK_NEAR(frames[15 + g], y[g], 1e-14 * (1.0 + fabs(y[g]))); /* the interpolant ends where the step does */
+/* Three overlapping modes along the diagonal: a correlated cloud. Between modes far apart, replacing the known part
+   cannot choose without bias, as the noisy known part says little while the choice is made. */
+static solver_mixture solver_cloud(void) {
+    solver_mixture m;
+    size_t i;
+    memset(&m, 0, sizeof m);
+    m.components = 3, m.dim = 2;
+    m.weight[0] = 0.4, m.weight[1] = 0.3, m.weight[2] = 0.3;
+    for (i = 0; i < 6; i++) {
+        m.mean[i] = 0.6 * (double)(i / 2) - 0.6;
+        m.variance[i] = 0.12;
     }
-    { /* Backwards, and alone, the same system gives the same frames. */
-        static const double down[2] = {2.0, 0.25};
-        double alone = y[0];
-        how.times = down, how.time_count = 2, how.states = back;
-        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 3.0, 0.0, y, reports));
-        for (g = 0; g < 3; g++) {
-            for (i = 0; i < 2; i++) {
-                double exact = expected[g] * exp((double)(g + 1) * sin(down[i]));
-                CHECK_NEAR(back[i * 3 + g], exact, 1e-6 * (1.0 + fabs(exact)));
-            }
-        }
-        how.states = back + 6;
-        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 3.0, 0.0, &alone, NULL));
-        CHECK(back[6] == back[0] && back[7] == back[3]);
-    }
-    for (i = 0; i < 2; i++) { /* steps of h: within them the error falls by 2^5 when h halves, and SciPy's by its own */
-        double h = i ? 0.05 : 0.1, middle = 0.5 * h, one = 1.0;
-        how.times = &middle, how.time_count = 1, how.states = back;
-        how.rtol = how.atol = 1.0, how.first_step = how.max_step = h;
-        CHECK_OK(ssde_ode_integrate(&how, solver_swing, NULL, 1, 1, 0.0, h, &one, reports));
-        CHECK(reports[0].steps == 1);
-        errors[i] = fabs(back[0] - exp(sin(middle)));
-    }
-    CHECK(errors[1] > 1e-12 && errors[0] / errors[1] > 20.0 && errors[0] / errors[1] < 45.0);
-    /* A system that stops leaves NaN for what it did not reach. */
-    memset(&how, 0, sizeof how);
-    how.context = &context;
-    how.times = times, how.time_count = 6, how.states = frames, how.max_evaluations = 14;
-    how.rtol = how.atol = 1e-8;
-    memcpy(y, expected, sizeof y);
-    CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, reports), SSDE_ERROR_LIMIT,
-                "max_evaluations = 14");
-    CHECK(frames[0] == 1.0 && frames[15] != frames[15] && reports[0].evaluations == 14 && reports[0].t < 3.0);
-    how.max_evaluations = 0;
-    { /* refused */
-        static const double unsorted[2] = {1.0, 0.5}, outside[1] = {3.5};
-        how.times = unsorted, how.time_count = 2;
-        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
-                    SSDE_ERROR_ARGUMENT, "times[1] is 0.5");
-        how.times = outside, how.time_count = 1;
-        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
-                    SSDE_ERROR_ARGUMENT, "times[0] is 3.5");
-        how.states = NULL;
-        CHECK_FAILS(&context, ssde_ode_integrate(&how, solver_swing, NULL, 3, 1, 0.0, 3.0, y, NULL),
-                    SSDE_ERROR_ARGUMENT, "states");
-    }
+    return m;
 }
 
-/* Trajectories of the flow against a Gaussian's closed one; of one sample alone, the same bits. */
-static void test_control_trajectories(void) {
-    static const double down[4] = {1.0, 0.6, 0.1, 1e-3}, up[4] = {1e-3, 0.1, 0.6, 1.0};
-    int which;
+/* The rest of a plane's mixture given its first coordinate: mean and variance of the second. */
+static void solver_conditional(const solver_mixture *m, double known, double *mean, double *variance) {
+    double total = 0.0, first = 0.0, second = 0.0;
+    size_t k;
+    for (k = 0; k < m->components; k++) {
+        double d = known - m->mean[2 * k];
+        double weight = m->weight[k] * exp(-0.5 * d * d / m->variance[2 * k]) / sqrt(m->variance[2 * k]);
+        total += weight;
+        first += weight * m->mean[2 * k + 1];
+        second += weight * (m->mean[2 * k + 1] * m->mean[2 * k + 1] + m->variance[2 * k + 1]);
+    }
+    *mean = first / total;
+    *variance = second / total - *mean * *mean;
+}
+
+static void test_condition_inpainting_conditional(void) {
+    size_t n = check_quick ? 250 : 1000, r;
+    solver_mixture m = solver_cloud();
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    int which, value;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_flow_desc how;
-        ssde_rng rng = ssde_rng_seed(7);
-        float x[300], start[300], frames[1200], other[1200];
-        size_t i, k;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
-        model.max_rows = 7;
-        memset(&how, 0, sizeof how);
-        how.rtol = how.atol = 1e-6;
-        how.times = down, how.time_count = 4, how.states = frames;
-        CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, 100, x, NULL));
-        CHECK_OK(ssde_prior_sample(NULL, &sde, 7, NULL, 100, 3, start));
-        CHECK_SAME(frames, start, sizeof start);
-        CHECK_ARRAY(frames + 900, x, 300, 1e-7);
-        for (k = 0; k < 4; k++) {
-            for (i = 0; i < 300; i++)
-                CHECK_NEAR(frames[k * 300 + i], solver_gaussian_flow(&sde, 0.3, 0.5, (double)start[i], 1.0, down[k]),
-                           5e-5 * (1.0 + fabs((double)frames[k * 300 + i])));
-        }
-        how.states = other;
-        CHECK_OK(ssde_decode(&sde, &model, &how, 5, 1, start + 15, x, NULL));
-        for (k = 0; k < 4; k++) CHECK_SAME(other + 3 * k, frames + k * 300 + 15, 3 * sizeof *other);
-        how.times = up;
-        CHECK_OK(ssde_encode(&sde, &model, &how, 0, 100, frames + 900, x, NULL));
-        for (k = 0; k < 4; k++) { /* the same paths, seen from the other end */
-            CHECK_ARRAY(other + k * 300, frames + (3 - k) * 300, 300, 1e-4);
-        }
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* decode(encode(x)) = x within what the tolerance leaves, some 30 to 60 steps each way with errors of that size, which
-   the way down to eps enlarges where modes part: measured, at most 70 tolerances. */
-static void test_control_round_trip(void) {
-    static const double tolerances[3] = {1e-5, 1e-6, 1e-7};
-    solver_mixture m = solver_wide_mixture(8);
-    int which, level;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        ssde_score_model model;
-        ssde_rng rng = ssde_rng_seed(5);
-        float x[160], code[160], back[160];
-        size_t i;
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         model = ssde_mixture_model(mixture, &sde);
-        CHECK_OK(ssde_mixture_sample(mixture, &rng, 20, x, NULL));
-        for (level = 0; level < 3; level++) {
-            ssde_flow_desc how;
-            double worst = 0.0;
+        for (value = 0; value < 2; value++) {
+            float known[2], mask[2] = {1.0f, 0.0f};
+            double mean = 0.0, square = 0.0, expected_mean, expected_variance, error;
+            ssde_sampler_desc how;
+            ssde_rng rng = ssde_rng_seed(21);
+            known[0] = value ? 0.9f : -0.8f, known[1] = (float)NAN; /* must not be looked at */
             memset(&how, 0, sizeof how);
-            how.rtol = how.atol = tolerances[level];
-            CHECK_OK(ssde_encode(&sde, &model, &how, 0, 20, x, code, NULL));
-            CHECK_OK(ssde_decode(&sde, &model, &how, 0, 20, code, back, NULL));
-            for (i = 0; i < 160; i++) {
-                double away = fabs((double)back[i] - (double)x[i]);
-                if (!(away <= worst)) worst = away;
+            how.condition = ssde_inpaint_shared(known, mask);
+            how.steps = 60;
+            how.corrector = SSDE_CORRECTOR_LANGEVIN;
+            how.corrector_steps = 16; /* replacing is exact in the limit of many */
+            how.snr = 0.3;
+            how.eps = 1e-3;
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
+            for (r = 0; r < n; r++) {
+                if (x[2 * r] != known[0])
+                    check_report(__FILE__, __LINE__, "row %d: known is %g", (int)r, (double)x[2 * r]);
+                mean += (double)x[2 * r + 1] / (double)n;
+                square += (double)x[2 * r + 1] * (double)x[2 * r + 1] / (double)n;
             }
-            CHECK(worst < 100.0 * tolerances[level] + 2e-6); /* and codes are floats */
+            solver_conditional(&m, (double)known[0], &expected_mean, &expected_variance);
+            error = sqrt(expected_variance /
+                         (double)n); /* of the mean; the method's own bias was measured as 0.05 and 4% */
+            CHECK_NEAR(mean, expected_mean, 0.05 + 4.0 * error);
+            CHECK_NEAR(sqrt(square - mean * mean), sqrt(expected_variance), 0.02 + 4.0 * error);
         }
         ssde_mixture_destroy(mixture);
     }
+    free(x);
 }
 
-/* ---- interpolation ---- */
-
-static double control_norm(const float *x, size_t n) {
-    double sum = 0.0;
+/* A score of zero, and draws of 0.5 whose addresses are written down. */
+typedef struct solver_addresses {
+    int stream[16];
+    uint32_t step[16];
+    size_t count;
+} solver_addresses;
+static ssde_status solver_address(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                  size_t dim, float *out) {
+    solver_addresses *a = (solver_addresses *)user;
     size_t i;
-    for (i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
-    return sqrt(sum);
+    (void)sample;
+    if (a->count >= 16) return SSDE_ERROR_LIMIT;
+    a->stream[a->count] = stream, a->step[a->count++] = step;
+    for (i = 0; i < rows * dim; i++) out[i] = 0.5f;
+    return SSDE_OK;
+}
+static ssde_status solver_zero_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                     int differentiate, float *out) {
+    (void)x, (void)t, (void)sample, (void)differentiate;
+    memset(out, 0, rows * *(size_t *)user * sizeof *out);
+    return SSDE_OK;
 }
 
-static double control_angle(const float *a, const float *b, size_t n) {
-    double inner = 0.0;
+/* Where the known part is at each time, and under which addresses everything is drawn. */
+static void solver_follow(void *user, size_t step, double t, const float *x, size_t n, size_t dim) {
+    const ssde_sde *sde = (const ssde_sde *)user;
+    ssde_coefficients c;
+    (void)step, (void)n, (void)dim;
+    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    CHECK_NEAR(x[0], c.mean * 2.0 + c.std * 0.5, 1e-6);
+}
+static void test_condition_inpainting_addresses(void) {
+    static const int streams[10] = {SSDE_STREAM_PRIOR,     SSDE_STREAM_CONDITION, SSDE_STREAM_PREDICTOR,
+                                    SSDE_STREAM_CONDITION, SSDE_STREAM_CORRECTOR, SSDE_STREAM_CONDITION,
+                                    SSDE_STREAM_PREDICTOR, SSDE_STREAM_CONDITION, SSDE_STREAM_CORRECTOR,
+                                    SSDE_STREAM_CONDITION};
+    static const uint32_t steps[10] = {0, 0, 0, 1, 0, 2, 1, 3, 1, 4};
+    static const float known[2] = {2.0f, 9.0f}, mask[2] = {1.0f, 0.0f};
+    static const double times[3] = {1.0, 0.3, 0.1};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    solver_addresses addresses;
+    ssde_rng rng = ssde_rng_seed(1);
+    float x[2];
+    size_t dim = 2, i;
+    memset(&model, 0, sizeof model);
+    memset(&how, 0, sizeof how);
+    memset(&addresses, 0, sizeof addresses);
+    model.dim = dim, model.score = solver_zero_score, model.user = &dim;
+    how.steps = 2, how.times = times, how.corrector = SSDE_CORRECTOR_LANGEVIN;
+    how.condition = ssde_inpaint(known, mask);
+    how.noise.fill = solver_address, how.noise.user = &addresses;
+    how.trajectory = solver_follow, how.user = &sde;
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+    CHECK(x[0] == 2.0f && addresses.count == 10);
+    for (i = 0; i < 10; i++) CHECK(addresses.stream[i] == streams[i] && addresses.step[i] == steps[i]);
+}
+
+static void test_condition_inpainting_values(void) {
+    enum { N = 80, DIM = 6 };
+    static const ssde_grid grids[2] = {SSDE_GRID_UNIFORM, SSDE_GRID_REFERENCE};
+    solver_mixture m = solver_wide_mixture(DIM);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    ssde_sampler_desc how;
+    ssde_condition second;
+    ssde_rng rng;
+    float *plain = (float *)malloc(5 * N * DIM * sizeof *plain), *x = plain + N * DIM, *first = x + N * DIM;
+    float *known = first + N * DIM, *mask = known + N * DIM;
+    double spread = 0.0;
     size_t i;
-    for (i = 0; i < n; i++) inner += (double)a[i] * (double)b[i];
-    return acos(fmin(1.0, fmax(-1.0, inner / (control_norm(a, n) * control_norm(b, n)))));
-}
-
-static void test_control_interpolate(void) {
-    static const double weights[5] = {0.0, 0.2, 0.5, 0.9, 1.0};
-    ssde_context context;
-    float a[21], b[21], out[21], one = 2.0f, minus = -4.0f;
-    size_t i, k, r;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, 3, 7, a));
-    CHECK_OK(ssde_random_normal(NULL, 2, SSDE_STREAM_USER, 0, NULL, 3, 7, b));
-    for (i = 0; i < 7; i++) b[7 + i] = 2.0f * a[7 + i];    /* the same direction */
-    for (i = 0; i < 7; i++) b[14 + i] = -3.0f * a[14 + i]; /* the opposite one */
-    for (k = 0; k < 5; k++) {
-        double w = weights[k];
-        CHECK_OK(ssde_interpolate(&context, a, b, w, 3, 7, out));
-        for (r = 0; r < 3; r++) {
-            const float *p = a + 7 * r, *q = b + 7 * r, *y = out + 7 * r;
-            double whole = control_angle(p, q, 7), length = (1.0 - w) * control_norm(p, 7) + w * control_norm(q, 7);
-            CHECK_RELATIVE(control_norm(y, 7), length, 1e-6);
-            CHECK_NEAR(control_angle(p, y, 7), w * whole, 2e-3); /* acos of floats near 1 */
-            CHECK_NEAR(control_angle(q, y, 7), (1.0 - w) * whole, 2e-3);
+    int grid;
+    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+    model = ssde_mixture_model(mixture, &sde);
+    memset(&how, 0, sizeof how);
+    how.steps = 40;
+    how.corrector = SSDE_CORRECTOR_LANGEVIN;
+    for (grid = 0; grid < 2; grid++) {
+        how.grid = grids[grid];
+        memset(&how.condition, 0, sizeof how.condition);
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, plain));
+        /* A mask of zeros changes nothing. */
+        memset(mask, 0, N * DIM * sizeof *mask);
+        how.condition = ssde_inpaint(known, mask);
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+        CHECK_SAME(x, plain, N * DIM * sizeof *x);
+        /* Known values come out as they are; what is masked out is never read. */
+        for (i = 0; i < N * DIM; i++) {
+            mask[i] = (i * 7) % 5 < 2 ? 1.0f : 0.0f;
+            known[i] = mask[i] != 0.0f ? (float)sin((double)i) : 0.0f;
         }
-        if (w == 0.0) CHECK_SAME(out, a, sizeof out);
-        if (w == 1.0) CHECK_SAME(out, b, sizeof out);
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, first));
+        for (i = 0; i < N * DIM; i++) CHECK(mask[i] != 0.0f ? first[i] == known[i] : first[i] != plain[i]);
+        for (i = 0; i < N * DIM; i++) {
+            if (mask[i] == 0.0f) known[i] = i % 2 ? (float)NAN : 1e30f;
+        }
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+        CHECK_SAME(x, first, N * DIM * sizeof *x);
+        /* Two conditions, each with half of the mask, are the one. */
+        {
+            float *half = (float *)malloc(2 * N * DIM * sizeof *half), *rest = half + N * DIM;
+            for (i = 0; i < N * DIM; i++) {
+                half[i] = i % 2 ? mask[i] : 0.0f;
+                rest[i] = i % 2 ? 0.0f : mask[i];
+            }
+            how.condition = ssde_inpaint(known, half);
+            second = ssde_inpaint(known, rest);
+            how.condition.next = &second;
+            rng = ssde_rng_seed(3);
+            CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+            CHECK_SAME(x, first, N * DIM * sizeof *x);
+            free(half);
+        }
     }
-    CHECK_OK(ssde_interpolate(&context, a, a, 0.3, 3, 7, out)); /* equal ends */
-    CHECK_ARRAY(out, a, 21, 1e-7);
-    memcpy(out, a, sizeof out);
-    CHECK_OK(ssde_interpolate(&context, out, b, 0.3, 3, 7, out)); /* in place */
-    CHECK_OK(ssde_interpolate(&context, a, b, 0.3, 3, 7, a));
-    CHECK_SAME(out, a, sizeof out);
-    memset(out, 0, sizeof out);
-    out[0] = 1.0f, out[3] = -2.0f; /* opposite along the first axis */
-    CHECK_OK(ssde_interpolate(&context, out, out + 3, 0.5, 1, 3, out + 6));
-    CHECK_RELATIVE(control_norm(out + 6, 3), 1.5, 1e-6);
-    CHECK_NEAR(out[6], 0.0, 1e-6);
-    CHECK_OK(ssde_interpolate(&context, &one, &minus, 0.25, 1, 1, out));
-    CHECK_NEAR(out[0], 0.5, 1e-7);
-    memset(out, 0, sizeof out);
-    CHECK_OK(ssde_interpolate(&context, out, b, 0.25, 1, 7, out)); /* from the origin there is one way only */
-    for (i = 0; i < 7; i++) CHECK_NEAR(out[i], 0.25 * (double)b[i], 1e-7);
-    {
-        const float far[2] = {0.0f, 3.4e38f}, farther[2] = {3.4e38f, 3.4e38f}; /* half way is 4.1e38 long */
-        CHECK_FAILS(&context, ssde_interpolate(&context, far, farther, 0.5, 1, 2, out), SSDE_ERROR_NUMERIC,
-                    "out[0][1] is inf");
-    }
-    CHECK_FAILS(&context, ssde_interpolate(&context, a, b, 1.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "weight is 1.5");
-    CHECK_FAILS(&context, ssde_interpolate(&context, a, NULL, 0.5, 3, 7, out), SSDE_ERROR_ARGUMENT, "b is NULL");
-    a[3] = (float)NAN;
-    CHECK_FAILS(&context, ssde_interpolate(&context, a, b, 0.5, 3, 7, out), SSDE_ERROR_NUMERIC, "a[0][3]");
+    ssde_mixture_destroy(mixture);
+    /* Unknown values are denoised (the reference computes their mean from the noisy x): data all but at a point, and
+       std(eps) 0.06, of which nothing may be left. */
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.4, 1e-3));
+    model = ssde_mixture_model(mixture, &sde);
+    for (i = 0; i < DIM; i++) known[i] = 0.4f;
+    for (i = 0; i < DIM; i++) mask[i] = i < 2 ? 1.0f : 0.0f;
+    how.grid = SSDE_GRID_UNIFORM;
+    how.eps = 0.01;
+    how.condition = ssde_inpaint_shared(known, mask);
+    CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
+    for (i = 0; i < N * DIM; i++) spread += pow((double)x[i] - 0.4, 2.0) / (N * DIM);
+    CHECK(sqrt(spread) < 0.002);
+    ssde_mixture_destroy(mixture);
+    free(plain);
 }
 
-/* ---- every solver under a condition whose outcome is known exactly ---- */
+/* ---- condition: every solver under a condition whose outcome is known exactly ---- */
 
 /* Ways that run under an SDE: all under VP, a third of them under each of the others. */
 static int control_skips(int way, int which) {
@@ -247,115 +243,7 @@ static ssde_status control_run(const ssde_sde *sde, const ssde_score_model *mode
     }
 }
 
-/* The exact classifier of a mixture's component: grad log p_t(k | x) = s_k - s. */
-typedef struct control_classifier {
-    ssde_score_model all, component;
-    double weight; /* 1 is exact */
-} control_classifier;
-static ssde_status control_classify(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                    float *gradient) {
-    const control_classifier *c = (const control_classifier *)user;
-    size_t r, j, dim = c->all.dim;
-    float s[SOLVER_MAX_DIM];
-    for (r = 0; r < rows; r++) {
-        ssdei_try(c->all.score(c->all.user, x + r * dim, t + r, sample + r, 1, 0, s));
-        ssdei_try(c->component.score(c->component.user, x + r * dim, t + r, sample + r, 1, 0, gradient + r * dim));
-        for (j = 0; j < dim; j++) gradient[r * dim + j] = (float)c->weight * (gradient[r * dim + j] - s[j]);
-    }
-    return SSDE_OK;
-}
-
-static solver_mixture control_component(const solver_mixture *m, size_t k) {
-    solver_mixture one = *m;
-    one.components = 1;
-    one.weight[0] = 1.0;
-    memcpy(one.mean, m->mean + k * m->dim, m->dim * sizeof *one.mean);
-    memcpy(one.variance, m->variance + k * m->dim, m->dim * sizeof *one.variance);
-    return one;
-}
-
-/* Every way under `condition` draws from `target` at eps; under `wrong`, it does not. */
-static void control_expect(const char *name, int which, const ssde_score_model *model, const solver_mixture *target,
-                           const ssde_condition *condition, const ssde_condition *wrong) {
-    size_t n = check_quick ? 200 : 300;
-    ssde_sde sde = solver_sde(which);
-    ssde_mixture *exactly = NULL;
-    samplers_exact exact;
-    float *x = (float *)malloc(2 * n * sizeof *x);
-    int way, bad;
-    CHECK_OK(solver_mixture_create(target, NULL, &exactly));
-    exact = samplers_exact_make(target, exactly, &sde, 1e-3, n);
-    sde.num_scales = check_quick ? 100 : 250;
-    for (way = 0; way <= SAMPLERS_WAYS; way++) {
-        if (control_skips(way, which)) continue;
-        /* DDPM's chain ends at t = 0, where what is known has no noise left */
-        if (target->variance[0] == 0.0 && way < SAMPLERS_WAYS && samplers_ways[way].predictor == SSDE_PREDICTOR_DDPM)
-            continue;
-        for (bad = 0; bad < 2; bad++) {
-            double moments, energy;
-            CHECK_OK(control_run(&sde, model, bad ? wrong : condition, way, 31 + (uint64_t)way, n, x));
-            moments = samplers_moments(&exact, target, x);
-            energy = samplers_energy(&exact, x) / exact.chance;
-            /* thresholds as in test_samplers_statistics */
-            if (bad ? !(moments > 6.0 && energy > 2.5) : !(moments < 5.0 && energy < 2.0))
-                check_report(__FILE__, __LINE__, "%s, %s, way %d, %s: %.2f deviations, energy %.2f", name,
-                             solver_sde_names[which], way, bad ? "wrong" : "right", moments, energy);
-        }
-    }
-    free(exact.draws);
-    free(x);
-    ssde_mixture_destroy(exactly);
-}
-
-/* Guided by the exact classifier, samples are the component's; without it, not. */
-static void test_control_classifier(void) {
-    solver_mixture m = solver_plane(), one = control_component(&m, 2);
-    int which;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL, *component = NULL;
-        ssde_score_model model;
-        control_classifier classifier;
-        ssde_condition guided, without;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        CHECK_OK(solver_mixture_create(&one, NULL, &component));
-        model = ssde_mixture_model(mixture, &sde);
-        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
-        guided = ssde_guide(control_classify, &classifier, 1.0);
-        without = ssde_guide(control_classify, &classifier, 0.0);
-        control_expect("classifier", which, &model, &one, &guided, &without);
-        ssde_mixture_destroy(component);
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* A class and a known coordinate: within the component the coordinates are independent, so that the other one keeps
-   the component's distribution whatever is known, exactly. The known one follows m(t) known + std(t) z. */
-static void test_control_class_and_mask(void) {
-    static const float known[2] = {-0.3f, 9.0f}, mask[2] = {1.0f, 0.0f};
-    solver_mixture m = solver_plane(), one = control_component(&m, 0), target = one;
-    int which;
-    target.mean[0] = (double)known[0], target.variance[0] = 0.0;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL, *component = NULL;
-        ssde_score_model model;
-        control_classifier classifier;
-        ssde_condition both, inpaint = ssde_inpaint_shared(known, mask), without;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        CHECK_OK(solver_mixture_create(&one, NULL, &component));
-        model = ssde_mixture_model(mixture, &sde);
-        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
-        both = ssde_guide(control_classify, &classifier, 1.0);
-        without = both, without.scale = 0.0;
-        both.next = without.next = &inpaint;
-        control_expect("class and mask", which, &model, &target, &both, &without);
-        ssde_mixture_destroy(component);
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* ---- linear measurements of a Gaussian ---- */
+/* ---- condition: linear measurements of a Gaussian ---- */
 
 enum { CONTROL_DIM = 4, CONTROL_SIZE = 2, CONTROL_MOST = 6 };
 typedef enum control_fault {
@@ -508,7 +396,7 @@ static ssde_score_model control_gaussian(const double std[CONTROL_DIM], const ss
 /* Under isotropic Gaussian data, what A does not see is independent of what it sees: putting A x where it is measured
    is exact for every solver. With noise, and by pseudo-inverse guidance, the variance of x(0) given x is known and the
    score exact as well; with a scale of 0 it is not there. */
-static void test_control_measurements(void) {
+static void test_condition_measurements(void) {
     static const float y[CONTROL_SIZE] = {1.2f, -0.7f};
     size_t n = check_quick ? 150 : 500;
     float *x = (float *)malloc(n * CONTROL_DIM * sizeof *x);
@@ -590,7 +478,7 @@ static void control_noisy_steps(double data_std) {
     }
 }
 
-static void test_control_noisy_steps(void) {
+static void test_condition_noisy_steps(void) {
     control_noisy_steps(0.5);
     control_noisy_steps(0.0);
 }
@@ -659,7 +547,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
         ssde_mixture_destroy(mixture);
     }
 }
-static void test_control_noisy_shapes(void) {
+static void test_condition_noisy_shapes(void) {
     control_noisy_shapes(control_even, 0.6);
     control_noisy_shapes(control_uneven, 0.0);
 }
@@ -667,7 +555,7 @@ static void test_control_noisy_shapes(void) {
 /* For uneven Gaussians the term is the gradient of log p_t(y | x) = log N(A D, A C A^T + noise^2): A sees x through
    one Gaussian, so that what is added is known; at every noise level up to VE's 50, where C is what is left of 2,500
    (I - 0.9999 I), and down to 0.01. */
-static void test_control_noisy_values(void) {
+static void test_condition_noisy_values(void) {
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
     static const double times[5] = {1e-3, 0.1, 0.4, 0.7, 1.0}, noises[3] = {0.02, 0.4, 4.0};
     static const float x[CONTROL_DIM] = {0.7f, -0.4f, 0.3f, 1.1f}, around[CONTROL_DIM] = {0.5f, -0.3f, 0.8f, 0.4f};
@@ -743,7 +631,7 @@ static ssde_status control_derivative_vjp(void *user, const float *v, size_t row
 
 /* A derivative that is not symmetric, or has no covariance, leads to numbers, near the posterior where it is nearly
    right; where it says that nothing is uncertain, nothing is added. */
-static void test_control_noisy_derivative(void) {
+static void test_condition_noisy_derivative(void) {
     enum { N = 200 };
     static const double asymmetric[6] = {0.0, 0.02, 10.0, -1e4, 0.0, 0.0}, factors[6] = {1.0, 1.0, 1.0, 1.0, 1e4, 1.01};
     static float x[N * CONTROL_DIM], plain[N * CONTROL_DIM];
@@ -791,7 +679,7 @@ static ssde_status control_roughly(void *user, const float *y, const uint64_t *s
 
 /* Without noise x comes as near y as A lets it, for every shape and scale of A and for y that A cannot reach, by a
    transpose that is nearly A's too; and what A does not see keeps its spread. */
-static void test_control_projected_shapes(void) {
+static void test_condition_projected_shapes(void) {
     enum { N = 200 };
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
     static const double scales[3] = {1.0, 1e-20, 1e20};
@@ -847,7 +735,7 @@ static void test_control_projected_shapes(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- a transpose that is not A's ---- */
+/* ---- condition: a transpose that is not A's ---- */
 
 /* Sums over all of a row, one after the other in float, and what spreads them; in 2^20 dimensions products differ by
    2^20 roundings. */
@@ -865,7 +753,7 @@ static ssde_status control_spread(void *user, const float *y, const uint64_t *sa
     for (i = 0; i < rows * dim; i++) out[i] = 0.1f * y[i / dim];
     return SSDE_OK;
 }
-static void test_control_transposes(void) {
+static void test_condition_transposes(void) {
     enum { N = 8 };
     static const float y[CONTROL_MOST] = {1.2f, -0.7f, 0.3f, 0.9f, -0.4f, 0.2f};
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
@@ -960,7 +848,7 @@ static void test_control_transposes(void) {
 
 /* What DPS adds is the gradient of -|y - A x0|^2 / (2 noise^2), and pseudo-inverse guidance with r = 0 the same; under
    a mixture, so that ds/dx is no constant. */
-static void test_control_dps(void) {
+static void test_condition_dps(void) {
     static const float y[CONTROL_SIZE] = {0.4f, -0.2f};
     static const double h = 1e-2, noise = 0.5;
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
@@ -1019,11 +907,11 @@ static void test_control_dps(void) {
     }
 }
 
-/* ---- colours ---- */
+/* ---- condition: colours ---- */
 
 /* Grey comes out as given, and colours, which under isotropic Gaussian data are independent of it, keep their spread.
  */
-static void test_control_colourise(void) {
+static void test_condition_colourise(void) {
     enum { PIXELS = 2, DIM = 3 * PIXELS };
     size_t n = check_quick ? 150 : 500, r, p, i;
     float *x = (float *)malloc(n * DIM * sizeof *x), *grey = (float *)malloc(n * PIXELS * sizeof *grey);
@@ -1086,53 +974,7 @@ static void test_control_colourise(void) {
     free(x);
 }
 
-/* ---- what is masked out does not matter; samples do not depend on each other ---- */
-
-enum { CONTROL_N = 6, CONTROL_KINDS = 7 };
-typedef struct control_data {
-    float known[CONTROL_N * 6], mask[CONTROL_N * 6], grey[CONTROL_N * 2], y[CONTROL_N * 3];
-} control_data;
-
-/* Sums of neighbours: [6] to [3]. */
-static ssde_status control_pairs(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
-    size_t i;
-    (void)user, (void)sample;
-    for (i = 0; i < 3 * rows; i++) out[i] = x[2 * i] + x[2 * i + 1];
-    return SSDE_OK;
-}
-static ssde_status control_unpair(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
-    size_t i;
-    (void)user, (void)sample;
-    for (i = 0; i < 6 * rows; i++) out[i] = y[i / 2];
-    return SSDE_OK;
-}
-static ssde_status control_pull(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                float *gradient) {
-    size_t i;
-    (void)user, (void)t;
-    for (i = 0; i < 6 * rows; i++) gradient[i] = 0.01f * ((float)(sample[i / 6] % 3) - x[i] / (1.0f + x[i] * x[i]));
-    return SSDE_OK;
-}
-
-/* Of samples from `first` on; all but the first kind are chained to a pull towards a class. */
-static ssde_condition control_condition(const control_data *data, int kind, size_t first, const ssde_condition *next) {
-    ssde_condition condition;
-    if (kind == 0)
-        condition = ssde_inpaint(data->known + first * 6, data->mask + first * 6);
-    else if (kind == 1)
-        condition = ssde_colourise(data->grey + first * 2);
-    else if (kind == 2)
-        condition = ssde_measure(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.0);
-    else if (kind == 3)
-        condition = ssde_measure_pigdm(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.2, 0.5);
-    else if (kind == 4)
-        condition = ssde_measure_dps(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.5);
-    else
-        condition = ssde_measure(control_pairs, control_unpair, NULL, data->y + first * 3, 3, 0.2);
-    if (kind == 5) condition.data_std = 0.5;
-    condition.next = kind ? next : NULL;
-    return condition;
-}
+/* ---- condition: what is masked out does not matter; samples do not depend on each other ---- */
 
 static ssde_status control_part(const ssde_sde *sde, const ssde_score_model *model, ssde_context *context,
                                 const control_data *data, int kind, int way, size_t first, size_t n, float *x) {
@@ -1157,19 +999,7 @@ static ssde_status control_part(const ssde_sde *sde, const ssde_score_model *mod
     }
 }
 
-static control_data control_data_make(void) {
-    control_data data;
-    size_t i;
-    for (i = 0; i < CONTROL_N * 6; i++) {
-        data.known[i] = (float)sin(1.3 * (double)i);
-        data.mask[i] = i % 3 == 1 ? 1.0f : 0.0f;
-    }
-    for (i = 0; i < CONTROL_N * 2; i++) data.grey[i] = (float)cos((double)i);
-    for (i = 0; i < CONTROL_N * 3; i++) data.y[i] = (float)cos(2.0 * (double)i);
-    return data;
-}
-
-static void test_control_identity(void) {
+static void test_condition_identity(void) {
     solver_mixture m = solver_wide_mixture(6);
     control_data data = control_data_make(), other;
     int way, kind, which;
@@ -1211,7 +1041,7 @@ static void test_control_identity(void) {
 }
 
 /* With the ODE, what is known follows m(t) known + std(t) z, one z per sample, from noise to data and back. */
-static void test_control_known_path(void) {
+static void test_condition_known_path(void) {
     static const float known[2] = {0.5f, 9.0f}, mask[2] = {1.0f, 0.0f};
     static const double down[4] = {1.0, 0.7, 0.2, 1e-3};
     solver_mixture m = solver_plane();
@@ -1247,11 +1077,11 @@ static void test_control_known_path(void) {
     }
 }
 
-/* ---- resampling ---- */
+/* ---- condition ---- */
 
 /* Between modes, replacing what is known leaves a choice that fell while noise hid it; resampling mends it: the mean of
    the unknown coordinate, which is off by 0.28 of 0.57, comes to that of the exact conditional as resamplings grow. */
-static void test_control_resampling(void) {
+static void test_condition_resampling(void) {
     static const size_t resamplings[3] = {1, 8, 32};
     static const float known[2] = {0.6f, 0.0f}, mask[2] = {1.0f, 0.0f};
     size_t n = check_quick ? 200 : 600, r;
@@ -1289,7 +1119,7 @@ static void test_control_resampling(void) {
 }
 
 /* Without a condition, going back and forth leaves the distribution what it is; and no two visits share their draws. */
-static void test_control_resampling_draws(void) {
+static void test_condition_resampling_draws(void) {
     solver_mixture m = solver_plane();
     size_t n = check_quick ? 200 : 500;
     float *x = (float *)malloc(2 * n * sizeof *x);
@@ -1347,162 +1177,7 @@ static void test_control_resampling_draws(void) {
     }
 }
 
-/* ---- models made of others ---- */
-
-static ssde_status control_count_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
-                                       int differentiate, float *out) {
-    return solver_model_score(user, x, t, sample, rows, differentiate, out);
-}
-
-static void test_control_cfg(void) {
-    enum { ROWS = 5 };
-    solver_mixture m = solver_plane(), one = control_component(&m, 1);
-    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
-    uint64_t sample[ROWS] = {0, 1, 2, 3, 4};
-    float x[2 * ROWS], out[2 * ROWS], c[2 * ROWS], u[2 * ROWS], v[2 * ROWS], product[2 * ROWS], a[2 * ROWS],
-        b[2 * ROWS];
-    int which;
-    size_t i;
-    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
-    CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_context context;
-        ssde_mixture *mixture = NULL, *component = NULL;
-        solver_model wrapper;
-        ssde_cfg *made = NULL;
-        ssde_cfg_desc desc;
-        ssde_score_model model;
-        ssde_coefficients at;
-        memset(&context, 0, sizeof context);
-        memset(&desc, 0, sizeof desc);
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        CHECK_OK(solver_mixture_create(&one, NULL, &component));
-        desc.conditional = ssde_mixture_model(component, &sde);
-        desc.unconditional = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        desc.unconditional.score = control_count_score;
-        desc.unconditional.max_rows = 7;
-        desc.weight = 1.5;
-        desc.context = &context;
-        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
-        model = ssde_cfg_model(made);
-        CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
-        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
-        CHECK_OK(model.vjp(model.user, v, ROWS, product));
-        CHECK_OK(desc.conditional.score(desc.conditional.user, x, t, sample, ROWS, 1, c));
-        CHECK_OK(wrapper.inner.score(wrapper.inner.user, x, t, sample, ROWS, 1, u));
-        CHECK_OK(desc.conditional.vjp(desc.conditional.user, v, ROWS, a));
-        CHECK_OK(wrapper.inner.vjp(wrapper.inner.user, v, ROWS, b));
-        for (i = 0; i < 2 * ROWS; i++) {
-            CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
-            CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
-        }
-        CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
-        ssde_cfg_destroy(made);
-        /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
-           such rows the other model is not asked. */
-        CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.3, &at));
-        desc.low = 0.9 * at.std / at.mean, desc.high = 1.1 * at.std / at.mean;
-        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
-        model = ssde_cfg_model(made);
-        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
-        CHECK_OK(model.vjp(model.user, v, ROWS, product));
-        for (i = 0; i < 2 * ROWS; i++) {
-            if (i / 2 == 2)
-                CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
-            else
-                CHECK(out[i] == c[i] && product[i] == a[i]);
-        }
-        wrapper.calls = 0;
-        CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
-        CHECK(wrapper.calls == 0);
-        ssde_cfg_destroy(made);
-        { /* weight -1 is the unconditional model, whose likelihood it has */
-            ssde_likelihood_desc price = ssde_likelihood_defaults();
-            ssde_likelihood_result mine[ROWS], expected[ROWS];
-            ssde_rng rng = ssde_rng_seed(1);
-            desc.low = desc.high = 0.0, desc.weight = -1.0;
-            price.trace = SSDE_TRACE_EXACT;
-            CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
-            model = ssde_cfg_model(made);
-            CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, ROWS, x, mine));
-            CHECK_OK(ssde_likelihood(&sde, &wrapper.inner, &price, &rng, ROWS, x, expected));
-            for (i = 0; i < ROWS; i++)
-                CHECK_NEAR(mine[i].log_density, expected[i].log_density, 1e-2); /* of floats that nearly cancel */
-            ssde_cfg_destroy(made);
-        }
-        desc.low = 2.0, desc.high = 1.0;
-        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "low 2");
-        desc.low = desc.high = 0.0, desc.unconditional.dim = 3;
-        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
-        desc.unconditional.score = NULL;
-        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
-        CHECK(!made);
-        ssde_mixture_destroy(component);
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* The likelihood under exact guidance is the component's own. */
-static void test_control_guided_likelihood(void) {
-    solver_mixture m = solver_plane(), one = control_component(&m, 0);
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL, *component = NULL;
-    control_classifier classifier;
-    ssde_condition condition = ssde_guide(control_classify, &classifier, 1.0);
-    ssde_guided *guided = NULL;
-    ssde_score_model model;
-    ssde_likelihood_desc price = ssde_likelihood_defaults();
-    ssde_likelihood_result mine[4], expected[4];
-    ssde_rng rng = ssde_rng_seed(3), again = ssde_rng_seed(3), data = ssde_rng_seed(4);
-    float x[8];
-    size_t i;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    CHECK_OK(solver_mixture_create(&one, NULL, &component));
-    CHECK_OK(ssde_mixture_sample(component, &data, 4, x, NULL));
-    classifier.all = ssde_mixture_model(mixture, &sde), classifier.weight = 1.0;
-    classifier.component = ssde_mixture_model(component, &sde);
-    CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &classifier.all, &condition, 0, 4));
-    model = ssde_guided_model(guided);
-    price.trace = SSDE_TRACE_EXACT;
-    CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, 4, x, mine));
-    CHECK_OK(ssde_likelihood(&sde, &classifier.component, &price, &again, 4, x, expected));
-    for (i = 0; i < 4; i++) {
-        CHECK(mine[i].approximate);
-        CHECK_NEAR(mine[i].log_density, expected[i].log_density, 0.02); /* differences */
-    }
-    ssde_guided_destroy(guided);
-    ssde_mixture_destroy(component);
-    ssde_mixture_destroy(mixture);
-}
-
-/* One score per evaluation, however many probes; the probes' products follow it. */
-static void test_control_likelihood_calls(void) {
-    static const size_t probes[3] = {1, 5, 40};
-    solver_mixture m = solver_wide_mixture(4);
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    solver_model wrapper;
-    ssde_score_model model;
-    ssde_rng data = ssde_rng_seed(1);
-    float x[4];
-    int k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-    CHECK_OK(ssde_mixture_sample(mixture, &data, 1, x, NULL));
-    for (k = 0; k < 3; k++) {
-        ssde_likelihood_desc price = ssde_likelihood_defaults();
-        ssde_likelihood_result result;
-        ssde_rng rng = ssde_rng_seed(2);
-        price.probes = probes[k];
-        wrapper.calls = 0;
-        CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, 1, x, &result));
-        CHECK(wrapper.calls == result.evaluations && result.evaluations % 6 == 2);
-    }
-    ssde_mixture_destroy(mixture);
-}
-
-/* ---- failures ---- */
+/* ---- condition: failures ---- */
 
 static ssde_status control_nothing(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
     (void)user, (void)in, (void)sample, (void)rows, (void)out;
@@ -1525,7 +1200,7 @@ static ssde_status control_nan_back(void *user, const float *in, const uint64_t 
     return SSDE_OK;
 }
 
-static void test_control_bad_input(void) {
+static void test_condition_bad_input(void) {
     ssde_context context;
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
@@ -1628,7 +1303,7 @@ static void test_control_bad_input(void) {
 }
 
 /* Every allocation refused in turn: a status, and nothing left behind. */
-static void test_control_memory(void) {
+static void test_condition_memory(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
@@ -1656,224 +1331,206 @@ static void test_control_memory(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* dy/dt = -y */
-static ssde_status control_decay(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
-                                 double *dy) {
-    size_t i;
-    (void)user, (void)t, (void)system;
-    for (i = 0; i < 3 * rows; i++) dy[i] = -y[i];
-    return SSDE_OK;
-}
+/* ---- guidance: every solver under a condition whose outcome is known exactly ---- */
 
-/* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
-enum { CONTROL_TAKERS = 14 };
-static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
-                                const ssde_condition *condition, int taker, size_t *bytes) {
-    ssde_guided *guided = NULL;
-    ssde_cfg *cfg = NULL;
-    ssde_cfg_desc mix;
-    ssde_ode_desc ode;
-    ssde_flow_desc flow;
-    ssde_sampler_desc how;
-    ssde_likelihood_desc price = ssde_likelihood_defaults();
-    ssde_likelihood_result results[CONTROL_N];
-    ssde_ode_report reports[CONTROL_N];
-    ssde_rng rng = ssde_rng_seed(9);
-    double times[2], y[3 * CONTROL_N];
-    float x[CONTROL_N * 6], states[2 * CONTROL_N * 6];
-    ssde_status status = SSDE_OK;
-    size_t i, n = CONTROL_N;
-    int batch = taker == 3 || taker == 7 || taker == 13;
-    for (i = 0; i < 6 * n; i++) x[i] = 0.1f * (float)i - 1.0f;
-    for (i = 0; i < 3 * n; i++) y[i] = 1.0;
-    memset(&mix, 0, sizeof mix), memset(&ode, 0, sizeof ode), memset(&flow, 0, sizeof flow);
-    memset(&how, 0, sizeof how);
-    how.condition = *condition, how.context = context, how.steps = 3;
-    mix.conditional = mix.unconditional = model, mix.context = ode.context = flow.context = price.context = context;
-    flow.condition = *condition, flow.rtol = flow.atol = price.rtol = price.atol = 1e-3;
-    flow.denoise = taker == 6, flow.times = times, flow.time_count = taker == 5 || taker == 8 ? 2 : 0;
-    flow.states = states, times[0] = times[1] = 0.5;
-    price.trace = taker == 11 ? SSDE_TRACE_EXACT : SSDE_TRACE_RADEMACHER, price.probes = 2;
-    if (taker == 12) model.vjp = NULL;
-    if (taker == 0) {
-        if (bytes)
-            *bytes = ssde_guided_memory(context, sde, &model, condition, n);
-        else
-            status = ssde_guided_create(context, &guided, sde, &model, condition, 0, n);
-        ssde_guided_destroy(guided);
-    } else if (taker == 1) {
-        if (bytes)
-            *bytes = ssde_cfg_memory(sde, &mix);
-        else
-            status = ssde_cfg_create(&cfg, sde, &mix);
-        ssde_cfg_destroy(cfg);
-    } else if (taker < 4) {
-        if (bytes)
-            *bytes = ssde_ode_memory(&ode, n, 3, batch);
-        else
-            status = (batch ? ssde_ode_integrate_batch : ssde_ode_integrate)(&ode, control_decay, NULL, n, 3, 0.0, 1.0,
-                                                                             y, NULL);
-    } else if (taker == 4) {
-        if (bytes)
-            *bytes = ssde_sample_memory(sde, &model, &how, n);
-        else
-            status = ssde_sample(sde, &model, &how, &rng, n, x);
-    } else if (taker < 10) {
-        if (bytes)
-            *bytes = ssde_flow_memory(sde, &model, &flow, n, batch);
-        else if (taker < 8)
-            status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
-        else
-            status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
-    } else {
-        if (bytes)
-            *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
-        else
-            status = (batch ? ssde_likelihood_batch : ssde_likelihood)(sde, &model, &price, &rng, n, x, results);
-    }
-    return status;
-}
-
-/* What is asked of the allocator is what was told, in one piece; told for nothing; and its refusal is an error. */
-static void test_control_memory_told(void) {
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    control_data data = control_data_make();
-    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
-    int kind, taker, rows;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    for (kind = -1; kind < CONTROL_KINDS; kind++) {
-        ssde_condition condition = kind < 0 ? pull : control_condition(&data, kind, 0, &pull);
-        for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
-            for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
-                ssde_score_model model = ssde_mixture_model(mixture, &sde);
-                ssde_context context;
-                solver_memory memory = {0, 0, -1, 0};
-                size_t bytes = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-                model.max_rows = (size_t)rows;
-                CHECK_OK(control_take(&sde, model, &context, &condition, taker, &bytes));
-                CHECK(bytes > 0 && memory.taken == 0);
-                CHECK_OK(control_take(&sde, model, &context, &condition, taker, NULL));
-                CHECK(memory.bytes == bytes && memory.taken == 1 && memory.returned == 1);
-                memory.taken = memory.returned = memory.refuse = 0;
-                CHECK_FAILS(&context, control_take(&sde, model, &context, &condition, taker, NULL), SSDE_ERROR_MEMORY,
-                            "allocate");
-                CHECK(memory.taken == 0 && memory.returned == 0);
-            }
+/* Every way under `condition` draws from `target` at eps; under `wrong`, it does not. */
+static void control_expect(const char *name, int which, const ssde_score_model *model, const solver_mixture *target,
+                           const ssde_condition *condition, const ssde_condition *wrong) {
+    size_t n = check_quick ? 200 : 300;
+    ssde_sde sde = solver_sde(which);
+    ssde_mixture *exactly = NULL;
+    samplers_exact exact;
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    int way, bad;
+    CHECK_OK(solver_mixture_create(target, NULL, &exactly));
+    exact = samplers_exact_make(target, exactly, &sde, 1e-3, n);
+    sde.num_scales = check_quick ? 100 : 250;
+    for (way = 0; way <= SAMPLERS_WAYS; way++) {
+        if (control_skips(way, which)) continue;
+        /* DDPM's chain ends at t = 0, where what is known has no noise left */
+        if (target->variance[0] == 0.0 && way < SAMPLERS_WAYS && samplers_ways[way].predictor == SSDE_PREDICTOR_DDPM)
+            continue;
+        for (bad = 0; bad < 2; bad++) {
+            double moments, energy;
+            CHECK_OK(control_run(&sde, model, bad ? wrong : condition, way, 31 + (uint64_t)way, n, x));
+            moments = samplers_moments(&exact, target, x);
+            energy = samplers_energy(&exact, x) / exact.chance;
+            /* thresholds as in test_sampler_statistics */
+            if (bad ? !(moments > 6.0 && energy > 2.5) : !(moments < 5.0 && energy < 2.0))
+                check_report(__FILE__, __LINE__, "%s, %s, way %d, %s: %.2f deviations, energy %.2f", name,
+                             solver_sde_names[which], way, bad ? "wrong" : "right", moments, energy);
         }
     }
-    ssde_mixture_destroy(mixture);
+    free(exact.draws);
+    free(x);
+    ssde_mixture_destroy(exactly);
 }
 
-/* 0 for what would be refused. */
-static void test_control_memory_refused(void) {
-    ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model, none;
-    ssde_flow_desc flow;
-    ssde_likelihood_desc price = ssde_likelihood_defaults();
-    ssde_ode_desc ode;
-    ssde_cfg_desc mix;
-    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
-    const size_t most = SIZE_MAX / 64;
-    memset(&flow, 0, sizeof flow), memset(&ode, 0, sizeof ode), memset(&mix, 0, sizeof mix);
-    memset(&none, 0, sizeof none);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
-    CHECK(ssde_flow_memory(&sde, &model, NULL, 3, 0) > 0 && ssde_flow_memory(&sde, &model, &flow, 3, 0) > 0);
-    CHECK(!ssde_flow_memory(&bad, &model, NULL, 3, 0) && !ssde_flow_memory(NULL, &model, NULL, 3, 0));
-    CHECK(!ssde_flow_memory(&sde, NULL, NULL, 3, 0) && !ssde_flow_memory(&sde, &none, NULL, 3, 0));
-    CHECK(!ssde_flow_memory(&sde, &model, NULL, 0, 0) && !ssde_flow_memory(&sde, &model, NULL, most, 1));
-    flow.time_count = most;
-    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
-    flow.time_count = 0, flow.eps = 2.0;
-    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
-    flow.eps = 0.0, flow.condition = ssde_inpaint(NULL, NULL);
-    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
-    CHECK(!ssde_guided_memory(NULL, &sde, &model, &flow.condition, 3));
-    flow.condition = pull, model.max_rows = most; /* rows that no memory holds */
-    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0) && !ssde_guided_memory(NULL, &sde, &model, &pull, 3));
-    model.max_rows = 0;
-    CHECK(ssde_guided_memory(NULL, &sde, &model, &pull, 3) > 0 && !ssde_guided_memory(NULL, &sde, &model, NULL, 3));
-    CHECK(!ssde_guided_memory(NULL, &sde, &model, &pull, 0) && !ssde_guided_memory(NULL, &sde, &none, &pull, 3));
-    CHECK(ssde_likelihood_memory(&sde, &model, NULL, 3, 0) > 0);
-    CHECK(!ssde_likelihood_memory(&sde, &model, NULL, 0, 0) && !ssde_likelihood_memory(&sde, NULL, NULL, 3, 0));
-    price.probes = SIZE_MAX;
-    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
-    price.probes = 1, price.levels = 1.0;
-    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
-    CHECK(ssde_ode_memory(NULL, 3, 2, 0) > 0 && ssde_ode_memory(NULL, 3, 2, 1) > 0);
-    CHECK(!ssde_ode_memory(NULL, 0, 2, 1) && !ssde_ode_memory(NULL, 3, 0, 0) && !ssde_ode_memory(NULL, most, 64, 0));
-    ode.rtol = (double)NAN;
-    CHECK(!ssde_ode_memory(&ode, 3, 2, 0));
-    mix.conditional = mix.unconditional = model;
-    CHECK(ssde_cfg_memory(&sde, &mix) > 0 && !ssde_cfg_memory(&sde, NULL) && !ssde_cfg_memory(&bad, &mix));
-    mix.conditional.dim = 5;
-    CHECK(!ssde_cfg_memory(&sde, &mix));
-    ssde_mixture_destroy(mixture);
+/* Guided by the exact classifier, samples are the component's; without it, not. */
+static void test_guidance_classifier(void) {
+    solver_mixture m = solver_plane(), one = control_component(&m, 2);
+    int which;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL, *component = NULL;
+        ssde_score_model model;
+        control_classifier classifier;
+        ssde_condition guided, without;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        model = ssde_mixture_model(mixture, &sde);
+        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
+        guided = ssde_guide(control_classify, &classifier, 1.0);
+        without = ssde_guide(control_classify, &classifier, 0.0);
+        control_expect("classifier", which, &model, &one, &guided, &without);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
 }
 
-static double control_fade(void *user, double t) { return (void)user, (void)t, -20.0; }
-static double control_grow(void *user, double t) { return (void)user, 4.0 + 4.0 * t; }
+/* A class and a known coordinate: within the component the coordinates are independent, so that the other one keeps
+   the component's distribution whatever is known, exactly. The known one follows m(t) known + std(t) z. */
+static void test_guidance_class_and_mask(void) {
+    static const float known[2] = {-0.3f, 9.0f}, mask[2] = {1.0f, 0.0f};
+    solver_mixture m = solver_plane(), one = control_component(&m, 0), target = one;
+    int which;
+    target.mean[0] = (double)known[0], target.variance[0] = 0.0;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL, *component = NULL;
+        ssde_score_model model;
+        control_classifier classifier;
+        ssde_condition both, inpaint = ssde_inpaint_shared(known, mask), without;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        model = ssde_mixture_model(mixture, &sde);
+        classifier.all = model, classifier.component = ssde_mixture_model(component, &sde), classifier.weight = 1.0;
+        both = ssde_guide(control_classify, &classifier, 1.0);
+        without = both, without.scale = 0.0;
+        both.next = without.next = &inpaint;
+        control_expect("class and mask", which, &model, &target, &both, &without);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
+}
 
-/* A sample that did not arrive is where it stopped, whether its report is asked for or not. */
-static void test_control_reports(void) {
-    ssde_sde sde = ssde_affine(control_fade, control_grow, NULL); /* no signal long before t = 1 */
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    ssde_flow_desc how;
-    ssde_ode_report reports[3];
-    ssde_context context;
-    float x[18], seen[18], blind[18], states[18];
-    double start, scale;
+/* ---- guidance: models made of others ---- */
+
+static ssde_status control_count_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    return solver_model_score(user, x, t, sample, rows, differentiate, out);
+}
+
+static void test_guidance_cfg(void) {
+    enum { ROWS = 5 };
+    solver_mixture m = solver_plane(), one = control_component(&m, 1);
+    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
+    uint64_t sample[ROWS] = {0, 1, 2, 3, 4};
+    float x[2 * ROWS], out[2 * ROWS], c[2 * ROWS], u[2 * ROWS], v[2 * ROWS], product[2 * ROWS], a[2 * ROWS],
+        b[2 * ROWS];
+    int which;
     size_t i;
-    memset(&how, 0, sizeof how), memset(&context, 0, sizeof context);
-    how.max_evaluations = 30, how.context = &context;
-    for (i = 0; i < 18; i++) x[i] = 0.1f * (float)i;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
-    CHECK(start < 1.0 && fabs(scale - 1.0) > 0.01); /* which noise outgrows on the way there */
-    model = ssde_mixture_model(mixture, &sde);
-    CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, seen, reports), SSDE_ERROR_LIMIT, "sample 0");
-    CHECK_FAILS(&context, ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL), SSDE_ERROR_LIMIT, "sample 0");
-    CHECK_SAME(blind, seen, sizeof seen);
-    CHECK(reports[0].t > 0.0 && reports[0].t < start);
-    how.max_evaluations = 0, how.times = &reports[0].t, how.time_count = 1,
-    how.states = states; /* x where it stopped */
-    CHECK_OK(ssde_encode(&sde, &model, &how, 0, 3, x, blind, NULL));
-    for (i = 0; i < 6; i++) CHECK_NEAR(seen[i], states[i], 1e-5);
-    ssde_mixture_destroy(mixture);
+    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
+    CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_context context;
+        ssde_mixture *mixture = NULL, *component = NULL;
+        solver_model wrapper;
+        ssde_cfg *made = NULL;
+        ssde_cfg_desc desc;
+        ssde_score_model model;
+        ssde_coefficients at;
+        memset(&context, 0, sizeof context);
+        memset(&desc, 0, sizeof desc);
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        CHECK_OK(solver_mixture_create(&one, NULL, &component));
+        desc.conditional = ssde_mixture_model(component, &sde);
+        desc.unconditional = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        desc.unconditional.score = control_count_score;
+        desc.unconditional.max_rows = 7;
+        desc.weight = 1.5;
+        desc.context = &context;
+        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+        model = ssde_cfg_model(made);
+        CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
+        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
+        CHECK_OK(model.vjp(model.user, v, ROWS, product));
+        CHECK_OK(desc.conditional.score(desc.conditional.user, x, t, sample, ROWS, 1, c));
+        CHECK_OK(wrapper.inner.score(wrapper.inner.user, x, t, sample, ROWS, 1, u));
+        CHECK_OK(desc.conditional.vjp(desc.conditional.user, v, ROWS, a));
+        CHECK_OK(wrapper.inner.vjp(wrapper.inner.user, v, ROWS, b));
+        for (i = 0; i < 2 * ROWS; i++) {
+            CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
+            CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
+        }
+        CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
+        ssde_cfg_destroy(made);
+        /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
+           such rows the other model is not asked. */
+        CHECK_OK(ssde_coefficients_at(NULL, &sde, 0.3, &at));
+        desc.low = 0.9 * at.std / at.mean, desc.high = 1.1 * at.std / at.mean;
+        CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+        model = ssde_cfg_model(made);
+        CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
+        CHECK_OK(model.vjp(model.user, v, ROWS, product));
+        for (i = 0; i < 2 * ROWS; i++) {
+            if (i / 2 == 2)
+                CHECK_NEAR(out[i], 2.5 * (double)c[i] - 1.5 * (double)u[i], 1e-6 * (10.0 + fabs((double)c[i])));
+            else
+                CHECK(out[i] == c[i] && product[i] == a[i]);
+        }
+        wrapper.calls = 0;
+        CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
+        CHECK(wrapper.calls == 0);
+        ssde_cfg_destroy(made);
+        { /* weight -1 is the unconditional model, whose likelihood it has */
+            ssde_likelihood_desc price = ssde_likelihood_defaults();
+            ssde_likelihood_result mine[ROWS], expected[ROWS];
+            ssde_rng rng = ssde_rng_seed(1);
+            desc.low = desc.high = 0.0, desc.weight = -1.0;
+            price.trace = SSDE_TRACE_EXACT;
+            CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
+            model = ssde_cfg_model(made);
+            CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, ROWS, x, mine));
+            CHECK_OK(ssde_likelihood(&sde, &wrapper.inner, &price, &rng, ROWS, x, expected));
+            for (i = 0; i < ROWS; i++)
+                CHECK_NEAR(mine[i].log_density, expected[i].log_density, 1e-2); /* of floats that nearly cancel */
+            ssde_cfg_destroy(made);
+        }
+        desc.low = 2.0, desc.high = 1.0;
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "low 2");
+        desc.low = desc.high = 0.0, desc.unconditional.dim = 3;
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
+        desc.unconditional.score = NULL;
+        CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
+        CHECK(!made);
+        ssde_mixture_destroy(component);
+        ssde_mixture_destroy(mixture);
+    }
 }
 
-#define TEST_CONTROL_LIST(X)     \
-    X(control_dense_output)      \
-    X(control_trajectories)      \
-    X(control_round_trip)        \
-    X(control_interpolate)       \
-    X(control_classifier)        \
-    X(control_class_and_mask)    \
-    X(control_measurements)      \
-    X(control_noisy_steps)       \
-    X(control_noisy_shapes)      \
-    X(control_noisy_values)      \
-    X(control_noisy_derivative)  \
-    X(control_projected_shapes)  \
-    X(control_transposes)        \
-    X(control_dps)               \
-    X(control_colourise)         \
-    X(control_identity)          \
-    X(control_known_path)        \
-    X(control_resampling)        \
-    X(control_resampling_draws)  \
-    X(control_cfg)               \
-    X(control_guided_likelihood) \
-    X(control_likelihood_calls)  \
-    X(control_bad_input)         \
-    X(control_memory)            \
-    X(control_memory_told)       \
-    X(control_memory_refused)    \
-    X(control_reports)
+#define TEST_SOLVERS_CONDITION_LIST(X)  \
+    X(condition_inpainting_conditional) \
+    X(condition_inpainting_addresses)   \
+    X(condition_inpainting_values)      \
+    X(condition_measurements)           \
+    X(condition_noisy_steps)            \
+    X(condition_noisy_shapes)           \
+    X(condition_noisy_values)           \
+    X(condition_noisy_derivative)       \
+    X(condition_projected_shapes)       \
+    X(condition_transposes)             \
+    X(condition_dps)                    \
+    X(condition_colourise)              \
+    X(condition_identity)               \
+    X(condition_known_path)             \
+    X(condition_resampling)             \
+    X(condition_resampling_draws)       \
+    X(condition_bad_input)              \
+    X(condition_memory)                 \
+    X(guidance_classifier)              \
+    X(guidance_class_and_mask)          \
+    X(guidance_cfg)
 
 #endif

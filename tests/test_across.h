@@ -1,20 +1,237 @@
-/* Every public function that can fail, with what it must refuse: each pointer NULL, counts of 0, values that are no
-   numbers and enumerations out of range. The status is an error, and where a context exists its text is this call's and
-   names the argument. .ci/run finds the functions that this file leaves out. */
-#ifndef TEST_ERRORS_H
-#define TEST_ERRORS_H
+/* What holds of all three headers: memory, what failures say. */
+#ifndef TEST_ACROSS_H
+#define TEST_ACROSS_H
 
-static ssde_context errors_context;
+#include "check.h"
+#include "fixtures_core.h"
+#include "fixtures_solvers.h"
 
-/* The call fails with a text of its own that contains these words. */
-#define ERRORS_SAYS(words, call)                                                                                    \
-    do {                                                                                                            \
-        strcpy(errors_context.error, "stale");                                                                      \
-        CHECK((call) != SSDE_OK);                                                                                   \
-        check_count++;                                                                                              \
-        if (!strcmp(errors_context.error, "stale") || !strstr(errors_context.error, words))                         \
-            check_report(__FILE__, __LINE__, "%s: '%s' does not mention '%s'", #call, errors_context.error, words); \
-    } while (0)
+/* ---- memory: failures ---- */
+
+/* dy/dt = -y */
+static ssde_status control_decay(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
+                                 double *dy) {
+    size_t i;
+    (void)user, (void)t, (void)system;
+    for (i = 0; i < 3 * rows; i++) dy[i] = -y[i];
+    return SSDE_OK;
+}
+
+/* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
+enum { CONTROL_TAKERS = 14 };
+static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
+                                const ssde_condition *condition, int taker, size_t *bytes) {
+    ssde_guided *guided = NULL;
+    ssde_cfg *cfg = NULL;
+    ssde_cfg_desc mix;
+    ssde_ode_desc ode;
+    ssde_flow_desc flow;
+    ssde_sampler_desc how;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result results[CONTROL_N];
+    ssde_ode_report reports[CONTROL_N];
+    ssde_rng rng = ssde_rng_seed(9);
+    double times[2], y[3 * CONTROL_N];
+    float x[CONTROL_N * 6], states[2 * CONTROL_N * 6];
+    ssde_status status = SSDE_OK;
+    size_t i, n = CONTROL_N;
+    int batch = taker == 3 || taker == 7 || taker == 13;
+    for (i = 0; i < 6 * n; i++) x[i] = 0.1f * (float)i - 1.0f;
+    for (i = 0; i < 3 * n; i++) y[i] = 1.0;
+    memset(&mix, 0, sizeof mix), memset(&ode, 0, sizeof ode), memset(&flow, 0, sizeof flow);
+    memset(&how, 0, sizeof how);
+    how.condition = *condition, how.context = context, how.steps = 3;
+    mix.conditional = mix.unconditional = model, mix.context = ode.context = flow.context = price.context = context;
+    flow.condition = *condition, flow.rtol = flow.atol = price.rtol = price.atol = 1e-3;
+    flow.denoise = taker == 6, flow.times = times, flow.time_count = taker == 5 || taker == 8 ? 2 : 0;
+    flow.states = states, times[0] = times[1] = 0.5;
+    price.trace = taker == 11 ? SSDE_TRACE_EXACT : SSDE_TRACE_RADEMACHER, price.probes = 2;
+    if (taker == 12) model.vjp = NULL;
+    if (taker == 0) {
+        if (bytes)
+            *bytes = ssde_guided_memory(context, sde, &model, condition, n);
+        else
+            status = ssde_guided_create(context, &guided, sde, &model, condition, 0, n);
+        ssde_guided_destroy(guided);
+    } else if (taker == 1) {
+        if (bytes)
+            *bytes = ssde_cfg_memory(sde, &mix);
+        else
+            status = ssde_cfg_create(&cfg, sde, &mix);
+        ssde_cfg_destroy(cfg);
+    } else if (taker < 4) {
+        if (bytes)
+            *bytes = ssde_ode_memory(&ode, n, 3, batch);
+        else
+            status = (batch ? ssde_ode_integrate_batch : ssde_ode_integrate)(&ode, control_decay, NULL, n, 3, 0.0, 1.0,
+                                                                             y, NULL);
+    } else if (taker == 4) {
+        if (bytes)
+            *bytes = ssde_sample_memory(sde, &model, &how, n);
+        else
+            status = ssde_sample(sde, &model, &how, &rng, n, x);
+    } else if (taker < 10) {
+        if (bytes)
+            *bytes = ssde_flow_memory(sde, &model, &flow, n, batch);
+        else if (taker < 8)
+            status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
+        else
+            status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
+    } else {
+        if (bytes)
+            *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
+        else
+            status = (batch ? ssde_likelihood_batch : ssde_likelihood)(sde, &model, &price, &rng, n, x, results);
+    }
+    return status;
+}
+
+/* What is asked of the allocator is what was told, in one piece; told for nothing; and its refusal is an error. */
+static void test_memory_told(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    control_data data = control_data_make();
+    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
+    int kind, taker, rows;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    for (kind = -1; kind < CONTROL_KINDS; kind++) {
+        ssde_condition condition = kind < 0 ? pull : control_condition(&data, kind, 0, &pull);
+        for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
+            for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
+                ssde_score_model model = ssde_mixture_model(mixture, &sde);
+                ssde_context context;
+                solver_memory memory = {0, 0, -1, 0};
+                size_t bytes = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                model.max_rows = (size_t)rows;
+                CHECK_OK(control_take(&sde, model, &context, &condition, taker, &bytes));
+                CHECK(bytes > 0 && memory.taken == 0);
+                CHECK_OK(control_take(&sde, model, &context, &condition, taker, NULL));
+                CHECK(memory.bytes == bytes && memory.taken == 1 && memory.returned == 1);
+                memory.taken = memory.returned = memory.refuse = 0;
+                CHECK_FAILS(&context, control_take(&sde, model, &context, &condition, taker, NULL), SSDE_ERROR_MEMORY,
+                            "allocate");
+                CHECK(memory.taken == 0 && memory.returned == 0);
+            }
+        }
+    }
+    ssde_mixture_destroy(mixture);
+}
+
+/* 0 for what would be refused. */
+static void test_memory_refused(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model, none;
+    ssde_flow_desc flow;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_ode_desc ode;
+    ssde_cfg_desc mix;
+    ssde_condition pull = ssde_guide(control_pull, NULL, 1.0);
+    const size_t most = SIZE_MAX / 64;
+    memset(&flow, 0, sizeof flow), memset(&ode, 0, sizeof ode), memset(&mix, 0, sizeof mix);
+    memset(&none, 0, sizeof none);
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
+    model = ssde_mixture_model(mixture, &sde);
+    CHECK(ssde_flow_memory(&sde, &model, NULL, 3, 0) > 0 && ssde_flow_memory(&sde, &model, &flow, 3, 0) > 0);
+    CHECK(!ssde_flow_memory(&bad, &model, NULL, 3, 0) && !ssde_flow_memory(NULL, &model, NULL, 3, 0));
+    CHECK(!ssde_flow_memory(&sde, NULL, NULL, 3, 0) && !ssde_flow_memory(&sde, &none, NULL, 3, 0));
+    CHECK(!ssde_flow_memory(&sde, &model, NULL, 0, 0) && !ssde_flow_memory(&sde, &model, NULL, most, 1));
+    flow.time_count = most;
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    flow.time_count = 0, flow.eps = 2.0;
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    flow.eps = 0.0, flow.condition = ssde_inpaint(NULL, NULL);
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0));
+    CHECK(!ssde_guided_memory(NULL, &sde, &model, &flow.condition, 3));
+    flow.condition = pull, model.max_rows = most; /* rows that no memory holds */
+    CHECK(!ssde_flow_memory(&sde, &model, &flow, 3, 0) && !ssde_guided_memory(NULL, &sde, &model, &pull, 3));
+    model.max_rows = 0;
+    CHECK(ssde_guided_memory(NULL, &sde, &model, &pull, 3) > 0 && !ssde_guided_memory(NULL, &sde, &model, NULL, 3));
+    CHECK(!ssde_guided_memory(NULL, &sde, &model, &pull, 0) && !ssde_guided_memory(NULL, &sde, &none, &pull, 3));
+    CHECK(ssde_likelihood_memory(&sde, &model, NULL, 3, 0) > 0);
+    CHECK(!ssde_likelihood_memory(&sde, &model, NULL, 0, 0) && !ssde_likelihood_memory(&sde, NULL, NULL, 3, 0));
+    price.probes = SIZE_MAX;
+    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
+    price.probes = 1, price.levels = 1.0;
+    CHECK(!ssde_likelihood_memory(&sde, &model, &price, 3, 0));
+    CHECK(ssde_ode_memory(NULL, 3, 2, 0) > 0 && ssde_ode_memory(NULL, 3, 2, 1) > 0);
+    CHECK(!ssde_ode_memory(NULL, 0, 2, 1) && !ssde_ode_memory(NULL, 3, 0, 0) && !ssde_ode_memory(NULL, most, 64, 0));
+    ode.rtol = (double)NAN;
+    CHECK(!ssde_ode_memory(&ode, 3, 2, 0));
+    mix.conditional = mix.unconditional = model;
+    CHECK(ssde_cfg_memory(&sde, &mix) > 0 && !ssde_cfg_memory(&sde, NULL) && !ssde_cfg_memory(&bad, &mix));
+    mix.conditional.dim = 5;
+    CHECK(!ssde_cfg_memory(&sde, &mix));
+    ssde_mixture_destroy(mixture);
+}
+
+/* ---- memory: memory ---- */
+
+typedef struct core_object {
+    size_t count;
+    double *numbers;
+    char *text;
+    float *more;
+} core_object;
+static void core_object_arrays(void *object, ssdei_memory *memory) {
+    core_object *o = (core_object *)object;
+    o->numbers = ssdei_place(memory, double, o->count);
+    o->text = ssdei_place(memory, char, 5);
+    o->more = ssdei_place(memory, float, o->count);
+}
+
+/* Zeroed, each array on its own cache lines, in the order of their names; between them nothing may be touched, which
+   AddressSanitizer sees to. */
+static void core_object_check(const core_object *o, const char *begin, const char *end) {
+    const char *pieces[4];
+    size_t bytes[3], i, k;
+    bytes[0] = o->count * sizeof *o->numbers, bytes[1] = 5, bytes[2] = o->count * sizeof *o->more;
+    pieces[0] = (const char *)o->numbers, pieces[1] = o->text, pieces[2] = (const char *)o->more, pieces[3] = end;
+    CHECK(pieces[0] >= begin);
+    for (i = 0; i < 3; i++) {
+        CHECK((uintptr_t)pieces[i] % SSDEI_ALIGNMENT == 0 && pieces[i] + bytes[i] <= pieces[i + 1]);
+        for (k = 0; k < bytes[i]; k++) CHECK(pieces[i][k] == 0);
+#ifdef SSDEI_ADDRESS_SANITIZER
+        CHECK(!bytes[i] || !__asan_address_is_poisoned(pieces[i] + bytes[i] - 1));
+        CHECK(__asan_address_is_poisoned(pieces[i] + bytes[i]) && __asan_address_is_poisoned(pieces[i + 1] - 1));
+#endif
+    }
+}
+
+/* One block for an object or for its arrays alone, of as many bytes as was said; what no memory holds is refused. */
+static void test_memory_objects(void) {
+    static const size_t counts[] = {0, 1, 8, 100};
+    size_t i, bytes;
+    for (i = 0; i < sizeof counts / sizeof *counts; i++) {
+        core_object made = {0, NULL, NULL, NULL}, *object;
+        char *block;
+        made.count = counts[i];
+        bytes = ssdei_object_bytes(&made, sizeof made, core_object_arrays) - ssdei_padded(0);
+        object = (core_object *)ssdei_object_create(NULL, &made, sizeof made, core_object_arrays);
+        CHECK(object->count == counts[i] && !made.numbers && bytes % SSDEI_ALIGNMENT == 0);
+        core_object_check(object, (char *)(object + 1), (char *)object + bytes);
+        memset(object->text, 1, 5);
+        ssdei_release(NULL, object);
+        bytes = ssdei_object_bytes(&made, 0, core_object_arrays) - ssdei_padded(0);
+        block = (char *)ssdei_object_create(NULL, &made, 0, core_object_arrays);
+        core_object_check(&made, block, block + bytes);
+        ssdei_release(NULL, block);
+    }
+    for (i = 0; i < 3; i++) {
+        static const size_t large[] = {SIZE_MAX, SIZE_MAX / 8, SIZE_MAX / 8 - 8};
+        core_object made = {0, NULL, NULL, NULL};
+        ssde_context context;
+        memset(&context, 0, sizeof context);
+        made.count = large[i];
+        CHECK(ssdei_object_bytes(&made, sizeof made, core_object_arrays) == SIZE_MAX);
+        CHECK(!ssdei_object_create(&context, &made, sizeof made, core_object_arrays));
+        CHECK(strstr(context.error, "cannot allocate") != NULL);
+    }
+}
+
+/* ---- errors ---- */
 
 /* The same about a value that is none of its enumeration, which C++ cannot make. */
 #ifdef __cplusplus
@@ -525,7 +742,10 @@ static void test_errors_solvers(void) {
     ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
 }
 
-#define TEST_ERRORS_LIST(X) \
+#define TEST_ACROSS_LIST(X) \
+    X(memory_told)          \
+    X(memory_refused)       \
+    X(memory_objects)       \
     X(errors_tensors)       \
     X(errors_random)        \
     X(errors_sde)           \

@@ -1,0 +1,640 @@
+/* What tests of networks in several files share. */
+#ifndef FIXTURES_NN_H
+#define FIXTURES_NN_H
+
+#include <locale.h>
+
+#include "check.h"
+#include "fixtures_core.h"
+#include "nn_oracle.h"
+
+/* The tiers of this machine: every index below their number is one. */
+static int nn_tier(int index, ssde_context *context) {
+    int tier = 0;
+    while (index >= 0 && core_next_tier(&tier, context)) index--;
+    return index < 0;
+}
+
+/* ---- golden networks ---- */
+
+/* The algorithm of 3x3 convolutions in the runs that these tests create. */
+static ssde_convolution nn_convolution;
+
+/* ---- flags that the golden networks lack, against the reference (unet_flags.safetensors names its source) ---- */
+
+static ssde_run *nn_run(const ssde_net *net, ssde_context *context, ssde_run_mode mode, size_t max_rows) {
+    ssde_run_desc desc;
+    ssde_run *run = NULL;
+    memset(&desc, 0, sizeof desc);
+    desc.mode = mode;
+    desc.max_rows = max_rows;
+    desc.convolution = nn_convolution;
+    desc.context = context;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    return run;
+}
+
+/* ---- an oracle's network on every tier ---- */
+
+typedef struct nn_options {
+    size_t rows;
+    double mean, spread;      /* of the input */
+    double forward, gradient; /* tolerances */
+} nn_options;
+
+/* 2e-6: a node's own rounding (a few 1e-7 of the norm) and that of the handful of nodes before it. 5e-6: the same for
+   the way back, of the gradient's norm; differences of the oracle err by about 1e-7. */
+static nn_options nn_usual(void) {
+    nn_options options;
+    options.rows = 2;
+    options.mean = 0.0;
+    options.spread = 1.0;
+    options.forward = 2e-6;
+    options.gradient = 5e-6;
+    return options;
+}
+
+/* What goes in, and slopes of sum(v output) by differences: along two directions of the input, one of each parameter.
+ */
+typedef struct nn_data {
+    size_t rows, dim;
+    float *x, *v, *label, *sigma;
+    double *x_double, input_slope[2], *parameter_slope;
+} nn_data;
+
+static double nn_objective(oracle *o, const nn_data *data) {
+    double sum = 0.0;
+    size_t row, i;
+    for (row = 0; row < data->rows; row++) {
+        const double *out =
+            oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
+        for (i = 0; i < data->dim; i++) sum += (double)data->v[row * data->dim + i] * out[i];
+    }
+    return sum;
+}
+
+/* Central difference of the objective along the normals of `seed` in values [count], which the oracle reads. The step's
+   third-order error is of the order of (step |direction|)^2 < 1e-7. */
+static double nn_difference(oracle *o, const nn_data *data, double *values, size_t count, uint64_t seed, double step) {
+    double *kept = (double *)malloc(count * sizeof *kept), side[2];
+    size_t i;
+    int k;
+    memcpy(kept, values, count * sizeof *kept);
+    for (k = 0; k < 2; k++) {
+        uint64_t state = seed;
+        for (i = 0; i < count; i++) values[i] = kept[i] + (k ? -step : step) * oracle_normal(&state);
+        side[k] = nn_objective(o, data);
+    }
+    memcpy(values, kept, count * sizeof *kept);
+    free(kept);
+    return (side[0] - side[1]) / (2.0 * step);
+}
+
+static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
+    size_t count = options->rows * o->nodes[o->net->input].count, i;
+    memset(data, 0, sizeof *data);
+    data->rows = options->rows;
+    data->dim = o->nodes[o->net->input].count;
+    data->x = (float *)malloc(2 * count * sizeof *data->x);
+    data->v = data->x + count;
+    data->label = (float *)malloc(2 * options->rows * sizeof *data->label);
+    data->sigma = data->label + options->rows;
+    data->x_double = (double *)malloc(count * sizeof *data->x_double);
+    data->parameter_slope = (double *)calloc(o->parameters + 1, sizeof(double));
+    oracle_normals(11, options->spread, count, data->x);
+    oracle_normals(12, 1.0, count, data->v);
+    for (i = 0; i < count; i++) {
+        data->x[i] += (float)options->mean;
+        data->x_double[i] = (double)data->x[i];
+    }
+    for (i = 0; i < options->rows; i++) {
+        data->label[i] = 0.4f + 0.7f * (float)i;
+        data->sigma[i] = 0.3f + 0.5f * (float)i;
+    }
+    for (i = 0; i < 2; i++)
+        data->input_slope[i] = nn_difference(o, data, data->x_double, count, 21 + i, 1e-5 * options->spread);
+    for (i = 0; i < o->parameters; i++)
+        data->parameter_slope[i] =
+            nn_difference(o, data, o->weights + o->first[i], o->first[i + 1] - o->first[i], 31 + i, 1e-5);
+}
+
+static void nn_data_close(nn_data *data) {
+    free(data->x);
+    free(data->label);
+    free(data->x_double);
+    free(data->parameter_slope);
+}
+
+static double nn_along(const float *gradient, size_t count, uint64_t seed, double *norm) {
+    double dot = 0.0, square = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) {
+        dot += (double)gradient[i] * oracle_normal(&seed);
+        square += (double)gradient[i] * (double)gradient[i];
+    }
+    *norm = sqrt(square);
+    return dot;
+}
+
+/* NaN wherever nothing may be kept from one forward pass to the next: values, gradients, workspaces, sums. */
+static void nn_poison(ssde_run *run) {
+    size_t i;
+    for (i = 0; i < run->zeros; i++) run->arena[i] = NAN;
+    for (i = run->workspace; i < run->workspace + run->tasks * run->task_floats; i++) run->arena[i] = NAN;
+    CHECK_OK(ssde_run_set_classes(run, NULL, 0));
+}
+
+/* The run, which is used up, with an arena of so many floats, not fewer: NaN behind what there is. */
+static ssde_run *nn_with_arena(ssde_run *run, size_t floats) {
+    ssde_run copy = *run, *larger;
+    size_t i;
+    copy.arena_floats = floats;
+    larger = (ssde_run *)ssdei_object_create(run->context, &copy, sizeof copy, ssdei_run_arrays);
+    ssdei_run_take_steps(larger, run->steps, run->gathers);
+    memcpy(larger->arena, run->arena, run->arena_floats * sizeof *run->arena);
+    for (i = run->arena_floats; i < floats; i++) larger->arena[i] = NAN;
+    ssde_run_destroy(run);
+    return larger;
+}
+
+/* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten: what a plan that
+   shares memory rightly must agree with, bit for bit. */
+static ssde_run *nn_unshare(ssde_run *run) {
+    size_t total = run->arena_floats, nodes = (size_t)run->net->node_count, i;
+    for (i = 0; i < nodes; i++) {
+        const ssdei_node *node = &run->net->nodes[i];
+        size_t floats = ssdei_round_floats(run->max_rows * node->count);
+        run->steps[i].value = total;
+        run->steps[i].gradient = total + floats;
+        run->steps[i].saved = total + 2 * floats;
+        total += 2 * floats + ssdei_round_floats(run->max_rows * run->steps[i].saved_floats);
+    }
+    return nn_with_arena(run, total);
+}
+
+static ssde_status nn_forward(ssde_run *run, const nn_data *data, float *out) {
+    return ssde_run_forward(run, data->x, data->label, data->sigma, data->rows, 0, 0, NULL, out);
+}
+
+/* Every node's value. */
+static void nn_check_values(oracle *o, const nn_data *data, const ssde_run *run, double tolerance) {
+    double *error = (double *)calloc(2 * (size_t)o->count, sizeof *error), *norm = error + o->count;
+    size_t row, i;
+    int node;
+    for (row = 0; row < data->rows; row++) {
+        oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
+        for (node = 0; node < o->count; node++) {
+            size_t count = o->nodes[node].count;
+            for (i = 0; i < count; i++) {
+                double expected = oracle_value(o, node)[i];
+                double difference = (double)ssdei_value(run, node)[row * count + i] - expected;
+                error[node] += difference * difference;
+                norm[node] += expected * expected;
+            }
+        }
+    }
+    for (node = 0; node < o->count; node++) {
+        check_count++;
+        if (!(sqrt(error[node]) <= tolerance * sqrt(norm[node])))
+            check_report(__FILE__, __LINE__, "%s: node %d (kind %d): relative distance %.3g, allowed %.3g",
+                         ssde_tier_name(run->kernels->tier), node, (int)o->nodes[node].kind,
+                         sqrt(error[node] / norm[node]), tolerance);
+    }
+    free(error);
+}
+
+/* The gradient of every parameter of interest, each along its direction. Where a gradient cancels (a bias before a
+   norm) its rounding is that of the others, hence the floor. */
+static void nn_check_parameters(const oracle *o, const nn_data *data, const float *gradient, double tolerance) {
+    float *file = (float *)malloc((ssde_net_weight_count(o->net) + 1) * sizeof *file);
+    double norm, largest = 0.0, slope;
+    size_t i;
+    for (i = 0; i < o->parameters; i++) {
+        nn_along(gradient + o->net->parameters[i].offset, o->net->parameters[i].info.count, 31 + i, &norm);
+        if (largest < norm) largest = norm;
+    }
+    for (i = 0; i < o->parameters; i++) {
+        const ssdei_parameter *parameter = &o->net->parameters[i];
+        ssdei_parameter_to_file(parameter, gradient + parameter->offset, file);
+        slope = nn_along(file, parameter->info.count, 31 + i, &norm);
+        if (!parameter->info.trainable) {
+            CHECK(norm == 0.0);
+            continue;
+        }
+        check_count++;
+        if (!(fabs(slope - data->parameter_slope[i]) <= tolerance * (norm + 0.2 * largest)))
+            check_report(__FILE__, __LINE__, "gradient of %s: slope %.9g, by differences %.9g, norm %.3g of %.3g",
+                         parameter->info.name, slope, data->parameter_slope[i], norm, largest);
+    }
+    free(file);
+}
+
+/* One tier: values of every node, the same output in every mode, derivatives; memory shared and not. */
+static void nn_check_tier(oracle *o, const nn_data *data, const nn_options *options, ssde_context *context) {
+    static const ssde_run_mode modes[] = {SSDE_RUN_INFERENCE, SSDE_RUN_VJP, SSDE_RUN_TRAIN};
+    size_t count = data->rows * data->dim, weights = ssde_net_weight_count(o->net), i;
+    float *buffer = (float *)calloc(3 * count + 2 * weights + 1, sizeof *buffer), *out = buffer, *first = out + count;
+    float *again = first + count, *gradient = again + count, *second = gradient + weights;
+    ssde_run *run;
+    double norm, slope;
+    int mode, apart;
+    for (mode = 0; mode < 3; mode++) {
+        for (apart = 0; apart < (mode ? 2 : 1); apart++) {
+            run = nn_run(o->net, context, modes[mode], data->rows + (size_t)mode);
+            if (!run) continue;
+            if (apart) run = nn_unshare(run);
+            nn_poison(run);
+            CHECK_OK(nn_forward(run, data, mode || apart ? again : out));
+            if (mode) CHECK_SAME(again, out, count * sizeof *out);
+            if (apart) nn_check_values(o, data, run, options->forward);
+            if (modes[mode] == SSDE_RUN_VJP) {
+                CHECK_OK(ssde_run_backward(run, data->v, apart ? again : first, NULL));
+                if (apart) CHECK_SAME(again, first, count * sizeof *out);
+                CHECK_OK(ssde_run_backward(run, data->v, again, NULL));
+                CHECK_SAME(again, first, count * sizeof *out);
+            } else if (mode) {
+                memset(second, 0, weights * sizeof *second);
+                CHECK_OK(ssde_run_backward(run, data->v, NULL, apart ? second : gradient));
+                if (apart) CHECK_SAME(second, gradient, weights * sizeof *gradient);
+            }
+            ssde_run_destroy(run);
+        }
+    }
+    for (i = 0; i < 2; i++) {
+        slope = nn_along(first, count, 21 + i, &norm);
+        CHECK_NEAR(slope, data->input_slope[i], options->gradient * norm);
+    }
+    nn_check_parameters(o, data, gradient, options->gradient);
+    free(buffer);
+}
+
+/* Winograd, if the network has a layer for it. */
+static int nn_most_convolution(const ssde_net *net) {
+    int i;
+    for (i = 0; i < net->node_count; i++) {
+        const ssdei_node *node = &net->nodes[i];
+        if (node->operation == SSDEI_OPERATION_conv && node->kernel == 3 && node->stride == 1)
+            return SSDE_CONVOLUTION_WINOGRAD;
+    }
+    return SSDE_CONVOLUTION_DIRECT;
+}
+
+static void nn_check(oracle *o, const nn_options *options) {
+    nn_options usual = nn_usual();
+    unsigned long fails = check_fails;
+    ssde_context context;
+    nn_data data;
+    int tier, convolution;
+    if (options) usual = *options;
+    CHECK(o->net->finished && o->values != NULL);
+    if (!o->net->finished) return;
+    nn_data_open(&data, o, &usual);
+    for (convolution = SSDE_CONVOLUTION_DIRECT; convolution <= nn_most_convolution(o->net); convolution++) {
+        nn_convolution = (ssde_convolution)convolution;
+        for (tier = 0; nn_tier(tier, &context) && fails == check_fails; tier++)
+            nn_check_tier(o, &data, &usual, &context);
+        /* of which Winograd's transforms take the larger part: a few 1e-6 of the norm for each layer */
+        usual.forward *= 5.0;
+        usual.gradient *= 5.0;
+    }
+    nn_convolution = SSDE_CONVOLUTION_AUTO;
+    nn_data_close(&data);
+}
+
+/* ---- others ---- */
+
+/* |y - exact| in units of the last place of a float of exact's size. */
+static double nn_ulps(float y, double exact) {
+    int exponent;
+    frexp(exact, &exponent);
+    if (exponent < -125) exponent = -125;
+    return fabs((double)y - exact) / ldexp(1.0, exponent - 24);
+}
+
+/* Everything a U-Net has, small: FIR, both pyramids, attention at both resolutions, dropout, embeddings, scaling. */
+static ssde_unet_desc nn_small_unet(void) {
+    ssde_unet_desc desc = ssde_ncsnpp(8, 8, 3);
+    desc.nf = 8;
+    desc.num_levels = 2;
+    desc.num_res_blocks = 1;
+    desc.num_attn_resolutions = 1;
+    desc.attn_resolutions[0] = 8;
+    desc.progressive = SSDE_OUTPUT_SKIP;
+    desc.fourier_scale = 2.0;
+    desc.dropout = 0.2;
+    desc.init_scale = 1.0;
+    return desc;
+}
+
+/* An allocator that counts, and refuses the allocation numbered refuse (-1: none). */
+typedef struct nn_memory {
+    long made, live, refuse;
+    size_t bytes, most; /* asked for and not given back; the most there ever were */
+} nn_memory;
+enum { NN_MEMORY_HEADER = 16 };
+static void *nn_allocate(void *user, size_t size) {
+    nn_memory *memory = (nn_memory *)user;
+    char *block;
+    if (memory->made++ == memory->refuse) return NULL;
+    memory->live++;
+    memory->bytes += size;
+    if (memory->most < memory->bytes) memory->most = memory->bytes;
+    block = (char *)malloc(NN_MEMORY_HEADER + size);
+    memcpy(block, &size, sizeof size);
+    return block + NN_MEMORY_HEADER;
+}
+static void nn_release(void *user, void *pointer) {
+    char *block = (char *)pointer - NN_MEMORY_HEADER;
+    size_t size;
+    memcpy(&size, block, sizeof size);
+    ((nn_memory *)user)->bytes -= size;
+    ((nn_memory *)user)->live--;
+    free(block);
+}
+static ssde_context nn_counting(nn_memory *memory) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    memset(memory, 0, sizeof *memory);
+    memory->refuse = -1;
+    context.allocate = nn_allocate;
+    context.release = nn_release;
+    context.user = memory;
+    return context;
+}
+
+#define CONDITIONING_PATH "test_nn_conditioning.safetensors"
+
+static ssde_unet_desc conditioning_unet(ssde_noise_conditioning noise, size_t classes) {
+    ssde_unet_desc desc = nn_small_unet();
+    desc.nf = 4;
+    desc.height = 4;
+    desc.dropout = 0.0;
+    desc.noise_conditioning = noise;
+    desc.classes = classes;
+    return desc;
+}
+
+/* The network, with weights that are zero nowhere. */
+static ssde_net *conditioning_net(ssde_noise_conditioning noise, size_t classes, uint64_t seed) {
+    ssde_unet_desc desc = conditioning_unet(noise, classes);
+    ssde_net *net = NULL;
+    oracle o;
+    CHECK_OK(ssde_unet_create(&net, &desc));
+    oracle_from_net(&o, net);
+    oracle_random_weights(&o, seed);
+    o.net = NULL;
+    oracle_close(&o);
+    return net;
+}
+
+static const ssde_parameter *conditioning_parameter(const ssde_net *net, const char *name, size_t *index) {
+    for (*index = 0; *index < ssde_net_parameter_count(net); ++*index)
+        if (!strcmp(ssde_net_parameter(net, *index)->name, name)) return ssde_net_parameter(net, *index);
+    check_report(__FILE__, __LINE__, "no parameter '%s'", name);
+    return NULL;
+}
+
+enum { CLASS_ROWS = 5, CLASS_DIM = 4 * 8 * 3 };
+
+#define FILES_PATH "scoresde_test.safetensors" /* made and removed in the working directory */
+#define FILES_OTHER "scoresde_test_2.safetensors"
+
+/* An allocator that counts, and fails from the allocation numbered fail_at on (-1: never). */
+typedef struct files_memory {
+    long live, made, fail_at;
+} files_memory;
+
+static void *files_allocate(void *user, size_t size) {
+    files_memory *memory = (files_memory *)user;
+    void *pointer;
+    if (memory->fail_at >= 0 && memory->made >= memory->fail_at) return NULL;
+    pointer = malloc(size);
+    memory->made++;
+    memory->live += pointer != NULL;
+    return pointer;
+}
+
+static void files_release(void *user, void *pointer) {
+    ((files_memory *)user)->live -= pointer != NULL;
+    free(pointer);
+}
+
+static ssde_context files_context(files_memory *memory) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    memset(memory, 0, sizeof *memory);
+    memory->fail_at = -1;
+    context.allocate = files_allocate;
+    context.release = files_release;
+    context.user = memory;
+    return context;
+}
+
+static void files_write(const char *path, const void *bytes, size_t size) {
+    FILE *stream = fopen(path, "wb");
+    CHECK(stream && fwrite(bytes, 1, size, stream) == size);
+    if (stream) fclose(stream);
+}
+
+/* A file of this header, its length before it, and `data` zero bytes. */
+static void files_write_header(const char *path, const char *header, size_t data) {
+    unsigned char bytes[4096];
+    size_t length = strlen(header), i;
+    memset(bytes, 0, sizeof bytes);
+    CHECK(8 + length + data <= sizeof bytes);
+    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
+    memcpy(bytes + 8, header, length);
+    files_write(path, bytes, 8 + length + data);
+}
+
+static size_t files_read(const char *path, unsigned char *bytes, size_t capacity) {
+    FILE *stream = fopen(path, "rb");
+    size_t size = stream ? fread(bytes, 1, capacity, stream) : 0;
+    if (stream) fclose(stream);
+    CHECK(size > 0 && size < capacity);
+    return size;
+}
+
+/* A MLP with every weight drawn anew, so that zero-initialised layers show too. */
+static ssde_net *files_mlp(ssde_context *context, size_t dim, size_t hidden, int layers, uint64_t seed) {
+    ssde_mlp_desc desc = ssde_mlp(dim);
+    ssde_net *net = NULL;
+    uint64_t sample = 7;
+    size_t i;
+    desc.hidden = hidden;
+    desc.layers = layers;
+    desc.seed = seed;
+    desc.context = context;
+    if (ssde_mlp_create(&net, &desc) != SSDE_OK) return NULL;
+    ssde_random_normal(context, seed, SSDE_STREAM_USER, 0, &sample, 1, net->weight_count, net->weights);
+    for (i = 0; i < net->weight_count; i++) net->weights[i] *= 0.3f;
+    net->version++;
+    return net;
+}
+
+static ssde_unet_desc files_unet_desc(ssde_context *context) {
+    ssde_unet_desc desc = ssde_ddpmpp(8, 16, 2);
+    desc.nf = 4;
+    desc.num_levels = 2;
+    desc.num_res_blocks = 1;
+    desc.num_attn_resolutions = 1;
+    desc.attn_resolutions[0] = 8;
+    desc.dropout = 0.15;
+    desc.seed = 5;
+    desc.context = context;
+    return desc;
+}
+
+/* ---- checksums ---- */
+
+/* Makes the keys of the checksums mean nothing. */
+static void files_strip_checksums(unsigned char *bytes, size_t size) {
+    size_t i;
+    for (i = 0; i + 14 <= size; i++)
+        if (!memcmp(bytes + i, "scoresde.crc32", 14)) bytes[i + 8] = '_';
+}
+
+static void files_flip(const char *path, size_t bit) {
+    FILE *stream = fopen(path, "r+b");
+    int byte = stream && !fseek(stream, (long)(bit / 8), SEEK_SET) ? fgetc(stream) : EOF;
+    CHECK(byte != EOF && !fseek(stream, (long)(bit / 8), SEEK_SET) && fputc(byte ^ 1 << bit % 8, stream) != EOF);
+    if (stream) fclose(stream);
+}
+
+/* A table-free CRC-32. */
+static uint32_t files_plain_crc(const unsigned char *bytes, size_t size) {
+    uint32_t crc = 0xffffffffu;
+    int bit;
+    for (; size; size--, bytes++)
+        for (crc ^= *bytes, bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0u);
+    return ~crc;
+}
+
+/* ---- others ---- */
+
+static double files_no_drift(void *user, double t) {
+    (void)user;
+    (void)t;
+    return 0.0;
+}
+static double files_diffusion(void *user, double t) {
+    (void)user;
+    return 1.0 + t;
+}
+
+/* ---- PyTorch's files ---- */
+
+#define FILES_PTH "scoresde_test.pth"
+
+/* Bytes that are put one behind the other. */
+typedef struct files_buffer {
+    unsigned char bytes[1 << 21];
+    size_t size;
+} files_buffer;
+
+static void files_put(files_buffer *buffer, const void *bytes, size_t size) {
+    CHECK(buffer->size + size <= sizeof buffer->bytes);
+    if (buffer->size + size > sizeof buffer->bytes) return;
+    memcpy(buffer->bytes + buffer->size, bytes, size);
+    buffer->size += size;
+}
+
+static void files_put_number(files_buffer *buffer, uint64_t number, int size) {
+    int i;
+    for (i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)(i < 8 ? number >> 8 * i : 0);
+        files_put(buffer, &byte, 1);
+    }
+}
+
+static void files_put_text(files_buffer *buffer, const char *text) { files_put(buffer, text, strlen(text)); }
+
+/* A zip archive of stored records, and its directory; large: in the form for more than 4 GB. */
+typedef struct files_archive {
+    files_buffer records, directory;
+    unsigned count;
+    int large;
+} files_archive;
+
+static uint32_t files_crc(const unsigned char *bytes, size_t size) {
+    uint32_t crc = 0xffffffffu;
+    size_t i;
+    for (i = 0; i < 8 * size; i++) crc = crc >> 1 ^ (((crc ^ (unsigned)bytes[i / 8] >> i % 8) & 1) ? 0xedb88320u : 0u);
+    return ~crc;
+}
+
+static void files_archive_add(files_archive *archive, const char *name, const void *bytes, size_t size) {
+    int part;
+    size_t offset = archive->records.size;
+    for (part = 0; part < 2; part++) {
+        files_buffer *to = part ? &archive->directory : &archive->records;
+        files_put_text(to, part ? "PK\1\2" : "PK\3\4");
+        if (part) files_put_number(to, 20, 2);
+        files_put_number(to, 20, 2);
+        files_put_number(to, 0, 8); /* flags, method, time, date */
+        files_put_number(to, files_crc((const unsigned char *)bytes, size), 4);
+        files_put_number(to, archive->large ? 0xffffffffu : size, 4);
+        files_put_number(to, archive->large ? 0xffffffffu : size, 4);
+        files_put_number(to, strlen(name), 2);
+        files_put_number(to, archive->large && part ? 5 + 28 : 0, 2);
+        if (part) files_put_number(to, 0, 10);
+        if (part) files_put_number(to, archive->large ? 0xffffffffu : offset, 4);
+        files_put_text(to, name);
+        if (!archive->large || !part) continue;
+        files_put(to, "\x99\0\1\0?", 5); /* another extra field */
+        files_put_number(to, 1, 2);
+        files_put_number(to, 24, 2);
+        files_put_number(to, size, 8);
+        files_put_number(to, size, 8);
+        files_put_number(to, offset, 8);
+    }
+    files_put(&archive->records, bytes, size);
+    archive->count++;
+}
+
+static void files_archive_write(files_archive *archive, const char *path) {
+    size_t begin = archive->records.size, size = archive->directory.size;
+    files_put(&archive->records, archive->directory.bytes, size);
+    if (archive->large) {
+        files_put_text(&archive->records, "PK\6\6");
+        files_put_number(&archive->records, 44, 8);
+        files_put_number(&archive->records, 0, 12);
+        files_put_number(&archive->records, archive->count, 8);
+        files_put_number(&archive->records, archive->count, 8);
+        files_put_number(&archive->records, size, 8);
+        files_put_number(&archive->records, begin, 8);
+        files_put_text(&archive->records, "PK\6\7");
+        files_put_number(&archive->records, 0, 4);
+        files_put_number(&archive->records, begin + size, 8);
+        files_put_number(&archive->records, 1, 4);
+    }
+    files_put_text(&archive->records, "PK\5\6");
+    files_put_number(&archive->records, 0, 4);
+    files_put_number(&archive->records, archive->large ? 0xffffu : archive->count, 2);
+    files_put_number(&archive->records, archive->large ? 0xffffu : archive->count, 2);
+    files_put_number(&archive->records, archive->large ? 0xffffffffu : size, 4);
+    files_put_number(&archive->records, archive->large ? 0xffffffffu : begin, 4);
+    files_put_number(&archive->records, 0, 2);
+    files_write(path, archive->records.bytes, archive->records.size);
+}
+
+/* ---- others ---- */
+
+static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
+    ssde_train_desc desc = ssde_train_defaults(sde, 0);
+    desc.batch = 8;
+    desc.lr = 1e-2;
+    desc.warmup = 3;
+    desc.ema_rate = 0.9;
+    desc.seed = 11;
+    desc.context = context;
+    return desc;
+}
+
+/* Eight points of the plane. */
+static const float files_points[16] = {1.0f,  0.0f, 0.7f,  0.7f,  0.0f, 1.0f,  -0.7f, 0.7f,
+                                       -1.0f, 0.0f, -0.7f, -0.7f, 0.0f, -1.0f, 0.7f,  -0.7f};
+
+static ssde_batch files_batch(void) { return ssde_batch_of(files_points, 8); }
+
+#endif

@@ -1,0 +1,733 @@
+/* Every operation and its derivatives against an oracle in double, on every tier. */
+#ifndef TEST_NN_OPERATIONS_H
+#define TEST_NN_OPERATIONS_H
+
+#include "check.h"
+#include "fixtures_nn.h"
+#include "nn_oracle.h"
+#include "threads.h"
+
+/* ---- operations ---- */
+
+/* A convolution after another, which has parameters too. residual 0: none; 1: another convolution; 2: its own input; 3:
+   one value per channel. */
+static void nn_conv_case(size_t height, size_t width, size_t in, const ssde_conv_desc *desc, int residual, int as) {
+    oracle o;
+    ssde_conv_desc conv = *desc;
+    int x;
+    oracle_open(&o);
+    x = oracle_conv1(&o, oracle_input(&o, height, width, 2), in);
+    if (residual == 1) conv.residual = oracle_conv(&o, 0, desc, ORACLE_AS_CONV);
+    if (residual == 2) conv.residual = x;
+    if (residual == 3) conv.residual = oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 6), desc->channels);
+    oracle_finish(&o, oracle_conv(&o, x, &conv, as));
+    nn_check(&o, NULL);
+    oracle_close(&o);
+}
+
+/* Kernel, stride, padding, odd and even sizes down to one pixel; channels and residuals go round with them. */
+static void test_operations_conv_padding(void) {
+    static const size_t channels[] = {1, 2, 3, 4, 5, 17, 33}, sizes[][2] = {{1, 1}, {1, 5}, {4, 3}, {5, 5}, {6, 7}};
+    static const double scales[] = {1.0, 0.70710678118654752, -1.5};
+    size_t number, turn, s;
+    int kernel, stride, before, after;
+    for (turn = 0, number = 0; turn < (check_quick ? 1u : 4u); turn++, number += 2)
+        for (kernel = 1; kernel <= 3; kernel += 2)
+            for (stride = 1; stride <= 2; stride++)
+                for (before = 0; before < kernel; before++)
+                    for (after = 0; after < kernel; after++)
+                        for (s = 0; s < 5; s++) {
+                            ssde_conv_desc desc = ssde_conv(channels[(number * 3 + 1) % 7], kernel);
+                            if (sizes[s][0] + (size_t)(before + after) < (size_t)kernel) continue;
+                            number++;
+                            if (check_quick && number % 12 != 5) continue;
+                            desc.stride = stride;
+                            desc.pad_before = before;
+                            desc.pad_after = after;
+                            desc.scale = scales[number % 3];
+                            nn_conv_case(sizes[s][0], sizes[s][1], channels[number % 7], &desc, (int)(number / 2 % 2),
+                                         ORACLE_AS_CONV);
+                        }
+}
+
+/* Sums and columns longer than a block, more pixels than a chunk; every width of the last panel. */
+static void test_operations_conv_sizes(void) {
+    static const size_t shapes[][4] = {{3, 2, 300, 5}, {2, 3, 5, 70},  {13, 11, 3, 4}, {18, 17, 2, 3},
+                                       {2, 2, 9, 33},  {1, 2, 33, 17}, {2, 1, 16, 48}, {3, 3, 130, 8}};
+    size_t i, n = check_quick ? 2 : 8;
+    for (i = 0; i < n; i++) {
+        ssde_conv_desc desc = ssde_conv(shapes[i][3], 3);
+        desc.scale = 0.5;
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, (int)i % 2, ORACLE_AS_CONV);
+        desc = ssde_conv(shapes[i][3], 3);
+        desc.stride = 2;
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, 0, ORACLE_AS_CONV);
+        desc = ssde_conv(shapes[i][3], 1);
+        nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, 1, ORACLE_AS_NIN);
+    }
+    for (i = 1; i <= (check_quick ? 3u : 33u); i++) {
+        ssde_conv_desc desc = ssde_conv(i, 1);
+        nn_conv_case(1, 1, 1 + i % 6, &desc, 0, i % 2 ? ORACLE_AS_LINEAR : ORACLE_AS_NIN);
+    }
+}
+
+/* The residual is the convolution's own input: two gradients meet. */
+static void test_operations_conv_residual(void) {
+    static const size_t channels[] = {1, 4, 17};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        ssde_conv_desc desc = ssde_conv(channels[i], 3);
+        desc.scale = 0.70710678118654752;
+        nn_conv_case(3, 4, channels[i], &desc, 2, ORACLE_AS_CONV);
+        desc = ssde_conv(channels[i], 1);
+        desc.scale = -2.0;
+        nn_conv_case(2, 1, channels[i], &desc, 2, ORACLE_AS_NIN);
+    }
+}
+
+/* One value per channel is added to every pixel of a sample, whose pixels share chunks and blocks with others'. */
+static void test_operations_conv_channel_residual(void) {
+    static const size_t sizes[][2] = {{1, 1}, {3, 5}, {9, 8}};
+    size_t i;
+    for (i = 0; i < 3; i++) {
+        ssde_conv_desc desc = ssde_conv(4 * i + 1, 3);
+        desc.scale = 0.5;
+        nn_conv_case(sizes[i][0], sizes[i][1], 3 + i, &desc, 3, ORACLE_AS_CONV);
+        desc = ssde_conv(17, 1);
+        nn_conv_case(sizes[i][0], sizes[i][1], 30, &desc, 3, ORACLE_AS_NIN);
+        desc = ssde_conv(33, 3);
+        nn_conv_case(sizes[i][0], sizes[i][1], 2, &desc, 3, ORACLE_AS_CONV);
+    }
+}
+
+/* A layer of several blocks of tiles, groups of columns and blocks along the sum: samples of its output and of both
+   gradients against sums in double. Direct sums err by some 1e-7 of the result's norm here, Winograd by 1e-6, three
+   times that by weights, whose sums are the longest; the same bits from 1 and 3 threads. */
+enum { WIDE_ROWS = 3, WIDE_SIDE = 21, WIDE_CHANNELS = 150, WIDE_SAMPLES = 200, WIDE_PIXELS = WIDE_SIDE * WIDE_SIDE };
+
+/* An element of x [rows, side, side, channels], 0 outside. */
+static double nn_wide_at(const float *x, size_t row, int iy, int ix, size_t c) {
+    if (iy < 0 || ix < 0 || iy >= WIDE_SIDE || ix >= WIDE_SIDE) return 0.0;
+    return (double)x[((row * WIDE_SIDE + (size_t)iy) * WIDE_SIDE + (size_t)ix) * WIDE_CHANNELS + c];
+}
+
+/* What element `at` of y, dx or dw is, given weights [3][3][in][out]. */
+static double nn_wide_output(const float *x, const float *w, size_t at, int backward) {
+    size_t c = at % WIDE_CHANNELS, pixel = at / WIDE_CHANNELS, i, k;
+    int iy = (int)(pixel / WIDE_SIDE % WIDE_SIDE), ix = (int)(pixel % WIDE_SIDE);
+    double sum = 0.0;
+    for (k = 0; k < 9; k++) {
+        int dy = (int)(k / 3) - 1, dx = (int)(k % 3) - 1;
+        for (i = 0; i < WIDE_CHANNELS; i++) {
+            const float *tap = w + k * WIDE_CHANNELS * WIDE_CHANNELS;
+            sum += backward
+                       ? (double)tap[c * WIDE_CHANNELS + i] * nn_wide_at(x, pixel / WIDE_PIXELS, iy - dy, ix - dx, i)
+                       : (double)tap[i * WIDE_CHANNELS + c] * nn_wide_at(x, pixel / WIDE_PIXELS, iy + dy, ix + dx, i);
+        }
+    }
+    return sum;
+}
+static double nn_wide_weight(const float *x, const float *dy, size_t at) {
+    size_t o = at % WIDE_CHANNELS, i = at / WIDE_CHANNELS % WIDE_CHANNELS, k = at / WIDE_CHANNELS / WIDE_CHANNELS, p;
+    double sum = 0.0;
+    for (p = 0; p < WIDE_ROWS * WIDE_PIXELS; p++) {
+        int iy = (int)(p / WIDE_SIDE % WIDE_SIDE) + (int)(k / 3) - 1, ix = (int)(p % WIDE_SIDE) + (int)(k % 3) - 1;
+        sum += (double)dy[p * WIDE_CHANNELS + o] * nn_wide_at(x, p / WIDE_PIXELS, iy, ix, i);
+    }
+    return sum;
+}
+
+/* what: 0 output, 1 gradient by input, 2 by weights; found is compared with what the others make of it. */
+static void nn_wide_compare(int what, const float *found, size_t count, const float *x, const float *w, const float *dy,
+                            double tolerance) {
+    float some[WIDE_SAMPLES], exact[WIDE_SAMPLES];
+    size_t i;
+    for (i = 0; i < WIDE_SAMPLES; i++) {
+        size_t at = (size_t)(0.61803398875 * (double)(i + 1) * (double)count) % count;
+        some[i] = found[at];
+        exact[i] = (float)(what == 0   ? nn_wide_output(x, w, at, 0)
+                           : what == 1 ? nn_wide_output(dy, w, at, 1)
+                                       : nn_wide_weight(x, dy, at));
+    }
+    CHECK_ARRAY(some, exact, WIDE_SAMPLES, tolerance);
+}
+
+static void test_operations_conv_wide(void) {
+    enum { COUNT = WIDE_ROWS * WIDE_PIXELS * WIDE_CHANNELS, WEIGHTS = 9 * WIDE_CHANNELS * WIDE_CHANNELS };
+    float *x = (float *)malloc(6 * COUNT * sizeof *x), *dy = x + COUNT, *y = dy + COUNT, *dx = y + COUNT,
+          *one = dx + COUNT, *one_dx = one + COUNT;
+    float *dw = (float *)malloc(2 * (WEIGHTS + WIDE_CHANNELS) * sizeof *dw), *one_dw = dw + WEIGHTS + WIDE_CHANNELS;
+    ssde_net *net = NULL;
+    ssde_conv_desc conv = ssde_conv(WIDE_CHANNELS, 3);
+    ssde_context context;
+    int tier, algorithm, threads, mode;
+    CHECK_OK(ssde_net_create(NULL, &net, 7));
+    CHECK_OK(ssde_net_finish(net, ssde_conv2d(net, ssde_input(net, WIDE_SIDE, WIDE_SIDE, WIDE_CHANNELS), &conv, "c")));
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, WIDE_ROWS, COUNT / WIDE_ROWS, x));
+    CHECK_OK(ssde_random_normal(NULL, 2, SSDE_STREAM_USER, 0, NULL, WIDE_ROWS, COUNT / WIDE_ROWS, dy));
+    for (tier = check_quick ? 1 : 0; nn_tier(tier, &context); tier++) {
+        for (algorithm = SSDE_CONVOLUTION_DIRECT; algorithm <= SSDE_CONVOLUTION_WINOGRAD; algorithm++) {
+            for (threads = 1; threads <= 3; threads += 2) {
+                double tolerance = algorithm == SSDE_CONVOLUTION_DIRECT ? 1e-6 : 2e-6;
+                threads_hook hook;
+                ssde_run_desc desc;
+                ssde_run *run;
+                memset(&hook, 0, sizeof hook);
+                hook.threads = threads;
+                context.parallel_for = threads > 1 ? threads_parallel_for : NULL;
+                context.user = &hook;
+                context.threads = threads;
+                memset(&desc, 0, sizeof desc);
+                desc.max_rows = WIDE_ROWS;
+                desc.convolution = (ssde_convolution)algorithm;
+                desc.context = &context;
+                for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TRAIN; mode++) {
+                    desc.mode = (ssde_run_mode)mode;
+                    CHECK_OK(ssde_run_create(&run, net, &desc));
+                    CHECK_OK(ssde_run_forward(run, x, NULL, NULL, WIDE_ROWS, 0, 0, NULL, y));
+                    memset(dw, 0, (WEIGHTS + WIDE_CHANNELS) * sizeof *dw);
+                    CHECK_OK(ssde_run_backward(run, dy, mode == SSDE_RUN_VJP ? dx : NULL,
+                                               mode == SSDE_RUN_TRAIN ? dw : NULL));
+                    ssde_run_destroy(run);
+                }
+                if (threads == 1) {
+                    nn_wide_compare(0, y, COUNT, x, net->weights, dy, tolerance);
+                    nn_wide_compare(1, dx, COUNT, x, net->weights, dy, tolerance);
+                    nn_wide_compare(2, dw, WEIGHTS, x, net->weights, dy, tolerance);
+                    memcpy(one, y, COUNT * sizeof *y);
+                    memcpy(one_dx, dx, COUNT * sizeof *dx);
+                    memcpy(one_dw, dw, WEIGHTS * sizeof *dw);
+                }
+                CHECK_SAME(y, one, COUNT * sizeof *y);
+                CHECK_SAME(dx, one_dx, COUNT * sizeof *dx);
+                CHECK_SAME(dw, one_dw, WEIGHTS * sizeof *dw);
+            }
+        }
+    }
+    ssde_net_destroy(net);
+    free(x), free(dw);
+}
+
+static void nn_norm_case(size_t height, size_t width, size_t channels, size_t groups, ssde_activation activation,
+                         const nn_options *options, int direct) {
+    oracle o;
+    int x;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, channels);
+    if (!direct) x = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_norm(&o, x, groups, activation));
+    nn_check(&o, options);
+    oracle_close(&o);
+}
+
+static void test_operations_group_norm(void) {
+    static const size_t shapes[][4] = {{1, 1, 8, 2},  {3, 5, 4, 1},  {2, 3, 6, 6},   {9, 8, 12, 3},
+                                       {4, 4, 17, 1}, {4, 4, 40, 8}, {1, 7, 33, 11}, {17, 4, 5, 5}};
+    size_t i, n = check_quick ? 3 : 8;
+    for (i = 0; i < n; i++) {
+        nn_norm_case(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], SSDE_SILU, NULL, i % 3 == 1);
+        nn_norm_case(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], SSDE_IDENTITY, NULL, i % 3 == 2);
+    }
+}
+
+/* Far from zero nothing is lost: floats less a mean near them are exact. The differences lose, by the objective's size:
+   the input is part of the output. Tiny variances are eps's: 1e-3 of spread is its size. */
+static void test_operations_group_norm_extremes(void) {
+    nn_options options = nn_usual();
+    options.mean = 1000.0;
+    nn_norm_case(6, 7, 8, 2, SSDE_IDENTITY, &options, 1);
+    nn_norm_case(5, 4, 20, 4, SSDE_SILU, &options, 1);
+    nn_norm_case(11, 13, 33, 3, SSDE_SILU, &options, 1);
+    options.mean = -1e6;
+    options.gradient = 1e-3;
+    nn_norm_case(6, 7, 8, 2, SSDE_IDENTITY, &options, 1);
+    nn_norm_case(11, 13, 33, 3, SSDE_SILU, &options, 1);
+    options = nn_usual();
+    options.spread = 1e-3;
+    nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+    options.spread = 1e-6;
+    nn_norm_case(4, 5, 8, 2, SSDE_IDENTITY, &options, 1);
+    options.spread = 1e4;
+    nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+}
+
+/* x[p][c] of the moments' test: a spread of 1 about 0, about 1e6; a step after the first chunk; one outlier, first or
+   last; a slope; a constant. */
+static float nn_moments_sample(int kind, size_t p, size_t pixels, uint64_t *state) {
+    double value = oracle_normal(state);
+    switch (kind) {
+        case 0: return (float)value;
+        case 1: return (float)(value + 1e6);
+        case 2: return (float)(1e-3 * value + (p < 64 ? 0.0 : 1e4));
+        case 3: return (float)(value + (p ? 0.0 : 1e4));
+        case 4: return (float)(value + (p + 1 < pixels ? 0.0 : 1e4));
+        case 5: return (float)(value + 30.0 * (double)p);
+        default: return -7.3f;
+    }
+}
+
+/* Means to a few roundings of the spread, squares to those of their sum: chains of 64 floats err by some 1e-6. */
+static void nn_moments_case(const ssdei_nn_kernels *kernels, int kind, size_t pixels, size_t channels) {
+    float *x = (float *)malloc(pixels * channels * sizeof *x);
+    double *mean = (double *)malloc(2 * channels * sizeof *mean), *square = mean + channels;
+    uint64_t state = 5;
+    size_t p, c;
+    for (p = 0; p < pixels; p++)
+        for (c = 0; c < channels; c++) x[p * channels + c] = nn_moments_sample(kind, p, pixels, &state);
+    for (c = 0; c < 2 * channels; c++) mean[c] = NAN;
+    kernels->channel_moments(x, pixels, channels, mean, square);
+    for (c = 0; c < channels; c++) {
+        double exact = 0.0, exact_square = 0.0;
+        for (p = 0; p < pixels; p++) exact += (double)x[p * channels + c] / (double)pixels;
+        for (p = 0; p < pixels; p++) {
+            double away = (double)x[p * channels + c] - exact;
+            exact_square += away * away;
+        }
+        CHECK_NEAR(square[c], exact_square, 4e-6 * exact_square + 1e-18);
+        CHECK_NEAR(mean[c], exact, 1e-6 * sqrt(exact_square / (double)pixels) + 1e-14 * fabs(exact));
+    }
+    free(x);
+    free(mean);
+}
+
+static void test_operations_channel_moments(void) {
+    static const size_t pixels[] = {1, 2, 63, 64, 65, 200}, channels[] = {1, 3, 16, 17, 64, 77};
+    ssde_context context;
+    size_t i, k;
+    int tier, kind;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (kind = 0; kind < 7; kind++)
+            for (i = 0; i < 6; i++)
+                for (k = 0; k < 6; k++) nn_moments_case(ssdei_nn_kernels_for(&context), kind, pixels[i], channels[k]);
+}
+
+/* silu(x) = x / (1 + e^-x): 3 ulp, down to where it ends at about -86 e^-86 = -4e-36; the derivative by its own
+   formula, whose 1 + x (1 - s) cancels near its root. */
+static void test_operations_silu(void) {
+    enum { COUNT = 4099 };
+    static float x[COUNT], y[COUNT], ones[COUNT], slope[COUNT];
+    ssde_context context;
+    int tier, range;
+    size_t i;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        double worst = 0.0, worst_slope = 0.0;
+        for (range = 0; range < 3; range++) {
+            const double size[] = {86.0, 4.0, 1e-3};
+            for (i = 0; i < COUNT; i++) {
+                x[i] = (float)(size[range] * (2.0 * (double)i / (COUNT - 1) - 1.0));
+                ones[i] = 1.0f;
+            }
+            kernels->silu(x, COUNT, y);
+            kernels->silu_backward(x, ones, COUNT, 0, slope);
+            for (i = 0; i < COUNT; i++) {
+                double u = (double)x[i], s = 1.0 / (1.0 + exp(-u));
+                double error = nn_ulps(y[i], u * s), away = fabs((double)slope[i] - s * (1.0 + u * (1.0 - s)));
+                if (!(error <= worst)) worst = error;
+                if (!(away / (s * (1.0 + fabs(u))) <= worst_slope)) worst_slope = away / (s * (1.0 + fabs(u)));
+            }
+        }
+        CHECK(worst <= 3.0);
+        CHECK(worst_slope <= 4e-7);
+        x[0] = NAN, x[1] = INFINITY, x[2] = -1e30f, x[3] = 1e30f, x[4] = -200.0f, x[5] = 200.0f, x[6] = -0.0f;
+        kernels->silu(x, 7, y);
+        kernels->silu_backward(x, ones, 7, 0, slope);
+        CHECK(isnan(y[0]) && isnan(slope[0]) && isinf(y[1]) && y[3] == 1e30f && y[5] == 200.0f && y[6] == 0.0f);
+        CHECK(fabs((double)y[4]) < 1e-34 && fabs((double)slope[4]) < 1e-34 && slope[5] == 1.0f && slope[3] == 1.0f);
+        CHECK(fabs((double)y[2]) < 1e-6 && fabs((double)slope[2]) < 1e-6);
+    }
+}
+
+/* q, k and v from convolutions, or shared in every way. */
+static void nn_attention_case(size_t height, size_t width, size_t channels, int shared) {
+    static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
+    oracle o;
+    int x, projected[3], i;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, 2);
+    for (i = 0; i < 3; i++) projected[i] = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_attention(&o, projected[which[shared][0]], projected[which[shared][1]],
+                                       projected[which[shared][2]]));
+    nn_check(&o, NULL);
+    oracle_close(&o);
+}
+
+/* Pixels on either side of blocks of query pixels, which are 16 to 48. */
+static void test_operations_attention(void) {
+    static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}, {1, 97}, {1, 131}}, channels[] = {1, 3, 17, 32};
+    size_t s, c;
+    int shared;
+    for (s = 0; s < (check_quick ? 2u : 6u); s++)
+        for (c = 0; c < 4; c++)
+            for (shared = 0; shared < 5; shared++)
+                if (!check_quick || s == 1 || shared == 0)
+                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared);
+    if (check_quick) nn_attention_case(1, 97, 17, 1);
+}
+
+/* The output and gradient of attention over samples from first on, in a run of its own. */
+static void nn_attention_run(const ssde_net *net, ssde_context *context, const float *x, size_t first, size_t rows,
+                             float *out, float *gradient) {
+    size_t dim = ssde_net_dim(net);
+    ssde_run *run = nn_run(net, context, SSDE_RUN_VJP, rows);
+    if (!run) return;
+    nn_poison(run);
+    CHECK_OK(ssde_run_forward(run, x + first * dim, NULL, NULL, rows, 0, 0, NULL, out));
+    CHECK_OK(ssde_run_backward(run, x + first * dim, gradient, NULL));
+    ssde_run_destroy(run);
+}
+
+/* A sample's blocks may be done by several threads, and its neighbours' by the same: the bits are the same. */
+static void test_operations_attention_company(void) {
+    enum { ROWS = 5, PIXELS = 131, CHANNELS = 17, DIM = PIXELS * CHANNELS };
+    static float x[ROWS * DIM], out[2][ROWS * DIM], gradient[2][ROWS * DIM];
+    ssde_context context;
+    ssde_net *net = NULL;
+    ssde_node h;
+    size_t row;
+    int tier, threads;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_input(net, 1, PIXELS, CHANNELS);
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h)));
+    oracle_normals(3, 1.0, ROWS * DIM, x);
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        nn_attention_run(net, &context, x, 0, ROWS, out[0], gradient[0]);
+        for (row = 0; row < ROWS; row++)
+            for (threads = 1; threads <= 3; threads++) {
+                threads_hook hook;
+                size_t rows = row ? 1 : ROWS;
+                hook.threads = threads;
+                hook.calls = 0;
+                context.parallel_for = threads_parallel_for;
+                context.user = &hook;
+                context.threads = threads;
+                nn_attention_run(net, &context, x, row, rows, out[1], gradient[1]);
+                CHECK_SAME(out[1], out[0] + row * DIM, rows * DIM * sizeof(float));
+                CHECK_SAME(gradient[1], gradient[0] + row * DIM, rows * DIM * sizeof(float));
+                CHECK((hook.calls > 0) == (threads > 1));
+            }
+    }
+    ssde_net_destroy(net);
+}
+
+/* The matrix of all pairs of pixels is never there: 64 MiB for 64 x 64. */
+static void test_operations_attention_memory(void) {
+    ssde_run_desc desc;
+    ssde_net *net = NULL;
+    ssde_node h;
+    ssde_context context;
+    int tier, mode;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_input(net, 64, 64, 16);
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h)));
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+            size_t bytes;
+            context.threads = 1; /* each has its own workspace */
+            memset(&desc, 0, sizeof desc);
+            desc.mode = (ssde_run_mode)mode;
+            desc.max_rows = 1;
+            desc.context = &context;
+            bytes = ssde_run_memory(net, &desc);
+            CHECK(bytes > 4 * 64 * 64 * 16 && bytes < (size_t)64 * 64 * 64 * 64 * sizeof(float) / 8);
+        }
+    ssde_net_destroy(net);
+}
+
+/* A row of softmax and its derivative against double, of every length around vectors; a row with a NaN is NaN. */
+static void nn_softmax_case(const ssdei_nn_kernels *kernels, size_t count, double spread) {
+    float x[300], ds[300];
+    double s[300], slope[300], sum = 0.0, dot = 0.0, size = 0.0;
+    size_t i;
+    oracle_normals(count, spread, count, x);
+    oracle_normals(count + 1, 1.0, count, ds);
+    for (i = 0; i < count; i++) sum += s[i] = exp(0.25 * ((double)x[i] - (double)x[0]));
+    for (i = 0; i < count; i++) dot += (s[i] /= sum) * (double)ds[i];
+    for (i = 0; i < count; i++) slope[i] = 0.25 * s[i] * ((double)ds[i] - dot);
+    x[count] = ds[count] = NAN; /* not read */
+    kernels->softmax(x, 0.25f, count);
+    kernels->softmax_backward(x, 0.25f, count, ds);
+    for (i = 0; i < count; i++) {
+        /* x / 4 is to 24 bits, and so much of it e^x errs */
+        CHECK_NEAR(x[i], s[i], s[i] * (1e-6 + 4e-7 * spread) + 1e-37);
+        size = s[i] * (1.0 + fabs(dot) + fabs(slope[i] / (s[i] + 1e-300)));
+        CHECK_NEAR(ds[i], slope[i], size * (2e-6 + 4e-7 * spread) + 1e-37);
+    }
+    CHECK(isnan(x[count]) && isnan(ds[count]));
+    x[count / 2] = NAN;
+    kernels->softmax(x, 0.25f, count);
+    for (i = 0; i < count; i++) CHECK(isnan(x[i]));
+}
+
+static void test_operations_softmax(void) {
+    ssde_context context;
+    size_t count;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (count = 1; count < 300; count += count < 70 ? 1 : 37) {
+            nn_softmax_case(ssdei_nn_kernels_for(&context), count, 1.0);
+            nn_softmax_case(ssdei_nn_kernels_for(&context), count, 100.0);
+        }
+}
+
+/* Operations of few lines, on a convolution's output h of 5 x 4 x `channels`; -1 where there is no such case. */
+static int nn_small_case(oracle *o, int which, int h, size_t channels) {
+    static const double asymmetric[] = {1.0, 2.0, 4.0};
+    int other;
+    switch (which) {
+        case 0: return oracle_activate(o, h, SSDE_IDENTITY);
+        case 1: return oracle_activate(o, h, SSDE_SILU);
+        case 2: return oracle_activate(o, h, SSDE_RELU);
+        case 3: return oracle_activate(o, h, SSDE_ELU);
+        case 4: return oracle_activate(o, h, SSDE_SOFTPLUS);
+        case 5: return oracle_add(o, h, oracle_conv3(o, h, channels), 0.7);
+        case 6: return oracle_add(o, h, h, -0.3);
+        case 7: return oracle_concat(o, h, h);
+        case 8: return oracle_concat(o, oracle_conv3(o, h, 3), h);
+        case 9: return oracle_affine(o, h, 2.0, -1.0);
+        case 10: return oracle_add(o, oracle_affine(o, h, -0.5, 3.0), h, 1.0);
+        case 11: return oracle_add(o, h, oracle_activate(o, h, SSDE_SILU), 1.0);
+        case 12: return oracle_add(o, h, oracle_activate(o, h, SSDE_RELU), 1.0);
+        case 13: return oracle_add(o, h, oracle_norm(o, h, 1, SSDE_SILU), 1.0);
+        case 14: return oracle_add(o, h, oracle_fir(o, h, 1, 1, 1, 1, asymmetric, 3), 1.0);
+        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other);
+        /* a vector of the label added to every pixel, and again to the sum */
+        case 16: other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), channels); break;
+        case 17: other = oracle_conv1(o, oracle_fourier(o, oracle_label(o), 5, 0.5), channels); break;
+        case 18: return oracle_rows(o, h, oracle_sigma(o), SSDE_OVER_SIGMA);
+        case 19: return oracle_add(o, oracle_rows(o, h, oracle_sigma(o), SSDE_OVER_TOTAL), h, 1.0);
+        case 20: return oracle_add(o, oracle_dropout(o, h, 0.5), h, 1.0);
+        case 21: return oracle_concat(o, oracle_concat(o, h, h), h);
+        /* a node that nothing reads: its parameters' gradient is zero */
+        case 22: oracle_conv3(o, h, 2); return oracle_activate(o, h, SSDE_SILU);
+        case 23:
+            other = oracle_affine(o, oracle_activate(o, h, SSDE_SOFTPLUS), 1.0, 2.0);
+            return oracle_add(o, oracle_activate(o, other, SSDE_LOG), h, 1.0);
+        case 24:
+            other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 2 * channels);
+            return oracle_add(o, oracle_modulate(o, h, other), oracle_modulate(o, oracle_conv3(o, h, channels), other),
+                              1.0);
+        case 25: return oracle_modulate(o, h, oracle_conv1(o, oracle_mean(o, h), 2 * channels));
+        case 26: return oracle_add(o, h, oracle_mean(o, h), 0.5);
+        case 27:
+            other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 3);
+            return oracle_concat(o, oracle_concat(o, h, other), other);
+        case 28: return oracle_add(o, h, oracle_class(o, 3, channels), 1.0);
+        default: return -1;
+    }
+    return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
+}
+
+static void test_operations_small_operations(void) {
+    static const size_t channels[] = {1, 5, 19};
+    size_t c;
+    int which, node;
+    for (which = 0, node = 0; node >= 0; which++)
+        for (c = check_quick ? 1 : 0; c < (check_quick ? 2u : 3u) && node >= 0; c++) {
+            oracle o;
+            oracle_open(&o);
+            node = oracle_conv3(&o, oracle_input(&o, 5, 4, 2), channels[c]);
+            node = nn_small_case(&o, which, node, channels[c]);
+            if (node >= 0) {
+                oracle_finish(&o, node);
+                nn_check(&o, NULL);
+            }
+            oracle_close(&o);
+        }
+    CHECK(which == 30);
+}
+
+/* Odd and even sizes, asymmetric kernels and padding, every up and down. */
+static void test_operations_resampling(void) {
+    static const double kernels[][8] = {
+        {1.0, 3.0, 3.0, 1.0}, {1.0, 2.0, 5.0, -0.5}, {2.0, 1.0}, {1.0}, {1.0, 0.0, 3.0, 4.0, 1.0, 2.0, 0.5, 7.0}};
+    static const int taps[] = {4, 4, 2, 1, 8}, pads[][2] = {{2, 1}, {1, 1}, {0, 0}, {0, 3}, {4, 3}};
+    static const size_t sizes[][2] = {{4, 4}, {5, 3}, {2, 7}, {1, 1}};
+    int kernel, pad, up, down, number = 0;
+    size_t s;
+    for (s = 0; s < 4; s++) {
+        oracle o;
+        oracle_open(&o);
+        oracle_finish(&o, oracle_nearest(&o, oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2), 3 + s)));
+        nn_check(&o, NULL);
+        oracle_close(&o);
+        if (sizes[s][0] < 2) continue;
+        oracle_open(&o);
+        oracle_finish(&o, oracle_pool(&o, oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2), 17 - s)));
+        nn_check(&o, NULL);
+        oracle_close(&o);
+    }
+    for (kernel = 0; kernel < 5; kernel++)
+        for (pad = 0; pad < 5; pad++)
+            for (up = 1; up <= 2; up++)
+                for (down = 1; down <= 2; down++)
+                    for (s = 0; s < 4; s++) {
+                        oracle o;
+                        if ((int)sizes[s][0] * up + pads[pad][0] + pads[pad][1] < taps[kernel]) continue;
+                        if ((int)sizes[s][1] * up + pads[pad][0] + pads[pad][1] < taps[kernel]) continue;
+                        if (++number % (check_quick ? 29 : 1)) continue;
+                        oracle_open(&o);
+                        oracle_finish(&o,
+                                      oracle_fir(&o,
+                                                 oracle_conv1(&o, oracle_input(&o, sizes[s][0], sizes[s][1], 2),
+                                                              1 + (size_t)number % 5),
+                                                 up, down, pads[pad][0], pads[pad][1], kernels[kernel], taps[kernel]));
+                        nn_check(&o, NULL);
+                        oracle_close(&o);
+                    }
+}
+
+/* Labels up to 999. A float angle of size a is off by a few a 2^-24, and so is its sine: 3e-4 at most here. Even
+   entries of the layout: sines, then cosines. */
+static void test_operations_embeddings(void) {
+    static const float labels[] = {0.0f, 1e-3f, 0.5f, 1.0f, 17.25f, 500.0f, 999.0f};
+    ssde_net *net = NULL;
+    ssde_run *run;
+    float x[7] = {0}, w[6];
+    ssde_node label, positional, fourier;
+    size_t row, i;
+    CHECK_OK(ssde_net_create(NULL, &net, 3));
+    ssde_input(net, 1, 1, 1);
+    label = ssde_input_label(net);
+    CHECK(ssde_input_label(net) == label);
+    positional = ssde_positional_embedding(net, label, 10);
+    fourier = ssde_fourier_embedding(net, label, 6, 16.0, "fourier");
+    CHECK_OK(ssde_net_finish(net, 0));
+    CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
+    CHECK_OK(ssde_net_get(net, 0, w));
+    run = nn_run(net, NULL, SSDE_RUN_INFERENCE, 7);
+    run = nn_unshare(run);
+    CHECK_OK(ssde_run_forward(run, x, labels, NULL, 7, 0, 0, NULL, NULL));
+    for (row = 0; row < 7; row++) {
+        const float *y = ssdei_value(run, positional) + row * 10;
+        for (i = 0; i < 5; i++) {
+            double angle = (double)labels[row] * pow(10000.0, -(double)i / 4.0);
+            CHECK_NEAR(y[i], sin(angle), 3e-7 * (1.0 + angle));
+            CHECK_NEAR(y[5 + i], cos(angle), 3e-7 * (1.0 + angle));
+        }
+        y = ssdei_value(run, fourier) + row * 12;
+        for (i = 0; row && i < 6; i++) {
+            double angle = log((double)labels[row]) * (double)w[i] * 6.283185307179586;
+            CHECK_NEAR(y[i], sin(angle), 3e-7 * (1.0 + fabs(angle)));
+            CHECK_NEAR(y[6 + i], cos(angle), 3e-7 * (1.0 + fabs(angle)));
+        }
+    }
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
+/* ---- operations: dropout ---- */
+
+enum { DROPOUT_SIDE = 64, DROPOUT_COUNT = DROPOUT_SIDE * DROPOUT_SIDE * 2 };
+
+/* The mask of a forward pass over rows of ones: what the first dropout, and that behind it, made of them. */
+static void nn_dropout_masks(ssde_run *run, size_t rows, uint64_t seed, uint32_t step, const uint64_t *sample,
+                             float *first, float *second) {
+    float *x = (float *)malloc(rows * DROPOUT_COUNT * sizeof *x);
+    size_t i;
+    for (i = 0; i < rows * DROPOUT_COUNT; i++) x[i] = 1.0f;
+    nn_poison(run);
+    CHECK_OK(ssde_run_forward(run, x, NULL, NULL, rows, seed, step, sample, NULL));
+    memcpy(first, ssdei_value(run, 2), rows * DROPOUT_COUNT * sizeof *first);
+    memcpy(second, ssdei_value(run, 3), rows * DROPOUT_COUNT * sizeof *second);
+    free(x);
+}
+
+/* x through a 1x1 convolution that is the identity (so that there is something to train), and two dropouts of it,
+ * added. */
+static ssde_net *nn_dropout_net(double p) {
+    ssde_conv_desc conv = ssde_conv(2, 1);
+    const float identity[4] = {1.0f, 0.0f, 0.0f, 1.0f};
+    ssde_net *net = NULL;
+    int h;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_conv2d(net, ssde_input(net, DROPOUT_SIDE, DROPOUT_SIDE, 2), &conv, "conv");
+    CHECK(ssde_dropout(net, h, p) == 2 && ssde_dropout(net, h, p) == 3);
+    CHECK_OK(ssde_net_finish(net, ssde_add_scaled(net, 2, 3, 1.0)));
+    CHECK_OK(ssde_net_set(net, 0, identity));
+    return net;
+}
+
+static void test_operations_dropout(void) {
+    static const double rates[] = {0.1, 0.5, 0.9};
+    static const uint64_t samples[3] = {5, 70000000000u, 0}, reversed[3] = {0, 70000000000u, 5}, numbers[3] = {0, 1, 2};
+    size_t n = DROPOUT_COUNT, i, r;
+    float *buffer = (float *)malloc(18 * n * sizeof *buffer), *a = buffer, *b = a + 3 * n, *c = b + 3 * n,
+          *d = c + 3 * n;
+    float *v = d + 3 * n, gradient[6];
+    ssde_context context;
+    int tier;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        for (r = 0; r < 3; r++) {
+            double p = rates[r], same = 0.0, dropped = 0.0;
+            float keep = (float)(1.0 / (1.0 - p));
+            ssde_net *net = nn_dropout_net(p);
+            ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 3), *calm;
+            run = nn_unshare(run);
+            nn_dropout_masks(run, 3, 9, 4, samples, a, b);
+            for (i = 0; i < 3 * n; i++) {
+                if (a[i] != 0.0f) CHECK_NEAR(a[i], keep, 2e-7 * (double)keep);
+                dropped += a[i] == 0.0f;
+                same += (a[i] == 0.0f) == (b[i] == 0.0f);
+            }
+            /* five standard deviations */
+            CHECK_NEAR(dropped / (3.0 * (double)n), p, 5.0 * sqrt(p * (1.0 - p) / (3.0 * (double)n)));
+            CHECK_NEAR(same / (3.0 * (double)n), p * p + (1.0 - p) * (1.0 - p), 5.0 * sqrt(0.25 / (3.0 * (double)n)));
+            /* backward drops the same */
+            oracle_normals(3, 1.0, 3 * n, v);
+            memset(gradient, 0, sizeof gradient);
+            CHECK_OK(ssde_run_backward(run, v, NULL, gradient));
+            for (i = 0; i < 3 * n; i++) v[i] *= a[i] + b[i];
+            CHECK_ARRAY(ssdei_gradient(run, 1), v, 3 * n, 1e-6);
+            /* the same samples elsewhere, alone, and by number */
+            nn_dropout_masks(run, 3, 9, 4, reversed, c, d);
+            CHECK_SAME(c + 2 * n, a, n * sizeof *a);
+            CHECK_SAME(c + n, a + n, n * sizeof *a);
+            CHECK_SAME(c, a + 2 * n, n * sizeof *a);
+            CHECK_SAME(d, b + 2 * n, n * sizeof *a);
+            nn_dropout_masks(run, 1, 9, 4, samples + 1, c, d);
+            CHECK_SAME(c, a + n, n * sizeof *a);
+            nn_dropout_masks(run, 3, 9, 4, NULL, a, b);
+            nn_dropout_masks(run, 3, 9, 4, numbers, c, d);
+            CHECK_SAME(a, c, 3 * n * sizeof *a);
+            CHECK(memcmp(a, a + n, n * sizeof *a) != 0);
+            nn_dropout_masks(run, 3, 9, 5, NULL, c, d);
+            CHECK(memcmp(a, c, n * sizeof *a) != 0 && memcmp(b, d, n * sizeof *a) != 0);
+            nn_dropout_masks(run, 3, 10, 4, NULL, c, d);
+            CHECK(memcmp(a, c, n * sizeof *a) != 0 && memcmp(b, d, n * sizeof *a) != 0);
+            ssde_run_destroy(run);
+            /* nothing outside training */
+            calm = nn_run(net, &context, r ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, 1);
+            oracle_normals(5, 1.0, n, a);
+            CHECK_OK(ssde_run_forward(calm, a, NULL, NULL, 1, 9, 4, NULL, b));
+            for (i = 0; i < n; i++) c[i] = 2.0f * a[i];
+            CHECK_SAME(b, c, n * sizeof *a);
+            if (r) CHECK_OK(ssde_run_backward(calm, a, b, NULL));
+            if (r) CHECK_SAME(b, c, n * sizeof *a);
+            ssde_run_destroy(calm);
+            ssde_net_destroy(net);
+        }
+    }
+    free(buffer);
+}
+
+#define TEST_NN_OPERATIONS_LIST(X)      \
+    X(operations_conv_padding)          \
+    X(operations_conv_sizes)            \
+    X(operations_conv_residual)         \
+    X(operations_conv_channel_residual) \
+    X(operations_conv_wide)             \
+    X(operations_group_norm)            \
+    X(operations_group_norm_extremes)   \
+    X(operations_channel_moments)       \
+    X(operations_silu)                  \
+    X(operations_attention)             \
+    X(operations_attention_company)     \
+    X(operations_attention_memory)      \
+    X(operations_softmax)               \
+    X(operations_small_operations)      \
+    X(operations_resampling)            \
+    X(operations_embeddings)            \
+    X(operations_dropout)
+
+#endif

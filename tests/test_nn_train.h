@@ -1,0 +1,1006 @@
+/* Training: losses, Adam, averages, checkpoints, what bad data does. */
+#ifndef TEST_NN_TRAIN_H
+#define TEST_NN_TRAIN_H
+
+#include <locale.h>
+
+#include "check.h"
+#include "fixtures_core.h"
+#include "fixtures_nn.h"
+#include "nn_oracle.h"
+
+/* ---- train ---- */
+
+/* The same of a trainer, which has the averaged network and a run. */
+static void test_train_memory_told(void) {
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
+    ssde_net *net = NULL;
+    ssde_trainer *trainer = NULL;
+    nn_memory memory;
+    ssde_context context = nn_counting(&memory);
+    size_t before, said;
+    shape.context = &context;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    desc.batch = 5;
+    desc.context = &context;
+    before = memory.bytes;
+    said = ssde_trainer_memory(net, &desc);
+    CHECK(said > 0 && memory.bytes == before);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK(memory.bytes == before + said);
+    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
+    ssde_trainer_destroy(trainer);
+    CHECK(memory.bytes == before);
+    desc.batch = 0;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.batch = INT_MAX;
+    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
+    desc.batch = 5;
+    desc.class_dropout = 0.5;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* ---- train: training with classes ---- */
+
+enum { CLASS_BATCH = 4 };
+
+static ssde_trainer *class_trainer(ssde_net *net, ssde_context *context, double dropout) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
+    ssde_trainer *trainer = NULL;
+    desc.batch = CLASS_BATCH;
+    desc.warmup = 0;
+    desc.class_dropout = dropout;
+    desc.seed = 3;
+    desc.context = context;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    return trainer;
+}
+
+/* Trains two steps and destroys the trainer; the weights stay in net. */
+static void class_train(ssde_net *net, ssde_context *context, const int32_t *classes, double dropout) {
+    ssde_trainer *trainer = class_trainer(net, context, dropout);
+    float x[CLASS_BATCH * CLASS_DIM];
+    ssde_batch batch = ssde_batch_of(x, CLASS_BATCH);
+    double loss = NAN;
+    int step;
+    oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
+    batch.classes = classes;
+    for (step = 0; step < 2; step++) CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+    CHECK(loss > 0.0);
+    ssde_trainer_destroy(trainer);
+}
+
+/* class_dropout 1 is training the null class; 0 leaves it as it was; between, the draws say which rows. */
+static void test_train_classes(void) {
+    static const int32_t classes[CLASS_BATCH] = {0, 1, 2, 1}, null_classes[CLASS_BATCH] = {-1, -1, -1, -1};
+    static const int32_t wrong[CLASS_BATCH] = {0, 1, 3, 1};
+    ssde_context context;
+    ssde_net *nets[4], *read = NULL;
+    ssde_trainer *trainer, *other;
+    ssde_batch batch;
+    ssde_sde sde;
+    size_t index, bytes;
+    float table[2][4 * 16], x[CLASS_BATCH * CLASS_DIM];
+    double loss, other_loss;
+    int i, dropped;
+    memset(&context, 0, sizeof context);
+    memset(&batch, 0, sizeof batch);
+    for (i = 0; i < 4; i++) nets[i] = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 8);
+    bytes = ssde_net_weight_count(nets[0]) * sizeof(float);
+    conditioning_parameter(nets[0], "class_embedding.weight", &index);
+    CHECK_OK(ssde_net_get(nets[0], index, table[0]));
+    class_train(nets[0], &context, null_classes, 0.0);
+    class_train(nets[1], &context, classes, 1.0);
+    class_train(nets[2], &context, classes, 0.0);
+    CHECK_SAME(nets[0]->weights, nets[1]->weights, bytes);
+    CHECK(memcmp(nets[0]->weights, nets[2]->weights, bytes));
+    CHECK_OK(ssde_net_get(nets[0], index, table[1]));
+    CHECK_SAME(table[1], table[0], 3 * 16 * sizeof(float));
+    CHECK(memcmp(table[1] + 3 * 16, table[0] + 3 * 16, 16 * sizeof(float)));
+    CHECK_OK(ssde_net_get(nets[2], index, table[1]));
+    CHECK_SAME(table[1] + 3 * 16, table[0] + 3 * 16, 16 * sizeof(float));
+    for (i = 0; i < 3; i++) CHECK(memcmp(table[1] + i * 16, table[0] + i * 16, 16 * sizeof(float)));
+    /* of 4000 draws a quarter, within five standard deviations */
+    trainer = class_trainer(nets[3], &context, 0.25);
+    for (dropped = 0, i = 0; i < 1000; i++) {
+        int row;
+        for (row = 0; row < CLASS_BATCH; row++) trainer->slot[row] = (uint64_t)row;
+        memcpy(trainer->classes, classes, sizeof classes);
+        ssdei_train_drop_classes(trainer, CLASS_BATCH, 3, (uint32_t)i);
+        for (row = 0; row < CLASS_BATCH; row++) {
+            CHECK(trainer->classes[row] == classes[row] || trainer->classes[row] == -1);
+            dropped += trainer->classes[row] == -1;
+        }
+    }
+    CHECK_NEAR(dropped, 1000.0, 5.0 * sqrt(4000.0 * 0.25 * 0.75));
+    /* errors */
+    oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
+    batch.x = x;
+    batch.rows = CLASS_BATCH;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes is NULL");
+    batch.classes = wrong;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes[2] is 3");
+    batch.classes = classes;
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    /* evaluation: by default of the null class */
+    batch.classes = null_classes;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL));
+    batch.classes = NULL;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &other_loss, NULL));
+    CHECK(loss == other_loss);
+    batch.classes = classes;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &other_loss, NULL));
+    CHECK(fabs(loss - other_loss) > 1e-6 * loss);
+    batch.classes = wrong;
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, NULL), SSDE_ERROR_ARGUMENT,
+                "classes[2] is 3");
+    /* files: a checkpoint knows its class_dropout, a model its classes */
+    CHECK_OK(ssde_trainer_save(trainer, CONDITIONING_PATH));
+    CHECK_OK(ssde_trainer_load(trainer, CONDITIONING_PATH));
+    other = class_trainer(nets[2], &context, 0.0);
+    CHECK_FAILS(&context, ssde_trainer_load(other, CONDITIONING_PATH), SSDE_ERROR_FORMAT, "training.class_dropout");
+    CHECK_OK(ssde_trainer_save(other, CONDITIONING_PATH));
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, CONDITIONING_PATH), SSDE_ERROR_FORMAT, "training.class_dropout");
+    CHECK_OK(ssde_trainer_save_model(trainer, CONDITIONING_PATH));
+    CHECK_OK(ssde_net_load(&context, &read, &sde, CONDITIONING_PATH));
+    CHECK(ssde_net_classes(read) == 3 && ssde_net_parameter_count(read) == ssde_net_parameter_count(nets[0]));
+    CHECK_SAME(read->weights, ssde_trainer_ema(trainer)->weights, bytes);
+    ssde_net_destroy(read);
+    ssde_trainer_destroy(other);
+    ssde_trainer_destroy(trainer);
+    for (i = 0; i < 4; i++) ssde_net_destroy(nets[i]);
+    remove(CONDITIONING_PATH);
+}
+
+/* ---- train ---- */
+
+/* Adam, clipping and EMA in double, from the gradients that the step computed. */
+static void test_train_adam(void) {
+    enum { STEPS = 12, MOST = 400 };
+    static double weight[MOST], first[MOST], second[MOST], average[MOST];
+    double clips[3] = {0.05, 0.0, -1.0}; /* clips always, never, never */
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    int c, step;
+    for (c = 0; c < 3; c++) {
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        size_t i;
+        desc.grad_clip = clips[c];
+        desc.weight_decay = 0.01;
+        desc.warmup = c ? 0 : 5;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK(trainer && net->weight_count <= MOST);
+        if (!trainer || net->weight_count > MOST) return;
+        for (i = 0; i < net->weight_count; i++) {
+            weight[i] = average[i] = (double)net->weights[i];
+            first[i] = second[i] = 0.0;
+        }
+        for (step = 0; step < STEPS; step++) {
+            double norm = 0.0, clip, lr = desc.lr, n = step + 1.0, decay = (1.0 + n) / (10.0 + n), loss = -1.0;
+            CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+            CHECK(loss > 0.0 && ssde_trainer_step_count(trainer) == (uint64_t)step + 1);
+            if (desc.warmup && step < desc.warmup) lr *= (double)step / desc.warmup;
+            if (decay > desc.ema_rate) decay = desc.ema_rate;
+            for (i = 0; i < net->weight_count; i++)
+                norm += (double)trainer->gradients[i] * (double)trainer->gradients[i];
+            norm = sqrt(norm);
+            clip = desc.grad_clip / (norm + 1e-6);
+            CHECK(norm > 0.1);
+            if (clip <= 0.0 || clip > 1.0) clip = 1.0;
+            for (i = 0; i < net->weight_count; i++) {
+                double g = (double)trainer->gradients[i] * clip + desc.weight_decay * weight[i];
+                first[i] = 0.9 * first[i] + 0.1 * g;
+                second[i] = 0.999 * second[i] + 0.001 * g * g;
+                weight[i] -= lr * (first[i] / (1.0 - pow(0.9, n))) / (sqrt(second[i] / (1.0 - pow(0.999, n))) + 1e-8);
+                average[i] = decay * average[i] + (1.0 - decay) * weight[i];
+                /* float's rounding in each step, amplified where the gradient nearly cancels */
+                CHECK_NEAR(net->weights[i], weight[i], 2e-5);
+                CHECK_NEAR(ssde_trainer_ema(trainer)->weights[i], average[i], 2e-5);
+            }
+        }
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* Adam on gradients of one sign: the first update is lr exactly, whatever their size. */
+static void test_train_first_steps(void) {
+    ssde_sde sde = ssde_subvp(0.1, 20.0);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_batch batch = files_batch();
+    ssde_trainer *trainer;
+    float *before = (float *)malloc(net->weight_count * sizeof *before);
+    size_t i;
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL)); /* warm-up begins at learning rate 0 */
+    CHECK_SAME(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_SAME(before, ssde_trainer_ema(trainer)->weights, net->weight_count * sizeof *before);
+    ssde_trainer_destroy(trainer);
+    desc.warmup = 0;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    for (i = 0; i < net->weight_count; i++) {
+        double g = (double)trainer->gradients[i], moved = (double)before[i] - (double)net->weights[i];
+        if (fabs(g) > 1e-3) CHECK_NEAR(moved, g > 0.0 ? desc.lr : -desc.lr, 1e-6);
+        /* n = 1: decay 2 / 11 */
+        CHECK_NEAR(ssde_trainer_ema(trainer)->weights[i], (double)before[i] - 9.0 / 11.0 * moved, 1e-6);
+    }
+    /* a learning rate set to 0 stops the weights, one that is none is refused */
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_OK(ssde_trainer_set_lr(trainer, 0.0));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    CHECK_SAME(before, net->weights, net->weight_count * sizeof *before);
+    CHECK_STATUS(ssde_trainer_set_lr(trainer, (double)NAN), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_set_lr(trainer, -1.0), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_set_lr(NULL, 1.0), SSDE_ERROR_ARGUMENT);
+    CHECK_OK(ssde_trainer_set_lr(trainer, 1e-2));
+    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+    CHECK(memcmp(before, net->weights, net->weight_count * sizeof *before) != 0);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    free(before);
+}
+
+/* The gradient is that of the loss reported, for every kind of loss: differences at fixed draws (step set back). */
+static void test_train_gradient(void) {
+    int kind;
+    for (kind = 0; kind < 7; kind++) {
+        ssde_sde sde = kind % 3 == 0 ? ssde_ve(0.1, 3.0) : kind % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        double loss, up, down;
+        size_t i;
+        batch.rows = 7;
+        desc.lr = 0.0;
+        desc.loss.discrete = kind >= 3 && kind < 6;
+        desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+        desc.loss.importance_times = kind == 6;
+        sde.num_scales = 50;
+        if (kind == 6) sde = ssde_vp(0.1, 20.0);
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        if (!trainer) return;
+        CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+        for (i = 0; i < net->weight_count; i += 17) {
+            float kept = net->weights[i], h = 1e-2f;
+            double gradient = (double)trainer->gradients[i], difference;
+            trainer->step = 0;
+            net->weights[i] = kept + h;
+            net->version++;
+            CHECK_OK(ssde_train_step(trainer, &batch, &up));
+            trainer->step = 0;
+            net->weights[i] = kept - h;
+            net->version++;
+            CHECK_OK(ssde_train_step(trainer, &batch, &down));
+            net->weights[i] = kept;
+            net->version++;
+            trainer->step = 0;
+            difference = (up - down) / (2.0 * (double)h);
+            /* curvature over 1e-2 and float's rounding of the loss over 2e-2 */
+            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + loss));
+            CHECK_OK(ssde_train_step(trainer, &batch, &up));
+            CHECK_NEAR(up, loss, 0.0);
+        }
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* What the network is told: discrete labels are indices, for SMLD from the highest noise; data, flips and noise belong
+   to slots. */
+static void test_train_inputs(void) {
+    ssde_sde ve = ssde_ve(0.01, 50.0), vp = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &ve);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *unet;
+    ssde_unet_desc shape = files_unet_desc(NULL);
+    ssde_trainer *trainer;
+    float label, sigma, image[12], mirrored[12] = {4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7};
+    static float data[8 * 256], whole[8 * 256];
+    double std;
+    size_t i, plain = 0, turned = 0;
+    ve.num_scales = 10;
+    vp.num_scales = 40;
+    desc.loss.discrete = 1;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    CHECK_OK(ssdei_train_label(trainer, 1.0, &label, &sigma));
+    CHECK(label == 0.0f && sigma == 50.0f);
+    CHECK_OK(ssdei_train_label(trainer, 0.0, &label, &sigma));
+    CHECK(label == 9.0f);
+    CHECK_NEAR(sigma, 0.01, 1e-8);
+    ssde_trainer_destroy(trainer);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK_OK(ssdei_train_label(trainer, 3.0 / 39.0, &label, &sigma));
+    CHECK_OK(ssde_discrete_marginal(NULL, &vp, 3, NULL, &std, NULL));
+    CHECK(label == 3.0f);
+    CHECK_RELATIVE(sigma, std, 1e-7);
+    ssde_trainer_destroy(trainer);
+    desc.random_flip = 1;
+    CHECK_STATUS(ssde_trainer_create(&trainer, net, &vp, &desc), SSDE_ERROR_ARGUMENT);
+    ssde_net_destroy(net);
+
+    CHECK_OK(ssde_unet_create(&unet, &shape));
+    desc = files_train_desc(NULL, &vp);
+    desc.random_flip = 1;
+    desc.levels = 4.0;
+    CHECK_OK(ssde_trainer_create(&trainer, unet, &vp, &desc));
+    for (i = 0; i < 8 * 256; i++) data[i] = (float)(i * 7 % 4);
+    for (i = 0; i < 8; i++) trainer->slot[i] = 100 + i;
+    CHECK_OK(ssdei_train_perturb(trainer, data, 8, 1, 5, 1));
+    memcpy(whole, trainer->x, sizeof whole);
+    for (i = 0; i < 3; i++) trainer->slot[i] = 105 + i;
+    CHECK_OK(ssdei_train_perturb(trainer, data + 5 * 256, 3, 1, 5, 1));
+    CHECK_SAME(trainer->x, whole + 5 * 256, 3 * 256 * sizeof *whole);
+    for (i = 0; i < 1000; i++)
+        if (ssde_random_double(1, SSDE_STREAM_FLIP, 5, i, 0) < 0.5)
+            turned++;
+        else
+            plain++;
+    CHECK(turned > 440 && plain > 440); /* 3.8 standard deviations of 15.8 */
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(unet);
+    /* 2 x 3 x 2 */
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    ssde_input(net, 2, 3, 2);
+    for (i = 0; i < 12; i++) image[i] = (float)i;
+    ssdei_flip(net, image);
+    CHECK_SAME(image, mirrored, sizeof image);
+    ssde_net_destroy(net);
+}
+
+static void files_train(ssde_trainer *trainer, int steps) {
+    ssde_batch batch = files_batch();
+    for (; steps > 0; steps--) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+}
+
+static void files_check_same_trainer(const ssde_trainer *a, const ssde_trainer *b) {
+    size_t size = a->net->weight_count * sizeof(float);
+    CHECK(a->step == b->step);
+    CHECK_SAME(a->net->weights, b->net->weights, size);
+    CHECK_SAME(a->ema->weights, b->ema->weights, size);
+    CHECK_SAME(a->first_moment, b->first_moment, size);
+    CHECK_SAME(a->second_moment, b->second_moment, size);
+}
+
+static void test_train_resume(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sdes[2], other = ssde_vp(0.2, 20.0);
+    int i;
+    sdes[0] = ssde_vp(0.1, 20.0);
+    sdes[1] = ssde_affine(files_no_drift, files_diffusion, NULL);
+    for (i = 0; i < 2; i++) {
+        ssde_train_desc desc = files_train_desc(&context, &sdes[i]);
+        ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
+        ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
+        ssde_trainer *straight, *resumed, *refusing;
+        ssde_batch points = files_batch();
+        double a, b;
+        CHECK_OK(ssde_trainer_create(&straight, net, &sdes[i], &desc));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_save(straight, FILES_PATH));
+        files_train(straight, 3);
+        desc.batch = 16; /* may differ */
+        CHECK_OK(ssde_trainer_create(&resumed, second, &sdes[i], &desc));
+        files_train(resumed, 1);
+        CHECK_OK(ssde_trainer_load(resumed, FILES_PATH));
+        CHECK(ssde_trainer_step_count(resumed) == 3);
+        files_train(resumed, 3);
+        files_check_same_trainer(straight, resumed);
+        /* in slices of another size the loss is the same */
+        CHECK_OK(ssde_trainer_evaluate(straight, &points, 5, &a, NULL));
+        CHECK_OK(ssde_trainer_evaluate(resumed, &points, 5, &b, NULL));
+        CHECK(a == b && a > 0.0);
+
+        CHECK_OK(ssde_trainer_create(&refusing, wider, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "another network");
+        ssde_trainer_destroy(refusing);
+        desc.seed++;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "training.seed");
+        ssde_trainer_destroy(refusing);
+        desc.seed--;
+        desc.beta2 = 0.99;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "optim.beta2");
+        ssde_trainer_destroy(refusing);
+        desc.beta2 = 0.999;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &other, &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, i ? "sde.kind" : "beta_min");
+        ssde_trainer_destroy(refusing);
+
+        CHECK_OK(ssde_trainer_save_model(straight, FILES_OTHER));
+        CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_OTHER), SSDE_ERROR_FORMAT, "no checkpoint");
+        files_check_same_trainer(straight, resumed);
+        CHECK_OK(ssde_net_load(&context, &loaded, i ? NULL : &other, FILES_OTHER));
+        if (!i) CHECK(other.kind == SSDE_VP && other.beta_min == 0.1);
+        CHECK_SAME(loaded->weights, ssde_trainer_ema(straight)->weights, loaded->weight_count * sizeof(float));
+        ssde_net_destroy(loaded);
+        ssde_trainer_destroy(straight);
+        ssde_trainer_destroy(resumed);
+        ssde_net_destroy(net);
+        ssde_net_destroy(second);
+        ssde_net_destroy(wider);
+        CHECK(memory.live == 0);
+    }
+    remove(FILES_PATH);
+    remove(FILES_OTHER);
+}
+
+/* Truncated and changed checkpoints change nothing. */
+static void test_train_bad_checkpoints(void) {
+    static unsigned char bytes[65536];
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde);
+    ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *same = files_mlp(&context, 2, 4, 1, 3);
+    ssde_trainer *trainer, *untouched;
+    long live;
+    size_t size, i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_create(&untouched, same, &sde, &desc));
+    files_train(trainer, 2);
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    size = files_read(FILES_PATH, bytes, sizeof bytes);
+    files_train(trainer, 1);
+    files_train(untouched, 3);
+    live = memory.live;
+    for (i = 0; i < size; i += check_quick ? 301 : 13) {
+        files_write(FILES_PATH, bytes, i);
+        CHECK(ssde_trainer_load(trainer, FILES_PATH) != SSDE_OK && memory.live == live);
+    }
+    files_write(FILES_PATH, bytes, size);
+    for (i = 3; i < 8 * size;
+         i += check_quick ? 8 * 37 + 1 : 101) { /* bits flipped, each place of a byte in its turn */
+        files_flip(FILES_PATH, i);
+        CHECK_STATUS(ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_FORMAT);
+        CHECK(memory.live == live);
+        files_flip(FILES_PATH, i);
+    }
+    files_strip_checksums(bytes, size);
+    bytes[size - 1] = bytes[size - 2] = 0xff; /* the last second moment becomes NaN, then negative */
+    files_write(FILES_PATH, bytes, size);
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "adam_v/");
+    bytes[size - 1] = 0xbf;
+    files_write(FILES_PATH, bytes, size);
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "second moment");
+    CHECK_STATUS(ssde_trainer_load(NULL, FILES_PATH), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_load(trainer, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_save(trainer, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_save(trainer, "no such folder/file"), SSDE_ERROR_FILE);
+    files_check_same_trainer(trainer, untouched);
+    ssde_trainer_destroy(trainer);
+    ssde_trainer_destroy(untouched);
+    ssde_net_destroy(net);
+    ssde_net_destroy(same);
+    CHECK(memory.live == 0);
+    remove(FILES_PATH);
+}
+
+/* Runs tasks last to first. */
+static void files_backwards(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument) {
+    (void)user;
+    while (count-- > 0) function(argument, count);
+}
+
+static void test_train_threads(void) {
+    ssde_context contexts[3];
+    ssde_net *nets[3];
+    ssde_trainer *trainers[3];
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    int i;
+    for (i = 0; i < 3; i++) {
+        ssde_train_desc desc;
+        memset(&contexts[i], 0, sizeof contexts[i]);
+        contexts[i].parallel_for = files_backwards;
+        contexts[i].threads = i + 1;
+        desc = files_train_desc(&contexts[i], &sde);
+        nets[i] = files_mlp(&contexts[i], 2, 96, 3, 3); /* several stretches */
+        CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
+        CHECK(trainers[i]->stretch_count > 3);
+        files_train(trainers[i], 4);
+        files_check_same_trainer(trainers[i], trainers[0]);
+    }
+    for (i = 0; i < 3; i++) {
+        ssde_trainer_destroy(trainers[i]);
+        ssde_net_destroy(nets[i]);
+    }
+}
+
+/* Nothing is allocated within a step or an evaluation. */
+static void test_train_memory(void) {
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde);
+    ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    ssde_batch points = files_batch();
+    double loss;
+    long made;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    made = memory.made;
+    files_train(trainer, 2);
+    CHECK(memory.made == made);
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
+    CHECK(memory.made == made);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    CHECK(memory.live == 0);
+}
+
+/* An evaluation, which uses the trainer's run, has the bits of a run for inference with the averaged weights, and
+   leaves training as it was. */
+static void test_train_evaluate_run(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_trainer *trainers[2];
+    ssde_net *nets[2];
+    ssde_run_desc inference = ssde_run_defaults(SSDE_RUN_INFERENCE, 8);
+    ssde_batch points = ssde_batch_of(files_points, 8);
+    ssde_run *run = NULL;
+    ssde_node h;
+    float out[16];
+    double losses[8], loss = 0.0, mean = 0.0;
+    int i;
+    for (i = 0; i < 2; i++) {
+        CHECK_OK(ssde_net_create(NULL, &nets[i], 5));
+        h = ssde_linear(nets[i], ssde_input(nets[i], 1, 1, 2), 16, 1.0, "first");
+        h = ssde_dropout(nets[i], ssde_activate(nets[i], h, SSDE_SILU), 0.5);
+        CHECK_OK(ssde_net_finish(nets[i], ssde_linear(nets[i], h, 2, 1.0, "second")));
+        CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
+        files_train(trainers[i], 3);
+    }
+    CHECK_OK(ssde_trainer_evaluate(trainers[0], &points, 7, &loss, NULL));
+    CHECK_OK(ssde_run_create(&run, ssde_trainer_ema(trainers[0]), &inference));
+    CHECK_OK(ssde_run_forward(run, trainers[0]->x, NULL, NULL, 8, 0, 0, NULL, out));
+    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x, trainers[0]->z, trainers[0]->t,
+                       trainers[0]->weight, 8, 2, 1.0, losses, NULL));
+    CHECK_SAME(losses, trainers[0]->losses, sizeof losses);
+    for (i = 0; i < 8; i++) mean += (losses[i] - mean) / (i + 1);
+    CHECK(loss == mean);
+    for (i = 0; i < 2; i++) files_train(trainers[i], 2);
+    files_check_same_trainer(trainers[0], trainers[1]);
+    ssde_run_destroy(run);
+    for (i = 0; i < 2; i++) {
+        ssde_trainer_destroy(trainers[i]);
+        ssde_net_destroy(nets[i]);
+    }
+}
+
+/* Frozen parameters stay, however their gradients look. */
+static void test_train_frozen(void) {
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_mlp_desc shape = ssde_mlp(2);
+    ssde_net *net;
+    ssde_trainer *trainer;
+    size_t i, k, frozen = 0, moved = 0;
+    float *before;
+    shape.hidden = 8;
+    shape.embedding_type = SSDE_EMBEDDING_FOURIER;
+    CHECK_OK(ssde_mlp_create(&net, &shape));
+    before = (float *)malloc(net->weight_count * sizeof *before);
+    memcpy(before, net->weights, net->weight_count * sizeof *before);
+    desc.warmup = 0;
+    desc.weight_decay = 0.1;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    files_train(trainer, 2);
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        for (k = parameter->offset; k < parameter->offset + parameter->info.count; k++) {
+            frozen += !parameter->info.trainable;
+            if (!parameter->info.trainable)
+                CHECK(before[k] == net->weights[k] && before[k] == trainer->ema->weights[k]);
+            else
+                moved += before[k] != net->weights[k];
+        }
+    }
+    CHECK(frozen == 4 && moved > 20);
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    CHECK_OK(ssde_trainer_load(trainer, FILES_PATH));
+    remove(FILES_PATH);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    free(before);
+}
+
+static void test_train_ring(void) {
+    enum { ROWS = 64 };
+    static float x[ROWS * 2];
+    int steps = check_quick ? 150 : 600, step;
+    ssde_sde sdes[3];
+    size_t i;
+    sdes[0] = ssde_vp(0.1, 20.0);
+    sdes[1] = ssde_subvp(0.1, 20.0);
+    sdes[2] = ssde_ve(0.01, 5.0);
+    for (i = 0; i < 3; i++) {
+        ssde_mixture *ring;
+        ssde_rng rng = ssde_rng_seed(1);
+        ssde_mlp_desc shape = ssde_mlp(2);
+        ssde_train_desc desc = ssde_train_defaults(&sdes[i], (uint64_t)steps);
+        ssde_net *net;
+        ssde_trainer *trainer;
+        ssde_batch batch = ssde_batch_of(x, ROWS);
+        double before, after, error, loss, first_error;
+        shape.hidden = 32;
+        shape.seed = 2;
+        if (i == 2) {
+            shape.embedding_type = SSDE_EMBEDDING_FOURIER;
+            shape.fourier_scale = 1.0;
+            shape.scale_by_sigma = 1;
+        }
+        desc.batch = ROWS;
+        CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+        CHECK_OK(ssde_mlp_create(&net, &shape));
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[i], &desc));
+        CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &before, &first_error));
+        for (step = 0; step < steps; step++) {
+            CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+            CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+        }
+        rng.next_sample = 0;
+        CHECK_OK(ssde_mixture_sample(ring, &rng, ROWS, x, NULL));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 3, &after, &error));
+        /* A network that returns nothing costs 1 (half the sum over two dimensions: 1 too). The exact score of the ring
+           costs about 0.3 under VP and sub-VP, as much of the noise cannot be told from the data. */
+        CHECK_NEAR(before, 1.0, 4.0 * first_error);
+        CHECK(after < 0.8 * before);
+        CHECK(error > 0.0 && error < 0.2);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+        ssde_mixture_destroy(ring);
+    }
+}
+
+/* Long trainings have the reference's numbers to the bit (configs/default_cifar10_configs.py), short ones what they
+   need. */
+static void test_train_defaults(void) {
+    static const uint64_t whole[4] = {0, 200000, 950001, 1300001}, shorter[4] = {1, 1000, 10000, 100000};
+    static const int warmup[4] = {0, 50, 500, 5000};
+    static const double lr[4] = {2e-3, 2e-3, 8.944271909999159e-4, 2.8284271247461903e-4};
+    ssde_sde sdes[2];
+    ssde_train_desc desc;
+    int i, k;
+    sdes[0] = ssde_subvp(0.1, 20.0);
+    sdes[1] = ssde_ve(0.01, 50.0);
+    for (k = 0; k < 2; k++)
+        for (i = 0; i < 4; i++) {
+            desc = ssde_train_defaults(&sdes[k], whole[i]);
+            CHECK(desc.batch == 128 && desc.lr == 2e-4 && desc.warmup == 5000 && desc.grad_clip == 1.0);
+            CHECK(desc.beta1 == 0.9 && desc.beta2 == 0.999 && desc.adam_eps == 1e-8 && desc.weight_decay == 0.0);
+            CHECK(desc.ema_rate == (k ? 0.999 : 0.9999) && desc.loss.half_sum == k);
+            desc = ssde_train_defaults(&sdes[k], shorter[i]);
+            CHECK_RELATIVE(desc.lr, lr[i], 1e-15);
+            CHECK(desc.warmup == warmup[i] && desc.ema_rate == (k ? 0.999 : 0.9999));
+        }
+    CHECK_OK(ssde_configuration(NULL, "vp/cifar10_ddpmpp_continuous", NULL, NULL, &desc));
+    CHECK(desc.lr == 2e-4 && desc.warmup == 5000 && desc.ema_rate == 0.9999 && desc.batch == 128);
+}
+
+/* One score net of the averaged weights serves between the steps: each score is that of the last step's average. */
+static void test_train_sampled(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    ssde_score_net *kept, *fresh;
+    ssde_score_model model;
+    float old[16], seen[16], wanted[16];
+    double t[8];
+    int step, i;
+    for (i = 0; i < 8; i++) t[i] = 0.1 + 0.1 * i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_score_net_create(&kept, ssde_trainer_ema(trainer), &sde, NULL));
+    for (step = 0; step < 4; step++) {
+        model = ssde_score_net_model(kept);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, seen));
+        CHECK_OK(ssde_score_net_create(&fresh, ssde_trainer_ema(trainer), &sde, NULL));
+        model = ssde_score_net_model(fresh);
+        CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, wanted));
+        ssde_score_net_destroy(fresh);
+        CHECK_SAME(seen, wanted, sizeof seen);
+        CHECK(!step || memcmp(seen, old, sizeof seen));
+        memcpy(old, seen, sizeof old);
+        files_train(trainer, 2); /* the first one of all has learning rate 0 */
+    }
+    ssde_score_net_destroy(kept);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+}
+
+/* The mean and standard error that evaluate reports are those of the losses it makes; slices do not matter. */
+static void test_train_evaluate(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+    ssde_trainer *trainer;
+    ssde_batch points = files_batch();
+    double losses[8], loss, error, other, mean = 0.0, squares = 0.0;
+    size_t batch, i;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &loss, &error));
+    memcpy(losses, trainer->losses, sizeof losses);
+    for (i = 0; i < 8; i++) mean += losses[i] / 8.0;
+    for (i = 0; i < 8; i++) squares += (losses[i] - mean) * (losses[i] - mean);
+    CHECK_RELATIVE(loss, mean, 1e-14);
+    CHECK_RELATIVE(error, sqrt(squares / 7.0 / 8.0), 1e-12);
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 6, &other, NULL));
+    CHECK(other < loss || other > loss);
+    points.rows = 1;
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
+    CHECK(other == losses[0] && error > DBL_MAX);
+    points.x = files_points + 2 * 5;
+    points.first_slot = 5; /* a row's draws are its slot's */
+    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, NULL));
+    CHECK(other == losses[5]);
+    points = files_batch();
+    ssde_trainer_destroy(trainer);
+    for (batch = 1; batch < 8; batch += 2) {
+        desc.batch = batch;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK_OK(ssde_trainer_evaluate(trainer, &points, 5, &other, &error));
+        CHECK(other == loss);
+        ssde_trainer_destroy(trainer);
+    }
+    ssde_net_destroy(net);
+}
+
+static void test_train_bad_data(void) {
+    ssde_context context;
+    ssde_sde sde = ssde_vp(0.1, 20.0), broken = ssde_vp(-1.0, 20.0);
+    ssde_train_desc desc, bad;
+    ssde_net *net, *same;
+    ssde_trainer *trainer, *untouched, *none;
+    ssde_batch batch = files_batch();
+    float x[16];
+    double loss, error;
+    size_t i;
+    memset(&context, 0, sizeof context);
+    desc = files_train_desc(&context, &sde);
+    net = files_mlp(NULL, 2, 8, 1, 3);
+    same = files_mlp(NULL, 2, 8, 1, 3);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_OK(ssde_trainer_create(&untouched, same, &sde, &desc));
+    files_train(trainer, 2);
+    files_train(untouched, 2);
+    memcpy(x, files_points, sizeof x);
+    batch.x = x;
+    x[11] = NAN;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "x: row 5, element 1");
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_NUMERIC,
+                "row 5, element 1");
+    x[11] = 1e38f; /* finite, but its loss is not */
+    x[10] = -1e38f;
+    for (i = 0; i < 10; i++) x[i] = 3e38f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 2");
+    batch.rows = 9;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
+                "batch.rows is 9, wanted 1 to desc.batch = 8");
+    batch.rows = 0;
+    CHECK_STATUS(ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    batch = files_batch();
+    batch.first_slot = (uint64_t)1 << 48;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "first_slot");
+    CHECK_STATUS(ssde_train_step(trainer, NULL, &loss), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_train_step(NULL, &batch, &loss), SSDE_ERROR_ARGUMENT);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT, "first_slot");
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, NULL, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_evaluate(NULL, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    batch.x = NULL;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "batch.x is NULL");
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "ssde_trainer_evaluate: batch.x is NULL");
+    batch = ssde_batch_of(files_points, 0);
+    CHECK_FAILS(&context, ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT,
+                "batch.rows is 0");
+    batch.rows = SIZE_MAX;
+    CHECK_STATUS(ssde_trainer_evaluate(trainer, &batch, 1, &loss, &error), SSDE_ERROR_ARGUMENT);
+    files_check_same_trainer(trainer, untouched);
+    files_train(trainer, 1); /* and training goes on as if nothing had been */
+    files_train(untouched, 1);
+    files_check_same_trainer(trainer, untouched);
+    /* weights that overflow in the forward pass; gradients that overflow behind a finite loss */
+    for (i = 0; i < 2; i++) {
+        size_t k, at = net->parameters[net->parameter_count - 2].offset;
+        for (k = 0; k < net->weight_count; k++) same->weights[k] = net->weights[k] *= i ? 1e-2f : 1.0f;
+        if (!i) same->weights[at] = net->weights[at] = 3e38f;
+        if (i) net->weights[0] = same->weights[0] = 1e38f;
+        net->version++;
+        batch = files_batch();
+        CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "training step 3");
+        files_check_same_trainer(trainer, untouched);
+        net->weights[at] = same->weights[at] = 0.1f;
+    }
+    ssde_trainer_destroy(trainer);
+    ssde_trainer_destroy(untouched);
+    desc.levels = 4.0;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    for (i = 0; i < 16; i++) x[i] = 3.0f;
+    batch = files_batch();
+    batch.x = x;
+    x[2] = 4.0f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT,
+                "row 1, element 0 is 4, wanted a whole number from 0 to 3");
+    x[2] = 0.5f;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "row 1, element 0 is 0.5");
+    x[2] = NAN;
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_ARGUMENT, "row 1, element 0 is");
+    CHECK(ssde_trainer_step_count(trainer) == 0);
+    ssde_trainer_destroy(trainer);
+    desc.levels = 0.0;
+#define FILES_BAD_DESC(field, value, words)                                                             \
+    do {                                                                                                \
+        bad = desc;                                                                                     \
+        bad.field = value;                                                                              \
+        none = (ssde_trainer *)1;                                                                       \
+        CHECK_FAILS(&context, ssde_trainer_create(&none, net, &sde, &bad), SSDE_ERROR_ARGUMENT, words); \
+        CHECK(!none);                                                                                   \
+    } while (0)
+    FILES_BAD_DESC(batch, 0, "desc.batch");
+    FILES_BAD_DESC(batch, SIZE_MAX, "desc.batch");
+    FILES_BAD_DESC(lr, -1.0, "desc.lr");
+    FILES_BAD_DESC(lr, (double)NAN, "desc.lr");
+    FILES_BAD_DESC(lr, 1e30, "desc.lr is 1e+30, wanted 0 to 1e6");
+    FILES_BAD_DESC(beta1, 1.0, "desc.beta1");
+    FILES_BAD_DESC(beta2, -0.1, "desc.beta2");
+    FILES_BAD_DESC(adam_eps, 0.0, "desc.adam_eps");
+    FILES_BAD_DESC(adam_eps, 1e7, "1e-30 to 1e6");
+    FILES_BAD_DESC(weight_decay, -1.0, "desc.weight_decay");
+    FILES_BAD_DESC(weight_decay, 1e7, "0 to 1e6");
+    FILES_BAD_DESC(warmup, -1, "desc.warmup");
+    FILES_BAD_DESC(grad_clip, (double)NAN, "desc.grad_clip");
+    FILES_BAD_DESC(ema_rate, 1.5, "desc.ema_rate");
+    FILES_BAD_DESC(levels, 2.5, "desc.levels");
+    FILES_BAD_DESC(loss.eps, 2.0, "ssde_trainer_create: desc.loss.eps is 2, wanted");
+    FILES_BAD_DESC(loss.eps, (double)NAN, "desc.loss.eps is nan");
+    bad = desc;
+    bad.levels = 8.0;
+    bad.low = bad.high;
+    CHECK_FAILS(&context, ssde_trainer_create(&none, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.low");
+#undef FILES_BAD_DESC
+    CHECK_FAILS(&context, ssde_trainer_create(&none, NULL, &sde, &desc), SSDE_ERROR_ARGUMENT, "net is NULL");
+    CHECK_STATUS(ssde_trainer_create(&none, net, &sde, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(&none, net, NULL, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(NULL, net, &sde, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_trainer_create(&none, net, &broken, &desc), SSDE_ERROR_ARGUMENT);
+    CHECK(!ssde_trainer_step_count(NULL) && !ssde_trainer_ema(NULL));
+    ssde_trainer_destroy(NULL);
+    ssde_net_destroy(net);
+    ssde_net_destroy(same);
+}
+
+/* ---- train: the order of the data ---- */
+
+static void test_train_shuffle(void) {
+    static const uint64_t counts[] = {1, 2, 3, 4, 5, 10, 64, 100, 1000, 1025};
+    static unsigned char seen[2000];
+    static unsigned table[5][5];
+    uint64_t c, pass, i, same = 0;
+    double chi = 0.0;
+    for (c = 0; c < sizeof counts / sizeof *counts; c++) {
+        uint64_t count = counts[c];
+        for (pass = 0; pass < 3; pass++) {
+            uint64_t at = pass ? (pass == 2 ? (uint64_t)1 << 40 : 1) : 0;
+            memset(seen, 0, sizeof seen);
+            for (i = 0; i < count; i++) {
+                uint64_t index = ssde_shuffled_index(7, count, at * count + i);
+                CHECK(index < count && !seen[index]);
+                if (index < count) seen[index] = 1;
+            }
+        }
+    }
+    for (i = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == ssde_shuffled_index(7, 1000, 1000 + i);
+    CHECK(same < 10); /* 1 is expected */
+    for (i = same = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == ssde_shuffled_index(8, 1000, i);
+    CHECK(same < 10);
+    for (i = same = 0; i < 1000; i++) same += ssde_shuffled_index(7, 1000, i) == i;
+    CHECK(same < 10);
+    /* where each of five lands over 2,000 passes: 16 degrees of freedom, 39.3 is passed once in a thousand */
+    for (pass = 0; pass < 2000; pass++)
+        for (i = 0; i < 5; i++) table[i][ssde_shuffled_index(3, 5, pass * 5 + i)]++;
+    for (i = 0; i < 25; i++) {
+        double away = (double)table[i / 5][i % 5] - 400.0;
+        chi += away * away / 400.0;
+    }
+    CHECK(chi < 39.3);
+    CHECK(ssde_shuffled_index(1, 0, 5) == 0);
+    CHECK(ssde_shuffled_index(1, UINT64_MAX, 5) < UINT64_MAX);
+}
+
+/* The first step says once that its data are not the SDE's scale; data of ordinary scales pass in silence. */
+static void test_train_scale(void) {
+    /* VP's, sub-VP's, VE's to 50; scale of data 0 ... 1, with a shift; warned of or not */
+    static const double cases[][5] = {{1, 255, 0, 0, 1},   {2, 255, 0, 0, 1},      {0, 255, 0, 0, 1},
+                                      {1, 2, -1, 0, 0},    {1, 2, -1, 1, 0},       {0, 1, 0, 0, 0},
+                                      {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
+                                      {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
+    float x[64 * 2];
+    ssde_context context;
+    check_log kept;
+    size_t c, i;
+    memset(&context, 0, sizeof context);
+    context.log = check_keep_log, context.user = &kept;
+    for (c = 0; c < sizeof cases / sizeof *cases; c++) {
+        ssde_sde sde = cases[c][0] == 0.0   ? ssde_ve(0.01, 50.0)
+                       : cases[c][0] == 1.0 ? ssde_vp(0.1, 20.0)
+                                            : ssde_subvp(0.1, 20.0);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_train_desc desc = files_train_desc(&context, &sde);
+        ssde_trainer *trainer = NULL;
+        ssde_batch batch = files_batch();
+        int step;
+        memset(&kept, 0, sizeof kept);
+        desc.batch = 64;
+        if (cases[c][3] > 1.0) desc.levels = cases[c][3];
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        for (i = 0; i < 128; i++) {
+            double u = ssde_random_double(5, SSDE_STREAM_USER, 0, i, 0);
+            x[i] = (float)(cases[c][1] * u + cases[c][2]);
+            if (desc.levels > 0.0) x[i] = floorf(x[i]);
+        }
+        batch.x = x, batch.rows = 64;
+        for (step = 0; step < 3; step++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+        CHECK(kept.count == (int)cases[c][4]);
+        CHECK(!kept.count || (!strncmp(kept.text, "ssde_train_step: x has mean", 27) && strstr(kept.text, "scale it")));
+        CHECK(!context.error[0]);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* ---- train ---- */
+
+/* Every pixel of a row is where its mirror image was, for even widths and odd. */
+static void test_train_flip(void) {
+    size_t width, y, x, c;
+    for (width = 1; width <= 9; width++) {
+        float image[2 * 9 * 3];
+        ssde_net *net = NULL;
+        CHECK_OK(ssde_net_create(NULL, &net, 1));
+        ssde_input(net, 2, width, 3);
+        for (x = 0; x < 2 * width * 3; x++) image[x] = (float)x;
+        ssdei_flip(net, image);
+        for (y = 0; y < 2; y++)
+            for (x = 0; x < width; x++)
+                for (c = 0; c < 3; c++)
+                    CHECK(image[(y * width + x) * 3 + c] == (float)((y * width + width - 1 - x) * 3 + c));
+        ssde_net_destroy(net);
+    }
+}
+
+#define TEST_NN_TRAIN_LIST(X) \
+    X(train_memory_told)      \
+    X(train_classes)          \
+    X(train_adam)             \
+    X(train_first_steps)      \
+    X(train_gradient)         \
+    X(train_inputs)           \
+    X(train_resume)           \
+    X(train_bad_checkpoints)  \
+    X(train_threads)          \
+    X(train_memory)           \
+    X(train_evaluate_run)     \
+    X(train_frozen)           \
+    X(train_ring)             \
+    X(train_defaults)         \
+    X(train_sampled)          \
+    X(train_evaluate)         \
+    X(train_bad_data)         \
+    X(train_shuffle)          \
+    X(train_scale)            \
+    X(train_flip)
+
+#endif
