@@ -1001,9 +1001,10 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
     if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_settle(net));
     if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status != SSDE_OK) return net->status;
     net->output = output;
-    net->finished = net->status == SSDE_OK;
-    return net->status;
+    net->finished = 1;
+    return SSDE_OK;
 }
 
 static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared) {

@@ -301,6 +301,7 @@ static void test_net_build_errors(void) {
                 check_report(__FILE__, __LINE__, "case %d: the error '%s' does not mention '%s'", which, context.error,
                              words);
             nn_refuses(net);
+            CHECK(ssde_net_output_dim(net) == 0);
         }
         ssde_net_destroy(net);
     }
