@@ -661,7 +661,8 @@ struct ssde_net {
     int settled;
     void *block;
     ssdei_node *nodes;
-    int node_count, node_capacity;
+    int node_count;
+    size_t node_capacity;
     ssdei_module module; /* of the parameters that are added next */
     ssdei_parameter *parameters;
     size_t parameter_count, parameter_capacity;
@@ -678,33 +679,21 @@ struct ssde_net {
     size_t description_size; /* with its end */
 };
 
-/* Copies between memory and file order; see ssdei_layout. */
-static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file);
-static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory);
-/* A network that shares net's topology and has weights of its own, equal to net's now. */
-static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared);
-static size_t ssdei_net_share_bytes(const ssde_net *net);
 /* What two objects take together; 0 where one of them cannot be had. */
-static size_t ssdei_both_bytes(size_t a, size_t b);
-/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
-static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
-/* The output has the input's shape. */
-static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net);
-/* Each of classes[rows] is from `least` to net_classes - 1. */
-static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
-                                       int32_t least, size_t net_classes);
+static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
 
 /* ---- net: parameters ---- */
 
-/* A builder's status, and its text if it failed: ssde_net_finish returns both. */
-static ssde_status ssdei_net_keep(ssde_net *net, ssde_status status) {
+/* Keeps a builder's status, and its text if it failed: ssde_net_finish returns both. -1, the node after a failure. */
+static ssde_node ssdei_net_keep(ssde_net *net, ssde_status status) {
     if (status != SSDE_OK && net->context) memcpy(net->problem, net->context->error, sizeof net->problem);
-    return status;
+    net->status = status;
+    return -1;
 }
 
 /* ssdei_grow for an array of the network, whose status says if it fails. */
 static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
-    net->status = ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
+    ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
     return array;
 }
 
@@ -733,6 +722,7 @@ static void ssdei_parameter_transpose(const ssdei_parameter *parameter, const fl
     }
 }
 
+/* Copies between memory and file order; see ssdei_layout. */
 static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file) {
     if (parameter->layout == SSDEI_LAYOUT_LINEAR)
         ssdei_parameter_transpose(parameter, memory, file, 1);
@@ -838,21 +828,15 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     if (net->status != SSDE_OK) return -1;
     parameter = &net->parameters[net->parameter_count];
     memset(parameter, 0, sizeof *parameter);
-    if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name) {
-        net->status =
-            ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                          "parameter name '%.60s' is missing or too long", prefix ? prefix : "NULL"));
-        return -1;
-    }
-    memcpy(parameter->info.name, prefix, strlen(prefix));
-    parameter->info.name[strlen(prefix)] = '.';
-    memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
-    for (i = 0; i < net->parameter_count; i++) {
-        if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                                    "there is a parameter '%s' already", parameter->info.name));
-        return -1;
-    }
+    if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name)
+        return ssdei_net_keep(
+            net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
+                           prefix ? prefix : "NULL"));
+    snprintf(parameter->info.name, sizeof parameter->info.name, "%s.%s", prefix, suffix);
+    for (i = 0; i < net->parameter_count; i++)
+        if (!strcmp(net->parameters[i].info.name, parameter->info.name))
+            return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already",
+                                                 parameter->info.name));
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
     parameter->module = net->module;
@@ -860,17 +844,13 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->initialisation = how;
     parameter->scale = scale;
     parameter->offset = net->weight_count;
-    if (!(scale >= 0.0 && scale <= 1e12)) {
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                                    "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
-                                                    parameter->info.name, scale));
-        return -1;
-    }
-    if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY,
-                                                    "%s: more weights than memory can hold", parameter->info.name));
-        return -1;
-    }
+    if (!(scale >= 0.0 && scale <= 1e12))
+        return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                             "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
+                                             parameter->info.name, scale));
+    if (parameter->info.count > SIZE_MAX / 64 - net->weight_count)
+        return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY, "%s: more weights than memory can hold",
+                                             parameter->info.name));
     net->weight_count += parameter->info.count;
     return (int)net->parameter_count++;
 }
@@ -906,8 +886,7 @@ static ssde_node ssdei_net_fail(ssde_net *net, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
-    return -1;
+    return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
 }
 
 static int ssdei_is_node(const ssde_net *net, ssde_node node) { return node >= 0 && node < net->node_count; }
@@ -916,7 +895,6 @@ static int ssdei_is_node(const ssde_net *net, ssde_node node) { return node >= 0
 static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, ssde_node a, ssde_node b, ssde_node c,
                                       size_t height, size_t width, size_t channels) {
     ssdei_node *node;
-    size_t capacity;
     if (!net || net->status != SSDE_OK) return NULL;
     if (net->finished) return ssdei_net_fail(net, "the network is finished"), (ssdei_node *)NULL;
     if (a >= net->node_count || b >= net->node_count || c >= net->node_count || a < -1 || b < -1 || c < -1)
@@ -927,10 +905,8 @@ static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, 
                               "an operation's result is %.0f x %.0f x %.0f, wanted 1 or more, and less than memory",
                               (double)height, (double)width, (double)channels),
                (ssdei_node *)NULL;
-    capacity = (size_t)net->node_capacity;
-    net->nodes =
-        (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
-    net->node_capacity = (int)capacity;
+    net->nodes = (ssdei_node *)ssdei_net_grow(net, net->nodes, &net->node_capacity, (size_t)net->node_count, 1,
+                                              sizeof *net->nodes);
     if (net->status != SSDE_OK) return NULL;
     node = &net->nodes[net->node_count++];
     memset(node, 0, sizeof *node);
@@ -980,6 +956,11 @@ void ssde_net_destroy(ssde_net *net) {
     ssdei_release(net->context, net);
 }
 
+static size_t ssdei_net_share_bytes(const ssde_net *net) {
+    ssde_net copy = *net;
+    return ssdei_object_bytes(&copy, sizeof copy, ssdei_net_shared_arrays);
+}
+
 size_t ssde_net_memory(const ssde_net *net) {
     ssde_net copy;
     if (!net || net->status != SSDE_OK) return 0;
@@ -999,14 +980,15 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
-    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_settle(net));
-    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
+    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
     net->output = output;
     net->finished = 1;
     return SSDE_OK;
 }
 
+/* A network that shares net's topology and has weights of its own, equal to net's now. */
 static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared) {
     ssde_net copy = *net;
     copy.context = context;
@@ -1017,11 +999,6 @@ static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, s
     return SSDE_OK;
 }
 
-static size_t ssdei_net_share_bytes(const ssde_net *net) {
-    ssde_net copy = *net;
-    return ssdei_object_bytes(&copy, sizeof copy, ssdei_net_shared_arrays);
-}
-
 size_t ssde_net_parameter_count(const ssde_net *net) { return net ? net->parameter_count : 0; }
 size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_count : 0; }
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
@@ -1029,6 +1006,7 @@ size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
 
+/* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
     if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
@@ -1052,6 +1030,7 @@ static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_ne
     return SSDE_OK;
 }
 
+/* Each of classes[rows] is from `least` to net_classes - 1. */
 static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
                                        int32_t least, size_t net_classes) {
     size_t row;
@@ -1279,8 +1258,6 @@ static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_func
 static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
     ssdei_share(run, index, run->rows, function);
 }
-
-static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
@@ -4397,24 +4374,14 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     return SSDE_OK;
 }
 
-static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc);
-static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc);
-static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc);
+/* The end of building: notes the output, and one of these as what the network was built of, which ssde_net_save
+   writes; see >>models. */
+static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
+                                      ssde_classifier_desc *classifier, ssde_mlp_desc *mlp);
 
-/* Keeps one of these as the description of the network that was built of it. */
-static ssde_status ssdei_net_describe(ssde_net *net, const ssde_unet_desc *unet, const ssde_classifier_desc *classifier,
-                                      const ssde_mlp_desc *mlp) {
-    if (net->status == SSDE_OK)
-        net->status = unet         ? ssdei_describe_unet(net, unet)
-                      : classifier ? ssdei_describe_classifier(net, classifier)
-                                   : ssdei_describe_mlp(net, mlp);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
-}
-
-/* Finishes a network that has been built, all but its weights, or destroys it; *output is its last node. */
-static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status, const ssde_node *output) {
-    if (status == SSDE_OK) status = ssde_net_finish(*net, *output);
+/* Finishes a network that has been built, all but its weights, or destroys it. */
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) {
+    if (status == SSDE_OK) status = ssde_net_finish(*net, (*net)->output);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
@@ -4450,7 +4417,7 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
 }
 
 /* All but the weights. */
-static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted, ssde_node *output) {
+static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted) {
     ssde_unet_desc built, *desc = &built;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
@@ -4467,20 +4434,17 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted
         h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
     }
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    *output = h;
-    return ssdei_net_describe(*net, desc, NULL, NULL);
+    return ssdei_net_describe(*net, h, desc, NULL, NULL);
 }
 
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_unet_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_unet_build(net, desc));
 }
 
 size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_unet_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
 }
 
 /* ---- networks: classifier ---- */
@@ -4493,7 +4457,7 @@ ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t class
     return desc;
 }
 
-static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_desc *wanted, ssde_node *output) {
+static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_desc *wanted) {
     ssde_classifier_desc desc;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
@@ -4512,20 +4476,18 @@ static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_
     ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
     h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
     ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
-    *output = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
-    return ssdei_net_describe(*net, NULL, &desc, NULL);
+    h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
+    return ssdei_net_describe(*net, h, NULL, &desc, NULL);
 }
 
 ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->body.context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_classifier_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_classifier_build(net, desc));
 }
 
 size_t ssde_classifier_net_memory(const ssde_classifier_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_classifier_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_classifier_build(&net, desc));
 }
 
 /* ---- networks: multi-layer perceptron ---- */
@@ -4542,7 +4504,8 @@ ssde_mlp_desc ssde_mlp(size_t dim) {
 }
 
 /* h = W x + D e; each layer h += W silu(h) + D silu(e), e the label's embedding; output W silu(h). */
-static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc, ssde_node *output) {
+static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
+    ssde_mlp_desc built;
     ssde_node x, embedding, h;
     char name[32];
     int layer;
@@ -4574,24 +4537,23 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc, ss
     }
     h = ssde_linear(*net, ssde_activate(*net, h, SSDE_SILU), desc->dim, 0.0, "output");
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    *output = h;
-    return ssdei_net_describe(*net, NULL, NULL, desc);
+    built = *desc;
+    return ssdei_net_describe(*net, h, NULL, NULL, &built);
 }
 
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_mlp_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_mlp_build(net, desc));
 }
 
 size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc));
 }
 
 /* ---- >>score net: what a network is told ---- */
 
+/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
     return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
 }
@@ -6124,26 +6086,17 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
-/* Called when these networks are built: net->description is what ssde_net_save will write. */
-static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc) {
+static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
+                                      ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_unet_desc copy = *desc;
-    ssdei_unet_fields(&fields, "model.name", &copy);
-    return ssdei_fields_finish(&fields, &net->description);
-}
-
-static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc) {
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_classifier_desc copy = *desc;
-    ssdei_classifier_fields(&fields, &copy);
-    return ssdei_fields_finish(&fields, &net->description);
-}
-
-static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc) {
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_mlp_desc copy = *desc;
-    ssdei_mlp_fields(&fields, &copy);
-    return ssdei_fields_finish(&fields, &net->description);
+    if (net->status != SSDE_OK) return net->status;
+    if (unet) ssdei_unet_fields(&fields, "model.name", unet);
+    if (classifier) ssdei_classifier_fields(&fields, classifier);
+    if (mlp) ssdei_mlp_fields(&fields, mlp);
+    net->output = output;
+    net->status = ssdei_fields_finish(&fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
 }
 
 /* A network's description, the SDE's fields, if it is not NULL, and, as the reference's training.continuous, whether
