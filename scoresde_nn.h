@@ -679,6 +679,8 @@ struct ssde_net {
     size_t description_size; /* with its end */
 };
 
+static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
 
@@ -799,12 +801,16 @@ static ssde_status ssdei_net_settle(ssde_net *net) {
     return SSDE_OK;
 }
 
-/* Room for the largest parameter in file order. */
-static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+/* Floats of the largest parameter; 1 without parameters. */
+static size_t ssdei_net_largest(const ssde_net *net) {
     size_t i, most = 1;
-    for (i = 0; i < net->parameter_count; i++)
-        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
-    return (float *)ssdei_allocate(context, most, sizeof(float));
+    for (i = 0; i < net->parameter_count; i++) most = ssdei_max(most, net->parameters[i].info.count);
+    return most;
+}
+
+/* Room for it in file order. */
+static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+    return (float *)ssdei_allocate(context, ssdei_net_largest(net), sizeof(float));
 }
 
 /* Draws the weights' initial values. */
@@ -1260,7 +1266,6 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function funct
 }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
-static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
@@ -6115,41 +6120,73 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
 
 /* ---- models: saving and loading ---- */
 
-/* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
-   the largest parameter. */
-static void ssdei_net_put(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights, int only_trainable,
-                          float *scratch) {
-    size_t i;
-    for (i = 0; i < net->parameter_count; i++) {
-        const ssdei_parameter *parameter = &net->parameters[i];
-        if (only_trainable && !parameter->info.trainable) continue;
-        ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
-        ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
-    }
+/* One set of values of a network's parameters, or of the trainable ones, in a file: a model has one, a checkpoint four.
+ */
+typedef struct ssdei_part {
+    const char *prefix; /* of the names */
+    int only_trainable;
+    float *values; /* [weight_count] */
+} ssdei_part;
+
+static int ssdei_part_has(const ssdei_part *part, const ssdei_parameter *parameter) {
+    return !part->only_trainable || parameter->info.trainable;
 }
 
-/* Names the first parameter that is not finite, `what` before it. */
-static ssde_status ssdei_weights_finite(ssde_context *context, const ssde_net *net, const float *weights,
-                                        const char *what) {
+/* Names the first parameter that is not finite. */
+static ssde_status ssdei_part_finite(ssde_context *context, const ssde_net *net, const ssdei_part *part) {
     size_t i;
     for (i = 0; i < net->parameter_count; i++) {
         const ssdei_parameter *parameter = &net->parameters[i];
-        size_t bad = ssdei_first_nonfinite(weights + parameter->offset, parameter->info.count);
+        size_t bad = ssdei_first_nonfinite(part->values + parameter->offset, parameter->info.count);
         if (bad < parameter->info.count)
-            return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s%s has a value that is not finite", what,
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s%s has a value that is not finite", part->prefix,
                              parameter->info.name);
     }
     return SSDE_OK;
 }
 
-/* Saves net with the weights given under the names of the reference. */
-static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, const float *weights,
-                                    const ssde_sde *sde, int continuous, const char *path) {
+/* Declares a part's tensors, or puts their values, for which `scratch` holds the largest parameter. */
+static void ssdei_part_write(ssdei_tensor_writer *writer, const ssde_net *net, const ssdei_part *part, float *scratch) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        const ssde_parameter *info = &parameter->info;
+        if (!ssdei_part_has(part, parameter)) continue;
+        if (scratch) {
+            ssdei_parameter_to_file(parameter, part->values + parameter->offset, scratch);
+            ssdei_tensor_writer_put(writer, scratch, info->count);
+        } else {
+            ssdei_tensor_writer_declare(writer, part->prefix, info->name, info->rank, info->shape);
+        }
+    }
+}
+
+/* `training` may be NULL: a model has none. */
+static ssde_status ssdei_parts_save(ssde_context *context, const ssde_net *net, const ssdei_part *parts, int count,
+                                    const char *config, const char *training, const char *path) {
     ssdei_tensor_writer writer;
     float *scratch;
-    char *config = NULL;
-    size_t i;
     ssde_status status;
+    int i;
+    for (i = 0; i < count; i++) ssdei_try(ssdei_part_finite(context, net, &parts[i]));
+    ssdei_tensor_writer_begin(&writer, context);
+    ssdei_tensor_writer_metadata(&writer, "config", config);
+    if (training) ssdei_tensor_writer_metadata(&writer, "training", training);
+    for (i = 0; i < count; i++) ssdei_part_write(&writer, net, &parts[i], NULL);
+    scratch = ssdei_parameter_scratch(context, net);
+    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
+    for (i = 0; i < count && status == SSDE_OK; i++) ssdei_part_write(&writer, net, &parts[i], scratch);
+    ssdei_release(context, scratch);
+    return ssdei_tensor_writer_end(&writer, status);
+}
+
+/* Saves net with the weights given under the names of the reference. */
+static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, float *weights, const ssde_sde *sde,
+                                    int continuous, const char *path) {
+    ssdei_part part = {"", 0, NULL};
+    char *config = NULL;
+    ssde_status status;
+    part.values = weights;
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
@@ -6161,19 +6198,10 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
     }
-    ssdei_try(ssdei_weights_finite(context, net, weights, ""));
     ssdei_try(ssdei_describe_model(context, net->description, sde, continuous, &config));
-    ssdei_tensor_writer_begin(&writer, context);
-    ssdei_tensor_writer_metadata(&writer, "config", config);
+    status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
-    for (i = 0; i < net->parameter_count; i++)
-        ssdei_tensor_writer_declare(&writer, "", net->parameters[i].info.name, net->parameters[i].info.rank,
-                                    net->parameters[i].info.shape);
-    scratch = ssdei_parameter_scratch(context, net);
-    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) ssdei_net_put(&writer, net, weights, 0, scratch);
-    ssdei_release(context, scratch);
-    return ssdei_tensor_writer_end(&writer, status);
+    return status;
 }
 
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path) {
@@ -6191,20 +6219,39 @@ typedef struct ssdei_source {
                       */
 } ssdei_source;
 
+/* What loading has at hand. */
+typedef struct ssdei_loading {
+    ssde_context *context;
+    const ssde_net *net;
+    const ssde_tensor_file *file;
+    ssdei_source *sources; /* of each parameter */
+    size_t *order;         /* room to sort them */
+    float *scratch;        /* and for the largest */
+} ssdei_loading;
+
+static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
+    ssdei_loading *loading = (ssdei_loading *)object;
+    loading->sources = ssdei_place(memory, ssdei_source, loading->net->parameter_count);
+    loading->order = ssdei_place(memory, size_t, loading->net->parameter_count);
+    loading->scratch = ssdei_place(memory, float, ssdei_net_largest(loading->net));
+}
+
 /* Reads the tensor of one parameter, checked, into `weights` in memory order. */
-static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_parameter *parameter,
-                                        const ssde_tensor_file *file, const ssdei_source *source, float *scratch,
-                                        float *weights) {
-    ssdei_parameter wanted = *parameter;
+static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+    ssde_context *context = loading->context;
+    const ssde_tensor_file *file = loading->file;
+    const ssdei_source *source = &loading->sources[index];
+    ssdei_parameter wanted = loading->net->parameters[index];
     ssde_parameter *info = &wanted.info;
     const ssde_file_tensor *tensor = source->tensor;
+    float *scratch = loading->scratch;
     int axis, same;
     if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
     if (source->turned_rank) {
         wanted.layout = SSDEI_LAYOUT_LINEAR;
         info->rank = source->turned_rank;
-        info->shape[0] = parameter->info.shape[1];
-        info->shape[1] = parameter->info.shape[0];
+        info->shape[0] = loading->net->parameters[index].info.shape[1];
+        info->shape[1] = loading->net->parameters[index].info.shape[0];
         info->shape[2] = info->shape[3] = 1;
     }
     same = tensor->rank == info->rank;
@@ -6227,30 +6274,26 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
 }
 
 /* The tensor of this name, or an error that names it. */
-static ssde_status ssdei_source_find(ssde_context *context, const ssde_tensor_file *file, const char *name,
-                                     ssdei_source *source) {
-    source->tensor = ssde_tensor_file_find(file, name);
-    return source->tensor ? SSDE_OK
-                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
-                                      ssde_tensor_file_path(file), name);
+static ssde_status ssdei_source_find(ssdei_loading *loading, size_t index, const char *name) {
+    loading->sources[index].tensor = ssde_tensor_file_find(loading->file, name);
+    if (loading->sources[index].tensor) return SSDE_OK;
+    return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
+                     ssde_tensor_file_path(loading->file), name);
 }
 
 /* Finds the source of each of a network's parameters; `how` says which of a file's values are wanted. */
-typedef ssde_status (*ssdei_sources_function)(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                              ssdei_source *sources);
+typedef ssde_status (*ssdei_sources_function)(const void *how, ssdei_loading *loading);
 
 /* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
 static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                       ssdei_sources_function find, const void *how, float *weights) {
-    ssdei_source *sources = (ssdei_source *)ssdei_allocate(context, net->parameter_count + 1, sizeof *sources);
-    float *scratch = sources ? ssdei_parameter_scratch(context, net) : NULL;
-    ssde_status status = scratch ? find(how, net, file, sources) : SSDE_ERROR_MEMORY;
+    ssdei_loading loading = {context, net, file, NULL, NULL, NULL};
+    void *block = ssdei_object_create(context, &loading, 0, ssdei_loading_arrays);
+    ssde_status status = block ? find(how, &loading) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        if (sources[i].tensor)
-            status = ssdei_parameter_load(context, &net->parameters[i], file, &sources[i], scratch, weights);
-    ssdei_release(context, scratch);
-    ssdei_release(context, sources);
+        if (loading.sources[i].tensor) status = ssdei_parameter_load(&loading, i, weights);
+    ssdei_release(context, block);
     return status;
 }
 
@@ -6377,19 +6420,19 @@ static const ssdei_weight_set *ssdei_sets_pick(const ssdei_sets *sets, int avera
     return picked;
 }
 
-static ssde_status ssdei_sets_fail(const ssde_net *net, const ssde_tensor_file *file, const ssdei_sets *sets,
-                                   const char *wanted) {
+static ssde_status ssdei_sets_fail(const ssdei_loading *loading, const ssdei_sets *sets, const char *wanted) {
+    const ssde_tensor_file *file = loading->file;
     char list[120] = "";
     size_t used = 0, i;
     if (!sets->count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT,
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
                          "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'",
-                         ssde_tensor_file_path(file), net->parameters[0].info.name,
+                         ssde_tensor_file_path(file), loading->net->parameters[0].info.name,
                          ssde_tensor_file_count(file) ? ssde_tensor_file_get(file, 0)->name : "");
     for (i = 0; i < sets->count && used + 40 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s'", i ? ", " : "",
                                  (int)(sets->sets[i].length < 30 ? sets->sets[i].length : 30), sets->sets[i].name);
-    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
+    return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
                      ssde_tensor_file_path(file), wanted, list, i < sets->count ? ", ..." : "");
 }
 
@@ -6405,8 +6448,11 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
-static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *set,
-                                     const ssdei_weight_set *model, ssdei_source *sources) {
+static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_set *set,
+                                     const ssdei_weight_set *model) {
+    const ssde_net *net = loading->net;
+    const ssde_tensor_file *file = loading->file;
+    ssdei_source *sources = loading->sources;
     char name[400];
     size_t i;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
@@ -6417,8 +6463,9 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             continue;
         index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             ssde_tensor_file_path(file), tensor->name);
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
         sources[index].tensor = tensor;
         sources[index].place = i;
     }
@@ -6428,7 +6475,7 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             sources[i].tensor = ssde_tensor_file_find(file, name);
         }
         if (!sources[i].tensor)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
                              ssde_tensor_file_path(file), (int)(set->length < 60 ? set->length : 60), set->name,
                              net->parameters[i].info.name);
     }
@@ -6441,50 +6488,44 @@ static int ssdei_source_before(const void *items, size_t a, size_t b) {
 
 /* Puts the tensors of a list in the place of those of the parameters that are trained, in the order in which the
    model's state lists them; frozen ones are the same in both. */
-static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *list,
-                                      size_t *order, ssdei_source *sources) {
+static ssde_status ssdei_list_sources(ssdei_loading *loading, const ssdei_weight_set *list) {
+    const ssde_net *net = loading->net;
     char name[300];
     size_t averaged = 0, i;
-    ssdei_sort(sources, net->parameter_count, order, ssdei_source_before);
+    ssdei_sort(loading->sources, net->parameter_count, loading->order, ssdei_source_before);
     for (i = 0; i <= net->parameter_count; i++) {
-        size_t index = i < net->parameter_count ? order[i] : 0;
+        size_t index = i < net->parameter_count ? loading->order[i] : 0;
         if (i < net->parameter_count && !net->parameters[index].info.trainable) continue;
         snprintf(name, sizeof name, "%.*s%lu", (int)list->length, list->name, (unsigned long)averaged++);
         if (i < net->parameter_count)
-            ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
-        else if (ssde_tensor_file_find(file, name))
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s', its model's state not",
-                             ssde_tensor_file_path(file), name);
+            ssdei_try(ssdei_source_find(loading, index, name));
+        else if (ssde_tensor_file_find(loading->file, name))
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s', its model's state not",
+                             ssde_tensor_file_path(loading->file), name);
     }
     return SSDE_OK;
 }
 
 /* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. `how` is an
    int, ssde_pth_weights or SSDEI_ANY_WEIGHTS. */
-static ssde_status ssdei_weights_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                         ssdei_source *sources) {
+static ssde_status ssdei_weights_sources(const void *how, ssdei_loading *loading) {
     const int wanted = *(const int *)how;
     const ssdei_weight_set *set, *named;
     ssdei_sets sets;
-    size_t *order;
-    ssde_status status;
-    ssdei_sets_find(net, file, &sets);
+    ssdei_sets_find(loading->net, loading->file, &sets);
     named = ssdei_sets_pick(&sets, 0);
-    ssdei_sets_find_lists(file, &sets);
+    ssdei_sets_find_lists(loading->file, &sets);
     set = ssdei_sets_pick(&sets, wanted == SSDE_PTH_EMA ? 1 : wanted == SSDE_PTH_MODEL ? 0 : SSDEI_ANY_WEIGHTS);
-    if (!set && wanted == SSDE_PTH_EMA && sets.count == 1 && !ssdei_file_has_average(file)) set = named;
+    if (!set && wanted == SSDE_PTH_EMA && sets.count == 1 && !ssdei_file_has_average(loading->file)) set = named;
     if (!set)
-        return ssdei_sets_fail(net, file, &sets,
+        return ssdei_sets_fail(loading, &sets,
                                wanted == SSDE_PTH_EMA     ? "does not tell the averaged weights"
                                : wanted == SSDE_PTH_MODEL ? "does not tell the model's weights"
                                                           : "has several, see ssde_net_load_pth");
-    if (set->list && !named) return ssdei_sets_fail(net, file, &sets, "has no one model's state to name its average");
-    ssdei_try(ssdei_set_sources(net, file, set->list ? named : set, named, sources));
-    if (!set->list) return SSDE_OK;
-    order = (size_t *)ssdei_allocate(net->context, net->parameter_count, sizeof *order);
-    status = order ? ssdei_list_sources(net, file, set, order, sources) : SSDE_ERROR_MEMORY;
-    ssdei_release(net->context, order);
-    return status;
+    if (set->list && !named) return ssdei_sets_fail(loading, &sets, "has no one model's state to name its average");
+    ssdei_try(ssdei_set_sources(loading, set->list ? named : set, named));
+    return set->list ? ssdei_list_sources(loading, set) : SSDE_OK;
 }
 
 /* A file with an error leaves the network as it was. */
@@ -6716,43 +6757,16 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
 
 /* Every key of UNet2DModel's constructor, and of what its average's file has besides; others may only be null. */
 static int ssdei_config_knows(const char *key) {
-    static const char *const keys[] = {"sample_size",
-                                       "in_channels",
-                                       "out_channels",
-                                       "center_input_sample",
-                                       "time_embedding_type",
-                                       "time_embedding_dim",
-                                       "freq_shift",
-                                       "flip_sin_to_cos",
-                                       "down_block_types",
-                                       "mid_block_type",
-                                       "up_block_types",
-                                       "block_out_channels",
-                                       "layers_per_block",
-                                       "mid_block_scale_factor",
-                                       "downsample_padding",
-                                       "downsample_type",
-                                       "upsample_type",
-                                       "dropout",
-                                       "act_fn",
-                                       "attention_head_dim",
-                                       "norm_num_groups",
-                                       "attn_norm_num_groups",
-                                       "norm_eps",
-                                       "resnet_time_scale_shift",
-                                       "add_attention",
-                                       "num_train_timesteps",
-                                       "decay",
-                                       "min_decay",
-                                       "min_value",
-                                       "inv_gamma",
-                                       "power",
-                                       "update_after_step",
-                                       "use_ema_warmup",
-                                       "optimization_step"};
-    size_t i;
-    for (i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (!strcmp(key, keys[i])) return 1;
+    static const char keys[] =
+        "sample_size\0in_channels\0out_channels\0center_input_sample\0time_embedding_type\0time_embedding_dim\0"
+        "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
+        "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
+        "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
+        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "use_ema_warmup\0optimization_step\0";
+    const char *known;
+    for (known = keys; *known; known += strlen(known) + 1)
+        if (!strcmp(key, known)) return 1;
     return key[0] == '_';
 }
 
@@ -6998,16 +7012,17 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_weight_set *set, const ssdei_parameter *parameter,
-                                          ssdei_source *source) {
+static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
+                                          const ssdei_weight_set *set, size_t index) {
+    const ssde_tensor_file *file = loading->file;
+    const ssdei_parameter *parameter = &loading->net->parameters[index];
     char names[2][128], whole[2][400];
     const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
     int i;
     for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
     i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(desc->context, file, whole[i], source));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) source->turned_rank = part->turned_rank;
+    ssdei_try(ssdei_source_find(loading, index, whole[i]));
+    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
     return SSDE_OK;
 }
 
@@ -7030,9 +7045,9 @@ static int ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *f
 }
 
 /* `how` is the network's ssde_unet_desc. */
-static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                           ssdei_source *sources) {
-    const ssde_unet_desc *desc = (const ssde_unet_desc *)how;
+static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
+    const ssde_tensor_file *file = loading->file;
+    const size_t count = loading->net->parameter_count;
     static const char first[] = "conv_in.weight";
     ssdei_sets sets;
     size_t prefix, i, j;
@@ -7042,18 +7057,18 @@ static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net,
         if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
     }
     if (!sets.count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", ssde_tensor_file_path(file),
-                         first);
-    if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
-    for (i = 0; i < net->parameter_count; i++)
-        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i], &sources[i]));
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
+                         ssde_tensor_file_path(file), first);
+    if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
-        for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
-        if (j == net->parameter_count && !ssdei_diffusers_twin(net->context, file, sets.sets, tensor))
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             ssde_tensor_file_path(file), tensor->name);
+        for (j = 0; j < count && loading->sources[j].tensor != tensor; j++) continue;
+        if (j == count && !ssdei_diffusers_twin(loading->context, file, sets.sets, tensor))
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
     }
     return SSDE_OK;
 }
@@ -7144,28 +7159,11 @@ static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trai
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
-static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_net *net,
-                                     int only_trainable) {
-    size_t i;
-    for (i = 0; i < net->parameter_count; i++)
-        if (!only_trainable || net->parameters[i].info.trainable)
-            ssdei_tensor_writer_declare(writer, prefix, net->parameters[i].info.name, net->parameters[i].info.rank,
-                                        net->parameters[i].info.shape);
-}
-
 /* The four sets of values that a checkpoint has. */
-typedef struct ssdei_checkpoint_part {
-    ssde_context *context;
-    const char *prefix;
-    int only_trainable;
-    float *values;
-} ssdei_checkpoint_part;
-
-static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint_part parts[4]) {
+static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[4]) {
     static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
     int i;
     for (i = 0; i < 4; i++) {
-        parts[i].context = trainer->context;
         parts[i].prefix = prefixes[i];
         parts[i].only_trainable = i >= 2;
     }
@@ -7186,30 +7184,18 @@ static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char *
 }
 
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
-    ssdei_checkpoint_part parts[4];
-    ssdei_tensor_writer writer;
+    ssdei_part parts[4];
     char *training = NULL;
-    float *scratch;
     ssde_status status;
-    int i;
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
                          trainer ? "path" : "trainer");
     ssdei_checkpoint_parts(trainer, parts);
-    for (i = 0; i < 4; i++)
-        ssdei_try(ssdei_weights_finite(trainer->context, trainer->net, parts[i].values, parts[i].prefix));
     ssdei_try(ssdei_checkpoint_describe(trainer, &training));
-    ssdei_tensor_writer_begin(&writer, trainer->context);
-    ssdei_tensor_writer_metadata(&writer, "config", trainer->net->description ? trainer->net->description : "");
-    ssdei_tensor_writer_metadata(&writer, "training", training);
+    status = ssdei_parts_save(trainer->context, trainer->net, parts, 4,
+                              trainer->net->description ? trainer->net->description : "", training, path);
     ssdei_release(trainer->context, training);
-    for (i = 0; i < 4; i++) ssdei_checkpoint_declare(&writer, parts[i].prefix, trainer->net, parts[i].only_trainable);
-    scratch = ssdei_parameter_scratch(trainer->context, trainer->net);
-    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
-    for (i = 0; i < 4 && status == SSDE_OK; i++)
-        ssdei_net_put(&writer, trainer->net, parts[i].values, parts[i].only_trainable, scratch);
-    ssdei_release(trainer->context, scratch);
-    return ssdei_tensor_writer_end(&writer, status);
+    return status;
 }
 
 /* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
@@ -7236,24 +7222,23 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     return SSDE_OK;
 }
 
-/* Where one part is; `how` is an ssdei_checkpoint_part. */
-static ssde_status ssdei_checkpoint_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                            ssdei_source *sources) {
-    const ssdei_checkpoint_part *part = (const ssdei_checkpoint_part *)how;
+/* Where one part is; `how` is an ssdei_part. */
+static ssde_status ssdei_checkpoint_sources(const void *how, ssdei_loading *loading) {
+    const ssdei_part *part = (const ssdei_part *)how;
     size_t i;
-    for (i = 0; i < net->parameter_count; i++) {
-        const ssde_parameter *info = &net->parameters[i].info;
-        char name[sizeof info->name + 16];
-        if (part->only_trainable && !info->trainable) continue;
-        snprintf(name, sizeof name, "%s%s", part->prefix, info->name);
-        ssdei_try(ssdei_source_find(part->context, file, name, &sources[i]));
+    for (i = 0; i < loading->net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &loading->net->parameters[i];
+        char name[sizeof parameter->info.name + 16];
+        if (!ssdei_part_has(part, parameter)) continue;
+        snprintf(name, sizeof name, "%s%s", part->prefix, parameter->info.name);
+        ssdei_try(ssdei_source_find(loading, i, name));
     }
     return SSDE_OK;
 }
 
 /* Loads all four parts into values [4, weight_count]. */
 static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_tensor_file *file,
-                                         const ssdei_checkpoint_part parts[4], float *values) {
+                                         const ssdei_part parts[4], float *values) {
     const ssde_net *net = trainer->net;
     size_t count = net->weight_count, i;
     int part;
@@ -7268,7 +7253,7 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
 }
 
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
-    ssdei_checkpoint_part parts[4];
+    ssdei_part parts[4];
     ssde_tensor_file *file;
     float *values = NULL;
     uint64_t step = 0;
