@@ -18,8 +18,8 @@ static void test_train_memory_told(void) {
     ssde_train_desc desc = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
     ssde_trainer *trainer = NULL;
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
+    files_memory memory;
+    ssde_context context = files_context(&memory);
     size_t before, said;
     shape.context = &context;
     CHECK_OK(ssde_unet_create(&net, &shape));
@@ -80,17 +80,15 @@ static void class_train(ssde_net *net, ssde_context *context, const int32_t *cla
 static void test_train_classes(void) {
     static const int32_t classes[CLASS_BATCH] = {0, 1, 2, 1}, null_classes[CLASS_BATCH] = {-1, -1, -1, -1};
     static const int32_t wrong[CLASS_BATCH] = {0, 1, 3, 1};
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *nets[4], *read = NULL;
     ssde_trainer *trainer, *other;
-    ssde_batch batch;
     ssde_sde sde;
     size_t index, bytes;
     float table[2][4 * 16], x[CLASS_BATCH * CLASS_DIM];
+    ssde_batch batch = ssde_batch_of(x, CLASS_BATCH);
     double loss, other_loss;
     int i, dropped;
-    memset(&context, 0, sizeof context);
-    memset(&batch, 0, sizeof batch);
     for (i = 0; i < 4; i++) nets[i] = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 8);
     bytes = ssde_net_weight_count(nets[0]) * sizeof(float);
     conditioning_parameter(nets[0], "class_embedding.weight", &index);
@@ -121,8 +119,6 @@ static void test_train_classes(void) {
     CHECK_NEAR(dropped, 1000.0, 5.0 * sqrt(4000.0 * 0.25 * 0.75));
     /* errors */
     oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
-    batch.x = x;
-    batch.rows = CLASS_BATCH;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes is NULL");
     batch.classes = wrong;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes[2] is 3");
@@ -488,12 +484,6 @@ static void test_train_bad_checkpoints(void) {
     remove(FILES_PATH);
 }
 
-/* Runs tasks last to first. */
-static void files_backwards(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument) {
-    (void)user;
-    while (count-- > 0) function(argument, count);
-}
-
 static void test_train_threads(void) {
     ssde_context contexts[3];
     ssde_net *nets[3];
@@ -502,8 +492,8 @@ static void test_train_threads(void) {
     int i;
     for (i = 0; i < 3; i++) {
         ssde_train_desc desc;
-        memset(&contexts[i], 0, sizeof contexts[i]);
-        contexts[i].parallel_for = files_backwards;
+        contexts[i] = nn_context();
+        contexts[i].parallel_for = core_backwards;
         contexts[i].threads = i + 1;
         desc = files_train_desc(&contexts[i], &sde);
         nets[i] = files_mlp(&contexts[i], 2, 96, 3, 3); /* several stretches */
@@ -759,7 +749,7 @@ static void test_train_evaluate(void) {
 }
 
 static void test_train_bad_data(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), broken = ssde_vp(-1.0, 20.0);
     ssde_train_desc desc, bad;
     ssde_net *net, *same;
@@ -768,7 +758,6 @@ static void test_train_bad_data(void) {
     float x[16];
     double loss, error;
     size_t i;
-    memset(&context, 0, sizeof context);
     desc = files_train_desc(&context, &sde);
     net = files_mlp(NULL, 2, 8, 1, 3);
     same = files_mlp(NULL, 2, 8, 1, 3);
@@ -928,10 +917,9 @@ static void test_train_scale(void) {
                                       {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
                                       {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
     float x[64 * 2];
-    ssde_context context;
+    ssde_context context = nn_context();
     check_log kept;
     size_t c, i;
-    memset(&context, 0, sizeof context);
     context.log = check_keep_log, context.user = &kept;
     for (c = 0; c < sizeof cases / sizeof *cases; c++) {
         ssde_sde sde = cases[c][0] == 0.0   ? ssde_ve(0.01, 50.0)
