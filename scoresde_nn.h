@@ -1014,7 +1014,6 @@ int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
 
 /* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
-    if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
                      "the network's output of %.0f values has another shape than its input of %.0f: no score",
@@ -1270,6 +1269,17 @@ static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
 
+/* A piece of a workspace, behind those taken before, and how many floats these have; workspace NULL: only counts them,
+   SIZE_MAX if that overflows. */
+static float *ssdei_take(float *workspace, size_t *taken, size_t floats) {
+    float *piece = workspace ? workspace + *taken : NULL;
+    *taken = floats > SIZE_MAX / 16 || *taken > SIZE_MAX / 16 ? SIZE_MAX : *taken + ssdei_round_floats(floats);
+    return piece;
+}
+static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t count) {
+    return (const float **)(void *)ssdei_take(workspace, taken, count * sizeof(float *) / sizeof(float));
+}
+
 /* ---- >>products: convolutions of any kind, linear layers ----
    An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
    channels. Forward, and backward by input, which is the same gather from the gradient: for stride 2 one for each
@@ -1387,20 +1397,19 @@ typedef struct ssdei_chunk {
     size_t floats;
 } ssdei_chunk;
 
+static ssdei_position *ssdei_take_positions(float *workspace, size_t *taken, size_t count) {
+    return (ssdei_position *)(void *)ssdei_take(workspace, taken, count * sizeof(ssdei_position) / sizeof(float));
+}
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
-    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_position) / sizeof(float));
-    size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
     ssdei_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_position *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.rows = workspace + pixels + pointers;
-    chunk.aside = chunk.rows + rows;
+    chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, capacity);
+    chunk.pointers = ssdei_take_pointers(workspace, &chunk.floats, capacity * SSDEI_MAX_TAPS);
+    if (ssdei_copies_rows(g)) chunk.rows = ssdei_take(workspace, &chunk.floats, capacity * ssdei_row_floats(g));
+    if (g->out_step > 1) chunk.aside = ssdei_take(workspace, &chunk.floats, capacity * g->columns);
     return chunk;
 }
 
@@ -1678,20 +1687,14 @@ typedef struct ssdei_weight_chunk {
 
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
-    size_t count = SSDEI_GRADIENT_PIXELS;
-    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_position) / sizeof(float));
-    size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
-    size_t packed = ssdei_packed_size(g->kernels, count, g->columns);
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
+    size_t count = SSDEI_GRADIENT_PIXELS, block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_position *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.packed = workspace + pixels + pointers;
-    chunk.rows = chunk.packed + packed;
-    chunk.x = chunk.rows + rows;
+    chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, count);
+    chunk.pointers = ssdei_take_pointers(workspace, &chunk.floats, count);
+    chunk.packed = ssdei_take(workspace, &chunk.floats, ssdei_packed_size(g->kernels, count, g->columns));
+    if (ssdei_copies_rows(g)) chunk.rows = ssdei_take(workspace, &chunk.floats, count * ssdei_row_floats(g));
+    chunk.x = ssdei_take(workspace, &chunk.floats, count * block);
     return chunk;
 }
 
@@ -1818,7 +1821,7 @@ typedef struct ssdei_winograd {
     size_t panel_u;                   /* from one panel of U to the next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
-    size_t first, count, point_sum;
+    size_t first, count, point_sum, shared_floats;
     float *shared_v, *shared_w, *sums, *totals, *weights;
     const float *gradient;
 } ssdei_winograd;
@@ -1889,15 +1892,10 @@ typedef struct ssdei_winograd_space {
 /* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
-    size_t pointers =
-        ssdei_round_floats(((size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
-    size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
     memset(&space, 0, sizeof space);
-    space.floats = pointers + v + m;
-    if (!workspace) return space;
-    space.rows = (const float **)(void *)workspace;
-    space.v = workspace + pointers;
-    space.m = space.v + v;
+    space.rows = ssdei_take_pointers(workspace, &space.floats, (size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS);
+    space.v = ssdei_take(workspace, &space.floats, w->block * w->tile_v);
+    space.m = ssdei_take(workspace, &space.floats, w->block * w->tile_m);
     return space;
 }
 
@@ -2074,21 +2072,20 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows) {
+/* With what all tasks share: sums, V, the transformed gradients of a block and their totals; shared NULL: only how many
+   floats these take. */
+static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows, float *shared) {
     ssdei_winograd w = ssdei_winograd_plan(g, rows);
+    size_t points = SSDEI_POINTS * w.panels;
     w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
     w.block = ssdei_divide_up(w.tiles, w.blocks);
     w.point_m = SSDEI_MOST_TILES * g->kernels->tile_columns + SSDEI_LINE;
     w.point_sum = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    w.sums = ssdei_take(shared, &w.shared_floats, ssdei_multiply(points, w.point_sum));
+    w.shared_v = ssdei_take(shared, &w.shared_floats, SSDEI_MOST_TILES * w.tile_v);
+    w.shared_w = ssdei_take(shared, &w.shared_floats, ssdei_multiply(points, w.point_m));
+    w.totals = ssdei_take(shared, &w.shared_floats, SSDEI_MOST_TILES * g->columns);
     return w;
-}
-
-/* Floats that all tasks share: sums, V and the transformed gradients of a block. */
-static size_t ssdei_winograd_gradient_floats(const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(g, 1);
-    size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
-    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
-           ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
 }
 
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
@@ -2177,15 +2174,11 @@ static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
 static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
     const ssde_run *run = c->run;
     const ssdei_gather *g = c->gather;
-    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows);
-    size_t panels = SSDEI_POINTS * w.panels, block;
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->packed_shared);
+    size_t block;
     w.c = *c;
     w.gradient = dy;
     w.weights = weights;
-    w.sums = run->arena + run->packed_shared;
-    w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
-    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
-    w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
@@ -2434,7 +2427,7 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd)
-        step->shared_floats = ssdei_winograd_gradient_floats(g);
+        step->shared_floats = ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats;
     else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
@@ -2583,10 +2576,10 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
 ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    size_t height, width, channels;
+    size_t channels;
     int first;
     if (!in) return -1;
-    height = in->shape[0], width = in->shape[1], channels = in->shape[2];
+    channels = in->shape[2];
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
@@ -2594,7 +2587,7 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
         return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
@@ -2774,7 +2767,7 @@ typedef struct ssdei_attention {
 /* With its buffers in a task's workspace; NULL: only how many floats they take, SIZE_MAX if that overflows. */
 static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, float *workspace) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t weights, across, down, values, queries, limit = SIZE_MAX / 16;
+    size_t across, down, weights;
     ssdei_attention a;
     memset(&a, 0, sizeof a);
     a.channels = node->shape[2];
@@ -2784,23 +2777,16 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     a.stride = ssdei_round_floats(a.pixels);
     a.scale = (float)(1.0 / sqrt((double)a.channels));
     weights = ssdei_multiply(a.block, a.stride);
-    across = ssdei_round_floats(ssdei_packed_size(run->kernels, a.channels, a.pixels));
-    down = ssdei_round_floats(ssdei_packed_size(run->kernels, a.pixels, a.channels));
-    values = ssdei_max(across, down);
-    queries = ssdei_round_floats(ssdei_packed_size(run->kernels, a.block, a.channels));
-    a.floats = weights + across + down;
-    if (run->steps[index].needs)
-        a.floats = 2 * weights + across + values + down + queries + a.block * sizeof(float *) / sizeof(float);
-    if (weights > limit || values > limit || queries > limit) a.floats = SIZE_MAX;
-    if (!workspace) return a;
-    a.weights = workspace;
-    a.keys = a.weights + weights;
-    a.values = a.keys + across;
+    across = ssdei_packed_size(run->kernels, a.channels, a.pixels);
+    down = ssdei_packed_size(run->kernels, a.pixels, a.channels);
+    a.weights = ssdei_take(workspace, &a.floats, weights);
+    a.keys = ssdei_take(workspace, &a.floats, across);
+    a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
     if (!run->steps[index].needs) return a;
-    a.slopes = a.values + values;
-    a.keys_down = a.slopes + weights;
-    a.queries = a.keys_down + down;
-    a.rows = (const float **)(void *)(a.queries + queries);
+    a.slopes = ssdei_take(workspace, &a.floats, weights);
+    a.keys_down = ssdei_take(workspace, &a.floats, down);
+    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.rows = ssdei_take_pointers(workspace, &a.floats, a.block);
     return a;
 }
 
@@ -3719,7 +3705,7 @@ static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
             shared = ssdei_max(shared, floats);
     }
     run->packed_shared = at + kept;
-    return at + kept + shared;
+    return shared > SIZE_MAX / 16 ? SIZE_MAX : at + kept + shared;
 }
 
 /* Lays out the arena and sets run.arena_floats; SIZE_MAX if that overflows. */
@@ -3767,7 +3753,7 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
 
 /* Decides everything; plan->block is the caller's to release. */
 static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const ssde_run_desc *desc) {
-    size_t most_cached = SIZE_MAX;
+    size_t most_cached = SIZE_MAX / 16;
     ssde_run *run = &plan->run;
     int i;
     ssdei_try(ssdei_run_check(net, desc));
@@ -3778,7 +3764,8 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     run->dropout = desc->mode == SSDE_RUN_TRAIN;
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
-    if (desc->max_weight_cache) most_cached = desc->max_weight_cache / sizeof(float);
+    if (desc->max_weight_cache / sizeof(float) < most_cached && desc->max_weight_cache)
+        most_cached = desc->max_weight_cache / sizeof(float);
     if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
     run->kernels = ssdei_kernels_for(run->context);
     run->nn = ssdei_nn_kernels_for(run->context);
@@ -4043,12 +4030,14 @@ static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels,
     return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, part));
 }
 
+static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
+
 /* (h + x) / sqrt(2), or h + x: fused into the product that makes h. */
 static ssde_conv_desc ssdei_unet_residual(const ssdei_unet *unet, ssde_node x, size_t channels, int kernel) {
     ssde_conv_desc conv = ssde_conv(channels, kernel);
     conv.init_scale = unet->desc->init_scale;
     conv.residual = x;
-    conv.scale = unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0;
+    conv.scale = ssdei_unet_rescale(unet);
     return conv;
 }
 
@@ -4170,8 +4159,6 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
     pyramid = ssde_conv2d(unet->net, pyramid, &conv, ssdei_unet_name(unet, "Conv_0"));
     return cat ? ssde_concat(unet->net, pyramid, h) : pyramid;
 }
-
-static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
 
 /* The label's embedding through two dense layers; -1 without. */
 static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
@@ -4676,7 +4663,6 @@ struct ssde_score_net {
 
 static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_run_mode mode, size_t max_rows) {
     ssde_run_desc run = ssde_run_defaults(mode, max_rows);
-    if (!desc) return run;
     run.skip_weight_cache = desc->skip_weight_cache;
     run.max_weight_cache = desc->max_weight_cache;
     run.convolution = desc->convolution;
@@ -4685,18 +4671,19 @@ static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_r
 }
 
 static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc) {
-    ssde_context *context = desc ? desc->context : NULL;
+    ssde_context *context = desc->context;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     ssdei_try(ssde_sde_check(context, sde));
-    if ((desc && desc->discrete) || net->discrete) {
+    if (desc->discrete || net->discrete) {
         if (!ssdei_family(sde)->level)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
                              ssdei_family(sde)->name);
         ssdei_try(ssdei_net_check_discrete(context, net));
     }
-    if (desc && !(fabs(desc->guidance) <= 1e6))
+    if (!(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
-    if (desc && !(desc->guidance == 0.0) && !net->classes)
+    if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
     return SSDE_OK;
@@ -4715,18 +4702,19 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
 /* All but its memory, and what its run shall be. */
 static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    const ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
     memset(s, 0, sizeof *s);
-    s->context = desc ? desc->context : NULL;
-    ssdei_try(ssdei_score_net_check(net, sde, desc));
+    s->context = plain.context;
+    ssdei_try(ssdei_score_net_check(net, sde, &plain));
     ssdei_try(ssdei_net_check_score(s->context, net));
     s->sde = *sde;
-    s->max_rows = desc && desc->max_rows ? desc->max_rows : 64;
+    s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
-    s->derivative = !(desc && desc->no_derivative);
-    s->discrete = net->discrete || (desc && desc->discrete);
-    s->guidance = desc ? desc->guidance : 0.0;
+    s->derivative = !plain.no_derivative;
+    s->discrete = net->discrete || plain.discrete;
+    s->guidance = plain.guidance;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
-    *run = ssdei_score_net_run(desc, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
+    *run = ssdei_score_net_run(&plain, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
                                ssdei_multiply(s->max_rows, s->copies));
     return SSDE_OK;
 }
@@ -4868,10 +4856,8 @@ static void ssdei_classifier_arrays(void *object, ssdei_memory *memory) {
 /* All but its memory, and what its run shall be. */
 static ssde_status ssdei_classifier_prepare(ssde_classifier *c, ssde_run_desc *run, const ssde_net *net,
                                             const ssde_sde *sde, const ssde_score_net_desc *desc) {
-    ssde_score_net_desc plain;
+    ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
     memset(c, 0, sizeof *c);
-    memset(&plain, 0, sizeof plain);
-    if (desc) plain = *desc;
     plain.guidance = 0.0;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
     if (ssde_net_output_dim(net) < 2 || net->classes)
@@ -5150,13 +5136,15 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
                          desc->class_dropout);
+    if (desc->random_flip && net->nodes[net->input].shape[1] == 1)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
     return SSDE_OK;
 }
 
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
     double t, weight;
-    size_t height, width, channels;
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
@@ -5167,12 +5155,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
     /* refuses importance_times whose density is not finite */
-    ssdei_try(ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight));
-    ssde_net_shape(net, &height, &width, &channels);
-    if (desc->random_flip && width == 1)
-        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
-    return SSDE_OK;
+    return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
@@ -6650,33 +6633,33 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
     return SSDE_OK;
 }
 
+static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde,
+                                    ssde_net **net) {
+    const int wanted = SSDEI_ANY_WEIGHTS;
+    const char *path = ssde_tensor_file_path(file), *config = ssde_tensor_file_metadata(file, "config");
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
+    if (!config)
+        return ssde_fail(context, SSDE_ERROR_FORMAT,
+                         "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
+                         "ssde_net_load_weights",
+                         path);
+    if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
+    ssdei_try(ssdei_model_build(&fields, file, net));
+    if (ssdei_field_present(&fields, "training.continuous", 0))
+        (*net)->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
+    ssdei_try(fields.status);
+    return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
+}
+
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
-    const int wanted = SSDEI_ANY_WEIGHTS;
     ssde_net *built = NULL;
     ssde_sde read;
     ssde_status status;
-    const char *config;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
     ssdei_try(ssde_tensor_file_open(context, &file, path));
-    config = ssde_tensor_file_metadata(file, "config");
-    if (!config)
-        status = ssde_fail(context, SSDE_ERROR_FORMAT,
-                           "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
-                           "ssde_net_load_weights",
-                           path);
-    else {
-        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
-        memset(&read, 0, sizeof read);
-        status = sde ? ssdei_model_sde(&fields, &read) : SSDE_OK;
-        if (status == SSDE_OK) status = ssdei_model_build(&fields, file, &built);
-        if (status == SSDE_OK && ssdei_field_present(&fields, "training.continuous", 0))
-            built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
-        if (status == SSDE_OK) status = fields.status;
-    }
-    if (status == SSDE_OK)
-        status = ssdei_weights_read(context, built, file, ssdei_weights_sources, &wanted, built->weights);
+    status = ssdei_model_load(context, file, sde ? &read : NULL, &built);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
@@ -6831,9 +6814,8 @@ static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
 }
 
 static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const names[] = {"positional", "fourier", NULL};
     desc->embedding_type =
-        ssdei_config_choice(fields, "time_embedding_type", names) ? SSDE_EMBEDDING_FOURIER : SSDE_EMBEDDING_POSITIONAL;
+        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
     desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
     if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
         ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
@@ -6910,7 +6892,6 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
     static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
     static const char *const activations[] = {"silu", "swish", NULL};
-    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
     int skip;
     ssdei_config_check_keys(fields);
     ssdei_config_choice(fields, "_class_name", classes);
@@ -6929,14 +6910,10 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
     desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
     desc->attn_every_block = !skip;
-    desc->resamp_with_conv = desc->conditional = 1;
     desc->fir = desc->skip_rescale = skip;
-    desc->fir_taps = 4;
-    memcpy(desc->fir_kernel, kernel, sizeof kernel);
     desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
     desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
     desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
-    desc->fourier_scale = 16.0;
     ssdei_config_embedding(fields, desc);
     ssdei_config_groups(fields, desc);
     ssdei_config_heads(fields, desc);
@@ -7074,8 +7051,8 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
 }
 
 static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc;
-    memset(&desc, 0, sizeof desc);
+    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
+    desc.num_levels = desc.num_attn_resolutions = 0;
     desc.context = fields->context;
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
@@ -7175,12 +7152,9 @@ static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts
 
 static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, trainer->context, NULL, "");
-    ssde_status status;
     ssdei_field_unsigned(&fields, "step", trainer->step);
-    status = ssdei_checkpoint_fields(&fields, trainer);
-    if (status == SSDE_OK) return ssdei_fields_finish(&fields, text);
-    ssdei_text_release(&fields.text);
-    return status;
+    fields.status = ssdei_checkpoint_fields(&fields, trainer);
+    return ssdei_fields_finish(&fields, text);
 }
 
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {

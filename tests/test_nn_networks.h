@@ -98,8 +98,7 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     double t[GOLDEN_ROWS], losses[GOLDEN_ROWS], golden_losses[GOLDEN_ROWS], norm = 0.0, golden_norm;
     size_t i, parameters = 0;
     ssde_loss_desc loss;
-    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, GOLDEN_ROWS);
-    ssde_run *run = NULL;
+    ssde_run *run = nn_run(golden->net, context, SSDE_RUN_TRAIN, GOLDEN_ROWS);
     const golden_tensor *tensor = NULL;
     memset(&loss, 0, sizeof loss);
     loss.half_sum = 1;
@@ -110,9 +109,6 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     golden_doubles(golden->io, "t", t, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
     CHECK_OK(ssde_perturb(context, &golden->sde, x0, z, t, GOLDEN_ROWS, golden->dim, xt));
-    desc.convolution = nn_convolution;
-    desc.context = context;
-    CHECK_OK(ssde_run_create(&run, golden->net, &desc));
     /* the golden gradients are without dropout: run in evaluation, as the reference did, by dropping nothing */
     for (i = 0; i < (size_t)golden->net->node_count; i++)
         if (golden->net->nodes[i].operation == SSDEI_OPERATION_dropout) golden->net->nodes[i].scale = 0.0;
@@ -1696,59 +1692,6 @@ static void test_score_net_discrete_logarithms(void) {
 
 /* ---- score net ---- */
 
-/* Everything here that allocates, in one context. */
-static ssde_status class_everything(ssde_context *context) {
-    static const int32_t classes[2] = {1, 0};
-    ssde_unet_desc body = conditioning_unet(SSDE_NOISE_SCALE_SHIFT, 0),
-                   shape = conditioning_unet(SSDE_NOISE_CHANNEL, 2);
-    ssde_classifier_desc desc;
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_score_net_desc how = ssde_score_net_defaults();
-    ssde_net *net = NULL, *read = NULL, *unet = NULL;
-    ssde_classifier *classifier = NULL;
-    ssde_score_net *score_net = NULL;
-    ssde_status status;
-    body.context = shape.context = context;
-    desc = ssde_classifier_of(&body, 2);
-    how.max_rows = 2;
-    how.guidance = 1.0;
-    how.context = context;
-    status = ssde_classifier_net_create(&net, &desc);
-    CHECK((status == SSDE_OK) == (net != NULL));
-    if (status == SSDE_OK) status = ssde_net_save(net, &sde, CONDITIONING_PATH);
-    if (status == SSDE_OK) status = ssde_net_load(context, &read, &sde, CONDITIONING_PATH);
-    if (status == SSDE_OK) status = ssde_classifier_create(&classifier, read, &sde, &how);
-    CHECK((status == SSDE_OK) == (classifier != NULL));
-    if (status == SSDE_OK) status = ssde_classifier_set_classes(classifier, classes, 2, 0);
-    if (status == SSDE_OK) status = ssde_unet_create(&unet, &shape);
-    if (status == SSDE_OK) status = ssde_score_net_create(&score_net, unet, &sde, &how);
-    CHECK((status == SSDE_OK) == (score_net != NULL));
-    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 2, 0);
-    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 1, 0);
-    ssde_score_net_destroy(score_net);
-    ssde_classifier_destroy(classifier);
-    ssde_net_destroy(unet);
-    ssde_net_destroy(read);
-    ssde_net_destroy(net);
-    return status;
-}
-
-static void test_score_net_allocation(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
-    long needed, n;
-    CHECK_OK(class_everything(&context));
-    needed = memory.made;
-    CHECK(needed > 20 && memory.live == 0);
-    for (n = 0; n < needed; n += check_quick ? 5 : 1) {
-        context = files_context(&memory);
-        memory.refuse = n;
-        CHECK_FAILS(&context, class_everything(&context), SSDE_ERROR_MEMORY, "allocate");
-        CHECK(memory.live == 0);
-    }
-    remove(CONDITIONING_PATH);
-}
-
 /* A discrete level's sigma is that of its index, however its t was computed. */
 static void test_score_net_discrete_index(void) {
     static const int levels[3] = {10, 300, 1000};
@@ -1891,10 +1834,18 @@ static void classifier_case(ssde_context *context) {
         CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, t, unknown, 1, again), SSDE_ERROR_ARGUMENT,
                     "sample 8 has no class");
         CHECK_STATUS(ssde_classifier_gradient(NULL, x, t, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, NULL, t, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, x, NULL, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_log_probability(classifier, x, t, 1, NULL), SSDE_ERROR_ARGUMENT);
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, NULL, t, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "x is");
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, NULL, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "t is");
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT,
+                    "gradient");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, NULL, t, 1, again), SSDE_ERROR_ARGUMENT,
+                    "x is");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "t is");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, t, 1, NULL), SSDE_ERROR_ARGUMENT,
+                    "log_probability");
         x[2 * DIM] = (float)NAN; /* the first row of the second pass */
         CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, t, CLASSIFIER_ROWS, log_probability),
                     SSDE_ERROR_NUMERIC, "row 2");
@@ -2033,32 +1984,6 @@ static void test_classifier_posterior(void) {
     remove(CONDITIONING_PATH);
 }
 
-/* What is missing is named, whichever it is. */
-static void test_classifier_missing(void) {
-    ssde_context context = nn_context();
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_net *net = classifier_net(4, 4, 2, 3);
-    ssde_score_net_desc options = ssde_score_net_defaults();
-    ssde_classifier *classifier = NULL;
-    float x[4 * 4 * 2] = {0}, gradient[4 * 4 * 2];
-    double t = 0.5;
-    options.context = &context;
-    CHECK_OK(ssde_classifier_create(&classifier, net, &sde, &options));
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, NULL, &t, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "x is");
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, NULL, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "t is");
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, &t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT, "gradient");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, NULL, &t, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "x is");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "t is");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, &t, 1, NULL), SSDE_ERROR_ARGUMENT,
-                "log_probability");
-    ssde_classifier_destroy(classifier);
-    ssde_net_destroy(net);
-}
-
 /* ---- configurations ---- */
 
 /* What the reference builds in PyTorch from its configs/: parameters in all and tensors of the network, and settings.
@@ -2174,12 +2099,10 @@ static void test_configurations(void) {
     X(score_net_guidance)             \
     X(score_net_discrete_models)      \
     X(score_net_discrete_logarithms)  \
-    X(score_net_allocation)           \
     X(score_net_discrete_index)       \
     X(classifier_cross_entropy)       \
     X(classifier)                     \
     X(classifier_posterior)           \
-    X(classifier_missing)             \
     X(configurations)
 
 #endif

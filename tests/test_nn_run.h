@@ -639,6 +639,7 @@ static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **ne
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 3);
     ssde_mlp_desc mlp = ssde_mlp(3);
     shape.context = classes.body.context = mlp.context = context;
+    shape.classes = 3;
     mlp.hidden = 8;
     switch (which) {
         case NN_CREATE_UNET: return ssde_unet_create(net, &shape);
@@ -653,6 +654,7 @@ static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **ne
 
 /* Of the networks [NN_NETS] there are. */
 static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *nets) {
+    static const int32_t classes[2] = {1, 0};
     ssde_sde sde = ssde_ve(0.01, 50.0);
     ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_score_net_desc how = ssde_score_net_defaults();
@@ -662,15 +664,20 @@ static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
     ssde_trainer *trainer = NULL;
-    ssde_status status = SSDE_OK;
+    ssde_status status = SSDE_OK, given = SSDE_OK;
     size_t bytes = 1;
     how.max_rows = train.batch = 2;
+    how.guidance = 1.0;
     desc.context = how.context = train.context = context;
     switch (which) {
         case NN_CREATE_RUN: status = ssde_run_create(&run, nets[NN_CREATE_UNET], &desc); break;
-        case NN_CREATE_SCORE_NET: status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CREATE_SCORE_NET:
+            status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how);
+            if (score_net) given = ssde_score_net_set_classes(score_net, classes, 2, 0);
+            break;
         case NN_CREATE_CLASSIFIER:
             status = ssde_classifier_create(&classifier, nets[NN_CREATE_CLASSIFIER_NET], &sde, &how);
+            if (classifier) given = ssde_classifier_set_classes(classifier, classes, 2, 0);
             break;
         case NN_CREATE_TRAINER: status = ssde_trainer_create(&trainer, nets[NN_CREATE_MLP], &sde, &train); break;
         case NN_RUN_MEMORY: bytes = ssde_run_memory(nets[NN_CREATE_UNET], &desc); break;
@@ -686,7 +693,7 @@ static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *
     ssde_score_net_destroy(score_net);
     ssde_run_destroy(run);
     ssde_net_destroy(net);
-    return status;
+    return status == SSDE_OK ? given : status;
 }
 
 static void test_run_allocation(void) {

@@ -9,42 +9,6 @@
 #include "fixtures_nn.h"
 #include "nn_oracle.h"
 
-/* ---- train ---- */
-
-/* The same of a trainer, which has the averaged network and a run. */
-static void test_train_memory_told(void) {
-    ssde_unet_desc shape = nn_small_unet();
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
-    ssde_net *net = NULL;
-    ssde_trainer *trainer = NULL;
-    files_memory memory;
-    ssde_context context = files_context(&memory);
-    size_t before, said;
-    shape.context = &context;
-    CHECK_OK(ssde_unet_create(&net, &shape));
-    if (!net) return;
-    desc.batch = 5;
-    desc.context = &context;
-    before = memory.bytes;
-    said = ssde_trainer_memory(net, &desc);
-    CHECK(said > 0 && memory.bytes == before);
-    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK(memory.bytes == before + said);
-    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
-    ssde_trainer_destroy(trainer);
-    CHECK(memory.bytes == before);
-    desc.batch = 0;
-    CHECK(ssde_trainer_memory(net, &desc) == 0);
-    desc.batch = INT_MAX;
-    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
-    desc.batch = 5;
-    desc.class_dropout = 0.5;
-    CHECK(ssde_trainer_memory(net, &desc) == 0);
-    ssde_net_destroy(net);
-    CHECK(memory.live == 0);
-}
-
 /* ---- train: training with classes ---- */
 
 enum { CLASS_BATCH = 4 };
@@ -301,7 +265,7 @@ static void test_train_inputs(void) {
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *unet;
     ssde_unet_desc shape = files_unet_desc(NULL);
     ssde_trainer *trainer;
-    float label, sigma, image[12], mirrored[12] = {4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7};
+    float label, sigma;
     static float data[8 * 256], whole[8 * 256];
     double std;
     size_t i, plain = 0, turned = 0;
@@ -345,13 +309,6 @@ static void test_train_inputs(void) {
     CHECK(turned > 440 && plain > 440); /* 3.8 standard deviations of 15.8 */
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(unet);
-    /* 2 x 3 x 2 */
-    CHECK_OK(ssde_net_create(NULL, &net, 1));
-    ssde_input(net, 2, 3, 2);
-    for (i = 0; i < 12; i++) image[i] = (float)i;
-    ssdei_flip(net, image);
-    CHECK_SAME(image, mirrored, sizeof image);
-    ssde_net_destroy(net);
 }
 
 static void files_train(ssde_trainer *trainer, int steps) {
@@ -508,7 +465,7 @@ static void test_train_threads(void) {
     }
 }
 
-/* Nothing is allocated within a step or an evaluation. */
+/* A trainer, which has the averaged network and a run, takes as much as is told; steps and evaluations take nothing. */
 static void test_train_memory(void) {
     files_memory memory;
     ssde_context context = files_context(&memory);
@@ -518,14 +475,29 @@ static void test_train_memory(void) {
     ssde_trainer *trainer;
     ssde_batch points = files_batch();
     double loss;
+    size_t before = memory.bytes, said = ssde_trainer_memory(net, &desc);
     long made;
+    CHECK(said > 0 && memory.bytes == before);
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK(memory.bytes == before + said);
+    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
     made = memory.made;
     files_train(trainer, 2);
-    CHECK(memory.made == made);
     CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
     CHECK(memory.made == made);
     ssde_trainer_destroy(trainer);
+    CHECK(memory.bytes == before);
+    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
+    desc.random_flip = 1; /* of vectors */
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.random_flip = 0;
+    desc.class_dropout = 0.5;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.class_dropout = 0.0;
+    desc.batch = 0;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.batch = INT_MAX; /* more than a run's max_rows */
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
 }
@@ -970,7 +942,6 @@ static void test_train_flip(void) {
 }
 
 #define TEST_NN_TRAIN_LIST(X) \
-    X(train_memory_told)      \
     X(train_classes)          \
     X(train_adam)             \
     X(train_first_steps)      \
