@@ -838,7 +838,9 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
         return ssdei_net_keep(
             net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
                            prefix ? prefix : "NULL"));
-    snprintf(parameter->info.name, sizeof parameter->info.name, "%s.%s", prefix, suffix);
+    memcpy(parameter->info.name, prefix, strlen(prefix));
+    parameter->info.name[strlen(prefix)] = '.';
+    memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
     for (i = 0; i < net->parameter_count; i++)
         if (!strcmp(net->parameters[i].info.name, parameter->info.name))
             return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already",
@@ -3753,7 +3755,7 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
 
 /* Decides everything; plan->block is the caller's to release. */
 static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const ssde_run_desc *desc) {
-    size_t most_cached = SIZE_MAX / 16;
+    size_t most_cached = SIZE_MAX / sizeof(float);
     ssde_run *run = &plan->run;
     int i;
     ssdei_try(ssdei_run_check(net, desc));
@@ -3764,8 +3766,7 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     run->dropout = desc->mode == SSDE_RUN_TRAIN;
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
-    if (desc->max_weight_cache / sizeof(float) < most_cached && desc->max_weight_cache)
-        most_cached = desc->max_weight_cache / sizeof(float);
+    if (desc->max_weight_cache) most_cached = desc->max_weight_cache / sizeof(float);
     if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
     run->kernels = ssdei_kernels_for(run->context);
     run->nn = ssdei_nn_kernels_for(run->context);
@@ -6103,8 +6104,7 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
 
 /* ---- models: saving and loading ---- */
 
-/* One set of values of a network's parameters, or of the trainable ones, in a file: a model has one, a checkpoint four.
- */
+/* One set of values of the parameters, or of the trainable ones, in a file: a model has one, a checkpoint four. */
 typedef struct ssdei_part {
     const char *prefix; /* of the names */
     int only_trainable;
@@ -6198,8 +6198,7 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
-    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
-                      */
+    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
 } ssdei_source;
 
 /* What loading has at hand. */
@@ -6633,6 +6632,7 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
     return SSDE_OK;
 }
 
+/* *net may be there after a failure. */
 static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde,
                                     ssde_net **net) {
     const int wanted = SSDEI_ANY_WEIGHTS;
