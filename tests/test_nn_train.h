@@ -50,7 +50,7 @@ static void test_train_classes(void) {
     ssde_sde sde;
     size_t index, bytes;
     float table[2][4 * 16], x[CLASS_BATCH * CLASS_DIM];
-    ssde_batch batch = ssde_batch_of(x, CLASS_BATCH);
+    ssde_batch batch;
     double loss, other_loss;
     int i, dropped;
     for (i = 0; i < 4; i++) nets[i] = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 8);
@@ -83,6 +83,7 @@ static void test_train_classes(void) {
     CHECK_NEAR(dropped, 1000.0, 5.0 * sqrt(4000.0 * 0.25 * 0.75));
     /* errors */
     oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
+    batch = ssde_batch_of(x, CLASS_BATCH);
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes is NULL");
     batch.classes = wrong;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes[2] is 3");
