@@ -661,7 +661,8 @@ struct ssde_net {
     int settled;
     void *block;
     ssdei_node *nodes;
-    int node_count, node_capacity;
+    int node_count;
+    size_t node_capacity;
     ssdei_module module; /* of the parameters that are added next */
     ssdei_parameter *parameters;
     size_t parameter_count, parameter_capacity;
@@ -678,33 +679,23 @@ struct ssde_net {
     size_t description_size; /* with its end */
 };
 
-/* Copies between memory and file order; see ssdei_layout. */
-static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file);
-static void ssdei_parameter_from_file(const ssdei_parameter *parameter, const float *file, float *memory);
-/* A network that shares net's topology and has weights of its own, equal to net's now. */
-static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared);
-static size_t ssdei_net_share_bytes(const ssde_net *net);
+static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+
 /* What two objects take together; 0 where one of them cannot be had. */
-static size_t ssdei_both_bytes(size_t a, size_t b);
-/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
-static ssde_parameterisation ssdei_net_output(const ssde_sde *sde);
-/* The output has the input's shape. */
-static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net);
-/* Each of classes[rows] is from `least` to net_classes - 1. */
-static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
-                                       int32_t least, size_t net_classes);
+static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
 
 /* ---- net: parameters ---- */
 
-/* A builder's status, and its text if it failed: ssde_net_finish returns both. */
-static ssde_status ssdei_net_keep(ssde_net *net, ssde_status status) {
+/* Keeps a builder's status, and its text if it failed: ssde_net_finish returns both. -1, the node after a failure. */
+static ssde_node ssdei_net_keep(ssde_net *net, ssde_status status) {
     if (status != SSDE_OK && net->context) memcpy(net->problem, net->context->error, sizeof net->problem);
-    return status;
+    net->status = status;
+    return -1;
 }
 
 /* ssdei_grow for an array of the network, whose status says if it fails. */
 static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t used, size_t more, size_t size) {
-    net->status = ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
+    ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
     return array;
 }
 
@@ -733,6 +724,7 @@ static void ssdei_parameter_transpose(const ssdei_parameter *parameter, const fl
     }
 }
 
+/* Copies between memory and file order; see ssdei_layout. */
 static void ssdei_parameter_to_file(const ssdei_parameter *parameter, const float *memory, float *file) {
     if (parameter->layout == SSDEI_LAYOUT_LINEAR)
         ssdei_parameter_transpose(parameter, memory, file, 1);
@@ -809,12 +801,16 @@ static ssde_status ssdei_net_settle(ssde_net *net) {
     return SSDE_OK;
 }
 
-/* Room for the largest parameter in file order. */
-static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+/* Floats of the largest parameter; 1 without parameters. */
+static size_t ssdei_net_largest(const ssde_net *net) {
     size_t i, most = 1;
-    for (i = 0; i < net->parameter_count; i++)
-        if (net->parameters[i].info.count > most) most = net->parameters[i].info.count;
-    return (float *)ssdei_allocate(context, most, sizeof(float));
+    for (i = 0; i < net->parameter_count; i++) most = ssdei_max(most, net->parameters[i].info.count);
+    return most;
+}
+
+/* Room for it in file order. */
+static float *ssdei_parameter_scratch(ssde_context *context, const ssde_net *net) {
+    return (float *)ssdei_allocate(context, ssdei_net_largest(net), sizeof(float));
 }
 
 /* Draws the weights' initial values. */
@@ -838,21 +834,17 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     if (net->status != SSDE_OK) return -1;
     parameter = &net->parameters[net->parameter_count];
     memset(parameter, 0, sizeof *parameter);
-    if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name) {
-        net->status =
-            ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                          "parameter name '%.60s' is missing or too long", prefix ? prefix : "NULL"));
-        return -1;
-    }
+    if (!prefix || strlen(prefix) + strlen(suffix) + 2 > sizeof parameter->info.name)
+        return ssdei_net_keep(
+            net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "parameter name '%.60s' is missing or too long",
+                           prefix ? prefix : "NULL"));
     memcpy(parameter->info.name, prefix, strlen(prefix));
     parameter->info.name[strlen(prefix)] = '.';
     memcpy(parameter->info.name + strlen(prefix) + 1, suffix, strlen(suffix));
-    for (i = 0; i < net->parameter_count; i++) {
-        if (strcmp(net->parameters[i].info.name, parameter->info.name)) continue;
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                                    "there is a parameter '%s' already", parameter->info.name));
-        return -1;
-    }
+    for (i = 0; i < net->parameter_count; i++)
+        if (!strcmp(net->parameters[i].info.name, parameter->info.name))
+            return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "there is a parameter '%s' already",
+                                                 parameter->info.name));
     ssdei_parameter_shape(&parameter->info, layout, in, out, kernel);
     parameter->info.trainable = how != SSDEI_INITIALISE_NORMAL;
     parameter->module = net->module;
@@ -860,17 +852,13 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     parameter->initialisation = how;
     parameter->scale = scale;
     parameter->offset = net->weight_count;
-    if (!(scale >= 0.0 && scale <= 1e12)) {
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
-                                                    "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
-                                                    parameter->info.name, scale));
-        return -1;
-    }
-    if (parameter->info.count > SIZE_MAX / 64 - net->weight_count) {
-        net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY,
-                                                    "%s: more weights than memory can hold", parameter->info.name));
-        return -1;
-    }
+    if (!(scale >= 0.0 && scale <= 1e12))
+        return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                                             "%s: the scale of its initial values is %.9g, wanted 0 to 1e12",
+                                             parameter->info.name, scale));
+    if (parameter->info.count > SIZE_MAX / 64 - net->weight_count)
+        return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_MEMORY, "%s: more weights than memory can hold",
+                                             parameter->info.name));
     net->weight_count += parameter->info.count;
     return (int)net->parameter_count++;
 }
@@ -906,8 +894,7 @@ static ssde_node ssdei_net_fail(ssde_net *net, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    net->status = ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
-    return -1;
+    return ssdei_net_keep(net, ssde_fail(net->context, SSDE_ERROR_SHAPE, "%s", text));
 }
 
 static int ssdei_is_node(const ssde_net *net, ssde_node node) { return node >= 0 && node < net->node_count; }
@@ -916,7 +903,6 @@ static int ssdei_is_node(const ssde_net *net, ssde_node node) { return node >= 0
 static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, ssde_node a, ssde_node b, ssde_node c,
                                       size_t height, size_t width, size_t channels) {
     ssdei_node *node;
-    size_t capacity;
     if (!net || net->status != SSDE_OK) return NULL;
     if (net->finished) return ssdei_net_fail(net, "the network is finished"), (ssdei_node *)NULL;
     if (a >= net->node_count || b >= net->node_count || c >= net->node_count || a < -1 || b < -1 || c < -1)
@@ -927,10 +913,8 @@ static ssdei_node *ssdei_net_add_node(ssde_net *net, ssdei_operation operation, 
                               "an operation's result is %.0f x %.0f x %.0f, wanted 1 or more, and less than memory",
                               (double)height, (double)width, (double)channels),
                (ssdei_node *)NULL;
-    capacity = (size_t)net->node_capacity;
-    net->nodes =
-        (ssdei_node *)ssdei_net_grow(net, net->nodes, &capacity, (size_t)net->node_count, 1, sizeof *net->nodes);
-    net->node_capacity = (int)capacity;
+    net->nodes = (ssdei_node *)ssdei_net_grow(net, net->nodes, &net->node_capacity, (size_t)net->node_count, 1,
+                                              sizeof *net->nodes);
     if (net->status != SSDE_OK) return NULL;
     node = &net->nodes[net->node_count++];
     memset(node, 0, sizeof *node);
@@ -980,6 +964,11 @@ void ssde_net_destroy(ssde_net *net) {
     ssdei_release(net->context, net);
 }
 
+static size_t ssdei_net_share_bytes(const ssde_net *net) {
+    ssde_net copy = *net;
+    return ssdei_object_bytes(&copy, sizeof copy, ssdei_net_shared_arrays);
+}
+
 size_t ssde_net_memory(const ssde_net *net) {
     ssde_net copy;
     if (!net || net->status != SSDE_OK) return 0;
@@ -999,13 +988,15 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
         ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
-    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_settle(net));
-    if (net->status == SSDE_OK) net->status = ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
+    if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
+    if (net->status != SSDE_OK) return net->status;
     net->output = output;
-    net->finished = net->status == SSDE_OK;
-    return net->status;
+    net->finished = 1;
+    return SSDE_OK;
 }
 
+/* A network that shares net's topology and has weights of its own, equal to net's now. */
 static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, ssde_net **shared) {
     ssde_net copy = *net;
     copy.context = context;
@@ -1016,11 +1007,6 @@ static ssde_status ssdei_net_share(ssde_context *context, const ssde_net *net, s
     return SSDE_OK;
 }
 
-static size_t ssdei_net_share_bytes(const ssde_net *net) {
-    ssde_net copy = *net;
-    return ssdei_object_bytes(&copy, sizeof copy, ssdei_net_shared_arrays);
-}
-
 size_t ssde_net_parameter_count(const ssde_net *net) { return net ? net->parameter_count : 0; }
 size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_count : 0; }
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
@@ -1028,8 +1014,8 @@ size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
 
+/* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
-    if (net->output < 0) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
                      "the network's output of %.0f values has another shape than its input of %.0f: no score",
@@ -1051,6 +1037,7 @@ static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_ne
     return SSDE_OK;
 }
 
+/* Each of classes[rows] is from `least` to net_classes - 1. */
 static ssde_status ssdei_check_classes(ssde_context *context, const char *name, const int32_t *classes, size_t rows,
                                        int32_t least, size_t net_classes) {
     size_t row;
@@ -1279,13 +1266,21 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function funct
     ssdei_share(run, index, run->rows, function);
 }
 
-static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
-
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
-static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
+
+/* A piece of a workspace, behind those taken before, and how many floats these have; workspace NULL: only counts them,
+   SIZE_MAX if that overflows. */
+static float *ssdei_take(float *workspace, size_t *taken, size_t floats) {
+    float *piece = workspace ? workspace + *taken : NULL;
+    *taken = floats > SIZE_MAX / 16 || *taken > SIZE_MAX / 16 ? SIZE_MAX : *taken + ssdei_round_floats(floats);
+    return piece;
+}
+static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t count) {
+    return (const float **)(void *)ssdei_take(workspace, taken, count * sizeof(float *) / sizeof(float));
+}
 
 /* ---- >>products: convolutions of any kind, linear layers ----
    An implicit product: rows are output pixels, found in the input through pointers, one per tap; columns are output
@@ -1404,20 +1399,19 @@ typedef struct ssdei_chunk {
     size_t floats;
 } ssdei_chunk;
 
+static ssdei_position *ssdei_take_positions(float *workspace, size_t *taken, size_t count) {
+    return (ssdei_position *)(void *)ssdei_take(workspace, taken, count * sizeof(ssdei_position) / sizeof(float));
+}
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
-    size_t pixels = ssdei_round_floats(capacity * sizeof(ssdei_position) / sizeof(float));
-    size_t pointers = ssdei_round_floats(capacity * SSDEI_MAX_TAPS * sizeof(float *) / sizeof(float));
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(capacity * ssdei_row_floats(g)) : 0;
     ssdei_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + rows + (g->out_step > 1 ? ssdei_round_floats(capacity * g->columns) : 0);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_position *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.rows = workspace + pixels + pointers;
-    chunk.aside = chunk.rows + rows;
+    chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, capacity);
+    chunk.pointers = ssdei_take_pointers(workspace, &chunk.floats, capacity * SSDEI_MAX_TAPS);
+    if (ssdei_copies_rows(g)) chunk.rows = ssdei_take(workspace, &chunk.floats, capacity * ssdei_row_floats(g));
+    if (g->out_step > 1) chunk.aside = ssdei_take(workspace, &chunk.floats, capacity * g->columns);
     return chunk;
 }
 
@@ -1695,20 +1689,14 @@ typedef struct ssdei_weight_chunk {
 
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
-    size_t count = SSDEI_GRADIENT_PIXELS;
-    size_t pixels = ssdei_round_floats(count * sizeof(ssdei_position) / sizeof(float));
-    size_t pointers = ssdei_round_floats(count * sizeof(float *) / sizeof(float));
-    size_t packed = ssdei_packed_size(g->kernels, count, g->columns);
-    size_t rows = ssdei_copies_rows(g) ? ssdei_round_floats(count * ssdei_row_floats(g)) : 0;
+    size_t count = SSDEI_GRADIENT_PIXELS, block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
-    chunk.floats = pixels + pointers + packed + rows + count * ((size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS);
-    if (!workspace) return chunk;
-    chunk.pixels = (ssdei_position *)(void *)workspace;
-    chunk.pointers = (const float **)(void *)(workspace + pixels);
-    chunk.packed = workspace + pixels + pointers;
-    chunk.rows = chunk.packed + packed;
-    chunk.x = chunk.rows + rows;
+    chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, count);
+    chunk.pointers = ssdei_take_pointers(workspace, &chunk.floats, count);
+    chunk.packed = ssdei_take(workspace, &chunk.floats, ssdei_packed_size(g->kernels, count, g->columns));
+    if (ssdei_copies_rows(g)) chunk.rows = ssdei_take(workspace, &chunk.floats, count * ssdei_row_floats(g));
+    chunk.x = ssdei_take(workspace, &chunk.floats, count * block);
     return chunk;
 }
 
@@ -1835,7 +1823,7 @@ typedef struct ssdei_winograd {
     size_t panel_u;                   /* from one panel of U to the next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
-    size_t first, count, point_sum;
+    size_t first, count, point_sum, shared_floats;
     float *shared_v, *shared_w, *sums, *totals, *weights;
     const float *gradient;
 } ssdei_winograd;
@@ -1906,15 +1894,10 @@ typedef struct ssdei_winograd_space {
 /* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
     ssdei_winograd_space space;
-    size_t pointers =
-        ssdei_round_floats(((size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS) * sizeof(float *) / sizeof(float));
-    size_t v = ssdei_round_floats(w->block * w->tile_v), m = ssdei_round_floats(w->block * w->tile_m);
     memset(&space, 0, sizeof space);
-    space.floats = pointers + v + m;
-    if (!workspace) return space;
-    space.rows = (const float **)(void *)workspace;
-    space.v = workspace + pointers;
-    space.m = space.v + v;
+    space.rows = ssdei_take_pointers(workspace, &space.floats, (size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS);
+    space.v = ssdei_take(workspace, &space.floats, w->block * w->tile_v);
+    space.m = ssdei_take(workspace, &space.floats, w->block * w->tile_m);
     return space;
 }
 
@@ -2091,21 +2074,20 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
-static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows) {
+/* With what all tasks share: sums, V, the transformed gradients of a block and their totals; shared NULL: only how many
+   floats these take. */
+static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows, float *shared) {
     ssdei_winograd w = ssdei_winograd_plan(g, rows);
+    size_t points = SSDEI_POINTS * w.panels;
     w.blocks = w.tiles < SSDEI_MOST_TILES ? 1 : (w.tiles + SSDEI_SUM_TILES / 2) / SSDEI_SUM_TILES;
     w.block = ssdei_divide_up(w.tiles, w.blocks);
     w.point_m = SSDEI_MOST_TILES * g->kernels->tile_columns + SSDEI_LINE;
     w.point_sum = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    w.sums = ssdei_take(shared, &w.shared_floats, ssdei_multiply(points, w.point_sum));
+    w.shared_v = ssdei_take(shared, &w.shared_floats, SSDEI_MOST_TILES * w.tile_v);
+    w.shared_w = ssdei_take(shared, &w.shared_floats, ssdei_multiply(points, w.point_m));
+    w.totals = ssdei_take(shared, &w.shared_floats, SSDEI_MOST_TILES * g->columns);
     return w;
-}
-
-/* Floats that all tasks share: sums, V and the transformed gradients of a block. */
-static size_t ssdei_winograd_gradient_floats(const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_gradient_plan(g, 1);
-    size_t panels = ssdei_multiply(SSDEI_POINTS, w.panels);
-    return ssdei_round_floats(ssdei_multiply(panels, w.point_sum)) + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v) +
-           ssdei_round_floats(ssdei_multiply(panels, w.point_m)) + ssdei_round_floats(SSDEI_MOST_TILES * g->columns);
 }
 
 static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
@@ -2194,15 +2176,11 @@ static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
 static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
     const ssde_run *run = c->run;
     const ssdei_gather *g = c->gather;
-    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows);
-    size_t panels = SSDEI_POINTS * w.panels, block;
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->packed_shared);
+    size_t block;
     w.c = *c;
     w.gradient = dy;
     w.weights = weights;
-    w.sums = run->arena + run->packed_shared;
-    w.shared_v = w.sums + ssdei_round_floats(panels * w.point_sum);
-    w.shared_w = w.shared_v + ssdei_round_floats(SSDEI_MOST_TILES * w.tile_v);
-    w.totals = w.shared_w + ssdei_round_floats(panels * w.point_m);
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
@@ -2451,7 +2429,7 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd)
-        step->shared_floats = ssdei_winograd_gradient_floats(g);
+        step->shared_floats = ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats;
     else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
@@ -2600,10 +2578,10 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
 ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    size_t height, width, channels;
+    size_t channels;
     int first;
     if (!in) return -1;
-    height = in->shape[0], width = in->shape[1], channels = in->shape[2];
+    channels = in->shape[2];
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
@@ -2611,7 +2589,7 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
         return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, height, width, channels);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
@@ -2791,7 +2769,7 @@ typedef struct ssdei_attention {
 /* With its buffers in a task's workspace; NULL: only how many floats they take, SIZE_MAX if that overflows. */
 static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, float *workspace) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t weights, across, down, values, queries, limit = SIZE_MAX / 16;
+    size_t across, down, weights;
     ssdei_attention a;
     memset(&a, 0, sizeof a);
     a.channels = node->shape[2];
@@ -2801,23 +2779,16 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     a.stride = ssdei_round_floats(a.pixels);
     a.scale = (float)(1.0 / sqrt((double)a.channels));
     weights = ssdei_multiply(a.block, a.stride);
-    across = ssdei_round_floats(ssdei_packed_size(run->kernels, a.channels, a.pixels));
-    down = ssdei_round_floats(ssdei_packed_size(run->kernels, a.pixels, a.channels));
-    values = ssdei_max(across, down);
-    queries = ssdei_round_floats(ssdei_packed_size(run->kernels, a.block, a.channels));
-    a.floats = weights + across + down;
-    if (run->steps[index].needs)
-        a.floats = 2 * weights + across + values + down + queries + a.block * sizeof(float *) / sizeof(float);
-    if (weights > limit || values > limit || queries > limit) a.floats = SIZE_MAX;
-    if (!workspace) return a;
-    a.weights = workspace;
-    a.keys = a.weights + weights;
-    a.values = a.keys + across;
+    across = ssdei_packed_size(run->kernels, a.channels, a.pixels);
+    down = ssdei_packed_size(run->kernels, a.pixels, a.channels);
+    a.weights = ssdei_take(workspace, &a.floats, weights);
+    a.keys = ssdei_take(workspace, &a.floats, across);
+    a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
     if (!run->steps[index].needs) return a;
-    a.slopes = a.values + values;
-    a.keys_down = a.slopes + weights;
-    a.queries = a.keys_down + down;
-    a.rows = (const float **)(void *)(a.queries + queries);
+    a.slopes = ssdei_take(workspace, &a.floats, weights);
+    a.keys_down = ssdei_take(workspace, &a.floats, down);
+    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.rows = ssdei_take_pointers(workspace, &a.floats, a.block);
     return a;
 }
 
@@ -3736,7 +3707,7 @@ static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
             shared = ssdei_max(shared, floats);
     }
     run->packed_shared = at + kept;
-    return at + kept + shared;
+    return shared > SIZE_MAX / 16 ? SIZE_MAX : at + kept + shared;
 }
 
 /* Lays out the arena and sets run.arena_floats; SIZE_MAX if that overflows. */
@@ -3784,7 +3755,7 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
 
 /* Decides everything; plan->block is the caller's to release. */
 static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const ssde_run_desc *desc) {
-    size_t most_cached = SIZE_MAX;
+    size_t most_cached = SIZE_MAX / sizeof(float);
     ssde_run *run = &plan->run;
     int i;
     ssdei_try(ssdei_run_check(net, desc));
@@ -4060,12 +4031,14 @@ static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels,
     return ssde_conv2d(unet->net, x, &conv, ssdei_unet_name(unet, part));
 }
 
+static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
+
 /* (h + x) / sqrt(2), or h + x: fused into the product that makes h. */
 static ssde_conv_desc ssdei_unet_residual(const ssdei_unet *unet, ssde_node x, size_t channels, int kernel) {
     ssde_conv_desc conv = ssde_conv(channels, kernel);
     conv.init_scale = unet->desc->init_scale;
     conv.residual = x;
-    conv.scale = unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0;
+    conv.scale = ssdei_unet_rescale(unet);
     return conv;
 }
 
@@ -4187,8 +4160,6 @@ static ssde_node ssdei_unet_combine(ssdei_unet *unet, ssde_node pyramid, ssde_no
     pyramid = ssde_conv2d(unet->net, pyramid, &conv, ssdei_unet_name(unet, "Conv_0"));
     return cat ? ssde_concat(unet->net, pyramid, h) : pyramid;
 }
-
-static double ssdei_unet_rescale(const ssdei_unet *unet) { return unet->desc->skip_rescale ? 1.0 / sqrt(2.0) : 1.0; }
 
 /* The label's embedding through two dense layers; -1 without. */
 static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
@@ -4396,24 +4367,14 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
     return SSDE_OK;
 }
 
-static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc);
-static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc);
-static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc);
+/* The end of building: notes the output, and one of these as what the network was built of, which ssde_net_save
+   writes; see >>models. */
+static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
+                                      ssde_classifier_desc *classifier, ssde_mlp_desc *mlp);
 
-/* Keeps one of these as the description of the network that was built of it. */
-static ssde_status ssdei_net_describe(ssde_net *net, const ssde_unet_desc *unet, const ssde_classifier_desc *classifier,
-                                      const ssde_mlp_desc *mlp) {
-    if (net->status == SSDE_OK)
-        net->status = unet         ? ssdei_describe_unet(net, unet)
-                      : classifier ? ssdei_describe_classifier(net, classifier)
-                                   : ssdei_describe_mlp(net, mlp);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
-}
-
-/* Finishes a network that has been built, all but its weights, or destroys it; *output is its last node. */
-static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status, const ssde_node *output) {
-    if (status == SSDE_OK) status = ssde_net_finish(*net, *output);
+/* Finishes a network that has been built, all but its weights, or destroys it. */
+static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) {
+    if (status == SSDE_OK) status = ssde_net_finish(*net, (*net)->output);
     if (status == SSDE_OK) return status;
     ssde_net_destroy(*net);
     *net = NULL;
@@ -4449,7 +4410,7 @@ static ssde_status ssdei_unet_begin(ssdei_unet *unet, const ssde_unet_desc *desc
 }
 
 /* All but the weights. */
-static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted, ssde_node *output) {
+static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted) {
     ssde_unet_desc built, *desc = &built;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
@@ -4466,20 +4427,17 @@ static ssde_status ssdei_unet_build(ssde_net **net, const ssde_unet_desc *wanted
         h = ssdei_unet_conv(&unet, h, desc->channels, 3, desc->init_scale, "");
     }
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    *output = h;
-    return ssdei_net_describe(*net, desc, NULL, NULL);
+    return ssdei_net_describe(*net, h, desc, NULL, NULL);
 }
 
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_unet_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_unet_build(net, desc));
 }
 
 size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_unet_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
 }
 
 /* ---- networks: classifier ---- */
@@ -4492,7 +4450,7 @@ ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t class
     return desc;
 }
 
-static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_desc *wanted, ssde_node *output) {
+static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_desc *wanted) {
     ssde_classifier_desc desc;
     ssdei_unet unet;
     ssde_node h, skips[SSDEI_MAX_SKIPS];
@@ -4511,20 +4469,18 @@ static ssde_status ssdei_classifier_build(ssde_net **net, const ssde_classifier_
     ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT_NORM, 0);
     h = ssde_mean_pixels(*net, ssdei_unet_norm(&unet, h, SSDE_SILU, ""));
     ssdei_unet_module(&unet, SSDEI_MODULE_OUTPUT, 0);
-    *output = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
-    return ssdei_net_describe(*net, NULL, &desc, NULL);
+    h = ssde_linear(*net, h, desc.classes, 1.0, ssdei_unet_name(&unet, ""));
+    return ssdei_net_describe(*net, h, NULL, &desc, NULL);
 }
 
 ssde_status ssde_classifier_net_create(ssde_net **net, const ssde_classifier_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->body.context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_classifier_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_classifier_build(net, desc));
 }
 
 size_t ssde_classifier_net_memory(const ssde_classifier_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_classifier_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_classifier_build(&net, desc));
 }
 
 /* ---- networks: multi-layer perceptron ---- */
@@ -4541,7 +4497,8 @@ ssde_mlp_desc ssde_mlp(size_t dim) {
 }
 
 /* h = W x + D e; each layer h += W silu(h) + D silu(e), e the label's embedding; output W silu(h). */
-static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc, ssde_node *output) {
+static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
+    ssde_mlp_desc built;
     ssde_node x, embedding, h;
     char name[32];
     int layer;
@@ -4573,24 +4530,23 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc, ss
     }
     h = ssde_linear(*net, ssde_activate(*net, h, SSDE_SILU), desc->dim, 0.0, "output");
     if (desc->scale_by_sigma) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
-    *output = h;
-    return ssdei_net_describe(*net, NULL, NULL, desc);
+    built = *desc;
+    return ssdei_net_describe(*net, h, NULL, NULL, &built);
 }
 
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc) {
-    ssde_node output;
     if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
-    return ssdei_net_complete(net, ssdei_mlp_build(net, desc, &output), &output);
+    return ssdei_net_complete(net, ssdei_mlp_build(net, desc));
 }
 
 size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
     ssde_net *net;
-    ssde_node output;
-    return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc, &output));
+    return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc));
 }
 
 /* ---- >>score net: what a network is told ---- */
 
+/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
 static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
     return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
 }
@@ -4708,7 +4664,6 @@ struct ssde_score_net {
 
 static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_run_mode mode, size_t max_rows) {
     ssde_run_desc run = ssde_run_defaults(mode, max_rows);
-    if (!desc) return run;
     run.skip_weight_cache = desc->skip_weight_cache;
     run.max_weight_cache = desc->max_weight_cache;
     run.convolution = desc->convolution;
@@ -4717,18 +4672,19 @@ static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_r
 }
 
 static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sde, const ssde_score_net_desc *desc) {
-    ssde_context *context = desc ? desc->context : NULL;
+    ssde_context *context = desc->context;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
+    if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     ssdei_try(ssde_sde_check(context, sde));
-    if ((desc && desc->discrete) || net->discrete) {
+    if (desc->discrete || net->discrete) {
         if (!ssdei_family(sde)->level)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
                              ssdei_family(sde)->name);
         ssdei_try(ssdei_net_check_discrete(context, net));
     }
-    if (desc && !(fabs(desc->guidance) <= 1e6))
+    if (!(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
-    if (desc && !(desc->guidance == 0.0) && !net->classes)
+    if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
     return SSDE_OK;
@@ -4747,18 +4703,19 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
 /* All but its memory, and what its run shall be. */
 static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
+    const ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
     memset(s, 0, sizeof *s);
-    s->context = desc ? desc->context : NULL;
-    ssdei_try(ssdei_score_net_check(net, sde, desc));
+    s->context = plain.context;
+    ssdei_try(ssdei_score_net_check(net, sde, &plain));
     ssdei_try(ssdei_net_check_score(s->context, net));
     s->sde = *sde;
-    s->max_rows = desc && desc->max_rows ? desc->max_rows : 64;
+    s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
-    s->derivative = !(desc && desc->no_derivative);
-    s->discrete = net->discrete || (desc && desc->discrete);
-    s->guidance = desc ? desc->guidance : 0.0;
+    s->derivative = !plain.no_derivative;
+    s->discrete = net->discrete || plain.discrete;
+    s->guidance = plain.guidance;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
-    *run = ssdei_score_net_run(desc, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
+    *run = ssdei_score_net_run(&plain, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
                                ssdei_multiply(s->max_rows, s->copies));
     return SSDE_OK;
 }
@@ -4900,10 +4857,8 @@ static void ssdei_classifier_arrays(void *object, ssdei_memory *memory) {
 /* All but its memory, and what its run shall be. */
 static ssde_status ssdei_classifier_prepare(ssde_classifier *c, ssde_run_desc *run, const ssde_net *net,
                                             const ssde_sde *sde, const ssde_score_net_desc *desc) {
-    ssde_score_net_desc plain;
+    ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
     memset(c, 0, sizeof *c);
-    memset(&plain, 0, sizeof plain);
-    if (desc) plain = *desc;
     plain.guidance = 0.0;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
     if (ssde_net_output_dim(net) < 2 || net->classes)
@@ -5182,13 +5137,15 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
                          desc->class_dropout);
+    if (desc->random_flip && net->nodes[net->input].shape[1] == 1)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
     return SSDE_OK;
 }
 
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
     double t, weight;
-    size_t height, width, channels;
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
@@ -5199,12 +5156,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
     /* refuses importance_times whose density is not finite */
-    ssdei_try(ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight));
-    ssde_net_shape(net, &height, &width, &channels);
-    if (desc->random_flip && width == 1)
-        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
-                         "ssde_trainer_create: desc.random_flip is set, but the network's samples are 1 wide");
-    return SSDE_OK;
+    return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
@@ -6123,26 +6075,17 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
-/* Called when these networks are built: net->description is what ssde_net_save will write. */
-static ssde_status ssdei_describe_unet(ssde_net *net, const ssde_unet_desc *desc) {
+static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
+                                      ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_unet_desc copy = *desc;
-    ssdei_unet_fields(&fields, "model.name", &copy);
-    return ssdei_fields_finish(&fields, &net->description);
-}
-
-static ssde_status ssdei_describe_classifier(ssde_net *net, const ssde_classifier_desc *desc) {
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_classifier_desc copy = *desc;
-    ssdei_classifier_fields(&fields, &copy);
-    return ssdei_fields_finish(&fields, &net->description);
-}
-
-static ssde_status ssdei_describe_mlp(ssde_net *net, const ssde_mlp_desc *desc) {
-    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
-    ssde_mlp_desc copy = *desc;
-    ssdei_mlp_fields(&fields, &copy);
-    return ssdei_fields_finish(&fields, &net->description);
+    if (net->status != SSDE_OK) return net->status;
+    if (unet) ssdei_unet_fields(&fields, "model.name", unet);
+    if (classifier) ssdei_classifier_fields(&fields, classifier);
+    if (mlp) ssdei_mlp_fields(&fields, mlp);
+    net->output = output;
+    net->status = ssdei_fields_finish(&fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
 }
 
 /* A network's description, the SDE's fields, if it is not NULL, and, as the reference's training.continuous, whether
@@ -6161,41 +6104,72 @@ static ssde_status ssdei_describe_model(ssde_context *context, const char *descr
 
 /* ---- models: saving and loading ---- */
 
-/* Puts one set of values of a network's parameters, or of the trainable ones; they lie in memory order. `scratch` holds
-   the largest parameter. */
-static void ssdei_net_put(ssdei_tensor_writer *writer, const ssde_net *net, const float *weights, int only_trainable,
-                          float *scratch) {
-    size_t i;
-    for (i = 0; i < net->parameter_count; i++) {
-        const ssdei_parameter *parameter = &net->parameters[i];
-        if (only_trainable && !parameter->info.trainable) continue;
-        ssdei_parameter_to_file(parameter, weights + parameter->offset, scratch);
-        ssdei_tensor_writer_put(writer, scratch, parameter->info.count);
-    }
+/* One set of values of the parameters, or of the trainable ones, in a file: a model has one, a checkpoint four. */
+typedef struct ssdei_part {
+    const char *prefix; /* of the names */
+    int only_trainable;
+    float *values; /* [weight_count] */
+} ssdei_part;
+
+static int ssdei_part_has(const ssdei_part *part, const ssdei_parameter *parameter) {
+    return !part->only_trainable || parameter->info.trainable;
 }
 
-/* Names the first parameter that is not finite, `what` before it. */
-static ssde_status ssdei_weights_finite(ssde_context *context, const ssde_net *net, const float *weights,
-                                        const char *what) {
+/* Names the first parameter that is not finite. */
+static ssde_status ssdei_part_finite(ssde_context *context, const ssde_net *net, const ssdei_part *part) {
     size_t i;
     for (i = 0; i < net->parameter_count; i++) {
         const ssdei_parameter *parameter = &net->parameters[i];
-        size_t bad = ssdei_first_nonfinite(weights + parameter->offset, parameter->info.count);
+        size_t bad = ssdei_first_nonfinite(part->values + parameter->offset, parameter->info.count);
         if (bad < parameter->info.count)
-            return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s%s has a value that is not finite", what,
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s%s has a value that is not finite", part->prefix,
                              parameter->info.name);
     }
     return SSDE_OK;
 }
 
-/* Saves net with the weights given under the names of the reference. */
-static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, const float *weights,
-                                    const ssde_sde *sde, int continuous, const char *path) {
+/* Declares a part's tensors, or puts their values, for which `scratch` holds the largest parameter. */
+static void ssdei_part_write(ssdei_tensor_writer *writer, const ssde_net *net, const ssdei_part *part, float *scratch) {
+    size_t i;
+    for (i = 0; i < net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &net->parameters[i];
+        const ssde_parameter *info = &parameter->info;
+        if (!ssdei_part_has(part, parameter)) continue;
+        if (scratch) {
+            ssdei_parameter_to_file(parameter, part->values + parameter->offset, scratch);
+            ssdei_tensor_writer_put(writer, scratch, info->count);
+        } else {
+            ssdei_tensor_writer_declare(writer, part->prefix, info->name, info->rank, info->shape);
+        }
+    }
+}
+
+/* `training` may be NULL: a model has none. */
+static ssde_status ssdei_parts_save(ssde_context *context, const ssde_net *net, const ssdei_part *parts, int count,
+                                    const char *config, const char *training, const char *path) {
     ssdei_tensor_writer writer;
     float *scratch;
-    char *config = NULL;
-    size_t i;
     ssde_status status;
+    int i;
+    for (i = 0; i < count; i++) ssdei_try(ssdei_part_finite(context, net, &parts[i]));
+    ssdei_tensor_writer_begin(&writer, context);
+    ssdei_tensor_writer_metadata(&writer, "config", config);
+    if (training) ssdei_tensor_writer_metadata(&writer, "training", training);
+    for (i = 0; i < count; i++) ssdei_part_write(&writer, net, &parts[i], NULL);
+    scratch = ssdei_parameter_scratch(context, net);
+    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
+    for (i = 0; i < count && status == SSDE_OK; i++) ssdei_part_write(&writer, net, &parts[i], scratch);
+    ssdei_release(context, scratch);
+    return ssdei_tensor_writer_end(&writer, status);
+}
+
+/* Saves net with the weights given under the names of the reference. */
+static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, float *weights, const ssde_sde *sde,
+                                    int continuous, const char *path) {
+    ssdei_part part = {"", 0, NULL};
+    char *config = NULL;
+    ssde_status status;
+    part.values = weights;
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
@@ -6207,19 +6181,10 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
     }
-    ssdei_try(ssdei_weights_finite(context, net, weights, ""));
     ssdei_try(ssdei_describe_model(context, net->description, sde, continuous, &config));
-    ssdei_tensor_writer_begin(&writer, context);
-    ssdei_tensor_writer_metadata(&writer, "config", config);
+    status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
-    for (i = 0; i < net->parameter_count; i++)
-        ssdei_tensor_writer_declare(&writer, "", net->parameters[i].info.name, net->parameters[i].info.rank,
-                                    net->parameters[i].info.shape);
-    scratch = ssdei_parameter_scratch(context, net);
-    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
-    if (status == SSDE_OK) ssdei_net_put(&writer, net, weights, 0, scratch);
-    ssdei_release(context, scratch);
-    return ssdei_tensor_writer_end(&writer, status);
+    return status;
 }
 
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path) {
@@ -6233,24 +6198,42 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
 typedef struct ssdei_source {
     const ssde_file_tensor *tensor; /* NULL: in none; they stay as they are */
     size_t place;                   /* among the file's */
-    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; 0: they are alike
-                      */
+    int turned_rank; /* 2 or 4: the parameter is [in, out], the tensor [out, in] or [out, in, 1, 1]; else 0 */
 } ssdei_source;
 
+/* What loading has at hand. */
+typedef struct ssdei_loading {
+    ssde_context *context;
+    const ssde_net *net;
+    const ssde_tensor_file *file;
+    ssdei_source *sources; /* of each parameter */
+    size_t *order;         /* room to sort them */
+    float *scratch;        /* and for the largest */
+} ssdei_loading;
+
+static void ssdei_loading_arrays(void *object, ssdei_memory *memory) {
+    ssdei_loading *loading = (ssdei_loading *)object;
+    loading->sources = ssdei_place(memory, ssdei_source, loading->net->parameter_count);
+    loading->order = ssdei_place(memory, size_t, loading->net->parameter_count);
+    loading->scratch = ssdei_place(memory, float, ssdei_net_largest(loading->net));
+}
+
 /* Reads the tensor of one parameter, checked, into `weights` in memory order. */
-static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_parameter *parameter,
-                                        const ssde_tensor_file *file, const ssdei_source *source, float *scratch,
-                                        float *weights) {
-    ssdei_parameter wanted = *parameter;
+static ssde_status ssdei_parameter_load(const ssdei_loading *loading, size_t index, float *weights) {
+    ssde_context *context = loading->context;
+    const ssde_tensor_file *file = loading->file;
+    const ssdei_source *source = &loading->sources[index];
+    ssdei_parameter wanted = loading->net->parameters[index];
     ssde_parameter *info = &wanted.info;
     const ssde_file_tensor *tensor = source->tensor;
+    float *scratch = loading->scratch;
     int axis, same;
     if (tensor->problem) return ssde_tensor_file_read(file, tensor, scratch);
     if (source->turned_rank) {
         wanted.layout = SSDEI_LAYOUT_LINEAR;
         info->rank = source->turned_rank;
-        info->shape[0] = parameter->info.shape[1];
-        info->shape[1] = parameter->info.shape[0];
+        info->shape[0] = loading->net->parameters[index].info.shape[1];
+        info->shape[1] = loading->net->parameters[index].info.shape[0];
         info->shape[2] = info->shape[3] = 1;
     }
     same = tensor->rank == info->rank;
@@ -6273,30 +6256,26 @@ static ssde_status ssdei_parameter_load(ssde_context *context, const ssdei_param
 }
 
 /* The tensor of this name, or an error that names it. */
-static ssde_status ssdei_source_find(ssde_context *context, const ssde_tensor_file *file, const char *name,
-                                     ssdei_source *source) {
-    source->tensor = ssde_tensor_file_find(file, name);
-    return source->tensor ? SSDE_OK
-                          : ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
-                                      ssde_tensor_file_path(file), name);
+static ssde_status ssdei_source_find(ssdei_loading *loading, size_t index, const char *name) {
+    loading->sources[index].tensor = ssde_tensor_file_find(loading->file, name);
+    if (loading->sources[index].tensor) return SSDE_OK;
+    return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%.100s'",
+                     ssde_tensor_file_path(loading->file), name);
 }
 
 /* Finds the source of each of a network's parameters; `how` says which of a file's values are wanted. */
-typedef ssde_status (*ssdei_sources_function)(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                              ssdei_source *sources);
+typedef ssde_status (*ssdei_sources_function)(const void *how, ssdei_loading *loading);
 
 /* The one way of weights into memory: reads them from where `find` says into weights [weight_count]. */
 static ssde_status ssdei_weights_read(ssde_context *context, const ssde_net *net, const ssde_tensor_file *file,
                                       ssdei_sources_function find, const void *how, float *weights) {
-    ssdei_source *sources = (ssdei_source *)ssdei_allocate(context, net->parameter_count + 1, sizeof *sources);
-    float *scratch = sources ? ssdei_parameter_scratch(context, net) : NULL;
-    ssde_status status = scratch ? find(how, net, file, sources) : SSDE_ERROR_MEMORY;
+    ssdei_loading loading = {context, net, file, NULL, NULL, NULL};
+    void *block = ssdei_object_create(context, &loading, 0, ssdei_loading_arrays);
+    ssde_status status = block ? find(how, &loading) : SSDE_ERROR_MEMORY;
     size_t i;
     for (i = 0; i < net->parameter_count && status == SSDE_OK; i++)
-        if (sources[i].tensor)
-            status = ssdei_parameter_load(context, &net->parameters[i], file, &sources[i], scratch, weights);
-    ssdei_release(context, scratch);
-    ssdei_release(context, sources);
+        if (loading.sources[i].tensor) status = ssdei_parameter_load(&loading, i, weights);
+    ssdei_release(context, block);
     return status;
 }
 
@@ -6423,19 +6402,19 @@ static const ssdei_weight_set *ssdei_sets_pick(const ssdei_sets *sets, int avera
     return picked;
 }
 
-static ssde_status ssdei_sets_fail(const ssde_net *net, const ssde_tensor_file *file, const ssdei_sets *sets,
-                                   const char *wanted) {
+static ssde_status ssdei_sets_fail(const ssdei_loading *loading, const ssdei_sets *sets, const char *wanted) {
+    const ssde_tensor_file *file = loading->file;
     char list[120] = "";
     size_t used = 0, i;
     if (!sets->count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT,
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
                          "'%.60s' has no tensor '%.60s', under no prefix; its first one is '%.60s'",
-                         ssde_tensor_file_path(file), net->parameters[0].info.name,
+                         ssde_tensor_file_path(file), loading->net->parameters[0].info.name,
                          ssde_tensor_file_count(file) ? ssde_tensor_file_get(file, 0)->name : "");
     for (i = 0; i < sets->count && used + 40 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s'%.*s'", i ? ", " : "",
                                  (int)(sets->sets[i].length < 30 ? sets->sets[i].length : 30), sets->sets[i].name);
-    return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
+    return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.50s' %s: it has weights under %s%s",
                      ssde_tensor_file_path(file), wanted, list, i < sets->count ? ", ..." : "");
 }
 
@@ -6451,8 +6430,11 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
 
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
-static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *set,
-                                     const ssdei_weight_set *model, ssdei_source *sources) {
+static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_set *set,
+                                     const ssdei_weight_set *model) {
+    const ssde_net *net = loading->net;
+    const ssde_tensor_file *file = loading->file;
+    ssdei_source *sources = loading->sources;
     char name[400];
     size_t i;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
@@ -6463,8 +6445,9 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             continue;
         index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             ssde_tensor_file_path(file), tensor->name);
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
         sources[index].tensor = tensor;
         sources[index].place = i;
     }
@@ -6474,7 +6457,7 @@ static ssde_status ssdei_set_sources(const ssde_net *net, const ssde_tensor_file
             sources[i].tensor = ssde_tensor_file_find(file, name);
         }
         if (!sources[i].tensor)
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.100s' has no tensor '%.*s%s'",
                              ssde_tensor_file_path(file), (int)(set->length < 60 ? set->length : 60), set->name,
                              net->parameters[i].info.name);
     }
@@ -6487,50 +6470,44 @@ static int ssdei_source_before(const void *items, size_t a, size_t b) {
 
 /* Puts the tensors of a list in the place of those of the parameters that are trained, in the order in which the
    model's state lists them; frozen ones are the same in both. */
-static ssde_status ssdei_list_sources(const ssde_net *net, const ssde_tensor_file *file, const ssdei_weight_set *list,
-                                      size_t *order, ssdei_source *sources) {
+static ssde_status ssdei_list_sources(ssdei_loading *loading, const ssdei_weight_set *list) {
+    const ssde_net *net = loading->net;
     char name[300];
     size_t averaged = 0, i;
-    ssdei_sort(sources, net->parameter_count, order, ssdei_source_before);
+    ssdei_sort(loading->sources, net->parameter_count, loading->order, ssdei_source_before);
     for (i = 0; i <= net->parameter_count; i++) {
-        size_t index = i < net->parameter_count ? order[i] : 0;
+        size_t index = i < net->parameter_count ? loading->order[i] : 0;
         if (i < net->parameter_count && !net->parameters[index].info.trainable) continue;
         snprintf(name, sizeof name, "%.*s%lu", (int)list->length, list->name, (unsigned long)averaged++);
         if (i < net->parameter_count)
-            ssdei_try(ssdei_source_find(net->context, file, name, &sources[index]));
-        else if (ssde_tensor_file_find(file, name))
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s', its model's state not",
-                             ssde_tensor_file_path(file), name);
+            ssdei_try(ssdei_source_find(loading, index, name));
+        else if (ssde_tensor_file_find(loading->file, name))
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s', its model's state not",
+                             ssde_tensor_file_path(loading->file), name);
     }
     return SSDE_OK;
 }
 
 /* The tensors of all parameters: of the averaged weights, the model's, or whatever the file has one set of. `how` is an
    int, ssde_pth_weights or SSDEI_ANY_WEIGHTS. */
-static ssde_status ssdei_weights_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                         ssdei_source *sources) {
+static ssde_status ssdei_weights_sources(const void *how, ssdei_loading *loading) {
     const int wanted = *(const int *)how;
     const ssdei_weight_set *set, *named;
     ssdei_sets sets;
-    size_t *order;
-    ssde_status status;
-    ssdei_sets_find(net, file, &sets);
+    ssdei_sets_find(loading->net, loading->file, &sets);
     named = ssdei_sets_pick(&sets, 0);
-    ssdei_sets_find_lists(file, &sets);
+    ssdei_sets_find_lists(loading->file, &sets);
     set = ssdei_sets_pick(&sets, wanted == SSDE_PTH_EMA ? 1 : wanted == SSDE_PTH_MODEL ? 0 : SSDEI_ANY_WEIGHTS);
-    if (!set && wanted == SSDE_PTH_EMA && sets.count == 1 && !ssdei_file_has_average(file)) set = named;
+    if (!set && wanted == SSDE_PTH_EMA && sets.count == 1 && !ssdei_file_has_average(loading->file)) set = named;
     if (!set)
-        return ssdei_sets_fail(net, file, &sets,
+        return ssdei_sets_fail(loading, &sets,
                                wanted == SSDE_PTH_EMA     ? "does not tell the averaged weights"
                                : wanted == SSDE_PTH_MODEL ? "does not tell the model's weights"
                                                           : "has several, see ssde_net_load_pth");
-    if (set->list && !named) return ssdei_sets_fail(net, file, &sets, "has no one model's state to name its average");
-    ssdei_try(ssdei_set_sources(net, file, set->list ? named : set, named, sources));
-    if (!set->list) return SSDE_OK;
-    order = (size_t *)ssdei_allocate(net->context, net->parameter_count, sizeof *order);
-    status = order ? ssdei_list_sources(net, file, set, order, sources) : SSDE_ERROR_MEMORY;
-    ssdei_release(net->context, order);
-    return status;
+    if (set->list && !named) return ssdei_sets_fail(loading, &sets, "has no one model's state to name its average");
+    ssdei_try(ssdei_set_sources(loading, set->list ? named : set, named));
+    return set->list ? ssdei_list_sources(loading, set) : SSDE_OK;
 }
 
 /* A file with an error leaves the network as it was. */
@@ -6655,33 +6632,34 @@ static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
     return SSDE_OK;
 }
 
+/* *net may be there after a failure. */
+static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_file *file, ssde_sde *sde,
+                                    ssde_net **net) {
+    const int wanted = SSDEI_ANY_WEIGHTS;
+    const char *path = ssde_tensor_file_path(file), *config = ssde_tensor_file_metadata(file, "config");
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
+    if (!config)
+        return ssde_fail(context, SSDE_ERROR_FORMAT,
+                         "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
+                         "ssde_net_load_weights",
+                         path);
+    if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
+    ssdei_try(ssdei_model_build(&fields, file, net));
+    if (ssdei_field_present(&fields, "training.continuous", 0))
+        (*net)->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
+    ssdei_try(fields.status);
+    return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
+}
+
 ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, const char *path) {
     ssde_tensor_file *file;
-    const int wanted = SSDEI_ANY_WEIGHTS;
     ssde_net *built = NULL;
     ssde_sde read;
     ssde_status status;
-    const char *config;
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load: net is NULL");
     *net = NULL;
     ssdei_try(ssde_tensor_file_open(context, &file, path));
-    config = ssde_tensor_file_metadata(file, "config");
-    if (!config)
-        status = ssde_fail(context, SSDE_ERROR_FORMAT,
-                           "'%.90s' has no description of its network (\"config\" in __metadata__): build one, and "
-                           "ssde_net_load_weights",
-                           path);
-    else {
-        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, config, path);
-        memset(&read, 0, sizeof read);
-        status = sde ? ssdei_model_sde(&fields, &read) : SSDE_OK;
-        if (status == SSDE_OK) status = ssdei_model_build(&fields, file, &built);
-        if (status == SSDE_OK && ssdei_field_present(&fields, "training.continuous", 0))
-            built->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
-        if (status == SSDE_OK) status = fields.status;
-    }
-    if (status == SSDE_OK)
-        status = ssdei_weights_read(context, built, file, ssdei_weights_sources, &wanted, built->weights);
+    status = ssdei_model_load(context, file, sde ? &read : NULL, &built);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK) {
         ssde_net_destroy(built);
@@ -6762,43 +6740,16 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
 
 /* Every key of UNet2DModel's constructor, and of what its average's file has besides; others may only be null. */
 static int ssdei_config_knows(const char *key) {
-    static const char *const keys[] = {"sample_size",
-                                       "in_channels",
-                                       "out_channels",
-                                       "center_input_sample",
-                                       "time_embedding_type",
-                                       "time_embedding_dim",
-                                       "freq_shift",
-                                       "flip_sin_to_cos",
-                                       "down_block_types",
-                                       "mid_block_type",
-                                       "up_block_types",
-                                       "block_out_channels",
-                                       "layers_per_block",
-                                       "mid_block_scale_factor",
-                                       "downsample_padding",
-                                       "downsample_type",
-                                       "upsample_type",
-                                       "dropout",
-                                       "act_fn",
-                                       "attention_head_dim",
-                                       "norm_num_groups",
-                                       "attn_norm_num_groups",
-                                       "norm_eps",
-                                       "resnet_time_scale_shift",
-                                       "add_attention",
-                                       "num_train_timesteps",
-                                       "decay",
-                                       "min_decay",
-                                       "min_value",
-                                       "inv_gamma",
-                                       "power",
-                                       "update_after_step",
-                                       "use_ema_warmup",
-                                       "optimization_step"};
-    size_t i;
-    for (i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (!strcmp(key, keys[i])) return 1;
+    static const char keys[] =
+        "sample_size\0in_channels\0out_channels\0center_input_sample\0time_embedding_type\0time_embedding_dim\0"
+        "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
+        "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
+        "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
+        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "use_ema_warmup\0optimization_step\0";
+    const char *known;
+    for (known = keys; *known; known += strlen(known) + 1)
+        if (!strcmp(key, known)) return 1;
     return key[0] == '_';
 }
 
@@ -6863,9 +6814,8 @@ static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
 }
 
 static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const names[] = {"positional", "fourier", NULL};
     desc->embedding_type =
-        ssdei_config_choice(fields, "time_embedding_type", names) ? SSDE_EMBEDDING_FOURIER : SSDE_EMBEDDING_POSITIONAL;
+        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
     desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
     if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
         ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
@@ -6942,7 +6892,6 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
     static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
     static const char *const activations[] = {"silu", "swish", NULL};
-    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
     int skip;
     ssdei_config_check_keys(fields);
     ssdei_config_choice(fields, "_class_name", classes);
@@ -6961,14 +6910,10 @@ static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
     if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
     desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
     desc->attn_every_block = !skip;
-    desc->resamp_with_conv = desc->conditional = 1;
     desc->fir = desc->skip_rescale = skip;
-    desc->fir_taps = 4;
-    memcpy(desc->fir_kernel, kernel, sizeof kernel);
     desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
     desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
     desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
-    desc->fourier_scale = 16.0;
     ssdei_config_embedding(fields, desc);
     ssdei_config_groups(fields, desc);
     ssdei_config_heads(fields, desc);
@@ -7044,16 +6989,17 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, const ssde_tensor_file *file,
-                                          const ssdei_weight_set *set, const ssdei_parameter *parameter,
-                                          ssdei_source *source) {
+static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
+                                          const ssdei_weight_set *set, size_t index) {
+    const ssde_tensor_file *file = loading->file;
+    const ssdei_parameter *parameter = &loading->net->parameters[index];
     char names[2][128], whole[2][400];
     const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
     int i;
     for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
     i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(desc->context, file, whole[i], source));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) source->turned_rank = part->turned_rank;
+    ssdei_try(ssdei_source_find(loading, index, whole[i]));
+    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
     return SSDE_OK;
 }
 
@@ -7076,9 +7022,9 @@ static int ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *f
 }
 
 /* `how` is the network's ssde_unet_desc. */
-static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                           ssdei_source *sources) {
-    const ssde_unet_desc *desc = (const ssde_unet_desc *)how;
+static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
+    const ssde_tensor_file *file = loading->file;
+    const size_t count = loading->net->parameter_count;
     static const char first[] = "conv_in.weight";
     ssdei_sets sets;
     size_t prefix, i, j;
@@ -7088,25 +7034,25 @@ static ssde_status ssdei_diffusers_sources(const void *how, const ssde_net *net,
         if (ssdei_ends_in(name, first, &prefix)) ssdei_sets_add(&sets, name, prefix);
     }
     if (!sets.count)
-        return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'", ssde_tensor_file_path(file),
-                         first);
-    if (sets.count > 1) return ssdei_sets_fail(net, file, &sets, "has several");
-    for (i = 0; i < net->parameter_count; i++)
-        ssdei_try(ssdei_diffusers_source(desc, file, sets.sets, &net->parameters[i], &sources[i]));
+        return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
+                         ssde_tensor_file_path(file), first);
+    if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
-        for (j = 0; j < net->parameter_count && sources[j].tensor != tensor; j++) continue;
-        if (j == net->parameter_count && !ssdei_diffusers_twin(net->context, file, sets.sets, tensor))
-            return ssde_fail(net->context, SSDE_ERROR_FORMAT, "'%.100s' has a tensor '%.100s' that the network lacks",
-                             ssde_tensor_file_path(file), tensor->name);
+        for (j = 0; j < count && loading->sources[j].tensor != tensor; j++) continue;
+        if (j == count && !ssdei_diffusers_twin(loading->context, file, sets.sets, tensor))
+            return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
+                             "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
+                             tensor->name);
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc;
-    memset(&desc, 0, sizeof desc);
+    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
+    desc.num_levels = desc.num_attn_resolutions = 0;
     desc.context = fields->context;
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
@@ -7190,28 +7136,11 @@ static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trai
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
-static void ssdei_checkpoint_declare(ssdei_tensor_writer *writer, const char *prefix, const ssde_net *net,
-                                     int only_trainable) {
-    size_t i;
-    for (i = 0; i < net->parameter_count; i++)
-        if (!only_trainable || net->parameters[i].info.trainable)
-            ssdei_tensor_writer_declare(writer, prefix, net->parameters[i].info.name, net->parameters[i].info.rank,
-                                        net->parameters[i].info.shape);
-}
-
 /* The four sets of values that a checkpoint has. */
-typedef struct ssdei_checkpoint_part {
-    ssde_context *context;
-    const char *prefix;
-    int only_trainable;
-    float *values;
-} ssdei_checkpoint_part;
-
-static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint_part parts[4]) {
+static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[4]) {
     static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
     int i;
     for (i = 0; i < 4; i++) {
-        parts[i].context = trainer->context;
         parts[i].prefix = prefixes[i];
         parts[i].only_trainable = i >= 2;
     }
@@ -7223,39 +7152,24 @@ static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_checkpoint
 
 static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, trainer->context, NULL, "");
-    ssde_status status;
     ssdei_field_unsigned(&fields, "step", trainer->step);
-    status = ssdei_checkpoint_fields(&fields, trainer);
-    if (status == SSDE_OK) return ssdei_fields_finish(&fields, text);
-    ssdei_text_release(&fields.text);
-    return status;
+    fields.status = ssdei_checkpoint_fields(&fields, trainer);
+    return ssdei_fields_finish(&fields, text);
 }
 
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
-    ssdei_checkpoint_part parts[4];
-    ssdei_tensor_writer writer;
+    ssdei_part parts[4];
     char *training = NULL;
-    float *scratch;
     ssde_status status;
-    int i;
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
                          trainer ? "path" : "trainer");
     ssdei_checkpoint_parts(trainer, parts);
-    for (i = 0; i < 4; i++)
-        ssdei_try(ssdei_weights_finite(trainer->context, trainer->net, parts[i].values, parts[i].prefix));
     ssdei_try(ssdei_checkpoint_describe(trainer, &training));
-    ssdei_tensor_writer_begin(&writer, trainer->context);
-    ssdei_tensor_writer_metadata(&writer, "config", trainer->net->description ? trainer->net->description : "");
-    ssdei_tensor_writer_metadata(&writer, "training", training);
+    status = ssdei_parts_save(trainer->context, trainer->net, parts, 4,
+                              trainer->net->description ? trainer->net->description : "", training, path);
     ssdei_release(trainer->context, training);
-    for (i = 0; i < 4; i++) ssdei_checkpoint_declare(&writer, parts[i].prefix, trainer->net, parts[i].only_trainable);
-    scratch = ssdei_parameter_scratch(trainer->context, trainer->net);
-    status = scratch ? ssdei_tensor_writer_open(&writer, path) : SSDE_ERROR_MEMORY;
-    for (i = 0; i < 4 && status == SSDE_OK; i++)
-        ssdei_net_put(&writer, trainer->net, parts[i].values, parts[i].only_trainable, scratch);
-    ssdei_release(trainer->context, scratch);
-    return ssdei_tensor_writer_end(&writer, status);
+    return status;
 }
 
 /* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
@@ -7282,24 +7196,23 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     return SSDE_OK;
 }
 
-/* Where one part is; `how` is an ssdei_checkpoint_part. */
-static ssde_status ssdei_checkpoint_sources(const void *how, const ssde_net *net, const ssde_tensor_file *file,
-                                            ssdei_source *sources) {
-    const ssdei_checkpoint_part *part = (const ssdei_checkpoint_part *)how;
+/* Where one part is; `how` is an ssdei_part. */
+static ssde_status ssdei_checkpoint_sources(const void *how, ssdei_loading *loading) {
+    const ssdei_part *part = (const ssdei_part *)how;
     size_t i;
-    for (i = 0; i < net->parameter_count; i++) {
-        const ssde_parameter *info = &net->parameters[i].info;
-        char name[sizeof info->name + 16];
-        if (part->only_trainable && !info->trainable) continue;
-        snprintf(name, sizeof name, "%s%s", part->prefix, info->name);
-        ssdei_try(ssdei_source_find(part->context, file, name, &sources[i]));
+    for (i = 0; i < loading->net->parameter_count; i++) {
+        const ssdei_parameter *parameter = &loading->net->parameters[i];
+        char name[sizeof parameter->info.name + 16];
+        if (!ssdei_part_has(part, parameter)) continue;
+        snprintf(name, sizeof name, "%s%s", part->prefix, parameter->info.name);
+        ssdei_try(ssdei_source_find(loading, i, name));
     }
     return SSDE_OK;
 }
 
 /* Loads all four parts into values [4, weight_count]. */
 static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_tensor_file *file,
-                                         const ssdei_checkpoint_part parts[4], float *values) {
+                                         const ssdei_part parts[4], float *values) {
     const ssde_net *net = trainer->net;
     size_t count = net->weight_count, i;
     int part;
@@ -7314,7 +7227,7 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
 }
 
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
-    ssdei_checkpoint_part parts[4];
+    ssdei_part parts[4];
     ssde_tensor_file *file;
     float *values = NULL;
     uint64_t step = 0;

@@ -8,6 +8,13 @@
 #include "fixtures_core.h"
 #include "nn_oracle.h"
 
+/* A context without hooks. */
+static ssde_context nn_context(void) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    return context;
+}
+
 /* The tiers of this machine: every index below their number is one. */
 static int nn_tier(int index, ssde_context *context) {
     int tier = 0;
@@ -23,11 +30,8 @@ static ssde_convolution nn_convolution;
 /* ---- flags that the golden networks lack, against the reference (unet_flags.safetensors names its source) ---- */
 
 static ssde_run *nn_run(const ssde_net *net, ssde_context *context, ssde_run_mode mode, size_t max_rows) {
-    ssde_run_desc desc;
+    ssde_run_desc desc = ssde_run_defaults(mode, max_rows);
     ssde_run *run = NULL;
-    memset(&desc, 0, sizeof desc);
-    desc.mode = mode;
-    desc.max_rows = max_rows;
     desc.convolution = nn_convolution;
     desc.context = context;
     CHECK_OK(ssde_run_create(&run, net, &desc));
@@ -326,42 +330,6 @@ static ssde_unet_desc nn_small_unet(void) {
     return desc;
 }
 
-/* An allocator that counts, and refuses the allocation numbered refuse (-1: none). */
-typedef struct nn_memory {
-    long made, live, refuse;
-    size_t bytes, most; /* asked for and not given back; the most there ever were */
-} nn_memory;
-enum { NN_MEMORY_HEADER = 16 };
-static void *nn_allocate(void *user, size_t size) {
-    nn_memory *memory = (nn_memory *)user;
-    char *block;
-    if (memory->made++ == memory->refuse) return NULL;
-    memory->live++;
-    memory->bytes += size;
-    if (memory->most < memory->bytes) memory->most = memory->bytes;
-    block = (char *)malloc(NN_MEMORY_HEADER + size);
-    memcpy(block, &size, sizeof size);
-    return block + NN_MEMORY_HEADER;
-}
-static void nn_release(void *user, void *pointer) {
-    char *block = (char *)pointer - NN_MEMORY_HEADER;
-    size_t size;
-    memcpy(&size, block, sizeof size);
-    ((nn_memory *)user)->bytes -= size;
-    ((nn_memory *)user)->live--;
-    free(block);
-}
-static ssde_context nn_counting(nn_memory *memory) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    memset(memory, 0, sizeof *memory);
-    memory->refuse = -1;
-    context.allocate = nn_allocate;
-    context.release = nn_release;
-    context.user = memory;
-    return context;
-}
-
 #define CONDITIONING_PATH "test_nn_conditioning.safetensors"
 
 static ssde_unet_desc conditioning_unet(ssde_noise_conditioning noise, size_t classes) {
@@ -399,31 +367,37 @@ enum { CLASS_ROWS = 5, CLASS_DIM = 4 * 8 * 3 };
 #define FILES_PATH "scoresde_test.safetensors" /* made and removed in the working directory */
 #define FILES_OTHER "scoresde_test_2.safetensors"
 
-/* An allocator that counts, and fails from the allocation numbered fail_at on (-1: never). */
+/* An allocator that counts, refuses the allocation numbered refuse, and all from that numbered fail_at on (-1: none).
+ */
 typedef struct files_memory {
-    long live, made, fail_at;
+    long made, live, refuse, fail_at;
+    size_t bytes, most; /* asked for and not given back; the most there ever were */
 } files_memory;
-
+enum { FILES_MEMORY_HEADER = 16 };
 static void *files_allocate(void *user, size_t size) {
     files_memory *memory = (files_memory *)user;
-    void *pointer;
-    if (memory->fail_at >= 0 && memory->made >= memory->fail_at) return NULL;
-    pointer = malloc(size);
-    memory->made++;
-    memory->live += pointer != NULL;
-    return pointer;
+    long number = memory->made++;
+    char *block;
+    if (number == memory->refuse || (memory->fail_at >= 0 && number >= memory->fail_at)) return NULL;
+    memory->live++;
+    memory->bytes += size;
+    if (memory->most < memory->bytes) memory->most = memory->bytes;
+    block = (char *)malloc(FILES_MEMORY_HEADER + size);
+    memcpy(block, &size, sizeof size);
+    return block + FILES_MEMORY_HEADER;
 }
-
 static void files_release(void *user, void *pointer) {
-    ((files_memory *)user)->live -= pointer != NULL;
-    free(pointer);
+    char *block = (char *)pointer - FILES_MEMORY_HEADER;
+    size_t size;
+    memcpy(&size, block, sizeof size);
+    ((files_memory *)user)->bytes -= size;
+    ((files_memory *)user)->live--;
+    free(block);
 }
-
 static ssde_context files_context(files_memory *memory) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
+    ssde_context context = nn_context();
     memset(memory, 0, sizeof *memory);
-    memory->fail_at = -1;
+    memory->refuse = memory->fail_at = -1;
     context.allocate = files_allocate;
     context.release = files_release;
     context.user = memory;
@@ -556,13 +530,6 @@ typedef struct files_archive {
     int large;
 } files_archive;
 
-static uint32_t files_crc(const unsigned char *bytes, size_t size) {
-    uint32_t crc = 0xffffffffu;
-    size_t i;
-    for (i = 0; i < 8 * size; i++) crc = crc >> 1 ^ (((crc ^ (unsigned)bytes[i / 8] >> i % 8) & 1) ? 0xedb88320u : 0u);
-    return ~crc;
-}
-
 static void files_archive_add(files_archive *archive, const char *name, const void *bytes, size_t size) {
     int part;
     size_t offset = archive->records.size;
@@ -572,7 +539,7 @@ static void files_archive_add(files_archive *archive, const char *name, const vo
         if (part) files_put_number(to, 20, 2);
         files_put_number(to, 20, 2);
         files_put_number(to, 0, 8); /* flags, method, time, date */
-        files_put_number(to, files_crc((const unsigned char *)bytes, size), 4);
+        files_put_number(to, files_plain_crc((const unsigned char *)bytes, size), 4);
         files_put_number(to, archive->large ? 0xffffffffu : size, 4);
         files_put_number(to, archive->large ? 0xffffffffu : size, 4);
         files_put_number(to, strlen(name), 2);

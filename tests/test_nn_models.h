@@ -13,9 +13,8 @@
 
 /* Files of every way come back as they were. */
 static void test_models_conditioning(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     int noise;
-    memset(&context, 0, sizeof context);
     for (noise = SSDE_NOISE_EMBEDDING; noise <= SSDE_NOISE_SCALE_SHIFT; noise++) {
         ssde_net *net = conditioning_net((ssde_noise_conditioning)noise, 5, 9), *read = NULL;
         CHECK_OK(ssde_net_save(net, NULL, CONDITIONING_PATH));
@@ -651,38 +650,48 @@ static void files_write_checkpoint(const char *path, const ssde_net *net, files_
     files_archive_write(&archive, path);
 }
 
+enum { FILES_ROWS = 2, FILES_IMAGE = 3 * 16 * 16 };
+
+/* The output for images of a golden file, rows [channels, height, width], with direct sums, against that there. */
+static void files_check_output(ssde_net *net, const char *path, const char *labels_name, const char *out_name) {
+    static float x[FILES_ROWS * FILES_IMAGE], expected[FILES_ROWS * FILES_IMAGE], out[FILES_ROWS * FILES_IMAGE];
+    size_t height, width, channels, dim = ssde_net_dim(net);
+    golden_file *file = golden_open(path);
+    float labels[FILES_ROWS];
+    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_INFERENCE, FILES_ROWS);
+    ssde_run *run;
+    desc.convolution = SSDE_CONVOLUTION_DIRECT;
+    ssde_net_shape(net, &height, &width, &channels);
+    CHECK(dim <= FILES_IMAGE);
+    golden_images(file, "x", x, FILES_ROWS, height, width, channels);
+    golden_images(file, out_name, expected, FILES_ROWS, height, width, channels);
+    golden_floats(file, labels_name, labels, FILES_ROWS);
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    CHECK_OK(ssde_run_forward(run, x, labels, labels, FILES_ROWS, 0, 0, NULL, out));
+    CHECK_ARRAY(out, expected, FILES_ROWS * dim, 2e-5);
+    ssde_run_destroy(run);
+    golden_close(file);
+}
+
 /* The reference's own checkpoint: network output with the averaged parameters, and the model's parameters. */
 static void test_models_pth_golden(void) {
-    enum { ROWS = 2, DIM = 192 };
+    static const char checkpoint[] = "tests/golden/ddpmpp_vp.checkpoint.pth";
     static double raw[16384];
-    static float x[ROWS * DIM], wanted[ROWS * DIM], out[ROWS * DIM], values[16384];
-    ssde_context context;
+    static float values[16384];
+    ssde_context context = nn_context();
     ssde_net *net;
-    ssde_run_desc desc;
-    ssde_run *run;
     ssde_tensor_file *file;
-    golden_file *golden;
-    float labels[ROWS];
+    float *averaged;
     size_t i, j;
-    memset(&context, 0, sizeof context);
-    memset(&desc, 0, sizeof desc);
     CHECK_OK(ssde_net_load(&context, &net, NULL, "tests/golden/ddpmpp_vp.weights.safetensors"));
     if (!net) return;
-    CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_EMA));
-    golden = golden_open("tests/golden/ddpmpp_vp.checkpoint_io.safetensors");
-    golden_images(golden, "x", x, ROWS, 8, 8, 3);
-    golden_images(golden, "out_ema", wanted, ROWS, 8, 8, 3);
-    golden_floats(golden, "labels", labels, ROWS);
-    golden_close(golden);
-    desc.max_rows = ROWS;
-    desc.convolution = SSDE_CONVOLUTION_DIRECT;
-    CHECK_OK(ssde_run_create(&run, net, &desc));
-    CHECK_OK(ssde_run_forward(run, x, labels, NULL, ROWS, 0, 0, NULL, out));
-    CHECK_ARRAY(out, wanted, ROWS * DIM, 2e-5);
-    CHECK_OK(ssde_net_load_pth(net, "tests/golden/ddpmpp_vp.checkpoint.pth", SSDE_PTH_MODEL));
-    CHECK_OK(ssde_run_forward(run, x, labels, NULL, ROWS, 0, 0, NULL, out));
-    CHECK(check_distance(out, wanted, ROWS * DIM) > 1e-3); /* another network */
-    CHECK_OK(ssde_tensor_file_open(&context, &file, "tests/golden/ddpmpp_vp.checkpoint.pth"));
+    CHECK_OK(ssde_net_load_pth(net, checkpoint, SSDE_PTH_EMA));
+    files_check_output(net, "tests/golden/ddpmpp_vp.checkpoint_io.safetensors", "labels", "out_ema");
+    averaged = (float *)malloc(net->weight_count * sizeof *averaged);
+    memcpy(averaged, net->weights, net->weight_count * sizeof *averaged);
+    CHECK_OK(ssde_net_load_pth(net, checkpoint, SSDE_PTH_MODEL));
+    CHECK(check_distance(net->weights, averaged, net->weight_count) > 1e-3); /* another network */
+    CHECK_OK(ssde_tensor_file_open(&context, &file, checkpoint));
     for (i = 0; i < ssde_net_parameter_count(net); i++) {
         const ssde_parameter *info = ssde_net_parameter(net, i);
         const ssde_file_tensor *tensor;
@@ -696,7 +705,7 @@ static void test_models_pth_golden(void) {
         for (j = 0; j < info->count; j++) CHECK_NEAR(values[j], raw[j], 0.0);
     }
     ssde_tensor_file_close(file);
-    ssde_run_destroy(run);
+    free(averaged);
     ssde_net_destroy(net);
 }
 
@@ -774,31 +783,6 @@ static void test_models_pth_networks(void) {
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
     remove(FILES_PTH);
-}
-
-enum { FILES_ROWS = 2, FILES_IMAGE = 3 * 16 * 16 };
-
-/* The output for images of a golden file, rows [channels, height, width], with direct sums, against that there. */
-static void files_check_output(ssde_net *net, const char *path, const char *labels_name, const char *out_name) {
-    static float x[FILES_ROWS * FILES_IMAGE], expected[FILES_ROWS * FILES_IMAGE], out[FILES_ROWS * FILES_IMAGE];
-    size_t height, width, channels, dim = ssde_net_dim(net);
-    golden_file *file = golden_open(path);
-    float labels[FILES_ROWS];
-    ssde_run_desc desc;
-    ssde_run *run;
-    memset(&desc, 0, sizeof desc);
-    desc.max_rows = FILES_ROWS;
-    desc.convolution = SSDE_CONVOLUTION_DIRECT;
-    ssde_net_shape(net, &height, &width, &channels);
-    CHECK(dim <= FILES_IMAGE);
-    golden_images(file, "x", x, FILES_ROWS, height, width, channels);
-    golden_images(file, out_name, expected, FILES_ROWS, height, width, channels);
-    golden_floats(file, labels_name, labels, FILES_ROWS);
-    CHECK_OK(ssde_run_create(&run, net, &desc));
-    CHECK_OK(ssde_run_forward(run, x, labels, labels, FILES_ROWS, 0, 0, NULL, out));
-    CHECK_ARRAY(out, expected, FILES_ROWS * dim, 2e-5);
-    ssde_run_destroy(run);
-    golden_close(file);
 }
 
 /* ---- models: what people save ---- */

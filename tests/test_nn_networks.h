@@ -61,8 +61,7 @@ static void nn_golden_forward(const nn_golden *golden, ssde_context *context) {
     CHECK_OK(ssde_score_net_create(&score_net, golden->net, &golden->sde, NULL));
     ssde_score_net_destroy(score_net);
     {
-        ssde_score_net_desc desc;
-        memset(&desc, 0, sizeof desc);
+        ssde_score_net_desc desc = ssde_score_net_defaults();
         desc.context = context;
         desc.max_rows = 3;
         desc.convolution = nn_convolution;
@@ -99,8 +98,7 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     double t[GOLDEN_ROWS], losses[GOLDEN_ROWS], golden_losses[GOLDEN_ROWS], norm = 0.0, golden_norm;
     size_t i, parameters = 0;
     ssde_loss_desc loss;
-    ssde_run_desc desc;
-    ssde_run *run = NULL;
+    ssde_run *run = nn_run(golden->net, context, SSDE_RUN_TRAIN, GOLDEN_ROWS);
     const golden_tensor *tensor = NULL;
     memset(&loss, 0, sizeof loss);
     loss.half_sum = 1;
@@ -111,12 +109,6 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     golden_doubles(golden->io, "t", t, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
     CHECK_OK(ssde_perturb(context, &golden->sde, x0, z, t, GOLDEN_ROWS, golden->dim, xt));
-    memset(&desc, 0, sizeof desc);
-    desc.mode = SSDE_RUN_TRAIN;
-    desc.max_rows = GOLDEN_ROWS;
-    desc.convolution = nn_convolution;
-    desc.context = context;
-    CHECK_OK(ssde_run_create(&run, golden->net, &desc));
     /* the golden gradients are without dropout: run in evaluation, as the reference did, by dropping nothing */
     for (i = 0; i < (size_t)golden->net->node_count; i++)
         if (golden->net->nodes[i].operation == SSDEI_OPERATION_dropout) golden->net->nodes[i].scale = 0.0;
@@ -992,9 +984,8 @@ static void test_networks_unet_resampling(void) {
 }
 
 static void nn_unet_refused(ssde_unet_desc desc, ssde_status status, const char *words) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *net = NULL;
-    memset(&context, 0, sizeof context);
     desc.context = &context;
     CHECK_FAILS(&context, ssde_unet_create(&net, &desc), status, words);
     CHECK(net == NULL);
@@ -1003,7 +994,7 @@ static void nn_unet_refused(ssde_unet_desc desc, ssde_status status, const char 
 static void test_networks_unet_errors(void) {
     const ssde_unet_desc good = nn_small_unet();
     const ssde_status argument = SSDE_ERROR_ARGUMENT, wrong_shape = SSDE_ERROR_SHAPE;
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_unet_desc desc;
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_net *net = NULL;
@@ -1056,7 +1047,6 @@ static void test_networks_unet_errors(void) {
     REFUSED(name = SSDE_UNET_DDPM, argument, "multiple of 32");
     REFUSED(nf = 44, wrong_shape, "groups"); /* 132 channels into 32 groups, where the reference fails too */
 #undef REFUSED
-    memset(&context, 0, sizeof context);
     mlp.context = &context;
     CHECK_STATUS(ssde_mlp_create(NULL, &mlp), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_mlp_create(&net, NULL), SSDE_ERROR_ARGUMENT);
@@ -1159,10 +1149,9 @@ static void test_score_net_golden(void) {
         ssde_sde sde = cases[i].sigma_max > 0.0   ? ssde_ve(0.01, cases[i].sigma_max)
                        : cases[i].sigma_max < 0.0 ? ssde_subvp(0.1, 20.0)
                                                   : ssde_vp(0.1, 20.0);
-        ssde_score_net_desc desc;
+        ssde_score_net_desc desc = ssde_score_net_defaults();
         ssde_score_net *score_net = NULL;
         ssde_score_model model;
-        memset(&desc, 0, sizeof desc);
         desc.discrete = cases[i].discrete;
         sde.num_scales = cases[i].num_scales;
         CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
@@ -1200,9 +1189,9 @@ static void test_score_net_memory(void) {
     ssde_net *net = NULL, *classes = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
-    ssde_score_net_desc desc;
+    files_memory memory;
+    ssde_context context = files_context(&memory);
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     size_t said;
     int way;
     shape.classes = 3;
@@ -1210,7 +1199,6 @@ static void test_score_net_memory(void) {
     shape.classes = 0;
     wanted = ssde_classifier_of(&shape, 4);
     CHECK_OK(ssde_classifier_net_create(&classes, &wanted));
-    memset(&desc, 0, sizeof desc);
     desc.context = &context;
     for (way = 0; way < 8; way++) {
         desc.max_rows = way & 1 ? 3 : 0;
@@ -1244,17 +1232,13 @@ static double nn_affine_drift(void *user, double t) {
     (void)user;
     return -0.5 * t;
 }
-static double nn_affine_diffusion(void *user, double t) {
-    (void)user;
-    return 1.0 + t;
-}
 
 /* score = -net(x, 999 t) / std(t), or net(x, std(t)) for VE; the VJP the same way; against the oracle and its
  * differences. */
 static void nn_score_case(ssde_sde sde, ssde_context *context) {
     enum { ROWS = 4, DIM = 3 };
     static const double times[ROWS] = {0.3, 0.3, 1.0, 1e-3};
-    ssde_score_net_desc desc;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_score_net *score_net = NULL;
     ssde_score_model model;
     ssde_net *net;
@@ -1267,7 +1251,6 @@ static void nn_score_case(ssde_sde sde, ssde_context *context) {
     h = oracle_add(&o, h, oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 6), 8), 1.0);
     oracle_finish(&o, oracle_activate(&o, oracle_conv1(&o, h, 8), SSDE_SILU));
     net = o.net;
-    memset(&desc, 0, sizeof desc);
     desc.max_rows = ROWS;
     desc.context = context;
     CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
@@ -1352,7 +1335,7 @@ static void test_score_net(void) {
         nn_score_case(ssde_ve(0.01, 50.0), &context);
         nn_score_case(ssde_vp(0.1, 20.0), &context);
         nn_score_case(ssde_subvp(0.1, 20.0), &context);
-        nn_score_case(ssde_affine(nn_affine_drift, nn_affine_diffusion, NULL), &context);
+        nn_score_case(ssde_affine(nn_affine_drift, files_diffusion, NULL), &context);
     }
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     ssde_input(net, 1, 1, 2);
@@ -1445,14 +1428,13 @@ static void class_data_fill(class_data *data) {
 
 /* A row's output is that of a network whose null class has the row's class's embedding, to the bit. */
 static void test_score_net_classes(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 5);
     static const int32_t classes[4] = {2, -1, 0, 1}, wrong[2] = {1, 3}, negative[1] = {-2};
     float x[4 * CLASS_DIM], out[4 * CLASS_DIM], expected[CLASS_DIM], table[4 * 16], moved[4 * 16];
     const float label[4] = {0.5f, 0.5f, 0.5f, 0.5f};
     size_t index, row;
     ssde_run *run;
-    memset(&context, 0, sizeof context);
     run = nn_run(net, &context, SSDE_RUN_INFERENCE, 4);
     oracle_normals(3, 1.0, 4 * CLASS_DIM, x);
     CHECK_OK(ssde_run_set_classes(run, classes, 4));
@@ -1489,9 +1471,8 @@ static void test_score_net_classes(void) {
 
 static ssde_score_net *class_score_net(const ssde_net *net, ssde_context *context, double guidance, size_t max_rows) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_score_net_desc desc;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_score_net *score_net = NULL;
-    memset(&desc, 0, sizeof desc);
     desc.max_rows = max_rows;
     desc.guidance = guidance;
     desc.context = context;
@@ -1561,7 +1542,7 @@ static void test_score_net_guidance(void) {
     ssde_context context;
     ssde_net *net;
     ssde_score_net *score_net = NULL;
-    ssde_score_net_desc desc;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     int tier;
     for (tier = 0; nn_tier(tier, &context); tier++) {
@@ -1569,7 +1550,6 @@ static void test_score_net_guidance(void) {
         class_guidance_case(-0.5, &context);
     }
     memset(&context, 0, sizeof context);
-    memset(&desc, 0, sizeof desc);
     desc.context = &context;
     net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 6);
     score_net = class_score_net(net, &context, 0.0, 2);
@@ -1594,21 +1574,19 @@ static void test_score_net_guidance(void) {
 
 /* A network trained on indices says so: its trainer, its file, and the score model of what was read. */
 static void test_score_net_discrete_models(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_unet_desc shape = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
     ssde_net *net = NULL, *read = NULL;
     ssde_sde sde = ssde_ve(0.01, 20.0), sde_read;
     ssde_train_desc desc;
     ssde_trainer *trainer = NULL;
-    ssde_score_net_desc how;
+    ssde_score_net_desc how = ssde_score_net_defaults();
     ssde_score_net *score_nets[2] = {NULL, NULL};
     ssde_score_model models[2];
     class_data data;
     float out[2][CLASS_ROWS * CLASS_DIM], label, sigma;
     double std;
     int i;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     class_data_fill(&data);
     sde.num_scales = 37;
     desc = ssde_train_defaults(&sde, 0);
@@ -1658,7 +1636,7 @@ static void test_score_net_discrete_models(void) {
     CHECK_OK(models[0].score(models[0].user, data.x, data.t, NULL, CLASS_ROWS, 0, out[0]));
     CHECK(check_distance(out[0], out[1], CLASS_ROWS * CLASS_DIM) > 1e-2);
     ssde_score_net_destroy(score_nets[0]);
-    sde = ssde_affine(nn_affine_drift, nn_affine_diffusion, NULL);
+    sde = ssde_affine(nn_affine_drift, files_diffusion, NULL);
     CHECK_STATUS(ssde_score_net_create(&score_nets[0], read, &sde, NULL), SSDE_ERROR_UNSUPPORTED);
     CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 0.5, &label, &sigma), SSDE_ERROR_UNSUPPORTED);
     sde = ssde_vp(0.1, 20.0);
@@ -1676,17 +1654,15 @@ static void test_score_net_discrete_logarithms(void) {
     int noise, which, classifies;
     for (noise = SSDE_NOISE_EMBEDDING; noise <= SSDE_NOISE_SCALE_SHIFT; noise++)
         for (which = 0; which < 4; which++) {
-            ssde_context context;
+            ssde_context context = nn_context();
             ssde_unet_desc body = conditioning_unet((ssde_noise_conditioning)noise, 0);
             ssde_classifier_desc classifies_desc;
             ssde_train_desc train = ssde_train_defaults(&sdes[which % 2], 0);
-            ssde_score_net_desc how;
+            ssde_score_net_desc how = ssde_score_net_defaults();
             ssde_net *net = NULL;
             ssde_trainer *trainer = NULL;
             ssde_score_net *score_net = NULL;
             ssde_classifier *classifier = NULL;
-            memset(&context, 0, sizeof context);
-            memset(&how, 0, sizeof how);
             classifies = which / 2;
             how.context = train.context = body.context = &context;
             body.embedding_type = SSDE_EMBEDDING_FOURIER;
@@ -1715,60 +1691,6 @@ static void test_score_net_discrete_logarithms(void) {
 }
 
 /* ---- score net ---- */
-
-/* Everything here that allocates, in one context. */
-static ssde_status class_everything(ssde_context *context) {
-    static const int32_t classes[2] = {1, 0};
-    ssde_unet_desc body = conditioning_unet(SSDE_NOISE_SCALE_SHIFT, 0),
-                   shape = conditioning_unet(SSDE_NOISE_CHANNEL, 2);
-    ssde_classifier_desc desc;
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_score_net_desc how;
-    ssde_net *net = NULL, *read = NULL, *unet = NULL;
-    ssde_classifier *classifier = NULL;
-    ssde_score_net *score_net = NULL;
-    ssde_status status;
-    body.context = shape.context = context;
-    desc = ssde_classifier_of(&body, 2);
-    memset(&how, 0, sizeof how);
-    how.max_rows = 2;
-    how.guidance = 1.0;
-    how.context = context;
-    status = ssde_classifier_net_create(&net, &desc);
-    CHECK((status == SSDE_OK) == (net != NULL));
-    if (status == SSDE_OK) status = ssde_net_save(net, &sde, CONDITIONING_PATH);
-    if (status == SSDE_OK) status = ssde_net_load(context, &read, &sde, CONDITIONING_PATH);
-    if (status == SSDE_OK) status = ssde_classifier_create(&classifier, read, &sde, &how);
-    CHECK((status == SSDE_OK) == (classifier != NULL));
-    if (status == SSDE_OK) status = ssde_classifier_set_classes(classifier, classes, 2, 0);
-    if (status == SSDE_OK) status = ssde_unet_create(&unet, &shape);
-    if (status == SSDE_OK) status = ssde_score_net_create(&score_net, unet, &sde, &how);
-    CHECK((status == SSDE_OK) == (score_net != NULL));
-    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 2, 0);
-    if (status == SSDE_OK) status = ssde_score_net_set_classes(score_net, classes, 1, 0);
-    ssde_score_net_destroy(score_net);
-    ssde_classifier_destroy(classifier);
-    ssde_net_destroy(unet);
-    ssde_net_destroy(read);
-    ssde_net_destroy(net);
-    return status;
-}
-
-static void test_score_net_allocation(void) {
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
-    long needed, n;
-    CHECK_OK(class_everything(&context));
-    needed = memory.made;
-    CHECK(needed > 20 && memory.live == 0);
-    for (n = 0; n < needed; n += check_quick ? 5 : 1) {
-        context = nn_counting(&memory);
-        memory.refuse = n;
-        CHECK_FAILS(&context, class_everything(&context), SSDE_ERROR_MEMORY, "allocate");
-        CHECK(memory.live == 0);
-    }
-    remove(CONDITIONING_PATH);
-}
 
 /* A discrete level's sigma is that of its index, however its t was computed. */
 static void test_score_net_discrete_index(void) {
@@ -1800,9 +1722,8 @@ static void test_classifier_cross_entropy(void) {
     static const int32_t classes[3] = {2, 3, 0}, wrong[3] = {0, 4, 0}, negative[3] = {0, 0, -1};
     float gradient[3 * 4], same[3 * 4], infinite[4] = {0.0f, 1.0f, INFINITY, 0.0f};
     double losses[3];
-    ssde_context context;
+    ssde_context context = nn_context();
     int row, c, k;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_cross_entropy(&context, logits, classes, 3, 4, 0.7, losses, gradient));
     for (row = 0; row < 3; row++) {
         double sum = 0.0, own = (double)logits[row * 4 + classes[row]];
@@ -1863,7 +1784,7 @@ static void classifier_case(ssde_context *context) {
     enum { DIM = 4 * 4 * 2 };
     ssde_net *net = classifier_net(4, 4, 2, CLASSIFIER_CLASSES);
     ssde_sde sde = ssde_ve(0.01, 20.0);
-    ssde_score_net_desc desc;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_classifier *classifier = NULL;
     oracle o;
     float x[CLASSIFIER_ROWS * DIM], gradient[CLASSIFIER_ROWS * DIM], again[CLASSIFIER_ROWS * DIM];
@@ -1873,7 +1794,6 @@ static void classifier_case(ssde_context *context) {
     CHECK(ssde_net_output_dim(net) == CLASSIFIER_CLASSES && ssde_net_dim(net) == DIM && ssde_net_classes(net) == 0);
     oracle_from_net(&o, net);
     oracle_random_weights(&o, 3);
-    memset(&desc, 0, sizeof desc);
     desc.context = context;
     desc.max_rows = 2;
     oracle_normals(5, 1.0, CLASSIFIER_ROWS * DIM, x);
@@ -1914,10 +1834,18 @@ static void classifier_case(ssde_context *context) {
         CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, t, unknown, 1, again), SSDE_ERROR_ARGUMENT,
                     "sample 8 has no class");
         CHECK_STATUS(ssde_classifier_gradient(NULL, x, t, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, NULL, t, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, x, NULL, NULL, 1, again), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT);
-        CHECK_STATUS(ssde_classifier_log_probability(classifier, x, t, 1, NULL), SSDE_ERROR_ARGUMENT);
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, NULL, t, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "x is");
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, NULL, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "t is");
+        CHECK_FAILS(context, ssde_classifier_gradient(classifier, x, t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT,
+                    "gradient");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, NULL, t, 1, again), SSDE_ERROR_ARGUMENT,
+                    "x is");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, NULL, 1, again), SSDE_ERROR_ARGUMENT,
+                    "t is");
+        CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, t, 1, NULL), SSDE_ERROR_ARGUMENT,
+                    "log_probability");
         x[2 * DIM] = (float)NAN; /* the first row of the second pass */
         CHECK_FAILS(context, ssde_classifier_log_probability(classifier, x, t, CLASSIFIER_ROWS, log_probability),
                     SSDE_ERROR_NUMERIC, "row 2");
@@ -1986,8 +1914,8 @@ static void test_classifier_posterior(void) {
     ssde_net *net = classifier_net(4, 4, 1, 2), *read = NULL;
     ssde_trainer *trainer = NULL;
     ssde_classifier *classifier = NULL;
-    ssde_batch batch;
     float x[BATCH * DIM];
+    ssde_batch batch = ssde_batch_of(x, BATCH);
     double mu[DIM], mean[DIM] = {0.0}, error = 0.0, along = 0.0, exact_along = 0.0, square = 0.0, loss;
     int32_t classes[BATCH];
     uint64_t state = 1;
@@ -1998,9 +1926,6 @@ static void test_classifier_posterior(void) {
     desc.warmup = 0;
     desc.ema_rate = 0.98;
     desc.classifier = 1;
-    memset(&batch, 0, sizeof batch);
-    batch.x = x;
-    batch.rows = BATCH;
     batch.classes = classes;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
     for (step = 0; step < steps; step++) {
@@ -2059,34 +1984,6 @@ static void test_classifier_posterior(void) {
     remove(CONDITIONING_PATH);
 }
 
-/* What is missing is named, whichever it is. */
-static void test_classifier_missing(void) {
-    ssde_context context;
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_net *net = classifier_net(4, 4, 2, 3);
-    ssde_score_net_desc options;
-    ssde_classifier *classifier = NULL;
-    float x[4 * 4 * 2] = {0}, gradient[4 * 4 * 2];
-    double t = 0.5;
-    memset(&context, 0, sizeof context);
-    memset(&options, 0, sizeof options);
-    options.context = &context;
-    CHECK_OK(ssde_classifier_create(&classifier, net, &sde, &options));
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, NULL, &t, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "x is");
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, NULL, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "t is");
-    CHECK_FAILS(&context, ssde_classifier_gradient(classifier, x, &t, NULL, 1, NULL), SSDE_ERROR_ARGUMENT, "gradient");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, NULL, &t, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "x is");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, NULL, 1, gradient), SSDE_ERROR_ARGUMENT,
-                "t is");
-    CHECK_FAILS(&context, ssde_classifier_log_probability(classifier, x, &t, 1, NULL), SSDE_ERROR_ARGUMENT,
-                "log_probability");
-    ssde_classifier_destroy(classifier);
-    ssde_net_destroy(net);
-}
-
 /* ---- configurations ---- */
 
 /* What the reference builds in PyTorch from its configs/: parameters in all and tensors of the network, and settings.
@@ -2136,26 +2033,24 @@ static const struct {
 };
 
 static void test_configurations(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_unet_desc shape;
     ssde_train_desc train;
     ssde_sde sde;
     size_t count = sizeof nn_configurations / sizeof nn_configurations[0], i, j;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < count; i++) {
         ssde_net *net = NULL;
-        ssde_node output;
         CHECK_OK(ssde_configuration(&context, nn_configurations[i].name, &shape, &sde, &train));
         for (j = 0; ssde_configuration_name(j) && strcmp(ssde_configuration_name(j), nn_configurations[i].name);) j++;
         CHECK(ssde_configuration_name(j) != NULL);
         shape = ssdei_unet_as_built(&shape);
-        CHECK_OK(ssdei_unet_build(&net, &shape, &output));  /* the weights themselves would take up to 450 MB */
+        CHECK_OK(ssdei_unet_build(&net, &shape));           /* the weights themselves would take up to 450 MB */
         if (sizeof(size_t) < 8 && net->status != SSDE_OK) { /* large networks do not fit into 32 bits */
             CHECK(net->status == SSDE_ERROR_MEMORY && nn_configurations[i].weights > 100000000);
             ssde_net_destroy(net);
             continue;
         }
-        CHECK(net && net->status == SSDE_OK && ssdei_is_node(net, output));
+        CHECK(net && net->status == SSDE_OK && ssdei_is_node(net, net->output));
         CHECK(ssde_net_weight_count(net) == nn_configurations[i].weights);
         CHECK(ssde_net_parameter_count(net) == nn_configurations[i].tensors);
         ssde_net_destroy(net);
@@ -2204,12 +2099,10 @@ static void test_configurations(void) {
     X(score_net_guidance)             \
     X(score_net_discrete_models)      \
     X(score_net_discrete_logarithms)  \
-    X(score_net_allocation)           \
     X(score_net_discrete_index)       \
     X(classifier_cross_entropy)       \
     X(classifier)                     \
     X(classifier_posterior)           \
-    X(classifier_missing)             \
     X(configurations)
 
 #endif

@@ -170,15 +170,13 @@ static void test_operations_conv_wide(void) {
             for (threads = 1; threads <= 3; threads += 2) {
                 double tolerance = algorithm == SSDE_CONVOLUTION_DIRECT ? 1e-6 : 2e-6;
                 threads_hook hook;
-                ssde_run_desc desc;
+                ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_INFERENCE, WIDE_ROWS);
                 ssde_run *run;
                 memset(&hook, 0, sizeof hook);
                 hook.threads = threads;
                 context.parallel_for = threads > 1 ? threads_parallel_for : NULL;
                 context.user = &hook;
                 context.threads = threads;
-                memset(&desc, 0, sizeof desc);
-                desc.max_rows = WIDE_ROWS;
                 desc.convolution = (ssde_convolution)algorithm;
                 desc.context = &context;
                 for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TRAIN; mode++) {
@@ -412,7 +410,6 @@ static void test_operations_attention_company(void) {
 
 /* The matrix of all pairs of pixels is never there: 64 MiB for 64 x 64. */
 static void test_operations_attention_memory(void) {
-    ssde_run_desc desc;
     ssde_net *net = NULL;
     ssde_node h;
     ssde_context context;
@@ -422,11 +419,9 @@ static void test_operations_attention_memory(void) {
     CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h)));
     for (tier = 0; nn_tier(tier, &context); tier++)
         for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+            ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, 1);
             size_t bytes;
             context.threads = 1; /* each has its own workspace */
-            memset(&desc, 0, sizeof desc);
-            desc.mode = (ssde_run_mode)mode;
-            desc.max_rows = 1;
             desc.context = &context;
             bytes = ssde_run_memory(net, &desc);
             CHECK(bytes > 4 * 64 * 64 * 16 && bytes < (size_t)64 * 64 * 64 * 64 * sizeof(float) / 8);

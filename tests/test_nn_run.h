@@ -13,13 +13,12 @@
 /* Files' axes: convolution [out, in, h, w], linear [out, in], NIN [in, out]; in memory the kernel before the channels.
  */
 static void test_net_parameter_order(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *net = NULL;
     ssde_conv_desc conv = ssde_conv(3, 3), nin = ssde_conv(2, 1);
     float values[64], back[64];
     size_t i, o, k, y;
     int x;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_net_create(&context, &net, 1));
     x = ssde_conv2d(net, ssde_input(net, 4, 4, 2), &conv, "conv");
     x = ssde_linear(net, x, 4, 1.0, "linear");
@@ -125,8 +124,8 @@ static void test_net_own_optimiser(void) {
 
 /* And of networks: two blocks, which a network that is still to be finished foretells. */
 static void test_net_memory(void) {
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
+    files_memory memory;
+    ssde_context context = files_context(&memory);
     ssde_unet_desc shape = nn_small_unet();
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
     ssde_mlp_desc mlp = ssde_mlp(3);
@@ -281,12 +280,11 @@ static void nn_refuses(ssde_net *net) {
 }
 
 static void test_net_build_errors(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *net = NULL;
     size_t height = 9, width = 9, channels = 9;
     int which = 0;
     const char *words = "";
-    memset(&context, 0, sizeof context);
     for (which = 0; words; which++) {
         ssde_node node = -1;
         CHECK_OK(ssde_net_create(&context, &net, 1));
@@ -301,6 +299,7 @@ static void test_net_build_errors(void) {
                 check_report(__FILE__, __LINE__, "case %d: the error '%s' does not mention '%s'", which, context.error,
                              words);
             nn_refuses(net);
+            CHECK(ssde_net_output_dim(net) == 0);
         }
         ssde_net_destroy(net);
     }
@@ -414,12 +413,9 @@ static void nn_run_data_fill(nn_run_data *data) {
 /* Forward and backward over `count` rows from `first` on in a run of its own. */
 static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_context *context, ssde_run_mode mode,
                         size_t first, size_t count, size_t max_rows, int skip_cache, float *out, float *gradient) {
-    ssde_run_desc desc;
+    ssde_run_desc desc = ssde_run_defaults(mode, max_rows);
     ssde_run *run = NULL;
     size_t at = first * RUN_DIM;
-    memset(&desc, 0, sizeof desc);
-    desc.mode = mode;
-    desc.max_rows = max_rows;
     desc.skip_weight_cache = skip_cache;
     desc.context = context;
     CHECK_OK(ssde_run_create(&run, net, &desc));
@@ -514,10 +510,7 @@ static void test_run_reuse(void) {
         CHECK_NEAR(difference, weights[i], 1e-6 * (10.0 + fabs((double)weights[i])));
     }
     for (k = 0; k < 2; k++) {
-        ssde_run_desc desc;
-        memset(&desc, 0, sizeof desc);
-        desc.mode = SSDE_RUN_VJP;
-        desc.max_rows = RUN_ROWS;
+        ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_VJP, RUN_ROWS);
         desc.skip_weight_cache = k;
         CHECK_OK(ssde_run_create(&runs[k], net, &desc));
     }
@@ -556,14 +549,11 @@ static void test_run_memory(void) {
     nn_run_data_fill(&data);
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
         for (skip = 0; skip < 2; skip++) {
-            nn_memory memory;
-            ssde_context context = nn_counting(&memory);
-            ssde_run_desc desc;
+            files_memory memory;
+            ssde_context context = files_context(&memory);
+            ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, RUN_ROWS);
             ssde_run *run = NULL;
             long made;
-            memset(&desc, 0, sizeof desc);
-            desc.mode = (ssde_run_mode)mode;
-            desc.max_rows = RUN_ROWS;
             desc.skip_weight_cache = skip;
             desc.context = &context;
             bytes[mode][skip] = ssde_run_memory(net, &desc);
@@ -581,10 +571,7 @@ static void test_run_memory(void) {
     }
     /* of a network this small, weights and workspaces are most: compare what the rows take */
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
-        ssde_run_desc desc;
-        memset(&desc, 0, sizeof desc);
-        desc.mode = (ssde_run_mode)mode;
-        desc.max_rows = 1;
+        ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, 1);
         bytes[mode][0] = ssde_run_memory(net, &desc);
         desc.max_rows = 1001;
         bytes[mode][1] = ssde_run_memory(net, &desc);
@@ -603,14 +590,13 @@ static void test_run_memory_ddpmpp(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_net *net = NULL;
-    ssde_run_desc run;
+    ssde_run_desc run = ssde_run_defaults(SSDE_RUN_INFERENCE, 8);
     double weights;
     if (check_quick) shape.num_res_blocks = 1; /* bounds that are easier to keep, of weights that are quicker to draw */
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     weights = 4.0 * (double)ssde_net_weight_count(net);
-    memset(&run, 0, sizeof run);
-    run.max_rows = train.batch = 8;
+    train.batch = 8;
     run.skip_weight_cache = 1;
     CHECK(ssde_run_memory(net, &run) > 0 && (double)ssde_run_memory(net, &run) + weights < 450e6);
     CHECK(ssde_trainer_memory(net, &train) > 0 && (double)ssde_trainer_memory(net, &train) + weights < 1.7e9);
@@ -653,6 +639,7 @@ static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **ne
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 3);
     ssde_mlp_desc mlp = ssde_mlp(3);
     shape.context = classes.body.context = mlp.context = context;
+    shape.classes = 3;
     mlp.hidden = 8;
     switch (which) {
         case NN_CREATE_UNET: return ssde_unet_create(net, &shape);
@@ -667,27 +654,30 @@ static ssde_status nn_create_net(ssde_context *context, int which, ssde_net **ne
 
 /* Of the networks [NN_NETS] there are. */
 static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *nets) {
+    static const int32_t classes[2] = {1, 0};
     ssde_sde sde = ssde_ve(0.01, 50.0);
     ssde_train_desc train = ssde_train_defaults(&sde, 0);
-    ssde_score_net_desc how;
-    ssde_run_desc desc;
+    ssde_score_net_desc how = ssde_score_net_defaults();
+    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, 2);
     ssde_net *net = NULL;
     ssde_run *run = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
     ssde_trainer *trainer = NULL;
-    ssde_status status = SSDE_OK;
+    ssde_status status = SSDE_OK, given = SSDE_OK;
     size_t bytes = 1;
-    memset(&desc, 0, sizeof desc);
-    memset(&how, 0, sizeof how);
-    desc.mode = SSDE_RUN_TRAIN;
-    desc.max_rows = how.max_rows = train.batch = 2;
+    how.max_rows = train.batch = 2;
+    how.guidance = 1.0;
     desc.context = how.context = train.context = context;
     switch (which) {
         case NN_CREATE_RUN: status = ssde_run_create(&run, nets[NN_CREATE_UNET], &desc); break;
-        case NN_CREATE_SCORE_NET: status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how); break;
+        case NN_CREATE_SCORE_NET:
+            status = ssde_score_net_create(&score_net, nets[NN_CREATE_UNET], &sde, &how);
+            if (score_net) given = ssde_score_net_set_classes(score_net, classes, 2, 0);
+            break;
         case NN_CREATE_CLASSIFIER:
             status = ssde_classifier_create(&classifier, nets[NN_CREATE_CLASSIFIER_NET], &sde, &how);
+            if (classifier) given = ssde_classifier_set_classes(classifier, classes, 2, 0);
             break;
         case NN_CREATE_TRAINER: status = ssde_trainer_create(&trainer, nets[NN_CREATE_MLP], &sde, &train); break;
         case NN_RUN_MEMORY: bytes = ssde_run_memory(nets[NN_CREATE_UNET], &desc); break;
@@ -703,7 +693,7 @@ static ssde_status nn_create(ssde_context *context, int which, ssde_net *const *
     ssde_score_net_destroy(score_net);
     ssde_run_destroy(run);
     ssde_net_destroy(net);
-    return status;
+    return status == SSDE_OK ? given : status;
 }
 
 static void test_run_allocation(void) {
@@ -712,13 +702,13 @@ static void test_run_allocation(void) {
     for (which = 0; which < NN_NETS; which++) CHECK_OK(nn_create_net(NULL, which, &nets[which]));
     for (which = 0; which < NN_CREATIONS; which++) {
         long needed, n;
-        nn_memory memory;
-        ssde_context context = nn_counting(&memory);
+        files_memory memory;
+        ssde_context context = files_context(&memory);
         CHECK_OK(nn_create(&context, which, nets));
         needed = memory.made;
         CHECK(needed > 0 && memory.live == 0);
         for (n = 0; n < needed; n += check_quick && needed > 10 ? 1 + n / 3 : 1) {
-            context = nn_counting(&memory);
+            context = files_context(&memory);
             memory.refuse = n;
             CHECK_FAILS(&context, nn_create(&context, which, nets), SSDE_ERROR_MEMORY, "allocate");
             CHECK(memory.live == 0);
@@ -728,14 +718,13 @@ static void test_run_allocation(void) {
 }
 
 static void test_run_errors(void) {
-    ssde_context context;
-    ssde_run_desc desc;
+    ssde_context context = nn_context();
+    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_VJP, 0);
     ssde_run *run = NULL, *inference;
     ssde_net *net = NULL, *unfinished = NULL, *constant = NULL, *wide = NULL;
     float x[4] = {1.0f, 2.0f, 3.0f, 4.0f}, out[4], label[2] = {1.0f, 1.0f}, gradient[64] = {0};
     uint64_t sample[2] = {1, (uint64_t)1 << 48};
     ssde_node h;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_net_create(&context, &net, 1));
     h = ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "linear");
     h = ssde_add_scaled(
@@ -744,9 +733,7 @@ static void test_run_errors(void) {
     CHECK_OK(ssde_net_finish(net, h));
     CHECK_OK(ssde_net_create(&context, &unfinished, 1));
     ssde_input(unfinished, 1, 1, 2);
-    memset(&desc, 0, sizeof desc);
     desc.context = &context;
-    desc.mode = SSDE_RUN_VJP;
     CHECK_FAILS(&context, ssde_run_create(NULL, net, &desc), SSDE_ERROR_ARGUMENT, "run is NULL");
     CHECK_FAILS(&context, ssde_run_create(&run, NULL, &desc), SSDE_ERROR_ARGUMENT, "NULL");
     CHECK_STATUS(ssde_run_create(&run, net, NULL), SSDE_ERROR_ARGUMENT);
@@ -1033,13 +1020,10 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
     for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = 0.5f + (float)i;
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
         for (skip = 0; skip < (mode == SSDE_RUN_TRAIN ? 1 : 2); skip++) {
-            ssde_run_desc desc;
+            ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
             ssde_run *run = NULL, *other = NULL;
             guarded g;
-            memset(&desc, 0, sizeof desc);
             desc.context = context;
-            desc.mode = (ssde_run_mode)mode;
-            desc.max_rows = STEP_ROWS;
             desc.skip_weight_cache = skip;
             desc.convolution = convolution;
             CHECK_OK(ssde_run_create(&run, net, &desc));

@@ -9,42 +9,6 @@
 #include "fixtures_nn.h"
 #include "nn_oracle.h"
 
-/* ---- train ---- */
-
-/* The same of a trainer, which has the averaged network and a run. */
-static void test_train_memory_told(void) {
-    ssde_unet_desc shape = nn_small_unet();
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_train_desc desc = ssde_train_defaults(&sde, 0);
-    ssde_net *net = NULL;
-    ssde_trainer *trainer = NULL;
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
-    size_t before, said;
-    shape.context = &context;
-    CHECK_OK(ssde_unet_create(&net, &shape));
-    if (!net) return;
-    desc.batch = 5;
-    desc.context = &context;
-    before = memory.bytes;
-    said = ssde_trainer_memory(net, &desc);
-    CHECK(said > 0 && memory.bytes == before);
-    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK(memory.bytes == before + said);
-    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
-    ssde_trainer_destroy(trainer);
-    CHECK(memory.bytes == before);
-    desc.batch = 0;
-    CHECK(ssde_trainer_memory(net, &desc) == 0);
-    desc.batch = INT_MAX;
-    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
-    desc.batch = 5;
-    desc.class_dropout = 0.5;
-    CHECK(ssde_trainer_memory(net, &desc) == 0);
-    ssde_net_destroy(net);
-    CHECK(memory.live == 0);
-}
-
 /* ---- train: training with classes ---- */
 
 enum { CLASS_BATCH = 4 };
@@ -80,17 +44,15 @@ static void class_train(ssde_net *net, ssde_context *context, const int32_t *cla
 static void test_train_classes(void) {
     static const int32_t classes[CLASS_BATCH] = {0, 1, 2, 1}, null_classes[CLASS_BATCH] = {-1, -1, -1, -1};
     static const int32_t wrong[CLASS_BATCH] = {0, 1, 3, 1};
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_net *nets[4], *read = NULL;
     ssde_trainer *trainer, *other;
-    ssde_batch batch;
     ssde_sde sde;
     size_t index, bytes;
     float table[2][4 * 16], x[CLASS_BATCH * CLASS_DIM];
+    ssde_batch batch;
     double loss, other_loss;
     int i, dropped;
-    memset(&context, 0, sizeof context);
-    memset(&batch, 0, sizeof batch);
     for (i = 0; i < 4; i++) nets[i] = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 8);
     bytes = ssde_net_weight_count(nets[0]) * sizeof(float);
     conditioning_parameter(nets[0], "class_embedding.weight", &index);
@@ -121,8 +83,7 @@ static void test_train_classes(void) {
     CHECK_NEAR(dropped, 1000.0, 5.0 * sqrt(4000.0 * 0.25 * 0.75));
     /* errors */
     oracle_normals(7, 1.0, CLASS_BATCH * CLASS_DIM, x);
-    batch.x = x;
-    batch.rows = CLASS_BATCH;
+    batch = ssde_batch_of(x, CLASS_BATCH);
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes is NULL");
     batch.classes = wrong;
     CHECK_FAILS(&context, ssde_train_step(trainer, &batch, NULL), SSDE_ERROR_ARGUMENT, "classes[2] is 3");
@@ -305,7 +266,7 @@ static void test_train_inputs(void) {
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *unet;
     ssde_unet_desc shape = files_unet_desc(NULL);
     ssde_trainer *trainer;
-    float label, sigma, image[12], mirrored[12] = {4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7};
+    float label, sigma;
     static float data[8 * 256], whole[8 * 256];
     double std;
     size_t i, plain = 0, turned = 0;
@@ -349,13 +310,6 @@ static void test_train_inputs(void) {
     CHECK(turned > 440 && plain > 440); /* 3.8 standard deviations of 15.8 */
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(unet);
-    /* 2 x 3 x 2 */
-    CHECK_OK(ssde_net_create(NULL, &net, 1));
-    ssde_input(net, 2, 3, 2);
-    for (i = 0; i < 12; i++) image[i] = (float)i;
-    ssdei_flip(net, image);
-    CHECK_SAME(image, mirrored, sizeof image);
-    ssde_net_destroy(net);
 }
 
 static void files_train(ssde_trainer *trainer, int steps) {
@@ -488,12 +442,6 @@ static void test_train_bad_checkpoints(void) {
     remove(FILES_PATH);
 }
 
-/* Runs tasks last to first. */
-static void files_backwards(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument) {
-    (void)user;
-    while (count-- > 0) function(argument, count);
-}
-
 static void test_train_threads(void) {
     ssde_context contexts[3];
     ssde_net *nets[3];
@@ -502,8 +450,8 @@ static void test_train_threads(void) {
     int i;
     for (i = 0; i < 3; i++) {
         ssde_train_desc desc;
-        memset(&contexts[i], 0, sizeof contexts[i]);
-        contexts[i].parallel_for = files_backwards;
+        contexts[i] = nn_context();
+        contexts[i].parallel_for = core_backwards;
         contexts[i].threads = i + 1;
         desc = files_train_desc(&contexts[i], &sde);
         nets[i] = files_mlp(&contexts[i], 2, 96, 3, 3); /* several stretches */
@@ -518,7 +466,7 @@ static void test_train_threads(void) {
     }
 }
 
-/* Nothing is allocated within a step or an evaluation. */
+/* A trainer, which has the averaged network and a run, takes as much as is told; steps and evaluations take nothing. */
 static void test_train_memory(void) {
     files_memory memory;
     ssde_context context = files_context(&memory);
@@ -528,14 +476,29 @@ static void test_train_memory(void) {
     ssde_trainer *trainer;
     ssde_batch points = files_batch();
     double loss;
+    size_t before = memory.bytes, said = ssde_trainer_memory(net, &desc);
     long made;
+    CHECK(said > 0 && memory.bytes == before);
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK(memory.bytes == before + said);
+    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
     made = memory.made;
     files_train(trainer, 2);
-    CHECK(memory.made == made);
     CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
     CHECK(memory.made == made);
     ssde_trainer_destroy(trainer);
+    CHECK(memory.bytes == before);
+    CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
+    desc.random_flip = 1; /* of vectors */
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.random_flip = 0;
+    desc.class_dropout = 0.5;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.class_dropout = 0.0;
+    desc.batch = 0;
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
+    desc.batch = INT_MAX; /* more than a run's max_rows */
+    CHECK(ssde_trainer_memory(net, &desc) == 0);
     ssde_net_destroy(net);
     CHECK(memory.live == 0);
 }
@@ -759,7 +722,7 @@ static void test_train_evaluate(void) {
 }
 
 static void test_train_bad_data(void) {
-    ssde_context context;
+    ssde_context context = nn_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), broken = ssde_vp(-1.0, 20.0);
     ssde_train_desc desc, bad;
     ssde_net *net, *same;
@@ -768,7 +731,6 @@ static void test_train_bad_data(void) {
     float x[16];
     double loss, error;
     size_t i;
-    memset(&context, 0, sizeof context);
     desc = files_train_desc(&context, &sde);
     net = files_mlp(NULL, 2, 8, 1, 3);
     same = files_mlp(NULL, 2, 8, 1, 3);
@@ -928,10 +890,9 @@ static void test_train_scale(void) {
                                       {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
                                       {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
     float x[64 * 2];
-    ssde_context context;
+    ssde_context context = nn_context();
     check_log kept;
     size_t c, i;
-    memset(&context, 0, sizeof context);
     context.log = check_keep_log, context.user = &kept;
     for (c = 0; c < sizeof cases / sizeof *cases; c++) {
         ssde_sde sde = cases[c][0] == 0.0   ? ssde_ve(0.01, 50.0)
@@ -982,7 +943,6 @@ static void test_train_flip(void) {
 }
 
 #define TEST_NN_TRAIN_LIST(X) \
-    X(train_memory_told)      \
     X(train_classes)          \
     X(train_adam)             \
     X(train_first_steps)      \
