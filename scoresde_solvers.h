@@ -2092,7 +2092,9 @@ enum {
     SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
     SSDEI_EULER = 256,         /* Euler's method in t */
     SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
-    SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_TRAVELS = 1024,      /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE,
+    SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW
 };
 
 typedef struct ssdei_method {
@@ -2933,8 +2935,6 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
    what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
    its name in the text of ssde_corrector_find. */
-
-enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
 
 static const struct {
     ssde_predictor_properties info;
