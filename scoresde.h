@@ -6417,11 +6417,11 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
    likelihoods need no more.
      The numbers are members of ssde_sde, whose comments say what they are to each kind: those that are there, with
    their list and check, or new ones; check leaves none that makes m, std, or a and g within (0, 1), anything but
-   finite. Without numbers, the list is {{NULL, 0}} and check NULL. Of m(t) and std(t) the rates are a = m' / m and g^2
-   = (std^2)' - 2 a std^2. Where they have no bounds at 1, since m(1) = 0, ssde_prior_time keeps everybody away. What is
-   small near t = 0 keeps its digits (expm1, products). An SDE has no discrete-time form where step, level and beta are
-   NULL: grids by index take Euler's steps, discrete losses and labels are refused. It has no closed form of the
-   integral of g^2 / std^2 where importance is NULL. */
+   finite. Without numbers, the list is {{NULL, 0}} and check NULL.
+     Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1 (m(1) =
+   0), ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
+     An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
+   losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
 
 /* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
