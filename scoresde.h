@@ -74,6 +74,12 @@
        schedule, ...) is not copied: it stays, unchanged, until the object is destroyed, or where none was created,
        until the call returns. Arrays among a call's arguments are not looked at after it returns.
 
+   MEMORY
+       An object takes all it needs when it is created, a call when it begins. ssde_..._memory tells, for nothing and to
+       the byte, what that asks of the context's allocator (or malloc), from those arguments of the creation or the call
+       that decide it, in their order; 0 where they are invalid. `batch` is 1 for the functions that say _batch. What
+       belongs to other objects, a model or a network, is not in it.
+
    DETERMINISM
        Sample i is the same, bit for bit, whatever the batch size, the number of threads, the process, the compiler, the
        optimisation level, the C library and the processor, on the same SIMD tier. Random words, uniforms and normals
@@ -87,7 +93,10 @@
 
    THREADS
        One context, and one object made with it, is used by one thread at a time. There are no mutable globals but what
-       is found once: the CPU's features, and that the compiler left arithmetic as it is written.
+       is found once: the CPU's features, and that the compiler left arithmetic as it is written. Calls on several
+       threads may share what they only read (SDEs, descriptions, conditions, networks); each has a context, models and
+       runs of its own.
+       Calls take less than 40 kB of their thread's stack; 80 kB where clang compiles without optimisation.
        OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
 */
 #if !defined(SSDEI_MACROS) && !defined(SSDEI_EACH_TIER) /* set where the file includes itself: >>macros, >>kernels */
@@ -3792,14 +3801,15 @@ void ssdei_json_skip(ssdei_json *json) {
 
    To add a file format: a section before the last one, with a function that
        allocates file->strings, where names, keys and values stay: once, since they are pointed at;
+       sets file->data_start, from which begin and end count, and file->data_size;
        fills an ssdei_entry_add for each tensor: name, dtype by its name in ssdei_dtypes, rank, shape and count, then
        ssdei_entry_complete, then begin and end; and file->metadata, if there is any;
        ends in ssdei_check_names.
-   The format's first bytes go to ssdei_load_container, and out of ssdei_file_kind; dtypes that only it has to
-   ssdei_dtypes; what of it is read to the comment of ssde_tensor_file_open. Sizes in a file are anyone's: everything is
-   read by ssdei_read_at, multiplied by ssdei_multiply, and compared with file->size before memory is taken; what lies
-   between begin and end is as many bytes as dtype and count say (ssdei_extent_fits). tests/test_core_files.h wants a
-   good file, and each of its bytes cut off and changed; tests/fuzz a target. */
+   The format's first bytes go to ssdei_load_container, and its name to the error there, both out of ssdei_file_kind;
+   dtypes that only it has to ssdei_dtypes; what of it is read to the comment of ssde_tensor_file_open. Sizes in a file
+   are anyone's: everything is read by ssdei_read_at, multiplied by ssdei_multiply, and compared with file->size before
+   memory is taken; what lies between begin and end is as many bytes as dtype and count say (ssdei_extent_fits).
+   tests/test_core_files.h wants a good file, and each of its bytes cut off and changed; tests/fuzz a target. */
 
 /* A file inside an archive. */
 typedef struct ssdei_record {
@@ -6405,10 +6415,11 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
    How to add an SDE: a value in ssde_sde_kind, before SSDE_AFFINE; a constructor beside ssde_vp, which sets the kind
    and its numbers; and a row here, in the order of the kinds, with its functions above. Networks, files, solvers and
    likelihoods need no more.
-     The numbers are members of ssde_sde, those that are there or new ones; check leaves none that makes m, std, or a
-   and g within (0, 1), anything but finite. Without numbers, the list is {{NULL, 0}} and check NULL.
-     Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1, since
-   m(1) = 0, ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
+     The numbers are members of ssde_sde, whose comments say what they are to each kind: those that are there, with
+   their list and check, or new ones; check leaves none that makes m, std, or a and g within (0, 1), anything but
+   finite. Without numbers, the list is {{NULL, 0}} and check NULL.
+     Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1 (m(1) =
+   0), ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
      An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
    losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
 
@@ -7631,7 +7642,12 @@ SSDEI_END
 #define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
 #define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
 #define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
+/* Without optimisation every inlined call has a piece of the stack to itself. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE__)
+#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier static inline
+#else
 #define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
+#endif
 #define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
 #define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
 #define SSDEI_TARGET_scalar

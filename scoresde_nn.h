@@ -96,8 +96,6 @@
            return 0;
        }
 
-   MEMORY is taken when an object is created, never inside a step. Inference recycles activations; training keeps them.
-
    DIFFERENCES FROM THE REFERENCE (github.com/yang-song/score_sde_pytorch)
        Activations and kernels are NHWC and HWIO in memory; files keep the reference's names and axes.
        Images need not be square: attn_resolutions are compared with the width.
@@ -237,7 +235,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
    One network can have several runs; a run belongs to one thread at a time. */
 
 typedef enum ssde_run_mode {
-    SSDE_RUN_INFERENCE, /* forward only; activations share memory */
+    SSDE_RUN_INFERENCE, /* forward only; activations share memory, which the other modes keep */
     SSDE_RUN_VJP,       /* and backward to the input */
     SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
 } ssde_run_mode;
@@ -467,8 +465,9 @@ typedef struct ssde_train_desc {
 /* The reference's: batch 128, Adam (0.9, 0.999, 1e-8), clip 1, mean over dimensions (VE: half the sum), no flips, EMA
    0.9999 (VE: 0.999); and for a training of 200,000 steps or more, as its own of 950,001 and 1,300,001, or 0 for
    unknown, learning rate 2e-4 and warm-up 5000. Fewer steps have a warm-up of a twentieth of them, at most those 5000,
-   and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3. The average needs no such rule: by (1 + n) / (10 +
-   n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). */
+   and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3; both suit the batch of 128. The average needs no
+   such rule: by (1 + n) / (10 + n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). Nothing ends after
+   these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. */
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps);
 
 /* Data for one call; its arrays are read during the call only. */
@@ -2235,8 +2234,8 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
    the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
    and in oracle_from_net, which follows the rows); a case to nn_small_case in tests/test_nn_operations.h, which
-   compares values and derivatives; and to steps_operation in tests/test_nn_run.h a network of it alone, which finds
-   what a plan forgot. Nothing else knows it: the memory plan reads steps. */
+   compares values and derivatives; and to steps_operation in tests/test_nn_run.h a network of it alone, with its place
+   in `forms`, which finds what a plan forgot. Nothing else knows it: the memory plan reads steps. */
 
 /* ---- operations: what several of them do ---- */
 

@@ -72,15 +72,7 @@
        rng->next_sample + i: the model and the caller's own noise are asked by that number; conditions and masks are
        indexed by the row. rng->next_sample is advanced by n when the call ran to its end, though single samples
        may have failed; not when it was refused, cancelled or ended by the model.
-       NULL for a desc means its defaults.
-
-   MEMORY
-       A call takes all it needs when it begins, an object when it is created. ssde_..._memory tells, for nothing, how
-       many bytes that asks of the context's allocator (or malloc), to the byte, from the arguments that decide it; 0
-       where they are invalid. batch is set for the functions that say _batch. A model's own memory is not in it.
-       SDEs, models, descs and conditions, with all they point to, are only read, and until the call returns; objects
-       copy them, but not what they point to, which outlives the object. Calls on several threads may share what they
-       only read; each has a context and models of its own.
+       NULL for a desc means its defaults. Descriptions, memory and threads: see scoresde.h.
 
    ERRORS
        A sample that becomes NaN or infinite ends there, and the others finish: the call then returns SSDE_ERROR_NUMERIC
@@ -2092,7 +2084,9 @@ enum {
     SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
     SSDEI_EULER = 256,         /* Euler's method in t */
     SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
-    SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_TRAVELS = 1024,      /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE,
+    SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW
 };
 
 typedef struct ssdei_method {
@@ -2925,16 +2919,14 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    1. a value in ssde_predictor, with its source and what it needs;
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
-   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1] and
-   w->history[history];
+      on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1]
+      and w->history[history]. Where m and std suffice, ssdei_marginal gives them: they exist where a and g do not;
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
-      no name; so does the test of the table. Its formula and order want tests of their own, and
-      samplers_ways and samplers_newer of tests/ a line each.
+      no name; so does the test of the table. Its formula and order want tests of their own, and samplers_ways and
+      samplers_newer of tests/ a line each.
    Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
-   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
-   its name in the text of ssde_corrector_find. */
-
-enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
+   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and its name in the text
+   of ssde_corrector_find. */
 
 static const struct {
     ssde_predictor_properties info;
