@@ -415,7 +415,7 @@ typedef struct ssde_sde {
        then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
        SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. An a
        that is no number, or a g that is none or below 0, is refused at t = 0.5 by whatever takes the SDE, and at any
-       other t by what needs it there. */
+       other t by what needs it there: samplers whose steps are made of m and std alone do not. */
     double (*a)(void *user, double t);
     double (*g)(void *user, double t);
     double (*mean)(void *user, double t);

@@ -772,15 +772,15 @@ static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, 
     int tries;
     *t = 0.5 * high;
     for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
-        ssde_coefficients c;
-        double here, step;
-        ssdei_try(ssde_coefficients_at(context, sde, *t, &c));
-        here = c.std / c.mean;
+        double mean, std, drift, diffusion, here, step;
+        ssdei_try(ssdei_marginal(context, sde, *t, &mean, &std));
+        ssdei_try(ssdei_rates(context, sde, *t, &drift, &diffusion));
+        here = std / mean;
         if (here < noise)
             low = *t;
         else
             high = *t;
-        step = ssdei_math_log(noise / here) * 2.0 * c.std * c.std / (c.diffusion * c.diffusion);
+        step = ssdei_math_log(noise / here) * 2.0 * std * std / (diffusion * diffusion);
         if (fabs(step) <= DBL_EPSILON * *t) break;
         *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
     }
@@ -1514,15 +1514,18 @@ static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *s
 
 /* ---- >>guidance ---- */
 
-/* m(t) and std(t) of rows, once per run of equal t. */
+/* m(t) and std(t) of rows, once per run of equal t, which comes from whoever calls the model. */
 static ssde_status ssdei_marginals(ssde_context *context, const ssde_sde *sde, const double *t, size_t rows,
                                    double *mean, double *std) {
-    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
     size_t r;
     for (r = 0; r < rows; r++) {
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(context, sde, t[r], &c));
-        mean[r] = c.mean;
-        std[r] = c.std;
+        if (r && t[r] == t[r - 1]) {
+            mean[r] = mean[r - 1], std[r] = std[r - 1];
+            continue;
+        }
+        if (!(t[r] >= 0.0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
+        ssdei_try(ssdei_marginal(context, sde, t[r], &mean[r], &std[r]));
     }
     return SSDE_OK;
 }
@@ -1807,44 +1810,44 @@ typedef struct ssdei_setting {
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
 
-/* x(t) = (1 + drift) x(t_next) + diffusion z: the forward SDE as the discretisation has it. */
+/* x(to) = (1 + drift) x(from) + diffusion z: the forward SDE's exact transition. */
+static ssde_status ssdei_transition(const ssdei_setting *setting, double from, double to, ssde_step *out) {
+    double mean, std, mean_to, std_to, ratio, variance;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
+    ratio = mean_to / mean;
+    variance = std_to * std_to - ratio * ratio * std * std;
+    out->drift = ratio - 1.0;
+    out->diffusion = variance > 0.0 ? sqrt(variance) : 0.0;
+    return SSDE_OK;
+}
+
+/* The same from t_next to t as the discretisation has it. */
 static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, double t_next, ssde_step *out) {
     const ssde_sde *sde = &setting->sde;
+    double a, g;
     if (ssdei_by_index(setting->how.grid))
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
     /* long transitions by half their variance would not follow the flow */
-    if (setting->how.discretisation == SSDE_DISCRETISE_EULER ||
-        (!ssdei_family(sde)->step && setting->how.probability_flow)) {
-        double a, g;
-        ssdei_try(ssdei_rates(setting->context, sde, t, &a, &g));
-        out->drift = a * (t - t_next);
-        out->diffusion = g * sqrt(t - t_next);
-    } else {
-        ssde_coefficients now, next;
-        double ratio, variance;
-        ssdei_try(ssde_coefficients_at(setting->context, sde, t, &now));
-        ssdei_try(ssde_coefficients_at(setting->context, sde, t_next, &next));
-        ratio = now.mean / next.mean;
-        variance = now.std * now.std - ratio * ratio * next.std * next.std;
-        out->drift = ratio - 1.0;
-        out->diffusion = variance > 0.0 ? sqrt(variance) : 0.0;
-    }
+    if (setting->how.discretisation != SSDE_DISCRETISE_EULER &&
+        (ssdei_family(sde)->step || !setting->how.probability_flow))
+        return ssdei_transition(setting, t_next, t, out);
+    ssdei_try(ssdei_rates(setting->context, sde, t, &a, &g));
+    out->drift = a * (t - t_next);
+    out->diffusion = g * sqrt(t - t_next);
     return SSDE_OK;
 }
 
 /* std(t_next) / std(t); by index on the reference's and the discrete grid, with std 0 below index 0. */
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
-    double now, next = 0.0;
+    double mean, now, next = 0.0;
     if (ssdei_by_index(setting->how.grid) && ssdei_family(&setting->sde)->level) {
         int i = ssdei_step_index(&setting->sde, t);
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
         if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
     } else {
-        ssde_coefficients c;
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-        now = c.std;
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &c));
-        next = c.std;
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &now));
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &mean, &next));
     }
     *ratio = next / now;
     return SSDE_OK;
@@ -1913,14 +1916,13 @@ static ssde_status ssdei_rule_ddpm(const ssdei_setting *setting, double t, doubl
 /* One Langevin step of algorithm 1 at sigma = std(t): x + alpha s / 2 + sqrt(alpha) z, alpha = epsilon sigma^2 /
    sigma_L^2. */
 static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
-    ssde_coefficients c;
-    double alpha;
+    double mean, std, alpha;
     (void)t_next;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    alpha = 0.2 * c.std * c.std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    alpha = 0.2 * std * std;
     if (setting->how.step_size > 0.0) {
         double last = setting->how.schedule ? setting->how.schedule[setting->how.steps - 1] : setting->sde.sigma_min;
-        alpha = setting->how.step_size * (c.std / last) * (c.std / last);
+        alpha = setting->how.step_size * (std / last) * (std / last);
     }
     u->x = 0.0;
     u->score = 0.5 * alpha;
@@ -1931,16 +1933,15 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
 /* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
    score. */
 static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
-    ssde_coefficients now, next;
-    double s, s_next, eta = setting->how.eta, lost;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
-    s = now.std / now.mean;
-    s_next = next.std / next.mean;
+    double mean, std, mean_next, std_next, s, s_next, eta = setting->how.eta, lost;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t_next, &mean_next, &std_next));
+    s = std / mean;
+    s_next = std_next / mean_next;
     lost = eta * eta * (1.0 - s_next / s) * (1.0 + s_next / s);
-    u->x = next.mean / now.mean - 1.0;
-    u->score = next.mean * now.std * (s - s_next * sqrt(1.0 - lost));
-    u->noise = next.std * sqrt(lost);
+    u->x = mean_next / mean - 1.0;
+    u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
+    u->noise = std_next * sqrt(lost);
     return SSDE_OK;
 }
 
@@ -2062,11 +2063,10 @@ typedef struct ssdei_sampler {
     ssdei_travellers travellers;
     unsigned char *failed; /* [n]: the ssde_status that ended it */
     int one_condition_draw;
-    ssde_guided guided;          /* zeros: the condition has no terms */
-    ssdei_conditions conditions; /* that place known coordinates */
-    size_t visit;                /* of the steps in hand, by resampling */
-    ssde_coefficients marginal;  /* at marginal_t, for conditions */
-    double marginal_t;
+    ssde_guided guided;           /* zeros: the condition has no terms */
+    ssdei_conditions conditions;  /* that place known coordinates */
+    size_t visit;                 /* of the steps in hand, by resampling */
+    double marginal_t, mean, std; /* m and std at marginal_t, for conditions */
     ssde_sample_report report;
 } ssdei_sampler;
 
@@ -2117,10 +2117,10 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
 
 /* The corrector's update at t, whose score and noise are of this ratio of norms. */
 static ssde_status ssdei_correction(const ssdei_setting *setting, double t, double ratio, ssdei_update *u) {
-    ssde_coefficients c;
+    double mean, std;
     if (setting->corrector->batch) return setting->corrector->rule(setting, t, ratio, u);
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    return setting->corrector->rule(setting, t, c.std, u);
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    return setting->corrector->rule(setting, t, std, u);
 }
 
 /* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
@@ -2522,29 +2522,28 @@ static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssde
    and the trapezoid of the slopes at both ends. */
 static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
-    ssde_coefficients now, hat, next;
-    double s, s_hat, s_next, s_first, gamma, step;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t1, &next));
-    hat = now;
-    s = s_hat = now.std / now.mean;
-    s_next = next.std / next.mean;
-    gamma = how->s_churn / (double)how->steps < sqrt(2.0) - 1.0 ? how->s_churn / (double)how->steps : sqrt(2.0) - 1.0;
+    double mean, std, mean_hat, std_hat, mean_next, std_next, s, s_hat, s_next, s_first, step;
+    double gamma = fmin(how->s_churn / (double)how->steps, sqrt(2.0) - 1.0);
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    mean_hat = mean, std_hat = std;
+    s = s_hat = std / mean;
+    s_next = std_next / mean_next;
     if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) {
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, setting->start, &s_first));
-        s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
+        s_hat = fmin(s * (1.0 + gamma), s_first);
     }
     if (s_hat > s) {
         ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &plan->t0));
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &hat));
-        plan->churn.x = hat.mean / now.mean - 1.0;
-        plan->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
+        plan->churn.x = mean_hat / mean - 1.0;
+        plan->churn.noise = how->s_noise * mean_hat * sqrt((s_hat - s) * (s_hat + s));
     }
-    step = next.mean * (s_hat - s_next);
-    plan->update.x = next.mean / hat.mean - 1.0;
-    plan->update.score = step * hat.std;
-    plan->keep_score = -0.5 * step * hat.std;
-    plan->second.score = 0.5 * step * next.std;
+    step = mean_next * (s_hat - s_next);
+    plan->update.x = mean_next / mean_hat - 1.0;
+    plan->update.score = step * std_hat;
+    plan->keep_score = -0.5 * step * std_hat;
+    plan->second.score = 0.5 * step * std_next;
     return SSDE_OK;
 }
 
@@ -2914,10 +2913,10 @@ static ssde_status ssdei_condition_place(ssdei_sampler *w, const ssdei_block *bl
 /* Update `number` of the run has brought the block to t. */
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
     if (!w->conditions.chain) return SSDE_OK;
-    if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
+    if (t != w->marginal_t) ssdei_try(ssdei_marginal(w->context, &w->setting.sde, t, &w->mean, &w->std));
     w->marginal_t = t;
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
-    return ssdei_condition_place(w, block, t, w->marginal.mean, w->marginal.std);
+    return ssdei_condition_place(w, block, t, w->mean, w->std);
 }
 
 /* ---- the tables ----
@@ -3087,18 +3086,14 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
     return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
 
-/* The forward SDE from times[step] back up to where its jump began: x(t) | x(t_step) is Gaussian with mean ratio x. */
+/* The forward SDE from times[step] back up to where its jump began. */
 static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     size_t to = step - 1 - (step - 1) % w->setting.how.jump;
-    ssde_coefficients low, high;
+    ssde_step forward;
     ssdei_update u = {0.0, 0.0, 0.0};
-    double ratio, variance;
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[step], &low));
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[to], &high));
-    ratio = high.mean / low.mean;
-    variance = high.std * high.std - ratio * ratio * low.std * low.std;
-    u.x = ratio - 1.0;
-    u.noise = variance > 0.0 ? sqrt(variance) : 0.0;
+    ssdei_try(ssdei_transition(&w->setting, w->times[step], w->times[to], &forward));
+    u.x = forward.drift;
+    u.noise = forward.diffusion;
     /* draw 0 of the prior's stream is the start */
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, (uint32_t)(ssdei_visited(w, to) + 1)));
     memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
@@ -3208,23 +3203,23 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
-    double low = w->times[1], high = w->times[0], std = 0.0;
-    ssde_coefficients c;
+    double low = w->times[1], high = w->times[0], first = 0.0, mean, std, drift, diffusion;
     int tries;
     if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
         double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
-        ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
-        if (!tries) std = c.std;
-        if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
+        ssdei_try(ssdei_marginal(w->context, &w->setting.sde, t, &mean, &std));
+        ssdei_try(ssdei_rates(w->context, &w->setting.sde, t, &drift, &diffusion));
+        if (!tries) first = std;
+        if (0.5 * h * diffusion * diffusion <= std * std)
             low = t;
         else
             high = t;
     }
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, low, &c));
+    ssdei_try(ssdei_marginal(w->context, &w->setting.sde, low, &mean, &std));
     w->times[0] = low;
-    w->scale *= c.std / std;
+    w->scale *= std / first;
     return SSDE_OK;
 }
 
@@ -3903,12 +3898,12 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
                                          size_t rows, const float *v) {
     size_t r, j, dim = w->dim;
     int side;
-    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
+    double mean, std = 0.0;
     for (r = 0; r < rows; r++) {
         double largest = 0.0;
         for (j = 0; j < dim; j++) largest = fmax(largest, fabs((double)x[r * dim + j]));
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(w->context, w->sde, t[r], &c));
-        w->h[r] = fmax(0.01 * c.std, 3e-5 * largest);
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
+        w->h[r] = fmax(0.01 * std, 3e-5 * largest);
     }
     for (side = 1; side >= -1; side -= 2) {
         for (r = 0; r < rows; r++) {
@@ -4146,12 +4141,10 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     size_t r;
     if (!flow->conditions.chain) return SSDE_OK;
     for (r = 0; r < flow->block; r++) {
-        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
-        ssde_coefficients c;
-        c.mean = 1.0, c.std = 0.0;
-        if (at > 0.0) ssdei_try(ssde_coefficients_at(flow->context, flow->sde, at, &c));
+        double at = reports[r].status == SSDE_OK ? t : reports[r].t, mean = 1.0, std = 0.0;
+        if (at > 0.0) ssdei_try(ssdei_marginal(flow->context, flow->sde, at, &mean, &std));
         flow->sample[r] = flow->first_sample + flow->done + r;
-        flow->conditions.mean[r] = c.mean, flow->conditions.std[r] = c.std;
+        flow->conditions.mean[r] = mean, flow->conditions.std[r] = std;
     }
     return ssdei_conditions_place(&flow->conditions, flow->sample, flow->block, flow->z, x);
 }

@@ -2645,7 +2645,7 @@ static const struct {
     {"score_net_label", 0, rates_label},
     {"score_net", 0, rates_score_net},
     {"trainer", 0, rates_train_std2},
-    {"corrector_step", 1, rates_corrector},
+    {"corrector_step", 0, rates_corrector},
 };
 
 /* Refused calls name what is wrong. */
@@ -2702,7 +2702,8 @@ static void test_sampler_rates_refused(void) {
             for (j = SSDE_PREDICTOR_DEFAULT; j < SSDE_PREDICTOR_COUNT; j++) {
                 ssde_sampler_desc how = samplers_desc((ssde_predictor)j, 20, 0.0);
                 ssde_rng rng = ssde_rng_seed(1);
-                int needs = j < SSDE_PREDICTOR_DPM_SOLVER_2M && j != SSDE_PREDICTOR_NONE;
+                int needs = j == SSDE_PREDICTOR_DEFAULT || j == SSDE_PREDICTOR_EULER_MARUYAMA ||
+                            j == SSDE_PREDICTOR_STOCHASTIC_HEUN || j == SSDE_PREDICTOR_ADAPTIVE;
                 if (j == SSDE_PREDICTOR_DDPM || j == SSDE_PREDICTOR_SMLD) continue;
                 how.context = &context, how.grid = SSDE_GRID_UNIFORM, how.corrector = SSDE_CORRECTOR_NONE;
                 context.error[0] = 0;
