@@ -404,7 +404,7 @@ typedef struct ssde_sampler_desc {
        that runs of different steps follow the same path and come together as steps grow. W runs in the SDE's own time,
        so that g(t) dW is the noise of eq. 6; a z that a solver weights by its exact integral of g dW keeps its
        variance, and differs from that integral by an order less than the increment. Some 24 draws per element and step.
-       Not on the reference's and the discrete grid. */
+       Not on the reference's and the discrete grid. A run whose predictor draws no noise asks for no path. */
     int brownian;
     ssde_condition condition;
     /* RePaint (Lugmayr et al. 2022, arXiv 2201.09865): every `jump` steps x is noised back to where they began, and
@@ -434,7 +434,8 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 /* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
    mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
    probability_flow, discretisation, eta, schedule, step_size and context; under SSDE_GRID_REFERENCE and
-   SSDE_GRID_DISCRETE t_next is ignored, and steps counts. Predictors of one evaluation without history only. */
+   SSDE_GRID_DISCRETE t_next is ignored, steps counts, and a t between levels has the index that ssde_discretise gives
+   it. Predictors of one evaluation without history only. */
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean);
@@ -1094,11 +1095,36 @@ static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_conditi
     return SSDE_OK;
 }
 
+/* ---- measurements ---- */
+
+struct ssde_guided {
+    ssdei_conditions conditions;
+    ssde_sde sde;
+    ssde_score_model model;
+    size_t max_rows;
+    int differentiate; /* some term needs ds/dx */
+    float *score;      /* [max_rows, dim], the model's own */
+    float *gradient;   /* [max_rows, dim] */
+};
+
 static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition *condition, int transpose,
                                       const float *in, const uint64_t *sample, size_t rows, float *out) {
     ssde_linear_function function = transpose ? condition->transpose : condition->forward;
     return ssdei_called(w->context, transpose ? "measurement: transpose" : "measurement: forward",
                         function(condition->user, in, sample, rows, out), NULL);
+}
+
+/* w->residual = mean y - A from. */
+static ssde_status ssdei_measure_residual(ssdei_conditions *w, const ssde_condition *condition, const double *mean,
+                                          const float *from, const uint64_t *sample, size_t rows) {
+    size_t r, j, size = condition->size;
+    ssdei_try(ssdei_measure_call(w, condition, 0, from, sample, rows, w->residual));
+    for (r = 0; r < rows; r++) {
+        const float *y = ssdei_condition_known(w, condition, sample[r], size);
+        float factor = mean ? (float)mean[r] : 1.0f;
+        for (j = 0; j < size; j++) w->residual[r * size + j] = factor * y[j] - w->residual[r * size + j];
+    }
+    return SSDE_OK;
 }
 
 /* In eight chains and a rest, always in the same order. */
@@ -1153,6 +1179,11 @@ static void ssdei_measure_turn(ssdei_conditions *w, size_t r, int first) {
 
 enum { SSDEI_MEASURE_STEPS = 100 };
 
+/* Whether row r goes on; before its first step, 0, every one does. */
+static int ssdei_measure_open(const ssdei_conditions *w, size_t r, size_t step) {
+    return !step || w->system[r].square > w->system[r].enough;
+}
+
 /* Makes every residual 1 long. */
 static void ssdei_measure_units(ssdei_conditions *w, size_t size, size_t rows) {
     size_t r, i;
@@ -1163,107 +1194,6 @@ static void ssdei_measure_units(ssdei_conditions *w, size_t size, size_t rows) {
         for (i = 0; unit > 0.0 && i < size; i++) e[i] = (float)((double)e[i] / unit);
         system->unit = unit, system->reach = system->enough = 0.0;
     }
-}
-
-/* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
-   the normal equations lead to (Hestenes and Stiefel 1952): a residual that A does not reach leaves them alone, and
-   A is only shown vectors of length about 1, whatever its scale. */
-static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
-                                       size_t rows) {
-    size_t r, i, size = condition->size, k;
-    int going = 1;
-    memset(w->image, 0, rows * w->dim * sizeof *w->image);
-    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
-    ssdei_measure_units(w, size, rows);
-    for (k = 0; k <= SSDEI_MEASURE_STEPS && going; k++) {
-        ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
-        for (going = 0, r = 0; r < rows; r++) {
-            if (!k || w->system[r].square > w->system[r].enough) ssdei_measure_turn(w, r, !k);
-            going |= w->system[r].square > w->system[r].enough;
-        }
-        if (!going || k == SSDEI_MEASURE_STEPS) break;
-        ssdei_try(ssdei_measure_call(w, condition, 0, w->direction, sample, rows, w->product));
-        for (r = 0; r < rows; r++) {
-            if (w->system[r].square > w->system[r].enough) ssdei_measure_advance(w, r, size);
-        }
-    }
-    for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
-        const ssdei_system *system = &w->system[i / w->dim];
-        w->image[i] = system->square <= DBL_MAX ? (float)(system->unit * (double)w->image[i]) : (float)NAN;
-    }
-    return SSDE_OK;
-}
-
-/* w->residual = mean y - A from. */
-static ssde_status ssdei_measure_residual(ssdei_conditions *w, const ssde_condition *condition, const double *mean,
-                                          const float *from, const uint64_t *sample, size_t rows) {
-    size_t r, j, size = condition->size;
-    ssdei_try(ssdei_measure_call(w, condition, 0, from, sample, rows, w->residual));
-    for (r = 0; r < rows; r++) {
-        const float *y = ssdei_condition_known(w, condition, sample[r], size);
-        float factor = mean ? (float)mean[r] : 1.0f;
-        for (j = 0; j < size; j++) w->residual[r * size + j] = factor * y[j] - w->residual[r * size + j];
-    }
-    return SSDE_OK;
-}
-
-/* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
-static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
-                                       size_t rows, const float *z, float *x) {
-    size_t r, i;
-    for (r = 0; r < rows; r++) {
-        w->system[r].gain = 1.0, w->system[r].ridge = 0.0;
-        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
-            w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
-    }
-    ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
-    ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
-    for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
-    return SSDE_OK;
-}
-
-/* ---- terms of the score ---- */
-
-struct ssde_guided {
-    ssdei_conditions conditions;
-    ssde_sde sde;
-    ssde_score_model model;
-    size_t max_rows;
-    int differentiate; /* some term needs ds/dx */
-    float *score;      /* [max_rows, dim], the model's own */
-    float *gradient;   /* [max_rows, dim] */
-};
-
-static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
-                                    const uint64_t *sample, size_t rows) {
-    return ssdei_called(g->conditions.context, "guidance",
-                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
-}
-
-/* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
-static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                          const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
-    size_t i;
-    for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
-        w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
-    }
-    return ssdei_measure_residual(w, condition, NULL, w->image, sample, rows);
-}
-
-/* g->conditions.image = A^T (r^2 A A^T + noise^2)^-1 (y - A x0). */
-static ssde_status ssdei_measure_isotropic(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                           const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
-    size_t r;
-    for (r = 0; r < rows; r++) {
-        double level = w->std[r] / w->mean[r], data = condition->data_std;
-        w->system[r].gain = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
-        w->system[r].ridge = condition->noise * condition->noise;
-    }
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
-    return ssdei_measure_solve(w, condition, sample, rows);
 }
 
 /* g->gradient = K v, K = m (d x0 / dx)^T = I + std^2 (ds/dx)^T: for a true score the covariance of x(0) given x is
@@ -1279,8 +1209,8 @@ static ssde_status ssdei_measure_spread(ssde_guided *g, const float *v, const do
     return SSDE_OK;
 }
 
-/* A row is to go on: w->slope, A^T e, is made 1 long. e was 1 long at first. */
-static int ssdei_covariance_goes_on(ssdei_conditions *w, size_t r, size_t size, int first) {
+/* w->slope, A^T e, is made 1 long. e was 1 long at first. */
+static void ssdei_covariance_turn(ssdei_conditions *w, size_t r, size_t size, int first) {
     ssdei_system *system = &w->system[r];
     float *s = w->slope + r * w->dim;
     const float *e = w->residual + r * size;
@@ -1292,7 +1222,6 @@ static int ssdei_covariance_goes_on(ssdei_conditions *w, size_t r, size_t size, 
     if (first) system->size = system->ridge + system->gain * system->square;
     system->enough = 1e-12 * fmax(system->length * system->length, system->reach * left); /* or A^T rounds it */
     for (i = 0; system->square > 0.0 && i < w->dim; i++) s[i] = (float)((double)s[i] / sqrt(system->square));
-    return system->square > system->enough;
 }
 
 /* The next direction is the residual e less its part along the last, both seen through M / system->size; along it |e|
@@ -1324,12 +1253,14 @@ static void ssdei_covariance_advance(ssde_guided *g, size_t r, size_t size) {
     for (i = 0; i < w->dim; i++) image[i] += (float)(step * (double)direction[i]);
 }
 
-/* w->image = K A^T M^-1 w->residual, M = gain A K A^T + ridge, row by row, by conjugate residuals: where ds/dx is not
-   symmetric |residual| still falls at every step, so that what was reached can be kept wherever it ends. A and the
-   model are only shown vectors of length about 1, whatever A's scale. */
-static ssde_status ssdei_covariance_solve(ssde_guided *g, const ssde_condition *condition, const double *t,
-                                          const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
+/* w->image = K A^T M^-1 w->residual, M = gain A K A^T + ridge, row by row; A and the model are only shown vectors of
+   length about 1, whatever A's scale.
+   g NULL: K = I, as the d of least squares that conjugate gradients on the normal equations lead to (Hestenes and
+   Stiefel 1952): a residual that A does not reach leaves them alone.
+   Else by conjugate residuals, with g's K: where ds/dx is not symmetric |residual| still falls at every step, so that
+   what was reached can be kept wherever it ends. */
+static ssde_status ssdei_measure_solve(ssdei_conditions *w, ssde_guided *g, const ssde_condition *condition,
+                                       const double *t, const uint64_t *sample, size_t rows) {
     size_t r, i, k, size = condition->size;
     int going = 1;
     memset(w->image, 0, rows * w->dim * sizeof *w->image);
@@ -1339,49 +1270,96 @@ static ssde_status ssdei_covariance_solve(ssde_guided *g, const ssde_condition *
     for (k = 0; k < SSDEI_MEASURE_STEPS && going; k++) {
         ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
         for (going = 0, r = 0; r < rows; r++) {
-            if (!k || w->system[r].square > w->system[r].enough) going |= ssdei_covariance_goes_on(w, r, size, !k);
+            if (!ssdei_measure_open(w, r, k)) continue;
+            if (g)
+                ssdei_covariance_turn(w, r, size, !k);
+            else
+                ssdei_measure_turn(w, r, !k);
+            going |= ssdei_measure_open(w, r, 1);
         }
         if (!going) break;
-        ssdei_try(ssdei_measure_spread(g, w->slope, t, rows));
-        ssdei_try(ssdei_measure_call(w, condition, 0, g->gradient, sample, rows, w->product));
+        if (g) ssdei_try(ssdei_measure_spread(g, w->slope, t, rows));
+        ssdei_try(ssdei_measure_call(w, condition, 0, g ? g->gradient : w->direction, sample, rows, w->product));
         for (r = 0; r < rows; r++) {
-            if (w->system[r].square > w->system[r].enough) ssdei_covariance_advance(g, r, size);
+            if (!ssdei_measure_open(w, r, 1)) continue;
+            if (g)
+                ssdei_covariance_advance(g, r, size);
+            else
+                ssdei_measure_advance(w, r, size);
         }
     }
     for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
         const ssdei_system *system = &w->system[i / w->dim];
-        double factor = system->size > 0.0 ? system->unit * system->length / system->size : 0.0;
+        double factor = !g ? system->unit : system->size > 0.0 ? system->unit * system->length / system->size : 0.0;
         w->image[i] = system->square <= DBL_MAX ? (float)(factor * (double)w->image[i]) : (float)NAN;
     }
     return SSDE_OK;
 }
 
-/* x0 moves by C A^T (A C A^T + noise^2)^-1 (y - A x0), and the score by m / std^2 times its move; C is the model's
-   covariance of x(0) given x, (std / m)^2 K. */
-static ssde_status ssdei_measure_covariance_term(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                                 const double *t, const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
+/* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
+static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows, const float *z, float *x) {
     size_t r, i;
     for (r = 0; r < rows; r++) {
-        w->system[r].gain = w->std[r] * w->std[r] / (w->mean[r] * w->mean[r]);
-        w->system[r].ridge = condition->noise * condition->noise;
+        w->system[r].gain = 1.0, w->system[r].ridge = 0.0;
+        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
+            w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
     }
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
-    ssdei_try(ssdei_covariance_solve(g, condition, t, sample, rows));
-    for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)w->image[i] / w->mean[i / w->dim]);
+    ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
+    ssdei_try(ssdei_measure_solve(w, NULL, condition, NULL, sample, rows));
+    for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
     return SSDE_OK;
 }
 
-/* The same where C is r^2 I. */
+/* ---- terms of the score ---- */
+
+static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
+                                    const uint64_t *sample, size_t rows) {
+    return ssdei_called(g->conditions.context, "guidance",
+                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
+}
+
+/* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
+static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
+                                          const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t i;
+    for (i = 0; i < rows * w->dim; i++) {
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
+    }
+    return ssdei_measure_residual(w, condition, NULL, w->image, sample, rows);
+}
+
+/* w->image = A^T (gain A A^T + noise^2)^-1 (y - A x0), gain r^2; or, with the model's covariance of x(0) given x,
+   (std / m)^2 K, K A^T (gain A K A^T + noise^2)^-1 (y - A x0), gain (std / m)^2. */
+static ssde_status ssdei_measure_explain(ssde_guided *g, const ssde_condition *condition, int covariance,
+                                         const float *x, const double *t, const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t r;
+    for (r = 0; r < rows; r++) {
+        double mean = w->mean[r], std = w->std[r], level = std / mean, data = condition->data_std;
+        w->system[r].gain = covariance   ? std * std / (mean * mean)
+                            : data > 0.0 ? level * level * data * data / (level * level + data * data)
+                                         : 0.0;
+        w->system[r].ridge = condition->noise * condition->noise;
+    }
+    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
+    return ssdei_measure_solve(w, covariance ? g : NULL, condition, t, sample, rows);
+}
+
+/* x0 moves by C A^T (A C A^T + noise^2)^-1 (y - A x0), and the score by m / std^2 times its move; C is the model's
+   covariance of x(0) given x, or r^2 I. */
 static ssde_status ssdei_measure_noisy_term(ssde_guided *g, const ssde_condition *condition, const float *x,
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
+    double data = condition->data_std;
     size_t i;
-    if (condition->data_std == 0.0) return ssdei_measure_covariance_term(g, condition, x, t, sample, rows);
-    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_explain(g, condition, data == 0.0, x, t, sample, rows));
     for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim], data = condition->data_std;
-        g->gradient[i] = (float)(mean * data * data / (std * std + mean * mean * data * data) * (double)w->image[i]);
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim], move = (double)w->image[i];
+        g->gradient[i] =
+            (float)(data == 0.0 ? move / mean : mean * data * data / (std * std + mean * mean * data * data) * move);
     }
     return SSDE_OK;
 }
@@ -1391,14 +1369,13 @@ static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
     size_t i;
-    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_explain(g, condition, 0, x, t, sample, rows));
     ssdei_try(ssdei_measure_spread(g, w->image, t, rows));
     for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)g->gradient[i] / w->mean[i / w->dim]);
     return SSDE_OK;
 }
 
 static const struct {
-    const char *name;
     ssde_status (*check)(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim);
     ssde_status (*place)(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample, size_t rows,
                          const float *z, float *x);
@@ -1406,13 +1383,13 @@ static const struct {
     ssde_status (*term)(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
                         const uint64_t *sample, size_t rows);
 } ssdei_condition_kinds[SSDE_CONDITION_COUNT] = {
-    {"none", NULL, NULL, NULL},
-    {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
-    {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
-    {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
-    {"measure_noisy", ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
-    {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
-    {"measure_guide", ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
+    {NULL, NULL, NULL}, /* in the order of ssde_condition_kind */
+    {ssdei_inpaint_check, ssdei_inpaint_place, NULL},
+    {ssdei_colourise_check, ssdei_colourise_place, NULL},
+    {ssdei_measure_check, ssdei_measure_place, NULL},
+    {ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
+    {ssdei_guide_check, NULL, ssdei_guide_term},
+    {ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
 };
 
 /* The first condition of the chain that has a term (or: coordinates to place); NULL: none. */
@@ -1481,7 +1458,8 @@ static void ssdei_conditions_prepare(ssdei_conditions *w, ssde_context *context,
                                      uint64_t first_sample, size_t n, size_t rows, size_t dim) {
     w->context = context, w->chain = ssdei_condition_first(chain, term), w->term = term;
     w->first_sample = first_sample, w->n = n, w->rows = rows, w->dim = dim;
-    for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
+    for (chain = w->chain; chain; chain = ssdei_condition_first(chain->next, term))
+        w->size = chain->size > w->size ? chain->size : w->size;
 }
 
 static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
@@ -1505,10 +1483,8 @@ static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
 static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *sample, size_t rows, const float *z,
                                           float *x) {
     const ssde_condition *condition = w->chain;
-    for (; condition; condition = condition->next) {
-        if (ssdei_condition_kinds[condition->kind].place)
-            ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
-    }
+    for (; condition; condition = ssdei_condition_first(condition->next, 0))
+        ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
     return SSDE_OK;
 }
 
@@ -1555,7 +1531,7 @@ static ssde_status ssdei_guided_add(ssde_guided *g, const ssde_condition *condit
                                     const uint64_t *sample, size_t rows, float *out) {
     size_t r, i, dim = g->model.dim;
     for (r = 0; r < rows && !ssdei_term_applies(&g->conditions, condition, r); r++) continue;
-    if (r == rows || !ssdei_condition_kinds[condition->kind].term) return SSDE_OK;
+    if (r == rows) return SSDE_OK;
     ssdei_try(ssdei_condition_kinds[condition->kind].term(g, condition, x, t, sample, rows));
     for (; r < rows; r++) {
         if (!ssdei_term_applies(&g->conditions, condition, r)) continue;
@@ -1583,7 +1559,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssdei_try(ssdei_called(w->context, "model->score",
                            g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score), t));
     memcpy(out, g->score, rows * w->dim * sizeof *out);
-    for (; condition; condition = condition->next) ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (; condition; condition = ssdei_condition_first(condition->next, 1))
+        ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
 }
 
@@ -1602,7 +1579,7 @@ void ssde_guided_destroy(ssde_guided *guided) {
     if (guided) ssdei_release(guided->conditions.context, guided);
 }
 
-/* Into zeros. */
+/* Into zeros, which g stays where the condition has no terms. */
 static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
                                         const ssde_score_model *model, const ssde_condition *condition,
                                         uint64_t first_sample, size_t n) {
@@ -1611,8 +1588,7 @@ static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, c
     ssdei_try(ssdei_check_model(context, "model", model));
     if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
-    if (!ssdei_condition_first(condition, 1))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+    if (!ssdei_condition_first(condition, 1)) return SSDE_OK;
     for (c = condition; c; c = c->next)
         g->differentiate |=
             c->kind == SSDE_CONDITION_MEASURE_GUIDE || (c->kind == SSDE_CONDITION_MEASURE_NOISY && c->data_std == 0.0);
@@ -1639,7 +1615,7 @@ size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde
                           const ssde_condition *condition, size_t n) {
     ssde_guided g;
     memset(&g, 0, sizeof g);
-    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
+    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK || !g.conditions.chain) return 0;
     return ssdei_object_memory(&g, sizeof g, ssdei_guided_arrays);
 }
 
@@ -1652,6 +1628,7 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     *guided = NULL;
     memset(&made, 0, sizeof made);
     ssdei_try(ssdei_guided_prepare(&made, context, sde, model, condition, first_sample, n));
+    if (!made.conditions.chain) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
     g = (ssde_guided *)ssdei_object_create(context, &made, sizeof made, ssdei_guided_arrays);
     if (!g) return SSDE_ERROR_MEMORY;
     status = ssdei_measure_transposed(&g->conditions);
@@ -1660,16 +1637,6 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     else
         ssde_guided_destroy(g);
     return status;
-}
-
-/* For a run under `chain`: prepares *guided, zeros, where it has terms, and *model becomes its. Once placed, the model
-   is to be taken from where *guided then is. */
-static ssde_status ssdei_guide(ssde_guided *guided, ssde_score_model *model, ssde_context *context, const ssde_sde *sde,
-                               const ssde_condition *chain, uint64_t first_sample, size_t n) {
-    if (!ssdei_condition_first(chain, 1)) return SSDE_OK;
-    ssdei_try(ssdei_guided_prepare(guided, context, sde, model, chain, first_sample, n));
-    *model = ssde_guided_model(guided);
-    return SSDE_OK;
 }
 
 ssde_cfg_desc ssde_cfg_defaults(void) {
@@ -1786,8 +1753,8 @@ size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc) {
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
     ssde_cfg made;
+    if (guided) *guided = NULL;
     if (!guided || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", guided ? "desc" : "guided");
-    *guided = NULL;
     ssdei_try(ssdei_cfg_prepare(&made, sde, desc));
     *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
@@ -2039,8 +2006,8 @@ typedef struct ssdei_travellers {
     float *before;           /* [n, dim]: x1 of the step before */
 } ssdei_travellers;
 
-/* The most that a row may ask for: evaluations of a step but for the last, and past steps. */
-enum { SSDEI_KEPT = 2, SSDEI_HISTORY = 2 };
+/* The most past steps that a row may ask for. */
+enum { SSDEI_HISTORY = 2 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
@@ -2057,12 +2024,11 @@ typedef struct ssdei_sampler {
     double t_value;
     uint64_t *sample;              /* [n] */
     float *score, *noise;          /* [block, dim] */
-    float *kept[SSDEI_KEPT];       /* [block, dim]: of the evaluations of a step, but for its last */
+    float *kept;                   /* [block, dim]: of the first of two evaluations of a step */
     float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
     float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
-    unsigned char *failed; /* [n]: the ssde_status that ended it */
-    int one_condition_draw;
+    unsigned char *failed;        /* [n]: the ssde_status that ended it */
     ssde_guided guided;           /* zeros: the condition has no terms */
     ssdei_conditions conditions;  /* that place known coordinates */
     size_t visit;                 /* of the steps in hand, by resampling */
@@ -2081,22 +2047,20 @@ typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double
 
 /* What the driver and the checks know of a predictor that its numbers do not say. */
 enum {
-    SSDEI_CHAIN_OF_VP = 1, /* runs on VP alone, on the discrete grid, or by a schedule of betas */
-    SSDEI_CHAIN_OF_VE = 2, /* the same on VE, by a schedule of sigmas */
-    SSDEI_CHAIN = SSDEI_CHAIN_OF_VP | SSDEI_CHAIN_OF_VE,
-    SSDEI_BY_INDEX = 4,        /* has a form on grids by index */
-    SSDEI_NO_FLOW = 8,         /* has none for the probability flow */
-    SSDEI_LANGEVIN_ON_VE = 16, /* is followed there by a corrector unless told otherwise */
-    SSDEI_IS_LANGEVIN = 32,    /* is a corrector: takes none, and its end is denoised by Tweedie's formula */
-    SSDEI_WEIGHTS_NOISE = 64,  /* by eta: none at 0 */
-    SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
-    SSDEI_EULER = 256,         /* Euler's method in t */
-    SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
-    SSDEI_TRAVELS = 1024       /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_PAPERS = 1,         /* has a form on grids by index; on VE a corrector follows it unless told otherwise */
+    SSDEI_NO_FLOW = 2,        /* has no form for the probability flow */
+    SSDEI_WEIGHTS_NOISE = 4,  /* by eta: none at 0 */
+    SSDEI_CHURNS = 8,         /* its noise is that of s_churn */
+    SSDEI_EULER = 16,         /* Euler's method in t */
+    SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
+    SSDEI_TRAVELS = 64        /* each row at times of its own, by steps of its own, always along a Brownian path */
 };
 
 typedef struct ssdei_method {
     int traits;
+    /* DDPM's runs on VP, by a schedule of betas, SMLD's on VE, by one of sigmas: each on the discrete grid, and on its
+       SDE alone. SMLD's is a corrector itself: it takes none, and its end is denoised by Tweedie's formula. */
+    ssdei_chain chain;
     /* Of one evaluation without a past: plan->update, and ssde_predictor_step's. */
     ssdei_rule rule;
     /* Of others: fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
@@ -2128,25 +2092,24 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     ssde_context *context = setting->context;
     const ssde_sampler_desc *how = &setting->how;
     const char *name = setting->info->name;
-    int traits = setting->method->traits, chain = traits & SSDEI_CHAIN;
+    int traits = setting->method->traits, ladder = setting->method->chain == SSDEI_CHAIN_SMLD;
+    ssdei_chain chain = setting->method->chain;
     if (how->probability_flow && (traits & SSDEI_NO_FLOW))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
-    if (chain &&
-        ssdei_family(&setting->sde)->chain != (chain == SSDEI_CHAIN_OF_VP ? SSDEI_CHAIN_DDPM : SSDEI_CHAIN_SMLD))
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
-                         chain == SSDEI_CHAIN_OF_VP ? "VP" : "VE");
+    if (chain && ssdei_family(&setting->sde)->chain != chain)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name, ladder ? "VE" : "VP");
     if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s runs on SSDE_GRID_DISCRETE; others are in schedule",
                          name);
-    if (!(traits & SSDEI_BY_INDEX) && ssdei_by_index(how->grid))
+    if (!chain && !(traits & SSDEI_PAPERS) && ssdei_by_index(how->grid))
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
-    if (setting->corrector->rule && (setting->info->history || (traits & SSDEI_IS_LANGEVIN)))
+    if (setting->corrector->rule && (setting->info->history || ladder))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,
-                         traits & SSDEI_IS_LANGEVIN ? "which it is itself" : "which would make its past another one");
+                         ladder ? "which it is itself" : "which would make its past another one");
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
@@ -2158,7 +2121,7 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
 /* VP's betas, VE's sigmas. */
 static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
     const ssde_sampler_desc *how = &setting->how;
-    int betas = (setting->method->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
+    int betas = setting->method->chain == SSDEI_CHAIN_DDPM;
     double low = betas ? 0.0 : setting->sde.sigma_min, high = betas ? 1.0 : setting->sde.sigma_max;
     size_t k;
     for (k = 0; how->schedule && k < how->steps; k++) {
@@ -2220,7 +2183,7 @@ static int ssdei_follows_path(const ssdei_setting *setting) {
 /* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
    last sigma takes the formula itself. */
 static int ssdei_ends_quietly(const ssdei_setting *setting) {
-    return ssdei_by_index(setting->how.grid) && !(setting->method->traits & SSDEI_IS_LANGEVIN);
+    return ssdei_by_index(setting->how.grid) && setting->method->chain != SSDEI_CHAIN_SMLD;
 }
 
 static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
@@ -2455,13 +2418,14 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
 /* What draws of a step are numbered by. */
 static size_t ssdei_visited(const ssdei_sampler *w, size_t step) { return w->visit * w->setting.how.steps + step; }
 
-/* w->noise: the predictor's z over a step, or the path's increment in its units. Called at every step of one that has
-   noise at all, since the path is where the step before left it. */
-static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+/* w->noise: the predictor's z over a step, if it has any, or the path's increment in its units: that at every step,
+   since the path is where the step before left it. */
+static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     float *path = w->path ? w->path + block->first * w->dim : NULL;
+    size_t step = plan->step, i;
     uint32_t from = ssdei_path_place(w->times[step]), to = ssdei_path_place(w->times[step + 1]);
     float factor;
-    size_t i;
+    if (!path && plan->update.noise == 0.0 && plan->churn.noise == 0.0) return SSDE_OK;
     if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)ssdei_visited(w, step));
     if (!step)
         ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, from, w->sample + block->first,
@@ -2478,7 +2442,7 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
 }
 
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
-    if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -2557,17 +2521,16 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
 
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
-    if (plan->churn.noise != 0.0 || plan->update.noise != 0.0 || w->path)
-        ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     if (plan->churn.noise != 0.0) {
         memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
         ssdei_apply(w, block, &plan->churn, plan->t0);
     }
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
-    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept[0]);
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
-    ssdei_direction(w, block, w->kept[0], 1.0, u.score, w->score);
+    ssdei_direction(w, block, w->kept, 1.0, u.score, w->score);
     u.score = 1.0;
     ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
@@ -2698,7 +2661,7 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
     size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
     float keep_x = (float)plan->keep_x, keep_score = (float)plan->keep_score, weight[SSDEI_HISTORY + 1];
     float *past[SSDEI_HISTORY + 1]; /* newest first */
-    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     for (j = 0; j <= kept; j++) {
         weight[j] = (float)plan->weight[j];
@@ -2924,47 +2887,47 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    1. a value in ssde_predictor, with its source and what it needs;
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
-   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1] and
-   w->history[history];
+   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept, of
+   a step of two evaluations, and w->history[history];
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
       no name; so does the test of the table. Its formula and order want tests of their own, and
       samplers_ways and samplers_newer of tests/ a line each.
-   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
-   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
+   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY bounds
+   history. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
    its name in the text of ssde_corrector_find. */
-
-enum { SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE, SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW };
 
 static const struct {
     ssde_predictor_properties info;
     ssdei_method method;
 } ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, rule, plan, move}} */
-    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, NULL, NULL, NULL}},
-    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_BY_INDEX, NULL, NULL, NULL}},
+    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, chain, rule, plan, move}} */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, SSDEI_CHAIN_NONE, NULL, NULL, NULL}},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_PAPERS, SSDEI_CHAIN_NONE, NULL, NULL, NULL}},
     {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER, SSDEI_CHAIN_NONE, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
     {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, SSDEI_CHAIN_NONE, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
     {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_NO_FLOW, SSDEI_CHAIN_NONE, ssdei_rule_ancestral, NULL, ssdei_once_move}},
     {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, NULL, ssdei_once_move}},
+     {SSDEI_NO_FLOW, SSDEI_CHAIN_DDPM, ssdei_rule_ddpm, NULL, ssdei_once_move}},
     {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, NULL, ssdei_ladder_move}},
+     {SSDEI_NO_FLOW, SSDEI_CHAIN_SMLD, ssdei_rule_smld, NULL, ssdei_ladder_move}},
     {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
-     {SSDEI_EULER, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
+     {SSDEI_EULER, SSDEI_CHAIN_NONE, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
-     {SSDEI_EULER | SSDEI_TRAVELS, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
-    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, NULL, ssdei_once_move}},
-    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, {SSDEI_CHURNS, NULL, ssdei_heun_plan, ssdei_twice_move}},
+     {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, NULL, ssdei_once_move}},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
+     {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -2981,7 +2944,7 @@ static void ssdei_setting_choose(ssdei_setting *setting) {
         how->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
     setting->info = &ssdei_predictors[how->predictor].info;
     setting->method = &ssdei_predictors[how->predictor].method;
-    langevin = !setting->method->move || (exploding && (setting->method->traits & SSDEI_LANGEVIN_ON_VE));
+    langevin = !setting->method->move || (exploding && (setting->method->traits & SSDEI_PAPERS));
     if (how->corrector == SSDE_CORRECTOR_DEFAULT)
         how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
     setting->corrector = &ssdei_correctors[how->corrector];
@@ -3067,7 +3030,8 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
     if (w->setting.method->move) {
         ssdei_try(w->setting.method->move(w, block, plan));
         ++number;
-        ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
+        ssdei_try(
+            ssdei_condition_update(w, block, w->times[step + 1], ssdei_one_condition_draw(&w->setting) ? 0 : number));
     }
     return how->corrector_first ? SSDE_OK : ssdei_correct_block(w, block, plan, &number);
 }
@@ -3176,7 +3140,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
-    if (how->schedule && (w->setting.method->traits & SSDEI_CHAIN_OF_VE)) {
+    if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
@@ -3281,7 +3245,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->score = ssdei_place(memory, float, part);
     w->noise = ssdei_place(memory, float, part);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    for (j = 0; j + 1 < w->setting.info->evaluations; j++) w->kept[j] = ssdei_place(memory, float, part);
+    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
         a->t = ssdei_place(memory, double, w->block);
@@ -3311,9 +3275,8 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     memset(w, 0, sizeof *w);
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
-    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
-    w->model = *model;
-    ssdei_try(ssdei_guide(&w->guided, &w->model, context, sde, chain, first_sample, n));
+    ssdei_try(ssdei_guided_prepare(&w->guided, context, sde, model, chain, first_sample, n));
+    w->model = w->guided.conditions.chain ? ssde_guided_model(&w->guided) : *model;
     w->context = context;
     w->n = n;
     w->dim = model->dim;
@@ -3322,7 +3285,6 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     w->block = ssdei_block_rows(&w->model, tasks > 1 ? 131072 * tasks : 16384, n);
     if (w->setting.corrector->batch) w->block = n;
     ssdei_conditions_prepare(&w->conditions, context, chain, 0, first_sample, n, w->block, w->dim);
-    w->one_condition_draw = ssdei_one_condition_draw(&w->setting);
     return SSDE_OK;
 }
 
@@ -4060,6 +4022,13 @@ static int ssdei_flow_next(ssdei_flow *w) {
     return w->block > 0;
 }
 
+/* The block's samples, in order. */
+static const uint64_t *ssdei_flow_samples(ssdei_flow *w) {
+    size_t r;
+    for (r = 0; r < w->block; r++) w->sample[r] = w->first_sample + w->done + r;
+    return w->sample;
+}
+
 /* Fills in the defaults. */
 static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -4104,10 +4073,10 @@ static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *s
     const ssde_condition *chain = &how->condition;
     memset(w, 0, sizeof *w);
     w->how = how;
-    flow->context = context, flow->sde = sde, flow->model = *model;
+    flow->context = context, flow->sde = sde;
     flow->progress = how->progress, flow->user = how->user;
-    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
-    ssdei_try(ssdei_guide(&flow->guided, &flow->model, context, sde, chain, first_sample, n));
+    ssdei_try(ssdei_guided_prepare(&flow->guided, context, sde, model, chain, first_sample, n));
+    flow->model = flow->guided.conditions.chain ? ssde_guided_model(&flow->guided) : *model;
     ssdei_flow_prepare(flow, first_sample, n, batch);
     ssdei_conditions_prepare(&flow->conditions, context, chain, 0, first_sample, n, flow->rows, flow->dim);
     flow->ode.how.rtol = how->rtol, flow->ode.how.atol = how->atol;
@@ -4122,8 +4091,8 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     ssdei_update u;
     size_t r, j, rows = flow->block, dim = flow->dim;
     double *t = flow->y; /* no longer needed */
-    for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r, t[r] = flow->ode.t1;
-    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, flow->sample, rows, flow->score));
+    for (r = 0; r < rows; r++) t[r] = flow->ode.t1;
+    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, ssdei_flow_samples(flow), rows, flow->score));
     ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
     for (r = 0; r < rows; r++) {
         if (reports[r].status != SSDE_OK) continue;
@@ -4143,10 +4112,9 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     for (r = 0; r < flow->block; r++) {
         double at = reports[r].status == SSDE_OK ? t : reports[r].t, mean = 1.0, std = 0.0;
         if (at > 0.0) ssdei_try(ssdei_marginal(flow->context, flow->sde, at, &mean, &std));
-        flow->sample[r] = flow->first_sample + flow->done + r;
         flow->conditions.mean[r] = mean, flow->conditions.std[r] = std;
     }
-    return ssdei_conditions_place(&flow->conditions, flow->sample, flow->block, flow->z, x);
+    return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
 
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
@@ -4154,11 +4122,9 @@ static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, cons
     ssdei_flow *flow = &w->flow;
     size_t i, dim = flow->dim, count = flow->block * dim;
     int finite = 1;
-    for (i = 0; flow->conditions.chain && i < flow->block; i++) {
-        uint64_t sample = flow->first_sample + flow->done + i;
-        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1,
-                                    dim, flow->z + i * dim));
-    }
+    if (flow->conditions.chain)
+        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0,
+                                    ssdei_flow_samples(flow), flow->block, dim, flow->z));
     memcpy(flow->x, x, count * sizeof *x);
     ssdei_try(ssdei_transport_place(w, flow->ode.t0, flow->x, reports));
     for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
@@ -4434,22 +4400,19 @@ static void ssdei_likelihood_arrays(void *object, ssdei_memory *memory) {
     ssdei_flow_arrays(&w->flow, memory);
 }
 
-/* Row by row into probe[rows, probes, dim]. */
+/* The block's, into probe[probes, rows, dim]. */
 static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w) {
     const ssde_likelihood_desc *how = &w->how;
-    size_t dim = w->flow.dim, rows = w->flow.block, r, p;
-    if (how->trace == SSDE_TRACE_EXACT) return SSDE_OK;
-    for (r = 0; r < rows; r++) {
-        uint64_t sample = w->flow.first_sample + w->flow.done + r;
-        for (p = 0; p < how->probes; p++) {
-            float *probe = w->flow.probe + (p * w->flow.rows + r) * dim;
-            if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
-                ssdei_try(
-                    ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
-            else
-                ssdei_try(ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample,
-                                            1, dim, probe));
-        }
+    ssdei_flow *flow = &w->flow;
+    const uint64_t *sample = ssdei_flow_samples(flow);
+    int signs = how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill;
+    size_t p;
+    for (p = 0; how->trace != SSDE_TRACE_EXACT && p < how->probes; p++) {
+        float *probe = flow->probe + p * flow->rows * flow->dim;
+        ssdei_try(signs ? ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, sample, flow->block,
+                                           flow->dim, probe)
+                        : ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, sample,
+                                            flow->block, flow->dim, probe));
     }
     return SSDE_OK;
 }
@@ -4460,9 +4423,8 @@ static ssde_status ssdei_likelihood_open(ssdei_likelihood *w, const float *x) {
     size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
     memcpy(flow->x, x, rows * dim * sizeof *x);
     if (w->how.levels > 0.0) {
-        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r;
-        ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, flow->sample, x, rows, dim, w->how.levels, w->how.low,
-                                  w->how.high, flow->x));
+        ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, ssdei_flow_samples(flow), x, rows, dim, w->how.levels,
+                                  w->how.low, w->how.high, flow->x));
     }
     memset(flow->y, 0, rows * state * sizeof *flow->y);
     for (r = 0; r < rows; r++) {

@@ -1424,7 +1424,7 @@ static ssde_status control_count_score(void *user, const float *x, const double 
 static void test_guidance_cfg(void) {
     enum { ROWS = 5 };
     solver_mixture m = solver_plane(), one = control_component(&m, 1);
-    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
+    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9}, late[2] = {0.5, 1.5};
     uint64_t sample[ROWS] = {0, 1, 2, 3, 4};
     float x[2 * ROWS], out[2 * ROWS], c[2 * ROWS], u[2 * ROWS], v[2 * ROWS], product[2 * ROWS], a[2 * ROWS],
         b[2 * ROWS];
@@ -1483,6 +1483,7 @@ static void test_guidance_cfg(void) {
         wrapper.calls = 0;
         CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
         CHECK(wrapper.calls == 0);
+        CHECK_FAILS(&context, model.score(model.user, x, late, sample, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] is 1.5");
         ssde_cfg_destroy(made);
         { /* weight -1 is the unconditional model, whose likelihood it has */
             ssde_likelihood_desc price = ssde_likelihood_defaults();
@@ -1504,6 +1505,9 @@ static void test_guidance_cfg(void) {
         CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
         desc.unconditional.score = NULL;
         CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
+        CHECK(!made);
+        made = (ssde_cfg *)&desc; /* what is refused leaves NULL */
+        CHECK_STATUS(ssde_cfg_create(&made, &sde, NULL), SSDE_ERROR_ARGUMENT);
         CHECK(!made);
         ssde_mixture_destroy(component);
         ssde_mixture_destroy(mixture);

@@ -259,6 +259,60 @@ static void test_path_short_rows(void) {
 
 /* ---- path ---- */
 
+/* Noise that rests for a while: std / m is the same from 0.6 to 0.4. The path goes on below it all the same. */
+static double path_rest_drift(void *user, double t) { return (void)user, 0.0 * t; }
+static double path_rest_diffusion(void *user, double t) { return (void)user, t > 0.4 && t < 0.6 ? 0.0 : 1.0; }
+static double path_rest_mean(void *user, double t) { return (void)user, 1.0 + 0.0 * t; }
+static double path_rest_std(void *user, double t) { return (void)user, sqrt(t > 0.6 ? t - 0.2 : fmin(t, 0.4)); }
+
+enum { PATH_REST_STEPS = 10 };
+
+/* z of each step by the path's increment; user: the times. */
+static ssde_status path_rest_fill(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                  size_t dim, float *out) {
+    const double *times = (const double *)user;
+    float from[8], to[8], work[8];
+    double length[2], t[2];
+    size_t i;
+    if (stream != SSDE_STREAM_PREDICTOR) return ssde_random_normal(NULL, 3, stream, step, sample, rows, dim, out);
+    t[0] = times[step], t[1] = times[step + 1];
+    CHECK(rows == 1 && dim <= 8);
+    CHECK_OK(ssde_brownian(NULL, NULL, 3, &t[0], sample, 1, dim, work, from));
+    CHECK_OK(ssde_brownian(NULL, NULL, 3, &t[1], sample, 1, dim, work, to));
+    for (i = 0; i < 2; i++) length[i] = floor(t[i] * 16777216.0 + 0.5) / 16777216.0;
+    for (i = 0; i < dim; i++) out[i] = (from[i] - to[i]) * (float)(1.0 / sqrt(length[0] - length[1]));
+    return SSDE_OK;
+}
+
+static void test_path_rests(void) {
+    static const ssde_predictor predictors[] = {SSDE_PREDICTOR_ANCESTRAL, SSDE_PREDICTOR_STOCHASTIC_HEUN,
+                                                SSDE_PREDICTOR_DDIM, SSDE_PREDICTOR_DPM_SOLVER_2M_SDE};
+    ssde_sde sde = ssde_affine(path_rest_drift, path_rest_diffusion, NULL);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    double times[PATH_REST_STEPS + 1];
+    size_t k;
+    sde.mean = path_rest_mean, sde.std = path_rest_std;
+    CHECK_OK(ssde_ring_create(NULL, &mixture, 8, 1.0, 0.1));
+    model = ssde_mixture_model(mixture, &sde);
+    for (k = 0; k <= PATH_REST_STEPS; k++) times[k] = 1.0 - 0.098 * (double)k;
+    for (k = 0; k < sizeof predictors / sizeof predictors[0]; k++) {
+        ssde_sampler_desc how = samplers_desc(predictors[k], PATH_REST_STEPS, 0.0);
+        ssde_rng rng = ssde_rng_seed(3);
+        float x[2], expected[2];
+        how.times = times;
+        if (predictors[k] == SSDE_PREDICTOR_DDIM) how.eta = 1.0;
+        how.brownian = 1;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+        how.brownian = 0;
+        how.noise.fill = path_rest_fill, how.noise.user = times;
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, expected));
+        CHECK_SAME(x, expected, sizeof x);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 typedef struct path_asked {
     uint32_t step[32];
     size_t count;
@@ -413,8 +467,27 @@ static void test_sampler_golden_run(void) {
 
 /* ---- sampler: sample i is the same in any company ---- */
 
-/* All samplers that are not _batch, under one number. */
-enum { SOLVER_WAYS = 11 };
+/* Those that remember, look twice or step alone. */
+static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 1, 0.5, 0.0},
+                                              {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
+
+/* All samplers that are not _batch, under one number: the newer ones plain, then with a part known. */
+enum {
+    SOLVER_ENCODE = 7, /* from here on flows */
+    SOLVER_PRICE = 9,  /* from here on likelihoods */
+    SOLVER_NEWER = 11,
+    SOLVER_KNOWN = SOLVER_NEWER + SAMPLERS_NEWER,
+    SOLVER_WAYS = SOLVER_KNOWN + SAMPLERS_NEWER
+};
 typedef struct solver_task {
     const ssde_sde *sde;
     const ssde_score_model *model;
@@ -425,12 +498,38 @@ typedef struct solver_task {
     void *user;
 } solver_task;
 
+/* Whether the SDE has this way. */
+static int solver_has(int way, int which) {
+    return way < SOLVER_NEWER ||
+           !samplers_refused(samplers_newer[(way - SOLVER_NEWER) % SAMPLERS_NEWER].predictor, which);
+}
+
+/* Every second way runs along Brownian paths. */
+static ssde_status samplers_run(const solver_task *task, int way, int known, uint64_t first, size_t n, float *x) {
+    ssde_sampler_desc how = samplers_way_desc(&samplers_newer[way]);
+    ssde_rng rng = ssde_rng_seed(77);
+    rng.next_sample = first;
+    how.steps = task->steps;
+    how.eps = 0.0;
+    how.skip_denoise = 0;
+    how.brownian = way % 2 == 0 && way < 7;
+    if (how.predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.1, how.steps = 3;
+    if (how.predictor == SSDE_PREDICTOR_DDPM) how.steps *= 3; /* more than beta_max */
+    if (known && task->known)
+        how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
+    how.context = task->context;
+    how.progress = task->progress, how.user = task->user;
+    return ssde_sample(task->sde, task->model, &how, &rng, n, x);
+}
+
 /* Samples first ... first + n - 1 by way `way`; what comes out, [n, dim]. */
 static ssde_status solver_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
     ssde_rng rng = ssde_rng_seed(77);
     ssde_status status;
     rng.next_sample = first;
-    if (way < 7) {
+    if (way >= SOLVER_NEWER)
+        return samplers_run(task, (way - SOLVER_NEWER) % SAMPLERS_NEWER, way >= SOLVER_KNOWN, first, n, x);
+    if (way < SOLVER_ENCODE) {
         ssde_sampler_desc how;
         memset(&how, 0, sizeof how);
         how.context = task->context;
@@ -444,14 +543,14 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
             how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
         how.progress = task->progress, how.user = task->user;
         status = ssde_sample(task->sde, task->model, &how, &rng, n, x);
-    } else if (way < 9) {
+    } else if (way < SOLVER_PRICE) {
         ssde_flow_desc how;
         memset(&how, 0, sizeof how);
         how.context = task->context;
         how.rtol = how.atol = 1e-3;
-        how.denoise = way == 8;
+        how.denoise = way != SOLVER_ENCODE;
         how.progress = task->progress, how.user = task->user;
-        if (way == 7)
+        if (way == SOLVER_ENCODE)
             status = ssde_encode(task->sde, task->model, &how, first, n, task->data + first * task->dim, x, NULL);
         else
             status = ssde_sample_ode(task->sde, task->model, &how, &rng, n, x, NULL);
@@ -463,13 +562,13 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
         how.rtol = how.atol = 1e-3;
         how.latent = x;
         how.probes = 2;
-        if (way == 10) how.trace = SSDE_TRACE_EXACT;
+        if (way != SOLVER_PRICE) how.trace = SSDE_TRACE_EXACT;
         how.progress = task->progress, how.user = task->user;
         status = ssde_likelihood(task->sde, task->model, &how, &rng, n, task->data + first * task->dim, results);
         for (r = 0; status == SSDE_OK && r < n; r++) x[r * task->dim] = (float)results[r].log_density;
         free(results);
     }
-    if (status == SSDE_OK && way != 7) CHECK(rng.next_sample == first + n);
+    if (status == SSDE_OK && way != SOLVER_ENCODE) CHECK(rng.next_sample == first + n);
     return status;
 }
 
@@ -500,6 +599,7 @@ static void test_sampler_identity(void) {
         for (way = 0; way < SOLVER_WAYS; way++) {
             float together[N * DIM], apart[N * DIM], other[N * DIM];
             static const size_t limits[3] = {1, 3, 100};
+            if (!solver_has(way, which)) continue;
             model.max_rows = 0;
             CHECK_OK(solver_run(&task, way, 0, N, together));
             for (i = N; i-- > 0;) CHECK_OK(solver_run(&task, way, i, 1, apart + i * DIM)); /* one by one, last first */
@@ -514,6 +614,7 @@ static void test_sampler_identity(void) {
                 CHECK_SAME(other, together, sizeof other);
                 CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
             }
+            for (i = 0; way >= SOLVER_KNOWN && i < N * DIM; i++) CHECK(mask[i] == 0.0f || together[i] == known[i]);
         }
         ssde_mixture_destroy(mixture);
     }
@@ -592,8 +693,9 @@ static void test_sampler_threads(void) {
     memset(&task, 0, sizeof task);
     task.sde = &sde, task.model = &model, task.known = data, task.mask = mask, task.data = data;
     task.dim = DIM, task.steps = 2;
-    for (way = 0; way < SOLVER_WAYS - 1; way++) { /* the exact trace has nothing more in parallel than way 9 */
-        size_t rows = way < 7 ? n : 300;
+    for (way = 0; way < SOLVER_KNOWN; way++) {
+        size_t rows = way < SOLVER_ENCODE ? n : 300;                  /* a block without threads holds 256 */
+        if (!solver_has(way, 2) || way == SOLVER_PRICE + 1) continue; /* the exact trace has no more in parallel */
         task.context = NULL;
         CHECK_OK(solver_run(&task, way, 0, rows, first));
         CHECK_OK(solver_run(&task, way, 0, 70, x)); /* several blocks are the same as several calls */
@@ -608,7 +710,7 @@ static void test_sampler_threads(void) {
             task.context = &context;
             CHECK_OK(solver_run(&task, way, 0, rows, x));
             CHECK_SAME(x, first, rows * DIM * sizeof *x);
-            CHECK(way > 6 || hook.calls > 0);
+            CHECK(way >= SOLVER_ENCODE || hook.calls > 0);
         }
     }
     ssde_mixture_destroy(mixture);
@@ -737,46 +839,52 @@ static void test_sampler_bad_input(void) {
 static void test_sampler_failures(void) {
     enum { N = 5, DIM = 2 };
     solver_mixture m = solver_plane();
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    ssde_context context;
-    solver_model wrapper;
-    solver_task task;
-    float data[N * DIM], clean[N * DIM], x[N * DIM];
-    ssde_rng rng = ssde_rng_seed(4);
-    size_t i;
-    int way, countdown;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 20, task.context = &context;
-    for (way = 0; way < SOLVER_WAYS; way++) {
-        CHECK_OK(solver_run(&task, way, 0, N, clean));
-        wrapper.calls = 0, wrapper.fail_at = 8;
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
-        CHECK(wrapper.calls == 8);
-        wrapper.calls = wrapper.fail_at = 0;
-        wrapper.bad_sample = 3, wrapper.bad_after = 9;
-        memset(x, 0, sizeof x);
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
-        for (i = 0; i < N; i++) {
-            if (i == 3)
-                CHECK(x[i * DIM] != x[i * DIM]);
-            else if (way < 9) /* solver_run copies log-densities only from runs without failures */
-                CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+    int which, way;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_context context;
+        solver_model wrapper;
+        solver_task task;
+        float data[N * DIM], clean[N * DIM], x[N * DIM];
+        ssde_rng rng = ssde_rng_seed(4);
+        size_t i;
+        int countdown;
+        memset(&context, 0, sizeof context);
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 20;
+        task.context = &context;
+        for (way = 0; way < SOLVER_KNOWN; way++) {
+            int prices = way >= SOLVER_PRICE && way < SOLVER_NEWER;
+            if (!solver_has(way, which)) continue;
+            CHECK_OK(solver_run(&task, way, 0, N, clean));
+            wrapper.calls = 0, wrapper.fail_at = 8;
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
+            CHECK(wrapper.calls == 8);
+            wrapper.calls = wrapper.fail_at = 0;
+            wrapper.bad_sample = 3, wrapper.bad_after = 6;
+            memset(x, 0, sizeof x);
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
+            for (i = 0; i < N; i++) {
+                if (i == 3)
+                    CHECK(x[i * DIM] != x[i * DIM]);
+                else if (!prices) /* solver_run copies log-densities only from runs without failures */
+                    CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+            }
+            wrapper.bad_after = 0;
+            countdown = 2;
+            task.progress = solver_stop_at, task.user = &countdown;
+            memcpy(x, clean, sizeof x);
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
+            for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
+            task.progress = NULL;
         }
-        wrapper.bad_after = 0;
-        countdown = 3;
-        task.progress = solver_stop_at, task.user = &countdown;
-        memcpy(x, clean, sizeof x);
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
-        for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
-        task.progress = NULL;
+        ssde_mixture_destroy(mixture);
     }
-    ssde_mixture_destroy(mixture);
 }
 
 /* What a report says of a sample that failed. */
@@ -805,46 +913,41 @@ static void test_sampler_report(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* Every call takes one block, when it begins, and returns it; or says that it could not. */
 static void test_sampler_memory(void) {
     enum { N = 3, DIM = 2 };
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    ssde_context context;
-    solver_memory memory;
-    solver_task task;
-    float data[N * DIM], x[N * DIM];
-    ssde_rng rng = ssde_rng_seed(4);
-    int way;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
-    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 3, task.context = &context;
-    for (way = 0; way <= SOLVER_WAYS; way++) {
-        ssde_status status = SSDE_ERROR_MEMORY;
-        long failures = -1;
-        if (way == SOLVER_WAYS) model.vjp = NULL; /* the exact trace again, by differences */
-        for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && failures < 100; memory.refuse++) {
-            memory.taken = memory.returned = 0;
-            memset(&context, 0, sizeof context);
-            context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-            status = solver_run(&task, way < SOLVER_WAYS ? way : SOLVER_WAYS - 1, 0, N, x);
-            CHECK(memory.taken == memory.returned);
-            CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
-            failures++;
+    int which, way;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_context context;
+        solver_memory memory;
+        solver_task task;
+        float data[N * DIM], x[N * DIM];
+        ssde_rng rng = ssde_rng_seed(4);
+        CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
+        model = ssde_mixture_model(mixture, &sde);
+        CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.context = &context;
+        for (way = 0; way <= SOLVER_KNOWN; way++) {
+            int last = way == SOLVER_KNOWN; /* the exact trace again, by differences */
+            if (!solver_has(way, which)) continue;
+            if (last) model.vjp = NULL;
+            for (memory.refuse = 0; memory.refuse < 2; memory.refuse++) {
+                ssde_status status = memory.refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
+                memory.taken = memory.returned = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                task.steps = memory.refuse ? 30 : 10; /* nothing is allocated in a step */
+                CHECK_STATUS(solver_run(&task, last ? SOLVER_PRICE + 1 : way, 0, N, x), status);
+                CHECK(memory.taken == memory.refuse && memory.taken == memory.returned);
+                CHECK(status == SSDE_OK || strstr(context.error, "allocate"));
+            }
         }
-        CHECK(status == SSDE_OK && failures >= 1);
-        if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
-            long few = memory.taken;
-            memory.refuse = -1, memory.taken = memory.returned = 0;
-            task.steps = 30;
-            CHECK_OK(solver_run(&task, way, 0, N, x));
-            CHECK(memory.taken == few);
-            task.steps = 3;
-        }
+        ssde_mixture_destroy(mixture);
     }
-    ssde_mixture_destroy(mixture);
 }
 
 /* ---- sampler: inpainting ---- */
@@ -902,7 +1005,7 @@ static void test_sampler_table(void) {
         CHECK(info && !strcmp(info->name, ssde_predictor_name((ssde_predictor)i)));
         CHECK_OK(ssde_predictor_find(NULL, info->name, &found));
         CHECK((int)found == i);
-        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= SSDEI_KEPT + 1);
+        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= 2);
     }
     CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
     for (which = 0; which < 3; which++) {
@@ -1716,185 +1819,6 @@ static void test_sampler_statistics(void) {
     free(x);
 }
 
-/* ---- sampler: what holds of every sampler, for those that remember, look twice or step alone ---- */
-
-static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 1, 0.5, 0.0},
-                                              {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
-enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
-
-/* Samples first ... first + n - 1 in ten steps; every second way along Brownian paths. */
-static ssde_status samplers_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
-    ssde_sampler_desc how = samplers_way_desc(&samplers_newer[way]);
-    ssde_rng rng = ssde_rng_seed(77);
-    rng.next_sample = first;
-    how.steps = task->steps;
-    how.eps = 0.0;
-    how.skip_denoise = 0;
-    how.brownian = way % 2 == 0 && way < 7;
-    if (how.predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.1, how.steps = 3;
-    if (how.predictor == SSDE_PREDICTOR_DDPM) how.steps *= 3; /* more than beta_max */
-    if (task->known) how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
-    how.context = task->context;
-    how.progress = task->progress, how.user = task->user;
-    return ssde_sample(task->sde, task->model, &how, &rng, n, x);
-}
-
-static void test_sampler_each_identity(void) {
-    enum { N = 7, DIM = 5 };
-    solver_mixture m = solver_wide_mixture(DIM);
-    int which, way;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        solver_model wrapper;
-        ssde_score_model model;
-        solver_task task;
-        ssde_rng data = ssde_rng_seed(4);
-        float known[N * DIM], mask[N * DIM];
-        size_t i;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        wrapper.label = 0.1;
-        CHECK_OK(ssde_mixture_sample(mixture, &data, N, known, NULL));
-        for (i = 0; i < N * DIM; i++) mask[i] = i % 3 == 0 ? 1.0f : 0.0f;
-        memset(&task, 0, sizeof task);
-        task.sde = &sde, task.model = &model, task.mask = mask, task.dim = DIM, task.steps = 10;
-        for (way = 0; way < 2 * SAMPLERS_NEWER; way++) { /* plain, then with a part known */
-            float together[N * DIM], apart[N * DIM], other[N * DIM];
-            int plain = way % SAMPLERS_NEWER;
-            static const size_t limits[3] = {1, 3, 100};
-            if (samplers_refused(samplers_newer[plain].predictor, which)) continue;
-            task.known = way < SAMPLERS_NEWER ? NULL : known;
-            model.max_rows = 0;
-            CHECK_OK(samplers_run(&task, plain, 0, N, together));
-            for (i = N; i-- > 0;) CHECK_OK(samplers_run(&task, plain, i, 1, apart + i * DIM));
-            CHECK_SAME(apart, together, sizeof apart);
-            CHECK_OK(samplers_run(&task, plain, 0, 4, other));
-            CHECK_OK(samplers_run(&task, plain, 4, 3, other + 4 * DIM));
-            CHECK_SAME(other, together, sizeof other);
-            for (i = 0; i < 3; i++) {
-                model.max_rows = limits[i];
-                wrapper.largest = 0;
-                CHECK_OK(samplers_run(&task, plain, 0, N, other));
-                CHECK_SAME(other, together, sizeof other);
-                CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
-            }
-            for (i = 0; task.known && i < N * DIM; i++) CHECK(mask[i] == 0.0f || together[i] == known[i]);
-        }
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* Blocks and threads: more floats than one block holds. */
-static void test_sampler_each_threads(void) {
-    enum { DIM = 64 };
-    size_t n = check_quick ? 300 : 600; /* a block holds 256 */
-    ssde_sde sde = ssde_subvp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    solver_task task;
-    float *x = (float *)malloc(n * DIM * sizeof *x), *first = (float *)malloc(n * DIM * sizeof *first);
-    int way, threads;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.1, 0.3));
-    model = ssde_mixture_model(mixture, &sde);
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = check_quick ? 2 : 4;
-    for (way = 0; way < 7; way++) {
-        task.context = NULL;
-        CHECK_OK(samplers_run(&task, way, 0, n, first));
-        CHECK_OK(samplers_run(&task, way, 0, 70, x));
-        CHECK_OK(samplers_run(&task, way, 70, n - 70, x + 70 * DIM));
-        CHECK_SAME(x, first, n * DIM * sizeof *x);
-        for (threads = check_quick ? 3 : 2; threads <= 3; threads++) {
-            ssde_context context;
-            threads_hook hook;
-            hook.threads = threads, hook.calls = 0;
-            memset(&context, 0, sizeof context);
-            context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
-            task.context = &context;
-            CHECK_OK(samplers_run(&task, way, 0, n, x));
-            CHECK_SAME(x, first, n * DIM * sizeof *x);
-        }
-    }
-    ssde_mixture_destroy(mixture);
-    free(x);
-    free(first);
-}
-
-/* A model that fails, one that returns NaN for a sample, a user who stops, an allocator that refuses. */
-static void test_sampler_each_failures(void) {
-    enum { N = 5, DIM = 2 };
-    solver_mixture m = solver_plane();
-    int which, way;
-    for (which = 0; which < 2; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        ssde_score_model model;
-        ssde_context context;
-        solver_memory memory;
-        solver_model wrapper;
-        solver_task task;
-        float clean[N * DIM], x[N * DIM];
-        size_t i;
-        int countdown;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        memset(&task, 0, sizeof task);
-        task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = 10, task.context = &context;
-        for (way = 0; way < SAMPLERS_NEWER; way++) {
-            ssde_status status = SSDE_ERROR_MEMORY;
-            if (samplers_refused(samplers_newer[way].predictor, which)) continue;
-            memset(&context, 0, sizeof context);
-            CHECK_OK(samplers_run(&task, way, 0, N, clean));
-            wrapper.calls = 0, wrapper.fail_at = 8;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
-            CHECK(wrapper.calls == 8);
-            wrapper.calls = wrapper.fail_at = 0;
-            wrapper.bad_sample = 3, wrapper.bad_after = 6;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
-            for (i = 0; i < N; i++) {
-                if (i == 3)
-                    CHECK(x[i * DIM] != x[i * DIM]);
-                else
-                    CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
-            }
-            wrapper.bad_after = 0;
-            countdown = 2;
-            task.progress = solver_stop_at, task.user = &countdown;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
-            for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
-            task.progress = NULL;
-            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
-                memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-                status = samplers_run(&task, way, 0, N, x);
-                CHECK(memory.taken == memory.returned);
-                CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
-            }
-            CHECK(status == SSDE_OK && memory.refuse == 2); /* one block */
-            if (samplers_newer[way].predictor == SSDE_PREDICTOR_ADAPTIVE) continue;
-            { /* nothing is allocated in a step */
-                long few = memory.taken;
-                memory.refuse = -1, memory.taken = memory.returned = 0;
-                task.steps = 30;
-                CHECK_OK(samplers_run(&task, way, 0, N, x));
-                CHECK(memory.taken == few);
-                task.steps = 10;
-            }
-        }
-        ssde_mixture_destroy(mixture);
-    }
-}
-
 /* A sample that fails once is zeros in every later frame of the trajectory, whatever moves the others. */
 typedef struct samplers_frames {
     size_t failed, row, moved; /* frames since the row failed, of them those in which it is not zeros */
@@ -1956,6 +1880,7 @@ static void test_sampler_memory_told(void) {
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
+    ssdei_memory array = {NULL, 0}; /* with its red zone, where there are some */
     samplers_bytes taken;
     ssde_context context;
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
@@ -1996,8 +1921,9 @@ static void test_sampler_memory_told(void) {
     }
     /* N * DIM floats are one array; ancestral and DDIM keep none, 2M one and 3M two of the past */
     CHECK(plain[SSDE_PREDICTOR_ANCESTRAL] == plain[SSDE_PREDICTOR_DDIM] && !plain[SSDE_PREDICTOR_DDPM]);
-    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_2M] == plain[SSDE_PREDICTOR_DDIM] + 64);
-    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_3M] == plain[SSDE_PREDICTOR_DDIM] + 128);
+    ssdei_memory_piece(&array, N * DIM, sizeof *x);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_2M] == plain[SSDE_PREDICTOR_DDIM] + array.bytes);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_3M] == plain[SSDE_PREDICTOR_DDIM] + 2 * array.bytes);
     how = samplers_desc(SSDE_PREDICTOR_DDIM, 1000, 1e-3);
     bytes = ssde_sample_memory(&sde, &model, &how, 5000000);
     CHECK(bytes > 5000000 * 8 && bytes < 5000000 * 10);
@@ -2787,6 +2713,7 @@ static void test_sampler_euler_discretisation(void) {
     X(path_values)                   \
     X(path_strong_order)             \
     X(path_short_rows)               \
+    X(path_rests)                    \
     X(path_draws)                    \
     X(sampler_golden_updates)        \
     X(sampler_golden_run)            \
@@ -2810,9 +2737,6 @@ static void test_sampler_euler_discretisation(void) {
     X(sampler_ddim_ancestral)        \
     X(sampler_plane_scores)          \
     X(sampler_statistics)            \
-    X(sampler_each_identity)         \
-    X(sampler_each_threads)          \
-    X(sampler_each_failures)         \
     X(sampler_memory_told)           \
     X(sampler_failed_rows)           \
     X(sampler_corrector_only)        \
