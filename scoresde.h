@@ -6980,7 +6980,8 @@ struct ssde_mixture {
 
 static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     ssde_mixture *mixture = (ssde_mixture *)object;
-    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, i;
+    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, shares = slots * components,
+           i;
     double **const arrays[] = {
         &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
         &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
@@ -6988,8 +6989,8 @@ static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = ssdei_place(memory, double, i < 6 ? components * dim : i < 12 ? components : dim);
     mixture->exponent = ssdei_place(memory, double, dim == 2 ? components * SSDEI_MAX_WIDTH : 0);
-    mixture->hessian = ssdei_place(memory, double, slots *components * mixture->stride);
-    mixture->kept_share = ssdei_place(memory, double, slots *components);
+    mixture->hessian = ssdei_place(memory, double, shares * mixture->stride);
+    mixture->kept_share = ssdei_place(memory, double, shares);
     mixture->active = ssdei_place(memory, size_t, slots);
 }
 

@@ -1319,32 +1319,22 @@ static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condit
                         condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
 }
 
-/* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
-static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                          const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
-    size_t i;
-    for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
-        w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
-    }
-    return ssdei_measure_residual(w, condition, NULL, w->image, sample, rows);
-}
-
-/* w->image = A^T (gain A A^T + noise^2)^-1 (y - A x0), gain r^2; or, with the model's covariance of x(0) given x,
-   (std / m)^2 K, K A^T (gain A K A^T + noise^2)^-1 (y - A x0), gain (std / m)^2. */
+/* With x0 = (x + std^2 s) / m, w->image = A^T (gain A A^T + noise^2)^-1 (y - A x0), gain r^2; or, with the model's
+   covariance of x(0) given x, (std / m)^2 K, K A^T (gain A K A^T + noise^2)^-1 (y - A x0), gain (std / m)^2. */
 static ssde_status ssdei_measure_explain(ssde_guided *g, const ssde_condition *condition, int covariance,
                                          const float *x, const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
-    size_t r;
+    size_t r, i;
     for (r = 0; r < rows; r++) {
         double mean = w->mean[r], std = w->std[r], level = std / mean, data = condition->data_std;
         w->system[r].gain = covariance   ? std * std / (mean * mean)
                             : data > 0.0 ? level * level * data * data / (level * level + data * data)
                                          : 0.0;
         w->system[r].ridge = condition->noise * condition->noise;
+        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
+            w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
     }
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_residual(w, condition, NULL, w->image, sample, rows));
     return ssdei_measure_solve(w, covariance ? g : NULL, condition, t, sample, rows);
 }
 
@@ -2425,7 +2415,7 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     size_t step = plan->step, i;
     uint32_t from = ssdei_path_place(w->times[step]), to = ssdei_path_place(w->times[step + 1]);
     float factor;
-    if (!path && plan->update.noise == 0.0 && plan->churn.noise == 0.0) return SSDE_OK;
+    if (!path && plan->update.noise == 0.0 && plan->churn.noise == 0.0 && plan->second.noise == 0.0) return SSDE_OK;
     if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)ssdei_visited(w, step));
     if (!step)
         ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, from, w->sample + block->first,
@@ -2825,8 +2815,9 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
     double stop = plan->t1;
     size_t i, kept;
     ssdei_adapt_begin(w, block, plan);
-    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
-                              w->sample + block->first, block->rows, w->dim, w->noise, a->path));
+    if (ssdei_draws(&w->setting))
+        ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
+                                  w->sample + block->first, block->rows, w->dim, w->noise, a->path));
     while (a->count) {
         ssdei_try(ssdei_adapt_scores(w, block));
         ssdei_try(ssdei_adapt_try(w, block, stop));

@@ -228,8 +228,7 @@ static void solver_release(void *user, void *pointer) {
 
 /* A desc for a predictor that can run: no corrector, and a score model's x(1) is drawn unless stated. */
 static ssde_sampler_desc samplers_desc(ssde_predictor predictor, size_t steps, double eps) {
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.predictor = predictor;
     how.corrector = SSDE_CORRECTOR_NONE;
     how.steps = steps;
@@ -485,6 +484,21 @@ typedef struct control_data {
     float known[CONTROL_N * 6], mask[CONTROL_N * 6], grey[CONTROL_N * 2], y[CONTROL_N * 3];
 } control_data;
 
+/* A tenth of the sum: [user] to [1]. */
+static ssde_status control_sum(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
+    size_t r, j, dim = *(const size_t *)user;
+    (void)sample;
+    for (r = 0; r < rows; r++) {
+        for (out[r] = 0.0f, j = 0; j < dim; j++) out[r] += 0.1f * x[r * dim + j];
+    }
+    return SSDE_OK;
+}
+static ssde_status control_spread(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
+    size_t i, dim = *(const size_t *)user;
+    (void)sample;
+    for (i = 0; i < rows * dim; i++) out[i] = 0.1f * y[i / dim];
+    return SSDE_OK;
+}
 /* Sums of neighbours: [6] to [3]. */
 static ssde_status control_pairs(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
     size_t i;

@@ -11,13 +11,12 @@
 /* ---- grid: grids and names ---- */
 
 static void test_grid_times(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     double times[1001], one[2];
     size_t k;
     ssde_predictor predictor;
     ssde_corrector corrector;
     int i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_UNIFORM, 1e-3, 1000, times));
     CHECK(times[0] == 1.0 && times[1000] == 1e-3);
     for (k = 0; k < 1000; k++) CHECK_NEAR(times[k] - times[k + 1], 0.999e-3, 1e-15);
@@ -57,10 +56,9 @@ static double samplers_noise(const ssde_sde *sde, double t) {
 }
 
 static void test_grid_of_each_sampler(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     int which, grid;
     size_t k;
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 4; which++) {
         ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_vp_drift, samplers_vp_diffusion, NULL);
         double low = samplers_noise(&sde, 0.0), high = samplers_noise(&sde, 1.0), t;
@@ -109,13 +107,12 @@ static void test_grid_of_each_sampler(void) {
 static void test_path_values(void) {
     enum { N = 2000, DIM = 3, PARTS = 5 };
     static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
-    ssde_context context;
+    ssde_context context = check_context();
     uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
     double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
     float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
     float *other = work + N * DIM, one[DIM];
     size_t i, k, j;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < N; i++) sample[i] = i;
     for (k = 0; k <= PARTS; k++) {
         for (i = 0; i < N; i++) t[i] = cuts[k];
@@ -171,7 +168,12 @@ static void samplers_path_run(const ssde_sde *sde, const ssde_score_model *model
     CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
 }
 
-static double samplers_apart(const float *a, const float *b, size_t count);
+static double samplers_apart(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum / (double)count);
+}
 static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model, size_t n, const float *fine) {
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 128, 0.01);
     ssde_rng rng = ssde_rng_seed(12);
@@ -179,13 +181,6 @@ static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model
     how.skip_denoise = 1;
     CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
     return samplers_apart(x, fine, n * model->dim);
-}
-
-static double samplers_apart(const float *a, const float *b, size_t count) {
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sqrt(sum / (double)count);
 }
 
 static void test_path_strong_order(void) {
@@ -236,12 +231,11 @@ static void test_path_strong_order(void) {
 /* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
 static void test_path_short_rows(void) {
     enum { N = 75 };
-    ssde_context context;
+    ssde_context context = check_context();
     uint64_t sample[N];
     float together[N * 5], alone[5], plain[N * 5];
     size_t dim, i;
     int tier;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
     for (dim = 1; dim <= 5; dim++) {
         for (tier = SSDE_TIER_BEST; tier < SSDE_TIER_COUNT; tier++) {
@@ -349,6 +343,29 @@ static void test_path_draws(void) {
     }
 }
 
+/* Without noise there is no path to follow, whatever `brownian` says. */
+static void test_path_unused(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    int p;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.5, 0.3));
+    model = ssde_mixture_model(mixture, &sde);
+    for (p = SSDE_PREDICTOR_NONE + 1; p < SSDE_PREDICTOR_COUNT; p++) {
+        ssde_sampler_desc how = samplers_desc((ssde_predictor)p, 5, 1e-3);
+        ssde_rng rng = ssde_rng_seed(1);
+        path_asked asked;
+        float x = 1.0f;
+        asked.count = 0;
+        if (p == SSDE_PREDICTOR_ANCESTRAL || p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD) continue;
+        how.probability_flow = how.brownian = how.given_start = 1;
+        how.noise.fill = path_asked_fill, how.noise.user = &asked;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, &x));
+        CHECK(asked.count == 0);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 /* ---- sampler: the reference's single updates and a run of twelve steps ---- */
 
 static void solver_golden_update(const golden_file *golden, int which, const char *name, ssde_sampler_desc how) {
@@ -380,8 +397,7 @@ static void test_sampler_golden_updates(void) {
     int which;
     if (!golden) return;
     for (which = 0; which < 3; which++) {
-        ssde_sampler_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_sampler_desc how = ssde_sampler_defaults();
         if (which == 2) how.discretisation = SSDE_DISCRETISE_EULER; /* all the reference has for sub-VP */
         how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
         solver_golden_update(golden, which, "euler_maruyama", how);
@@ -419,17 +435,16 @@ static ssde_status solver_draws_fill(void *user, int stream, uint32_t step, cons
 static void test_sampler_golden_run(void) {
     golden_file *golden = golden_open(GOLDEN_SOLVERS);
     solver_mixture m;
-    ssde_context context;
+    ssde_context context = check_context();
     int which, skip;
     if (!golden) return;
     m = solver_golden_mixture(golden);
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 3; which++) {
         for (skip = 0; skip < 2; skip++) {
             ssde_sde sde = solver_sde(which);
             ssde_mixture *mixture = NULL;
             ssde_score_model model;
-            ssde_sampler_desc how;
+            ssde_sampler_desc how = ssde_sampler_defaults();
             ssde_rng rng = ssde_rng_seed(1);
             solver_draws draws;
             ssde_sample_report report;
@@ -437,7 +452,6 @@ static void test_sampler_golden_run(void) {
             memset(&draws, 0, sizeof draws);
             CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
             model = ssde_mixture_model(mixture, &sde);
-            memset(&how, 0, sizeof how);
             how.steps = 12;
             how.grid = SSDE_GRID_REFERENCE;
             how.eps = which ? 1e-3 : 1e-5;
@@ -530,8 +544,7 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
     if (way >= SOLVER_NEWER)
         return samplers_run(task, (way - SOLVER_NEWER) % SAMPLERS_NEWER, way >= SOLVER_KNOWN, first, n, x);
     if (way < SOLVER_ENCODE) {
-        ssde_sampler_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_sampler_desc how = ssde_sampler_defaults();
         how.context = task->context;
         how.steps = task->steps;
         how.predictor = way < 6 ? (ssde_predictor)(1 + way % 4) : SSDE_PREDICTOR_REVERSE_DIFFUSION;
@@ -544,8 +557,7 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
         how.progress = task->progress, how.user = task->user;
         status = ssde_sample(task->sde, task->model, &how, &rng, n, x);
     } else if (way < SOLVER_PRICE) {
-        ssde_flow_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_flow_desc how = ssde_flow_defaults();
         how.context = task->context;
         how.rtol = how.atol = 1e-3;
         how.denoise = way != SOLVER_ENCODE;
@@ -643,10 +655,9 @@ static void test_sampler_driver(void) {
         t_next[i] = times[1];
     }
     for (k = 0; k < 4; k++) {
-        ssde_sampler_desc how;
+        ssde_sampler_desc how = ssde_sampler_defaults();
         ssde_rng rng = ssde_rng_seed(5);
         rng.next_sample = 100;
-        memset(&how, 0, sizeof how);
         how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
         how.corrector = correctors[k % 2];
         how.corrector_first = k / 2;
@@ -702,10 +713,9 @@ static void test_sampler_threads(void) {
         CHECK_OK(solver_run(&task, way, 70, rows - 70, x + 70 * DIM));
         CHECK_SAME(x, first, rows * DIM * sizeof *x);
         for (threads = 1; threads <= 3; threads++) {
-            ssde_context context;
+            ssde_context context = check_context();
             threads_hook hook;
             hook.threads = threads, hook.calls = 0;
-            memset(&context, 0, sizeof context);
             context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
             task.context = &context;
             CHECK_OK(solver_run(&task, way, 0, rows, x));
@@ -732,15 +742,13 @@ static ssde_status solver_late_nan(void *user, int stream, uint32_t step, const 
 }
 
 static void test_sampler_late_failure(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_rng rng = ssde_rng_seed(1);
     float x[2], known[2] = {0.5f, 0.0f}, mask[2] = {1.0f, 0.0f};
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     CHECK_OK(ssde_ring_create(&context, &mixture, 8, 1.0, 0.1));
     model = ssde_mixture_model(mixture, &sde);
     how.steps = 2;
@@ -754,19 +762,16 @@ static void test_sampler_late_failure(void) {
 }
 
 static void test_sampler_bad_input(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model, empty;
-    ssde_sampler_desc how;
-    ssde_flow_desc flow;
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_rng rng = ssde_rng_seed(1);
     float x[6] = {0.0f}, mask[6] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, known[6] = {0.0f};
     double times[4] = {1.0, 0.5, 0.5, 0.1}, t = 0.5, t_next = 0.6;
     const int no_grid = 7;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
-    memset(&flow, 0, sizeof flow);
     memset(&empty, 0, sizeof empty);
     how.context = flow.context = &context;
     how.steps = 3;
@@ -844,14 +849,13 @@ static void test_sampler_failures(void) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_context context;
+        ssde_context context = check_context();
         solver_model wrapper;
         solver_task task;
         float data[N * DIM], clean[N * DIM], x[N * DIM];
         ssde_rng rng = ssde_rng_seed(4);
         size_t i;
         int countdown;
-        memset(&context, 0, sizeof context);
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
         CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
@@ -893,11 +897,10 @@ static void test_sampler_report(void) {
     ssde_mixture *mixture = NULL;
     solver_model wrapper;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_sample_report report;
     ssde_rng rng = ssde_rng_seed(4);
     float x[12];
-    memset(&how, 0, sizeof how);
     how.steps = 10, how.corrector_steps = 2, how.report = &report;
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
     model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
@@ -995,10 +998,9 @@ static void test_sampler_defaults(void) {
 /* ---- sampler: the table ---- */
 
 static void test_sampler_table(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     solver_mixture m = solver_plane();
     int which, i, k;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
         const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
         ssde_predictor found;
@@ -1583,14 +1585,13 @@ static ssde_status samplers_normal(void *user, int stream, uint32_t step, const 
    noise in the last step. */
 static void test_sampler_ddpm(void) {
     enum { STEPS = 50, DIM = 2 };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
     double betas[STEPS];
     int own, i, j;
-    memset(&context, 0, sizeof context);
     CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
     model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
@@ -1638,13 +1639,12 @@ static void test_sampler_ddpm(void) {
 static void test_sampler_smld(void) {
     enum { LEVELS = 6, T = 4, DIM = 2 };
     static const double sigmas[LEVELS] = {40.0, 9.0, 3.0, 1.0, 0.3, 0.05};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
     int own, raw, i, j, k;
-    memset(&context, 0, sizeof context);
     CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
     model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
@@ -1721,10 +1721,9 @@ static void test_sampler_ddim_ancestral(void) {
 static void test_sampler_plane_scores(void) {
     enum { N = 37 };
     static const double times[3] = {0.002, 0.2, 1.0};
-    ssde_context context;
+    ssde_context context = check_context();
     int kind, tier, which;
     size_t i, k;
-    memset(&context, 0, sizeof context);
     for (kind = 0; kind < 4; kind++) {
         solver_mixture m = kind == 0 ? solver_ring() : solver_plane();
         for (k = 0; kind > 1 && k < 6; k++) m.variance[k] = kind == 2 ? 1e-6 : k % 2 ? 0.2 : 0.01;
@@ -1849,29 +1848,6 @@ static ssde_status samplers_score_of_two(void *user, const float *x, const doubl
 
 /* What ssde_sample_memory says is what the allocator is asked for, but for the padding of each block: of every
    predictor, with paths, conditions and terms of the score, in one block beside theirs. */
-typedef struct samplers_bytes {
-    size_t bytes, blocks;
-} samplers_bytes;
-static void *samplers_take(void *user, size_t size) {
-    samplers_bytes *taken = (samplers_bytes *)user;
-    taken->bytes += size, taken->blocks++;
-    return malloc(size);
-}
-static void samplers_give(void *user, void *pointer) { (void)user, free(pointer); }
-
-static ssde_status samplers_sum(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
-    size_t r;
-    (void)user, (void)sample;
-    for (r = 0; r < rows; r++) out[r] = in[2 * r] + in[2 * r + 1];
-    return SSDE_OK;
-}
-static ssde_status samplers_spread(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
-    size_t r;
-    (void)user, (void)sample;
-    for (r = 0; r < rows; r++) out[2 * r] = out[2 * r + 1] = in[r];
-    return SSDE_OK;
-}
-
 static void test_sampler_memory_told(void) {
     enum { N = 5, DIM = 2 };
     static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
@@ -1881,15 +1857,15 @@ static void test_sampler_memory_told(void) {
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
     ssdei_memory array = {NULL, 0}; /* with its red zone, where there are some */
-    samplers_bytes taken;
-    ssde_context context;
+    solver_memory memory;
+    size_t dim = DIM;
+    ssde_context context = check_context();
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
     float x[N * DIM];
     int p, kind, limit, brownian, c;
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
     model = ssde_mixture_model(mixture, &sde);
-    memset(&context, 0, sizeof context);
-    context.allocate = samplers_take, context.release = samplers_give, context.user = &taken;
+    context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
     for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
         for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
             for (kind = 0; kind < 5; kind++) {
@@ -1902,17 +1878,17 @@ static void test_sampler_memory_told(void) {
                         how.brownian = brownian;
                         if (c) how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
                         if (kind == 1) how.condition = pixels;
-                        if (kind == 2) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.0);
-                        if (kind >= 3) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.5);
+                        if (kind == 2) how.condition = ssde_measure(control_sum, control_spread, &dim, known, 1, 0.0);
+                        if (kind >= 3) how.condition = ssde_measure(control_sum, control_spread, &dim, known, 1, 0.5);
                         if (kind == 4) how.condition.next = &pixels;
                         model.max_rows = limit ? 2 : 0;
-                        memset(&taken, 0, sizeof taken);
+                        memset(&memory, 0, sizeof memory), memory.refuse = -1;
                         bytes = ssde_sample_memory(&sde, &model, &how, N);
-                        CHECK(!taken.blocks);
+                        CHECK(!memory.taken);
                         status = ssde_sample(&sde, &model, &how, &rng, N, x);
                         CHECK((status == SSDE_OK) == (bytes > 0));
-                        CHECK(bytes == taken.bytes);
-                        CHECK(taken.blocks == (status == SSDE_OK));
+                        CHECK(bytes == memory.bytes);
+                        CHECK(memory.taken == (status == SSDE_OK));
                         if (!kind && !limit && !brownian && !c) plain[p] = bytes;
                     }
                 }
@@ -1995,7 +1971,7 @@ static void test_sampler_corrector_only(void) {
 /* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
 static void test_sampler_adaptive(void) {
     enum { DIM = 2 };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
     ssde_mixture *mixture = NULL;
@@ -2008,7 +1984,6 @@ static void test_sampler_adaptive(void) {
     size_t evaluations = 0, j, rejected = 0;
     uint64_t sample = 0;
     int fresh = 1;
-    memset(&context, 0, sizeof context);
     CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
     model = ssde_mixture_model(mixture, &sde);
     how.context = &context, how.report = &report;
@@ -2099,7 +2074,7 @@ static void test_sampler_known_path(void) {
 static void test_sampler_each_bad_input(void) {
     static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
@@ -2108,7 +2083,6 @@ static void test_sampler_each_bad_input(void) {
     double t = 0.5, t_next = 0.4, betas[5] = {0.1, 0.1, 0.1, 0.1, 0.1};
     double close[3] = {1.0, 0.5, 0.49999999};
     int i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
     model = ssde_mixture_model(mixture, &sde);
 #define SAMPLERS_FAILS(sde_, predictor_, change, status, words)                            \
@@ -2175,10 +2149,9 @@ static void test_sampler_signal_time(void) {
     for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
         for (closed = 0; closed < 2; closed++) {
             ssde_sde sde = signal_sde(&kind, closed);
-            ssde_loss_desc loss;
+            ssde_loss_desc loss = ssde_loss_defaults();
             double mean, std, last = kind == SIGNAL_SPREAD && closed ? 3.0 : 1.0;
             if (kind == SIGNAL_EARLY && !closed) continue; /* its integrals end at a pole within */
-            memset(&loss, 0, sizeof loss);
             CHECK_OK(ssde_prior_time(NULL, &sde, &t, &scale));
             CHECK(t > 0.0 && t < 1.0);
             loss.eps = 1e-9;
@@ -2235,10 +2208,9 @@ static void test_sampler_signal_gone(void) {
    from beyond the prior's time, and from before it. */
 static void test_sampler_signal_start(void) {
     static const double starts[4] = {1.0, 1.0 - 1e-7, 1.0 - 2e-5, 0.999};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mixture *mixture = NULL;
     int kind, k, p, i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
     for (kind = 0; kind < SIGNAL_CLOSED; kind++) {
         ssde_sde sde = signal_sde(&kind, 1);
@@ -2263,11 +2235,10 @@ static void test_sampler_signal_start(void) {
         for (p = 0; p < 2; p++) { /* the flow: dense output, encoding and decoding */
             float x = 1.3f, frames[4], latent, back;
             double times[4];
-            ssde_flow_desc flow;
+            ssde_flow_desc flow = ssde_flow_defaults();
             ssde_ode_report report;
             ssde_rng rng = ssde_rng_seed(1);
             times[0] = 1.0, times[1] = 1.0 - 1e-9, times[2] = 0.5, times[3] = 1e-3;
-            memset(&flow, 0, sizeof flow);
             flow.rtol = flow.atol = 1e-7, flow.given_start = 1, flow.context = &context;
             flow.times = times, flow.time_count = 4, flow.states = frames;
             if (p)
@@ -2302,10 +2273,10 @@ static ssde_status signal_never(void *user, const float *x, const double *t, con
 static double signal_constant(void *user, double t) { return (void)t, *(const double *)user; }
 
 static void test_sampler_signal_refused(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 50, 0.0);
-    ssde_flow_desc flow;
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result result;
     ssde_rng rng = ssde_rng_seed(1);
@@ -2313,9 +2284,7 @@ static void test_sampler_signal_refused(void) {
     double times[51], t = 1.0, t_next = 0.9, minus = -1.0, zero = 0.0;
     float x[4] = {0.1f, 0.2f, 0.3f, 0.4f};
     int kind = SIGNAL_COSINE, i;
-    memset(&context, 0, sizeof context);
     memset(&model, 0, sizeof model);
-    memset(&flow, 0, sizeof flow);
     model.dim = 2, model.score = signal_never;
     how.context = flow.context = price.context = &context;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "eps, is 0.001");
@@ -2427,8 +2396,7 @@ typedef struct rates_task {
 
 static ssde_status rates_loss(rates_task *task, ssde_weighting weighting) {
     double losses[RATES_ROWS];
-    ssde_loss_desc desc;
-    memset(&desc, 0, sizeof desc);
+    ssde_loss_desc desc = ssde_loss_defaults();
     desc.context = task->context;
     desc.weighting = weighting;
     return ssde_loss(task->sde, &desc, task->x, task->x, task->x, task->t, NULL, RATES_ROWS, 1, 1.0, losses, NULL);
@@ -2500,15 +2468,13 @@ static ssde_status rates_noise_time(rates_task *task) {
     return ssde_noise_time(task->context, task->sde, rates_std(NULL, 0.65) / rates_mean(NULL, 0.65), &t);
 }
 static ssde_status rates_flow(rates_task *task) {
-    ssde_flow_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_flow_desc how = ssde_flow_defaults();
     how.context = task->context;
     return ssde_encode(task->sde, task->model, &how, 0, RATES_ROWS, task->x, task->out, NULL);
 }
 static ssde_status rates_sample_ode(rates_task *task) {
     ssde_rng rng = ssde_rng_seed(1);
-    ssde_flow_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_flow_desc how = ssde_flow_defaults();
     how.context = task->context;
     how.rtol = how.atol = 1e-9; /* no step is as long as the stretch */
     return ssde_sample_ode(task->sde, task->model, &how, &rng, RATES_ROWS, task->out, NULL);
@@ -2593,7 +2559,7 @@ static void test_sampler_rates_refused(void) {
         {-1.0, -1e-300, 0.6, 0.7},    {-1.0, 1.0, 0.6, 0.7}, /* the last is right */
     };
     enum { CASES = sizeof cases / sizeof cases[0], CALLS = sizeof rates_calls / sizeof rates_calls[0] };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mlp_desc shape = ssde_mlp(1);
     rates_case right = cases[CASES - 1];
     ssde_sde good = ssde_affine(rates_drift, rates_diffusion, &right);
@@ -2601,7 +2567,6 @@ static void test_sampler_rates_refused(void) {
     ssde_score_model model;
     rates_task task;
     int i, j, closed;
-    memset(&context, 0, sizeof context);
     memset(&task, 0, sizeof task);
     good.mean = rates_mean, good.std = rates_std;
     shape.hidden = 4, shape.layers = 1;
@@ -2657,9 +2622,8 @@ static void test_sampler_step_index(void) {
         for (which = 0; which < 2; which++) {
             for (p = 0; p < 3; p++) {
                 ssde_sde sde = solver_sde(which);
-                ssde_sampler_desc how;
+                ssde_sampler_desc how = ssde_sampler_defaults();
                 float next[2][2], mean[2][2];
-                memset(&how, 0, sizeof how);
                 how.predictor = predictors[p];
                 how.grid = SSDE_GRID_REFERENCE;
                 if (how.predictor == SSDE_PREDICTOR_DDPM) how.grid = SSDE_GRID_DISCRETE;
@@ -2689,10 +2653,9 @@ static void test_sampler_euler_discretisation(void) {
     for (which = 0; which < 3; which++) {
         for (k = 0; k < 6; k++) {
             ssde_sde sde = solver_sde(which);
-            ssde_sampler_desc how;
+            ssde_sampler_desc how = ssde_sampler_defaults();
             float next[2][2], mean[2][2];
             const double *t = times[k / 2];
-            memset(&how, 0, sizeof how);
             flow = k % 2;
             how.grid = SSDE_GRID_UNIFORM;
             how.discretisation = SSDE_DISCRETISE_EULER;
@@ -2714,6 +2677,7 @@ static void test_sampler_euler_discretisation(void) {
     X(path_strong_order)             \
     X(path_short_rows)               \
     X(path_rests)                    \
+    X(path_unused)                   \
     X(path_draws)                    \
     X(sampler_golden_updates)        \
     X(sampler_golden_run)            \
