@@ -1569,14 +1569,11 @@ void ssde_guided_destroy(ssde_guided *guided) {
     if (guided) ssdei_release(guided->conditions.context, guided);
 }
 
-/* Into zeros, which g stays where the condition has no terms. */
+/* The conditions are checked here, SDE, model and n are. Into zeros, which g stays where there are no terms. */
 static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
                                         const ssde_score_model *model, const ssde_condition *condition,
                                         uint64_t first_sample, size_t n) {
     const ssde_condition *c;
-    ssdei_try(ssde_sde_check(context, sde));
-    ssdei_try(ssdei_check_model(context, "model", model));
-    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
     if (!ssdei_condition_first(condition, 1)) return SSDE_OK;
     for (c = condition; c; c = c->next)
@@ -1601,11 +1598,23 @@ static void ssdei_guided_arrays(void *object, ssdei_memory *memory) {
     ssdei_conditions_arrays(&g->conditions, memory);
 }
 
+/* One of its own. */
+static ssde_status ssdei_guided_make(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
+                                     const ssde_score_model *model, const ssde_condition *condition,
+                                     uint64_t first_sample, size_t n) {
+    memset(g, 0, sizeof *g);
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_model(context, "model", model));
+    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
+    ssdei_try(ssdei_guided_prepare(g, context, sde, model, condition, first_sample, n));
+    if (g->conditions.chain) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+}
+
 size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
                           const ssde_condition *condition, size_t n) {
     ssde_guided g;
-    memset(&g, 0, sizeof g);
-    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK || !g.conditions.chain) return 0;
+    if (ssdei_guided_make(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
     return ssdei_object_memory(&g, sizeof g, ssdei_guided_arrays);
 }
 
@@ -1616,9 +1625,7 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     ssde_status status;
     if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
     *guided = NULL;
-    memset(&made, 0, sizeof made);
-    ssdei_try(ssdei_guided_prepare(&made, context, sde, model, condition, first_sample, n));
-    if (!made.conditions.chain) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+    ssdei_try(ssdei_guided_make(&made, context, sde, model, condition, first_sample, n));
     g = (ssde_guided *)ssdei_object_create(context, &made, sizeof made, ssdei_guided_arrays);
     if (!g) return SSDE_ERROR_MEMORY;
     status = ssdei_measure_transposed(&g->conditions);
@@ -2878,14 +2885,13 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    1. a value in ssde_predictor, with its source and what it needs;
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
-   on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept, of
-   a step of two evaluations, and w->history[history];
+      on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept where a step has
+      two evaluations, w->history[history], and noise by ssdei_predictor_noise;
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
-      no name; so does the test of the table. Its formula and order want tests of their own, and
-      samplers_ways and samplers_newer of tests/ a line each.
-   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY bounds
-   history. A corrector is a value in ssde_corrector, a rule by a scale, a row, and
-   its name in the text of ssde_corrector_find. */
+      no name; so does the test of the table. Its formula and order want tests of their own, and samplers_ways and
+      samplers_newer of tests/ a line each.
+   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY bounds history. A
+   corrector is a value in ssde_corrector, a rule by a scale, a row, and its name in the text of ssde_corrector_find. */
 
 static const struct {
     ssde_predictor_properties info;
