@@ -51,6 +51,21 @@ static ssde_status solver_mixture_create(const solver_mixture *m, ssde_context *
     return ssde_mixture_create(context, out, m->components, m->dim, m->weight, m->mean, stds);
 }
 
+/* The library's mixture of that, and its score. */
+static ssde_mixture *solver_mixture_model(const solver_mixture *m, const ssde_sde *sde, ssde_score_model *model) {
+    ssde_mixture *mixture = NULL;
+    CHECK_OK(solver_mixture_create(m, NULL, &mixture));
+    *model = ssde_mixture_model(mixture, sde);
+    return mixture;
+}
+static ssde_mixture *solver_gaussian_model(size_t dim, double mean, double std, const ssde_sde *sde,
+                                           ssde_score_model *model) {
+    ssde_mixture *mixture = NULL;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, dim, mean, std));
+    *model = ssde_mixture_model(mixture, sde);
+    return mixture;
+}
+
 /* The golden data's mixture. */
 static solver_mixture solver_golden_mixture(const golden_file *golden) {
     solver_mixture m;

@@ -45,10 +45,8 @@ static void test_condition_inpainting_conditional(void) {
     int which, value;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (value = 0; value < 2; value++) {
             float known[2], mask[2] = {1.0f, 0.0f};
             double mean = 0.0, square = 0.0, expected_mean, expected_variance, error;
@@ -142,8 +140,8 @@ static void test_condition_inpainting_values(void) {
     static const ssde_grid grids[2] = {SSDE_GRID_UNIFORM, SSDE_GRID_REFERENCE};
     solver_mixture m = solver_wide_mixture(DIM);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_condition second;
     ssde_rng rng;
@@ -152,8 +150,6 @@ static void test_condition_inpainting_values(void) {
     double spread = 0.0;
     size_t i;
     int grid;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     how.steps = 40;
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
     for (grid = 0; grid < 2; grid++) {
@@ -200,8 +196,7 @@ static void test_condition_inpainting_values(void) {
     ssde_mixture_destroy(mixture);
     /* Unknown values are denoised (the reference computes their mean from the noisy x): data all but at a point, and
        std(eps) 0.06, of which nothing may be left. */
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.4, 1e-3));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(DIM, 0.4, 1e-3, &sde, &model);
     for (i = 0; i < DIM; i++) known[i] = 0.4f;
     for (i = 0; i < DIM; i++) mask[i] = i < 2 ? 1.0f : 0.0f;
     how.grid = SSDE_GRID_UNIFORM;
@@ -399,11 +394,9 @@ static void test_condition_measurements(void) {
     int which, way, kind;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
         ssde_coefficients c;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
@@ -438,11 +431,9 @@ static void control_noisy_steps(double data_std) {
     int which, k, p;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.3, 0.5, &sde, &model);
         size_t i;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         for (p = 0; p < 5; p++) {
             for (k = 0; k < (check_quick ? 3 : 4); k++) {
                 ssde_rng rng = ssde_rng_seed(1);
@@ -677,11 +668,9 @@ static void test_condition_projected_shapes(void) {
     static float x[N * CONTROL_DIM], back[N * CONTROL_MOST], slope[N * CONTROL_DIM];
     float y[CONTROL_MOST] = {1.2f, -0.7f, 0.3f, 0.9f, -0.4f, 0.2f}, around[CONTROL_DIM] = {0.9f, -0.3f, 0.1f, 1.0f};
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
     int shape, k, reached, flow, rough;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-    model = ssde_mixture_model(mixture, &sde);
     for (shape = 0; shape < 4; shape++) {
         for (k = 0; k < 12; k++) {
             control_linear a = *shapes[shape];
@@ -734,11 +723,9 @@ static void test_condition_transposes(void) {
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
     int kind, fault, shape;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-    model = ssde_mixture_model(mixture, &sde);
     for (fault = 0; fault < CONTROL_FAULTS; fault++) {
         for (shape = 0; shape < 4; shape++) {
             for (kind = 0; kind < 5;
@@ -835,8 +822,7 @@ static void test_condition_dps(void) {
         double t = which ? 0.2 : 0.45;
         uint64_t sample = 7;
         size_t i, j, k;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_mixture_model(&m, &sde, &model);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
         CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
         steered = ssde_guided_model(guided);
@@ -890,12 +876,10 @@ static void test_condition_colourise(void) {
     for (i = 0; i < n * PIXELS; i++) grey[i] = (float)sin(0.1 * (double)i);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(DIM, 0.2, 0.6, &sde, &model);
         ssde_coefficients c;
         ssde_condition condition = ssde_colourise(grey);
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.6));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
@@ -980,10 +964,8 @@ static void test_condition_identity(void) {
     }
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
             if (control_skips(way, which)) continue;
             for (kind = 0; kind < CONTROL_KINDS; kind++) {
@@ -1018,14 +1000,12 @@ static void test_condition_known_path(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         ssde_flow_desc how = ssde_flow_defaults();
         ssde_rng rng = ssde_rng_seed(8); /* samplers_follow's */
         float x[8], frames[32], code[8], back[8];
         size_t k, r;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
         how.rtol = how.atol = 1e-7;
         how.condition = ssde_inpaint_shared(known, mask);
         how.times = down, how.time_count = 4, how.states = frames;
@@ -1062,8 +1042,7 @@ static void test_condition_resampling(void) {
     ssde_score_model model;
     int k;
     for (k = 0; k < 6; k++) m.variance[k] = 0.06;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     solver_conditional(&m, (double)known[0], &mean, &variance);
     for (k = 0; k < 3; k++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 60, 1e-3);
@@ -1093,13 +1072,11 @@ static void test_condition_resampling_draws(void) {
     size_t n = check_quick ? 200 : 500;
     float *x = (float *)malloc(2 * n * sizeof *x);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     samplers_exact exact;
     ssde_rng rng = ssde_rng_seed(5);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 100, 1e-3);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     exact = samplers_exact_make(&m, mixture, &sde, 1e-3, n);
     how.resamplings = 3, how.jump = 7, how.skip_denoise = 1;
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
@@ -1172,8 +1149,8 @@ static ssde_status control_nan_back(void *user, const float *in, const uint64_t 
 static void test_condition_bad_input(void) {
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(6, 0.0, 0.5, &sde, &model);
     ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_flow_desc flow = ssde_flow_defaults();
     ssde_guided *guided = NULL;
@@ -1181,8 +1158,6 @@ static void test_condition_bad_input(void) {
     ssde_rng rng = ssde_rng_seed(1);
     float x[CONTROL_N * 6];
     size_t i;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     how.context = flow.context = &context;
     how.steps = 5;
 #define CONTROL_REFUSED(made, status, words)                                                                  \
@@ -1271,13 +1246,11 @@ static void test_condition_bad_input(void) {
 /* Every allocation refused in turn: a status, and nothing left behind. */
 static void test_condition_memory(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(6, 0.0, 0.5, &sde, &model);
     control_data data = control_data_make();
     float x[CONTROL_N * 6];
     int kind, way;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     for (kind = 0; kind < CONTROL_KINDS; kind++) {
         for (way = 1; way <= SAMPLERS_WAYS; way += SAMPLERS_WAYS - 1) {
             solver_memory memory;

@@ -329,16 +329,14 @@ static void test_flow_gaussian(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
         ssde_flow_desc how = ssde_flow_defaults();
         ssde_ode_report reports[4];
         ssde_rng rng = ssde_rng_seed(7);
         ssde_coefficients c;
         float latent[12], x[12], back[12];
         size_t i;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         how.rtol = how.atol = 1e-6;
         how.eps = 1e-3;
         CHECK_OK(ssde_prior_sample(NULL, &sde, 3, NULL, 4, 3, latent));
@@ -382,10 +380,8 @@ static void test_flow_golden(void) {
     m = solver_golden_mixture(golden);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (level = 0; level < 2; level++) {
             ssde_flow_desc how = ssde_flow_defaults();
             ssde_ode_report reports[5];
@@ -419,14 +415,12 @@ static void test_flow_trajectories(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
         ssde_flow_desc how = ssde_flow_defaults();
         ssde_rng rng = ssde_rng_seed(7);
         float x[300], start[300], frames[1200], other[1200];
         size_t i, k;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         model.max_rows = 7;
         how.rtol = how.atol = 1e-6;
         how.times = down, how.time_count = 4, how.states = frames;
@@ -459,13 +453,11 @@ static void test_flow_round_trip(void) {
     int which, level;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         ssde_rng rng = ssde_rng_seed(5);
         float x[160], code[160], back[160];
         size_t i;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_mixture_sample(mixture, &rng, 20, x, NULL));
         for (level = 0; level < 3; level++) {
             ssde_flow_desc how = ssde_flow_defaults();
@@ -620,8 +612,7 @@ static void test_likelihood_golden(void) {
             CHECK_NEAR(total, log_density[r], 1e-8);
         }
         /* Through the library in float: the same way, then per sample as is the default. */
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_mixture_model(&m, &sde, &model);
         how.trace = SSDE_TRACE_EXACT;
         how.joint_error = 1;
         how.latent = codes;
@@ -674,8 +665,8 @@ static void test_likelihood_mixtures(void) {
         solver_mixture m = solver_wide_mixture(dim);
         for (which = 0; which < 3; which++) {
             ssde_sde sde = solver_sde(which);
-            ssde_mixture *mixture = NULL;
             ssde_score_model model;
+            ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
             ssde_likelihood_desc how = ssde_likelihood_defaults();
             ssde_likelihood_result results[4];
             ssde_likelihood_summary summary;
@@ -683,8 +674,6 @@ static void test_likelihood_mixtures(void) {
             ssde_coefficients first, last;
             float x[4 * SOLVER_MAX_DIM], codes[4 * SOLVER_MAX_DIM];
             double prior[4], mean = 0.0;
-            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-            model = ssde_mixture_model(mixture, &sde);
             CHECK_OK(ssde_mixture_sample(mixture, &data, n, x, NULL));
             how.trace = SSDE_TRACE_EXACT;
             how.latent = codes;
@@ -765,16 +754,14 @@ static void test_likelihood_ring(void) {
 static void test_likelihood_integers(void) {
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(3, 0.0, 0.5, &sde, &model);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_likelihood_result integers[2], reals[2];
     ssde_rng rng = ssde_rng_seed(11), again = ssde_rng_seed(11);
     float x[6] = {0.0f, 15.0f, 7.0f, 8.0f, 3.0f, 12.0f}, real[6];
     double total = 0.0;
     int k;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     how.trace = SSDE_TRACE_EXACT;
     how.context = &context;
     how.levels = 16.0, how.low = -1.0, how.high = 1.0;
@@ -789,8 +776,7 @@ static void test_likelihood_integers(void) {
     /* Probabilities of all 16 integers of one dimension sum to no more than the Gaussian's mass on [-1, 1], and come
        near it: E_u log p <= log E_u p, and within an interval the density changes little. */
     ssde_mixture_destroy(mixture);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(1, 0.0, 0.5, &sde, &model);
     how.levels = 16.0;
     for (k = 0; k < 16; k++) {
         float value = (float)k;
@@ -841,8 +827,7 @@ static void test_likelihood_probes(void) {
     how.context = &context;
     /* Narrow modes side by side, so that the Hessian has entries off its diagonal and probes differ. */
     for (r = 0; r < 3 * DIM; r++) m.mean[r] *= 0.3;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     CHECK_OK(ssde_mixture_sample(mixture, &data, n, x, NULL));
     how.trace = SSDE_TRACE_EXACT;
     rng = ssde_rng_seed(3);
@@ -878,8 +863,7 @@ static void test_likelihood_probes(void) {
     CHECK(estimate[0].standard_error != estimate[0].standard_error);
     ssde_mixture_destroy(mixture);
     /* With one Gaussian the Hessian is diagonal, and signs are exact. */
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.4));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(DIM, 0.2, 0.4, &sde, &model);
     how.trace = SSDE_TRACE_RADEMACHER, how.probes = 3;
     CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, n, x, estimate));
     how.trace = SSDE_TRACE_EXACT;
@@ -973,7 +957,7 @@ static void test_likelihood_levels(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_score_model model;
-    ssde_mixture *mixture = NULL;
+    ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 1.0, &sde, &model);
     ssde_context context = check_context();
     check_log kept;
     ssde_rng rng = ssde_rng_seed(1);
@@ -983,8 +967,6 @@ static void test_likelihood_levels(void) {
     how.context = &context;
     how.rtol = how.atol = 1e-3;
     how.levels = 256;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 1.0));
-    model = ssde_mixture_model(mixture, &sde);
     for (i = 0; i < N * DIM; i++) x[i] = (float)(i * 4);
     how.low = -1.0, how.high = 1.0;
     CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
@@ -1092,14 +1074,12 @@ static void test_likelihood_calls(void) {
 /* The first number of integer data is looked at as the last is. */
 static void test_likelihood_whole_numbers(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_likelihood_result results[2];
     ssde_context context = check_context();
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 1.0, &sde, &model);
     size_t i;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 1.0));
-    model = ssde_mixture_model(mixture, &sde);
     how.levels = 16.0, how.low = -1.0, how.high = 1.0;
     how.context = &context;
     for (i = 0; i < 4; i++) {

@@ -198,10 +198,8 @@ static void test_path_strong_order(void) {
     m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
     for (which = 0; which < 3; which++) {
         ssde_sde sde = which == 0 ? ssde_ve(0.01, 5.0) : solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         double euler = 0.0;
         samplers_path_run(&sde, &model, SSDE_PREDICTOR_STOCHASTIC_HEUN, most, n, fine);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
@@ -346,11 +344,9 @@ static void test_path_draws(void) {
 /* Without noise there is no path to follow, whatever `brownian` says. */
 static void test_path_unused(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(1, 0.5, 0.3, &sde, &model);
     int p;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.5, 0.3));
-    model = ssde_mixture_model(mixture, &sde);
     for (p = SSDE_PREDICTOR_NONE + 1; p < SSDE_PREDICTOR_COUNT; p++) {
         ssde_sampler_desc how = samplers_desc((ssde_predictor)p, 5, 1e-3);
         ssde_rng rng = ssde_rng_seed(1);
@@ -442,16 +438,14 @@ static void test_sampler_golden_run(void) {
     for (which = 0; which < 3; which++) {
         for (skip = 0; skip < 2; skip++) {
             ssde_sde sde = solver_sde(which);
-            ssde_mixture *mixture = NULL;
             ssde_score_model model;
+            ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
             ssde_sampler_desc how = ssde_sampler_defaults();
             ssde_rng rng = ssde_rng_seed(1);
             solver_draws draws;
             ssde_sample_report report;
             float x[20], expected[20];
             memset(&draws, 0, sizeof draws);
-            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-            model = ssde_mixture_model(mixture, &sde);
             how.steps = 12;
             how.grid = SSDE_GRID_REFERENCE;
             how.eps = which ? 1e-3 : 1e-5;
@@ -775,8 +769,7 @@ static void test_sampler_bad_input(void) {
     memset(&empty, 0, sizeof empty);
     how.context = flow.context = &context;
     how.steps = 3;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
 #define SOLVER_REFUSED(call, words) CHECK_FAILS(&context, call, SSDE_ERROR_ARGUMENT, words)
     SOLVER_REFUSED(ssde_sample(NULL, &model, &how, &rng, 3, x), "sde is NULL");
     SOLVER_REFUSED(ssde_sample(&bad, &model, &how, &rng, 3, x), "beta_min");
@@ -922,15 +915,13 @@ static void test_sampler_memory(void) {
     int which, way;
     for (which = 0; which < 2; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
         ssde_context context;
         solver_memory memory;
         solver_task task;
         float data[N * DIM], x[N * DIM];
         ssde_rng rng = ssde_rng_seed(4);
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
         memset(&task, 0, sizeof task);
         task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.context = &context;
@@ -1012,10 +1003,8 @@ static void test_sampler_table(void) {
     CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         sde.num_scales = 40;
         for (i = SSDE_PREDICTOR_EULER_MARUYAMA; i < SSDE_PREDICTOR_COUNT; i++) {
             const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
@@ -1083,10 +1072,8 @@ static void test_sampler_flow_order(void) {
     size_t way;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way].predictor, 0, 0.01);
             double coarse, fine, slope;
@@ -1318,10 +1305,8 @@ static void test_sampler_formulas(void) {
     f.mixture = &m;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way].predictor, FORMULA_STEPS, 0.02);
             double times[FORMULA_STEPS + 1], y[FORMULA_DIM], eta = ways[way].eta;
@@ -1381,8 +1366,7 @@ static void test_sampler_rule_of_orders(void) {
     for (k = 0; k < STEPS; k++) {
         for (j = 0; j < FORMULA_DIM; j++) f.noise[k][j] = (double)(float)sin(3.0 * (double)k + 5.0 * (double)j);
     }
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     for (grid = 0; grid < 6; grid++) {
         for (way = 0; way < 4; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way], STEPS, 0.0);
@@ -1478,14 +1462,12 @@ static void samplers_against_ddim(int which, int modes, double from, double eps)
     static const size_t counts[8] = {4, 5, 7, 10, 14, 20, 28, 40};
     ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_cosine_a, samplers_cosine_g, NULL);
     solver_mixture m = samplers_modes(modes);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     float start[SAMPLERS_ROWS * FORMULA_DIM];
     double exact[SAMPLERS_ROWS * FORMULA_DIM], times[41];
     ssde_coefficients c;
     size_t i, grid, count, way, k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_PRIOR, 0, NULL, SAMPLERS_ROWS, m.dim, start));
     CHECK_OK(ssde_coefficients_at(NULL, &sde, from, &c));
     for (i = 0; i < SAMPLERS_ROWS * m.dim; i++) {
@@ -1548,8 +1530,7 @@ static void test_sampler_part_way_order(void) {
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
         double high = samplers_noise(&sde, which ? 0.3 : 0.6), low = samplers_noise(&sde, 0.1);
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_gaussian_model(1, 0.3, 0.5, &sde, &model);
         for (way = 0; way < 3; way++) {
             double error[2], times[65], slope;
             for (round = 0; round < 2; round++) {
@@ -1588,12 +1569,10 @@ static void test_sampler_ddpm(void) {
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     double betas[STEPS];
     int own, i, j;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDPM, STEPS, 0.0);
         ssde_rng rng = ssde_rng_seed(31);
@@ -1642,11 +1621,9 @@ static void test_sampler_smld(void) {
     ssde_context context = check_context();
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     int own, raw, i, j, k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
         for (raw = 0; raw < 2; raw++) {
             ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_SMLD, LEVELS, 0.0);
@@ -1697,12 +1674,10 @@ static void test_sampler_smld(void) {
 static void test_sampler_ddim_ancestral(void) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     float x[2][10];
     int k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (k = 0; k < 2; k++) {
         ssde_sampler_desc how = samplers_desc(k ? SSDE_PREDICTOR_DDIM : SSDE_PREDICTOR_ANCESTRAL, 20, 0.0);
         ssde_rng rng = ssde_rng_seed(5);
@@ -1853,8 +1828,8 @@ static void test_sampler_memory_told(void) {
     static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
     ssde_condition pixels = ssde_inpaint_shared(known, mask);
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
     ssdei_memory array = {NULL, 0}; /* with its red zone, where there are some */
     solver_memory memory;
@@ -1863,8 +1838,6 @@ static void test_sampler_memory_told(void) {
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
     float x[N * DIM];
     int p, kind, limit, brownian, c;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
     for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
         for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
@@ -1948,12 +1921,10 @@ static void test_sampler_corrector_only(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(2, 0.5, 0.3, &sde, &model);
         float x[2][4];
         int k;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
-        model = ssde_mixture_model(mixture, &sde);
         for (k = 0; k < 2; k++) {
             ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 20, 0.0);
             ssde_rng rng = ssde_rng_seed(3);
@@ -1974,8 +1945,8 @@ static void test_sampler_adaptive(void) {
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ADAPTIVE, 1, 0.05);
     ssde_sample_report report;
     ssde_rng rng = ssde_rng_seed(3);
@@ -1984,8 +1955,6 @@ static void test_sampler_adaptive(void) {
     size_t evaluations = 0, j, rejected = 0;
     uint64_t sample = 0;
     int fresh = 1;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     how.context = &context, how.report = &report;
     how.rtol = how.atol = 0.02;
     how.skip_denoise = 1;
@@ -2050,10 +2019,8 @@ static void test_sampler_known_path(void) {
     size_t way;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_way_desc(&ways[way]);
             ssde_rng rng = ssde_rng_seed(8);
@@ -2076,15 +2043,13 @@ static void test_sampler_each_bad_input(void) {
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
     ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.0f, 0.0f};
     double t = 0.5, t_next = 0.4, betas[5] = {0.1, 0.1, 0.1, 0.1, 0.1};
     double close[3] = {1.0, 0.5, 0.49999999};
     int i;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
 #define SAMPLERS_FAILS(sde_, predictor_, change, status, words)                            \
     do {                                                                                   \
         ssde_sampler_desc how = samplers_desc(predictor_, 5, 1e-3);                        \
@@ -2342,12 +2307,10 @@ static void test_sampler_signal_refused(void) {
 /* The reference's NonePredictor hands on x for the mean too: on its grid the last noise stays. */
 static void test_sampler_none_by_reference(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.5, 0.3, &sde, &model);
     float kept[2], dropped[2];
     int first;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
-    model = ssde_mixture_model(mixture, &sde);
     for (first = 0; first < 2; first++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 30, 0.0);
         ssde_rng rng = ssde_rng_seed(3);
