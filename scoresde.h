@@ -424,7 +424,7 @@ typedef struct ssde_sde {
        then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
        SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. An a
        that is no number, or a g that is none or below 0, is refused at t = 0.5 by whatever takes the SDE, and at any
-       other t by what needs it there. */
+       other t by what needs it there: samplers whose steps are made of m and std alone do not. */
     double (*a)(void *user, double t);
     double (*g)(void *user, double t);
     double (*mean)(void *user, double t);
@@ -6194,17 +6194,17 @@ static ssde_status ssdei_ve_marginal(ssde_context *context, const ssde_sde *sde,
 
 static double ssdei_ve_prior_std(const ssde_sde *sde) { return sde->sigma_max; }
 
+static ssde_status ssdei_ve_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
+    return ssdei_ve_marginal(context, sde, i ? (double)i / (sde->num_scales - 1) : 0.0, mean, std);
+}
+
 /* x_i = x_{i-1} + sqrt(sigma_i^2 - sigma_{i-1}^2) z, sigma_{-1} = 0. */
 static ssde_status ssdei_ve_step(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step) {
-    double log_ratio = i ? ssdei_math_log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0, mean;
-    ssdei_try(ssdei_ve_marginal(context, sde, i ? (double)i / (sde->num_scales - 1) : 0.0, &mean, &step->diffusion));
+    double log_ratio = i ? ssdei_math_log(sde->sigma_max / sde->sigma_min) / (sde->num_scales - 1) : 0.0;
+    ssdei_try(ssdei_ve_level(context, sde, i, &step->drift, &step->diffusion));
     step->drift = 0.0;
     if (i) step->diffusion *= sqrt(-ssdei_math_expm1(-2.0 * log_ratio));
     return SSDE_OK;
-}
-
-static ssde_status ssdei_ve_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
-    return ssdei_ve_marginal(context, sde, i ? (double)i / (sde->num_scales - 1) : 0.0, mean, std);
 }
 
 /* g^2 / std^2 is the same at every t. */
@@ -6593,8 +6593,8 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
     ssdei_try(ssde_sde_check(context, sde));
     if (!t || !scale) return ssdei_missing(context, "ssde_prior_time", t ? "scale" : "t");
     *t = *scale = 1.0;
-    if (!ssdei_signal_gone(sde, 1.0, &mean, &last)) return SSDE_OK;
     known = ssdei_marginal(NULL, sde, 1.0, &mean, &last) == SSDE_OK;
+    if (known && !ssdei_signal_below(SSDEI_SIGNAL, mean, last)) return SSDE_OK;
     ssdei_try(ssdei_marginal(context, sde, 0.0, &mean, &std));
     for (tries = 0; tries < 60; tries++) {
         double middle = 0.5 * (low + high);
@@ -6706,7 +6706,10 @@ ssde_loss_desc ssde_loss_defaults(void) {
     return desc;
 }
 
-static double ssdei_loss_eps(const ssde_loss_desc *desc) { return desc->eps > 0.0 ? desc->eps : 1e-5; }
+/* The smallest t. */
+static double ssdei_loss_lowest(const ssde_loss_desc *desc) {
+    return desc->discrete ? 0.0 : desc->eps > 0.0 ? desc->eps : 1e-5;
+}
 
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
     if (!desc) return SSDE_ERROR_ARGUMENT;
@@ -6742,7 +6745,7 @@ ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uin
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss_times", rows, 1));
     if (!t || !weight) return ssdei_missing(desc->context, "ssde_loss_times", !t ? "t" : "weight");
-    eps = ssdei_loss_eps(desc);
+    eps = ssdei_loss_lowest(desc);
     for (r = 0; r < rows; r++) {
         uint64_t slot = sample ? sample[r] : r;
         double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
@@ -6789,8 +6792,7 @@ ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, 
     ssde_coefficients at;
     int anew;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal: desc"));
-    ssdei_try(
-        ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+    ssdei_try(ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, ssdei_loss_lowest(desc), &anew));
     ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_marginal", &t, 0, &at));
     if (mean) *mean = at.mean;
     if (std) *std = at.std;
@@ -6808,7 +6810,7 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
     memset(&at, 0, sizeof at);
     for (r = 0; r < rows; r++) {
         int anew;
-        ssdei_try(ssdei_row_time(desc->context, name, t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+        ssdei_try(ssdei_row_time(desc->context, name, t, r, ssdei_loss_lowest(desc), &anew));
         if (anew) ssdei_try(ssdei_loss_coefficients(sde, desc, name, t, r, &at));
         ssdei_combine(dim, at.mean, x0 + r * dim, at.std, z + r * dim, out + r * dim);
         ssdei_try(ssdei_nonfinite(desc->context, name, "m x0 + std z", out + r * dim, r, dim, t[r]));
@@ -6818,13 +6820,14 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
 
 /* ---- loss: loss and gradient ---- */
 
-/* std s + z = by_output o + by_x xt + z, whatever the output o means. */
-typedef struct ssdei_residual {
+/* A linear map of (output, x). */
+typedef struct ssdei_linear {
     double by_output, by_x;
-} ssdei_residual;
+} ssdei_linear;
 
-static ssdei_residual ssdei_residual_of(ssde_parameterisation output, const ssde_coefficients *at) {
-    ssdei_residual residual;
+/* std s + z = by_output o + by_x xt + z, whatever the output o means. */
+static ssdei_linear ssdei_residual_of(ssde_parameterisation output, const ssde_coefficients *at) {
+    ssdei_linear residual;
     residual.by_output = output == SSDE_PREDICT_SCORE   ? at->std
                          : output == SSDE_PREDICT_NOISE ? -1.0
                                                         : at->mean / at->std;
@@ -6833,8 +6836,7 @@ static ssdei_residual ssdei_residual_of(ssde_parameterisation output, const ssde
 }
 
 /* Sum of squared residuals of a row. */
-static double ssdei_loss_row(ssdei_residual residual, const float *output, const float *xt, const float *z,
-                             size_t dim) {
+static double ssdei_loss_row(ssdei_linear residual, const float *output, const float *xt, const float *z, size_t dim) {
     double sum = 0.0;
     size_t i;
     for (i = 0; i < dim; i++) {
@@ -6844,7 +6846,7 @@ static double ssdei_loss_row(ssdei_residual residual, const float *output, const
     return sum;
 }
 
-static void ssdei_loss_gradient(ssdei_residual residual, double scale, const float *output, const float *xt,
+static void ssdei_loss_gradient(ssdei_linear residual, double scale, const float *output, const float *xt,
                                 const float *z, size_t dim, float *gradient) {
     size_t i;
     for (i = 0; i < dim; i++) {
@@ -6867,7 +6869,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient) {
     ssde_coefficients at;
-    ssdei_residual residual;
+    ssdei_linear residual;
     double per_time = 0.0;
     size_t r;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss: desc"));
@@ -6887,7 +6889,7 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
         size_t row = r * dim;
         double w = weight ? weight[r] : 1.0;
         int anew;
-        ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, desc->discrete ? 0.0 : ssdei_loss_eps(desc), &anew));
+        ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, ssdei_loss_lowest(desc), &anew));
         if (!(w >= 0.0 && w <= DBL_MAX))
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
                              "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
@@ -6908,11 +6910,6 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
 }
 
 /* ---- loss: what an output means ---- */
-
-/* A linear map of (output, x). */
-typedef struct ssdei_linear {
-    double by_output, by_x;
-} ssdei_linear;
 
 static ssdei_linear ssdei_to_score(ssde_parameterisation from, double mean, double std) {
     ssdei_linear map;
@@ -6994,7 +6991,8 @@ struct ssde_mixture {
 
 static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     ssde_mixture *mixture = (ssde_mixture *)object;
-    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, i;
+    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, shares = slots * components,
+           i;
     double **const arrays[] = {
         &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
         &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
@@ -7002,24 +7000,16 @@ static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++)
         *arrays[i] = ssdei_place(memory, double, i < 6 ? components * dim : i < 12 ? components : dim);
     mixture->exponent = ssdei_place(memory, double, dim == 2 ? components * SSDEI_MAX_WIDTH : 0);
-    mixture->hessian = ssdei_place(memory, double, slots *components * mixture->stride);
-    mixture->kept_share = ssdei_place(memory, double, slots *components);
+    mixture->hessian = ssdei_place(memory, double, shares * mixture->stride);
+    mixture->kept_share = ssdei_place(memory, double, shares);
     mixture->active = ssdei_place(memory, size_t, slots);
-}
-
-/* Rows are kept in a quarter of a megabyte, which a core's own cache holds while one probe after another reads them;
-   but four at least, so that short calls do not spend their time on the schedule. */
-static void ssdei_mixture_plan(ssde_mixture *mixture) {
-    const size_t doubles = 32768, least = 4;
-    size_t per_row;
-    mixture->stride = (mixture->dim + SSDEI_MAX_WIDTH - 1) / SSDEI_MAX_WIDTH * SSDEI_MAX_WIDTH;
-    per_row = mixture->components * mixture->stride;
-    mixture->kept = per_row > doubles / least ? least : doubles / per_row;
 }
 
 /* All but its memory. */
 static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mixture, size_t components, size_t dim,
                                          const char *name) {
+    const size_t doubles = 32768, least = 4; /* to keep */
+    size_t per_row;
     memset(mixture, 0, sizeof *mixture);
     ssdei_try(ssdei_check_arithmetic(context));
     if (!components || !dim)
@@ -7033,7 +7023,11 @@ static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mi
     mixture->context = context;
     mixture->components = components;
     mixture->dim = dim;
-    ssdei_mixture_plan(mixture);
+    /* Rows are kept in a quarter of a megabyte, which a core's own cache holds while one probe after another reads
+       them; but four at least, so that short calls do not spend their time on the schedule. */
+    mixture->stride = (dim + SSDEI_MAX_WIDTH - 1) / SSDEI_MAX_WIDTH * SSDEI_MAX_WIDTH;
+    per_row = components * mixture->stride;
+    mixture->kept = per_row > doubles / least ? least : doubles / per_row;
     return SSDE_OK;
 }
 
@@ -7107,15 +7101,18 @@ ssde_status ssde_mixture_create(ssde_context *context, ssde_mixture **mixture, s
     return SSDE_OK;
 }
 
+static ssde_status ssdei_check_spread(ssde_context *context, const char *name, const char *what, double value,
+                                      double std) {
+    if (fabs(value) <= 1e30 && std >= 0.0 && std <= 1e30) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s: %s is %.9g and std %.9g, wanted a %s of -1e30 to 1e30, a std of 0 to 1e30", name, what, value,
+                     std, what);
+}
+
 ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, size_t dim, double mean, double std) {
     size_t i;
-    if (!(fabs(mean) <= 1e30 && std >= 0.0 && std <= 1e30)) {
-        if (mixture) *mixture = NULL;
-        return ssde_fail(
-            context, SSDE_ERROR_ARGUMENT,
-            "ssde_gaussian_create: mean is %.9g and std %.9g, wanted a mean of -1e30 to 1e30, a std of 0 to 1e30", mean,
-            std);
-    }
+    if (mixture) *mixture = NULL;
+    ssdei_try(ssdei_check_spread(context, "ssde_gaussian_create", "mean", mean, std));
     ssdei_try(ssdei_mixture_allocate(context, mixture, 1, dim, "ssde_gaussian_create"));
     for (i = 0; i < dim; i++) {
         (*mixture)->mean[i] = mean;
@@ -7127,13 +7124,8 @@ ssde_status ssde_gaussian_create(ssde_context *context, ssde_mixture **mixture, 
 ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size_t components, double radius,
                              double std) {
     size_t k;
-    if (!(fabs(radius) <= 1e30 && std >= 0.0 && std <= 1e30)) {
-        if (mixture) *mixture = NULL;
-        return ssde_fail(
-            context, SSDE_ERROR_ARGUMENT,
-            "ssde_ring_create: radius is %.9g and std %.9g, wanted a radius of -1e30 to 1e30, a std of 0 to 1e30",
-            radius, std);
-    }
+    if (mixture) *mixture = NULL;
+    ssdei_try(ssdei_check_spread(context, "ssde_ring_create", "radius", radius, std));
     ssdei_try(ssdei_mixture_allocate(context, mixture, components, 2, "ssde_ring_create"));
     for (k = 0; k < components; k++) {
         double angle = 2.0 * SSDEI_PI * (double)k / (double)components;

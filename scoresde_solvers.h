@@ -396,7 +396,7 @@ typedef struct ssde_sampler_desc {
        that runs of different steps follow the same path and come together as steps grow. W runs in the SDE's own time,
        so that g(t) dW is the noise of eq. 6; a z that a solver weights by its exact integral of g dW keeps its
        variance, and differs from that integral by an order less than the increment. Some 24 draws per element and step.
-       Not on the reference's and the discrete grid. */
+       Not on the reference's and the discrete grid. A run whose predictor draws no noise asks for no path. */
     int brownian;
     ssde_condition condition;
     /* RePaint (Lugmayr et al. 2022, arXiv 2201.09865): every `jump` steps x is noised back to where they began, and
@@ -426,7 +426,8 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 /* Single updates, for a driver of one's own: score and z [rows, dim] are given, t and t_next [rows] with t_next < t.
    mean is the update without noise (may be NULL), x_next that plus noise; x_next may be x. From `how` come predictor,
    probability_flow, discretisation, eta, schedule, step_size and context; under SSDE_GRID_REFERENCE and
-   SSDE_GRID_DISCRETE t_next is ignored, and steps counts. Predictors of one evaluation without history only. */
+   SSDE_GRID_DISCRETE t_next is ignored, steps counts, and a t between levels has the index that ssde_discretise gives
+   it. Predictors of one evaluation without history only. */
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean);
@@ -764,15 +765,15 @@ static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, 
     int tries;
     *t = 0.5 * high;
     for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
-        ssde_coefficients c;
-        double here, step;
-        ssdei_try(ssde_coefficients_at(context, sde, *t, &c));
-        here = c.std / c.mean;
+        double mean, std, drift, diffusion, here, step;
+        ssdei_try(ssdei_marginal(context, sde, *t, &mean, &std));
+        ssdei_try(ssdei_rates(context, sde, *t, &drift, &diffusion));
+        here = std / mean;
         if (here < noise)
             low = *t;
         else
             high = *t;
-        step = ssdei_math_log(noise / here) * 2.0 * c.std * c.std / (c.diffusion * c.diffusion);
+        step = ssdei_math_log(noise / here) * 2.0 * std * std / (diffusion * diffusion);
         if (fabs(step) <= DBL_EPSILON * *t) break;
         *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
     }
@@ -1086,11 +1087,36 @@ static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_conditi
     return SSDE_OK;
 }
 
+/* ---- measurements ---- */
+
+struct ssde_guided {
+    ssdei_conditions conditions;
+    ssde_sde sde;
+    ssde_score_model model;
+    size_t max_rows;
+    int differentiate; /* some term needs ds/dx */
+    float *score;      /* [max_rows, dim], the model's own */
+    float *gradient;   /* [max_rows, dim] */
+};
+
 static ssde_status ssdei_measure_call(ssdei_conditions *w, const ssde_condition *condition, int transpose,
                                       const float *in, const uint64_t *sample, size_t rows, float *out) {
     ssde_linear_function function = transpose ? condition->transpose : condition->forward;
     return ssdei_called(w->context, transpose ? "measurement: transpose" : "measurement: forward",
                         function(condition->user, in, sample, rows, out), NULL);
+}
+
+/* w->residual = mean y - A from. */
+static ssde_status ssdei_measure_residual(ssdei_conditions *w, const ssde_condition *condition, const double *mean,
+                                          const float *from, const uint64_t *sample, size_t rows) {
+    size_t r, j, size = condition->size;
+    ssdei_try(ssdei_measure_call(w, condition, 0, from, sample, rows, w->residual));
+    for (r = 0; r < rows; r++) {
+        const float *y = ssdei_condition_known(w, condition, sample[r], size);
+        float factor = mean ? (float)mean[r] : 1.0f;
+        for (j = 0; j < size; j++) w->residual[r * size + j] = factor * y[j] - w->residual[r * size + j];
+    }
+    return SSDE_OK;
 }
 
 /* In eight chains and a rest, always in the same order. */
@@ -1145,6 +1171,11 @@ static void ssdei_measure_turn(ssdei_conditions *w, size_t r, int first) {
 
 enum { SSDEI_MEASURE_STEPS = 100 };
 
+/* Whether row r goes on; before its first step, 0, every one does. */
+static int ssdei_measure_open(const ssdei_conditions *w, size_t r, size_t step) {
+    return !step || w->system[r].square > w->system[r].enough;
+}
+
 /* Makes every residual 1 long. */
 static void ssdei_measure_units(ssdei_conditions *w, size_t size, size_t rows) {
     size_t r, i;
@@ -1155,107 +1186,6 @@ static void ssdei_measure_units(ssdei_conditions *w, size_t size, size_t rows) {
         for (i = 0; unit > 0.0 && i < size; i++) e[i] = (float)((double)e[i] / unit);
         system->unit = unit, system->reach = system->enough = 0.0;
     }
-}
-
-/* w->image = A^T (gain A A^T + ridge)^-1 w->residual, row by row, as the d of least squares that conjugate gradients on
-   the normal equations lead to (Hestenes and Stiefel 1952): a residual that A does not reach leaves them alone, and
-   A is only shown vectors of length about 1, whatever its scale. */
-static ssde_status ssdei_measure_solve(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
-                                       size_t rows) {
-    size_t r, i, size = condition->size, k;
-    int going = 1;
-    memset(w->image, 0, rows * w->dim * sizeof *w->image);
-    memset(w->direction, 0, rows * w->dim * sizeof *w->direction);
-    ssdei_measure_units(w, size, rows);
-    for (k = 0; k <= SSDEI_MEASURE_STEPS && going; k++) {
-        ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
-        for (going = 0, r = 0; r < rows; r++) {
-            if (!k || w->system[r].square > w->system[r].enough) ssdei_measure_turn(w, r, !k);
-            going |= w->system[r].square > w->system[r].enough;
-        }
-        if (!going || k == SSDEI_MEASURE_STEPS) break;
-        ssdei_try(ssdei_measure_call(w, condition, 0, w->direction, sample, rows, w->product));
-        for (r = 0; r < rows; r++) {
-            if (w->system[r].square > w->system[r].enough) ssdei_measure_advance(w, r, size);
-        }
-    }
-    for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
-        const ssdei_system *system = &w->system[i / w->dim];
-        w->image[i] = system->square <= DBL_MAX ? (float)(system->unit * (double)w->image[i]) : (float)NAN;
-    }
-    return SSDE_OK;
-}
-
-/* w->residual = mean y - A from. */
-static ssde_status ssdei_measure_residual(ssdei_conditions *w, const ssde_condition *condition, const double *mean,
-                                          const float *from, const uint64_t *sample, size_t rows) {
-    size_t r, j, size = condition->size;
-    ssdei_try(ssdei_measure_call(w, condition, 0, from, sample, rows, w->residual));
-    for (r = 0; r < rows; r++) {
-        const float *y = ssdei_condition_known(w, condition, sample[r], size);
-        float factor = mean ? (float)mean[r] : 1.0f;
-        for (j = 0; j < size; j++) w->residual[r * size + j] = factor * y[j] - w->residual[r * size + j];
-    }
-    return SSDE_OK;
-}
-
-/* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
-static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
-                                       size_t rows, const float *z, float *x) {
-    size_t r, i;
-    for (r = 0; r < rows; r++) {
-        w->system[r].gain = 1.0, w->system[r].ridge = 0.0;
-        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
-            w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
-    }
-    ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
-    ssdei_try(ssdei_measure_solve(w, condition, sample, rows));
-    for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
-    return SSDE_OK;
-}
-
-/* ---- terms of the score ---- */
-
-struct ssde_guided {
-    ssdei_conditions conditions;
-    ssde_sde sde;
-    ssde_score_model model;
-    size_t max_rows;
-    int differentiate; /* some term needs ds/dx */
-    float *score;      /* [max_rows, dim], the model's own */
-    float *gradient;   /* [max_rows, dim] */
-};
-
-static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
-                                    const uint64_t *sample, size_t rows) {
-    return ssdei_called(g->conditions.context, "guidance",
-                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
-}
-
-/* g->conditions.residual = y - A x0, x0 = (x + std^2 s) / m. */
-static ssde_status ssdei_measure_denoised(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                          const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
-    size_t i;
-    for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
-        w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
-    }
-    return ssdei_measure_residual(w, condition, NULL, w->image, sample, rows);
-}
-
-/* g->conditions.image = A^T (r^2 A A^T + noise^2)^-1 (y - A x0). */
-static ssde_status ssdei_measure_isotropic(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                           const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
-    size_t r;
-    for (r = 0; r < rows; r++) {
-        double level = w->std[r] / w->mean[r], data = condition->data_std;
-        w->system[r].gain = data > 0.0 ? level * level * data * data / (level * level + data * data) : 0.0;
-        w->system[r].ridge = condition->noise * condition->noise;
-    }
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
-    return ssdei_measure_solve(w, condition, sample, rows);
 }
 
 /* g->gradient = K v, K = m (d x0 / dx)^T = I + std^2 (ds/dx)^T: for a true score the covariance of x(0) given x is
@@ -1271,8 +1201,8 @@ static ssde_status ssdei_measure_spread(ssde_guided *g, const float *v, const do
     return SSDE_OK;
 }
 
-/* A row is to go on: w->slope, A^T e, is made 1 long. e was 1 long at first. */
-static int ssdei_covariance_goes_on(ssdei_conditions *w, size_t r, size_t size, int first) {
+/* w->slope, A^T e, is made 1 long. e was 1 long at first. */
+static void ssdei_covariance_turn(ssdei_conditions *w, size_t r, size_t size, int first) {
     ssdei_system *system = &w->system[r];
     float *s = w->slope + r * w->dim;
     const float *e = w->residual + r * size;
@@ -1284,7 +1214,6 @@ static int ssdei_covariance_goes_on(ssdei_conditions *w, size_t r, size_t size, 
     if (first) system->size = system->ridge + system->gain * system->square;
     system->enough = 1e-12 * fmax(system->length * system->length, system->reach * left); /* or A^T rounds it */
     for (i = 0; system->square > 0.0 && i < w->dim; i++) s[i] = (float)((double)s[i] / sqrt(system->square));
-    return system->square > system->enough;
 }
 
 /* The next direction is the residual e less its part along the last, both seen through M / system->size; along it |e|
@@ -1316,12 +1245,14 @@ static void ssdei_covariance_advance(ssde_guided *g, size_t r, size_t size) {
     for (i = 0; i < w->dim; i++) image[i] += (float)(step * (double)direction[i]);
 }
 
-/* w->image = K A^T M^-1 w->residual, M = gain A K A^T + ridge, row by row, by conjugate residuals: where ds/dx is not
-   symmetric |residual| still falls at every step, so that what was reached can be kept wherever it ends. A and the
-   model are only shown vectors of length about 1, whatever A's scale. */
-static ssde_status ssdei_covariance_solve(ssde_guided *g, const ssde_condition *condition, const double *t,
-                                          const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
+/* w->image = K A^T M^-1 w->residual, M = gain A K A^T + ridge, row by row; A and the model are only shown vectors of
+   length about 1, whatever A's scale.
+   g NULL: K = I, as the d of least squares that conjugate gradients on the normal equations lead to (Hestenes and
+   Stiefel 1952): a residual that A does not reach leaves them alone.
+   Else by conjugate residuals, with g's K: where ds/dx is not symmetric |residual| still falls at every step, so that
+   what was reached can be kept wherever it ends. */
+static ssde_status ssdei_measure_solve(ssdei_conditions *w, ssde_guided *g, const ssde_condition *condition,
+                                       const double *t, const uint64_t *sample, size_t rows) {
     size_t r, i, k, size = condition->size;
     int going = 1;
     memset(w->image, 0, rows * w->dim * sizeof *w->image);
@@ -1331,49 +1262,86 @@ static ssde_status ssdei_covariance_solve(ssde_guided *g, const ssde_condition *
     for (k = 0; k < SSDEI_MEASURE_STEPS && going; k++) {
         ssdei_try(ssdei_measure_call(w, condition, 1, w->residual, sample, rows, w->slope));
         for (going = 0, r = 0; r < rows; r++) {
-            if (!k || w->system[r].square > w->system[r].enough) going |= ssdei_covariance_goes_on(w, r, size, !k);
+            if (!ssdei_measure_open(w, r, k)) continue;
+            if (g)
+                ssdei_covariance_turn(w, r, size, !k);
+            else
+                ssdei_measure_turn(w, r, !k);
+            going |= ssdei_measure_open(w, r, 1);
         }
         if (!going) break;
-        ssdei_try(ssdei_measure_spread(g, w->slope, t, rows));
-        ssdei_try(ssdei_measure_call(w, condition, 0, g->gradient, sample, rows, w->product));
+        if (g) ssdei_try(ssdei_measure_spread(g, w->slope, t, rows));
+        ssdei_try(ssdei_measure_call(w, condition, 0, g ? g->gradient : w->direction, sample, rows, w->product));
         for (r = 0; r < rows; r++) {
-            if (w->system[r].square > w->system[r].enough) ssdei_covariance_advance(g, r, size);
+            if (!ssdei_measure_open(w, r, 1)) continue;
+            if (g)
+                ssdei_covariance_advance(g, r, size);
+            else
+                ssdei_measure_advance(w, r, size);
         }
     }
     for (i = 0; i < rows * w->dim; i++) { /* not a number where one was met on the way */
         const ssdei_system *system = &w->system[i / w->dim];
-        double factor = system->size > 0.0 ? system->unit * system->length / system->size : 0.0;
+        double factor = !g ? system->unit : system->size > 0.0 ? system->unit * system->length / system->size : 0.0;
         w->image[i] = system->square <= DBL_MAX ? (float)(factor * (double)w->image[i]) : (float)NAN;
     }
     return SSDE_OK;
 }
 
-/* x0 moves by C A^T (A C A^T + noise^2)^-1 (y - A x0), and the score by m / std^2 times its move; C is the model's
-   covariance of x(0) given x, (std / m)^2 K. */
-static ssde_status ssdei_measure_covariance_term(ssde_guided *g, const ssde_condition *condition, const float *x,
-                                                 const double *t, const uint64_t *sample, size_t rows) {
-    ssdei_conditions *w = &g->conditions;
+/* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
+static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
+                                       size_t rows, const float *z, float *x) {
     size_t r, i;
     for (r = 0; r < rows; r++) {
-        w->system[r].gain = w->std[r] * w->std[r] / (w->mean[r] * w->mean[r]);
-        w->system[r].ridge = condition->noise * condition->noise;
+        w->system[r].gain = 1.0, w->system[r].ridge = 0.0;
+        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
+            w->image[i] = w->std[r] != 0.0 ? x[i] - (float)w->std[r] * z[i] : x[i];
     }
-    ssdei_try(ssdei_measure_denoised(g, condition, x, sample, rows));
-    ssdei_try(ssdei_covariance_solve(g, condition, t, sample, rows));
-    for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)w->image[i] / w->mean[i / w->dim]);
+    ssdei_try(ssdei_measure_residual(w, condition, w->mean, w->image, sample, rows));
+    ssdei_try(ssdei_measure_solve(w, NULL, condition, NULL, sample, rows));
+    for (i = 0; i < rows * w->dim; i++) x[i] += w->image[i];
     return SSDE_OK;
 }
 
-/* The same where C is r^2 I. */
+/* ---- terms of the score ---- */
+
+static ssde_status ssdei_guide_term(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
+                                    const uint64_t *sample, size_t rows) {
+    return ssdei_called(g->conditions.context, "guidance",
+                        condition->guidance(condition->user, x, t, sample, rows, g->gradient), t);
+}
+
+/* With x0 = (x + std^2 s) / m, w->image = A^T (gain A A^T + noise^2)^-1 (y - A x0), gain r^2; or, with the model's
+   covariance of x(0) given x, (std / m)^2 K, K A^T (gain A K A^T + noise^2)^-1 (y - A x0), gain (std / m)^2. */
+static ssde_status ssdei_measure_explain(ssde_guided *g, const ssde_condition *condition, int covariance,
+                                         const float *x, const double *t, const uint64_t *sample, size_t rows) {
+    ssdei_conditions *w = &g->conditions;
+    size_t r, i;
+    for (r = 0; r < rows; r++) {
+        double mean = w->mean[r], std = w->std[r], level = std / mean, data = condition->data_std;
+        w->system[r].gain = covariance   ? std * std / (mean * mean)
+                            : data > 0.0 ? level * level * data * data / (level * level + data * data)
+                                         : 0.0;
+        w->system[r].ridge = condition->noise * condition->noise;
+        for (i = r * w->dim; i < (r + 1) * w->dim; i++)
+            w->image[i] = (float)(((double)x[i] + std * std * (double)g->score[i]) / mean);
+    }
+    ssdei_try(ssdei_measure_residual(w, condition, NULL, w->image, sample, rows));
+    return ssdei_measure_solve(w, covariance ? g : NULL, condition, t, sample, rows);
+}
+
+/* x0 moves by C A^T (A C A^T + noise^2)^-1 (y - A x0), and the score by m / std^2 times its move; C is the model's
+   covariance of x(0) given x, or r^2 I. */
 static ssde_status ssdei_measure_noisy_term(ssde_guided *g, const ssde_condition *condition, const float *x,
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
+    double data = condition->data_std;
     size_t i;
-    if (condition->data_std == 0.0) return ssdei_measure_covariance_term(g, condition, x, t, sample, rows);
-    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_explain(g, condition, data == 0.0, x, t, sample, rows));
     for (i = 0; i < rows * w->dim; i++) {
-        double mean = w->mean[i / w->dim], std = w->std[i / w->dim], data = condition->data_std;
-        g->gradient[i] = (float)(mean * data * data / (std * std + mean * mean * data * data) * (double)w->image[i]);
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim], move = (double)w->image[i];
+        g->gradient[i] =
+            (float)(data == 0.0 ? move / mean : mean * data * data / (std * std + mean * mean * data * data) * move);
     }
     return SSDE_OK;
 }
@@ -1383,14 +1351,13 @@ static ssde_status ssdei_measure_guide_term(ssde_guided *g, const ssde_condition
                                             const double *t, const uint64_t *sample, size_t rows) {
     ssdei_conditions *w = &g->conditions;
     size_t i;
-    ssdei_try(ssdei_measure_isotropic(g, condition, x, sample, rows));
+    ssdei_try(ssdei_measure_explain(g, condition, 0, x, t, sample, rows));
     ssdei_try(ssdei_measure_spread(g, w->image, t, rows));
     for (i = 0; i < rows * w->dim; i++) g->gradient[i] = (float)((double)g->gradient[i] / w->mean[i / w->dim]);
     return SSDE_OK;
 }
 
 static const struct {
-    const char *name;
     ssde_status (*check)(ssde_context *context, const ssde_condition *condition, size_t n, size_t dim);
     ssde_status (*place)(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample, size_t rows,
                          const float *z, float *x);
@@ -1398,13 +1365,13 @@ static const struct {
     ssde_status (*term)(ssde_guided *g, const ssde_condition *condition, const float *x, const double *t,
                         const uint64_t *sample, size_t rows);
 } ssdei_condition_kinds[SSDE_CONDITION_COUNT] = {
-    {"none", NULL, NULL, NULL},
-    {"inpaint", ssdei_inpaint_check, ssdei_inpaint_place, NULL},
-    {"colourise", ssdei_colourise_check, ssdei_colourise_place, NULL},
-    {"measure", ssdei_measure_check, ssdei_measure_place, NULL},
-    {"measure_noisy", ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
-    {"guide", ssdei_guide_check, NULL, ssdei_guide_term},
-    {"measure_guide", ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
+    {NULL, NULL, NULL}, /* in the order of ssde_condition_kind */
+    {ssdei_inpaint_check, ssdei_inpaint_place, NULL},
+    {ssdei_colourise_check, ssdei_colourise_place, NULL},
+    {ssdei_measure_check, ssdei_measure_place, NULL},
+    {ssdei_measure_term_check, NULL, ssdei_measure_noisy_term},
+    {ssdei_guide_check, NULL, ssdei_guide_term},
+    {ssdei_measure_term_check, NULL, ssdei_measure_guide_term},
 };
 
 /* The first condition of the chain that has a term (or: coordinates to place); NULL: none. */
@@ -1473,7 +1440,8 @@ static void ssdei_conditions_prepare(ssdei_conditions *w, ssde_context *context,
                                      uint64_t first_sample, size_t n, size_t rows, size_t dim) {
     w->context = context, w->chain = ssdei_condition_first(chain, term), w->term = term;
     w->first_sample = first_sample, w->n = n, w->rows = rows, w->dim = dim;
-    for (chain = w->chain; chain; chain = chain->next) w->size = chain->size > w->size ? chain->size : w->size;
+    for (chain = w->chain; chain; chain = ssdei_condition_first(chain->next, term))
+        w->size = chain->size > w->size ? chain->size : w->size;
 }
 
 static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
@@ -1497,24 +1465,25 @@ static void ssdei_conditions_arrays(void *object, ssdei_memory *memory) {
 static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *sample, size_t rows, const float *z,
                                           float *x) {
     const ssde_condition *condition = w->chain;
-    for (; condition; condition = condition->next) {
-        if (ssdei_condition_kinds[condition->kind].place)
-            ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
-    }
+    for (; condition; condition = ssdei_condition_first(condition->next, 0))
+        ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
     return SSDE_OK;
 }
 
 /* ---- >>guidance ---- */
 
-/* m(t) and std(t) of rows, once per run of equal t. */
+/* m(t) and std(t) of rows, once per run of equal t, which comes from whoever calls the model. */
 static ssde_status ssdei_marginals(ssde_context *context, const ssde_sde *sde, const double *t, size_t rows,
                                    double *mean, double *std) {
-    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
     size_t r;
     for (r = 0; r < rows; r++) {
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(context, sde, t[r], &c));
-        mean[r] = c.mean;
-        std[r] = c.std;
+        if (r && t[r] == t[r - 1]) {
+            mean[r] = mean[r - 1], std[r] = std[r - 1];
+            continue;
+        }
+        if (!(t[r] >= 0.0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
+        ssdei_try(ssdei_marginal(context, sde, t[r], &mean[r], &std[r]));
     }
     return SSDE_OK;
 }
@@ -1544,7 +1513,7 @@ static ssde_status ssdei_guided_add(ssde_guided *g, const ssde_condition *condit
                                     const uint64_t *sample, size_t rows, float *out) {
     size_t r, i, dim = g->model.dim;
     for (r = 0; r < rows && !ssdei_term_applies(&g->conditions, condition, r); r++) continue;
-    if (r == rows || !ssdei_condition_kinds[condition->kind].term) return SSDE_OK;
+    if (r == rows) return SSDE_OK;
     ssdei_try(ssdei_condition_kinds[condition->kind].term(g, condition, x, t, sample, rows));
     for (; r < rows; r++) {
         if (!ssdei_term_applies(&g->conditions, condition, r)) continue;
@@ -1572,7 +1541,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssdei_try(ssdei_called(w->context, "model->score",
                            g->model.score(g->model.user, x, t, sample, rows, g->differentiate, g->score), t));
     memcpy(out, g->score, rows * w->dim * sizeof *out);
-    for (; condition; condition = condition->next) ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (; condition; condition = ssdei_condition_first(condition->next, 1))
+        ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
 }
 
@@ -1591,17 +1561,13 @@ void ssde_guided_destroy(ssde_guided *guided) {
     if (guided) ssdei_release(guided->conditions.context, guided);
 }
 
-/* Into zeros. */
+/* The conditions are checked here, SDE, model and n are. Into zeros, which g stays where there are no terms. */
 static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
                                         const ssde_score_model *model, const ssde_condition *condition,
                                         uint64_t first_sample, size_t n) {
     const ssde_condition *c;
-    ssdei_try(ssde_sde_check(context, sde));
-    ssdei_try(ssdei_check_model(context, "model", model));
-    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
-    if (!ssdei_condition_first(condition, 1))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+    if (!ssdei_condition_first(condition, 1)) return SSDE_OK;
     for (c = condition; c; c = c->next)
         g->differentiate |=
             c->kind == SSDE_CONDITION_MEASURE_GUIDE || (c->kind == SSDE_CONDITION_MEASURE_NOISY && c->data_std == 0.0);
@@ -1624,11 +1590,23 @@ static void ssdei_guided_arrays(void *object, ssdei_memory *memory) {
     ssdei_conditions_arrays(&g->conditions, memory);
 }
 
+/* One of its own. */
+static ssde_status ssdei_guided_make(ssde_guided *g, ssde_context *context, const ssde_sde *sde,
+                                     const ssde_score_model *model, const ssde_condition *condition,
+                                     uint64_t first_sample, size_t n) {
+    memset(g, 0, sizeof *g);
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_model(context, "model", model));
+    if (!n) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "n is 0, wanted at least one sample");
+    ssdei_try(ssdei_guided_prepare(g, context, sde, model, condition, first_sample, n));
+    if (g->conditions.chain) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "condition has no term of the score");
+}
+
 size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
                           const ssde_condition *condition, size_t n) {
     ssde_guided g;
-    memset(&g, 0, sizeof g);
-    if (ssdei_guided_prepare(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
+    if (ssdei_guided_make(&g, context, sde, model, condition, 0, n) != SSDE_OK) return 0;
     return ssdei_object_memory(&g, sizeof g, ssdei_guided_arrays);
 }
 
@@ -1639,8 +1617,7 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     ssde_status status;
     if (!guided) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guided is NULL");
     *guided = NULL;
-    memset(&made, 0, sizeof made);
-    ssdei_try(ssdei_guided_prepare(&made, context, sde, model, condition, first_sample, n));
+    ssdei_try(ssdei_guided_make(&made, context, sde, model, condition, first_sample, n));
     g = (ssde_guided *)ssdei_object_create(context, &made, sizeof made, ssdei_guided_arrays);
     if (!g) return SSDE_ERROR_MEMORY;
     status = ssdei_measure_transposed(&g->conditions);
@@ -1649,16 +1626,6 @@ ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, cons
     else
         ssde_guided_destroy(g);
     return status;
-}
-
-/* For a run under `chain`: prepares *guided, zeros, where it has terms, and *model becomes its. Once placed, the model
-   is to be taken from where *guided then is. */
-static ssde_status ssdei_guide(ssde_guided *guided, ssde_score_model *model, ssde_context *context, const ssde_sde *sde,
-                               const ssde_condition *chain, uint64_t first_sample, size_t n) {
-    if (!ssdei_condition_first(chain, 1)) return SSDE_OK;
-    ssdei_try(ssdei_guided_prepare(guided, context, sde, model, chain, first_sample, n));
-    *model = ssde_guided_model(guided);
-    return SSDE_OK;
 }
 
 ssde_cfg_desc ssde_cfg_defaults(void) {
@@ -1775,8 +1742,8 @@ size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc) {
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
     ssde_cfg made;
+    if (guided) *guided = NULL;
     if (!guided || !desc) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", guided ? "desc" : "guided");
-    *guided = NULL;
     ssdei_try(ssdei_cfg_prepare(&made, sde, desc));
     *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
@@ -1799,44 +1766,44 @@ typedef struct ssdei_setting {
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
 
-/* x(t) = (1 + drift) x(t_next) + diffusion z: the forward SDE as the discretisation has it. */
+/* x(to) = (1 + drift) x(from) + diffusion z: the forward SDE's exact transition. */
+static ssde_status ssdei_transition(const ssdei_setting *setting, double from, double to, ssde_step *out) {
+    double mean, std, mean_to, std_to, ratio, variance;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
+    ratio = mean_to / mean;
+    variance = std_to * std_to - ratio * ratio * std * std;
+    out->drift = ratio - 1.0;
+    out->diffusion = variance > 0.0 ? sqrt(variance) : 0.0;
+    return SSDE_OK;
+}
+
+/* The same from t_next to t as the discretisation has it. */
 static ssde_status ssdei_forward_step(const ssdei_setting *setting, double t, double t_next, ssde_step *out) {
     const ssde_sde *sde = &setting->sde;
+    double a, g;
     if (ssdei_by_index(setting->how.grid))
         return ssde_discretise(setting->context, sde, setting->how.discretisation, t, out);
     /* long transitions by half their variance would not follow the flow */
-    if (setting->how.discretisation == SSDE_DISCRETISE_EULER ||
-        (!ssdei_family(sde)->step && setting->how.probability_flow)) {
-        double a, g;
-        ssdei_try(ssdei_rates(setting->context, sde, t, &a, &g));
-        out->drift = a * (t - t_next);
-        out->diffusion = g * sqrt(t - t_next);
-    } else {
-        ssde_coefficients now, next;
-        double ratio, variance;
-        ssdei_try(ssde_coefficients_at(setting->context, sde, t, &now));
-        ssdei_try(ssde_coefficients_at(setting->context, sde, t_next, &next));
-        ratio = now.mean / next.mean;
-        variance = now.std * now.std - ratio * ratio * next.std * next.std;
-        out->drift = ratio - 1.0;
-        out->diffusion = variance > 0.0 ? sqrt(variance) : 0.0;
-    }
+    if (setting->how.discretisation != SSDE_DISCRETISE_EULER &&
+        (ssdei_family(sde)->step || !setting->how.probability_flow))
+        return ssdei_transition(setting, t_next, t, out);
+    ssdei_try(ssdei_rates(setting->context, sde, t, &a, &g));
+    out->drift = a * (t - t_next);
+    out->diffusion = g * sqrt(t - t_next);
     return SSDE_OK;
 }
 
 /* std(t_next) / std(t); by index on the reference's and the discrete grid, with std 0 below index 0. */
 static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, double t_next, double *ratio) {
-    double now, next = 0.0;
+    double mean, now, next = 0.0;
     if (ssdei_by_index(setting->how.grid) && ssdei_family(&setting->sde)->level) {
         int i = ssdei_step_index(&setting->sde, t);
         ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i, NULL, &now, NULL));
         if (i > 0) ssdei_try(ssde_discrete_marginal(setting->context, &setting->sde, i - 1, NULL, &next, NULL));
     } else {
-        ssde_coefficients c;
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-        now = c.std;
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &c));
-        next = c.std;
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &now));
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, t_next > 0.0 ? t_next : 0.0, &mean, &next));
     }
     *ratio = next / now;
     return SSDE_OK;
@@ -1905,14 +1872,13 @@ static ssde_status ssdei_rule_ddpm(const ssdei_setting *setting, double t, doubl
 /* One Langevin step of algorithm 1 at sigma = std(t): x + alpha s / 2 + sqrt(alpha) z, alpha = epsilon sigma^2 /
    sigma_L^2. */
 static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
-    ssde_coefficients c;
-    double alpha;
+    double mean, std, alpha;
     (void)t_next;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    alpha = 0.2 * c.std * c.std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    alpha = 0.2 * std * std;
     if (setting->how.step_size > 0.0) {
         double last = setting->how.schedule ? setting->how.schedule[setting->how.steps - 1] : setting->sde.sigma_min;
-        alpha = setting->how.step_size * (c.std / last) * (c.std / last);
+        alpha = setting->how.step_size * (std / last) * (std / last);
     }
     u->x = 0.0;
     u->score = 0.5 * alpha;
@@ -1923,16 +1889,15 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
 /* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
    score. */
 static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
-    ssde_coefficients now, next;
-    double s, s_next, eta = setting->how.eta, lost;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t_next, &next));
-    s = now.std / now.mean;
-    s_next = next.std / next.mean;
+    double mean, std, mean_next, std_next, s, s_next, eta = setting->how.eta, lost;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t_next, &mean_next, &std_next));
+    s = std / mean;
+    s_next = std_next / mean_next;
     lost = eta * eta * (1.0 - s_next / s) * (1.0 + s_next / s);
-    u->x = next.mean / now.mean - 1.0;
-    u->score = next.mean * now.std * (s - s_next * sqrt(1.0 - lost));
-    u->noise = next.std * sqrt(lost);
+    u->x = mean_next / mean - 1.0;
+    u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
+    u->noise = std_next * sqrt(lost);
     return SSDE_OK;
 }
 
@@ -2030,8 +1995,8 @@ typedef struct ssdei_travellers {
     float *before;           /* [n, dim]: x1 of the step before */
 } ssdei_travellers;
 
-/* The most that a row may ask for: evaluations of a step but for the last, and past steps. */
-enum { SSDEI_KEPT = 2, SSDEI_HISTORY = 2 };
+/* The most past steps that a row may ask for. */
+enum { SSDEI_HISTORY = 2 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
@@ -2048,17 +2013,15 @@ typedef struct ssdei_sampler {
     double t_value;
     uint64_t *sample;              /* [n] */
     float *score, *noise;          /* [block, dim] */
-    float *kept[SSDEI_KEPT];       /* [block, dim]: of the evaluations of a step, but for its last */
+    float *kept;                   /* [block, dim]: of the first of two evaluations of a step */
     float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
     float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
-    unsigned char *failed; /* [n]: the ssde_status that ended it */
-    int one_condition_draw;
-    ssde_guided guided;          /* zeros: the condition has no terms */
-    ssdei_conditions conditions; /* that place known coordinates */
-    size_t visit;                /* of the steps in hand, by resampling */
-    ssde_coefficients marginal;  /* at marginal_t, for conditions */
-    double marginal_t;
+    unsigned char *failed;        /* [n]: the ssde_status that ended it */
+    ssde_guided guided;           /* zeros: the condition has no terms */
+    ssdei_conditions conditions;  /* that place known coordinates */
+    size_t visit;                 /* of the steps in hand, by resampling */
+    double marginal_t, mean, std; /* m and std at marginal_t, for conditions */
     ssde_sample_report report;
 } ssdei_sampler;
 
@@ -2073,24 +2036,20 @@ typedef ssde_status (*ssdei_rule)(const ssdei_setting *setting, double t, double
 
 /* What the driver and the checks know of a predictor that its numbers do not say. */
 enum {
-    SSDEI_CHAIN_OF_VP = 1, /* runs on VP alone, on the discrete grid, or by a schedule of betas */
-    SSDEI_CHAIN_OF_VE = 2, /* the same on VE, by a schedule of sigmas */
-    SSDEI_CHAIN = SSDEI_CHAIN_OF_VP | SSDEI_CHAIN_OF_VE,
-    SSDEI_BY_INDEX = 4,        /* has a form on grids by index */
-    SSDEI_NO_FLOW = 8,         /* has none for the probability flow */
-    SSDEI_LANGEVIN_ON_VE = 16, /* is followed there by a corrector unless told otherwise */
-    SSDEI_IS_LANGEVIN = 32,    /* is a corrector: takes none, and its end is denoised by Tweedie's formula */
-    SSDEI_WEIGHTS_NOISE = 64,  /* by eta: none at 0 */
-    SSDEI_CHURNS = 128,        /* its noise is that of s_churn */
-    SSDEI_EULER = 256,         /* Euler's method in t */
-    SSDEI_EULER_ON_FLOW = 512, /* the same under probability_flow */
-    SSDEI_TRAVELS = 1024,      /* each row at times of its own, by steps of its own, always along a Brownian path */
-    SSDEI_PAPERS = SSDEI_BY_INDEX | SSDEI_LANGEVIN_ON_VE,
-    SSDEI_CHAINS = SSDEI_BY_INDEX | SSDEI_NO_FLOW
+    SSDEI_PAPERS = 1,         /* has a form on grids by index; on VE a corrector follows it unless told otherwise */
+    SSDEI_NO_FLOW = 2,        /* has no form for the probability flow */
+    SSDEI_WEIGHTS_NOISE = 4,  /* by eta: none at 0 */
+    SSDEI_CHURNS = 8,         /* its noise is that of s_churn */
+    SSDEI_EULER = 16,         /* Euler's method in t */
+    SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
+    SSDEI_TRAVELS = 64        /* each row at times of its own, by steps of its own, always along a Brownian path */
 };
 
 typedef struct ssdei_method {
     int traits;
+    /* DDPM's runs on VP, by a schedule of betas, SMLD's on VE, by one of sigmas: each on the discrete grid, and on its
+       SDE alone. SMLD's is a corrector itself: it takes none, and its end is denoised by Tweedie's formula. */
+    ssdei_chain chain;
     /* Of one evaluation without a past: plan->update, and ssde_predictor_step's. */
     ssdei_rule rule;
     /* Of others: fills in a plan of zeros that has its step, t0 and t1; plan[-1] is the step before's. */
@@ -2111,10 +2070,10 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
 
 /* The corrector's update at t, whose score and noise are of this ratio of norms. */
 static ssde_status ssdei_correction(const ssdei_setting *setting, double t, double ratio, ssdei_update *u) {
-    ssde_coefficients c;
+    double mean, std;
     if (setting->corrector->batch) return setting->corrector->rule(setting, t, ratio, u);
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, t, &c));
-    return setting->corrector->rule(setting, t, c.std, u);
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    return setting->corrector->rule(setting, t, std, u);
 }
 
 /* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
@@ -2122,25 +2081,24 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     ssde_context *context = setting->context;
     const ssde_sampler_desc *how = &setting->how;
     const char *name = setting->info->name;
-    int traits = setting->method->traits, chain = traits & SSDEI_CHAIN;
+    int traits = setting->method->traits, ladder = setting->method->chain == SSDEI_CHAIN_SMLD;
+    ssdei_chain chain = setting->method->chain;
     if (how->probability_flow && (traits & SSDEI_NO_FLOW))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "probability_flow with the %s predictor: take euler_maruyama or reverse_diffusion", name);
-    if (chain &&
-        ssdei_family(&setting->sde)->chain != (chain == SSDEI_CHAIN_OF_VP ? SSDEI_CHAIN_DDPM : SSDEI_CHAIN_SMLD))
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name,
-                         chain == SSDEI_CHAIN_OF_VP ? "VP" : "VE");
+    if (chain && ssdei_family(&setting->sde)->chain != chain)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s is a chain of the %s SDE", name, ladder ? "VE" : "VP");
     if (chain && (how->grid != SSDE_GRID_DISCRETE || how->times))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "%s runs on SSDE_GRID_DISCRETE; others are in schedule",
                          name);
-    if (!(traits & SSDEI_BY_INDEX) && ssdei_by_index(how->grid))
+    if (!chain && !(traits & SSDEI_PAPERS) && ssdei_by_index(how->grid))
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
-    if (setting->corrector->rule && (setting->info->history || (traits & SSDEI_IS_LANGEVIN)))
+    if (setting->corrector->rule && (setting->info->history || ladder))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,
-                         traits & SSDEI_IS_LANGEVIN ? "which it is itself" : "which would make its past another one");
+                         ladder ? "which it is itself" : "which would make its past another one");
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
@@ -2152,7 +2110,7 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
 /* VP's betas, VE's sigmas. */
 static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
     const ssde_sampler_desc *how = &setting->how;
-    int betas = (setting->method->traits & SSDEI_CHAIN) == SSDEI_CHAIN_OF_VP;
+    int betas = setting->method->chain == SSDEI_CHAIN_DDPM;
     double low = betas ? 0.0 : setting->sde.sigma_min, high = betas ? 1.0 : setting->sde.sigma_max;
     size_t k;
     for (k = 0; how->schedule && k < how->steps; k++) {
@@ -2214,7 +2172,7 @@ static int ssdei_follows_path(const ssdei_setting *setting) {
 /* By index the end is denoised by leaving out the last noise, which at DDPM's first beta is Tweedie's formula; SMLD's
    last sigma takes the formula itself. */
 static int ssdei_ends_quietly(const ssdei_setting *setting) {
-    return ssdei_by_index(setting->how.grid) && !(setting->method->traits & SSDEI_IS_LANGEVIN);
+    return ssdei_by_index(setting->how.grid) && setting->method->chain != SSDEI_CHAIN_SMLD;
 }
 
 static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
@@ -2449,13 +2407,14 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
 /* What draws of a step are numbered by. */
 static size_t ssdei_visited(const ssdei_sampler *w, size_t step) { return w->visit * w->setting.how.steps + step; }
 
-/* w->noise: the predictor's z over a step, or the path's increment in its units. Called at every step of one that has
-   noise at all, since the path is where the step before left it. */
-static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, size_t step) {
+/* w->noise: the predictor's z over a step, if it has any, or the path's increment in its units: that at every step,
+   since the path is where the step before left it. */
+static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     float *path = w->path ? w->path + block->first * w->dim : NULL;
+    size_t step = plan->step, i;
     uint32_t from = ssdei_path_place(w->times[step]), to = ssdei_path_place(w->times[step + 1]);
     float factor;
-    size_t i;
+    if (!path && plan->update.noise == 0.0 && plan->churn.noise == 0.0 && plan->second.noise == 0.0) return SSDE_OK;
     if (!path) return ssdei_noise(w, block, SSDE_STREAM_PREDICTOR, (uint32_t)ssdei_visited(w, step));
     if (!step)
         ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, from, w->sample + block->first,
@@ -2472,7 +2431,7 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
 }
 
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
-    if (plan->update.noise != 0.0 || w->path) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -2516,29 +2475,28 @@ static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssde
    and the trapezoid of the slopes at both ends. */
 static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
-    ssde_coefficients now, hat, next;
-    double s, s_hat, s_next, s_first, gamma, step;
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &now));
-    ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t1, &next));
-    hat = now;
-    s = s_hat = now.std / now.mean;
-    s_next = next.std / next.mean;
-    gamma = how->s_churn / (double)how->steps < sqrt(2.0) - 1.0 ? how->s_churn / (double)how->steps : sqrt(2.0) - 1.0;
+    double mean, std, mean_hat, std_hat, mean_next, std_next, s, s_hat, s_next, s_first, step;
+    double gamma = fmin(how->s_churn / (double)how->steps, sqrt(2.0) - 1.0);
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    mean_hat = mean, std_hat = std;
+    s = s_hat = std / mean;
+    s_next = std_next / mean_next;
     if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) {
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, setting->start, &s_first));
-        s_hat = s * (1.0 + gamma) < s_first ? s * (1.0 + gamma) : s_first;
+        s_hat = fmin(s * (1.0 + gamma), s_first);
     }
     if (s_hat > s) {
         ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &plan->t0));
-        ssdei_try(ssde_coefficients_at(setting->context, &setting->sde, plan->t0, &hat));
-        plan->churn.x = hat.mean / now.mean - 1.0;
-        plan->churn.noise = how->s_noise * hat.mean * sqrt((s_hat - s) * (s_hat + s));
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
+        plan->churn.x = mean_hat / mean - 1.0;
+        plan->churn.noise = how->s_noise * mean_hat * sqrt((s_hat - s) * (s_hat + s));
     }
-    step = next.mean * (s_hat - s_next);
-    plan->update.x = next.mean / hat.mean - 1.0;
-    plan->update.score = step * hat.std;
-    plan->keep_score = -0.5 * step * hat.std;
-    plan->second.score = 0.5 * step * next.std;
+    step = mean_next * (s_hat - s_next);
+    plan->update.x = mean_next / mean_hat - 1.0;
+    plan->update.score = step * std_hat;
+    plan->keep_score = -0.5 * step * std_hat;
+    plan->second.score = 0.5 * step * std_next;
     return SSDE_OK;
 }
 
@@ -2552,17 +2510,16 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
 
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
-    if (plan->churn.noise != 0.0 || plan->update.noise != 0.0 || w->path)
-        ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     if (plan->churn.noise != 0.0) {
         memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
         ssdei_apply(w, block, &plan->churn, plan->t0);
     }
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
-    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept[0]);
+    ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
-    ssdei_direction(w, block, w->kept[0], 1.0, u.score, w->score);
+    ssdei_direction(w, block, w->kept, 1.0, u.score, w->score);
     u.score = 1.0;
     ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
@@ -2693,7 +2650,7 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
     size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
     float keep_x = (float)plan->keep_x, keep_score = (float)plan->keep_score, weight[SSDEI_HISTORY + 1];
     float *past[SSDEI_HISTORY + 1]; /* newest first */
-    if (plan->update.noise != 0.0) ssdei_try(ssdei_predictor_noise(w, block, plan->step));
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     for (j = 0; j <= kept; j++) {
         weight[j] = (float)plan->weight[j];
@@ -2857,8 +2814,9 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
     double stop = plan->t1;
     size_t i, kept;
     ssdei_adapt_begin(w, block, plan);
-    ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
-                              w->sample + block->first, block->rows, w->dim, w->noise, a->path));
+    if (ssdei_draws(&w->setting))
+        ssdei_try(ssdei_path_rows(w->context, &w->setting.how.noise, w->seed, ssdei_path_place(plan->t0),
+                                  w->sample + block->first, block->rows, w->dim, w->noise, a->path));
     while (a->count) {
         ssdei_try(ssdei_adapt_scores(w, block));
         ssdei_try(ssdei_adapt_try(w, block, stop));
@@ -2908,10 +2866,10 @@ static ssde_status ssdei_condition_place(ssdei_sampler *w, const ssdei_block *bl
 /* Update `number` of the run has brought the block to t. */
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number) {
     if (!w->conditions.chain) return SSDE_OK;
-    if (t != w->marginal_t) ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &w->marginal));
+    if (t != w->marginal_t) ssdei_try(ssdei_marginal(w->context, &w->setting.sde, t, &w->mean, &w->std));
     w->marginal_t = t;
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
-    return ssdei_condition_place(w, block, t, w->marginal.mean, w->marginal.std);
+    return ssdei_condition_place(w, block, t, w->mean, w->std);
 }
 
 /* ---- the tables ----
@@ -2919,45 +2877,47 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
    1. a value in ssde_predictor, with its source and what it needs;
    2. above this line, what a step does. One evaluation without a past: a rule, the update's three numbers from t to
       t_next, which ssdei_once_move carries out. Else a plan, of the step's times alone, and a move that carries it out
-      on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept[evaluations - 1]
-      and w->history[history]. Where m and std suffice, ssdei_marginal gives them: they exist where a and g do not;
+      on a block of rows: ssdei_twice_move and ssdei_multistep_move, or a new one, which finds w->kept where a step has
+      two evaluations, w->history[history], and noise by ssdei_predictor_noise. Where m and std suffice, ssdei_marginal
+      gives them: they exist where a and g do not;
    3. its row here. Checks, defaults, planning, noise, conditions, memory and the public functions read the row and know
       no name; so does the test of the table. Its formula and order want tests of their own, and samplers_ways and
       samplers_newer of tests/ a line each.
-   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY and SSDEI_KEPT bound
-   what rows may ask for. A corrector is a value in ssde_corrector, a rule by a scale, a row, and its name in the text
-   of ssde_corrector_find. */
+   Fields that it alone reads have their range and default in ssdei_setting_numbers; SSDEI_HISTORY bounds history. A
+   corrector is a value in ssde_corrector, a rule by a scale, a row, and its name in the text of ssde_corrector_find. */
 
 static const struct {
     ssde_predictor_properties info;
     ssdei_method method;
 } ssdei_predictors[SSDE_PREDICTOR_COUNT] = {
-    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, rule, plan, move}} */
-    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, NULL, NULL, NULL}},
-    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_BY_INDEX, NULL, NULL, NULL}},
+    /* {{name, order, evaluations, history, stochastic, grid, steps}, {traits, chain, rule, plan, move}} */
+    {{"default", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0}, {0, SSDEI_CHAIN_NONE, NULL, NULL, NULL}},
+    {{"none", 0, 0, 0, 0, SSDE_GRID_UNIFORM, 0}, {SSDEI_PAPERS, SSDEI_CHAIN_NONE, NULL, NULL, NULL}},
     {{"euler_maruyama", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER, SSDEI_CHAIN_NONE, ssdei_rule_euler_maruyama, NULL, ssdei_once_move}},
     {{"reverse_diffusion", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_EULER_ON_FLOW, SSDEI_CHAIN_NONE, ssdei_rule_reverse_diffusion, NULL, ssdei_once_move}},
     {{"ancestral", 1, 1, 0, 1, SSDE_GRID_UNIFORM, 0},
-     {SSDEI_PAPERS | SSDEI_NO_FLOW, ssdei_rule_ancestral, NULL, ssdei_once_move}},
+     {SSDEI_PAPERS | SSDEI_NO_FLOW, SSDEI_CHAIN_NONE, ssdei_rule_ancestral, NULL, ssdei_once_move}},
     {{"ddpm", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VP, ssdei_rule_ddpm, NULL, ssdei_once_move}},
+     {SSDEI_NO_FLOW, SSDEI_CHAIN_DDPM, ssdei_rule_ddpm, NULL, ssdei_once_move}},
     {{"smld", 1, 1, 0, 1, SSDE_GRID_DISCRETE, 0},
-     {SSDEI_CHAINS | SSDEI_CHAIN_OF_VE | SSDEI_IS_LANGEVIN, ssdei_rule_smld, NULL, ssdei_ladder_move}},
+     {SSDEI_NO_FLOW, SSDEI_CHAIN_SMLD, ssdei_rule_smld, NULL, ssdei_ladder_move}},
     {{"stochastic_heun", 1, 2, 0, 1, SSDE_GRID_UNIFORM, 500},
-     {SSDEI_EULER, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
+     {SSDEI_EULER, SSDEI_CHAIN_NONE, NULL, ssdei_stochastic_heun_plan, ssdei_twice_move}},
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
-     {SSDEI_EULER | SSDEI_TRAVELS, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
-    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50}, {SSDEI_WEIGHTS_NOISE, ssdei_rule_ddim, NULL, ssdei_once_move}},
-    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18}, {SSDEI_CHURNS, NULL, ssdei_heun_plan, ssdei_twice_move}},
+     {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
+    {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, NULL, ssdei_once_move}},
+    {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
+     {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -2974,7 +2934,7 @@ static void ssdei_setting_choose(ssdei_setting *setting) {
         how->predictor = exploding ? SSDE_PREDICTOR_REVERSE_DIFFUSION : SSDE_PREDICTOR_EULER_MARUYAMA;
     setting->info = &ssdei_predictors[how->predictor].info;
     setting->method = &ssdei_predictors[how->predictor].method;
-    langevin = !setting->method->move || (exploding && (setting->method->traits & SSDEI_LANGEVIN_ON_VE));
+    langevin = !setting->method->move || (exploding && (setting->method->traits & SSDEI_PAPERS));
     if (how->corrector == SSDE_CORRECTOR_DEFAULT)
         how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
     setting->corrector = &ssdei_correctors[how->corrector];
@@ -3060,7 +3020,8 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
     if (w->setting.method->move) {
         ssdei_try(w->setting.method->move(w, block, plan));
         ++number;
-        ssdei_try(ssdei_condition_update(w, block, w->times[step + 1], w->one_condition_draw ? 0 : number));
+        ssdei_try(
+            ssdei_condition_update(w, block, w->times[step + 1], ssdei_one_condition_draw(&w->setting) ? 0 : number));
     }
     return how->corrector_first ? SSDE_OK : ssdei_correct_block(w, block, plan, &number);
 }
@@ -3079,18 +3040,14 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
     return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
 
-/* The forward SDE from times[step] back up to where its jump began: x(t) | x(t_step) is Gaussian with mean ratio x. */
+/* The forward SDE from times[step] back up to where its jump began. */
 static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     size_t to = step - 1 - (step - 1) % w->setting.how.jump;
-    ssde_coefficients low, high;
+    ssde_step forward;
     ssdei_update u = {0.0, 0.0, 0.0};
-    double ratio, variance;
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[step], &low));
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, w->times[to], &high));
-    ratio = high.mean / low.mean;
-    variance = high.std * high.std - ratio * ratio * low.std * low.std;
-    u.x = ratio - 1.0;
-    u.noise = variance > 0.0 ? sqrt(variance) : 0.0;
+    ssdei_try(ssdei_transition(&w->setting, w->times[step], w->times[to], &forward));
+    u.x = forward.drift;
+    u.noise = forward.diffusion;
     /* draw 0 of the prior's stream is the start */
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, (uint32_t)(ssdei_visited(w, to) + 1)));
     memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
@@ -3173,7 +3130,7 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
-    if (how->schedule && (w->setting.method->traits & SSDEI_CHAIN_OF_VE)) {
+    if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
@@ -3200,23 +3157,23 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
-    double low = w->times[1], high = w->times[0], std = 0.0;
-    ssde_coefficients c;
+    double low = w->times[1], high = w->times[0], first = 0.0, mean, std, drift, diffusion;
     int tries;
     if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
         double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
-        ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, t, &c));
-        if (!tries) std = c.std;
-        if (0.5 * h * c.diffusion * c.diffusion <= c.std * c.std)
+        ssdei_try(ssdei_marginal(w->context, &w->setting.sde, t, &mean, &std));
+        ssdei_try(ssdei_rates(w->context, &w->setting.sde, t, &drift, &diffusion));
+        if (!tries) first = std;
+        if (0.5 * h * diffusion * diffusion <= std * std)
             low = t;
         else
             high = t;
     }
-    ssdei_try(ssde_coefficients_at(w->context, &w->setting.sde, low, &c));
+    ssdei_try(ssdei_marginal(w->context, &w->setting.sde, low, &mean, &std));
     w->times[0] = low;
-    w->scale *= c.std / std;
+    w->scale *= std / first;
     return SSDE_OK;
 }
 
@@ -3278,7 +3235,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->score = ssdei_place(memory, float, part);
     w->noise = ssdei_place(memory, float, part);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    for (j = 0; j + 1 < w->setting.info->evaluations; j++) w->kept[j] = ssdei_place(memory, float, part);
+    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
         a->t = ssdei_place(memory, double, w->block);
@@ -3308,9 +3265,8 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     memset(w, 0, sizeof *w);
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
-    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
-    w->model = *model;
-    ssdei_try(ssdei_guide(&w->guided, &w->model, context, sde, chain, first_sample, n));
+    ssdei_try(ssdei_guided_prepare(&w->guided, context, sde, model, chain, first_sample, n));
+    w->model = w->guided.conditions.chain ? ssde_guided_model(&w->guided) : *model;
     w->context = context;
     w->n = n;
     w->dim = model->dim;
@@ -3319,7 +3275,6 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     w->block = ssdei_block_rows(&w->model, tasks > 1 ? 131072 * tasks : 16384, n);
     if (w->setting.corrector->batch) w->block = n;
     ssdei_conditions_prepare(&w->conditions, context, chain, 0, first_sample, n, w->block, w->dim);
-    w->one_condition_draw = ssdei_one_condition_draw(&w->setting);
     return SSDE_OK;
 }
 
@@ -3895,12 +3850,12 @@ static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const do
                                          size_t rows, const float *v) {
     size_t r, j, dim = w->dim;
     int side;
-    ssde_coefficients c = {0.0, 0.0, 0.0, 0.0};
+    double mean, std = 0.0;
     for (r = 0; r < rows; r++) {
         double largest = 0.0;
         for (j = 0; j < dim; j++) largest = fmax(largest, fabs((double)x[r * dim + j]));
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssde_coefficients_at(w->context, w->sde, t[r], &c));
-        w->h[r] = fmax(0.01 * c.std, 3e-5 * largest);
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
+        w->h[r] = fmax(0.01 * std, 3e-5 * largest);
     }
     for (side = 1; side >= -1; side -= 2) {
         for (r = 0; r < rows; r++) {
@@ -4057,6 +4012,13 @@ static int ssdei_flow_next(ssdei_flow *w) {
     return w->block > 0;
 }
 
+/* The block's samples, in order. */
+static const uint64_t *ssdei_flow_samples(ssdei_flow *w) {
+    size_t r;
+    for (r = 0; r < w->block; r++) w->sample[r] = w->first_sample + w->done + r;
+    return w->sample;
+}
+
 /* Fills in the defaults. */
 static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -4101,10 +4063,10 @@ static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *s
     const ssde_condition *chain = &how->condition;
     memset(w, 0, sizeof *w);
     w->how = how;
-    flow->context = context, flow->sde = sde, flow->model = *model;
+    flow->context = context, flow->sde = sde;
     flow->progress = how->progress, flow->user = how->user;
-    ssdei_try(ssdei_condition_check(context, chain, n, model->dim));
-    ssdei_try(ssdei_guide(&flow->guided, &flow->model, context, sde, chain, first_sample, n));
+    ssdei_try(ssdei_guided_prepare(&flow->guided, context, sde, model, chain, first_sample, n));
+    flow->model = flow->guided.conditions.chain ? ssde_guided_model(&flow->guided) : *model;
     ssdei_flow_prepare(flow, first_sample, n, batch);
     ssdei_conditions_prepare(&flow->conditions, context, chain, 0, first_sample, n, flow->rows, flow->dim);
     flow->ode.how.rtol = how->rtol, flow->ode.how.atol = how->atol;
@@ -4119,8 +4081,8 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     ssdei_update u;
     size_t r, j, rows = flow->block, dim = flow->dim;
     double *t = flow->y; /* no longer needed */
-    for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r, t[r] = flow->ode.t1;
-    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, flow->sample, rows, flow->score));
+    for (r = 0; r < rows; r++) t[r] = flow->ode.t1;
+    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, ssdei_flow_samples(flow), rows, flow->score));
     ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
     for (r = 0; r < rows; r++) {
         if (reports[r].status != SSDE_OK) continue;
@@ -4138,14 +4100,11 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     size_t r;
     if (!flow->conditions.chain) return SSDE_OK;
     for (r = 0; r < flow->block; r++) {
-        double at = reports[r].status == SSDE_OK ? t : reports[r].t;
-        ssde_coefficients c;
-        c.mean = 1.0, c.std = 0.0;
-        if (at > 0.0) ssdei_try(ssde_coefficients_at(flow->context, flow->sde, at, &c));
-        flow->sample[r] = flow->first_sample + flow->done + r;
-        flow->conditions.mean[r] = c.mean, flow->conditions.std[r] = c.std;
+        double at = reports[r].status == SSDE_OK ? t : reports[r].t, mean = 1.0, std = 0.0;
+        if (at > 0.0) ssdei_try(ssdei_marginal(flow->context, flow->sde, at, &mean, &std));
+        flow->conditions.mean[r] = mean, flow->conditions.std[r] = std;
     }
-    return ssdei_conditions_place(&flow->conditions, flow->sample, flow->block, flow->z, x);
+    return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
 
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
@@ -4153,11 +4112,9 @@ static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, cons
     ssdei_flow *flow = &w->flow;
     size_t i, dim = flow->dim, count = flow->block * dim;
     int finite = 1;
-    for (i = 0; flow->conditions.chain && i < flow->block; i++) {
-        uint64_t sample = flow->first_sample + flow->done + i;
-        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0, &sample, 1,
-                                    dim, flow->z + i * dim));
-    }
+    if (flow->conditions.chain)
+        ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0,
+                                    ssdei_flow_samples(flow), flow->block, dim, flow->z));
     memcpy(flow->x, x, count * sizeof *x);
     ssdei_try(ssdei_transport_place(w, flow->ode.t0, flow->x, reports));
     for (i = 0; i < count; i++) { /* a sample whose condition is no number starts without it and ends at once */
@@ -4433,22 +4390,19 @@ static void ssdei_likelihood_arrays(void *object, ssdei_memory *memory) {
     ssdei_flow_arrays(&w->flow, memory);
 }
 
-/* Row by row into probe[rows, probes, dim]. */
+/* The block's, into probe[probes, rows, dim]. */
 static ssde_status ssdei_likelihood_probes(ssdei_likelihood *w) {
     const ssde_likelihood_desc *how = &w->how;
-    size_t dim = w->flow.dim, rows = w->flow.block, r, p;
-    if (how->trace == SSDE_TRACE_EXACT) return SSDE_OK;
-    for (r = 0; r < rows; r++) {
-        uint64_t sample = w->flow.first_sample + w->flow.done + r;
-        for (p = 0; p < how->probes; p++) {
-            float *probe = w->flow.probe + (p * w->flow.rows + r) * dim;
-            if (how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill)
-                ssdei_try(
-                    ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample, 1, dim, probe));
-            else
-                ssdei_try(ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, &sample,
-                                            1, dim, probe));
-        }
+    ssdei_flow *flow = &w->flow;
+    const uint64_t *sample = ssdei_flow_samples(flow);
+    int signs = how->trace == SSDE_TRACE_RADEMACHER && !how->noise.fill;
+    size_t p;
+    for (p = 0; how->trace != SSDE_TRACE_EXACT && p < how->probes; p++) {
+        float *probe = flow->probe + p * flow->rows * flow->dim;
+        ssdei_try(signs ? ssde_random_sign(how->context, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, sample, flow->block,
+                                           flow->dim, probe)
+                        : ssdei_draw_normal(how->context, &how->noise, w->seed, SSDE_STREAM_PROBE, (uint32_t)p, sample,
+                                            flow->block, flow->dim, probe));
     }
     return SSDE_OK;
 }
@@ -4459,9 +4413,8 @@ static ssde_status ssdei_likelihood_open(ssdei_likelihood *w, const float *x) {
     size_t dim = flow->dim, state = dim + flow->integrals, rows = flow->block, r, j;
     memcpy(flow->x, x, rows * dim * sizeof *x);
     if (w->how.levels > 0.0) {
-        for (r = 0; r < rows; r++) flow->sample[r] = flow->first_sample + flow->done + r;
-        ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, flow->sample, x, rows, dim, w->how.levels, w->how.low,
-                                  w->how.high, flow->x));
+        ssdei_try(ssde_dequantise(w->how.context, w->seed, 0, ssdei_flow_samples(flow), x, rows, dim, w->how.levels,
+                                  w->how.low, w->how.high, flow->x));
     }
     memset(flow->y, 0, rows * state * sizeof *flow->y);
     for (r = 0; r < rows; r++) {

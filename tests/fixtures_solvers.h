@@ -51,6 +51,21 @@ static ssde_status solver_mixture_create(const solver_mixture *m, ssde_context *
     return ssde_mixture_create(context, out, m->components, m->dim, m->weight, m->mean, stds);
 }
 
+/* The library's mixture of that, and its score. */
+static ssde_mixture *solver_mixture_model(const solver_mixture *m, const ssde_sde *sde, ssde_score_model *model) {
+    ssde_mixture *mixture = NULL;
+    CHECK_OK(solver_mixture_create(m, NULL, &mixture));
+    *model = ssde_mixture_model(mixture, sde);
+    return mixture;
+}
+static ssde_mixture *solver_gaussian_model(size_t dim, double mean, double std, const ssde_sde *sde,
+                                           ssde_score_model *model) {
+    ssde_mixture *mixture = NULL;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, dim, mean, std));
+    *model = ssde_mixture_model(mixture, sde);
+    return mixture;
+}
+
 /* The golden data's mixture. */
 static solver_mixture solver_golden_mixture(const golden_file *golden) {
     solver_mixture m;
@@ -228,8 +243,7 @@ static void solver_release(void *user, void *pointer) {
 
 /* A desc for a predictor that can run: no corrector, and a score model's x(1) is drawn unless stated. */
 static ssde_sampler_desc samplers_desc(ssde_predictor predictor, size_t steps, double eps) {
-    ssde_sampler_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     how.predictor = predictor;
     how.corrector = SSDE_CORRECTOR_NONE;
     how.steps = steps;
@@ -485,6 +499,21 @@ typedef struct control_data {
     float known[CONTROL_N * 6], mask[CONTROL_N * 6], grey[CONTROL_N * 2], y[CONTROL_N * 3];
 } control_data;
 
+/* A tenth of the sum: [user] to [1]. */
+static ssde_status control_sum(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
+    size_t r, j, dim = *(const size_t *)user;
+    (void)sample;
+    for (r = 0; r < rows; r++) {
+        for (out[r] = 0.0f, j = 0; j < dim; j++) out[r] += 0.1f * x[r * dim + j];
+    }
+    return SSDE_OK;
+}
+static ssde_status control_spread(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
+    size_t i, dim = *(const size_t *)user;
+    (void)sample;
+    for (i = 0; i < rows * dim; i++) out[i] = 0.1f * y[i / dim];
+    return SSDE_OK;
+}
 /* Sums of neighbours: [6] to [3]. */
 static ssde_status control_pairs(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
     size_t i;

@@ -235,9 +235,8 @@ static void test_sde_affine_hard(void) {
     }
     { /* no noise at all until never: std is exactly 0, and the prior says so */
         ssde_sde sde = ssde_affine(hard_ten, hard_zero, NULL);
-        ssde_context context;
+        ssde_context context = check_context();
         double std;
-        memset(&context, 0, sizeof context);
         CHECK(sde_at(&sde, 0.1).std == 0.0);
         CHECK_FAILS(&context, ssde_prior_std(&context, &sde, &std), SSDE_ERROR_NUMERIC, "std(1) is 0");
     }
@@ -289,10 +288,9 @@ static double hard_negative(void *user, double t) {
 }
 
 static void test_sde_affine_errors(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_affine(hard_zero, hard_ten, NULL);
     ssde_coefficients c;
-    memset(&context, 0, sizeof context);
     sde.g = hard_nan;
     CHECK_OK(ssde_coefficients_at(&context, &sde, 0.25, &c));
     CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 0.75, &c), SSDE_ERROR_NUMERIC, "t = 0.75");
@@ -375,9 +373,8 @@ static void test_sde_rows(void) {
     enum { ROWS = 7, DIM = 5 };
     static const double times[ROWS] = {0.5, 0.5, 0.1, 1.0, 1.0, 1e-5, 0.5};
     float x[ROWS * DIM], z[ROWS * DIM], out[ROWS * DIM], flow[ROWS * DIM];
-    ssde_context context;
+    ssde_context context = check_context();
     int which, i;
-    memset(&context, 0, sizeof context);
     sde_fill(x, ROWS * DIM, 1);
     sde_fill(z, ROWS * DIM, 2);
     for (which = 0; which < 3; which++) {
@@ -420,9 +417,8 @@ static void test_sde_prior(void) {
     static float x[ROWS * DIM], part[ROWS * DIM];
     static double logp[ROWS];
     uint64_t sample[3] = {7, 399, 7};
-    ssde_context context;
+    ssde_context context = check_context();
     int which, r, i;
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 4; which++) {
         ssde_sde sde = which < 3 ? sde_paper(which) : ssde_affine(hard_zero, hard_ten, NULL);
         double std = 0.0, expected = which == 0 ? 50.0 : which == 3 ? 10.0 : 1.0, squares = 0.0, sum = 0.0;
@@ -456,13 +452,12 @@ static void test_sde_prior(void) {
 }
 
 static void test_sde_bad_input(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), bad;
     ssde_coefficients c;
     ssde_step step;
     float x[4] = {0, 0, 0, 0};
     double t[2] = {0.5, 0.5}, out[2], std;
-    memset(&context, 0, sizeof context);
     CHECK_FAILS(&context, ssde_sde_check(&context, NULL), SSDE_ERROR_ARGUMENT, "sde is NULL");
     CHECK_STATUS(ssde_sde_check(NULL, NULL), SSDE_ERROR_ARGUMENT);
     bad = ssde_vp(2.0, 1.0);
@@ -542,8 +537,7 @@ static void test_sde_extremes(void) {
         float x[2] = {1.0f, -2.0f}, out[2];
         double density, score[2], wide[2] = {1.0, -2.0}, weight[4], t[4], losses;
         for (k = 0; k < 6; k++) {
-            ssde_loss_desc desc;
-            memset(&desc, 0, sizeof desc);
+            ssde_loss_desc desc = ssde_loss_defaults();
             if (ssde_perturb(NULL, &sde, x, x, &times[k], 1, 2, out) == SSDE_OK)
                 CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
             if (ssde_reverse_drift(NULL, &sde, x, x, &times[k], 1, 2, 0, out) == SSDE_OK)
@@ -579,13 +573,11 @@ static void test_sde_extremes(void) {
 
 /* No signal at all, m = 0, std = 1: what does not divide by m has its number, the rest says std / m. */
 static void test_sde_no_signal(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_affine(hard_nan, hard_nan, NULL);
-    ssde_loss_desc desc;
+    ssde_loss_desc desc = ssde_loss_defaults();
     float x[2] = {0.5f, -1.0f}, in[2] = {0.25f, 2.0f}, out[2], gradient[2];
     double t = 1.0, loss, density;
-    memset(&context, 0, sizeof context);
-    memset(&desc, 0, sizeof desc);
     sde.mean = hard_zero, sde.std = hard_one;
     CHECK_FAILS(&context,
                 ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, &t, in, 1, 2, out),
@@ -606,13 +598,12 @@ static void test_sde_no_signal(void) {
 
 /* A text names the range that is checked, and shows the digits by which the value misses it. */
 static void test_sde_texts(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mixture *mixture = NULL;
     ssde_sde sde = ssde_vp(0.1, 20.0), other;
     ssde_coefficients at;
     double weights[2] = {1.0, 1e308}, means[2] = {0.0, 1.0}, stds[2] = {1.0, 1.0};
     float x[2] = {0.0f, 1.0f}, out[2];
-    memset(&context, 0, sizeof context);
 #define DEQUANTISE(levels, low, high) ssde_dequantise(&context, 1, 0, NULL, x, 1, 2, levels, low, high, out)
     CHECK_FAILS(&context, DEQUANTISE(16777217.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "levels is 16777217, wanted");
     CHECK_FAILS(&context, DEQUANTISE(0.0, -1.0, 1.0), SSDE_ERROR_ARGUMENT, "from 1 to 2^24");
@@ -772,11 +763,10 @@ static void test_loss_exact_score(void) {
         for (likelihood = 0; likelihood < 2; likelihood++) {
             ssde_sde sde = sde_paper(which);
             ssde_score_model model = ssde_mixture_model(mixture, &sde);
-            ssde_loss_desc desc;
+            ssde_loss_desc desc = ssde_loss_defaults();
             ssde_rng rng = ssde_rng_seed(3);
             double sum[2] = {0, 0}, squares[2] = {0, 0};
             int along;
-            memset(&desc, 0, sizeof desc);
             desc.weighting = (ssde_weighting)likelihood;
             for (r = 0; r < ROWS; r++) t[r] = r < ROWS / 2 ? 0.2 : 0.6;
             CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x0, NULL));
@@ -811,11 +801,10 @@ static void test_loss_times(void) {
     static double t[ROWS], weight[ROWS];
     static int seen[50];
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_loss_desc desc;
+    ssde_loss_desc desc = ssde_loss_defaults();
     uint64_t sample[2] = {123, 7};
     double some[2], ones[2], mean = 0.0;
     int r, rows = check_quick ? 5000 : ROWS;
-    memset(&desc, 0, sizeof desc);
     desc.eps = 0.1;
     CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, (size_t)rows, t, weight));
     CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, sample, 2, some, ones));
@@ -862,9 +851,8 @@ static void test_loss_importance(void) {
     int which, r, rows = check_quick ? 4000 : ROWS;
     for (which = 0; which < 4; which++) {
         ssde_sde sde = which < 3 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
-        ssde_loss_desc desc;
+        ssde_loss_desc desc = ssde_loss_defaults();
         double total, mean = 0.0, squares = 0.0, error;
-        memset(&desc, 0, sizeof desc);
         desc.importance_times = 1;
         desc.eps = which == 3 ? 1e-3 : 0.0;
         CHECK_OK(ssde_loss_times(&sde, &desc, 2, 0, NULL, (size_t)rows, t, weight));
@@ -889,9 +877,8 @@ static void test_loss_convert(void) {
     enum { ROWS = 5, DIM = 6 };
     static const double t[ROWS] = {0.02, 0.3, 0.3, 0.7, 0.95};
     float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], value[3][ROWS * DIM], out[ROWS * DIM];
-    ssde_context context;
+    ssde_context context = check_context();
     int which, from, to, i;
-    memset(&context, 0, sizeof context);
     sde_fill(x0, ROWS * DIM, 5);
     sde_fill(z, ROWS * DIM, 6);
     for (which = 0; which < 3; which++) {
@@ -943,12 +930,11 @@ static void test_loss_convert(void) {
 }
 
 static void test_loss_bad_input(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     loss_case c;
     double losses[LOSS_ROWS], mean, std, t[LOSS_ROWS], w[LOSS_ROWS];
     uint64_t huge = (uint64_t)1 << 48;
     float gradient[LOSS_ROWS * LOSS_DIM], keep;
-    memset(&context, 0, sizeof context);
     loss_case_make(1, &c);
     c.desc.context = &context;
 #define LOSS_CALL \
@@ -1025,10 +1011,9 @@ static void test_loss_importance_eps(void) {
     enum { ROWS = 4000 };
     static double t[ROWS], weight[ROWS];
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_loss_desc desc;
+    ssde_loss_desc desc = ssde_loss_defaults();
     double mean = 0.0, squares = 0.0, rows = ROWS;
     size_t r;
-    memset(&desc, 0, sizeof desc);
     desc.importance_times = 1;
     desc.eps = 0.3;
     CHECK_OK(ssde_loss_times(&sde, &desc, 4, 0, NULL, ROWS, t, weight));
@@ -1356,13 +1341,12 @@ static void test_mixture_rows_alone(void) {
 
 static void test_mixture_point_masses(void) {
     static const double weights[2] = {1.0, 3.0}, means[2] = {-1.0, 2.0}, stds[2] = {0.0, 0.0};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mixture *mixture = NULL;
     ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
     double t, x = 0.3, logp = 0.0, score = 0.0;
     float xf = 0.3f, out, times = 1.0f;
     ssde_score_model model;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_mixture_create(&context, &mixture, 2, 1, weights, means, stds));
     for (t = 1e-5; t <= 1.0; t *= 10.0) {
         ssde_coefficients c = sde_at(&vp, t);
@@ -1465,14 +1449,13 @@ static void test_mixture_sample(void) {
 
 static void test_mixture_bad_input(void) {
     static const double ones[4] = {1, 1, 1, 1};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mixture *mixture = NULL;
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(1);
     double bad[4] = {1, 1, 1, 1}, t[2] = {0.5, 0.5}, logp[2];
     float x[4] = {0, 0, 0, 0}, out[4];
-    memset(&context, 0, sizeof context);
 #define MIXTURE_REFUSED(call, words)                             \
     do {                                                         \
         mixture = (ssde_mixture *)(void *)&context;              \
@@ -1565,11 +1548,10 @@ static void test_mixture_allocation(void) {
     for (which = 0; which < 3; which++) {
         for (n = 0; n < 100; n++) {
             sde_allocator allocator = {0, 0, 0, 0};
-            ssde_context context;
+            ssde_context context = check_context();
             ssde_mixture *mixture = NULL;
             ssde_status status;
             allocator.refuse = n;
-            memset(&context, 0, sizeof context);
             context.allocate = sde_allocate;
             context.release = sde_release;
             context.user = &allocator;

@@ -45,17 +45,14 @@ static void test_condition_inpainting_conditional(void) {
     int which, value;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (value = 0; value < 2; value++) {
             float known[2], mask[2] = {1.0f, 0.0f};
             double mean = 0.0, square = 0.0, expected_mean, expected_variance, error;
-            ssde_sampler_desc how;
+            ssde_sampler_desc how = ssde_sampler_defaults();
             ssde_rng rng = ssde_rng_seed(21);
             known[0] = value ? 0.9f : -0.8f, known[1] = (float)NAN; /* must not be looked at */
-            memset(&how, 0, sizeof how);
             how.condition = ssde_inpaint_shared(known, mask);
             how.steps = 60;
             how.corrector = SSDE_CORRECTOR_LANGEVIN;
@@ -121,13 +118,12 @@ static void test_condition_inpainting_addresses(void) {
     static const double times[3] = {1.0, 0.3, 0.1};
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     solver_addresses addresses;
     ssde_rng rng = ssde_rng_seed(1);
     float x[2];
     size_t dim = 2, i;
     memset(&model, 0, sizeof model);
-    memset(&how, 0, sizeof how);
     memset(&addresses, 0, sizeof addresses);
     model.dim = dim, model.score = solver_zero_score, model.user = &dim;
     how.steps = 2, how.times = times, how.corrector = SSDE_CORRECTOR_LANGEVIN;
@@ -144,9 +140,9 @@ static void test_condition_inpainting_values(void) {
     static const ssde_grid grids[2] = {SSDE_GRID_UNIFORM, SSDE_GRID_REFERENCE};
     solver_mixture m = solver_wide_mixture(DIM);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_condition second;
     ssde_rng rng;
     float *plain = (float *)malloc(5 * N * DIM * sizeof *plain), *x = plain + N * DIM, *first = x + N * DIM;
@@ -154,9 +150,6 @@ static void test_condition_inpainting_values(void) {
     double spread = 0.0;
     size_t i;
     int grid;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
-    memset(&how, 0, sizeof how);
     how.steps = 40;
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
     for (grid = 0; grid < 2; grid++) {
@@ -203,8 +196,7 @@ static void test_condition_inpainting_values(void) {
     ssde_mixture_destroy(mixture);
     /* Unknown values are denoised (the reference computes their mean from the noisy x): data all but at a point, and
        std(eps) 0.06, of which nothing may be left. */
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.4, 1e-3));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(DIM, 0.4, 1e-3, &sde, &model);
     for (i = 0; i < DIM; i++) known[i] = 0.4f;
     for (i = 0; i < DIM; i++) mask[i] = i < 2 ? 1.0f : 0.0f;
     how.grid = SSDE_GRID_UNIFORM;
@@ -235,8 +227,7 @@ static ssde_status control_run(const ssde_sde *sde, const ssde_score_model *mode
         how.condition = *condition;
         return ssde_sample(sde, model, &how, &rng, n, x);
     } else {
-        ssde_flow_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_flow_desc how = ssde_flow_defaults();
         how.condition = *condition;
         how.eps = 1e-3;
         return ssde_sample_ode(sde, model, &how, &rng, n, x, NULL);
@@ -403,11 +394,9 @@ static void test_condition_measurements(void) {
     int which, way, kind;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
         ssde_coefficients c;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
@@ -442,25 +431,21 @@ static void control_noisy_steps(double data_std) {
     int which, k, p;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.3, 0.5, &sde, &model);
         size_t i;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         for (p = 0; p < 5; p++) {
             for (k = 0; k < (check_quick ? 3 : 4); k++) {
                 ssde_rng rng = ssde_rng_seed(1);
                 double mean = 0.0, square = 0.0, count = N * CONTROL_DIM, std = 0.5 / sqrt(2.0);
                 if (p == 4) {
-                    ssde_flow_desc how;
-                    memset(&how, 0, sizeof how);
+                    ssde_flow_desc how = ssde_flow_defaults();
                     how.condition = control_measure(&control_unit, y, 0.5, data_std, 0);
                     how.denoise = 1;
                     if (k) break;
                     CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, N, x, NULL));
                 } else {
-                    ssde_sampler_desc how;
-                    memset(&how, 0, sizeof how);
+                    ssde_sampler_desc how = ssde_sampler_defaults();
                     how.predictor = predictors[p], how.steps = steps[k];
                     how.condition = control_measure(&control_unit, y, 0.5, data_std, 0);
                     CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, x));
@@ -518,8 +503,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
                 }
                 for (extra = 0; extra < (k == 1 ? 6 : 2); extra++) {
                     ssde_rng rng = ssde_rng_seed(31);
-                    ssde_sampler_desc how;
-                    memset(&how, 0, sizeof how);
+                    ssde_sampler_desc how = ssde_sampler_defaults();
                     how.steps = check_quick ? 150 : 400, how.eps = 1e-3, how.skip_denoise = 1;
                     how.predictor = SSDE_PREDICTOR_ANCESTRAL, how.corrector = SSDE_CORRECTOR_NONE;
                     how.grid = SSDE_GRID_LOG_SNR;
@@ -529,8 +513,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
                     if (extra == 4) how.brownian = 1;
                     if (extra == 5) how.predictor = SSDE_PREDICTOR_DDIM, how.steps = 100;
                     if (extra == 1) {
-                        ssde_flow_desc flow;
-                        memset(&flow, 0, sizeof flow);
+                        ssde_flow_desc flow = ssde_flow_defaults();
                         flow.condition = how.condition;
                         CHECK_OK(ssde_sample_ode(&sde, &model, &flow, &rng, N, x, NULL));
                     } else {
@@ -641,7 +624,7 @@ static void test_condition_noisy_derivative(void) {
     double mean[CONTROL_DIM], covariance[CONTROL_DIM][CONTROL_DIM];
     control_derivative wrapper;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_rng rng;
     size_t i;
     int k;
@@ -649,7 +632,6 @@ static void test_condition_noisy_derivative(void) {
     model = wrapper.inner = control_gaussian(control_uneven, &sde, &mixture);
     model.score = control_derivative_score, model.vjp = control_derivative_vjp, model.user = &wrapper;
     control_posterior(&control_wide, 0.2, control_uneven, y, 0.3, mean, covariance);
-    memset(&how, 0, sizeof how);
     how.steps = 200;
     rng = ssde_rng_seed(2);
     CHECK_OK(ssde_sample(&sde, &model, &how, &rng, N, plain));
@@ -686,11 +668,9 @@ static void test_condition_projected_shapes(void) {
     static float x[N * CONTROL_DIM], back[N * CONTROL_MOST], slope[N * CONTROL_DIM];
     float y[CONTROL_MOST] = {1.2f, -0.7f, 0.3f, 0.9f, -0.4f, 0.2f}, around[CONTROL_DIM] = {0.9f, -0.3f, 0.1f, 1.0f};
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
     int shape, k, reached, flow, rough;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-    model = ssde_mixture_model(mixture, &sde);
     for (shape = 0; shape < 4; shape++) {
         for (k = 0; k < 12; k++) {
             control_linear a = *shapes[shape];
@@ -702,14 +682,12 @@ static void test_condition_projected_shapes(void) {
             CHECK_OK(control_forward(&a, around, NULL, 1, given));
             for (i = 0; i < a.size && !reached; i++) given[i] = (float)(a.scale * (double)y[i]);
             if (flow) {
-                ssde_flow_desc how;
-                memset(&how, 0, sizeof how);
+                ssde_flow_desc how = ssde_flow_defaults();
                 how.condition = control_measure(&a, given, 0.0, 0.0, 0);
                 how.denoise = 1;
                 CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, N, x, NULL));
             } else {
-                ssde_sampler_desc how;
-                memset(&how, 0, sizeof how);
+                ssde_sampler_desc how = ssde_sampler_defaults();
                 how.condition = control_measure(&a, given, 0.0, 0.0, 0);
                 if (rough) how.condition.transpose = control_roughly;
                 how.steps = 50;
@@ -739,47 +717,28 @@ static void test_condition_projected_shapes(void) {
 
 /* Sums over all of a row, one after the other in float, and what spreads them; in 2^20 dimensions products differ by
    2^20 roundings. */
-static ssde_status control_sum(void *user, const float *x, const uint64_t *sample, size_t rows, float *out) {
-    size_t r, j, dim = *(const size_t *)user;
-    (void)sample;
-    for (r = 0; r < rows; r++) {
-        for (out[r] = 0.0f, j = 0; j < dim; j++) out[r] += 0.1f * x[r * dim + j];
-    }
-    return SSDE_OK;
-}
-static ssde_status control_spread(void *user, const float *y, const uint64_t *sample, size_t rows, float *out) {
-    size_t i, dim = *(const size_t *)user;
-    (void)sample;
-    for (i = 0; i < rows * dim; i++) out[i] = 0.1f * y[i / dim];
-    return SSDE_OK;
-}
 static void test_condition_transposes(void) {
     enum { N = 8 };
     static const float y[CONTROL_MOST] = {1.2f, -0.7f, 0.3f, 0.9f, -0.4f, 0.2f};
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
     int kind, fault, shape;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, CONTROL_DIM, 0.2, 0.6));
-    model = ssde_mixture_model(mixture, &sde);
     for (fault = 0; fault < CONTROL_FAULTS; fault++) {
         for (shape = 0; shape < 4; shape++) {
             for (kind = 0; kind < 5;
                  kind++) { /* measure without and with noise, pigdm, dps, by the model's covariance */
                 control_linear a = *shapes[shape];
                 ssde_condition condition;
-                ssde_sampler_desc how;
-                ssde_flow_desc flow;
+                ssde_sampler_desc how = ssde_sampler_defaults();
+                ssde_flow_desc flow = ssde_flow_defaults();
                 ssde_guided *guided = NULL;
                 ssde_rng rng = ssde_rng_seed(1);
                 float x[N * CONTROL_DIM];
                 ssde_status wanted = fault ? SSDE_ERROR_ARGUMENT : SSDE_OK;
                 a.fault = (control_fault)fault;
-                memset(&how, 0, sizeof how);
-                memset(&flow, 0, sizeof flow);
                 condition = kind == 4 ? control_measure(&a, y, 0.4, 0.0, 0)
                                       : control_measure(&a, y, kind ? 0.4 : 0.0, 0.6, kind < 2 ? 0 : kind - 1);
                 how.condition = flow.condition = condition;
@@ -799,10 +758,9 @@ static void test_condition_transposes(void) {
     }
     { /* what it says, and that a run without the sample whose transpose is wrong is a good one */
         control_linear a = control_wide;
-        ssde_sampler_desc how;
+        ssde_sampler_desc how = ssde_sampler_defaults();
         ssde_rng rng = ssde_rng_seed(1);
         float x[N * CONTROL_DIM];
-        memset(&how, 0, sizeof how);
         how.context = &context, how.steps = 5;
         a.fault = CONTROL_OTHER_SAMPLE;
         how.condition = control_measure(&a, y, 0.0, 0.0, 0);
@@ -864,8 +822,7 @@ static void test_condition_dps(void) {
         double t = which ? 0.2 : 0.45;
         uint64_t sample = 7;
         size_t i, j, k;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_mixture_model(&m, &sde, &model);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
         CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
         steered = ssde_guided_model(guided);
@@ -919,12 +876,10 @@ static void test_condition_colourise(void) {
     for (i = 0; i < n * PIXELS; i++) grey[i] = (float)sin(0.1 * (double)i);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(DIM, 0.2, 0.6, &sde, &model);
         ssde_coefficients c;
         ssde_condition condition = ssde_colourise(grey);
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.6));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, 1e-3, &c));
         sde.num_scales = check_quick ? 100 : 250;
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
@@ -991,8 +946,7 @@ static ssde_status control_part(const ssde_sde *sde, const ssde_score_model *mod
         if (way > 8) how.resamplings = 0;
         return ssde_sample(sde, model, &how, &rng, n, x);
     } else {
-        ssde_flow_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_flow_desc how = ssde_flow_defaults();
         how.rtol = how.atol = 1e-3, how.denoise = 1, how.context = context;
         how.condition = condition;
         return ssde_sample_ode(sde, model, &how, &rng, n, x, NULL);
@@ -1010,10 +964,8 @@ static void test_condition_identity(void) {
     }
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way <= SAMPLERS_WAYS; way++) {
             if (control_skips(way, which)) continue;
             for (kind = 0; kind < CONTROL_KINDS; kind++) {
@@ -1048,15 +1000,12 @@ static void test_condition_known_path(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_flow_desc how;
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
+        ssde_flow_desc how = ssde_flow_defaults();
         ssde_rng rng = ssde_rng_seed(8); /* samplers_follow's */
         float x[8], frames[32], code[8], back[8];
         size_t k, r;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
-        memset(&how, 0, sizeof how);
         how.rtol = how.atol = 1e-7;
         how.condition = ssde_inpaint_shared(known, mask);
         how.times = down, how.time_count = 4, how.states = frames;
@@ -1093,8 +1042,7 @@ static void test_condition_resampling(void) {
     ssde_score_model model;
     int k;
     for (k = 0; k < 6; k++) m.variance[k] = 0.06;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     solver_conditional(&m, (double)known[0], &mean, &variance);
     for (k = 0; k < 3; k++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 60, 1e-3);
@@ -1124,13 +1072,11 @@ static void test_condition_resampling_draws(void) {
     size_t n = check_quick ? 200 : 500;
     float *x = (float *)malloc(2 * n * sizeof *x);
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     samplers_exact exact;
     ssde_rng rng = ssde_rng_seed(5);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ANCESTRAL, 100, 1e-3);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     exact = samplers_exact_make(&m, mixture, &sde, 1e-3, n);
     how.resamplings = 3, how.jump = 7, how.skip_denoise = 1;
     how.corrector = SSDE_CORRECTOR_LANGEVIN;
@@ -1201,22 +1147,17 @@ static ssde_status control_nan_back(void *user, const float *in, const uint64_t 
 }
 
 static void test_condition_bad_input(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
-    ssde_sampler_desc how;
-    ssde_flow_desc flow;
+    ssde_mixture *mixture = solver_gaussian_model(6, 0.0, 0.5, &sde, &model);
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_guided *guided = NULL;
     control_data data = control_data_make();
     ssde_rng rng = ssde_rng_seed(1);
     float x[CONTROL_N * 6];
     size_t i;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
-    memset(&flow, 0, sizeof flow);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     how.context = flow.context = &context;
     how.steps = 5;
 #define CONTROL_REFUSED(made, status, words)                                                                  \
@@ -1305,27 +1246,23 @@ static void test_condition_bad_input(void) {
 /* Every allocation refused in turn: a status, and nothing left behind. */
 static void test_condition_memory(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(6, 0.0, 0.5, &sde, &model);
     control_data data = control_data_make();
     float x[CONTROL_N * 6];
     int kind, way;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 6, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     for (kind = 0; kind < CONTROL_KINDS; kind++) {
         for (way = 1; way <= SAMPLERS_WAYS; way += SAMPLERS_WAYS - 1) {
             solver_memory memory;
-            ssde_context context;
-            ssde_status status = SSDE_ERROR_MEMORY;
-            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
+            for (memory.refuse = 0; memory.refuse < 2; memory.refuse++) { /* the run and its conditions are one block */
+                ssde_status status = memory.refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
+                ssde_context context = check_context();
                 memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
                 context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-                status = control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x);
-                CHECK(memory.taken == memory.returned);
-                CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
+                CHECK_STATUS(control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x), status);
+                CHECK(memory.taken == memory.refuse && memory.taken == memory.returned);
+                CHECK(status == SSDE_OK || strstr(context.error, "allocate"));
             }
-            CHECK(status == SSDE_OK && memory.refuse > 1);
         }
     }
     ssde_mixture_destroy(mixture);
@@ -1424,7 +1361,7 @@ static ssde_status control_count_score(void *user, const float *x, const double 
 static void test_guidance_cfg(void) {
     enum { ROWS = 5 };
     solver_mixture m = solver_plane(), one = control_component(&m, 1);
-    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9};
+    double t[ROWS] = {0.05, 0.05, 0.3, 0.9, 0.9}, late[2] = {0.5, 1.5};
     uint64_t sample[ROWS] = {0, 1, 2, 3, 4};
     float x[2 * ROWS], out[2 * ROWS], c[2 * ROWS], u[2 * ROWS], v[2 * ROWS], product[2 * ROWS], a[2 * ROWS],
         b[2 * ROWS];
@@ -1434,15 +1371,13 @@ static void test_guidance_cfg(void) {
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_context context;
+        ssde_context context = check_context();
         ssde_mixture *mixture = NULL, *component = NULL;
         solver_model wrapper;
         ssde_cfg *made = NULL;
-        ssde_cfg_desc desc;
+        ssde_cfg_desc desc = ssde_cfg_defaults();
         ssde_score_model model;
         ssde_coefficients at;
-        memset(&context, 0, sizeof context);
-        memset(&desc, 0, sizeof desc);
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         CHECK_OK(solver_mixture_create(&one, NULL, &component));
         desc.conditional = ssde_mixture_model(component, &sde);
@@ -1483,6 +1418,7 @@ static void test_guidance_cfg(void) {
         wrapper.calls = 0;
         CHECK_OK(model.score(model.user, x, t, sample, 2, 0, out));
         CHECK(wrapper.calls == 0);
+        CHECK_FAILS(&context, model.score(model.user, x, late, sample, 2, 0, out), SSDE_ERROR_ARGUMENT, "t[1] is 1.5");
         ssde_cfg_destroy(made);
         { /* weight -1 is the unconditional model, whose likelihood it has */
             ssde_likelihood_desc price = ssde_likelihood_defaults();
@@ -1504,6 +1440,9 @@ static void test_guidance_cfg(void) {
         CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_SHAPE, "dim is 2");
         desc.unconditional.score = NULL;
         CHECK_FAILS(&context, ssde_cfg_create(&made, &sde, &desc), SSDE_ERROR_ARGUMENT, "unconditional");
+        CHECK(!made);
+        made = (ssde_cfg *)&desc; /* what is refused leaves NULL */
+        CHECK_STATUS(ssde_cfg_create(&made, &sde, NULL), SSDE_ERROR_ARGUMENT);
         CHECK(!made);
         ssde_mixture_destroy(component);
         ssde_mixture_destroy(mixture);

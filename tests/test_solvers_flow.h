@@ -66,14 +66,12 @@ static ssde_status solver_trouble(void *user, const double *y, const double *t, 
 }
 
 static void test_ode_integrate(void) {
-    ssde_context context;
-    ssde_ode_desc how;
+    ssde_context context = check_context();
+    ssde_ode_desc how = ssde_ode_defaults();
     ssde_ode_report reports[5], report;
     double y[5] = {1.0, 1.0, 1.0, 1.0, 1.0}, alone, error = 0.0, previous = 0.0;
     size_t i, calls = 0;
     int power, countdown = 3;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     how.context = &context;
     how.rtol = how.atol = 1e-8;
     CHECK_OK(ssde_ode_integrate(&how, solver_swing, &calls, 5, 1, 0.0, 3.0, y, reports));
@@ -162,12 +160,11 @@ static void test_ode_golden(void) {
         for (level = 0; level < 2; level++) {
             const char *folder = solver_sde_names[which];
             solver_flow flow;
-            ssde_ode_desc how;
+            ssde_ode_desc how = ssde_ode_defaults();
             ssde_ode_report reports[5];
             double y[20], expected[20], evaluations, steps;
             char name[32];
             size_t i;
-            memset(&how, 0, sizeof how);
             flow.mixture = &m, flow.sde = solver_sde(which), flow.divergence = 0, flow.calls = 0;
             how.rtol = how.atol = tolerances[level];
             solver_golden_doubles(golden, folder, "ode_init", y, 20);
@@ -192,13 +189,11 @@ static void test_ode_golden(void) {
 
 static void test_ode_dense_output(void) {
     static const double times[6] = {0.0, 0.31, 1.0, 1.0, 2.77, 3.0};
-    ssde_context context;
-    ssde_ode_desc how;
+    ssde_context context = check_context();
+    ssde_ode_desc how = ssde_ode_defaults();
     ssde_ode_report plain[3], reports[3];
     double y[3], expected[3] = {1.0, 2.0, -0.5}, frames[18], back[8], errors[2];
     size_t i, g;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     how.rtol = how.atol = 1e-8;
     how.context = &context;
     memcpy(y, expected, sizeof y);
@@ -269,11 +264,9 @@ static void test_ode_dense_output(void) {
 /* Each of the tolerances is looked at. */
 static void test_ode_each_tolerance(void) {
     double tolerances[3], y[3] = {1.0, 2.0, -0.5};
-    ssde_context context;
-    ssde_ode_desc how;
+    ssde_context context = check_context();
+    ssde_ode_desc how = ssde_ode_defaults();
     size_t i;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     how.context = &context;
     how.atol_each = tolerances;
     for (i = 0; i < 3; i++) {
@@ -307,10 +300,9 @@ static void test_ode_refused_steps(void) {
     double tolerance, before, length = 0.0;
     size_t i, refused = 0, after = 0;
     for (tolerance = 1e-9; tolerance < 2e-3; tolerance *= 3.0) {
-        ssde_ode_desc how;
+        ssde_ode_desc how = ssde_ode_defaults();
         double y = 2.0;
         int was_refused = 0;
-        memset(&how, 0, sizeof how);
         how.rtol = how.atol = tolerance;
         seen.count = 0;
         CHECK_OK(ssde_ode_integrate(&how, ode_steps_function, &seen, 1, 1, 0.0, 4.0, &y, NULL));
@@ -337,17 +329,14 @@ static void test_flow_gaussian(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_flow_desc how;
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
+        ssde_flow_desc how = ssde_flow_defaults();
         ssde_ode_report reports[4];
         ssde_rng rng = ssde_rng_seed(7);
         ssde_coefficients c;
         float latent[12], x[12], back[12];
         size_t i;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
-        memset(&how, 0, sizeof how);
         how.rtol = how.atol = 1e-6;
         how.eps = 1e-3;
         CHECK_OK(ssde_prior_sample(NULL, &sde, 3, NULL, 4, 3, latent));
@@ -391,17 +380,14 @@ static void test_flow_golden(void) {
     m = solver_golden_mixture(golden);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (level = 0; level < 2; level++) {
-            ssde_flow_desc how;
+            ssde_flow_desc how = ssde_flow_defaults();
             ssde_ode_report reports[5];
             ssde_rng rng = ssde_rng_seed(1);
             float x[20], expected[20];
             double evaluations;
-            memset(&how, 0, sizeof how);
             how.rtol = how.atol = level ? 1e-3 : 1e-5;
             how.eps = which ? 1e-3 : 1e-5;
             how.given_start = 1;
@@ -429,16 +415,13 @@ static void test_flow_trajectories(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_flow_desc how;
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
+        ssde_flow_desc how = ssde_flow_defaults();
         ssde_rng rng = ssde_rng_seed(7);
         float x[300], start[300], frames[1200], other[1200];
         size_t i, k;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
         model.max_rows = 7;
-        memset(&how, 0, sizeof how);
         how.rtol = how.atol = 1e-6;
         how.times = down, how.time_count = 4, how.states = frames;
         CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, 100, x, NULL));
@@ -470,18 +453,15 @@ static void test_flow_round_trip(void) {
     int which, level;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         ssde_rng rng = ssde_rng_seed(5);
         float x[160], code[160], back[160];
         size_t i;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
         CHECK_OK(ssde_mixture_sample(mixture, &rng, 20, x, NULL));
         for (level = 0; level < 3; level++) {
-            ssde_flow_desc how;
+            ssde_flow_desc how = ssde_flow_defaults();
             double worst = 0.0;
-            memset(&how, 0, sizeof how);
             how.rtol = how.atol = tolerances[level];
             CHECK_OK(ssde_encode(&sde, &model, &how, 0, 20, x, code, NULL));
             CHECK_OK(ssde_decode(&sde, &model, &how, 0, 20, code, back, NULL));
@@ -506,10 +486,9 @@ static double control_angle(const float *a, const float *b, size_t n) {
 
 static void test_flow_interpolate(void) {
     static const double weights[5] = {0.0, 0.2, 0.5, 0.9, 1.0};
-    ssde_context context;
+    ssde_context context = check_context();
     float a[21], b[21], out[21], one = 2.0f, minus = -4.0f;
     size_t i, k, r;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, 3, 7, a));
     CHECK_OK(ssde_random_normal(NULL, 2, SSDE_STREAM_USER, 0, NULL, 3, 7, b));
     for (i = 0; i < 7; i++) b[7 + i] = 2.0f * a[7 + i];    /* the same direction */
@@ -600,7 +579,7 @@ static void test_likelihood_golden(void) {
         const char *folder = solver_sde_names[which];
         ssde_sde sde = solver_sde(which);
         solver_flow flow;
-        ssde_ode_desc ode;
+        ssde_ode_desc ode = ssde_ode_defaults();
         ssde_ode_report reports[5];
         ssde_likelihood_desc how = ssde_likelihood_defaults();
         ssde_likelihood_result results[5];
@@ -616,7 +595,6 @@ static void test_likelihood_golden(void) {
         solver_golden_doubles(golden, folder, "nll_logp_ode", log_density, 5);
         solver_golden_floats(golden, folder, "nll_data", x, 20);
         /* In double, as the reference: one step size, one norm. */
-        memset(&ode, 0, sizeof ode);
         flow.mixture = &m, flow.sde = sde, flow.divergence = 1, flow.calls = 0;
         for (r = 0; r < 5; r++) {
             memcpy(y + 5 * r, data + 4 * r, 4 * sizeof *y);
@@ -634,8 +612,7 @@ static void test_likelihood_golden(void) {
             CHECK_NEAR(total, log_density[r], 1e-8);
         }
         /* Through the library in float: the same way, then per sample as is the default. */
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_mixture_model(&m, &sde, &model);
         how.trace = SSDE_TRACE_EXACT;
         how.joint_error = 1;
         how.latent = codes;
@@ -688,8 +665,8 @@ static void test_likelihood_mixtures(void) {
         solver_mixture m = solver_wide_mixture(dim);
         for (which = 0; which < 3; which++) {
             ssde_sde sde = solver_sde(which);
-            ssde_mixture *mixture = NULL;
             ssde_score_model model;
+            ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
             ssde_likelihood_desc how = ssde_likelihood_defaults();
             ssde_likelihood_result results[4];
             ssde_likelihood_summary summary;
@@ -697,8 +674,6 @@ static void test_likelihood_mixtures(void) {
             ssde_coefficients first, last;
             float x[4 * SOLVER_MAX_DIM], codes[4 * SOLVER_MAX_DIM];
             double prior[4], mean = 0.0;
-            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-            model = ssde_mixture_model(mixture, &sde);
             CHECK_OK(ssde_mixture_sample(mixture, &data, n, x, NULL));
             how.trace = SSDE_TRACE_EXACT;
             how.latent = codes;
@@ -777,19 +752,16 @@ static void test_likelihood_ring(void) {
 }
 
 static void test_likelihood_integers(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(3, 0.0, 0.5, &sde, &model);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_likelihood_result integers[2], reals[2];
     ssde_rng rng = ssde_rng_seed(11), again = ssde_rng_seed(11);
     float x[6] = {0.0f, 15.0f, 7.0f, 8.0f, 3.0f, 12.0f}, real[6];
     double total = 0.0;
     int k;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
     how.trace = SSDE_TRACE_EXACT;
     how.context = &context;
     how.levels = 16.0, how.low = -1.0, how.high = 1.0;
@@ -804,8 +776,7 @@ static void test_likelihood_integers(void) {
     /* Probabilities of all 16 integers of one dimension sum to no more than the Gaussian's mass on [-1, 1], and come
        near it: E_u log p <= log E_u p, and within an interval the density changes little. */
     ssde_mixture_destroy(mixture);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(1, 0.0, 0.5, &sde, &model);
     how.levels = 16.0;
     for (k = 0; k < 16; k++) {
         float value = (float)k;
@@ -840,7 +811,7 @@ static void solver_count_log(void *user, const char *text) {
 
 static void test_likelihood_probes(void) {
     enum { DIM = 16, N = 6, PROBES = 16 };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     solver_mixture m = solver_wide_mixture(DIM);
     ssde_mixture *mixture = NULL;
@@ -852,13 +823,11 @@ static void test_likelihood_probes(void) {
     double spread[2] = {0.0, 0.0};
     size_t r, n = check_quick ? 2 : N;
     int kind, logged = 0;
-    memset(&context, 0, sizeof context);
     context.log = solver_count_log, context.user = &logged;
     how.context = &context;
     /* Narrow modes side by side, so that the Hessian has entries off its diagonal and probes differ. */
     for (r = 0; r < 3 * DIM; r++) m.mean[r] *= 0.3;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     CHECK_OK(ssde_mixture_sample(mixture, &data, n, x, NULL));
     how.trace = SSDE_TRACE_EXACT;
     rng = ssde_rng_seed(3);
@@ -894,8 +863,7 @@ static void test_likelihood_probes(void) {
     CHECK(estimate[0].standard_error != estimate[0].standard_error);
     ssde_mixture_destroy(mixture);
     /* With one Gaussian the Hessian is diagonal, and signs are exact. */
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.2, 0.4));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(DIM, 0.2, 0.4, &sde, &model);
     how.trace = SSDE_TRACE_RADEMACHER, how.probes = 3;
     CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, n, x, estimate));
     how.trace = SSDE_TRACE_EXACT;
@@ -929,19 +897,18 @@ static void test_likelihood_scale(void) {
     ssde_sde sdes[4];
     static float x[N * DIM], latent[N * DIM];
     static ssde_likelihood_result results[N];
-    ssde_context context;
+    ssde_context context = check_context();
     check_log kept;
     int kind, c;
     sdes[0] = ssde_ve(0.01, 50.0), sdes[1] = ssde_vp(0.1, 20.0), sdes[2] = ssde_subvp(0.1, 20.0);
     sdes[3] = ssde_ve(0.01, 2.0);
-    memset(&context, 0, sizeof context);
     context.log = check_keep_log, context.user = &kept;
     for (kind = 0; kind < 4; kind++) {
         for (c = 0; c < 5; c++) {
             const scale_case *at = &cases[kind][c];
             ssde_mixture *mixture = NULL;
             ssde_likelihood_desc how = ssde_likelihood_defaults();
-            ssde_flow_desc flow;
+            ssde_flow_desc flow = ssde_flow_defaults();
             ssde_score_model model;
             ssde_rng rng = ssde_rng_seed(3);
             double shift = 0.0, said = 0.0, noise;
@@ -971,7 +938,6 @@ static void test_likelihood_scale(void) {
                 CHECK(!strncmp(kept.text, "ssde_likelihood: x has mean", 27));
                 CHECK(!strstr(kept.text, "sigma_max") == (sdes[kind].kind != SSDE_VE));
             }
-            memset(&flow, 0, sizeof flow);
             flow.context = &context;
             memset(&kept, 0, sizeof kept);
             CHECK_OK(ssde_encode(&sdes[kind], &model, &flow, 0, N, x, latent, NULL));
@@ -991,19 +957,16 @@ static void test_likelihood_levels(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_score_model model;
-    ssde_mixture *mixture = NULL;
-    ssde_context context;
+    ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 1.0, &sde, &model);
+    ssde_context context = check_context();
     check_log kept;
     ssde_rng rng = ssde_rng_seed(1);
     size_t i;
-    memset(&context, 0, sizeof context);
     memset(&kept, 0, sizeof kept);
     context.log = check_keep_log, context.user = &kept;
     how.context = &context;
     how.rtol = how.atol = 1e-3;
     how.levels = 256;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 1.0));
-    model = ssde_mixture_model(mixture, &sde);
     for (i = 0; i < N * DIM; i++) x[i] = (float)(i * 4);
     how.low = -1.0, how.high = 1.0;
     CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
@@ -1111,15 +1074,12 @@ static void test_likelihood_calls(void) {
 /* The first number of integer data is looked at as the last is. */
 static void test_likelihood_whole_numbers(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_likelihood_result results[2];
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 1.0, &sde, &model);
     size_t i;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 1.0));
-    model = ssde_mixture_model(mixture, &sde);
     how.levels = 16.0, how.low = -1.0, how.high = 1.0;
     how.context = &context;
     for (i = 0; i < 4; i++) {

@@ -11,13 +11,12 @@
 /* ---- grid: grids and names ---- */
 
 static void test_grid_times(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     double times[1001], one[2];
     size_t k;
     ssde_predictor predictor;
     ssde_corrector corrector;
     int i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_UNIFORM, 1e-3, 1000, times));
     CHECK(times[0] == 1.0 && times[1000] == 1e-3);
     for (k = 0; k < 1000; k++) CHECK_NEAR(times[k] - times[k + 1], 0.999e-3, 1e-15);
@@ -57,10 +56,9 @@ static double samplers_noise(const ssde_sde *sde, double t) {
 }
 
 static void test_grid_of_each_sampler(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     int which, grid;
     size_t k;
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 4; which++) {
         ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_vp_drift, samplers_vp_diffusion, NULL);
         double low = samplers_noise(&sde, 0.0), high = samplers_noise(&sde, 1.0), t;
@@ -109,13 +107,12 @@ static void test_grid_of_each_sampler(void) {
 static void test_path_values(void) {
     enum { N = 2000, DIM = 3, PARTS = 5 };
     static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
-    ssde_context context;
+    ssde_context context = check_context();
     uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
     double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
     float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
     float *other = work + N * DIM, one[DIM];
     size_t i, k, j;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < N; i++) sample[i] = i;
     for (k = 0; k <= PARTS; k++) {
         for (i = 0; i < N; i++) t[i] = cuts[k];
@@ -171,7 +168,12 @@ static void samplers_path_run(const ssde_sde *sde, const ssde_score_model *model
     CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
 }
 
-static double samplers_apart(const float *a, const float *b, size_t count);
+static double samplers_apart(const float *a, const float *b, size_t count) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum / (double)count);
+}
 static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model, size_t n, const float *fine) {
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 128, 0.01);
     ssde_rng rng = ssde_rng_seed(12);
@@ -179,13 +181,6 @@ static double samplers_unlike(const ssde_sde *sde, const ssde_score_model *model
     how.skip_denoise = 1;
     CHECK_OK(ssde_sample(sde, model, &how, &rng, n, x));
     return samplers_apart(x, fine, n * model->dim);
-}
-
-static double samplers_apart(const float *a, const float *b, size_t count) {
-    double sum = 0.0;
-    size_t i;
-    for (i = 0; i < count; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sqrt(sum / (double)count);
 }
 
 static void test_path_strong_order(void) {
@@ -203,10 +198,8 @@ static void test_path_strong_order(void) {
     m.components = 1, m.weight[0] = 1.0; /* log-concave: paths do not part */
     for (which = 0; which < 3; which++) {
         ssde_sde sde = which == 0 ? ssde_ve(0.01, 5.0) : solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         double euler = 0.0;
         samplers_path_run(&sde, &model, SSDE_PREDICTOR_STOCHASTIC_HEUN, most, n, fine);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
@@ -236,12 +229,11 @@ static void test_path_strong_order(void) {
 /* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
 static void test_path_short_rows(void) {
     enum { N = 75 };
-    ssde_context context;
+    ssde_context context = check_context();
     uint64_t sample[N];
     float together[N * 5], alone[5], plain[N * 5];
     size_t dim, i;
     int tier;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < N; i++) sample[i] = (uint64_t)i * 2654435761u << (i % 8);
     for (dim = 1; dim <= 5; dim++) {
         for (tier = SSDE_TIER_BEST; tier < SSDE_TIER_COUNT; tier++) {
@@ -258,6 +250,60 @@ static void test_path_short_rows(void) {
 }
 
 /* ---- path ---- */
+
+/* Noise that rests for a while: std / m is the same from 0.6 to 0.4. The path goes on below it all the same. */
+static double path_rest_drift(void *user, double t) { return (void)user, 0.0 * t; }
+static double path_rest_diffusion(void *user, double t) { return (void)user, t > 0.4 && t < 0.6 ? 0.0 : 1.0; }
+static double path_rest_mean(void *user, double t) { return (void)user, 1.0 + 0.0 * t; }
+static double path_rest_std(void *user, double t) { return (void)user, sqrt(t > 0.6 ? t - 0.2 : fmin(t, 0.4)); }
+
+enum { PATH_REST_STEPS = 10 };
+
+/* z of each step by the path's increment; user: the times. */
+static ssde_status path_rest_fill(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                  size_t dim, float *out) {
+    const double *times = (const double *)user;
+    float from[8], to[8], work[8];
+    double length[2], t[2];
+    size_t i;
+    if (stream != SSDE_STREAM_PREDICTOR) return ssde_random_normal(NULL, 3, stream, step, sample, rows, dim, out);
+    t[0] = times[step], t[1] = times[step + 1];
+    CHECK(rows == 1 && dim <= 8);
+    CHECK_OK(ssde_brownian(NULL, NULL, 3, &t[0], sample, 1, dim, work, from));
+    CHECK_OK(ssde_brownian(NULL, NULL, 3, &t[1], sample, 1, dim, work, to));
+    for (i = 0; i < 2; i++) length[i] = floor(t[i] * 16777216.0 + 0.5) / 16777216.0;
+    for (i = 0; i < dim; i++) out[i] = (from[i] - to[i]) * (float)(1.0 / sqrt(length[0] - length[1]));
+    return SSDE_OK;
+}
+
+static void test_path_rests(void) {
+    static const ssde_predictor predictors[] = {SSDE_PREDICTOR_ANCESTRAL, SSDE_PREDICTOR_STOCHASTIC_HEUN,
+                                                SSDE_PREDICTOR_DDIM, SSDE_PREDICTOR_DPM_SOLVER_2M_SDE};
+    ssde_sde sde = ssde_affine(path_rest_drift, path_rest_diffusion, NULL);
+    ssde_mixture *mixture = NULL;
+    ssde_score_model model;
+    double times[PATH_REST_STEPS + 1];
+    size_t k;
+    sde.mean = path_rest_mean, sde.std = path_rest_std;
+    CHECK_OK(ssde_ring_create(NULL, &mixture, 8, 1.0, 0.1));
+    model = ssde_mixture_model(mixture, &sde);
+    for (k = 0; k <= PATH_REST_STEPS; k++) times[k] = 1.0 - 0.098 * (double)k;
+    for (k = 0; k < sizeof predictors / sizeof predictors[0]; k++) {
+        ssde_sampler_desc how = samplers_desc(predictors[k], PATH_REST_STEPS, 0.0);
+        ssde_rng rng = ssde_rng_seed(3);
+        float x[2], expected[2];
+        how.times = times;
+        if (predictors[k] == SSDE_PREDICTOR_DDIM) how.eta = 1.0;
+        how.brownian = 1;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, x));
+        how.brownian = 0;
+        how.noise.fill = path_rest_fill, how.noise.user = times;
+        rng = ssde_rng_seed(3);
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, expected));
+        CHECK_SAME(x, expected, sizeof x);
+    }
+    ssde_mixture_destroy(mixture);
+}
 
 typedef struct path_asked {
     uint32_t step[32];
@@ -295,6 +341,27 @@ static void test_path_draws(void) {
     }
 }
 
+/* Without noise there is no path to follow, whatever `brownian` says. */
+static void test_path_unused(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(1, 0.5, 0.3, &sde, &model);
+    int p;
+    for (p = SSDE_PREDICTOR_NONE + 1; p < SSDE_PREDICTOR_COUNT; p++) {
+        ssde_sampler_desc how = samplers_desc((ssde_predictor)p, 5, 1e-3);
+        ssde_rng rng = ssde_rng_seed(1);
+        path_asked asked;
+        float x = 1.0f;
+        asked.count = 0;
+        if (p == SSDE_PREDICTOR_ANCESTRAL || p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD) continue;
+        how.probability_flow = how.brownian = how.given_start = 1;
+        how.noise.fill = path_asked_fill, how.noise.user = &asked;
+        CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, &x));
+        CHECK(asked.count == 0);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 /* ---- sampler: the reference's single updates and a run of twelve steps ---- */
 
 static void solver_golden_update(const golden_file *golden, int which, const char *name, ssde_sampler_desc how) {
@@ -326,8 +393,7 @@ static void test_sampler_golden_updates(void) {
     int which;
     if (!golden) return;
     for (which = 0; which < 3; which++) {
-        ssde_sampler_desc how;
-        memset(&how, 0, sizeof how);
+        ssde_sampler_desc how = ssde_sampler_defaults();
         if (which == 2) how.discretisation = SSDE_DISCRETISE_EULER; /* all the reference has for sub-VP */
         how.predictor = SSDE_PREDICTOR_EULER_MARUYAMA;
         solver_golden_update(golden, which, "euler_maruyama", how);
@@ -365,25 +431,21 @@ static ssde_status solver_draws_fill(void *user, int stream, uint32_t step, cons
 static void test_sampler_golden_run(void) {
     golden_file *golden = golden_open(GOLDEN_SOLVERS);
     solver_mixture m;
-    ssde_context context;
+    ssde_context context = check_context();
     int which, skip;
     if (!golden) return;
     m = solver_golden_mixture(golden);
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 3; which++) {
         for (skip = 0; skip < 2; skip++) {
             ssde_sde sde = solver_sde(which);
-            ssde_mixture *mixture = NULL;
             ssde_score_model model;
-            ssde_sampler_desc how;
+            ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
+            ssde_sampler_desc how = ssde_sampler_defaults();
             ssde_rng rng = ssde_rng_seed(1);
             solver_draws draws;
             ssde_sample_report report;
             float x[20], expected[20];
             memset(&draws, 0, sizeof draws);
-            CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-            model = ssde_mixture_model(mixture, &sde);
-            memset(&how, 0, sizeof how);
             how.steps = 12;
             how.grid = SSDE_GRID_REFERENCE;
             how.eps = which ? 1e-3 : 1e-5;
@@ -413,8 +475,27 @@ static void test_sampler_golden_run(void) {
 
 /* ---- sampler: sample i is the same in any company ---- */
 
-/* All samplers that are not _batch, under one number. */
-enum { SOLVER_WAYS = 11 };
+/* Those that remember, look twice or step alone. */
+static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 1, 0.5, 0.0},
+                                              {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
+                                              {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
+                                              {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
+enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
+
+/* All samplers that are not _batch, under one number: the newer ones plain, then with a part known. */
+enum {
+    SOLVER_ENCODE = 7, /* from here on flows */
+    SOLVER_PRICE = 9,  /* from here on likelihoods */
+    SOLVER_NEWER = 11,
+    SOLVER_KNOWN = SOLVER_NEWER + SAMPLERS_NEWER,
+    SOLVER_WAYS = SOLVER_KNOWN + SAMPLERS_NEWER
+};
 typedef struct solver_task {
     const ssde_sde *sde;
     const ssde_score_model *model;
@@ -425,14 +506,39 @@ typedef struct solver_task {
     void *user;
 } solver_task;
 
+/* Whether the SDE has this way. */
+static int solver_has(int way, int which) {
+    return way < SOLVER_NEWER ||
+           !samplers_refused(samplers_newer[(way - SOLVER_NEWER) % SAMPLERS_NEWER].predictor, which);
+}
+
+/* Every second way runs along Brownian paths. */
+static ssde_status samplers_run(const solver_task *task, int way, int known, uint64_t first, size_t n, float *x) {
+    ssde_sampler_desc how = samplers_way_desc(&samplers_newer[way]);
+    ssde_rng rng = ssde_rng_seed(77);
+    rng.next_sample = first;
+    how.steps = task->steps;
+    how.eps = 0.0;
+    how.skip_denoise = 0;
+    how.brownian = way % 2 == 0 && way < 7;
+    if (how.predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.1, how.steps = 3;
+    if (how.predictor == SSDE_PREDICTOR_DDPM) how.steps *= 3; /* more than beta_max */
+    if (known && task->known)
+        how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
+    how.context = task->context;
+    how.progress = task->progress, how.user = task->user;
+    return ssde_sample(task->sde, task->model, &how, &rng, n, x);
+}
+
 /* Samples first ... first + n - 1 by way `way`; what comes out, [n, dim]. */
 static ssde_status solver_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
     ssde_rng rng = ssde_rng_seed(77);
     ssde_status status;
     rng.next_sample = first;
-    if (way < 7) {
-        ssde_sampler_desc how;
-        memset(&how, 0, sizeof how);
+    if (way >= SOLVER_NEWER)
+        return samplers_run(task, (way - SOLVER_NEWER) % SAMPLERS_NEWER, way >= SOLVER_KNOWN, first, n, x);
+    if (way < SOLVER_ENCODE) {
+        ssde_sampler_desc how = ssde_sampler_defaults();
         how.context = task->context;
         how.steps = task->steps;
         how.predictor = way < 6 ? (ssde_predictor)(1 + way % 4) : SSDE_PREDICTOR_REVERSE_DIFFUSION;
@@ -444,14 +550,13 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
             how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
         how.progress = task->progress, how.user = task->user;
         status = ssde_sample(task->sde, task->model, &how, &rng, n, x);
-    } else if (way < 9) {
-        ssde_flow_desc how;
-        memset(&how, 0, sizeof how);
+    } else if (way < SOLVER_PRICE) {
+        ssde_flow_desc how = ssde_flow_defaults();
         how.context = task->context;
         how.rtol = how.atol = 1e-3;
-        how.denoise = way == 8;
+        how.denoise = way != SOLVER_ENCODE;
         how.progress = task->progress, how.user = task->user;
-        if (way == 7)
+        if (way == SOLVER_ENCODE)
             status = ssde_encode(task->sde, task->model, &how, first, n, task->data + first * task->dim, x, NULL);
         else
             status = ssde_sample_ode(task->sde, task->model, &how, &rng, n, x, NULL);
@@ -463,13 +568,13 @@ static ssde_status solver_run(const solver_task *task, int way, uint64_t first, 
         how.rtol = how.atol = 1e-3;
         how.latent = x;
         how.probes = 2;
-        if (way == 10) how.trace = SSDE_TRACE_EXACT;
+        if (way != SOLVER_PRICE) how.trace = SSDE_TRACE_EXACT;
         how.progress = task->progress, how.user = task->user;
         status = ssde_likelihood(task->sde, task->model, &how, &rng, n, task->data + first * task->dim, results);
         for (r = 0; status == SSDE_OK && r < n; r++) x[r * task->dim] = (float)results[r].log_density;
         free(results);
     }
-    if (status == SSDE_OK && way != 7) CHECK(rng.next_sample == first + n);
+    if (status == SSDE_OK && way != SOLVER_ENCODE) CHECK(rng.next_sample == first + n);
     return status;
 }
 
@@ -500,6 +605,7 @@ static void test_sampler_identity(void) {
         for (way = 0; way < SOLVER_WAYS; way++) {
             float together[N * DIM], apart[N * DIM], other[N * DIM];
             static const size_t limits[3] = {1, 3, 100};
+            if (!solver_has(way, which)) continue;
             model.max_rows = 0;
             CHECK_OK(solver_run(&task, way, 0, N, together));
             for (i = N; i-- > 0;) CHECK_OK(solver_run(&task, way, i, 1, apart + i * DIM)); /* one by one, last first */
@@ -514,6 +620,7 @@ static void test_sampler_identity(void) {
                 CHECK_SAME(other, together, sizeof other);
                 CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
             }
+            for (i = 0; way >= SOLVER_KNOWN && i < N * DIM; i++) CHECK(mask[i] == 0.0f || together[i] == known[i]);
         }
         ssde_mixture_destroy(mixture);
     }
@@ -542,10 +649,9 @@ static void test_sampler_driver(void) {
         t_next[i] = times[1];
     }
     for (k = 0; k < 4; k++) {
-        ssde_sampler_desc how;
+        ssde_sampler_desc how = ssde_sampler_defaults();
         ssde_rng rng = ssde_rng_seed(5);
         rng.next_sample = 100;
-        memset(&how, 0, sizeof how);
         how.predictor = SSDE_PREDICTOR_REVERSE_DIFFUSION;
         how.corrector = correctors[k % 2];
         how.corrector_first = k / 2;
@@ -592,23 +698,23 @@ static void test_sampler_threads(void) {
     memset(&task, 0, sizeof task);
     task.sde = &sde, task.model = &model, task.known = data, task.mask = mask, task.data = data;
     task.dim = DIM, task.steps = 2;
-    for (way = 0; way < SOLVER_WAYS - 1; way++) { /* the exact trace has nothing more in parallel than way 9 */
-        size_t rows = way < 7 ? n : 300;
+    for (way = 0; way < SOLVER_KNOWN; way++) {
+        size_t rows = way < SOLVER_ENCODE ? n : 300;                  /* a block without threads holds 256 */
+        if (!solver_has(way, 2) || way == SOLVER_PRICE + 1) continue; /* the exact trace has no more in parallel */
         task.context = NULL;
         CHECK_OK(solver_run(&task, way, 0, rows, first));
         CHECK_OK(solver_run(&task, way, 0, 70, x)); /* several blocks are the same as several calls */
         CHECK_OK(solver_run(&task, way, 70, rows - 70, x + 70 * DIM));
         CHECK_SAME(x, first, rows * DIM * sizeof *x);
         for (threads = 1; threads <= 3; threads++) {
-            ssde_context context;
+            ssde_context context = check_context();
             threads_hook hook;
             hook.threads = threads, hook.calls = 0;
-            memset(&context, 0, sizeof context);
             context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
             task.context = &context;
             CHECK_OK(solver_run(&task, way, 0, rows, x));
             CHECK_SAME(x, first, rows * DIM * sizeof *x);
-            CHECK(way > 6 || hook.calls > 0);
+            CHECK(way >= SOLVER_ENCODE || hook.calls > 0);
         }
     }
     ssde_mixture_destroy(mixture);
@@ -630,15 +736,13 @@ static ssde_status solver_late_nan(void *user, int stream, uint32_t step, const 
 }
 
 static void test_sampler_late_failure(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_rng rng = ssde_rng_seed(1);
     float x[2], known[2] = {0.5f, 0.0f}, mask[2] = {1.0f, 0.0f};
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
     CHECK_OK(ssde_ring_create(&context, &mixture, 8, 1.0, 0.1));
     model = ssde_mixture_model(mixture, &sde);
     how.steps = 2;
@@ -652,24 +756,20 @@ static void test_sampler_late_failure(void) {
 }
 
 static void test_sampler_bad_input(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model, empty;
-    ssde_sampler_desc how;
-    ssde_flow_desc flow;
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_rng rng = ssde_rng_seed(1);
     float x[6] = {0.0f}, mask[6] = {1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}, known[6] = {0.0f};
     double times[4] = {1.0, 0.5, 0.5, 0.1}, t = 0.5, t_next = 0.6;
     const int no_grid = 7;
-    memset(&context, 0, sizeof context);
-    memset(&how, 0, sizeof how);
-    memset(&flow, 0, sizeof flow);
     memset(&empty, 0, sizeof empty);
     how.context = flow.context = &context;
     how.steps = 3;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
 #define SOLVER_REFUSED(call, words) CHECK_FAILS(&context, call, SSDE_ERROR_ARGUMENT, words)
     SOLVER_REFUSED(ssde_sample(NULL, &model, &how, &rng, 3, x), "sde is NULL");
     SOLVER_REFUSED(ssde_sample(&bad, &model, &how, &rng, 3, x), "beta_min");
@@ -737,46 +837,51 @@ static void test_sampler_bad_input(void) {
 static void test_sampler_failures(void) {
     enum { N = 5, DIM = 2 };
     solver_mixture m = solver_plane();
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    ssde_context context;
-    solver_model wrapper;
-    solver_task task;
-    float data[N * DIM], clean[N * DIM], x[N * DIM];
-    ssde_rng rng = ssde_rng_seed(4);
-    size_t i;
-    int way, countdown;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 20, task.context = &context;
-    for (way = 0; way < SOLVER_WAYS; way++) {
-        CHECK_OK(solver_run(&task, way, 0, N, clean));
-        wrapper.calls = 0, wrapper.fail_at = 8;
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
-        CHECK(wrapper.calls == 8);
-        wrapper.calls = wrapper.fail_at = 0;
-        wrapper.bad_sample = 3, wrapper.bad_after = 9;
-        memset(x, 0, sizeof x);
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
-        for (i = 0; i < N; i++) {
-            if (i == 3)
-                CHECK(x[i * DIM] != x[i * DIM]);
-            else if (way < 9) /* solver_run copies log-densities only from runs without failures */
-                CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+    int which, way;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        ssde_score_model model;
+        ssde_context context = check_context();
+        solver_model wrapper;
+        solver_task task;
+        float data[N * DIM], clean[N * DIM], x[N * DIM];
+        ssde_rng rng = ssde_rng_seed(4);
+        size_t i;
+        int countdown;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
+        CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 20;
+        task.context = &context;
+        for (way = 0; way < SOLVER_KNOWN; way++) {
+            int prices = way >= SOLVER_PRICE && way < SOLVER_NEWER;
+            if (!solver_has(way, which)) continue;
+            CHECK_OK(solver_run(&task, way, 0, N, clean));
+            wrapper.calls = 0, wrapper.fail_at = 8;
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
+            CHECK(wrapper.calls == 8);
+            wrapper.calls = wrapper.fail_at = 0;
+            wrapper.bad_sample = 3, wrapper.bad_after = 6;
+            memset(x, 0, sizeof x);
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
+            for (i = 0; i < N; i++) {
+                if (i == 3)
+                    CHECK(x[i * DIM] != x[i * DIM]);
+                else if (!prices) /* solver_run copies log-densities only from runs without failures */
+                    CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
+            }
+            wrapper.bad_after = 0;
+            countdown = 2;
+            task.progress = solver_stop_at, task.user = &countdown;
+            memcpy(x, clean, sizeof x);
+            CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
+            for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
+            task.progress = NULL;
         }
-        wrapper.bad_after = 0;
-        countdown = 3;
-        task.progress = solver_stop_at, task.user = &countdown;
-        memcpy(x, clean, sizeof x);
-        CHECK_FAILS(&context, solver_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
-        for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
-        task.progress = NULL;
+        ssde_mixture_destroy(mixture);
     }
-    ssde_mixture_destroy(mixture);
 }
 
 /* What a report says of a sample that failed. */
@@ -785,11 +890,10 @@ static void test_sampler_report(void) {
     ssde_mixture *mixture = NULL;
     solver_model wrapper;
     ssde_score_model model;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_sample_report report;
     ssde_rng rng = ssde_rng_seed(4);
     float x[12];
-    memset(&how, 0, sizeof how);
     how.steps = 10, how.corrector_steps = 2, how.report = &report;
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
     model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
@@ -805,46 +909,39 @@ static void test_sampler_report(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* Every call takes one block, when it begins, and returns it; or says that it could not. */
 static void test_sampler_memory(void) {
     enum { N = 3, DIM = 2 };
-    ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    ssde_context context;
-    solver_memory memory;
-    solver_task task;
-    float data[N * DIM], x[N * DIM];
-    ssde_rng rng = ssde_rng_seed(4);
-    int way;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
-    CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 3, task.context = &context;
-    for (way = 0; way <= SOLVER_WAYS; way++) {
-        ssde_status status = SSDE_ERROR_MEMORY;
-        long failures = -1;
-        if (way == SOLVER_WAYS) model.vjp = NULL; /* the exact trace again, by differences */
-        for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && failures < 100; memory.refuse++) {
-            memory.taken = memory.returned = 0;
-            memset(&context, 0, sizeof context);
-            context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-            status = solver_run(&task, way < SOLVER_WAYS ? way : SOLVER_WAYS - 1, 0, N, x);
-            CHECK(memory.taken == memory.returned);
-            CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
-            failures++;
+    int which, way;
+    for (which = 0; which < 2; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
+        ssde_context context;
+        solver_memory memory;
+        solver_task task;
+        float data[N * DIM], x[N * DIM];
+        ssde_rng rng = ssde_rng_seed(4);
+        CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
+        memset(&task, 0, sizeof task);
+        task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.context = &context;
+        for (way = 0; way <= SOLVER_KNOWN; way++) {
+            int last = way == SOLVER_KNOWN; /* the exact trace again, by differences */
+            if (!solver_has(way, which)) continue;
+            if (last) model.vjp = NULL;
+            for (memory.refuse = 0; memory.refuse < 2; memory.refuse++) {
+                ssde_status status = memory.refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
+                memory.taken = memory.returned = 0;
+                memset(&context, 0, sizeof context);
+                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+                task.steps = memory.refuse ? 30 : 10; /* nothing is allocated in a step */
+                CHECK_STATUS(solver_run(&task, last ? SOLVER_PRICE + 1 : way, 0, N, x), status);
+                CHECK(memory.taken == memory.refuse && memory.taken == memory.returned);
+                CHECK(status == SSDE_OK || strstr(context.error, "allocate"));
+            }
         }
-        CHECK(status == SSDE_OK && failures >= 1);
-        if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
-            long few = memory.taken;
-            memory.refuse = -1, memory.taken = memory.returned = 0;
-            task.steps = 30;
-            CHECK_OK(solver_run(&task, way, 0, N, x));
-            CHECK(memory.taken == few);
-            task.steps = 3;
-        }
+        ssde_mixture_destroy(mixture);
     }
-    ssde_mixture_destroy(mixture);
 }
 
 /* ---- sampler: inpainting ---- */
@@ -892,25 +989,22 @@ static void test_sampler_defaults(void) {
 /* ---- sampler: the table ---- */
 
 static void test_sampler_table(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     solver_mixture m = solver_plane();
     int which, i, k;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
         const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
         ssde_predictor found;
         CHECK(info && !strcmp(info->name, ssde_predictor_name((ssde_predictor)i)));
         CHECK_OK(ssde_predictor_find(NULL, info->name, &found));
         CHECK((int)found == i);
-        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= SSDEI_KEPT + 1);
+        CHECK(info->history <= SSDEI_HISTORY && info->evaluations <= 2);
     }
     CHECK(!ssde_predictor_info(SSDE_PREDICTOR_COUNT));
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         sde.num_scales = 40;
         for (i = SSDE_PREDICTOR_EULER_MARUYAMA; i < SSDE_PREDICTOR_COUNT; i++) {
             const ssde_predictor_properties *info = ssde_predictor_info((ssde_predictor)i);
@@ -978,10 +1072,8 @@ static void test_sampler_flow_order(void) {
     size_t way;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 3, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way].predictor, 0, 0.01);
             double coarse, fine, slope;
@@ -1213,10 +1305,8 @@ static void test_sampler_formulas(void) {
     f.mixture = &m;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way].predictor, FORMULA_STEPS, 0.02);
             double times[FORMULA_STEPS + 1], y[FORMULA_DIM], eta = ways[way].eta;
@@ -1276,8 +1366,7 @@ static void test_sampler_rule_of_orders(void) {
     for (k = 0; k < STEPS; k++) {
         for (j = 0; j < FORMULA_DIM; j++) f.noise[k][j] = (double)(float)sin(3.0 * (double)k + 5.0 * (double)j);
     }
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
+    mixture = solver_mixture_model(&m, &sde, &model);
     for (grid = 0; grid < 6; grid++) {
         for (way = 0; way < 4; way++) {
             ssde_sampler_desc how = samplers_desc(ways[way], STEPS, 0.0);
@@ -1373,14 +1462,12 @@ static void samplers_against_ddim(int which, int modes, double from, double eps)
     static const size_t counts[8] = {4, 5, 7, 10, 14, 20, 28, 40};
     ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(samplers_cosine_a, samplers_cosine_g, NULL);
     solver_mixture m = samplers_modes(modes);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     float start[SAMPLERS_ROWS * FORMULA_DIM];
     double exact[SAMPLERS_ROWS * FORMULA_DIM], times[41];
     ssde_coefficients c;
     size_t i, grid, count, way, k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_PRIOR, 0, NULL, SAMPLERS_ROWS, m.dim, start));
     CHECK_OK(ssde_coefficients_at(NULL, &sde, from, &c));
     for (i = 0; i < SAMPLERS_ROWS * m.dim; i++) {
@@ -1443,8 +1530,7 @@ static void test_sampler_part_way_order(void) {
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
         double high = samplers_noise(&sde, which ? 0.3 : 0.6), low = samplers_noise(&sde, 0.1);
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
-        model = ssde_mixture_model(mixture, &sde);
+        mixture = solver_gaussian_model(1, 0.3, 0.5, &sde, &model);
         for (way = 0; way < 3; way++) {
             double error[2], times[65], slope;
             for (round = 0; round < 2; round++) {
@@ -1480,16 +1566,13 @@ static ssde_status samplers_normal(void *user, int stream, uint32_t step, const 
    noise in the last step. */
 static void test_sampler_ddpm(void) {
     enum { STEPS = 50, DIM = 2 };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     double betas[STEPS];
     int own, i, j;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDPM, STEPS, 0.0);
         ssde_rng rng = ssde_rng_seed(31);
@@ -1535,15 +1618,12 @@ static void test_sampler_ddpm(void) {
 static void test_sampler_smld(void) {
     enum { LEVELS = 6, T = 4, DIM = 2 };
     static const double sigmas[LEVELS] = {40.0, 9.0, 3.0, 1.0, 0.3, 0.05};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     int own, raw, i, j, k;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (own = 0; own < 2; own++) {
         for (raw = 0; raw < 2; raw++) {
             ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_SMLD, LEVELS, 0.0);
@@ -1594,12 +1674,10 @@ static void test_sampler_smld(void) {
 static void test_sampler_ddim_ancestral(void) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     float x[2][10];
     int k;
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     for (k = 0; k < 2; k++) {
         ssde_sampler_desc how = samplers_desc(k ? SSDE_PREDICTOR_DDIM : SSDE_PREDICTOR_ANCESTRAL, 20, 0.0);
         ssde_rng rng = ssde_rng_seed(5);
@@ -1618,10 +1696,9 @@ static void test_sampler_ddim_ancestral(void) {
 static void test_sampler_plane_scores(void) {
     enum { N = 37 };
     static const double times[3] = {0.002, 0.2, 1.0};
-    ssde_context context;
+    ssde_context context = check_context();
     int kind, tier, which;
     size_t i, k;
-    memset(&context, 0, sizeof context);
     for (kind = 0; kind < 4; kind++) {
         solver_mixture m = kind == 0 ? solver_ring() : solver_plane();
         for (k = 0; kind > 1 && k < 6; k++) m.variance[k] = kind == 2 ? 1e-6 : k % 2 ? 0.2 : 0.01;
@@ -1716,185 +1793,6 @@ static void test_sampler_statistics(void) {
     free(x);
 }
 
-/* ---- sampler: what holds of every sampler, for those that remember, look twice or step alone ---- */
-
-static const samplers_way samplers_newer[] = {{SSDE_PREDICTOR_STOCHASTIC_HEUN, SSDE_CORRECTOR_LANGEVIN, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 1, 0.5, 0.0},
-                                              {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.3, 0.0},
-                                              {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_SMLD, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_DDPM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
-                                              {SSDE_PREDICTOR_UNIPC, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0}};
-enum { SAMPLERS_NEWER = sizeof samplers_newer / sizeof samplers_newer[0] };
-
-/* Samples first ... first + n - 1 in ten steps; every second way along Brownian paths. */
-static ssde_status samplers_run(const solver_task *task, int way, uint64_t first, size_t n, float *x) {
-    ssde_sampler_desc how = samplers_way_desc(&samplers_newer[way]);
-    ssde_rng rng = ssde_rng_seed(77);
-    rng.next_sample = first;
-    how.steps = task->steps;
-    how.eps = 0.0;
-    how.skip_denoise = 0;
-    how.brownian = way % 2 == 0 && way < 7;
-    if (how.predictor == SSDE_PREDICTOR_ADAPTIVE) how.rtol = 0.1, how.steps = 3;
-    if (how.predictor == SSDE_PREDICTOR_DDPM) how.steps *= 3; /* more than beta_max */
-    if (task->known) how.condition = ssde_inpaint(task->known + first * task->dim, task->mask + first * task->dim);
-    how.context = task->context;
-    how.progress = task->progress, how.user = task->user;
-    return ssde_sample(task->sde, task->model, &how, &rng, n, x);
-}
-
-static void test_sampler_each_identity(void) {
-    enum { N = 7, DIM = 5 };
-    solver_mixture m = solver_wide_mixture(DIM);
-    int which, way;
-    for (which = 0; which < 3; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        solver_model wrapper;
-        ssde_score_model model;
-        solver_task task;
-        ssde_rng data = ssde_rng_seed(4);
-        float known[N * DIM], mask[N * DIM];
-        size_t i;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        wrapper.label = 0.1;
-        CHECK_OK(ssde_mixture_sample(mixture, &data, N, known, NULL));
-        for (i = 0; i < N * DIM; i++) mask[i] = i % 3 == 0 ? 1.0f : 0.0f;
-        memset(&task, 0, sizeof task);
-        task.sde = &sde, task.model = &model, task.mask = mask, task.dim = DIM, task.steps = 10;
-        for (way = 0; way < 2 * SAMPLERS_NEWER; way++) { /* plain, then with a part known */
-            float together[N * DIM], apart[N * DIM], other[N * DIM];
-            int plain = way % SAMPLERS_NEWER;
-            static const size_t limits[3] = {1, 3, 100};
-            if (samplers_refused(samplers_newer[plain].predictor, which)) continue;
-            task.known = way < SAMPLERS_NEWER ? NULL : known;
-            model.max_rows = 0;
-            CHECK_OK(samplers_run(&task, plain, 0, N, together));
-            for (i = N; i-- > 0;) CHECK_OK(samplers_run(&task, plain, i, 1, apart + i * DIM));
-            CHECK_SAME(apart, together, sizeof apart);
-            CHECK_OK(samplers_run(&task, plain, 0, 4, other));
-            CHECK_OK(samplers_run(&task, plain, 4, 3, other + 4 * DIM));
-            CHECK_SAME(other, together, sizeof other);
-            for (i = 0; i < 3; i++) {
-                model.max_rows = limits[i];
-                wrapper.largest = 0;
-                CHECK_OK(samplers_run(&task, plain, 0, N, other));
-                CHECK_SAME(other, together, sizeof other);
-                CHECK(wrapper.largest <= limits[i] && wrapper.largest > 0);
-            }
-            for (i = 0; task.known && i < N * DIM; i++) CHECK(mask[i] == 0.0f || together[i] == known[i]);
-        }
-        ssde_mixture_destroy(mixture);
-    }
-}
-
-/* Blocks and threads: more floats than one block holds. */
-static void test_sampler_each_threads(void) {
-    enum { DIM = 64 };
-    size_t n = check_quick ? 300 : 600; /* a block holds 256 */
-    ssde_sde sde = ssde_subvp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
-    ssde_score_model model;
-    solver_task task;
-    float *x = (float *)malloc(n * DIM * sizeof *x), *first = (float *)malloc(n * DIM * sizeof *first);
-    int way, threads;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.1, 0.3));
-    model = ssde_mixture_model(mixture, &sde);
-    memset(&task, 0, sizeof task);
-    task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = check_quick ? 2 : 4;
-    for (way = 0; way < 7; way++) {
-        task.context = NULL;
-        CHECK_OK(samplers_run(&task, way, 0, n, first));
-        CHECK_OK(samplers_run(&task, way, 0, 70, x));
-        CHECK_OK(samplers_run(&task, way, 70, n - 70, x + 70 * DIM));
-        CHECK_SAME(x, first, n * DIM * sizeof *x);
-        for (threads = check_quick ? 3 : 2; threads <= 3; threads++) {
-            ssde_context context;
-            threads_hook hook;
-            hook.threads = threads, hook.calls = 0;
-            memset(&context, 0, sizeof context);
-            context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
-            task.context = &context;
-            CHECK_OK(samplers_run(&task, way, 0, n, x));
-            CHECK_SAME(x, first, n * DIM * sizeof *x);
-        }
-    }
-    ssde_mixture_destroy(mixture);
-    free(x);
-    free(first);
-}
-
-/* A model that fails, one that returns NaN for a sample, a user who stops, an allocator that refuses. */
-static void test_sampler_each_failures(void) {
-    enum { N = 5, DIM = 2 };
-    solver_mixture m = solver_plane();
-    int which, way;
-    for (which = 0; which < 2; which++) {
-        ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
-        ssde_score_model model;
-        ssde_context context;
-        solver_memory memory;
-        solver_model wrapper;
-        solver_task task;
-        float clean[N * DIM], x[N * DIM];
-        size_t i;
-        int countdown;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
-        memset(&task, 0, sizeof task);
-        task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = 10, task.context = &context;
-        for (way = 0; way < SAMPLERS_NEWER; way++) {
-            ssde_status status = SSDE_ERROR_MEMORY;
-            if (samplers_refused(samplers_newer[way].predictor, which)) continue;
-            memset(&context, 0, sizeof context);
-            CHECK_OK(samplers_run(&task, way, 0, N, clean));
-            wrapper.calls = 0, wrapper.fail_at = 8;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_FILE, "model->score");
-            CHECK(wrapper.calls == 8);
-            wrapper.calls = wrapper.fail_at = 0;
-            wrapper.bad_sample = 3, wrapper.bad_after = 6;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_NUMERIC, "sample 3");
-            for (i = 0; i < N; i++) {
-                if (i == 3)
-                    CHECK(x[i * DIM] != x[i * DIM]);
-                else
-                    CHECK_SAME(x + i * DIM, clean + i * DIM, DIM * sizeof *x);
-            }
-            wrapper.bad_after = 0;
-            countdown = 2;
-            task.progress = solver_stop_at, task.user = &countdown;
-            CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
-            for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
-            task.progress = NULL;
-            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
-                memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-                status = samplers_run(&task, way, 0, N, x);
-                CHECK(memory.taken == memory.returned);
-                CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
-            }
-            CHECK(status == SSDE_OK && memory.refuse == 2); /* one block */
-            if (samplers_newer[way].predictor == SSDE_PREDICTOR_ADAPTIVE) continue;
-            { /* nothing is allocated in a step */
-                long few = memory.taken;
-                memory.refuse = -1, memory.taken = memory.returned = 0;
-                task.steps = 30;
-                CHECK_OK(samplers_run(&task, way, 0, N, x));
-                CHECK(memory.taken == few);
-                task.steps = 10;
-            }
-        }
-        ssde_mixture_destroy(mixture);
-    }
-}
-
 /* A sample that fails once is zeros in every later frame of the trajectory, whatever moves the others. */
 typedef struct samplers_frames {
     size_t failed, row, moved; /* frames since the row failed, of them those in which it is not zeros */
@@ -1925,46 +1823,22 @@ static ssde_status samplers_score_of_two(void *user, const float *x, const doubl
 
 /* What ssde_sample_memory says is what the allocator is asked for, but for the padding of each block: of every
    predictor, with paths, conditions and terms of the score, in one block beside theirs. */
-typedef struct samplers_bytes {
-    size_t bytes, blocks;
-} samplers_bytes;
-static void *samplers_take(void *user, size_t size) {
-    samplers_bytes *taken = (samplers_bytes *)user;
-    taken->bytes += size, taken->blocks++;
-    return malloc(size);
-}
-static void samplers_give(void *user, void *pointer) { (void)user, free(pointer); }
-
-static ssde_status samplers_sum(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
-    size_t r;
-    (void)user, (void)sample;
-    for (r = 0; r < rows; r++) out[r] = in[2 * r] + in[2 * r + 1];
-    return SSDE_OK;
-}
-static ssde_status samplers_spread(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
-    size_t r;
-    (void)user, (void)sample;
-    for (r = 0; r < rows; r++) out[2 * r] = out[2 * r + 1] = in[r];
-    return SSDE_OK;
-}
-
 static void test_sampler_memory_told(void) {
     enum { N = 5, DIM = 2 };
     static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
     ssde_condition pixels = ssde_inpaint_shared(known, mask);
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
-    samplers_bytes taken;
-    ssde_context context;
+    ssdei_memory array = {NULL, 0}; /* with its red zone, where there are some */
+    solver_memory memory;
+    size_t dim = DIM;
+    ssde_context context = check_context();
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
     float x[N * DIM];
     int p, kind, limit, brownian, c;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
-    memset(&context, 0, sizeof context);
-    context.allocate = samplers_take, context.release = samplers_give, context.user = &taken;
+    context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
     for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
         for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
             for (kind = 0; kind < 5; kind++) {
@@ -1977,17 +1851,17 @@ static void test_sampler_memory_told(void) {
                         how.brownian = brownian;
                         if (c) how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH;
                         if (kind == 1) how.condition = pixels;
-                        if (kind == 2) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.0);
-                        if (kind >= 3) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.5);
+                        if (kind == 2) how.condition = ssde_measure(control_sum, control_spread, &dim, known, 1, 0.0);
+                        if (kind >= 3) how.condition = ssde_measure(control_sum, control_spread, &dim, known, 1, 0.5);
                         if (kind == 4) how.condition.next = &pixels;
                         model.max_rows = limit ? 2 : 0;
-                        memset(&taken, 0, sizeof taken);
+                        memset(&memory, 0, sizeof memory), memory.refuse = -1;
                         bytes = ssde_sample_memory(&sde, &model, &how, N);
-                        CHECK(!taken.blocks);
+                        CHECK(!memory.taken);
                         status = ssde_sample(&sde, &model, &how, &rng, N, x);
                         CHECK((status == SSDE_OK) == (bytes > 0));
-                        CHECK(bytes == taken.bytes);
-                        CHECK(taken.blocks == (status == SSDE_OK));
+                        CHECK(bytes == memory.bytes);
+                        CHECK(memory.taken == (status == SSDE_OK));
                         if (!kind && !limit && !brownian && !c) plain[p] = bytes;
                     }
                 }
@@ -1996,8 +1870,9 @@ static void test_sampler_memory_told(void) {
     }
     /* N * DIM floats are one array; ancestral and DDIM keep none, 2M one and 3M two of the past */
     CHECK(plain[SSDE_PREDICTOR_ANCESTRAL] == plain[SSDE_PREDICTOR_DDIM] && !plain[SSDE_PREDICTOR_DDPM]);
-    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_2M] == plain[SSDE_PREDICTOR_DDIM] + 64);
-    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_3M] == plain[SSDE_PREDICTOR_DDIM] + 128);
+    ssdei_memory_piece(&array, N * DIM, sizeof *x);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_2M] == plain[SSDE_PREDICTOR_DDIM] + array.bytes);
+    CHECK(plain[SSDE_PREDICTOR_DPM_SOLVER_3M] == plain[SSDE_PREDICTOR_DDIM] + 2 * array.bytes);
     how = samplers_desc(SSDE_PREDICTOR_DDIM, 1000, 1e-3);
     bytes = ssde_sample_memory(&sde, &model, &how, 5000000);
     CHECK(bytes > 5000000 * 8 && bytes < 5000000 * 10);
@@ -2046,12 +1921,10 @@ static void test_sampler_corrector_only(void) {
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
+        ssde_mixture *mixture = solver_gaussian_model(2, 0.5, 0.3, &sde, &model);
         float x[2][4];
         int k;
-        CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
-        model = ssde_mixture_model(mixture, &sde);
         for (k = 0; k < 2; k++) {
             ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 20, 0.0);
             ssde_rng rng = ssde_rng_seed(3);
@@ -2069,11 +1942,11 @@ static void test_sampler_corrector_only(void) {
 /* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
 static void test_sampler_adaptive(void) {
     enum { DIM = 2 };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ADAPTIVE, 1, 0.05);
     ssde_sample_report report;
     ssde_rng rng = ssde_rng_seed(3);
@@ -2082,9 +1955,6 @@ static void test_sampler_adaptive(void) {
     size_t evaluations = 0, j, rejected = 0;
     uint64_t sample = 0;
     int fresh = 1;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-    model = ssde_mixture_model(mixture, &sde);
     how.context = &context, how.report = &report;
     how.rtol = how.atol = 0.02;
     how.skip_denoise = 1;
@@ -2149,10 +2019,8 @@ static void test_sampler_known_path(void) {
     size_t way;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
-        model = ssde_mixture_model(mixture, &sde);
+        ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
         for (way = 0; way < sizeof ways / sizeof ways[0]; way++) {
             ssde_sampler_desc how = samplers_way_desc(&ways[way]);
             ssde_rng rng = ssde_rng_seed(8);
@@ -2173,18 +2041,15 @@ static void test_sampler_known_path(void) {
 static void test_sampler_each_bad_input(void) {
     static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.0f, 0.0f};
     double t = 0.5, t_next = 0.4, betas[5] = {0.1, 0.1, 0.1, 0.1, 0.1};
     double close[3] = {1.0, 0.5, 0.49999999};
     int i;
-    memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.5));
-    model = ssde_mixture_model(mixture, &sde);
 #define SAMPLERS_FAILS(sde_, predictor_, change, status, words)                            \
     do {                                                                                   \
         ssde_sampler_desc how = samplers_desc(predictor_, 5, 1e-3);                        \
@@ -2249,10 +2114,9 @@ static void test_sampler_signal_time(void) {
     for (kind = 0; kind <= SIGNAL_CLOSED; kind++) {
         for (closed = 0; closed < 2; closed++) {
             ssde_sde sde = signal_sde(&kind, closed);
-            ssde_loss_desc loss;
+            ssde_loss_desc loss = ssde_loss_defaults();
             double mean, std, last = kind == SIGNAL_SPREAD && closed ? 3.0 : 1.0;
             if (kind == SIGNAL_EARLY && !closed) continue; /* its integrals end at a pole within */
-            memset(&loss, 0, sizeof loss);
             CHECK_OK(ssde_prior_time(NULL, &sde, &t, &scale));
             CHECK(t > 0.0 && t < 1.0);
             loss.eps = 1e-9;
@@ -2309,10 +2173,9 @@ static void test_sampler_signal_gone(void) {
    from beyond the prior's time, and from before it. */
 static void test_sampler_signal_start(void) {
     static const double starts[4] = {1.0, 1.0 - 1e-7, 1.0 - 2e-5, 0.999};
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mixture *mixture = NULL;
     int kind, k, p, i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
     for (kind = 0; kind < SIGNAL_CLOSED; kind++) {
         ssde_sde sde = signal_sde(&kind, 1);
@@ -2337,11 +2200,10 @@ static void test_sampler_signal_start(void) {
         for (p = 0; p < 2; p++) { /* the flow: dense output, encoding and decoding */
             float x = 1.3f, frames[4], latent, back;
             double times[4];
-            ssde_flow_desc flow;
+            ssde_flow_desc flow = ssde_flow_defaults();
             ssde_ode_report report;
             ssde_rng rng = ssde_rng_seed(1);
             times[0] = 1.0, times[1] = 1.0 - 1e-9, times[2] = 0.5, times[3] = 1e-3;
-            memset(&flow, 0, sizeof flow);
             flow.rtol = flow.atol = 1e-7, flow.given_start = 1, flow.context = &context;
             flow.times = times, flow.time_count = 4, flow.states = frames;
             if (p)
@@ -2376,10 +2238,10 @@ static ssde_status signal_never(void *user, const float *x, const double *t, con
 static double signal_constant(void *user, double t) { return (void)t, *(const double *)user; }
 
 static void test_sampler_signal_refused(void) {
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 50, 0.0);
-    ssde_flow_desc flow;
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result result;
     ssde_rng rng = ssde_rng_seed(1);
@@ -2387,9 +2249,7 @@ static void test_sampler_signal_refused(void) {
     double times[51], t = 1.0, t_next = 0.9, minus = -1.0, zero = 0.0;
     float x[4] = {0.1f, 0.2f, 0.3f, 0.4f};
     int kind = SIGNAL_COSINE, i;
-    memset(&context, 0, sizeof context);
     memset(&model, 0, sizeof model);
-    memset(&flow, 0, sizeof flow);
     model.dim = 2, model.score = signal_never;
     how.context = flow.context = price.context = &context;
     CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 2, x), SSDE_ERROR_ARGUMENT, "eps, is 0.001");
@@ -2447,12 +2307,10 @@ static void test_sampler_signal_refused(void) {
 /* The reference's NonePredictor hands on x for the mean too: on its grid the last noise stays. */
 static void test_sampler_none_by_reference(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_mixture *mixture = NULL;
     ssde_score_model model;
+    ssde_mixture *mixture = solver_gaussian_model(2, 0.5, 0.3, &sde, &model);
     float kept[2], dropped[2];
     int first;
-    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.5, 0.3));
-    model = ssde_mixture_model(mixture, &sde);
     for (first = 0; first < 2; first++) {
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_NONE, 30, 0.0);
         ssde_rng rng = ssde_rng_seed(3);
@@ -2501,8 +2359,7 @@ typedef struct rates_task {
 
 static ssde_status rates_loss(rates_task *task, ssde_weighting weighting) {
     double losses[RATES_ROWS];
-    ssde_loss_desc desc;
-    memset(&desc, 0, sizeof desc);
+    ssde_loss_desc desc = ssde_loss_defaults();
     desc.context = task->context;
     desc.weighting = weighting;
     return ssde_loss(task->sde, &desc, task->x, task->x, task->x, task->t, NULL, RATES_ROWS, 1, 1.0, losses, NULL);
@@ -2574,15 +2431,13 @@ static ssde_status rates_noise_time(rates_task *task) {
     return ssde_noise_time(task->context, task->sde, rates_std(NULL, 0.65) / rates_mean(NULL, 0.65), &t);
 }
 static ssde_status rates_flow(rates_task *task) {
-    ssde_flow_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_flow_desc how = ssde_flow_defaults();
     how.context = task->context;
     return ssde_encode(task->sde, task->model, &how, 0, RATES_ROWS, task->x, task->out, NULL);
 }
 static ssde_status rates_sample_ode(rates_task *task) {
     ssde_rng rng = ssde_rng_seed(1);
-    ssde_flow_desc how;
-    memset(&how, 0, sizeof how);
+    ssde_flow_desc how = ssde_flow_defaults();
     how.context = task->context;
     how.rtol = how.atol = 1e-9; /* no step is as long as the stretch */
     return ssde_sample_ode(task->sde, task->model, &how, &rng, RATES_ROWS, task->out, NULL);
@@ -2645,7 +2500,7 @@ static const struct {
     {"score_net_label", 0, rates_label},
     {"score_net", 0, rates_score_net},
     {"trainer", 0, rates_train_std2},
-    {"corrector_step", 1, rates_corrector},
+    {"corrector_step", 0, rates_corrector},
 };
 
 /* Refused calls name what is wrong. */
@@ -2667,7 +2522,7 @@ static void test_sampler_rates_refused(void) {
         {-1.0, -1e-300, 0.6, 0.7},    {-1.0, 1.0, 0.6, 0.7}, /* the last is right */
     };
     enum { CASES = sizeof cases / sizeof cases[0], CALLS = sizeof rates_calls / sizeof rates_calls[0] };
-    ssde_context context;
+    ssde_context context = check_context();
     ssde_mlp_desc shape = ssde_mlp(1);
     rates_case right = cases[CASES - 1];
     ssde_sde good = ssde_affine(rates_drift, rates_diffusion, &right);
@@ -2675,7 +2530,6 @@ static void test_sampler_rates_refused(void) {
     ssde_score_model model;
     rates_task task;
     int i, j, closed;
-    memset(&context, 0, sizeof context);
     memset(&task, 0, sizeof task);
     good.mean = rates_mean, good.std = rates_std;
     shape.hidden = 4, shape.layers = 1;
@@ -2702,7 +2556,8 @@ static void test_sampler_rates_refused(void) {
             for (j = SSDE_PREDICTOR_DEFAULT; j < SSDE_PREDICTOR_COUNT; j++) {
                 ssde_sampler_desc how = samplers_desc((ssde_predictor)j, 20, 0.0);
                 ssde_rng rng = ssde_rng_seed(1);
-                int needs = j < SSDE_PREDICTOR_DPM_SOLVER_2M && j != SSDE_PREDICTOR_NONE;
+                int needs = j == SSDE_PREDICTOR_DEFAULT || j == SSDE_PREDICTOR_EULER_MARUYAMA ||
+                            j == SSDE_PREDICTOR_STOCHASTIC_HEUN || j == SSDE_PREDICTOR_ADAPTIVE;
                 if (j == SSDE_PREDICTOR_DDPM || j == SSDE_PREDICTOR_SMLD) continue;
                 how.context = &context, how.grid = SSDE_GRID_UNIFORM, how.corrector = SSDE_CORRECTOR_NONE;
                 context.error[0] = 0;
@@ -2730,9 +2585,8 @@ static void test_sampler_step_index(void) {
         for (which = 0; which < 2; which++) {
             for (p = 0; p < 3; p++) {
                 ssde_sde sde = solver_sde(which);
-                ssde_sampler_desc how;
+                ssde_sampler_desc how = ssde_sampler_defaults();
                 float next[2][2], mean[2][2];
-                memset(&how, 0, sizeof how);
                 how.predictor = predictors[p];
                 how.grid = SSDE_GRID_REFERENCE;
                 if (how.predictor == SSDE_PREDICTOR_DDPM) how.grid = SSDE_GRID_DISCRETE;
@@ -2762,10 +2616,9 @@ static void test_sampler_euler_discretisation(void) {
     for (which = 0; which < 3; which++) {
         for (k = 0; k < 6; k++) {
             ssde_sde sde = solver_sde(which);
-            ssde_sampler_desc how;
+            ssde_sampler_desc how = ssde_sampler_defaults();
             float next[2][2], mean[2][2];
             const double *t = times[k / 2];
-            memset(&how, 0, sizeof how);
             flow = k % 2;
             how.grid = SSDE_GRID_UNIFORM;
             how.discretisation = SSDE_DISCRETISE_EULER;
@@ -2786,6 +2639,8 @@ static void test_sampler_euler_discretisation(void) {
     X(path_values)                   \
     X(path_strong_order)             \
     X(path_short_rows)               \
+    X(path_rests)                    \
+    X(path_unused)                   \
     X(path_draws)                    \
     X(sampler_golden_updates)        \
     X(sampler_golden_run)            \
@@ -2809,9 +2664,6 @@ static void test_sampler_euler_discretisation(void) {
     X(sampler_ddim_ancestral)        \
     X(sampler_plane_scores)          \
     X(sampler_statistics)            \
-    X(sampler_each_identity)         \
-    X(sampler_each_threads)          \
-    X(sampler_each_failures)         \
     X(sampler_memory_told)           \
     X(sampler_failed_rows)           \
     X(sampler_corrector_only)        \
