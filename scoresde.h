@@ -775,18 +775,25 @@ int ssdei_json_word(ssdei_json *json, const char *word);
 void ssdei_json_skip(ssdei_json *json);
 
 enum {
-    SSDEI_PATH_MOST = 4096, /* bytes of a path, with its end */
-    SSDEI_ASIDE_MOST = 100, /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
-    SSDEI_ASIDE_SUFFIX = 24 /* .scoresde-XXXXXXXX.tmp */
+    SSDEI_PATH_MOST = 4096,  /* bytes of a path, with its end */
+    SSDEI_ASIDE_MOST = 100,  /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
+    SSDEI_ASIDE_SUFFIX = 24, /* .scoresde-XXXXXXXX.tmp */
+    SSDEI_PIECE = 16384      /* bytes that are read or written at a time; no stack has room for them */
 };
+
+/* For CRC-32, eight bytes at a time: of[k] has each byte's share when k bytes follow it. */
+typedef struct ssdei_crc_tables {
+    uint32_t of[8][256];
+} ssdei_crc_tables;
 
 /* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
    renames, or removes the partial file and reports the first failure. */
 typedef struct ssdei_writer {
     ssde_context *context;
     const char *path;
-    char target[SSDEI_PATH_MOST]; /* path, or where its symbolic links lead */
-    char aside[SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX];
+    char *target; /* path, or where its symbolic links lead; first in one block with the next two */
+    char *aside;
+    unsigned char *piece;
     FILE *file;
     ssde_status status;
 } ssdei_writer;
@@ -803,6 +810,7 @@ typedef struct ssdei_declared {
    end. Only the header is held in memory. It is written twice: with its checksums when these are known. */
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
+    ssdei_crc_tables *tables;
     ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
     uint64_t data_size;
     ssdei_declared *declared;
@@ -884,11 +892,10 @@ typedef struct ssdei_kernels {
     /* to[column][row] = from[row][column] */
     void (*transpose)(const float *from, size_t from_stride, size_t rows, size_t columns, float *to, size_t to_stride);
     void (*exponential)(const float *x, float *y, size_t count);
-    /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
-    void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
-                         uint32_t *out);
-    void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
-                          size_t dim, float *out);
+    /* Philox words for rows x dim elements, see ssde_random_words, or the normals that they become. sample is not NULL;
+       out holds words or floats. */
+    void (*draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
+                 size_t dim, unsigned char *out);
     void (*plane_scores)(const ssdei_plane *work);
     void (*hessian_product)(const ssdei_hessian *work);
     /* x_next = mean + u[2] noise, mean = x + (u[0] x + u[1] score); mean may be NULL. Whether all of x_next is finite.
@@ -903,11 +910,12 @@ const ssdei_kernels *ssdei_kernels_for(const ssde_context *context);
 const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns);
 
 /* b[depth, columns], b[k][j] at b[k * row_stride + j * column_stride], as panels [ceil(columns / tile_columns)][depth]
-   [tile_columns], zero beyond the last column: ssdei_packed_size floats. */
+   [tile_columns], zero beyond the last column: ssdei_packed_size floats, SIZE_MAX if that overflows. */
 size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns);
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
                 size_t columns, float *packed);
-/* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. */
+/* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. Each element is one chain of
+   sums along depth, so rows and columns may be divided among calls as one likes. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate);
 
@@ -919,7 +927,7 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
    To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
    its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
-   intrinsics; then, each with its name behind, the functions of this vocabulary, ssdei_interleave (see >>random),
+   intrinsics; then, each with its name behind, the functions of this vocabulary,
    SSDEI_TARGET and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The
    compiler names what is missing; tests run every tier that the machine has. */
 
@@ -928,6 +936,17 @@ enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
 #undef SSDEI_TIER_VALUE
 /* Which of SSDEI_TIERS work under this context uses. */
 size_t ssdei_tier_index(const ssde_context *context);
+
+/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
+#if defined(__GNUC__) || defined(__clang__)
+SSDEI_INLINE void ssdei_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+SSDEI_INLINE void ssdei_prefetch_far(const void *address) { __builtin_prefetch(address, 0, 2); }
+SSDEI_INLINE void ssdei_prefetch_write(const void *address) { __builtin_prefetch(address, 1, 3); }
+#else
+SSDEI_INLINE void ssdei_prefetch(const void *address) { (void)address; }
+SSDEI_INLINE void ssdei_prefetch_far(const void *address) { (void)address; }
+SSDEI_INLINE void ssdei_prefetch_write(const void *address) { (void)address; }
+#endif
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -976,7 +995,6 @@ SSDEI_INLINE uint32_t ssdei_to_int_scalar(float a) { /* NaN and what has no inte
     return a >= -2147483648.0f && a < 2147483648.0f ? (uint32_t)(int32_t)rintf(a) : 0x80000000u;
 }
 SSDEI_INLINE uint32_t ssdei_uload_scalar(const uint32_t *p) { return *p; }
-SSDEI_INLINE void ssdei_ustore_scalar(uint32_t *p, uint32_t a) { *p = a; }
 SSDEI_INLINE uint32_t ssdei_uset_scalar(uint32_t a) { return a; }
 SSDEI_INLINE uint32_t ssdei_uadd_scalar(uint32_t a, uint32_t b) { return a + b; }
 SSDEI_INLINE uint32_t ssdei_usub_scalar(uint32_t a, uint32_t b) { return a - b; }
@@ -991,6 +1009,12 @@ SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
 SSDEI_INLINE void ssdei_split_scalar(float a, float b, float *x, float *y) { *x = a, *y = b; }
 SSDEI_INLINE float ssdei_join_first_scalar(float x, float y) { return (void)y, x; }
 SSDEI_INLINE float ssdei_join_second_scalar(float x, float y) { return (void)x, y; }
+SSDEI_INLINE void ssdei_interleave_scalar(unsigned char *to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    memcpy(to, &a, 4);
+    memcpy(to + 4, &b, 4);
+    memcpy(to + 8, &c, 4);
+    memcpy(to + 12, &d, 4);
+}
 typedef double ssdei_d_scalar;
 SSDEI_INLINE double ssdei_dset_scalar(double x) { return x; }
 SSDEI_INLINE double ssdei_dadd_scalar(double a, double b) { return a + b; }
@@ -1040,7 +1064,6 @@ SSDEI_AVX2 __m256 ssdei_float_avx2(__m256i a) { return _mm256_castsi256_ps(a); }
 SSDEI_AVX2 __m256 ssdei_from_int_avx2(__m256i a) { return _mm256_cvtepi32_ps(a); }
 SSDEI_AVX2 __m256i ssdei_to_int_avx2(__m256 a) { return _mm256_cvtps_epi32(a); }
 SSDEI_AVX2 __m256i ssdei_uload_avx2(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
-SSDEI_AVX2 void ssdei_ustore_avx2(uint32_t *p, __m256i a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
 SSDEI_AVX2 __m256i ssdei_uset_avx2(uint32_t a) { return _mm256_set1_epi32((int)a); }
 SSDEI_AVX2 __m256i ssdei_uadd_avx2(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
 SSDEI_AVX2 __m256i ssdei_usub_avx2(__m256i a, __m256i b) { return _mm256_sub_epi32(a, b); }
@@ -1059,6 +1082,17 @@ SSDEI_AVX2 void ssdei_split_avx2(__m256 a, __m256 b, __m256 *x, __m256 *y) {
 }
 SSDEI_AVX2 __m256 ssdei_join_first_avx2(__m256 x, __m256 y) { return _mm256_unpacklo_ps(x, y); }
 SSDEI_AVX2 __m256 ssdei_join_second_avx2(__m256 x, __m256 y) { return _mm256_unpackhi_ps(x, y); }
+SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, __m256i c, __m256i d) {
+    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
+    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
+    __m256i lanes04 = _mm256_unpacklo_epi64(ab_low, cd_low), lanes15 = _mm256_unpackhi_epi64(ab_low, cd_low);
+    __m256i lanes26 = _mm256_unpacklo_epi64(ab_high, cd_high), lanes37 = _mm256_unpackhi_epi64(ab_high, cd_high);
+    __m256i *four = (__m256i *)(void *)to;
+    _mm256_storeu_si256(four, _mm256_permute2x128_si256(lanes04, lanes15, 0x20));
+    _mm256_storeu_si256(four + 1, _mm256_permute2x128_si256(lanes26, lanes37, 0x20));
+    _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
+    _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
+}
 typedef struct ssdei_d_avx2 {
     __m256d low, high;
 } ssdei_d_avx2;
@@ -1128,7 +1162,6 @@ SSDEI_AVX512 __m512 ssdei_float_avx512(__m512i a) { return _mm512_castsi512_ps(a
 SSDEI_AVX512 __m512 ssdei_from_int_avx512(__m512i a) { return _mm512_cvtepi32_ps(a); }
 SSDEI_AVX512 __m512i ssdei_to_int_avx512(__m512 a) { return _mm512_cvtps_epi32(a); }
 SSDEI_AVX512 __m512i ssdei_uload_avx512(const uint32_t *p) { return _mm512_loadu_si512((const void *)p); }
-SSDEI_AVX512 void ssdei_ustore_avx512(uint32_t *p, __m512i a) { _mm512_storeu_si512((void *)p, a); }
 SSDEI_AVX512 __m512i ssdei_uset_avx512(uint32_t a) { return _mm512_set1_epi32((int)a); }
 SSDEI_AVX512 __m512i ssdei_uadd_avx512(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
 SSDEI_AVX512 __m512i ssdei_usub_avx512(__m512i a, __m512i b) { return _mm512_sub_epi32(a, b); }
@@ -1147,6 +1180,22 @@ SSDEI_AVX512 void ssdei_split_avx512(__m512 a, __m512 b, __m512 *x, __m512 *y) {
 }
 SSDEI_AVX512 __m512 ssdei_join_first_avx512(__m512 x, __m512 y) { return _mm512_unpacklo_ps(x, y); }
 SSDEI_AVX512 __m512 ssdei_join_second_avx512(__m512 x, __m512 y) { return _mm512_unpackhi_ps(x, y); }
+SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i b, __m512i c, __m512i d) {
+    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    __m512i lanes0 = _mm512_unpacklo_epi64(ab_low, cd_low); /* lanes 0, 4, 8, 12 */
+    __m512i lanes1 = _mm512_unpackhi_epi64(ab_low, cd_low);
+    __m512i lanes2 = _mm512_unpacklo_epi64(ab_high, cd_high);
+    __m512i lanes3 = _mm512_unpackhi_epi64(ab_high, cd_high);
+    __m512i low01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0x44); /* lanes 0, 4, 1, 5 */
+    __m512i low23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0x44);
+    __m512i high01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0xee); /* lanes 8, 12, 9, 13 */
+    __m512i high23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0xee);
+    _mm512_storeu_si512((void *)to, _mm512_shuffle_i32x4(low01, low23, 0x88));
+    _mm512_storeu_si512((void *)(to + 64), _mm512_shuffle_i32x4(low01, low23, 0xdd));
+    _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
+    _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
+}
 typedef struct ssdei_d_avx512 {
     __m512d low, high;
 } ssdei_d_avx512;
@@ -1215,7 +1264,6 @@ SSDEI_INLINE float32x4_t ssdei_float_neon(uint32x4_t a) { return vreinterpretq_f
 SSDEI_INLINE float32x4_t ssdei_from_int_neon(uint32x4_t a) { return vcvtq_f32_s32(vreinterpretq_s32_u32(a)); }
 SSDEI_INLINE uint32x4_t ssdei_to_int_neon(float32x4_t a) { return vreinterpretq_u32_s32(vcvtnq_s32_f32(a)); }
 SSDEI_INLINE uint32x4_t ssdei_uload_neon(const uint32_t *p) { return vld1q_u32(p); }
-SSDEI_INLINE void ssdei_ustore_neon(uint32_t *p, uint32x4_t a) { vst1q_u32(p, a); }
 SSDEI_INLINE uint32x4_t ssdei_uset_neon(uint32_t a) { return vdupq_n_u32(a); }
 SSDEI_INLINE uint32x4_t ssdei_uadd_neon(uint32x4_t a, uint32x4_t b) { return vaddq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_usub_neon(uint32x4_t a, uint32x4_t b) { return vsubq_u32(a, b); }
@@ -1234,6 +1282,14 @@ SSDEI_INLINE void ssdei_split_neon(float32x4_t a, float32x4_t b, float32x4_t *x,
 }
 SSDEI_INLINE float32x4_t ssdei_join_first_neon(float32x4_t x, float32x4_t y) { return vzip1q_f32(x, y); }
 SSDEI_INLINE float32x4_t ssdei_join_second_neon(float32x4_t x, float32x4_t y) { return vzip2q_f32(x, y); }
+SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
+    uint32x4_t ac_low = vzip1q_u32(a, c), ac_high = vzip2q_u32(a, c);
+    uint32x4_t bd_low = vzip1q_u32(b, d), bd_high = vzip2q_u32(b, d);
+    vst1q_u8(to, vreinterpretq_u8_u32(vzip1q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 16, vreinterpretq_u8_u32(vzip2q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
+    vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
+}
 typedef struct ssdei_d_neon {
     float64x2_t low, high;
 } ssdei_d_neon;
@@ -1269,34 +1325,19 @@ SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f3
    20 chains cover 4 units of 4 cycles. (llvm-mca 14: bound by FMAs alone, 20 cycles a step on Neoverse N1's model with
    its one unit, 6.7 on Apple's with three. A tile of 6 x 4 would be better still, but gcc 12 keeps two of its sums in
    memory.) */
-enum {
-    ssdei_width_scalar = 1,
-    ssdei_tile_rows_scalar = 4,
-    ssdei_tile_rows_medium_scalar = 2,
-    ssdei_tile_rows_low_scalar = 1,
-    ssdei_tile_vectors_scalar = 4
-};
-enum {
-    ssdei_width_neon = 4,
-    ssdei_tile_rows_neon = 5,
-    ssdei_tile_rows_medium_neon = 4,
-    ssdei_tile_rows_low_neon = 2,
-    ssdei_tile_vectors_neon = 4
-};
-enum {
-    ssdei_width_avx2 = 8,
-    ssdei_tile_rows_avx2 = 6,
-    ssdei_tile_rows_medium_avx2 = 4,
-    ssdei_tile_rows_low_avx2 = 2,
-    ssdei_tile_vectors_avx2 = 2
-};
-enum {
-    ssdei_width_avx512 = 16,
-    ssdei_tile_rows_avx512 = 12,
-    ssdei_tile_rows_medium_avx512 = 8,
-    ssdei_tile_rows_low_avx512 = 4,
-    ssdei_tile_vectors_avx512 = 2
-};
+#define SSDEI_NUMBERS(tier, width, rows, medium, low, vectors) \
+    enum {                                                     \
+        ssdei_width_##tier = width,                            \
+        ssdei_tile_rows_##tier = rows,                         \
+        ssdei_tile_rows_medium_##tier = medium,                \
+        ssdei_tile_rows_low_##tier = low,                      \
+        ssdei_tile_vectors_##tier = vectors                    \
+    };
+SSDEI_NUMBERS(scalar, 1, 4, 2, 1, 4)
+SSDEI_NUMBERS(neon, 4, 5, 4, 2, 4)
+SSDEI_NUMBERS(avx2, 8, 6, 4, 2, 2)
+SSDEI_NUMBERS(avx512, 16, 12, 8, 4, 2)
+#undef SSDEI_NUMBERS
 enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
 
 /* Vector functions of every tier: the first part of >>kernels. */
@@ -1423,6 +1464,14 @@ const char *ssde_status_text(ssde_status status) {
     return (unsigned)status < SSDE_STATUS_COUNT ? texts[status] : "unknown status";
 }
 
+/* ---- >>context: errors and memory ---- */
+
+ssde_context ssde_context_defaults(void) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    return context;
+}
+
 ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...) {
     char text[sizeof context->error];
     va_list arguments;
@@ -1433,14 +1482,6 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
     memcpy(context->error, text, sizeof text);
     if (context->log) (context->log)(context->user, context->error); /* <tgmath.h> has a macro log(x) */
     return status;
-}
-
-/* ---- >>context: memory ---- */
-
-ssde_context ssde_context_defaults(void) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    return context;
 }
 
 /* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
@@ -1549,8 +1590,7 @@ ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, si
     return SSDE_OK;
 }
 
-/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its
-   own. */
+/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its own. */
 void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(const void *items, size_t a, size_t b)) {
     size_t gap = 1, i;
     for (i = 0; i < count; i++) order[i] = i;
@@ -1562,6 +1602,120 @@ void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(co
             order[j] = moving;
         }
     }
+}
+
+/* ---- context: threads ---- */
+
+#ifndef SCORESDE_PARALLEL_FOR
+static void ssdei_default_parallel_for(size_t count, void (*function)(void *argument, size_t index), void *argument) {
+#ifdef _OPENMP
+    long index;
+    _Pragma("omp parallel for schedule(static)") for (index = 0; index < (long)count; index++)
+        function(argument, (size_t)index);
+#else
+    size_t index;
+    for (index = 0; index < count; index++) function(argument, index);
+#endif
+}
+#endif
+
+void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
+                        void *argument) {
+    if (count == 1)
+        function(argument, 0);
+    else if (context && context->parallel_for)
+        context->parallel_for(context->user, count, function, argument);
+    else {
+#ifdef SCORESDE_PARALLEL_FOR
+        SCORESDE_PARALLEL_FOR(count, function, argument);
+#else
+        ssdei_default_parallel_for(count, function, argument);
+#endif
+    }
+}
+
+size_t ssdei_task_count(const ssde_context *context) {
+    if (context && context->threads > 0) return (size_t)context->threads;
+    if (context && context->parallel_for) return 16;
+#if defined(SCORESDE_PARALLEL_FOR)
+    return 16;
+#elif defined(_OPENMP)
+    return (size_t)omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
+    size_t chunks = (rows + chunk - 1) / chunk;
+    *begin = chunks * index / tasks * chunk;
+    *end = chunks * (index + 1) / tasks * chunk;
+    if (*begin > rows) *begin = rows;
+    if (*end > rows) *end = rows;
+}
+
+/* ---- context: SIMD tier ---- */
+
+#ifdef SSDEI_X86
+static void ssdei_cpuid(unsigned leaf, unsigned registers[4]) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    int values[4], i;
+    __cpuidex(values, (int)leaf, 0);
+    for (i = 0; i < 4; i++) registers[i] = (unsigned)values[i];
+#else
+    memset(registers, 0, 4 * sizeof registers[0]);
+    __get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
+#endif
+}
+
+/* The operating system must save the registers too, which only XGETBV tells. */
+static unsigned ssdei_saved_state(void) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (unsigned)_xgetbv(0);
+#else
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+#endif
+}
+
+static ssde_tier ssdei_detect_tier(void) {
+    unsigned first[4], seventh[4], saved;
+    ssdei_cpuid(1, first);
+    if (!(first[2] & (1u << 27)) || !(first[2] & (1u << 12))) return SSDE_TIER_SCALAR; /* OSXSAVE, FMA */
+    ssdei_cpuid(7, seventh);
+    saved = ssdei_saved_state();
+    if ((saved & 0x6u) != 0x6u || !(seventh[1] & (1u << 5))) return SSDE_TIER_SCALAR; /* XMM and YMM, AVX2 */
+    return (saved & 0xe0u) == 0xe0u && (seventh[1] & (1u << 16)) ? SSDE_TIER_AVX512 : SSDE_TIER_AVX2;
+}
+#elif defined(SSDEI_NEON)
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
+#else
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
+#endif
+
+static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
+
+size_t ssdei_tier_index(const ssde_context *context) {
+    static int cache;
+    int best = ssdei_load_relaxed(&cache);
+    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
+    if (best == SSDE_TIER_BEST) {
+        best = (int)ssdei_detect_tier();
+        ssdei_store_relaxed(&cache, best);
+    }
+    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
+    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
+    return i;
+}
+
+ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
+
+const char *ssde_tier_name(ssde_tier tier) {
+#define SSDEI_TIER_TEXT(name, text) #text,
+    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
+#undef SSDEI_TIER_TEXT
+    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
 
 /* ---- internals: mathematics ---- */
@@ -1778,120 +1932,6 @@ float ssdei_math_tanhf(float x) {
     return x > 20.0f ? 1.0f : (float)(rise / (rise + 2.0));
 }
 
-/* ---- context: threads ---- */
-
-#ifndef SCORESDE_PARALLEL_FOR
-static void ssdei_default_parallel_for(size_t count, void (*function)(void *argument, size_t index), void *argument) {
-#ifdef _OPENMP
-    long index;
-    _Pragma("omp parallel for schedule(static)") for (index = 0; index < (long)count; index++)
-        function(argument, (size_t)index);
-#else
-    size_t index;
-    for (index = 0; index < count; index++) function(argument, index);
-#endif
-}
-#endif
-
-void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
-                        void *argument) {
-    if (count == 1)
-        function(argument, 0);
-    else if (context && context->parallel_for)
-        context->parallel_for(context->user, count, function, argument);
-    else {
-#ifdef SCORESDE_PARALLEL_FOR
-        SCORESDE_PARALLEL_FOR(count, function, argument);
-#else
-        ssdei_default_parallel_for(count, function, argument);
-#endif
-    }
-}
-
-size_t ssdei_task_count(const ssde_context *context) {
-    if (context && context->threads > 0) return (size_t)context->threads;
-    if (context && context->parallel_for) return 16;
-#if defined(SCORESDE_PARALLEL_FOR)
-    return 16;
-#elif defined(_OPENMP)
-    return (size_t)omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
-    size_t chunks = (rows + chunk - 1) / chunk;
-    *begin = chunks * index / tasks * chunk;
-    *end = chunks * (index + 1) / tasks * chunk;
-    if (*begin > rows) *begin = rows;
-    if (*end > rows) *end = rows;
-}
-
-/* ---- context: SIMD tier ---- */
-
-#ifdef SSDEI_X86
-static void ssdei_cpuid(unsigned leaf, unsigned registers[4]) {
-#if defined(_MSC_VER) && !defined(__clang__)
-    int values[4], i;
-    __cpuidex(values, (int)leaf, 0);
-    for (i = 0; i < 4; i++) registers[i] = (unsigned)values[i];
-#else
-    memset(registers, 0, 4 * sizeof registers[0]);
-    __get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
-#endif
-}
-
-/* The operating system must save the registers too, which only XGETBV tells. */
-static unsigned ssdei_saved_state(void) {
-#if defined(_MSC_VER) && !defined(__clang__)
-    return (unsigned)_xgetbv(0);
-#else
-    unsigned low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low;
-#endif
-}
-
-static ssde_tier ssdei_detect_tier(void) {
-    unsigned first[4], seventh[4], saved;
-    ssdei_cpuid(1, first);
-    if (!(first[2] & (1u << 27)) || !(first[2] & (1u << 12))) return SSDE_TIER_SCALAR; /* OSXSAVE, FMA */
-    ssdei_cpuid(7, seventh);
-    saved = ssdei_saved_state();
-    if ((saved & 0x6u) != 0x6u || !(seventh[1] & (1u << 5))) return SSDE_TIER_SCALAR; /* XMM and YMM, AVX2 */
-    return (saved & 0xe0u) == 0xe0u && (seventh[1] & (1u << 16)) ? SSDE_TIER_AVX512 : SSDE_TIER_AVX2;
-}
-#elif defined(SSDEI_NEON)
-static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
-#else
-static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
-#endif
-
-static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
-
-size_t ssdei_tier_index(const ssde_context *context) {
-    static int cache;
-    int best = ssdei_load_relaxed(&cache);
-    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
-    if (best == SSDE_TIER_BEST) {
-        best = (int)ssdei_detect_tier();
-        ssdei_store_relaxed(&cache, best);
-    }
-    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
-    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
-    return i;
-}
-
-ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
-
-const char *ssde_tier_name(ssde_tier tier) {
-#define SSDEI_TIER_TEXT(name, text) #text,
-    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
-#undef SSDEI_TIER_TEXT
-    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
-}
-
 /* ---- internals: checks ---- */
 
 int ssdei_is_whole(double value, double least, double most) {
@@ -1908,6 +1948,14 @@ size_t ssdei_first_nonfinite(const float *values, size_t count) {
     return i;
 }
 
+ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
+    if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
+                     (double)FLT_MAX);
+}
+
 /* ---- >>tensor: products of packed panels ---- */
 
 enum {
@@ -1915,7 +1963,6 @@ enum {
     SSDEI_PRODUCT_TILES = 20 /* tiles of rows that pass over all panels together: that much of A stays in the second */
 };
 
-/* Floats that packed panels take; SIZE_MAX on overflow. */
 size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns) {
     size_t panels = (columns - 1) / kernels->tile_columns + 1;
     return ssdei_multiply(ssdei_multiply(panels, kernels->tile_columns), depth);
@@ -1939,7 +1986,6 @@ static void ssdei_pack_rows(const ssdei_kernels *kernels, const float *b, size_t
     }
 }
 
-/* b[k * row_stride + j * column_stride] to packed[panel][k][tile_columns], zeros beyond the last column. */
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
                 size_t columns, float *packed) {
     const size_t tile = kernels->tile_columns;
@@ -1959,8 +2005,6 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
     }
 }
 
-/* c[rows, columns] (+)= a[rows, depth] times packed panels, on the calling thread. Each element is one chain of sums
-   along depth, so rows and columns may be divided among calls as one likes. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate) {
     const size_t most = SSDEI_PRODUCT_TILES * kernels->tile_rows, width = kernels->tile_columns;
@@ -2225,8 +2269,8 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
     char text[2][SSDEI_SHAPE_TEXT];
     const ssdei_kernels *kernels = ssdei_kernels_for(context);
     size_t i, count;
-    const float *x;
-    float *y;
+    const float *from;
+    float *to;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (!ssdei_same_shape(a, out))
@@ -2234,30 +2278,26 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
                          ssdei_shape(text[0], out->rank, out->shape), ssdei_shape(text[1], a->rank, a->shape));
     ssdei_try(ssdei_alias_check(context, "a", a, out));
     count = ssde_tensor_count(a);
-    x = a->data;
-    y = out->data;
+    from = a->data;
+    to = out->data;
+#define SSDEI_CASE(name, expression)  \
+    case name:                        \
+        for (i = 0; i < count; i++) { \
+            const float x = from[i];  \
+            to[i] = (expression);     \
+        }                             \
+        return SSDE_OK;
     switch (op) {
-        case SSDE_NEGATE:
-            for (i = 0; i < count; i++) y[i] = -x[i];
-            return SSDE_OK;
-        case SSDE_ABSOLUTE:
-            for (i = 0; i < count; i++) y[i] = fabsf(x[i]);
-            return SSDE_OK;
-        case SSDE_SQUARE:
-            for (i = 0; i < count; i++) y[i] = x[i] * x[i];
-            return SSDE_OK;
-        case SSDE_SQUARE_ROOT:
-            for (i = 0; i < count; i++) y[i] = sqrtf(x[i]);
-            return SSDE_OK;
-        case SSDE_EXPONENTIAL: kernels->exponential(x, y, count); return SSDE_OK;
-        case SSDE_LOGARITHM:
-            for (i = 0; i < count; i++) y[i] = ssdei_math_logf(x[i]);
-            return SSDE_OK;
-        case SSDE_TANH:
-            for (i = 0; i < count; i++) y[i] = ssdei_math_tanhf(x[i]);
-            return SSDE_OK;
-        case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
+        SSDEI_CASE(SSDE_NEGATE, -x)
+        SSDEI_CASE(SSDE_ABSOLUTE, fabsf(x))
+        SSDEI_CASE(SSDE_SQUARE, x * x)
+        SSDEI_CASE(SSDE_SQUARE_ROOT, sqrtf(x))
+        SSDEI_CASE(SSDE_LOGARITHM, ssdei_math_logf(x))
+        SSDEI_CASE(SSDE_TANH, ssdei_math_tanhf(x))
+        case SSDE_EXPONENTIAL: kernels->exponential(from, to, count); return SSDE_OK;
+        case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, from, to, count); return SSDE_OK;
     }
+#undef SSDEI_CASE
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_unary_op", (int)op);
 }
 
@@ -2743,6 +2783,58 @@ static int ssdei_seek(FILE *file, int64_t offset, int origin) {
 static int64_t ssdei_tell(FILE *file) { return ftell(file); }
 #endif
 
+/* ---- files: bytes ---- */
+
+/* The number that `count` bytes are. */
+static uint64_t ssdei_number_at(const unsigned char *bytes, size_t count, int big_endian) {
+    uint64_t number = 0;
+    size_t i;
+    for (i = 0; i < count; i++) number |= (uint64_t)bytes[big_endian ? count - 1 - i : i] << 8 * i;
+    return number;
+}
+
+static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
+    return ssdei_number_at(bytes, count, 0);
+}
+
+static void ssdei_to_little_endian(uint64_t number, unsigned char bytes[8]) {
+    int i;
+    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
+}
+
+static uint32_t ssdei_word_at(const unsigned char *bytes) {
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* CRC-32 as in zip: the reflected polynomial 0xedb88320. */
+static void ssdei_crc32_tables(ssdei_crc_tables *tables) {
+    uint32_t crc, k;
+    unsigned i, bit;
+    for (i = 0; i < 256; i++) {
+        for (crc = i, bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        tables->of[0][i] = crc;
+    }
+    for (k = 1; k < 8; k++) {
+        for (i = 0; i < 256; i++) {
+            crc = tables->of[k - 1][i];
+            tables->of[k][i] = crc >> 8 ^ tables->of[0][crc & 255];
+        }
+    }
+}
+
+/* Of what follows bytes whose CRC is given, or 0. */
+static uint32_t ssdei_crc32(const ssdei_crc_tables *tables, uint32_t crc, const unsigned char *bytes, size_t size) {
+    const uint32_t(*of)[256] = tables->of;
+    crc = ~crc;
+    for (; size >= 8; size -= 8, bytes += 8) {
+        uint32_t low = crc ^ ssdei_word_at(bytes), high = ssdei_word_at(bytes + 4);
+        crc = of[7][low & 255] ^ of[6][low >> 8 & 255] ^ of[5][low >> 16 & 255] ^ of[4][low >> 24] ^ of[3][high & 255] ^
+              of[2][high >> 8 & 255] ^ of[1][high >> 16 & 255] ^ of[0][high >> 24];
+    }
+    for (; size; size--) crc = crc >> 8 ^ of[0][(crc ^ *bytes++) & 255];
+    return ~crc;
+}
+
 /* ---- files: reading and writing ---- */
 
 static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
@@ -2831,51 +2923,82 @@ static void ssdei_writer_create(ssdei_writer *writer, int mode) {
     }
 }
 
+static void ssdei_writer_arrays(void *object, ssdei_memory *memory) {
+    ssdei_writer *writer = (ssdei_writer *)object;
+    writer->target = ssdei_place(memory, char, SSDEI_PATH_MOST);
+    writer->aside = ssdei_place(memory, char, SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX);
+    writer->piece = ssdei_place(memory, unsigned char, SSDEI_PIECE);
+}
+
+/* The first failure is kept; `problem` has a place for the path. */
+static void ssdei_writer_fail(ssdei_writer *writer, const char *problem) {
+    if (writer->status == SSDE_OK) writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, problem, writer->path);
+}
+
 static ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
     int kind, mode;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
     writer->status = ssdei_path_regular(context, path, &kind, &mode);
+    if (writer->status == SSDE_OK && !ssdei_object_create(context, writer, 0, ssdei_writer_arrays))
+        writer->status = SSDE_ERROR_MEMORY;
     if (writer->status != SSDE_OK) return writer->status;
     memcpy(writer->target, path, strlen(path) + 1);
     if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
-        writer->status =
-            ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
+        ssdei_writer_fail(writer, "the symbolic link '%.160s' leads to no place for a file");
     else if (kind == SSDEI_PATH_IS_READ_ONLY)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is read-only", path);
+        ssdei_writer_fail(writer, "'%.180s' is read-only");
     else
         ssdei_writer_create(writer, mode);
-    if (writer->status == SSDE_OK && !writer->file)
-        writer->status =
-            ssde_fail(context, SSDE_ERROR_FILE,
-                      "cannot create a file beside '%.150s': is its folder there, and may you write there?", path);
+    if (!writer->file) {
+        ssdei_writer_fail(writer,
+                          "cannot create a file beside '%.150s': is its folder there, and may you write there?");
+        ssdei_release(context, writer->target);
+    }
     return writer->status;
 }
 
 static void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->path);
+        ssdei_writer_fail(writer, "cannot write to '%.180s': is the disk full?");
+}
+
+/* Little-endian; returns the CRC-32 of their bytes, or 0 where tables is NULL. */
+static uint32_t ssdei_writer_put_floats(ssdei_writer *writer, const float *values, size_t count,
+                                        const ssdei_crc_tables *tables) {
+    uint32_t crc = 0, word;
+    size_t i, n;
+    for (; count; count -= n, values += n) {
+        unsigned char *byte = writer->piece;
+        n = count < SSDEI_PIECE / 4 ? count : SSDEI_PIECE / 4;
+        for (i = 0; i < n; i++, byte += 4) {
+            memcpy(&word, &values[i], sizeof word);
+            byte[0] = (unsigned char)word;
+            byte[1] = (unsigned char)(word >> 8);
+            byte[2] = (unsigned char)(word >> 16);
+            byte[3] = (unsigned char)(word >> 24);
+        }
+        if (tables) crc = ssdei_crc32(tables, crc, writer->piece, 4 * n);
+        ssdei_writer_put(writer, writer->piece, 4 * n);
+    }
+    return crc;
 }
 
 static ssde_status ssdei_writer_commit(ssdei_writer *writer) {
-    int replaced;
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->path);
-    if (fclose(writer->file) && writer->status == SSDE_OK)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->path);
+        ssdei_writer_fail(writer, "cannot flush '%.180s': is the disk full?");
+    if (fclose(writer->file)) ssdei_writer_fail(writer, "cannot close '%.180s'");
     writer->file = NULL;
-    replaced = writer->status == SSDE_OK && ssdei_replace_file(writer->aside, writer->target);
-    if (!replaced) ssdei_remove_file(writer->aside);
-    if (writer->status == SSDE_OK && !replaced)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot replace '%.180s'", writer->path);
-    if (replaced && !ssdei_flush_folder(writer->target))
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush the folder of '%.180s'", writer->path);
+    if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->target))
+        ssdei_writer_fail(writer, "cannot replace '%.180s'");
+    if (writer->status != SSDE_OK)
+        ssdei_remove_file(writer->aside);
+    else if (!ssdei_flush_folder(writer->target))
+        ssdei_writer_fail(writer, "cannot flush the folder of '%.180s'");
+    ssdei_release(writer->context, writer->target);
     return writer->status;
 }
 
@@ -2954,7 +3077,7 @@ static const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     if (!size) return "an empty file: fetch or write it again";
     if (size > 512) size = 512;
     if (ssdei_stands(bytes, size, 0, "PK", 2)) {
-        size_t length = size < 30 ? 0 : (size_t)bytes[26] | (size_t)bytes[27] << 8;
+        size_t length = size < 30 ? 0 : (size_t)ssdei_little_endian(bytes + 26, 2);
         return ssdei_zip_kind((const char *)bytes + 30, length < size - 30 ? length : size - 30);
     }
     if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return ssdei_pickle_kind(bytes, size);
@@ -3250,8 +3373,7 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
         return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': .npy version %d.%d, wanted 1.0 to 3.0",
                          npy->path, bytes[6], bytes[7]);
     start = bytes[6] == 1 ? 10 : 12;
-    length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
-    if (start == 12 && size >= start) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    length = size < start ? 0 : (size_t)ssdei_little_endian(bytes + 8, start - 8);
     if (size < start || length > size - start)
         return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s': the header of %lu bytes is cut off", npy->path,
                          (unsigned long)length);
@@ -3265,7 +3387,7 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
 /* Elements in C order, from where the file's order has them. */
 static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
     const size_t size = npy->dtype->bytes;
-    size_t stride[SSDE_MAX_RANK], index[SSDE_MAX_RANK] = {0, 0, 0, 0}, step = size, position = 0, i, j;
+    size_t stride[SSDE_MAX_RANK], index[SSDE_MAX_RANK] = {0, 0, 0, 0}, step = size, position = 0, i;
     int axis;
     for (axis = 0; axis < npy->rank; axis++) {
         int slower = npy->fortran ? axis : npy->rank - 1 - axis;
@@ -3273,9 +3395,7 @@ static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *v
         step *= npy->shape[slower];
     }
     for (i = 0; i < count; i++) {
-        const unsigned char *byte = npy->at + position;
-        uint64_t bits = 0;
-        for (j = 0; j < size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? size - 1 - j : j);
+        uint64_t bits = ssdei_number_at(npy->at + position, size, npy->big_endian);
         if (!ssdei_number_float(npy->dtype, bits, &values[i]))
             return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %.9g, which no float can hold",
                              npy->path, (unsigned long)i, ssdei_number_double(npy->dtype, bits));
@@ -3333,9 +3453,8 @@ ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *
 
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor) {
     char header[192];
-    unsigned char bytes[4096];
     ssdei_writer writer;
-    size_t count, done, i, n, length;
+    size_t length;
     int axis;
     ssdei_try(ssdei_tensor_check(context, "tensor", tensor));
     memcpy(header, "\x93NUMPY\x01\x00", 8);
@@ -3354,19 +3473,7 @@ ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_te
     header[9] = 0;
     ssdei_try(ssdei_writer_open(&writer, context, path));
     ssdei_writer_put(&writer, header, length);
-    count = ssde_tensor_count(tensor);
-    for (done = 0; done < count; done += n) {
-        n = count - done < sizeof bytes / 4 ? count - done : sizeof bytes / 4;
-        for (i = 0; i < n; i++) {
-            uint32_t word;
-            memcpy(&word, &tensor->data[done + i], 4);
-            bytes[4 * i] = (unsigned char)(word & 255u);
-            bytes[4 * i + 1] = (unsigned char)(word >> 8 & 255u);
-            bytes[4 * i + 2] = (unsigned char)(word >> 16 & 255u);
-            bytes[4 * i + 3] = (unsigned char)(word >> 24);
-        }
-        ssdei_writer_put(&writer, bytes, 4 * n);
-    }
+    ssdei_writer_put_floats(&writer, tensor->data, ssde_tensor_count(tensor), NULL);
     return ssdei_writer_commit(&writer);
 }
 
@@ -3387,8 +3494,7 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
     start = 4 + 4 * (size_t)rank;
     if (size < start) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s': the header is cut off", path);
     for (i = 0; i < (size_t)rank; i++) {
-        const unsigned char *b = bytes + 4 + 4 * i;
-        shape[i] = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | (size_t)b[3];
+        shape[i] = (size_t)ssdei_number_at(bytes + 4 + 4 * i, 4, 1);
         count = ssdei_multiply(count, shape[i]);
     }
     if (!count) return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", path);
@@ -3825,9 +3931,18 @@ typedef struct ssdei_metadata {
     const char *key, *value;
 } ssdei_metadata;
 
+/* A piece of a file in memory. */
+typedef struct ssdei_piece {
+    unsigned char bytes[SSDEI_PIECE];
+    uint64_t begin;
+    size_t size;
+} ssdei_piece;
+
 struct ssde_tensor_file {
     ssde_context *context;
     char *path;
+    ssdei_piece *piece; /* with the next and the path in one block with the struct */
+    ssdei_crc_tables *tables;
     size_t path_size; /* with its end */
     FILE *stream;
     uint64_t size;
@@ -3847,12 +3962,6 @@ struct ssde_tensor_file {
     size_t record_count;
     size_t *record_by_name;
 };
-
-static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
-    uint64_t value = 0;
-    while (count-- > 0) value = value << 8 | bytes[count];
-    return value;
-}
 
 /* Bytes that the file must have. */
 static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, void *bytes, size_t size) {
@@ -3952,75 +4061,10 @@ const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *
     return NULL;
 }
 
-/* The CRC of `size` bytes, a multiple of 8, eight bytes at a time: tables[k] has each byte's share when k bytes follow
-   it. They are made anew, which takes as long as 4 kB. `nibbles` is the table of ssdei_crc32. */
-static uint32_t ssdei_crc32_long(const uint32_t *nibbles, uint32_t crc, const unsigned char *bytes, size_t size) {
-    uint32_t tables[8][256], low, high;
-    unsigned i, k;
-    for (i = 0; i < 256; i++) {
-        low = i >> 4 ^ nibbles[i & 15];
-        tables[0][i] = low >> 4 ^ nibbles[low & 15];
-    }
-    for (k = 1; k < 8; k++)
-        for (i = 0; i < 256; i++) tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
-    for (; size; size -= 8, bytes += 8) {
-        low =
-            crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
-        high = (uint32_t)bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
-        crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
-              tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^ tables[1][high >> 16 & 255] ^ tables[0][high >> 24];
-    }
-    return crc;
-}
-
-/* CRC-32 as in zip: the reflected polynomial 0xedb88320, four bits at a time. */
-static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t size) {
-    static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
-                                       0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
-                                       0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
-    size_t whole = size < 2048 ? 0 : size - size % 8;
-    crc = ~crc;
-    if (whole) crc = ssdei_crc32_long(table, crc, bytes, whole);
-    for (bytes += whole, size -= whole; size; size--, bytes++) {
-        crc = crc >> 4 ^ table[(crc ^ *bytes) & 15];
-        crc = crc >> 4 ^ table[(crc ^ *bytes >> 4) & 15];
-    }
-    return ~crc;
-}
-
-/* Reads a whole record once and compares its CRC. */
-static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
-    unsigned char bytes[16384];
-    uint64_t done = 0;
-    uint32_t crc = 0;
-    if (record->problem)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': '%.*s' %s", file->path,
-                         (int)(record->length < 60 ? record->length : 60), record->name, record->problem);
-    if (record->checked) return SSDE_OK;
-    while (done < record->size) {
-        size_t count = record->size - done < sizeof bytes ? (size_t)(record->size - done) : sizeof bytes;
-        ssdei_try(ssdei_read_at(file, record->begin + done, bytes, count));
-        crc = ssdei_crc32(crc, bytes, count);
-        done += count;
-    }
-    record->checked = crc == record->crc;
-    if (record->checked) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': '%.*s' is damaged: its CRC is %08lx, not %08lx",
-                     file->path, (int)(record->length < 60 ? record->length : 60), record->name, (unsigned long)crc,
-                     (unsigned long)record->crc);
-}
-
-/* A piece of the file in memory. */
-typedef struct ssdei_piece {
-    unsigned char bytes[4096];
-    uint64_t begin;
-    size_t size;
-} ssdei_piece;
-
-/* Moves the piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to `end`.
- */
-static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *piece, uint64_t offset, size_t size,
-                                    uint64_t end) {
+/* Moves the file's piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to
+   `end`. */
+static ssde_status ssdei_piece_move(const ssde_tensor_file *file, uint64_t offset, size_t size, uint64_t end) {
+    ssdei_piece *piece = file->piece;
     size_t have = end - offset < sizeof piece->bytes ? (size_t)(end - offset) : sizeof piece->bytes;
     if (offset >= piece->begin && offset + size <= piece->begin + piece->size) return SSDE_OK;
     piece->size = 0;
@@ -4028,6 +4072,32 @@ static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *p
     piece->begin = offset;
     piece->size = have;
     return SSDE_OK;
+}
+
+static ssde_status ssdei_record_fail(const ssde_tensor_file *file, const ssdei_record *record, ssde_status status,
+                                     const char *problem) {
+    return ssde_fail(file->context, status, "'%.90s': '%.*s' %s", file->path,
+                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
+}
+
+/* Reads a whole record once and compares its CRC. */
+static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
+    const ssdei_piece *piece = file->piece;
+    const uint64_t end = record->begin + record->size;
+    uint64_t at = record->begin, next;
+    uint32_t crc = 0;
+    char problem[60];
+    if (record->problem) return ssdei_record_fail(file, record, SSDE_ERROR_UNSUPPORTED, record->problem);
+    for (; at < end && !record->checked; at = next) {
+        ssdei_try(ssdei_piece_move(file, at, 1, end));
+        next = piece->begin + piece->size < end ? piece->begin + piece->size : end;
+        crc = ssdei_crc32(file->tables, crc, piece->bytes + (at - piece->begin), (size_t)(next - at));
+    }
+    record->checked |= crc == record->crc;
+    if (record->checked) return SSDE_OK;
+    snprintf(problem, sizeof problem, "is damaged: its CRC is %08lx, not %08lx", (unsigned long)crc,
+             (unsigned long)record->crc);
+    return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
 /* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
@@ -4071,22 +4141,21 @@ static void ssdei_walk_next(ssdei_walk *walk) {
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
-    ssdei_piece piece;
+    const ssdei_piece *piece = file->piece;
     ssdei_walk walk = ssdei_walk_begin(entry);
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
     const int turned = file->big_endian && !entry->info.number;
-    size_t i, b;
-    piece.begin = piece.size = 0;
+    size_t i;
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
         const unsigned char *bytes = entry->value;
-        uint64_t bits = 0;
+        uint64_t bits;
         if (!entry->info.number) {
-            ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
-            bytes = piece.bytes + (offset - piece.begin);
+            ssdei_try(ssdei_piece_move(file, offset, size, end));
+            bytes = piece->bytes + (offset - piece->begin);
         }
-        for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
+        bits = ssdei_number_at(bytes, size, turned);
         if (doubles)
             doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
         else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
@@ -4285,22 +4354,22 @@ static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
 #define SSDEI_CRC_KEY "scoresde.crc32"
 
 /* With the zero byte behind it. */
-static uint32_t ssdei_crc32_string(uint32_t crc, const char *string) {
-    return ssdei_crc32(crc, (const unsigned char *)string, strlen(string) + 1);
+static uint32_t ssdei_crc32_string(const ssdei_crc_tables *tables, uint32_t crc, const char *string) {
+    return ssdei_crc32(tables, crc, (const unsigned char *)string, strlen(string) + 1);
 }
 
-static uint32_t ssdei_crc32_number(uint32_t crc, uint64_t number) {
+static uint32_t ssdei_crc32_number(const ssdei_crc_tables *tables, uint32_t crc, uint64_t number) {
     unsigned char bytes[8];
-    int i;
-    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
-    return ssdei_crc32(crc, bytes, sizeof bytes);
+    ssdei_to_little_endian(number, bytes);
+    return ssdei_crc32(tables, crc, bytes, sizeof bytes);
 }
 
 /* Of what the header says of a tensor; that of its bytes, if there is one, is still to be added. */
-static uint32_t ssdei_tensor_crc(const char *name, const char *dtype, int rank, const size_t *shape) {
-    uint32_t crc = ssdei_crc32_string(ssdei_crc32_string(0, name), dtype);
+static uint32_t ssdei_tensor_crc(const ssdei_crc_tables *tables, const char *name, const char *dtype, int rank,
+                                 const size_t *shape) {
+    uint32_t crc = ssdei_crc32_string(tables, ssdei_crc32_string(tables, 0, name), dtype);
     int axis;
-    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(crc, shape[axis]);
+    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(tables, crc, shape[axis]);
     return crc;
 }
 
@@ -4330,6 +4399,7 @@ static ssde_status ssdei_take_checksum(ssde_tensor_file *file, const ssdei_metad
 /* Verifies the header where it has a checksum, and finds those of the tensors. */
 static ssde_status ssdei_check_header(ssde_tensor_file *file) {
     const char *wanted = ssde_tensor_file_metadata(file, SSDEI_CRC_KEY);
+    const ssdei_crc_tables *tables = file->tables;
     const size_t length = sizeof SSDEI_CRC_KEY - 1;
     uint32_t sum = 0;
     char digits[9], problem[60];
@@ -4343,12 +4413,13 @@ static ssde_status ssdei_check_header(ssde_tensor_file *file) {
             ssdei_try(wanted ? ssdei_take_checksum(file, metadata, &file->records[i])
                              : ssdei_checksum_fail(file, metadata->key, "stands without '" SSDEI_CRC_KEY "'"));
         else if (!ours || metadata->key[length])
-            sum += ssdei_crc32_string(ssdei_crc32_string(0, metadata->key), metadata->value);
+            sum += ssdei_crc32_string(tables, ssdei_crc32_string(tables, 0, metadata->key), metadata->value);
     }
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[i];
-        uint32_t crc = ssdei_tensor_crc(entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
-        sum += entry->record ? ssdei_crc32_number(crc, entry->record->crc) : crc;
+        uint32_t crc =
+            ssdei_tensor_crc(tables, entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
+        sum += entry->record ? ssdei_crc32_number(tables, crc, entry->record->crc) : crc;
     }
     ssdei_crc_digits(sum, digits);
     snprintf(problem, sizeof problem, "is %.20s, not %s", wanted ? wanted : "", digits);
@@ -4404,6 +4475,11 @@ static ssde_status ssdei_safetensors_load(ssde_tensor_file *file) {
 void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
     memset(writer, 0, sizeof *writer);
     writer->header.context = writer->tensors.context = context;
+    writer->tables = (ssdei_crc_tables *)ssdei_allocate(context, 1, sizeof *writer->tables);
+    if (writer->tables)
+        ssdei_crc32_tables(writer->tables);
+    else
+        writer->header.status = SSDE_ERROR_MEMORY;
     ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
     writer->digits = writer->header.size - 9;
 }
@@ -4417,7 +4493,8 @@ static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key
 
 void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
     ssdei_tensor_writer_key(writer, key, value);
-    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
+    if (writer->header.status != SSDE_OK) return;
+    writer->crc += ssdei_crc32_string(writer->tables, ssdei_crc32_string(writer->tables, 0, key), value);
 }
 
 /* Its checksum is not known yet. */
@@ -4431,7 +4508,7 @@ static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *
             ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
     writer->declared = (ssdei_declared *)array;
     if (writer->header.status != SSDE_OK) return;
-    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
+    writer->declared[writer->count].crc = ssdei_tensor_crc(writer->tables, name, "F32", rank, shape);
     writer->declared[writer->count++].digits = writer->header.size - 9;
 }
 
@@ -4463,14 +4540,13 @@ void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix
 ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
     ssdei_text *header = &writer->header;
     unsigned char length[8];
-    size_t i;
     ssdei_text_add(header, "}");
     if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
     ssdei_text_add(header, "}");
     while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
     ssdei_try(header->status);
     ssdei_try(writer->tensors.status);
-    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+    ssdei_to_little_endian(header->size, length);
     ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
     ssdei_writer_put(&writer->file, length, sizeof length);
     ssdei_writer_put(&writer->file, header->data, header->size);
@@ -4487,23 +4563,9 @@ static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, u
 /* All values of the tensor that is next. */
 void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
     const ssdei_declared *declared = &writer->declared[writer->put++];
-    unsigned char bytes[16384];
-    uint32_t crc = 0;
-    size_t i, used = 0;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bytes[used++] = (unsigned char)bits;
-        bytes[used++] = (unsigned char)(bits >> 8);
-        bytes[used++] = (unsigned char)(bits >> 16);
-        bytes[used++] = (unsigned char)(bits >> 24);
-        if (used < sizeof bytes && i + 1 < count) continue;
-        crc = ssdei_crc32(crc, bytes, used);
-        ssdei_writer_put(&writer->file, bytes, used);
-        used = 0;
-    }
+    uint32_t crc = ssdei_writer_put_floats(&writer->file, values, count, writer->tables);
     ssdei_tensor_writer_digits(writer, declared->digits, crc);
-    writer->crc += ssdei_crc32_number(declared->crc, crc);
+    writer->crc += ssdei_crc32_number(writer->tables, declared->crc, crc);
 }
 
 /* Commits if everything went well until now, else removes what was written. */
@@ -4511,9 +4573,7 @@ ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status sta
     ssdei_writer *file = &writer->file;
     if (status == SSDE_OK && file->status == SSDE_OK) {
         ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
-        if (fseek(file->file, 8, SEEK_SET))
-            file->status =
-                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
+        if (fseek(file->file, 8, SEEK_SET)) ssdei_writer_fail(file, "cannot write to '%.180s': is the disk full?");
         ssdei_writer_put(file, writer->header.data, writer->header.size);
     }
     if (status != SSDE_OK)
@@ -4521,6 +4581,7 @@ ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status sta
     else
         status = ssdei_writer_commit(file);
     ssdei_release(writer->header.context, writer->declared);
+    ssdei_release(writer->header.context, writer->tables);
     ssdei_text_release(&writer->tensors);
     ssdei_text_release(&writer->header);
     return status;
@@ -4536,8 +4597,7 @@ static int ssdei_zip_signature(const unsigned char *bytes, unsigned char third, 
 }
 
 static ssde_status ssdei_zip_fail(const ssde_tensor_file *file, const ssdei_record *record, const char *problem) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': record '%.*s' %s", file->path,
-                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
+    return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
 /* Where the directory is: from the end of the archive, [22 bytes][comment], and the 64-bit record it may point to. */
@@ -4986,10 +5046,9 @@ static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
 }
 
 static void ssdei_pickle_float(ssdei_pickle *pickle) {
-    uint64_t little = ssdei_pickle_unsigned(pickle, 8), bits = 0;
-    int i;
-    for (i = 0; i < 8; i++) bits = bits << 8 | (little >> 8 * i & 255); /* it is the one number that is big-endian */
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, bits);
+    unsigned char bytes[8];
+    ssdei_to_little_endian(ssdei_pickle_unsigned(pickle, 8), bytes);
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, ssdei_number_at(bytes, 8, 1)); /* the one that is big-endian */
 }
 
 /* The function or class of a module; both names come as they stand in the pickle. */
@@ -5442,14 +5501,13 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
                          : object->kind == SSDEI_OBJECT_FLOAT ? "F64"
                                                               : "I64";
     ssdei_entry entry;
-    size_t i;
     if (flattening->values++ >= SSDEI_MAX_VALUES) return;
     memset(&entry, 0, sizeof entry);
     entry.dtype = ssdei_dtype_find(wanted);
     entry.info.dtype = entry.dtype->name;
     entry.info.count = 1;
     entry.info.number = 1;
-    for (i = 0; i < 8; i++) entry.value[i] = (unsigned char)(object->bits >> 8 * i);
+    ssdei_to_little_endian(object->bits, entry.value);
     ssdei_flatten_tensor(flattening, &entry);
 }
 
@@ -5664,6 +5722,8 @@ static ssde_status ssdei_load_container(ssde_tensor_file *file) {
 static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
     ssde_tensor_file *file = (ssde_tensor_file *)object;
     file->path = ssdei_place(memory, char, file->path_size);
+    file->piece = ssdei_place(memory, ssdei_piece, 1);
+    file->tables = ssdei_place(memory, ssdei_crc_tables, 1);
 }
 
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
@@ -5678,6 +5738,7 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
     opened = (ssde_tensor_file *)ssdei_object_create(context, &made, sizeof made, ssdei_tensor_file_arrays);
     if (!opened) return SSDE_ERROR_MEMORY;
     memcpy(opened->path, path, made.path_size);
+    ssdei_crc32_tables(opened->tables);
     status = ssdei_file_open(context, path, &opened->stream, &opened->size);
     if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
@@ -5690,68 +5751,14 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
 /* ---- >>random ---- */
 
 /* The constants of Philox4x32 (Salmon et al. 2011, table 2). */
-#define SSDEI_PHILOX_M0 0xd2511f53u
-#define SSDEI_PHILOX_M1 0xcd9e8d57u
-#define SSDEI_PHILOX_W0 0x9e3779b9u
-#define SSDEI_PHILOX_W1 0xbb67ae85u
+static const uint32_t ssdei_philox_m0 = 0xd2511f53u, ssdei_philox_m1 = 0xcd9e8d57u;
+static const uint32_t ssdei_philox_w0 = 0x9e3779b9u, ssdei_philox_w1 = 0xbb67ae85u;
 
 enum {
     SSDEI_RANDOM_SERIAL = 65536, /* elements up to which draws are not worth a thread */
     SSDEI_RANDOM_CHUNK = 16384,  /* elements a task draws, or one row */
     SSDEI_RANDOM_ROWS = 256      /* rows whose numbers are made up at a time where sample is NULL */
 };
-
-/* interleave(to, a, b, c, d): a[0] b[0] c[0] d[0] a[1] ..., 16 bytes per lane; `to` may hold floats or words. */
-#define ssdei_interleave SSDEI_T(interleave)
-
-SSDEI_INLINE void ssdei_interleave_scalar(unsigned char *to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-    memcpy(to, &a, 4);
-    memcpy(to + 4, &b, 4);
-    memcpy(to + 8, &c, 4);
-    memcpy(to + 12, &d, 4);
-}
-
-#ifdef SSDEI_X86
-SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, __m256i c, __m256i d) {
-    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
-    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
-    __m256i lanes04 = _mm256_unpacklo_epi64(ab_low, cd_low), lanes15 = _mm256_unpackhi_epi64(ab_low, cd_low);
-    __m256i lanes26 = _mm256_unpacklo_epi64(ab_high, cd_high), lanes37 = _mm256_unpackhi_epi64(ab_high, cd_high);
-    __m256i *four = (__m256i *)(void *)to;
-    _mm256_storeu_si256(four, _mm256_permute2x128_si256(lanes04, lanes15, 0x20));
-    _mm256_storeu_si256(four + 1, _mm256_permute2x128_si256(lanes26, lanes37, 0x20));
-    _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
-    _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
-}
-
-SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i b, __m512i c, __m512i d) {
-    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
-    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
-    __m512i lanes0 = _mm512_unpacklo_epi64(ab_low, cd_low); /* lanes 0, 4, 8, 12 */
-    __m512i lanes1 = _mm512_unpackhi_epi64(ab_low, cd_low);
-    __m512i lanes2 = _mm512_unpacklo_epi64(ab_high, cd_high);
-    __m512i lanes3 = _mm512_unpackhi_epi64(ab_high, cd_high);
-    __m512i low01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0x44); /* lanes 0, 4, 1, 5 */
-    __m512i low23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0x44);
-    __m512i high01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0xee); /* lanes 8, 12, 9, 13 */
-    __m512i high23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0xee);
-    _mm512_storeu_si512((void *)to, _mm512_shuffle_i32x4(low01, low23, 0x88));
-    _mm512_storeu_si512((void *)(to + 64), _mm512_shuffle_i32x4(low01, low23, 0xdd));
-    _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
-    _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
-}
-#endif
-
-#ifdef SSDEI_NEON
-SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
-    uint32x4_t ac_low = vzip1q_u32(a, c), ac_high = vzip2q_u32(a, c);
-    uint32x4_t bd_low = vzip1q_u32(b, d), bd_high = vzip2q_u32(b, d);
-    vst1q_u8(to, vreinterpretq_u8_u32(vzip1q_u32(ac_low, bd_low)));
-    vst1q_u8(to + 16, vreinterpretq_u8_u32(vzip2q_u32(ac_low, bd_low)));
-    vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
-    vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
-}
-#endif
 
 ssde_rng ssde_rng_seed(uint64_t seed) {
     ssde_rng rng;
@@ -5765,13 +5772,13 @@ void ssde_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t word
     uint32_t a = counter[0], b = counter[1], c = counter[2], d = counter[3], key0 = key[0], key1 = key[1];
     int round;
     for (round = 0; round < 10; round++) {
-        uint64_t first = (uint64_t)SSDEI_PHILOX_M0 * a, second = (uint64_t)SSDEI_PHILOX_M1 * c;
+        uint64_t first = (uint64_t)ssdei_philox_m0 * a, second = (uint64_t)ssdei_philox_m1 * c;
         a = (uint32_t)(second >> 32) ^ b ^ key0;
         b = (uint32_t)second;
         c = (uint32_t)(first >> 32) ^ d ^ key1;
         d = (uint32_t)first;
-        key0 += SSDEI_PHILOX_W0;
-        key1 += SSDEI_PHILOX_W1;
+        key0 += ssdei_philox_w0;
+        key1 += ssdei_philox_w1;
     }
     words[0] = a, words[1] = b, words[2] = c, words[3] = d;
 }
@@ -5809,13 +5816,9 @@ typedef struct ssdei_random_task {
 
 static void ssdei_random_rows(const ssdei_random_task *task, const uint64_t *sample, size_t rows, unsigned char *out) {
     size_t count = rows * task->dim, i;
-    if (task->draw == SSDEI_DRAW_NORMAL) {
-        task->kernels->random_normal(task->seed, task->stream, task->step, sample, rows, task->dim,
-                                     (float *)(void *)out);
-        return;
-    }
-    task->kernels->random_words(task->seed, task->stream, task->step, sample, rows, task->dim, (uint32_t *)(void *)out);
-    if (task->draw == SSDEI_DRAW_WORDS) return;
+    task->kernels->draw(task->draw == SSDEI_DRAW_NORMAL, task->seed, task->stream, task->step, sample, rows, task->dim,
+                        out);
+    if (task->draw == SSDEI_DRAW_WORDS || task->draw == SSDEI_DRAW_NORMAL) return;
     for (i = 0; i < count; i++) {
         uint32_t word;
         float value;
@@ -5841,14 +5844,6 @@ static void ssdei_random_run(void *argument, size_t index) {
         }
         ssdei_random_rows(task, task->sample ? task->sample + begin : numbers, rows, task->out + begin * task->dim * 4);
     }
-}
-
-ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
-    if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
-        return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
-                     (double)FLT_MAX);
 }
 
 /* What every draw refuses; `name` is the function's. */
@@ -7550,9 +7545,9 @@ SSDEI_END
 /* See ssdei_memory. */
 #define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 
-#define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
-#define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
-#define SSDEI_T(name) SSDEI_PASTE(name, SSDEI_TIER) /* the name for the current tier */
+#define SSDEI_JOIN_(a, b) a##b
+#define SSDEI_JOIN(a, b) SSDEI_JOIN_(a, b)
+#define SSDEI_T(name) SSDEI_JOIN(ssdei_##name##_, SSDEI_TIER) /* the name for the current tier */
 
 #define ssdei_v SSDEI_T(v)
 #define ssdei_u SSDEI_T(u)
@@ -7578,7 +7573,6 @@ SSDEI_END
 #define ssdei_from_int SSDEI_T(from_int)       /* signed integers to floats */
 #define ssdei_to_int SSDEI_T(to_int)           /* floats to signed integers, nearest even */
 #define ssdei_uload SSDEI_T(uload)
-#define ssdei_ustore SSDEI_T(ustore)
 #define ssdei_uset SSDEI_T(uset)
 #define ssdei_uadd SSDEI_T(uadd)
 #define ssdei_usub SSDEI_T(usub)
@@ -7592,6 +7586,7 @@ SSDEI_END
 #define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
 #define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
 #define ssdei_join_second SSDEI_T(join_second) /* b */
+#define ssdei_interleave SSDEI_T(interleave)   /* a, b, c, d to 16 bytes per lane: a0 b0 c0 d0 a1 ... */
 #define ssdei_d SSDEI_T(d)                     /* ssdei_width doubles */
 #define ssdei_dset SSDEI_T(dset)
 #define ssdei_dadd SSDEI_T(dadd)
@@ -7602,11 +7597,6 @@ SSDEI_END
 #define ssdei_dfma SSDEI_T(dfma)
 #define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
 #define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
-
-#define ssdei_exp SSDEI_T(exp)
-#define ssdei_exp_negative SSDEI_T(exp_negative)
-#define ssdei_log_positive SSDEI_T(log_positive)
-#define ssdei_sigmoid SSDEI_T(sigmoid)
 
 /* Shifts count by constants, which functions do not keep constant at -O0. */
 #define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
@@ -7628,18 +7618,14 @@ SSDEI_END
 #define ssdei_tile_rows_medium SSDEI_T(tile_rows_medium)
 #define ssdei_tile_rows_low SSDEI_T(tile_rows_low)
 #define ssdei_tile_vectors SSDEI_T(tile_vectors)
-#define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
-#define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
-#define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
-#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
-#define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
-#define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
+#define SSDEI_KERNEL SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) static
+#define SSDEI_HELPER SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) SSDEI_INLINE
 #define SSDEI_TARGET_scalar
 #define SSDEI_TARGET_neon
 #define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
 #define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
-#define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
-#define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
+#define SSDEI_AVX2 SSDEI_TARGET_avx2 SSDEI_INLINE
+#define SSDEI_AVX512 SSDEI_TARGET_avx512 SSDEI_INLINE
 
 /* A function of one vector of doubles per half, on pairs of them. */
 #define SSDEI_PAIR(attributes, type, name, operation)                        \
@@ -7647,17 +7633,6 @@ SSDEI_END
         a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
         return a;                                                            \
     }
-
-/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
-#if defined(__GNUC__) || defined(__clang__)
-#define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
-#define ssdei_prefetch_far(address) __builtin_prefetch(address, 0, 2)
-#define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
-#else
-#define ssdei_prefetch(address) ((void)(address))
-#define ssdei_prefetch_far(address) ((void)(address))
-#define ssdei_prefetch_write(address) ((void)(address))
-#endif
 
 #elif !SSDEI_MACROS && !defined(SCORESDE_KEEP_MACROS)
 #undef SSDEI_BEGIN
@@ -7676,8 +7651,8 @@ SSDEI_END
 #undef SSDEI_SIGNAL
 #undef ssdei_try
 #undef ssdei_place
-#undef SSDEI_PASTE_
-#undef SSDEI_PASTE
+#undef SSDEI_JOIN_
+#undef SSDEI_JOIN
 #undef SSDEI_T
 #undef ssdei_v
 #undef ssdei_u
@@ -7703,7 +7678,6 @@ SSDEI_END
 #undef ssdei_from_int
 #undef ssdei_to_int
 #undef ssdei_uload
-#undef ssdei_ustore
 #undef ssdei_uset
 #undef ssdei_uadd
 #undef ssdei_usub
@@ -7717,6 +7691,7 @@ SSDEI_END
 #undef ssdei_split
 #undef ssdei_join_first
 #undef ssdei_join_second
+#undef ssdei_interleave
 #undef ssdei_d
 #undef ssdei_dset
 #undef ssdei_dadd
@@ -7727,10 +7702,6 @@ SSDEI_END
 #undef ssdei_dfma
 #undef ssdei_widen
 #undef ssdei_narrow
-#undef ssdei_exp
-#undef ssdei_exp_negative
-#undef ssdei_log_positive
-#undef ssdei_sigmoid
 #undef ssdei_ushl_scalar
 #undef ssdei_ushr_scalar
 #undef ssdei_usar_scalar
@@ -7748,11 +7719,7 @@ SSDEI_END
 #undef ssdei_tile_rows_medium
 #undef ssdei_tile_rows_low
 #undef ssdei_tile_vectors
-#undef SSDEI_KERNEL_
-#undef SSDEI_KERNEL_OF
 #undef SSDEI_KERNEL
-#undef SSDEI_HELPER_
-#undef SSDEI_HELPER_OF
 #undef SSDEI_HELPER
 #undef SSDEI_TARGET_scalar
 #undef SSDEI_TARGET_neon
@@ -7761,19 +7728,11 @@ SSDEI_END
 #undef SSDEI_AVX2
 #undef SSDEI_AVX512
 #undef SSDEI_PAIR
-#undef ssdei_prefetch
-#undef ssdei_prefetch_far
-#undef ssdei_prefetch_write
 /* those of the core's implementation */
 #undef SSDEI_GLIBC_32
 #undef ssdei_open64
 #undef ssdei_fopen64
 #undef SSDEI_CRC_KEY
-#undef SSDEI_PHILOX_M0
-#undef SSDEI_PHILOX_M1
-#undef SSDEI_PHILOX_W0
-#undef SSDEI_PHILOX_W1
-#undef ssdei_interleave
 #undef SSDEI_QUADRATURE_TOLERANCE
 #endif
 #undef SSDEI_MACROS
@@ -7807,7 +7766,7 @@ SSDEI_END
 
 /* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
    and a polynomial for e^r (Cephes' coefficients). */
-SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(exp)(ssdei_v x) {
     ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
     ssdei_v clamped = ssdei_vmin(high, ssdei_vmax(x, low));
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
@@ -7836,7 +7795,7 @@ SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
 /* e^x for x <= 0 with an error below 2e-7 (of 1 as of itself, but near -87, where it is 2e-6 of itself), 0 below -88;
    NaN stays NaN. Short chains: the polynomial's halves run side by side, one product removes n ln 2, and n = -127 is
    the exponent of 0. */
-SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(exp_negative)(ssdei_v x) {
     ssdei_v clamped = ssdei_vmax(ssdei_set(-88.0f), x);
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
     ssdei_v r = ssdei_fma(ssdei_from_int(n), ssdei_set(-0.693147181f), clamped);
@@ -7849,7 +7808,7 @@ SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
 
 /* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
    < sqrt(2), and the series in s = f / (2 + f). */
-SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(log_positive)(ssdei_v x) {
     ssdei_u bits = ssdei_uadd(ssdei_bits(x), ssdei_uset(0x3f800000u - 0x3f3504f3u));
     ssdei_v k = ssdei_from_int(ssdei_usub(ssdei_ushr(bits, 23), ssdei_uset(127)));
     ssdei_u mantissa = ssdei_uadd(ssdei_uand(bits, ssdei_uset(0x007fffffu)), ssdei_uset(0x3f3504f3u));
@@ -7862,12 +7821,6 @@ SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
     ssdei_v half_square = ssdei_mul(ssdei_set(0.5f), ssdei_mul(f, f));
     ssdei_v tail = ssdei_add(ssdei_mul(s, ssdei_add(half_square, series)), ssdei_mul(k, ssdei_set(9.0580006145e-6f)));
     return ssdei_add(ssdei_mul(k, ssdei_set(6.9313812256e-1f)), ssdei_sub(f, ssdei_sub(half_square, tail)));
-}
-
-/* 1 / (1 + e^-x) */
-SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
-    ssdei_v one = ssdei_set(1.0f);
-    return ssdei_div(one, ssdei_add(one, ssdei_exp(ssdei_sub(ssdei_set(0.0f), x))));
 }
 
 /* The first n floats, or a whole vector of them. */
@@ -8100,8 +8053,8 @@ SSDEI_KERNEL void SSDEI_T(transpose)(const float *from, size_t from_stride, size
 
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
     size_t i;
-    for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, ssdei_exp(ssdei_load(x + i)));
-    if (i < count) ssdei_store_first(y + i, ssdei_exp(ssdei_load_first(x + i, count - i)), count - i);
+    for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, SSDEI_T(exp)(ssdei_load(x + i)));
+    if (i < count) ssdei_store_first(y + i, SSDEI_T(exp)(ssdei_load_first(x + i, count - i)), count - i);
 }
 
 /* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
@@ -8114,15 +8067,15 @@ SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint6
     for (round = 0; round < 10; round++) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             ssdei_u low0, low2;
-            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(SSDEI_PHILOX_M0), &low0);
-            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(SSDEI_PHILOX_M1), &low2);
+            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(ssdei_philox_m0), &low0);
+            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(ssdei_philox_m1), &low2);
             word[v][0] = ssdei_uxor(ssdei_uxor(high2, word[v][1]), key0);
             word[v][1] = low2;
             word[v][2] = ssdei_uxor(ssdei_uxor(high0, word[v][3]), key1);
             word[v][3] = low0;
         }
-        key0 = ssdei_uadd(key0, ssdei_uset(SSDEI_PHILOX_W0));
-        key1 = ssdei_uadd(key1, ssdei_uset(SSDEI_PHILOX_W1));
+        key0 = ssdei_uadd(key0, ssdei_uset(ssdei_philox_w0));
+        key1 = ssdei_uadd(key1, ssdei_uset(ssdei_philox_w1));
     }
 }
 
@@ -8133,7 +8086,7 @@ SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint6
 SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
     ssdei_v u = ssdei_add(ssdei_mul(ssdei_from_int(ssdei_ushr(*word0, 1)), ssdei_set(4.656612873077393e-10f)),
                           ssdei_set(2.3283064365386963e-10f));
-    ssdei_v radius = ssdei_sqrt(ssdei_mul(ssdei_set(-2.0f), ssdei_log_positive(u)));
+    ssdei_v radius = ssdei_sqrt(ssdei_mul(ssdei_set(-2.0f), SSDEI_T(log_positive)(u)));
     ssdei_u middle = ssdei_uor(ssdei_ushl(*word1, 2), ssdei_uset(2));
     ssdei_v x = ssdei_mul(ssdei_from_int(middle), ssdei_set(3.6572951981e-10f)); /* pi / 2^33 */
     ssdei_v z = ssdei_mul(x, x);
@@ -8196,7 +8149,7 @@ SSDEI_HELPER size_t SSDEI_T(draw_pairs)(int normal, uint64_t seed, uint32_t stre
     return row;
 }
 
-/* Words, or the bits of normals, for rows x dim elements. The lanes walk over the blocks of all rows, so that short
+/* The lanes walk over the blocks of all rows, so that short
    rows fill vectors as well as long ones; where all lanes of two vectors are whole blocks of one row their numbers are
    stored in one go. */
 SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
@@ -8248,16 +8201,6 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
-                                        size_t rows, size_t dim, uint32_t *out) {
-    SSDEI_T(draw)(0, seed, stream, step, sample, rows, dim, (unsigned char *)out);
-}
-
-SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
-                                         size_t rows, size_t dim, float *out) {
-    SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
-}
-
 /* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
 /* A vector of rows: x and y hold their first and second coordinates, and then their scores'. Three loops, since short
@@ -8284,7 +8227,7 @@ SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal
         largest = ssdei_dmax(sum, largest);
     }
     for (k = 0; k < components; k++) {
-        ssdei_v share = ssdei_exp_negative(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
+        ssdei_v share = SSDEI_T(exp_negative)(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
         total = ssdei_add(total, share);
         exponent[k] = ssdei_widen(share);
     }
@@ -8297,13 +8240,10 @@ SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal
         y_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k + 1]), y_weight);
     }
     inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
-    if (equal) {
-        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dset(work->precision[0]);
-        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dset(work->precision[1]);
-    } else {
-        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dmul(x_weight, inverse);
-        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dmul(y_weight, inverse);
-    }
+    x_pull = ssdei_dmul(x_pull, inverse);
+    y_pull = ssdei_dmul(y_pull, inverse);
+    x_weight = equal ? ssdei_dset(work->precision[0]) : ssdei_dmul(x_weight, inverse);
+    y_weight = equal ? ssdei_dset(work->precision[1]) : ssdei_dmul(y_weight, inverse);
     *x = ssdei_narrow(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)));
     *y = ssdei_narrow(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)));
 }
@@ -8399,10 +8339,10 @@ SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
-    SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores),
-    SSDEI_T(hessian_product), SSDEI_T(update)};
+    (ssde_tier)SSDEI_T(tier), ssdei_width,    ssdei_tile_rows,          ssdei_tile_columns,
+    SSDEI_T(tiles),           SSDEI_T(outer), SSDEI_T(interleave_rows), SSDEI_T(transpose),
+    SSDEI_T(exponential),     SSDEI_T(draw),  SSDEI_T(plane_scores),    SSDEI_T(hessian_product),
+    SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

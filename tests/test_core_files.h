@@ -490,7 +490,7 @@ static void test_files_failing_allocator(void) {
         context.user = &allocator;
         CHECK_OK(core_allocating(&context, which));
         needed = allocator.calls;
-        CHECK((needed > 0) == (which != 2) && allocator.live == 0); /* saving takes none */
+        CHECK(needed > 0 && allocator.live == 0);
         for (n = 1; n <= needed; n++) {
             allocator.calls = 0;
             allocator.fail_at = n;
@@ -1047,13 +1047,16 @@ static void test_files_small_floats(void) {
 static void test_files_crc(void) {
     static unsigned char bytes[9000];
     static const size_t sizes[] = {0, 1, 7, 8, 9, 2047, 2048, 2049, 2055, 4096, 9000};
+    static ssdei_crc_tables tables;
     size_t i;
-    CHECK(ssdei_crc32(0, (const unsigned char *)"123456789", 9) == 0xcbf43926u);
+    ssdei_crc32_tables(&tables);
+    CHECK(ssdei_crc32(&tables, 0, (const unsigned char *)"123456789", 9) == 0xcbf43926u);
     for (i = 0; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * i >> 3 ^ i);
     for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        uint32_t first = ssdei_crc32(0, bytes, sizes[i] / 3);
-        CHECK(ssdei_crc32(0, bytes, sizes[i]) == files_plain_crc(bytes, sizes[i]));
-        CHECK(ssdei_crc32(first, bytes + sizes[i] / 3, sizes[i] - sizes[i] / 3) == files_plain_crc(bytes, sizes[i]));
+        uint32_t first = ssdei_crc32(&tables, 0, bytes, sizes[i] / 3);
+        CHECK(ssdei_crc32(&tables, 0, bytes, sizes[i]) == files_plain_crc(bytes, sizes[i]));
+        CHECK(ssdei_crc32(&tables, first, bytes + sizes[i] / 3, sizes[i] - sizes[i] / 3) ==
+              files_plain_crc(bytes, sizes[i]));
     }
 }
 
