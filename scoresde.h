@@ -2429,16 +2429,6 @@ static void ssdei_matmul_run(void *argument, size_t index) {
                   task->depth, columns, task->c + row * task->columns + column, task->columns, 0);
 }
 
-/* from[rows, columns] to to[columns, rows], sixteen columns at a time: a cache line of each row. */
-static void ssdei_transpose(const float *from, size_t rows, size_t columns, float *to) {
-    size_t first, row, column;
-    for (first = 0; first < columns; first += 16) {
-        size_t end = columns - first < 16 ? columns : first + 16;
-        for (row = 0; row < rows; row++)
-            for (column = first; column < end; column++) to[column * rows + row] = from[row * columns + column];
-    }
-}
-
 static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
     ssdei_matmul_task *task = (ssdei_matmul_task *)object;
     task->packed = ssdei_place(memory, float, ssdei_packed_size(task->kernels, task->depth, task->columns));
@@ -2471,7 +2461,7 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     task.transpose_a = transpose_a;
     block = ssdei_object_create(context, &task, 0, ssdei_matmul_arrays);
     if (!block) return SSDE_ERROR_MEMORY;
-    if (transpose_a) ssdei_transpose(a->data, task.depth, task.rows, task.transposed);
+    if (transpose_a) task.kernels->transpose(a->data, task.rows, task.depth, task.rows, task.transposed, task.depth);
     ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
                task.columns, task.packed);
     task.a = transpose_a ? task.transposed : a->data;
@@ -2534,7 +2524,7 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
 }
 
 /* ---- >>files: the system's files ----
-   The same functions for each system. */
+   The same functions for each system; seek and tell beyond 2 GB, also where long has 32 bits. */
 
 /* What a path leads to. With it comes the mode of what is there, -1 where a new file's is to be the system's choice. */
 enum { SSDEI_PATH_IS_FREE, SSDEI_PATH_IS_FILE, SSDEI_PATH_IS_READ_ONLY, SSDEI_PATH_IS_FOLDER, SSDEI_PATH_IS_OTHER };
@@ -2597,6 +2587,9 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file) && !_commit(_fileno(file)); }
 
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
+
 /* Readers, writers and scanners keep a file from being replaced while they have it open, so it is tried for a while. */
 static int ssdei_replace_file(const char *from, const char *to) {
     wchar_t wide_from[SSDEI_PATH_MOST], wide_to[SSDEI_PATH_MOST];
@@ -2645,9 +2638,15 @@ FILE *ssdei_fopen64(const char *path, const char *mode) __asm__("fopen64");
 int ssdei_fseeko64(FILE *file, int64_t offset, int origin) __asm__("fseeko64");
 int64_t ssdei_ftello64(FILE *file) __asm__("ftello64");
 int ssdei_statx(int folder, const char *path, int flags, unsigned wanted, void *out) __asm__("statx");
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
 #else
 #define ssdei_open64 open
 #define ssdei_fopen64 fopen
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
+}
+static int64_t ssdei_tell(FILE *file) { return ftello(file); }
 #endif
 
 /* Type and permissions. */
@@ -2742,6 +2741,11 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file); }
 
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
+}
+static int64_t ssdei_tell(FILE *file) { return ftell(file); }
+
 static uint32_t ssdei_process(void) { return 0; }
 
 #endif
@@ -2762,25 +2766,6 @@ static int ssdei_flush_folder(const char *path) {
     (void)path;
     return 1;
 }
-#endif
-
-/* fseek and ftell beyond 2 GB, also where long has 32 bits. */
-#if defined(_WIN32)
-static int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
-static int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
-#elif defined(SSDEI_GLIBC_32)
-static int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
-static int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
-#elif LONG_MAX == 0x7fffffff && (defined(__unix__) || defined(__APPLE__))
-static int ssdei_seek(FILE *file, int64_t offset, int origin) {
-    return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
-}
-static int64_t ssdei_tell(FILE *file) { return ftello(file); }
-#else
-static int ssdei_seek(FILE *file, int64_t offset, int origin) {
-    return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
-}
-static int64_t ssdei_tell(FILE *file) { return ftell(file); }
 #endif
 
 /* ---- files: bytes ---- */
@@ -3266,17 +3251,11 @@ static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
     size_t length = 0;
     char quote;
     ssdei_npy_take(npy, 'u'); /* Python 2's */
-    if (ssdei_npy_take(npy, '\''))
-        quote = '\'';
-    else if (ssdei_npy_take(npy, '"'))
-        quote = '"';
-    else
-        return 0;
+    quote = ssdei_npy_take(npy, '\'') ? '\'' : '"';
+    if (quote == '"' && !ssdei_npy_take(npy, '"')) return 0;
     while (npy->at < npy->end && *npy->at != (unsigned char)quote && length < 15) text[length++] = (char)*npy->at++;
     text[length] = 0;
-    if (npy->at == npy->end || *npy->at != (unsigned char)quote) return 0;
-    npy->at++;
-    return 1;
+    return npy->at < npy->end && *npy->at++ == (unsigned char)quote;
 }
 
 /* A type that numpy.dtype knows by this text: <f4, f4, =f4, |u1, float32, f. */
@@ -3695,55 +3674,39 @@ int ssdei_json_end(ssdei_json *json) {
 }
 
 static unsigned ssdei_json_four_digits(ssdei_json *json) {
+    static const char digits[] = "0123456789abcdefABCDEF";
     unsigned value = 0;
     int i;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++, json->at++) {
         char c = ssdei_json_here(json);
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-                                                : 16;
-        if (digit == 16) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
-        value = value * 16 + digit;
-        json->at++;
+        const char *digit = c ? strchr(digits, c) : NULL;
+        unsigned place = digit ? (unsigned)(digit - digits) : 0;
+        if (!digit) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
+        value = value * 16 + (place < 16 ? place : place - 6);
     }
     return value;
 }
 
 /* The character of \uXXXX, or of a surrogate pair of them, as UTF-8; the cursor is behind the first u. */
 static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
+    static const unsigned first[4] = {0, 0xc0, 0xe0, 0xf0};
     unsigned code = ssdei_json_four_digits(json);
+    size_t more, i;
     if (json->problem) return 0;
-    if (code >= 0xd800 && code < 0xdc00 && ssdei_json_here(json) == '\\') {
-        unsigned low;
-        json->at++;
-        if (ssdei_json_here(json) != 'u') return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-        json->at++;
-        low = ssdei_json_four_digits(json);
+    if (code >= 0xd800 && code < 0xe000) {
+        unsigned low = 0;
+        if (code < 0xdc00 && ssdei_stands((const unsigned char *)json->text, json->size, json->at, "\\u", 2)) {
+            json->at += 2;
+            low = ssdei_json_four_digits(json);
+        }
         if (low < 0xdc00 || low > 0xdfff) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
-    if (code >= 0xd800 && code < 0xe000) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-    if (code && code < 0x80) { /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 63));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 63));
-        out[2] = (char)(0x80 | (code & 63));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 63));
-    out[2] = (char)(0x80 | (code >> 6 & 63));
-    out[3] = (char)(0x80 | (code & 63));
-    return 4;
+    /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
+    more = code && code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    for (i = more; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 63));
+    out[0] = (char)(first[more] | code);
+    return more + 1;
 }
 
 /* Decodes a string into out [capacity], cut to what fits, with a NUL behind; capacity 0: moves past it. Returns its
@@ -4001,17 +3964,18 @@ static int ssdei_name_before(const void *items, size_t a, size_t b) {
     return strcmp(entries[a].info.name, entries[b].info.name) < 0;
 }
 
-static ssde_status ssdei_sort_names(ssde_tensor_file *file) {
+/* Leaves their order in by_name. */
+static ssde_status ssdei_sort_entries(ssde_tensor_file *file, int (*before)(const void *items, size_t a, size_t b)) {
     if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
     if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
+    ssdei_sort(file->entries, file->count, file->by_name, before);
     return SSDE_OK;
 }
 
 /* No name comes twice. Leaves by_name sorted. */
 static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     size_t i;
-    ssdei_try(ssdei_sort_names(file));
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
     for (i = 1; i < file->count; i++) {
         const char *name = file->entries[file->by_name[i]].info.name;
         if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
@@ -4328,9 +4292,7 @@ static int ssdei_offset_before(const void *items, size_t a, size_t b) {
 static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
     uint64_t covered = 0;
     size_t i;
-    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
-    if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_offset_before);
+    ssdei_try(ssdei_sort_entries(file, ssdei_offset_before));
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[file->by_name[i]];
         if (entry->begin != covered)
@@ -4699,24 +4661,36 @@ static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned 
     return ssdei_zip_locate(file, record, values[2], directory);
 }
 
-static int ssdei_record_order(const ssdei_record *record, const char *name, size_t length) {
-    size_t both = record->length < length ? record->length : length;
-    int order = memcmp(record->name, name, both);
-    return order ? order : record->length < length ? -1 : record->length > length;
+/* A name in parts: that of a record, or one that is looked for. */
+typedef struct ssdei_parts {
+    const char *text[3];
+    size_t length[3]; /* those that are not there: 0 */
+} ssdei_parts;
+
+static int ssdei_record_order(const ssdei_record *record, const ssdei_parts *name) {
+    size_t at = 0, i;
+    for (i = 0; i < 3; i++) {
+        size_t left = record->length - at, length = name->length[i] < left ? name->length[i] : left;
+        int order = length ? memcmp(record->name + at, name->text[i], length) : 0;
+        if (order || length < name->length[i]) return order ? order : -1;
+        at += length;
+    }
+    return record->length > at;
 }
 
 static int ssdei_record_before(const void *items, size_t a, size_t b) {
     const ssdei_record *records = (const ssdei_record *)items;
-    return ssdei_record_order(&records[a], records[b].name, records[b].length) < 0;
+    const ssdei_parts name = {{records[b].name, NULL, NULL}, {records[b].length, 0, 0}};
+    return ssdei_record_order(&records[a], &name) < 0;
 }
 
 /* NULL if there is none. */
-static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *name, size_t length) {
+static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const ssdei_parts *name) {
     size_t low = 0, high = file->record_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         ssdei_record *record = &file->records[file->record_by_name[middle]];
-        int order = ssdei_record_order(record, name, length);
+        int order = ssdei_record_order(record, name);
         if (!order) return record;
         if (order > 0)
             high = middle;
@@ -4928,8 +4902,8 @@ static uint32_t ssdei_pickle_pop(ssdei_pickle *pickle) {
     return object;
 }
 
-/* The place of the last mark, which leaves the stack: what was above it is there, up to the old depth. */
-static size_t ssdei_pickle_pop_mark(ssdei_pickle *pickle) {
+/* The place above the last mark; what is above it is there, up to the depth. */
+static size_t ssdei_pickle_above_mark(ssdei_pickle *pickle) {
     size_t at = pickle->depth;
     while (at > 0 && pickle->stack[at - 1] != ssdei_mark) at--;
     if (!at) ssdei_pickle_fail(pickle, "a mark is missing on its stack");
@@ -4994,7 +4968,7 @@ static int ssdei_pickle_becomes(ssdei_pickle *pickle, uint32_t container, ssdei_
 
 /* Moves what is above the last mark into a new container in its place, or into the one below it. */
 static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind, int made) {
-    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth, i;
+    size_t from = ssdei_pickle_above_mark(pickle), to = pickle->depth, i;
     uint32_t container;
     if (pickle->status != SSDE_OK) return;
     pickle->depth = from - 1;
@@ -5035,7 +5009,7 @@ static void ssdei_pickle_bytes(ssdei_pickle *pickle, ssdei_object_kind kind, uin
 
 /* A whole number of `count` bytes in two's complement; one of more than 64 bits is opaque. */
 static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
-    uint64_t bits = 0;
+    uint64_t bits;
     if (count > 8) {
         ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, count);
         return;
@@ -5111,19 +5085,11 @@ static const char *const ssdei_storage_problems[] = {
     "lies in a storage of another size than its record in the archive",
     "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
 
-/* The record ROOT/data/KEY. */
-static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
-    char name[300];
-    if (pickle->root_length + 5 + key->count > sizeof name) return NULL;
-    memcpy(name, pickle->root, pickle->root_length);
-    memcpy(name + pickle->root_length, "data/", 5);
-    memcpy(name + pickle->root_length + 5, pickle->bytes + key->bits, key->count);
-    return ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
-}
-
-/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
+/* ("storage", its class, its key, the device, the number of elements): bytes of the record ROOT/data/KEY. */
 static void ssdei_pickle_storage(ssdei_pickle *pickle) {
     uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, problem = 0, storage;
+    ssdei_parts name = {{pickle->root, "data/", NULL}, {pickle->root_length, 5, 0}};
+    const ssdei_object *key;
     const ssdei_dtype *dtype;
     ssdei_record *record;
     if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
@@ -5133,7 +5099,10 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
     }
     if (ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL))
         storage_class = (uint32_t)pickle->objects[items[1]].bits;
-    record = ssdei_pickle_record(pickle, &pickle->objects[items[2]]);
+    key = &pickle->objects[items[2]];
+    name.text[2] = (const char *)pickle->bytes + key->bits;
+    name.length[2] = key->count;
+    record = ssdei_zip_record(pickle->file, &name);
     if (ssdei_globals[storage_class].kind != SSDEI_GLOBAL_STORAGE)
         problem = 1;
     else if (!record)
@@ -5260,18 +5229,20 @@ static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments, const 
         entry->info.problem = ssdei_dtype_problem;
 }
 
+/* NULL: the object is none that is known. */
+static const struct ssdei_global *ssdei_pickle_known(const ssdei_pickle *pickle, uint32_t object) {
+    return ssdei_pickle_is(pickle, object, SSDEI_OBJECT_GLOBAL) ? &ssdei_globals[pickle->objects[object].bits] : NULL;
+}
+
 /* Calls a function with a tuple of arguments. */
 static void ssdei_pickle_call(ssdei_pickle *pickle) {
     uint32_t arguments = ssdei_pickle_pop(pickle), called = ssdei_pickle_pop(pickle), items[4];
-    const struct ssdei_global *function = NULL;
+    const struct ssdei_global *function = ssdei_pickle_known(pickle, called);
     if (pickle->status != SSDE_OK) return;
-    if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL)) function = &ssdei_globals[pickle->objects[called].bits];
     if (function && function->kind == SSDEI_GLOBAL_SUBCLASS && ssdei_pickle_items(pickle, arguments, items, 4, 4)) {
         called = items[0];
         arguments = items[2];
-        function = NULL;
-        if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL))
-            function = &ssdei_globals[pickle->objects[called].bits];
+        function = ssdei_pickle_known(pickle, called);
     }
     if (function && (function->kind <= SSDEI_GLOBAL_TYPED_TENSOR || function->kind == SSDEI_GLOBAL_OTHER_TENSOR))
         ssdei_pickle_tensor(pickle, arguments, function);
@@ -5296,12 +5267,10 @@ static void ssdei_pickle_instance(ssdei_pickle *pickle, int with_keywords) {
         ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
 }
 
-/* The same in the place of what is above the last mark, and the mark. */
-static void ssdei_pickle_instance_mark(ssdei_pickle *pickle) {
-    size_t at = ssdei_pickle_pop_mark(pickle);
-    if (pickle->status != SSDE_OK) return;
-    pickle->depth = at - 1;
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+/* Takes the last mark, and what is above it, from the stack. */
+static void ssdei_pickle_drop(ssdei_pickle *pickle) {
+    size_t at = ssdei_pickle_above_mark(pickle);
+    if (pickle->status == SSDE_OK) pickle->depth = at - 1;
 }
 
 /* Attributes of the object below: those of an opaque one, which has no items, are what it contains. They are a
@@ -5392,7 +5361,7 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
 
 /* Instructions that work on the stack. */
 static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
-    size_t at, length;
+    size_t length;
     switch (code) {
         case '(': ssdei_pickle_push(pickle, ssdei_mark); return 1;
         case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE, 1); return 1;
@@ -5414,16 +5383,17 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'i':
             ssdei_pickle_line(pickle, &length);
             ssdei_pickle_line(pickle, &length);
-            ssdei_pickle_instance_mark(pickle);
+            ssdei_pickle_drop(pickle);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
             return 1;
         case 'o':
-        case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
-        case '0': ssdei_pickle_pop(pickle); return 1;
-        case '1': /* what is above the mark goes, also items of a set */
-        case 0x90:
-            at = ssdei_pickle_pop_mark(pickle);
-            if (pickle->status == SSDE_OK) pickle->depth = at - 1;
+        case 0x91: /* a frozen set */
+            ssdei_pickle_drop(pickle);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
             return 1;
+        case '0': ssdei_pickle_pop(pickle); return 1;
+        case '1':
+        case 0x90: ssdei_pickle_drop(pickle); return 1; /* items of a set */
         case '2': ssdei_pickle_push(pickle, ssdei_pickle_top(pickle)); return 1;
         case 'p': ssdei_pickle_remember(pickle, ssdei_pickle_decimal(pickle)); return 1;
         case 'q': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
@@ -5626,7 +5596,7 @@ static ssde_status ssdei_pth_fill(ssdei_pickle *pickle, uint32_t root) {
     flattening.keep = 1;
     ssdei_flatten(&flattening, root, 0);
     ssdei_try(pickle->status);
-    ssdei_try(ssdei_sort_names(file));
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
     ssdei_pth_twins(file);
     return SSDE_OK;
 }
@@ -5647,14 +5617,9 @@ static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
 
 /* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
 static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root, size_t root_length) {
-    char name[300], order[8] = "";
-    ssdei_record *record;
-    if (root_length + 9 > sizeof name)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' has a root folder of more than 290 characters",
-                         file->path);
-    memcpy(name, root, root_length);
-    memcpy(name + root_length, "byteorder", 9);
-    record = ssdei_zip_record(file, name, root_length + 9);
+    const ssdei_parts name = {{root, "byteorder", NULL}, {root_length, 9, 0}};
+    ssdei_record *record = ssdei_zip_record(file, &name);
+    char order[8] = "";
     if (!record) return SSDE_OK;
     ssdei_try(ssdei_record_check(file, record));
     if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
