@@ -1001,6 +1001,9 @@ SSDEI_INLINE uint32_t ssdei_usub_scalar(uint32_t a, uint32_t b) { return a - b; 
 SSDEI_INLINE uint32_t ssdei_uand_scalar(uint32_t a, uint32_t b) { return a & b; }
 SSDEI_INLINE uint32_t ssdei_uor_scalar(uint32_t a, uint32_t b) { return a | b; }
 SSDEI_INLINE uint32_t ssdei_uxor_scalar(uint32_t a, uint32_t b) { return a ^ b; }
+SSDEI_INLINE uint32_t ssdei_ushl_scalar(uint32_t a, int n) { return a << n; }
+SSDEI_INLINE uint32_t ssdei_ushr_scalar(uint32_t a, int n) { return a >> n; }
+SSDEI_INLINE uint32_t ssdei_usar_scalar(uint32_t a, int n) { return a >> n | (a >> 31 ? ~(0xffffffffu >> n) : 0u); }
 SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     uint64_t product = (uint64_t)a * b;
     *low = (uint32_t)product;
@@ -1025,6 +1028,31 @@ SSDEI_INLINE double ssdei_dmax_scalar(double a, double b) { return a > b ? a : b
 SSDEI_INLINE double ssdei_dfma_scalar(double a, double b, double c) { return a * b + c; }
 SSDEI_INLINE double ssdei_widen_scalar(float a) { return (double)a; }
 SSDEI_INLINE float ssdei_narrow_scalar(double a) { return (float)a; }
+
+/* Doubles as pairs of vectors, of the functions of one. */
+#define SSDEI_PAIRS(attributes, tier, name, operation)                                    \
+    attributes ssdei_d_##tier ssdei_##name##_##tier(ssdei_d_##tier a, ssdei_d_##tier b) { \
+        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high);              \
+        return a;                                                                         \
+    }
+#define SSDEI_DOUBLES(attributes, tier, half, set, add, sub, mul, div, larger, fma)                     \
+    typedef struct ssdei_d_##tier {                                                                     \
+        half low, high;                                                                                 \
+    } ssdei_d_##tier;                                                                                   \
+    attributes ssdei_d_##tier ssdei_dset_##tier(double x) {                                             \
+        ssdei_d_##tier a;                                                                               \
+        a.low = a.high = set(x);                                                                        \
+        return a;                                                                                       \
+    }                                                                                                   \
+    attributes ssdei_d_##tier ssdei_dfma_##tier(ssdei_d_##tier a, ssdei_d_##tier b, ssdei_d_##tier c) { \
+        a.low = fma(a.low, b.low, c.low), a.high = fma(a.high, b.high, c.high);                         \
+        return a;                                                                                       \
+    }                                                                                                   \
+    SSDEI_PAIRS(attributes, tier, dadd, add)                                                            \
+    SSDEI_PAIRS(attributes, tier, dsub, sub)                                                            \
+    SSDEI_PAIRS(attributes, tier, dmul, mul)                                                            \
+    SSDEI_PAIRS(attributes, tier, ddiv, div)                                                            \
+    SSDEI_PAIRS(attributes, tier, dmax, larger)
 
 #ifdef SSDEI_X86
 typedef __m256 ssdei_v_avx2;
@@ -1070,6 +1098,9 @@ SSDEI_AVX2 __m256i ssdei_usub_avx2(__m256i a, __m256i b) { return _mm256_sub_epi
 SSDEI_AVX2 __m256i ssdei_uand_avx2(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uor_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uxor_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+SSDEI_AVX2 __m256i ssdei_ushl_avx2(__m256i a, int n) { return _mm256_slli_epi32(a, n); }
+SSDEI_AVX2 __m256i ssdei_ushr_avx2(__m256i a, int n) { return _mm256_srli_epi32(a, n); }
+SSDEI_AVX2 __m256i ssdei_usar_avx2(__m256i a, int n) { return _mm256_srai_epi32(a, n); }
 SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
     __m256i even = _mm256_mul_epu32(a, b);
     __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
@@ -1093,23 +1124,8 @@ SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, _
     _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
     _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
 }
-typedef struct ssdei_d_avx2 {
-    __m256d low, high;
-} ssdei_d_avx2;
-SSDEI_AVX2 ssdei_d_avx2 ssdei_dset_avx2(double x) {
-    ssdei_d_avx2 a;
-    a.low = a.high = _mm256_set1_pd(x);
-    return a;
-}
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dadd_avx2, _mm256_add_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dsub_avx2, _mm256_sub_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmul_avx2, _mm256_mul_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_ddiv_avx2, _mm256_div_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmax_avx2, _mm256_max_pd)
-SSDEI_AVX2 ssdei_d_avx2 ssdei_dfma_avx2(ssdei_d_avx2 a, ssdei_d_avx2 b, ssdei_d_avx2 c) {
-    a.low = _mm256_fmadd_pd(a.low, b.low, c.low), a.high = _mm256_fmadd_pd(a.high, b.high, c.high);
-    return a;
-}
+SSDEI_DOUBLES(SSDEI_AVX2, avx2, __m256d, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd,
+              _mm256_max_pd, _mm256_fmadd_pd)
 SSDEI_AVX2 ssdei_d_avx2 ssdei_widen_avx2(__m256 v) {
     ssdei_d_avx2 a;
     a.low = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), a.high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
@@ -1168,6 +1184,9 @@ SSDEI_AVX512 __m512i ssdei_usub_avx512(__m512i a, __m512i b) { return _mm512_sub
 SSDEI_AVX512 __m512i ssdei_uand_avx512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uor_avx512(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uxor_avx512(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
+SSDEI_AVX512 __m512i ssdei_ushl_avx512(__m512i a, int n) { return _mm512_sllv_epi32(a, _mm512_set1_epi32(n)); }
+SSDEI_AVX512 __m512i ssdei_ushr_avx512(__m512i a, int n) { return _mm512_srlv_epi32(a, _mm512_set1_epi32(n)); }
+SSDEI_AVX512 __m512i ssdei_usar_avx512(__m512i a, int n) { return _mm512_srav_epi32(a, _mm512_set1_epi32(n)); }
 SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
     __m512i even = _mm512_mul_epu32(a, b);
     __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
@@ -1196,23 +1215,8 @@ SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i 
     _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
     _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
 }
-typedef struct ssdei_d_avx512 {
-    __m512d low, high;
-} ssdei_d_avx512;
-SSDEI_AVX512 ssdei_d_avx512 ssdei_dset_avx512(double x) {
-    ssdei_d_avx512 a;
-    a.low = a.high = _mm512_set1_pd(x);
-    return a;
-}
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dadd_avx512, _mm512_add_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dsub_avx512, _mm512_sub_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmul_avx512, _mm512_mul_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_ddiv_avx512, _mm512_div_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmax_avx512, _mm512_max_pd)
-SSDEI_AVX512 ssdei_d_avx512 ssdei_dfma_avx512(ssdei_d_avx512 a, ssdei_d_avx512 b, ssdei_d_avx512 c) {
-    a.low = _mm512_fmadd_pd(a.low, b.low, c.low), a.high = _mm512_fmadd_pd(a.high, b.high, c.high);
-    return a;
-}
+SSDEI_DOUBLES(SSDEI_AVX512, avx512, __m512d, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd,
+              _mm512_max_pd, _mm512_fmadd_pd)
 SSDEI_AVX512 ssdei_d_avx512 ssdei_widen_avx512(__m512 v) {
     __m512d bits = _mm512_castps_pd(v);
     ssdei_d_avx512 a;
@@ -1270,6 +1274,11 @@ SSDEI_INLINE uint32x4_t ssdei_usub_neon(uint32x4_t a, uint32x4_t b) { return vsu
 SSDEI_INLINE uint32x4_t ssdei_uand_neon(uint32x4_t a, uint32x4_t b) { return vandq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uor_neon(uint32x4_t a, uint32x4_t b) { return vorrq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uxor_neon(uint32x4_t a, uint32x4_t b) { return veorq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_ushl_neon(uint32x4_t a, int n) { return vshlq_u32(a, vdupq_n_s32(n)); }
+SSDEI_INLINE uint32x4_t ssdei_ushr_neon(uint32x4_t a, int n) { return vshlq_u32(a, vdupq_n_s32(-n)); }
+SSDEI_INLINE uint32x4_t ssdei_usar_neon(uint32x4_t a, int n) {
+    return vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(a), vdupq_n_s32(-n)));
+}
 SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *low) {
     uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(b));
     uint64x2_t second = vmull_high_u32(a, b);
@@ -1290,24 +1299,12 @@ SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x
     vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
     vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
 }
-typedef struct ssdei_d_neon {
-    float64x2_t low, high;
-} ssdei_d_neon;
-SSDEI_INLINE ssdei_d_neon ssdei_dset_neon(double x) {
-    ssdei_d_neon a;
-    a.low = a.high = vdupq_n_f64(x);
-    return a;
-}
 SSDEI_INLINE float64x2_t ssdei_larger_neon(float64x2_t a, float64x2_t b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dadd_neon, vaddq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dsub_neon, vsubq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmul_neon, vmulq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_ddiv_neon, vdivq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmax_neon, ssdei_larger_neon)
-SSDEI_INLINE ssdei_d_neon ssdei_dfma_neon(ssdei_d_neon a, ssdei_d_neon b, ssdei_d_neon c) {
-    a.low = vfmaq_f64(c.low, a.low, b.low), a.high = vfmaq_f64(c.high, a.high, b.high);
-    return a;
+SSDEI_INLINE float64x2_t ssdei_halves_fma_neon(float64x2_t a, float64x2_t b, float64x2_t c) {
+    return vfmaq_f64(c, a, b);
 }
+SSDEI_DOUBLES(SSDEI_INLINE, neon, float64x2_t, vdupq_n_f64, vaddq_f64, vsubq_f64, vmulq_f64, vdivq_f64,
+              ssdei_larger_neon, ssdei_halves_fma_neon)
 SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
     ssdei_d_neon a;
     a.low = vcvt_f64_f32(vget_low_f32(v)), a.high = vcvt_high_f64_f32(v);
@@ -1315,6 +1312,8 @@ SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
 }
 SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
 #endif /* SSDEI_NEON */
+#undef SSDEI_PAIRS
+#undef SSDEI_DOUBLES
 
 /* Per tier: vector width, register tile of the products.
    Accumulators fill the register file but for a row of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32.
@@ -1606,19 +1605,6 @@ void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(co
 
 /* ---- context: threads ---- */
 
-#ifndef SCORESDE_PARALLEL_FOR
-static void ssdei_default_parallel_for(size_t count, void (*function)(void *argument, size_t index), void *argument) {
-#ifdef _OPENMP
-    long index;
-    _Pragma("omp parallel for schedule(static)") for (index = 0; index < (long)count; index++)
-        function(argument, (size_t)index);
-#else
-    size_t index;
-    for (index = 0; index < count; index++) function(argument, index);
-#endif
-}
-#endif
-
 void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
                         void *argument) {
     if (count == 1)
@@ -1629,7 +1615,11 @@ void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(vo
 #ifdef SCORESDE_PARALLEL_FOR
         SCORESDE_PARALLEL_FOR(count, function, argument);
 #else
-        ssdei_default_parallel_for(count, function, argument);
+        ptrdiff_t index; /* OpenMP 2 wants it signed */
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+        for (index = 0; index < (ptrdiff_t)count; index++) function(argument, (size_t)index);
 #endif
     }
 }
@@ -2440,7 +2430,7 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     char text[3][SSDEI_SHAPE_TEXT];
     ssdei_matmul_task task;
     void *block;
-    size_t row_tasks;
+    size_t row, row_tasks;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
     ssdei_try(ssdei_tensor_check(context, "out", out));
@@ -2461,7 +2451,10 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     task.transpose_a = transpose_a;
     block = ssdei_object_create(context, &task, 0, ssdei_matmul_arrays);
     if (!block) return SSDE_ERROR_MEMORY;
-    if (transpose_a) task.kernels->transpose(a->data, task.rows, task.depth, task.rows, task.transposed, task.depth);
+    for (row = 0; transpose_a && row < task.rows; row += SSDEI_LINE) /* a cache line of each row of a */
+        task.kernels->transpose(a->data + row, task.rows, task.depth,
+                                task.rows - row < SSDEI_LINE ? task.rows - row : (size_t)SSDEI_LINE,
+                                task.transposed + row * task.depth, task.depth);
     ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
                task.columns, task.packed);
     task.a = transpose_a ? task.transposed : a->data;
@@ -2527,7 +2520,14 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
    The same functions for each system; seek and tell beyond 2 GB, also where long has 32 bits. */
 
 /* What a path leads to. With it comes the mode of what is there, -1 where a new file's is to be the system's choice. */
-enum { SSDEI_PATH_IS_FREE, SSDEI_PATH_IS_FILE, SSDEI_PATH_IS_READ_ONLY, SSDEI_PATH_IS_FOLDER, SSDEI_PATH_IS_OTHER };
+enum {
+    SSDEI_PATH_IS_WRONG,
+    SSDEI_PATH_IS_FREE,
+    SSDEI_PATH_IS_FILE,
+    SSDEI_PATH_IS_READ_ONLY,
+    SSDEI_PATH_IS_FOLDER,
+    SSDEI_PATH_IS_OTHER
+};
 
 #if defined(_WIN32)
 /* <windows.h> would drag its macros into the user's file. */
@@ -2544,11 +2544,6 @@ static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
     return MultiByteToWideChar(65001u, 8u, path, -1, wide, SSDEI_PATH_MOST) > 0; /* UTF-8, errors are errors */
 }
 
-static int ssdei_path_valid(const char *path) {
-    wchar_t wide[SSDEI_PATH_MOST];
-    return ssdei_path_wide(path, wide);
-}
-
 static size_t ssdei_folder_length(const char *path) {
     size_t length = strlen(path);
     while (length && !strchr("/\\:", path[length - 1])) length--;
@@ -2557,8 +2552,10 @@ static size_t ssdei_folder_length(const char *path) {
 
 static int ssdei_path_kind(const char *path, int *mode) {
     wchar_t wide[SSDEI_PATH_MOST];
-    unsigned long attributes = ssdei_path_wide(path, wide) ? GetFileAttributesW(wide) : 0xffffffffu;
+    unsigned long attributes;
     *mode = -1;
+    if (!ssdei_path_wide(path, wide)) return SSDEI_PATH_IS_WRONG;
+    attributes = GetFileAttributesW(wide);
     if (attributes == 0xffffffffu) return SSDEI_PATH_IS_FREE;
     if (attributes & 0x50u) return attributes & 0x10u ? SSDEI_PATH_IS_FOLDER : SSDEI_PATH_IS_OTHER;
     return attributes & 1u ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
@@ -2612,11 +2609,6 @@ static void ssdei_remove_file(const char *path) {
 static uint32_t ssdei_process(void) { return (uint32_t)GetCurrentProcessId(); }
 
 #else
-
-static int ssdei_path_valid(const char *path) {
-    (void)path;
-    return 1;
-}
 
 static size_t ssdei_folder_length(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -2822,20 +2814,15 @@ static uint32_t ssdei_crc32(const ssdei_crc_tables *tables, uint32_t crc, const 
 
 /* ---- files: reading and writing ---- */
 
-static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
+/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
+static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
     if (!path || !*path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
     if (strlen(path) >= SSDEI_PATH_MOST)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.120s...' has %lu bytes, wanted at most %d", path,
                          (unsigned long)strlen(path), SSDEI_PATH_MOST - 1);
-    if (!ssdei_path_valid(path))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.180s' is not valid UTF-8", path);
-    return SSDE_OK;
-}
-
-/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
-static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
-    ssdei_try(ssdei_path_check(context, path));
     *kind = ssdei_path_kind(path, mode);
+    if (*kind == SSDEI_PATH_IS_WRONG)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.180s' is not valid UTF-8", path);
     if (*kind != SSDEI_PATH_IS_FOLDER && *kind != SSDEI_PATH_IS_OTHER) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s, not a regular file", path,
                      *kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "a device or a pipe");
@@ -3217,6 +3204,65 @@ static double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits) {
     return negative ? -wide : wide;
 }
 
+/* ---- files: arrays ---- */
+
+/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
+   and forwards, however the tensor was transposed. */
+typedef struct ssdei_walk {
+    int rank;
+    struct {
+        size_t size, stride, step, index; /* step: from one value to the next, in C order */
+    } axes[8];
+    size_t position, place; /* the element's in the storage, and its value's */
+} ssdei_walk;
+
+static ssdei_walk ssdei_walk_begin(int rank, const size_t *shape, const size_t *stride) {
+    ssdei_walk walk;
+    size_t step = 1;
+    int axis, at;
+    memset(&walk, 0, sizeof walk);
+    for (axis = rank - 1; axis >= 0; axis--) {
+        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > stride[axis]; at--)
+            walk.axes[at] = walk.axes[at - 1];
+        walk.axes[at].size = shape[axis];
+        walk.axes[at].stride = stride[axis];
+        walk.axes[at].step = step;
+        step *= shape[axis];
+    }
+    return walk;
+}
+
+static void ssdei_walk_next(ssdei_walk *walk) {
+    int i;
+    for (i = 0; i < walk->rank; i++) {
+        walk->position += walk->axes[i].stride;
+        walk->place += walk->axes[i].step;
+        if (++walk->axes[i].index < walk->axes[i].size) return;
+        walk->position -= walk->axes[i].stride * walk->axes[i].size;
+        walk->place -= walk->axes[i].step * walk->axes[i].size;
+        walk->axes[i].index = 0;
+    }
+}
+
+/* Makes one tensor of a file's bytes, or two. */
+typedef ssde_status (*ssdei_decoder)(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
+                                     ssde_tensor *first, ssde_tensor *second);
+
+/* `name` is the caller's for the first tensor; the second may be NULL. */
+static ssde_status ssdei_load(ssde_context *context, const char *path, ssdei_decoder decode, const char *name,
+                              ssde_tensor *first, ssde_tensor *second) {
+    unsigned char *bytes;
+    size_t size;
+    ssde_status status;
+    if (!first) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    memset(first, 0, sizeof *first);
+    if (second) memset(second, 0, sizeof *second);
+    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
+    status = decode(context, path, bytes, size, first, second);
+    ssdei_release(context, bytes);
+    return status;
+}
+
 /* ---- files: .npy ---- */
 
 /* A header being read, and what it said. */
@@ -3366,33 +3412,35 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
 /* Elements in C order, from where the file's order has them. */
 static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
     const size_t size = npy->dtype->bytes;
-    size_t stride[SSDE_MAX_RANK], index[SSDE_MAX_RANK] = {0, 0, 0, 0}, step = size, position = 0, i;
+    size_t stride[SSDE_MAX_RANK], step = 1, i;
+    ssdei_walk walk;
     int axis;
     for (axis = 0; axis < npy->rank; axis++) {
         int slower = npy->fortran ? axis : npy->rank - 1 - axis;
         stride[slower] = step;
         step *= npy->shape[slower];
     }
-    for (i = 0; i < count; i++) {
-        uint64_t bits = ssdei_number_at(npy->at + position, size, npy->big_endian);
-        if (!ssdei_number_float(npy->dtype, bits, &values[i]))
+    walk = ssdei_walk_begin(npy->rank, npy->shape, stride);
+    for (i = 0; i < count; i++, ssdei_walk_next(&walk)) {
+        uint64_t bits = ssdei_number_at(npy->at + walk.position * size, size, npy->big_endian);
+        if (!ssdei_number_float(npy->dtype, bits, &values[walk.place]))
             return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %.9g, which no float can hold",
-                             npy->path, (unsigned long)i, ssdei_number_double(npy->dtype, bits));
-        for (axis = npy->rank - 1; axis >= 0; axis--) {
-            position += stride[axis];
-            if (++index[axis] < npy->shape[axis]) break;
-            position -= stride[axis] * npy->shape[axis];
-            index[axis] = 0;
-        }
+                             npy->path, (unsigned long)walk.place, ssdei_number_double(npy->dtype, bits));
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, size_t size, ssde_tensor *tensor) {
+static ssde_status ssdei_npy_decode(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
+                                    ssde_tensor *tensor, ssde_tensor *none) {
     char text[SSDEI_SHAPE_TEXT];
+    ssdei_npy header, *npy = &header;
     ssde_status status;
     size_t count = 1, held;
     int i;
+    (void)none;
+    memset(npy, 0, sizeof *npy);
+    npy->context = context;
+    npy->path = path;
     ssdei_try(ssdei_npy_header(npy, bytes, size));
     for (i = 0; i < npy->rank; i++) count = ssdei_multiply(count, npy->shape[i]);
     if (!count) return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", npy->path);
@@ -3409,25 +3457,13 @@ static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, 
 }
 
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
-    const char *member;
-    ssdei_npy npy;
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
-    memset(tensor, 0, sizeof *tensor);
-    member = path ? strstr(path, ".npz:") : NULL;
+    const char *member = tensor && path ? strstr(path, ".npz:") : NULL;
+    if (tensor) memset(tensor, 0, sizeof *tensor);
     if (member)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "'%.120s': members of archives are not read: run unzip on '%.*s' and load its .npy file", path,
                          (int)(member + 4 - path > 80 ? 80 : member + 4 - path), path);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    memset(&npy, 0, sizeof npy);
-    npy.context = context;
-    npy.path = path;
-    status = ssdei_npy_decode(&npy, bytes, size, tensor);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_npy_decode, "tensor", tensor, NULL);
 }
 
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor) {
@@ -3459,10 +3495,11 @@ ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_te
 /* ---- files: IDX and CIFAR-10 ---- */
 
 static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
-                                    ssde_tensor *tensor) {
+                                    ssde_tensor *tensor, ssde_tensor *none) {
     char text[SSDEI_SHAPE_TEXT];
     size_t shape[SSDE_MAX_RANK] = {0, 0, 0, 0}, count = 1, start, i;
     int rank;
+    (void)none;
     if (size < 4 || bytes[0] || bytes[1] || !bytes[3])
         return ssdei_wrong_file(context, path, "an IDX file", bytes, size);
     if (bytes[2] != 0x08 || bytes[3] > SSDE_MAX_RANK)
@@ -3488,15 +3525,7 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
 }
 
 ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
-    memset(tensor, 0, sizeof *tensor);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    status = ssdei_idx_decode(context, path, bytes, size, tensor);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_idx_decode, "tensor", tensor, NULL);
 }
 
 enum { SSDEI_CIFAR_PLANE = 32 * 32, SSDEI_CIFAR_RECORD = 1 + 3 * SSDEI_CIFAR_PLANE };
@@ -3537,16 +3566,7 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
 }
 
 ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!images) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "images is NULL");
-    memset(images, 0, sizeof *images);
-    if (labels) memset(labels, 0, sizeof *labels);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    status = ssdei_cifar10_decode(context, path, bytes, size, images, labels);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_cifar10_decode, "images", images, labels);
 }
 
 /* ---- files: text ---- */
@@ -3883,11 +3903,11 @@ typedef struct ssdei_record {
 typedef struct ssdei_entry {
     ssde_file_tensor info;
     const ssdei_dtype *dtype;
-    uint64_t begin, end;    /* of its bytes, from the start of the file's data */
-    size_t stride[8];       /* from one element to the next along an axis, in elements */
-    ssdei_record *record;   /* that the bytes lie in; NULL: in none */
-    unsigned char value[8]; /* info.number stands here, little-endian, and nowhere else */
-    int negative;           /* the values have the other sign */
+    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
+    size_t stride[8];     /* from one element to the next along an axis, in elements */
+    ssdei_record *record; /* that the bytes lie in; NULL: in none */
+    uint64_t bits;        /* info.number's, which stand nowhere else */
+    int negative;         /* the values have the other sign */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -4064,62 +4084,21 @@ static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record
     return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
-/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
-   and forwards, however the tensor was transposed. */
-typedef struct ssdei_walk {
-    int rank;
-    struct {
-        size_t size, stride, step, index; /* step: from one value to the next, in C order */
-    } axes[8];
-    size_t position, place; /* the element's in the storage, and its value's */
-} ssdei_walk;
-
-static ssdei_walk ssdei_walk_begin(const ssdei_entry *entry) {
-    ssdei_walk walk;
-    size_t step = 1;
-    int axis, at;
-    memset(&walk, 0, sizeof walk);
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > entry->stride[axis]; at--)
-            walk.axes[at] = walk.axes[at - 1];
-        walk.axes[at].size = entry->info.shape[axis];
-        walk.axes[at].stride = entry->stride[axis];
-        walk.axes[at].step = step;
-        step *= entry->info.shape[axis];
-    }
-    return walk;
-}
-
-static void ssdei_walk_next(ssdei_walk *walk) {
-    int i;
-    for (i = 0; i < walk->rank; i++) {
-        walk->position += walk->axes[i].stride;
-        walk->place += walk->axes[i].step;
-        if (++walk->axes[i].index < walk->axes[i].size) return;
-        walk->position -= walk->axes[i].stride * walk->axes[i].size;
-        walk->place -= walk->axes[i].step * walk->axes[i].size;
-        walk->axes[i].index = 0;
-    }
-}
-
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
     const ssdei_piece *piece = file->piece;
-    ssdei_walk walk = ssdei_walk_begin(entry);
+    ssdei_walk walk = ssdei_walk_begin(entry->info.rank, entry->info.shape, entry->stride);
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
-    const int turned = file->big_endian && !entry->info.number;
     size_t i;
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        const unsigned char *bytes = entry->value;
-        uint64_t bits;
+        uint64_t bits = entry->bits;
         if (!entry->info.number) {
             ssdei_try(ssdei_piece_move(file, offset, size, end));
-            bytes = piece->bytes + (offset - piece->begin);
+            bits = ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian);
         }
-        bits = ssdei_number_at(bytes, size, turned);
         if (doubles)
             doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
         else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
@@ -4558,10 +4537,6 @@ static int ssdei_zip_signature(const unsigned char *bytes, unsigned char third, 
     return bytes[0] == 'P' && bytes[1] == 'K' && bytes[2] == third && bytes[3] == fourth;
 }
 
-static ssde_status ssdei_zip_fail(const ssde_tensor_file *file, const ssdei_record *record, const char *problem) {
-    return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
-}
-
 /* Where the directory is: from the end of the archive, [22 bytes][comment], and the 64-bit record it may point to. */
 static ssde_status ssdei_zip_find(const ssde_tensor_file *file, uint64_t *begin, uint64_t *size, uint64_t *count) {
     unsigned char end[22 + 20 + 256], large[56];
@@ -4620,20 +4595,20 @@ static ssde_status ssdei_zip_locate(const ssde_tensor_file *file, ssdei_record *
     unsigned char header[30], name[64];
     size_t length, i;
     if (offset > directory || directory - offset < sizeof header)
-        return ssdei_zip_fail(file, record, "lies outside the file");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "lies outside the file");
     ssdei_try(ssdei_read_at(file, offset, header, sizeof header));
     length = (size_t)ssdei_little_endian(header + 26, 2);
     if (!ssdei_zip_signature(header, 3, 4) || length != record->length)
-        return ssdei_zip_fail(file, record, "is not where the directory says");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is not where the directory says");
     for (i = 0; i < length; i += sizeof name) {
         size_t piece = length - i < sizeof name ? length - i : sizeof name;
         ssdei_try(ssdei_read_at(file, offset + sizeof header + i, name, piece));
         if (memcmp(name, record->name + i, piece))
-            return ssdei_zip_fail(file, record, "is not where the directory says");
+            return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is not where the directory says");
     }
     record->begin = offset + sizeof header + length + ssdei_little_endian(header + 28, 2);
     if (record->begin > directory || record->size > directory - record->begin)
-        return ssdei_zip_fail(file, record, "lies outside the file");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "lies outside the file");
     return SSDE_OK;
 }
 
@@ -4657,7 +4632,7 @@ static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned 
     else if (ssdei_little_endian(entry + 10, 2)) /* TorchScript's code, which is not needed */
         record->problem = "is compressed, which torch.save does not do: unpack it, and store it without";
     else if (values[0] != values[1])
-        return ssdei_zip_fail(file, record, "has two sizes");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "has two sizes");
     return ssdei_zip_locate(file, record, values[2], directory);
 }
 
@@ -4731,7 +4706,7 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
     ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
     for (i = 1; i < file->record_count; i++)
         if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
-            return ssdei_zip_fail(file, &file->records[file->record_by_name[i]], "comes twice");
+            return ssdei_record_fail(file, &file->records[file->record_by_name[i]], SSDE_ERROR_FORMAT, "comes twice");
     return SSDE_OK;
 }
 
@@ -5477,7 +5452,7 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
     entry.info.dtype = entry.dtype->name;
     entry.info.count = 1;
     entry.info.number = 1;
-    ssdei_to_little_endian(object->bits, entry.value);
+    entry.bits = object->bits;
     ssdei_flatten_tensor(flattening, &entry);
 }
 
@@ -5624,7 +5599,8 @@ static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root
     ssdei_try(ssdei_record_check(file, record));
     if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
     file->big_endian = !strcmp(order, "big");
-    if (!file->big_endian && strcmp(order, "little")) return ssdei_zip_fail(file, record, "is neither little nor big");
+    if (!file->big_endian && strcmp(order, "little"))
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is neither little nor big");
     return SSDE_OK;
 }
 
@@ -7563,20 +7539,6 @@ SSDEI_END
 #define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
 #define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
 
-/* Shifts count by constants, which functions do not keep constant at -O0. */
-#define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
-#define ssdei_ushr_scalar(a, n) ((uint32_t)(a) >> (n))
-#define ssdei_usar_scalar(a, n) (((uint32_t)(a) >> (n)) | ((a) >> 31 ? ~(0xffffffffu >> (n)) : 0u))
-#define ssdei_ushl_avx2(a, n) _mm256_slli_epi32(a, n)
-#define ssdei_ushr_avx2(a, n) _mm256_srli_epi32(a, n)
-#define ssdei_usar_avx2(a, n) _mm256_srai_epi32(a, n)
-#define ssdei_ushl_avx512(a, n) _mm512_slli_epi32(a, n)
-#define ssdei_ushr_avx512(a, n) _mm512_srli_epi32(a, n)
-#define ssdei_usar_avx512(a, n) _mm512_srai_epi32(a, n)
-#define ssdei_ushl_neon(a, n) vshlq_n_u32(a, n)
-#define ssdei_ushr_neon(a, n) vshrq_n_u32(a, n)
-#define ssdei_usar_neon(a, n) vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
-
 /* Per tier: vector width, register tile of the products, and what stands before a kernel. */
 #define ssdei_width SSDEI_T(width)
 #define ssdei_tile_rows SSDEI_T(tile_rows)
@@ -7591,13 +7553,6 @@ SSDEI_END
 #define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
 #define SSDEI_AVX2 SSDEI_TARGET_avx2 SSDEI_INLINE
 #define SSDEI_AVX512 SSDEI_TARGET_avx512 SSDEI_INLINE
-
-/* A function of one vector of doubles per half, on pairs of them. */
-#define SSDEI_PAIR(attributes, type, name, operation)                        \
-    attributes type name(type a, type b) {                                   \
-        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
-        return a;                                                            \
-    }
 
 #elif !SSDEI_MACROS && !defined(SCORESDE_KEEP_MACROS)
 #undef SSDEI_BEGIN
@@ -7667,18 +7622,6 @@ SSDEI_END
 #undef ssdei_dfma
 #undef ssdei_widen
 #undef ssdei_narrow
-#undef ssdei_ushl_scalar
-#undef ssdei_ushr_scalar
-#undef ssdei_usar_scalar
-#undef ssdei_ushl_avx2
-#undef ssdei_ushr_avx2
-#undef ssdei_usar_avx2
-#undef ssdei_ushl_avx512
-#undef ssdei_ushr_avx512
-#undef ssdei_usar_avx512
-#undef ssdei_ushl_neon
-#undef ssdei_ushr_neon
-#undef ssdei_usar_neon
 #undef ssdei_width
 #undef ssdei_tile_rows
 #undef ssdei_tile_rows_medium
@@ -7692,7 +7635,6 @@ SSDEI_END
 #undef SSDEI_TARGET_avx512
 #undef SSDEI_AVX2
 #undef SSDEI_AVX512
-#undef SSDEI_PAIR
 /* those of the core's implementation */
 #undef SSDEI_GLIBC_32
 #undef ssdei_open64
