@@ -725,13 +725,13 @@ double ssdei_math_sin(double x);
 double ssdei_math_cos(double x);
 double ssdei_math_atan2(double y, double x); /* 7 ulp; the squares of x and y neither overflow nor vanish */
 /* The same in float: computed in double, rounded once. */
-float ssdei_math_expf(float x);
-float ssdei_math_expm1f(float x);
-float ssdei_math_logf(float x);
-float ssdei_math_log1pf(float x);
+SSDEI_INLINE float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
+SSDEI_INLINE float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
+SSDEI_INLINE float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
+SSDEI_INLINE float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
 float ssdei_math_tanhf(float x);
-float ssdei_math_sinf(float x);
-float ssdei_math_cosf(float x);
+SSDEI_INLINE float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
+SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* ---- files ---- */
 
@@ -928,8 +928,8 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
    To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
    its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
    intrinsics; then, each with its name behind, the functions of this vocabulary,
-   SSDEI_TARGET and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The
-   compiler names what is missing; tests run every tier that the machine has. */
+   SSDEI_TARGET_... and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them.
+   The compiler names what is missing; tests run every tier that the machine has. */
 
 #define SSDEI_TIER_VALUE(name, text) ssdei_tier_##text = name,
 enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
@@ -1349,21 +1349,13 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 /* ---- the check of arithmetic ----
    Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
 
-SSDEI_INLINE int ssdei_load_relaxed(const int *value) {
 #if defined(__GNUC__) || defined(__clang__)
-    return __atomic_load_n(value, __ATOMIC_RELAXED);
+SSDEI_INLINE int ssdei_load_relaxed(const int *value) { return __atomic_load_n(value, __ATOMIC_RELAXED); }
+SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) { __atomic_store_n(to, value, __ATOMIC_RELAXED); }
 #else
-    return *(const volatile int *)value;
+SSDEI_INLINE int ssdei_load_relaxed(const int *value) { return *(const volatile int *)value; }
+SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) { *(volatile int *)to = value; }
 #endif
-}
-
-SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) {
-#if defined(__GNUC__) || defined(__clang__)
-    __atomic_store_n(to, value, __ATOMIC_RELAXED);
-#else
-    *(volatile int *)to = value;
-#endif
-}
 
 /* On a tier, which uses those before it. */
 static int ssdei_contracts(size_t tier) {
@@ -1512,20 +1504,19 @@ static size_t ssdei_padded(size_t bytes) {
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     ssdei_header header = {NULL, ssdei_multiply(count, size)};
     size_t padded = ssdei_padded(header.bytes);
+    unsigned char *pointer;
+    uintptr_t start;
     if (padded < SIZE_MAX)
         header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
     if (!header.block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
     }
-    {
-        uintptr_t start = (uintptr_t)header.block + sizeof header;
-        uintptr_t aligned = (start + SSDEI_ALIGNMENT - 1) & ~(uintptr_t)(SSDEI_ALIGNMENT - 1);
-        unsigned char *pointer = (unsigned char *)header.block + (aligned - (uintptr_t)header.block);
-        memcpy(pointer - sizeof header, &header, sizeof header);
-        memset(pointer, 0, header.bytes);
-        return pointer;
-    }
+    start = (uintptr_t)header.block + sizeof header;
+    pointer =
+        (unsigned char *)header.block + sizeof header + (SSDEI_ALIGNMENT - start % SSDEI_ALIGNMENT) % SSDEI_ALIGNMENT;
+    memcpy(pointer - sizeof header, &header, sizeof header);
+    return memset(pointer, 0, header.bytes);
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
@@ -1908,13 +1899,6 @@ double ssdei_math_atan2(double y, double x) {
     if (x < 0.0) angle = SSDEI_PI - angle;
     return y < 0.0 ? -angle : angle;
 }
-
-float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
-float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
-float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
-float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
-float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
-float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* (e^2x - 1) / (e^2x + 1) */
 float ssdei_math_tanhf(float x) {
@@ -7449,18 +7433,21 @@ SSDEI_END
 #define SSDEI_TIER_ITEM(name, tier) name##_##tier,
 #define SSDEI_TIER_ADDRESS(name, tier) &name##_##tier,
 
-/* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
-   SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
+/* SSDEI_TARGET_...: every function that touches a tier's vectors carries it, so that one translation unit holds all
+   tiers. SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
 #if defined(__GNUC__) || defined(__clang__)
-#define SSDEI_TARGET(options) __attribute__((target(options)))
+#define SSDEI_TARGET_avx2 __attribute__((target("avx2,fma")))
+#define SSDEI_TARGET_avx512 __attribute__((target("avx512f,avx2,fma")))
 #define SSDEI_INLINE static inline __attribute__((always_inline))
 #define SSDEI_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
-#define SSDEI_TARGET(options)
+#define SSDEI_TARGET_avx2
+#define SSDEI_TARGET_avx512
 #define SSDEI_INLINE static __forceinline
 #define SSDEI_NOINLINE __declspec(noinline)
 #else
-#define SSDEI_TARGET(options)
+#define SSDEI_TARGET_avx2
+#define SSDEI_TARGET_avx512
 #define SSDEI_INLINE static inline
 #define SSDEI_NOINLINE
 #endif
@@ -7494,8 +7481,6 @@ SSDEI_END
 #define ssdei_u SSDEI_T(u)
 #define ssdei_load SSDEI_T(load)
 #define ssdei_store SSDEI_T(store)
-#define ssdei_load_first SSDEI_T(load_first)   /* the first n < width floats, zeros beyond */
-#define ssdei_store_first SSDEI_T(store_first) /* the first n < width floats only */
 #define ssdei_set SSDEI_T(set)
 #define ssdei_add SSDEI_T(add)
 #define ssdei_sub SSDEI_T(sub)
@@ -7549,8 +7534,6 @@ SSDEI_END
 #define SSDEI_HELPER SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) SSDEI_INLINE
 #define SSDEI_TARGET_scalar
 #define SSDEI_TARGET_neon
-#define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
-#define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
 #define SSDEI_AVX2 SSDEI_TARGET_avx2 SSDEI_INLINE
 #define SSDEI_AVX512 SSDEI_TARGET_avx512 SSDEI_INLINE
 
@@ -7562,7 +7545,6 @@ SSDEI_END
 #undef SSDEI_TIERS
 #undef SSDEI_TIER_ITEM
 #undef SSDEI_TIER_ADDRESS
-#undef SSDEI_TARGET
 #undef SSDEI_INLINE
 #undef SSDEI_NOINLINE
 #undef SSDEI_UNROLL
@@ -7578,8 +7560,6 @@ SSDEI_END
 #undef ssdei_u
 #undef ssdei_load
 #undef ssdei_store
-#undef ssdei_load_first
-#undef ssdei_store_first
 #undef ssdei_set
 #undef ssdei_add
 #undef ssdei_sub
@@ -7730,15 +7710,15 @@ SSDEI_HELPER ssdei_v SSDEI_T(log_positive)(ssdei_v x) {
     return ssdei_add(ssdei_mul(k, ssdei_set(6.9313812256e-1f)), ssdei_sub(f, ssdei_sub(half_square, tail)));
 }
 
-/* The first n floats, or a whole vector of them. */
+/* The first n floats, zeros beyond, or a whole vector of them. */
 SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
-    return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
+    return n >= ssdei_width ? ssdei_load(p) : SSDEI_T(load_first)(p, n);
 }
 SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
     if (n >= ssdei_width)
         ssdei_store(p, v);
     else
-        ssdei_store_first(p, v, n);
+        SSDEI_T(store_first)(p, v, n);
 }
 
 /* Whether the compiler fuses a * b + c in this tier's code, on numbers that it cannot know. (1 + e)^2 = 1 + 2 e + e^2
@@ -7883,10 +7863,10 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     size_t p, r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
-    }
-    SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) ssdei_prefetch_write(c + r * stride + v * ssdei_width);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            sum[r][v] = ssdei_set(0.0f);
+            ssdei_prefetch_write(c + r * stride + v * ssdei_width);
+        }
     }
     for (p = 0; p < count; p++, b += ssdei_tile_columns) {
         const float *row = a[p] + offset;
@@ -7961,7 +7941,7 @@ SSDEI_KERNEL void SSDEI_T(transpose)(const float *from, size_t from_stride, size
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
     size_t i;
     for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, SSDEI_T(exp)(ssdei_load(x + i)));
-    if (i < count) ssdei_store_first(y + i, SSDEI_T(exp)(ssdei_load_first(x + i, count - i)), count - i);
+    if (i < count) SSDEI_T(store_first)(y + i, SSDEI_T(exp)(SSDEI_T(load_first)(x + i, count - i)), count - i);
 }
 
 /* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
