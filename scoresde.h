@@ -927,9 +927,9 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
    To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
    its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
-   intrinsics; then, each with its name behind, the functions of this vocabulary,
-   SSDEI_TARGET_... and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them.
-   The compiler names what is missing; tests run every tier that the machine has. */
+   intrinsics; then, each with its name behind, the functions of this vocabulary, SSDEI_TARGET_..., and a row of numbers
+   under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The compiler names what is
+   missing; tests run every tier that the machine has. */
 
 #define SSDEI_TIER_VALUE(name, text) ssdei_tier_##text = name,
 enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
