@@ -734,13 +734,13 @@ double ssdei_math_sin(double x);
 double ssdei_math_cos(double x);
 double ssdei_math_atan2(double y, double x); /* 7 ulp; the squares of x and y neither overflow nor vanish */
 /* The same in float: computed in double, rounded once. */
-float ssdei_math_expf(float x);
-float ssdei_math_expm1f(float x);
-float ssdei_math_logf(float x);
-float ssdei_math_log1pf(float x);
+SSDEI_INLINE float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
+SSDEI_INLINE float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
+SSDEI_INLINE float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
+SSDEI_INLINE float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
 float ssdei_math_tanhf(float x);
-float ssdei_math_sinf(float x);
-float ssdei_math_cosf(float x);
+SSDEI_INLINE float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
+SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* ---- files ---- */
 
@@ -784,18 +784,25 @@ int ssdei_json_word(ssdei_json *json, const char *word);
 void ssdei_json_skip(ssdei_json *json);
 
 enum {
-    SSDEI_PATH_MOST = 4096, /* bytes of a path, with its end */
-    SSDEI_ASIDE_MOST = 100, /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
-    SSDEI_ASIDE_SUFFIX = 24 /* .scoresde-XXXXXXXX.tmp */
+    SSDEI_PATH_MOST = 4096,  /* bytes of a path, with its end */
+    SSDEI_ASIDE_MOST = 100,  /* bytes of the final name in the name aside: file systems take 143 to 255 in all */
+    SSDEI_ASIDE_SUFFIX = 24, /* .scoresde-XXXXXXXX.tmp */
+    SSDEI_PIECE = 16384      /* bytes that are read or written at a time; no stack has room for them */
 };
+
+/* For CRC-32, eight bytes at a time: of[k] has each byte's share when k bytes follow it. */
+typedef struct ssdei_crc_tables {
+    uint32_t of[8][256];
+} ssdei_crc_tables;
 
 /* A file being written beside its final name. Writes after a failure do nothing; commit flushes to the disk and
    renames, or removes the partial file and reports the first failure. */
 typedef struct ssdei_writer {
     ssde_context *context;
     const char *path;
-    char target[SSDEI_PATH_MOST]; /* path, or where its symbolic links lead */
-    char aside[SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX];
+    char *target; /* path, or where its symbolic links lead; first in one block with the next two */
+    char *aside;
+    unsigned char *piece;
     FILE *file;
     ssde_status status;
 } ssdei_writer;
@@ -812,6 +819,7 @@ typedef struct ssdei_declared {
    end. Only the header is held in memory. It is written twice: with its checksums when these are known. */
 typedef struct ssdei_tensor_writer {
     ssdei_writer file;
+    ssdei_crc_tables *tables;
     ssdei_text header, tensors; /* the metadata, then everything; the entries of the tensors */
     uint64_t data_size;
     ssdei_declared *declared;
@@ -893,11 +901,10 @@ typedef struct ssdei_kernels {
     /* to[column][row] = from[row][column] */
     void (*transpose)(const float *from, size_t from_stride, size_t rows, size_t columns, float *to, size_t to_stride);
     void (*exponential)(const float *x, float *y, size_t count);
-    /* Philox words for rows x dim elements, and what they become; see ssde_random_words. sample is not NULL. */
-    void (*random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows, size_t dim,
-                         uint32_t *out);
-    void (*random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
-                          size_t dim, float *out);
+    /* Philox words for rows x dim elements, see ssde_random_words, or the normals that they become. sample is not NULL;
+       out holds words or floats. */
+    void (*draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample, size_t rows,
+                 size_t dim, unsigned char *out);
     void (*plane_scores)(const ssdei_plane *work);
     void (*hessian_product)(const ssdei_hessian *work);
     /* x_next = mean + u[2] noise, mean = x + (u[0] x + u[1] score); mean may be NULL. Whether all of x_next is finite.
@@ -912,11 +919,12 @@ const ssdei_kernels *ssdei_kernels_for(const ssde_context *context);
 const ssdei_kernels *ssdei_kernels_narrow(const ssdei_kernels *kernels, size_t columns);
 
 /* b[depth, columns], b[k][j] at b[k * row_stride + j * column_stride], as panels [ceil(columns / tile_columns)][depth]
-   [tile_columns], zero beyond the last column: ssdei_packed_size floats. */
+   [tile_columns], zero beyond the last column: ssdei_packed_size floats, SIZE_MAX if that overflows. */
 size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns);
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
                 size_t columns, float *packed);
-/* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. */
+/* c[rows, columns] (+)= a[rows, depth] b[depth, columns], b packed; on the calling thread. Each element is one chain of
+   sums along depth, so rows and columns may be divided among calls as one likes. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate);
 
@@ -928,15 +936,26 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
    To add a tier: a row of SSDE_TIER_LIST, before the tiers that beat it, and what ssdei_detect_tier must find for it;
    its name in SSDEI_TIERS and in the list of >>kernels, under the macro of its architecture, which includes the
-   intrinsics; then, each with its name behind, the functions of this vocabulary, ssdei_interleave (see >>random),
-   SSDEI_TARGET and the numbers under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The
-   compiler names what is missing; tests run every tier that the machine has. */
+   intrinsics; then, each with its name behind, the functions of this vocabulary, SSDEI_TARGET_..., and a row of numbers
+   under "per tier", with SSDEI_MAX_WIDTH and SSDEI_MAX_TILE_... where it exceeds them. The compiler names what is
+   missing; tests run every tier that the machine has. */
 
 #define SSDEI_TIER_VALUE(name, text) ssdei_tier_##text = name,
 enum { SSDE_TIER_LIST(SSDEI_TIER_VALUE) };
 #undef SSDEI_TIER_VALUE
 /* Which of SSDEI_TIERS work under this context uses. */
 size_t ssdei_tier_index(const ssde_context *context);
+
+/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
+#if defined(__GNUC__) || defined(__clang__)
+SSDEI_INLINE void ssdei_prefetch(const void *address) { __builtin_prefetch(address, 0, 3); }
+SSDEI_INLINE void ssdei_prefetch_far(const void *address) { __builtin_prefetch(address, 0, 2); }
+SSDEI_INLINE void ssdei_prefetch_write(const void *address) { __builtin_prefetch(address, 1, 3); }
+#else
+SSDEI_INLINE void ssdei_prefetch(const void *address) { (void)address; }
+SSDEI_INLINE void ssdei_prefetch_far(const void *address) { (void)address; }
+SSDEI_INLINE void ssdei_prefetch_write(const void *address) { (void)address; }
+#endif
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -985,13 +1004,15 @@ SSDEI_INLINE uint32_t ssdei_to_int_scalar(float a) { /* NaN and what has no inte
     return a >= -2147483648.0f && a < 2147483648.0f ? (uint32_t)(int32_t)rintf(a) : 0x80000000u;
 }
 SSDEI_INLINE uint32_t ssdei_uload_scalar(const uint32_t *p) { return *p; }
-SSDEI_INLINE void ssdei_ustore_scalar(uint32_t *p, uint32_t a) { *p = a; }
 SSDEI_INLINE uint32_t ssdei_uset_scalar(uint32_t a) { return a; }
 SSDEI_INLINE uint32_t ssdei_uadd_scalar(uint32_t a, uint32_t b) { return a + b; }
 SSDEI_INLINE uint32_t ssdei_usub_scalar(uint32_t a, uint32_t b) { return a - b; }
 SSDEI_INLINE uint32_t ssdei_uand_scalar(uint32_t a, uint32_t b) { return a & b; }
 SSDEI_INLINE uint32_t ssdei_uor_scalar(uint32_t a, uint32_t b) { return a | b; }
 SSDEI_INLINE uint32_t ssdei_uxor_scalar(uint32_t a, uint32_t b) { return a ^ b; }
+SSDEI_INLINE uint32_t ssdei_ushl_scalar(uint32_t a, int n) { return a << n; }
+SSDEI_INLINE uint32_t ssdei_ushr_scalar(uint32_t a, int n) { return a >> n; }
+SSDEI_INLINE uint32_t ssdei_usar_scalar(uint32_t a, int n) { return a >> n | (a >> 31 ? ~(0xffffffffu >> n) : 0u); }
 SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     uint64_t product = (uint64_t)a * b;
     *low = (uint32_t)product;
@@ -1000,6 +1021,12 @@ SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
 SSDEI_INLINE void ssdei_split_scalar(float a, float b, float *x, float *y) { *x = a, *y = b; }
 SSDEI_INLINE float ssdei_join_first_scalar(float x, float y) { return (void)y, x; }
 SSDEI_INLINE float ssdei_join_second_scalar(float x, float y) { return (void)x, y; }
+SSDEI_INLINE void ssdei_interleave_scalar(unsigned char *to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    memcpy(to, &a, 4);
+    memcpy(to + 4, &b, 4);
+    memcpy(to + 8, &c, 4);
+    memcpy(to + 12, &d, 4);
+}
 typedef double ssdei_d_scalar;
 SSDEI_INLINE double ssdei_dset_scalar(double x) { return x; }
 SSDEI_INLINE double ssdei_dadd_scalar(double a, double b) { return a + b; }
@@ -1010,6 +1037,31 @@ SSDEI_INLINE double ssdei_dmax_scalar(double a, double b) { return a > b ? a : b
 SSDEI_INLINE double ssdei_dfma_scalar(double a, double b, double c) { return a * b + c; }
 SSDEI_INLINE double ssdei_widen_scalar(float a) { return (double)a; }
 SSDEI_INLINE float ssdei_narrow_scalar(double a) { return (float)a; }
+
+/* Doubles as pairs of vectors, of the functions of one. */
+#define SSDEI_PAIRS(attributes, tier, name, operation)                                    \
+    attributes ssdei_d_##tier ssdei_##name##_##tier(ssdei_d_##tier a, ssdei_d_##tier b) { \
+        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high);              \
+        return a;                                                                         \
+    }
+#define SSDEI_DOUBLES(attributes, tier, half, set, add, sub, mul, div, larger, fma)                     \
+    typedef struct ssdei_d_##tier {                                                                     \
+        half low, high;                                                                                 \
+    } ssdei_d_##tier;                                                                                   \
+    attributes ssdei_d_##tier ssdei_dset_##tier(double x) {                                             \
+        ssdei_d_##tier a;                                                                               \
+        a.low = a.high = set(x);                                                                        \
+        return a;                                                                                       \
+    }                                                                                                   \
+    attributes ssdei_d_##tier ssdei_dfma_##tier(ssdei_d_##tier a, ssdei_d_##tier b, ssdei_d_##tier c) { \
+        a.low = fma(a.low, b.low, c.low), a.high = fma(a.high, b.high, c.high);                         \
+        return a;                                                                                       \
+    }                                                                                                   \
+    SSDEI_PAIRS(attributes, tier, dadd, add)                                                            \
+    SSDEI_PAIRS(attributes, tier, dsub, sub)                                                            \
+    SSDEI_PAIRS(attributes, tier, dmul, mul)                                                            \
+    SSDEI_PAIRS(attributes, tier, ddiv, div)                                                            \
+    SSDEI_PAIRS(attributes, tier, dmax, larger)
 
 #ifdef SSDEI_X86
 typedef __m256 ssdei_v_avx2;
@@ -1049,13 +1101,15 @@ SSDEI_AVX2 __m256 ssdei_float_avx2(__m256i a) { return _mm256_castsi256_ps(a); }
 SSDEI_AVX2 __m256 ssdei_from_int_avx2(__m256i a) { return _mm256_cvtepi32_ps(a); }
 SSDEI_AVX2 __m256i ssdei_to_int_avx2(__m256 a) { return _mm256_cvtps_epi32(a); }
 SSDEI_AVX2 __m256i ssdei_uload_avx2(const uint32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
-SSDEI_AVX2 void ssdei_ustore_avx2(uint32_t *p, __m256i a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
 SSDEI_AVX2 __m256i ssdei_uset_avx2(uint32_t a) { return _mm256_set1_epi32((int)a); }
 SSDEI_AVX2 __m256i ssdei_uadd_avx2(__m256i a, __m256i b) { return _mm256_add_epi32(a, b); }
 SSDEI_AVX2 __m256i ssdei_usub_avx2(__m256i a, __m256i b) { return _mm256_sub_epi32(a, b); }
 SSDEI_AVX2 __m256i ssdei_uand_avx2(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uor_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 SSDEI_AVX2 __m256i ssdei_uxor_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
+SSDEI_AVX2 __m256i ssdei_ushl_avx2(__m256i a, int n) { return _mm256_slli_epi32(a, n); }
+SSDEI_AVX2 __m256i ssdei_ushr_avx2(__m256i a, int n) { return _mm256_srli_epi32(a, n); }
+SSDEI_AVX2 __m256i ssdei_usar_avx2(__m256i a, int n) { return _mm256_srai_epi32(a, n); }
 SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
     __m256i even = _mm256_mul_epu32(a, b);
     __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
@@ -1068,23 +1122,19 @@ SSDEI_AVX2 void ssdei_split_avx2(__m256 a, __m256 b, __m256 *x, __m256 *y) {
 }
 SSDEI_AVX2 __m256 ssdei_join_first_avx2(__m256 x, __m256 y) { return _mm256_unpacklo_ps(x, y); }
 SSDEI_AVX2 __m256 ssdei_join_second_avx2(__m256 x, __m256 y) { return _mm256_unpackhi_ps(x, y); }
-typedef struct ssdei_d_avx2 {
-    __m256d low, high;
-} ssdei_d_avx2;
-SSDEI_AVX2 ssdei_d_avx2 ssdei_dset_avx2(double x) {
-    ssdei_d_avx2 a;
-    a.low = a.high = _mm256_set1_pd(x);
-    return a;
+SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, __m256i c, __m256i d) {
+    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
+    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
+    __m256i lanes04 = _mm256_unpacklo_epi64(ab_low, cd_low), lanes15 = _mm256_unpackhi_epi64(ab_low, cd_low);
+    __m256i lanes26 = _mm256_unpacklo_epi64(ab_high, cd_high), lanes37 = _mm256_unpackhi_epi64(ab_high, cd_high);
+    __m256i *four = (__m256i *)(void *)to;
+    _mm256_storeu_si256(four, _mm256_permute2x128_si256(lanes04, lanes15, 0x20));
+    _mm256_storeu_si256(four + 1, _mm256_permute2x128_si256(lanes26, lanes37, 0x20));
+    _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
+    _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
 }
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dadd_avx2, _mm256_add_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dsub_avx2, _mm256_sub_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmul_avx2, _mm256_mul_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_ddiv_avx2, _mm256_div_pd)
-SSDEI_PAIR(SSDEI_AVX2, ssdei_d_avx2, ssdei_dmax_avx2, _mm256_max_pd)
-SSDEI_AVX2 ssdei_d_avx2 ssdei_dfma_avx2(ssdei_d_avx2 a, ssdei_d_avx2 b, ssdei_d_avx2 c) {
-    a.low = _mm256_fmadd_pd(a.low, b.low, c.low), a.high = _mm256_fmadd_pd(a.high, b.high, c.high);
-    return a;
-}
+SSDEI_DOUBLES(SSDEI_AVX2, avx2, __m256d, _mm256_set1_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd, _mm256_div_pd,
+              _mm256_max_pd, _mm256_fmadd_pd)
 SSDEI_AVX2 ssdei_d_avx2 ssdei_widen_avx2(__m256 v) {
     ssdei_d_avx2 a;
     a.low = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), a.high = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
@@ -1137,13 +1187,15 @@ SSDEI_AVX512 __m512 ssdei_float_avx512(__m512i a) { return _mm512_castsi512_ps(a
 SSDEI_AVX512 __m512 ssdei_from_int_avx512(__m512i a) { return _mm512_cvtepi32_ps(a); }
 SSDEI_AVX512 __m512i ssdei_to_int_avx512(__m512 a) { return _mm512_cvtps_epi32(a); }
 SSDEI_AVX512 __m512i ssdei_uload_avx512(const uint32_t *p) { return _mm512_loadu_si512((const void *)p); }
-SSDEI_AVX512 void ssdei_ustore_avx512(uint32_t *p, __m512i a) { _mm512_storeu_si512((void *)p, a); }
 SSDEI_AVX512 __m512i ssdei_uset_avx512(uint32_t a) { return _mm512_set1_epi32((int)a); }
 SSDEI_AVX512 __m512i ssdei_uadd_avx512(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
 SSDEI_AVX512 __m512i ssdei_usub_avx512(__m512i a, __m512i b) { return _mm512_sub_epi32(a, b); }
 SSDEI_AVX512 __m512i ssdei_uand_avx512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uor_avx512(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 SSDEI_AVX512 __m512i ssdei_uxor_avx512(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
+SSDEI_AVX512 __m512i ssdei_ushl_avx512(__m512i a, int n) { return _mm512_sllv_epi32(a, _mm512_set1_epi32(n)); }
+SSDEI_AVX512 __m512i ssdei_ushr_avx512(__m512i a, int n) { return _mm512_srlv_epi32(a, _mm512_set1_epi32(n)); }
+SSDEI_AVX512 __m512i ssdei_usar_avx512(__m512i a, int n) { return _mm512_srav_epi32(a, _mm512_set1_epi32(n)); }
 SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
     __m512i even = _mm512_mul_epu32(a, b);
     __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
@@ -1156,23 +1208,24 @@ SSDEI_AVX512 void ssdei_split_avx512(__m512 a, __m512 b, __m512 *x, __m512 *y) {
 }
 SSDEI_AVX512 __m512 ssdei_join_first_avx512(__m512 x, __m512 y) { return _mm512_unpacklo_ps(x, y); }
 SSDEI_AVX512 __m512 ssdei_join_second_avx512(__m512 x, __m512 y) { return _mm512_unpackhi_ps(x, y); }
-typedef struct ssdei_d_avx512 {
-    __m512d low, high;
-} ssdei_d_avx512;
-SSDEI_AVX512 ssdei_d_avx512 ssdei_dset_avx512(double x) {
-    ssdei_d_avx512 a;
-    a.low = a.high = _mm512_set1_pd(x);
-    return a;
+SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i b, __m512i c, __m512i d) {
+    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
+    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
+    __m512i lanes0 = _mm512_unpacklo_epi64(ab_low, cd_low); /* lanes 0, 4, 8, 12 */
+    __m512i lanes1 = _mm512_unpackhi_epi64(ab_low, cd_low);
+    __m512i lanes2 = _mm512_unpacklo_epi64(ab_high, cd_high);
+    __m512i lanes3 = _mm512_unpackhi_epi64(ab_high, cd_high);
+    __m512i low01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0x44); /* lanes 0, 4, 1, 5 */
+    __m512i low23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0x44);
+    __m512i high01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0xee); /* lanes 8, 12, 9, 13 */
+    __m512i high23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0xee);
+    _mm512_storeu_si512((void *)to, _mm512_shuffle_i32x4(low01, low23, 0x88));
+    _mm512_storeu_si512((void *)(to + 64), _mm512_shuffle_i32x4(low01, low23, 0xdd));
+    _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
+    _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
 }
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dadd_avx512, _mm512_add_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dsub_avx512, _mm512_sub_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmul_avx512, _mm512_mul_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_ddiv_avx512, _mm512_div_pd)
-SSDEI_PAIR(SSDEI_AVX512, ssdei_d_avx512, ssdei_dmax_avx512, _mm512_max_pd)
-SSDEI_AVX512 ssdei_d_avx512 ssdei_dfma_avx512(ssdei_d_avx512 a, ssdei_d_avx512 b, ssdei_d_avx512 c) {
-    a.low = _mm512_fmadd_pd(a.low, b.low, c.low), a.high = _mm512_fmadd_pd(a.high, b.high, c.high);
-    return a;
-}
+SSDEI_DOUBLES(SSDEI_AVX512, avx512, __m512d, _mm512_set1_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd, _mm512_div_pd,
+              _mm512_max_pd, _mm512_fmadd_pd)
 SSDEI_AVX512 ssdei_d_avx512 ssdei_widen_avx512(__m512 v) {
     __m512d bits = _mm512_castps_pd(v);
     ssdei_d_avx512 a;
@@ -1224,13 +1277,17 @@ SSDEI_INLINE float32x4_t ssdei_float_neon(uint32x4_t a) { return vreinterpretq_f
 SSDEI_INLINE float32x4_t ssdei_from_int_neon(uint32x4_t a) { return vcvtq_f32_s32(vreinterpretq_s32_u32(a)); }
 SSDEI_INLINE uint32x4_t ssdei_to_int_neon(float32x4_t a) { return vreinterpretq_u32_s32(vcvtnq_s32_f32(a)); }
 SSDEI_INLINE uint32x4_t ssdei_uload_neon(const uint32_t *p) { return vld1q_u32(p); }
-SSDEI_INLINE void ssdei_ustore_neon(uint32_t *p, uint32x4_t a) { vst1q_u32(p, a); }
 SSDEI_INLINE uint32x4_t ssdei_uset_neon(uint32_t a) { return vdupq_n_u32(a); }
 SSDEI_INLINE uint32x4_t ssdei_uadd_neon(uint32x4_t a, uint32x4_t b) { return vaddq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_usub_neon(uint32x4_t a, uint32x4_t b) { return vsubq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uand_neon(uint32x4_t a, uint32x4_t b) { return vandq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uor_neon(uint32x4_t a, uint32x4_t b) { return vorrq_u32(a, b); }
 SSDEI_INLINE uint32x4_t ssdei_uxor_neon(uint32x4_t a, uint32x4_t b) { return veorq_u32(a, b); }
+SSDEI_INLINE uint32x4_t ssdei_ushl_neon(uint32x4_t a, int n) { return vshlq_u32(a, vdupq_n_s32(n)); }
+SSDEI_INLINE uint32x4_t ssdei_ushr_neon(uint32x4_t a, int n) { return vshlq_u32(a, vdupq_n_s32(-n)); }
+SSDEI_INLINE uint32x4_t ssdei_usar_neon(uint32x4_t a, int n) {
+    return vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(a), vdupq_n_s32(-n)));
+}
 SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *low) {
     uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(b));
     uint64x2_t second = vmull_high_u32(a, b);
@@ -1243,24 +1300,20 @@ SSDEI_INLINE void ssdei_split_neon(float32x4_t a, float32x4_t b, float32x4_t *x,
 }
 SSDEI_INLINE float32x4_t ssdei_join_first_neon(float32x4_t x, float32x4_t y) { return vzip1q_f32(x, y); }
 SSDEI_INLINE float32x4_t ssdei_join_second_neon(float32x4_t x, float32x4_t y) { return vzip2q_f32(x, y); }
-typedef struct ssdei_d_neon {
-    float64x2_t low, high;
-} ssdei_d_neon;
-SSDEI_INLINE ssdei_d_neon ssdei_dset_neon(double x) {
-    ssdei_d_neon a;
-    a.low = a.high = vdupq_n_f64(x);
-    return a;
+SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
+    uint32x4_t ac_low = vzip1q_u32(a, c), ac_high = vzip2q_u32(a, c);
+    uint32x4_t bd_low = vzip1q_u32(b, d), bd_high = vzip2q_u32(b, d);
+    vst1q_u8(to, vreinterpretq_u8_u32(vzip1q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 16, vreinterpretq_u8_u32(vzip2q_u32(ac_low, bd_low)));
+    vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
+    vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
 }
 SSDEI_INLINE float64x2_t ssdei_larger_neon(float64x2_t a, float64x2_t b) { return vbslq_f64(vcgtq_f64(a, b), a, b); }
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dadd_neon, vaddq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dsub_neon, vsubq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmul_neon, vmulq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_ddiv_neon, vdivq_f64)
-SSDEI_PAIR(SSDEI_INLINE, ssdei_d_neon, ssdei_dmax_neon, ssdei_larger_neon)
-SSDEI_INLINE ssdei_d_neon ssdei_dfma_neon(ssdei_d_neon a, ssdei_d_neon b, ssdei_d_neon c) {
-    a.low = vfmaq_f64(c.low, a.low, b.low), a.high = vfmaq_f64(c.high, a.high, b.high);
-    return a;
+SSDEI_INLINE float64x2_t ssdei_halves_fma_neon(float64x2_t a, float64x2_t b, float64x2_t c) {
+    return vfmaq_f64(c, a, b);
 }
+SSDEI_DOUBLES(SSDEI_INLINE, neon, float64x2_t, vdupq_n_f64, vaddq_f64, vsubq_f64, vmulq_f64, vdivq_f64,
+              ssdei_larger_neon, ssdei_halves_fma_neon)
 SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
     ssdei_d_neon a;
     a.low = vcvt_f64_f32(vget_low_f32(v)), a.high = vcvt_high_f64_f32(v);
@@ -1268,6 +1321,8 @@ SSDEI_INLINE ssdei_d_neon ssdei_widen_neon(float32x4_t v) {
 }
 SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f32_f64(vcvt_f32_f64(a.low), a.high); }
 #endif /* SSDEI_NEON */
+#undef SSDEI_PAIRS
+#undef SSDEI_DOUBLES
 
 /* Per tier: vector width, register tile of the products.
    Accumulators fill the register file but for a row of B and a broadcast of A: 6 x 2 of 16 registers, 12 x 2 of 32.
@@ -1278,34 +1333,19 @@ SSDEI_INLINE float32x4_t ssdei_narrow_neon(ssdei_d_neon a) { return vcvt_high_f3
    20 chains cover 4 units of 4 cycles. (llvm-mca 14: bound by FMAs alone, 20 cycles a step on Neoverse N1's model with
    its one unit, 6.7 on Apple's with three. A tile of 6 x 4 would be better still, but gcc 12 keeps two of its sums in
    memory.) */
-enum {
-    ssdei_width_scalar = 1,
-    ssdei_tile_rows_scalar = 4,
-    ssdei_tile_rows_medium_scalar = 2,
-    ssdei_tile_rows_low_scalar = 1,
-    ssdei_tile_vectors_scalar = 4
-};
-enum {
-    ssdei_width_neon = 4,
-    ssdei_tile_rows_neon = 5,
-    ssdei_tile_rows_medium_neon = 4,
-    ssdei_tile_rows_low_neon = 2,
-    ssdei_tile_vectors_neon = 4
-};
-enum {
-    ssdei_width_avx2 = 8,
-    ssdei_tile_rows_avx2 = 6,
-    ssdei_tile_rows_medium_avx2 = 4,
-    ssdei_tile_rows_low_avx2 = 2,
-    ssdei_tile_vectors_avx2 = 2
-};
-enum {
-    ssdei_width_avx512 = 16,
-    ssdei_tile_rows_avx512 = 12,
-    ssdei_tile_rows_medium_avx512 = 8,
-    ssdei_tile_rows_low_avx512 = 4,
-    ssdei_tile_vectors_avx512 = 2
-};
+#define SSDEI_NUMBERS(tier, width, rows, medium, low, vectors) \
+    enum {                                                     \
+        ssdei_width_##tier = width,                            \
+        ssdei_tile_rows_##tier = rows,                         \
+        ssdei_tile_rows_medium_##tier = medium,                \
+        ssdei_tile_rows_low_##tier = low,                      \
+        ssdei_tile_vectors_##tier = vectors                    \
+    };
+SSDEI_NUMBERS(scalar, 1, 4, 2, 1, 4)
+SSDEI_NUMBERS(neon, 4, 5, 4, 2, 4)
+SSDEI_NUMBERS(avx2, 8, 6, 4, 2, 2)
+SSDEI_NUMBERS(avx512, 16, 12, 8, 4, 2)
+#undef SSDEI_NUMBERS
 enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
 
 /* Vector functions of every tier: the first part of >>kernels. */
@@ -1318,21 +1358,13 @@ enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /*
 /* ---- the check of arithmetic ----
    Flags that no macro announces, as clang's -ffp-contract=fast, would change results silently. */
 
-SSDEI_INLINE int ssdei_load_relaxed(const int *value) {
 #if defined(__GNUC__) || defined(__clang__)
-    return __atomic_load_n(value, __ATOMIC_RELAXED);
+SSDEI_INLINE int ssdei_load_relaxed(const int *value) { return __atomic_load_n(value, __ATOMIC_RELAXED); }
+SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) { __atomic_store_n(to, value, __ATOMIC_RELAXED); }
 #else
-    return *(const volatile int *)value;
+SSDEI_INLINE int ssdei_load_relaxed(const int *value) { return *(const volatile int *)value; }
+SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) { *(volatile int *)to = value; }
 #endif
-}
-
-SSDEI_INLINE void ssdei_store_relaxed(int *to, int value) {
-#if defined(__GNUC__) || defined(__clang__)
-    __atomic_store_n(to, value, __ATOMIC_RELAXED);
-#else
-    *(volatile int *)to = value;
-#endif
-}
 
 /* On a tier, which uses those before it. */
 static int ssdei_contracts(size_t tier) {
@@ -1432,6 +1464,14 @@ const char *ssde_status_text(ssde_status status) {
     return (unsigned)status < SSDE_STATUS_COUNT ? texts[status] : "unknown status";
 }
 
+/* ---- >>context: errors and memory ---- */
+
+ssde_context ssde_context_defaults(void) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    return context;
+}
+
 ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *format, ...) {
     char text[sizeof context->error];
     va_list arguments;
@@ -1442,14 +1482,6 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
     memcpy(context->error, text, sizeof text);
     if (context->log) (context->log)(context->user, context->error); /* <tgmath.h> has a macro log(x) */
     return status;
-}
-
-/* ---- >>context: memory ---- */
-
-ssde_context ssde_context_defaults(void) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    return context;
 }
 
 /* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
@@ -1481,20 +1513,19 @@ static size_t ssdei_padded(size_t bytes) {
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     ssdei_header header = {NULL, ssdei_multiply(count, size)};
     size_t padded = ssdei_padded(header.bytes);
+    unsigned char *pointer;
+    uintptr_t start;
     if (padded < SIZE_MAX)
         header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
     if (!header.block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
     }
-    {
-        uintptr_t start = (uintptr_t)header.block + sizeof header;
-        uintptr_t aligned = (start + SSDEI_ALIGNMENT - 1) & ~(uintptr_t)(SSDEI_ALIGNMENT - 1);
-        unsigned char *pointer = (unsigned char *)header.block + (aligned - (uintptr_t)header.block);
-        memcpy(pointer - sizeof header, &header, sizeof header);
-        memset(pointer, 0, header.bytes);
-        return pointer;
-    }
+    start = (uintptr_t)header.block + sizeof header;
+    pointer =
+        (unsigned char *)header.block + sizeof header + (SSDEI_ALIGNMENT - start % SSDEI_ALIGNMENT) % SSDEI_ALIGNMENT;
+    memcpy(pointer - sizeof header, &header, sizeof header);
+    return memset(pointer, 0, header.bytes);
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
@@ -1558,8 +1589,7 @@ ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, si
     return SSDE_OK;
 }
 
-/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its
-   own. */
+/* Shell's sort with Knuth's gaps: the library's qsort may take memory of its own. */
 void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(const void *items, size_t a, size_t b)) {
     size_t gap = 1, i;
     for (i = 0; i < count; i++) order[i] = i;
@@ -1571,6 +1601,111 @@ void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(co
             order[j] = moving;
         }
     }
+}
+
+/* ---- context: threads ---- */
+
+void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
+                        void *argument) {
+    if (count == 1)
+        function(argument, 0);
+    else if (context && context->parallel_for)
+        context->parallel_for(context->user, count, function, argument);
+    else {
+#ifdef SCORESDE_PARALLEL_FOR
+        SCORESDE_PARALLEL_FOR(count, function, argument);
+#else
+        ptrdiff_t index; /* OpenMP 2 wants it signed */
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+        for (index = 0; index < (ptrdiff_t)count; index++) function(argument, (size_t)index);
+#endif
+    }
+}
+
+size_t ssdei_task_count(const ssde_context *context) {
+    if (context && context->threads > 0) return (size_t)context->threads;
+    if (context && context->parallel_for) return 16;
+#if defined(SCORESDE_PARALLEL_FOR)
+    return 16;
+#elif defined(_OPENMP)
+    return (size_t)omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
+    size_t chunks = (rows + chunk - 1) / chunk;
+    *begin = chunks * index / tasks * chunk;
+    *end = chunks * (index + 1) / tasks * chunk;
+    if (*begin > rows) *begin = rows;
+    if (*end > rows) *end = rows;
+}
+
+/* ---- context: SIMD tier ---- */
+
+#ifdef SSDEI_X86
+static void ssdei_cpuid(unsigned leaf, unsigned registers[4]) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    int values[4], i;
+    __cpuidex(values, (int)leaf, 0);
+    for (i = 0; i < 4; i++) registers[i] = (unsigned)values[i];
+#else
+    memset(registers, 0, 4 * sizeof registers[0]);
+    __get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
+#endif
+}
+
+/* The operating system must save the registers too, which only XGETBV tells. */
+static unsigned ssdei_saved_state(void) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    return (unsigned)_xgetbv(0);
+#else
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+#endif
+}
+
+static ssde_tier ssdei_detect_tier(void) {
+    unsigned first[4], seventh[4], saved;
+    ssdei_cpuid(1, first);
+    if (!(first[2] & (1u << 27)) || !(first[2] & (1u << 12))) return SSDE_TIER_SCALAR; /* OSXSAVE, FMA */
+    ssdei_cpuid(7, seventh);
+    saved = ssdei_saved_state();
+    if ((saved & 0x6u) != 0x6u || !(seventh[1] & (1u << 5))) return SSDE_TIER_SCALAR; /* XMM and YMM, AVX2 */
+    return (saved & 0xe0u) == 0xe0u && (seventh[1] & (1u << 16)) ? SSDE_TIER_AVX512 : SSDE_TIER_AVX2;
+}
+#elif defined(SSDEI_NEON)
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
+#else
+static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
+#endif
+
+static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
+
+size_t ssdei_tier_index(const ssde_context *context) {
+    static int cache;
+    int best = ssdei_load_relaxed(&cache);
+    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
+    if (best == SSDE_TIER_BEST) {
+        best = (int)ssdei_detect_tier();
+        ssdei_store_relaxed(&cache, best);
+    }
+    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
+    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
+    return i;
+}
+
+ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
+
+const char *ssde_tier_name(ssde_tier tier) {
+#define SSDEI_TIER_TEXT(name, text) #text,
+    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
+#undef SSDEI_TIER_TEXT
+    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
 
 /* ---- internals: mathematics ---- */
@@ -1774,131 +1909,10 @@ double ssdei_math_atan2(double y, double x) {
     return y < 0.0 ? -angle : angle;
 }
 
-float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
-float ssdei_math_expm1f(float x) { return (float)ssdei_math_expm1(x); }
-float ssdei_math_logf(float x) { return (float)ssdei_math_log(x); }
-float ssdei_math_log1pf(float x) { return (float)ssdei_math_log1p(x); }
-float ssdei_math_sinf(float x) { return (float)ssdei_math_sin(x); }
-float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
-
 /* (e^2x - 1) / (e^2x + 1) */
 float ssdei_math_tanhf(float x) {
     double rise = ssdei_math_expm1(2.0 * (double)x);
     return x > 20.0f ? 1.0f : (float)(rise / (rise + 2.0));
-}
-
-/* ---- context: threads ---- */
-
-#ifndef SCORESDE_PARALLEL_FOR
-static void ssdei_default_parallel_for(size_t count, void (*function)(void *argument, size_t index), void *argument) {
-#ifdef _OPENMP
-    long index;
-    _Pragma("omp parallel for schedule(static)") for (index = 0; index < (long)count; index++)
-        function(argument, (size_t)index);
-#else
-    size_t index;
-    for (index = 0; index < count; index++) function(argument, index);
-#endif
-}
-#endif
-
-void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
-                        void *argument) {
-    if (count == 1)
-        function(argument, 0);
-    else if (context && context->parallel_for)
-        context->parallel_for(context->user, count, function, argument);
-    else {
-#ifdef SCORESDE_PARALLEL_FOR
-        SCORESDE_PARALLEL_FOR(count, function, argument);
-#else
-        ssdei_default_parallel_for(count, function, argument);
-#endif
-    }
-}
-
-size_t ssdei_task_count(const ssde_context *context) {
-    if (context && context->threads > 0) return (size_t)context->threads;
-    if (context && context->parallel_for) return 16;
-#if defined(SCORESDE_PARALLEL_FOR)
-    return 16;
-#elif defined(_OPENMP)
-    return (size_t)omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
-    size_t chunks = (rows + chunk - 1) / chunk;
-    *begin = chunks * index / tasks * chunk;
-    *end = chunks * (index + 1) / tasks * chunk;
-    if (*begin > rows) *begin = rows;
-    if (*end > rows) *end = rows;
-}
-
-/* ---- context: SIMD tier ---- */
-
-#ifdef SSDEI_X86
-static void ssdei_cpuid(unsigned leaf, unsigned registers[4]) {
-#if defined(_MSC_VER) && !defined(__clang__)
-    int values[4], i;
-    __cpuidex(values, (int)leaf, 0);
-    for (i = 0; i < 4; i++) registers[i] = (unsigned)values[i];
-#else
-    memset(registers, 0, 4 * sizeof registers[0]);
-    __get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]);
-#endif
-}
-
-/* The operating system must save the registers too, which only XGETBV tells. */
-static unsigned ssdei_saved_state(void) {
-#if defined(_MSC_VER) && !defined(__clang__)
-    return (unsigned)_xgetbv(0);
-#else
-    unsigned low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low;
-#endif
-}
-
-static ssde_tier ssdei_detect_tier(void) {
-    unsigned first[4], seventh[4], saved;
-    ssdei_cpuid(1, first);
-    if (!(first[2] & (1u << 27)) || !(first[2] & (1u << 12))) return SSDE_TIER_SCALAR; /* OSXSAVE, FMA */
-    ssdei_cpuid(7, seventh);
-    saved = ssdei_saved_state();
-    if ((saved & 0x6u) != 0x6u || !(seventh[1] & (1u << 5))) return SSDE_TIER_SCALAR; /* XMM and YMM, AVX2 */
-    return (saved & 0xe0u) == 0xe0u && (seventh[1] & (1u << 16)) ? SSDE_TIER_AVX512 : SSDE_TIER_AVX2;
-}
-#elif defined(SSDEI_NEON)
-static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_NEON; }
-#else
-static ssde_tier ssdei_detect_tier(void) { return SSDE_TIER_SCALAR; }
-#endif
-
-static const int ssdei_tiers[] = {SSDEI_TIERS(SSDEI_TIER_ITEM, ssdei_tier)};
-
-size_t ssdei_tier_index(const ssde_context *context) {
-    static int cache;
-    int best = ssdei_load_relaxed(&cache);
-    size_t i = sizeof ssdei_tiers / sizeof *ssdei_tiers - 1;
-    if (best == SSDE_TIER_BEST) {
-        best = (int)ssdei_detect_tier();
-        ssdei_store_relaxed(&cache, best);
-    }
-    if (context && context->tier != SSDE_TIER_BEST && (int)context->tier < best) best = (int)context->tier;
-    while (i && ssdei_tiers[i] > best) i--; /* a cap at another architecture's tier leaves the weaker ones */
-    return i;
-}
-
-ssde_tier ssde_tier_used(const ssde_context *context) { return (ssde_tier)ssdei_tiers[ssdei_tier_index(context)]; }
-
-const char *ssde_tier_name(ssde_tier tier) {
-#define SSDEI_TIER_TEXT(name, text) #text,
-    static const char *const names[] = {"best", SSDE_TIER_LIST(SSDEI_TIER_TEXT)};
-#undef SSDEI_TIER_TEXT
-    return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
 
 /* ---- internals: checks ---- */
@@ -1917,6 +1931,14 @@ size_t ssdei_first_nonfinite(const float *values, size_t count) {
     return i;
 }
 
+ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
+    if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
+                     (double)FLT_MAX);
+}
+
 /* ---- >>tensor: products of packed panels ---- */
 
 enum {
@@ -1924,7 +1946,6 @@ enum {
     SSDEI_PRODUCT_TILES = 20 /* tiles of rows that pass over all panels together: that much of A stays in the second */
 };
 
-/* Floats that packed panels take; SIZE_MAX on overflow. */
 size_t ssdei_packed_size(const ssdei_kernels *kernels, size_t depth, size_t columns) {
     size_t panels = (columns - 1) / kernels->tile_columns + 1;
     return ssdei_multiply(ssdei_multiply(panels, kernels->tile_columns), depth);
@@ -1948,7 +1969,6 @@ static void ssdei_pack_rows(const ssdei_kernels *kernels, const float *b, size_t
     }
 }
 
-/* b[k * row_stride + j * column_stride] to packed[panel][k][tile_columns], zeros beyond the last column. */
 void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride, size_t column_stride, size_t depth,
                 size_t columns, float *packed) {
     const size_t tile = kernels->tile_columns;
@@ -1968,8 +1988,6 @@ void ssdei_pack(const ssdei_kernels *kernels, const float *b, size_t row_stride,
     }
 }
 
-/* c[rows, columns] (+)= a[rows, depth] times packed panels, on the calling thread. Each element is one chain of sums
-   along depth, so rows and columns may be divided among calls as one likes. */
 void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride, const float *packed, size_t rows,
                    size_t depth, size_t columns, float *c, size_t c_stride, int accumulate) {
     const size_t most = SSDEI_PRODUCT_TILES * kernels->tile_rows, width = kernels->tile_columns;
@@ -2234,8 +2252,8 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
     char text[2][SSDEI_SHAPE_TEXT];
     const ssdei_kernels *kernels = ssdei_kernels_for(context);
     size_t i, count;
-    const float *x;
-    float *y;
+    const float *from;
+    float *to;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "out", out));
     if (!ssdei_same_shape(a, out))
@@ -2243,30 +2261,26 @@ ssde_status ssde_tensor_unary(ssde_context *context, ssde_unary_op op, const ssd
                          ssdei_shape(text[0], out->rank, out->shape), ssdei_shape(text[1], a->rank, a->shape));
     ssdei_try(ssdei_alias_check(context, "a", a, out));
     count = ssde_tensor_count(a);
-    x = a->data;
-    y = out->data;
+    from = a->data;
+    to = out->data;
+#define SSDEI_CASE(name, expression)  \
+    case name:                        \
+        for (i = 0; i < count; i++) { \
+            const float x = from[i];  \
+            to[i] = (expression);     \
+        }                             \
+        return SSDE_OK;
     switch (op) {
-        case SSDE_NEGATE:
-            for (i = 0; i < count; i++) y[i] = -x[i];
-            return SSDE_OK;
-        case SSDE_ABSOLUTE:
-            for (i = 0; i < count; i++) y[i] = fabsf(x[i]);
-            return SSDE_OK;
-        case SSDE_SQUARE:
-            for (i = 0; i < count; i++) y[i] = x[i] * x[i];
-            return SSDE_OK;
-        case SSDE_SQUARE_ROOT:
-            for (i = 0; i < count; i++) y[i] = sqrtf(x[i]);
-            return SSDE_OK;
-        case SSDE_EXPONENTIAL: kernels->exponential(x, y, count); return SSDE_OK;
-        case SSDE_LOGARITHM:
-            for (i = 0; i < count; i++) y[i] = ssdei_math_logf(x[i]);
-            return SSDE_OK;
-        case SSDE_TANH:
-            for (i = 0; i < count; i++) y[i] = ssdei_math_tanhf(x[i]);
-            return SSDE_OK;
-        case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, x, y, count); return SSDE_OK;
+        SSDEI_CASE(SSDE_NEGATE, -x)
+        SSDEI_CASE(SSDE_ABSOLUTE, fabsf(x))
+        SSDEI_CASE(SSDE_SQUARE, x * x)
+        SSDEI_CASE(SSDE_SQUARE_ROOT, sqrtf(x))
+        SSDEI_CASE(SSDE_LOGARITHM, ssdei_math_logf(x))
+        SSDEI_CASE(SSDE_TANH, ssdei_math_tanhf(x))
+        case SSDE_EXPONENTIAL: kernels->exponential(from, to, count); return SSDE_OK;
+        case SSDE_SIGMOID: ssdei_sigmoid_run(kernels, from, to, count); return SSDE_OK;
     }
+#undef SSDEI_CASE
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "op is %d, wanted one of ssde_unary_op", (int)op);
 }
 
@@ -2398,16 +2412,6 @@ static void ssdei_matmul_run(void *argument, size_t index) {
                   task->depth, columns, task->c + row * task->columns + column, task->columns, 0);
 }
 
-/* from[rows, columns] to to[columns, rows], sixteen columns at a time: a cache line of each row. */
-static void ssdei_transpose(const float *from, size_t rows, size_t columns, float *to) {
-    size_t first, row, column;
-    for (first = 0; first < columns; first += 16) {
-        size_t end = columns - first < 16 ? columns : first + 16;
-        for (row = 0; row < rows; row++)
-            for (column = first; column < end; column++) to[column * rows + row] = from[row * columns + column];
-    }
-}
-
 static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
     ssdei_matmul_task *task = (ssdei_matmul_task *)object;
     task->packed = ssdei_place(memory, float, ssdei_packed_size(task->kernels, task->depth, task->columns));
@@ -2419,7 +2423,7 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     char text[3][SSDEI_SHAPE_TEXT];
     ssdei_matmul_task task;
     void *block;
-    size_t row_tasks;
+    size_t row, row_tasks;
     ssdei_try(ssdei_tensor_check(context, "a", a));
     ssdei_try(ssdei_tensor_check(context, "b", b));
     ssdei_try(ssdei_tensor_check(context, "out", out));
@@ -2440,7 +2444,10 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     task.transpose_a = transpose_a;
     block = ssdei_object_create(context, &task, 0, ssdei_matmul_arrays);
     if (!block) return SSDE_ERROR_MEMORY;
-    if (transpose_a) ssdei_transpose(a->data, task.depth, task.rows, task.transposed);
+    for (row = 0; transpose_a && row < task.rows; row += SSDEI_LINE) /* a cache line of each row of a */
+        task.kernels->transpose(a->data + row, task.rows, task.depth,
+                                task.rows - row < SSDEI_LINE ? task.rows - row : (size_t)SSDEI_LINE,
+                                task.transposed + row * task.depth, task.depth);
     ssdei_pack(task.kernels, b->data, transpose_b ? 1 : task.columns, transpose_b ? task.depth : 1, task.depth,
                task.columns, task.packed);
     task.a = transpose_a ? task.transposed : a->data;
@@ -2503,10 +2510,17 @@ ssde_status ssde_image_grid(ssde_context *context, const ssde_tensor *images, si
 }
 
 /* ---- >>files: the system's files ----
-   The same functions for each system. */
+   The same functions for each system; seek and tell beyond 2 GB, also where long has 32 bits. */
 
 /* What a path leads to. With it comes the mode of what is there, -1 where a new file's is to be the system's choice. */
-enum { SSDEI_PATH_IS_FREE, SSDEI_PATH_IS_FILE, SSDEI_PATH_IS_READ_ONLY, SSDEI_PATH_IS_FOLDER, SSDEI_PATH_IS_OTHER };
+enum {
+    SSDEI_PATH_IS_WRONG,
+    SSDEI_PATH_IS_FREE,
+    SSDEI_PATH_IS_FILE,
+    SSDEI_PATH_IS_READ_ONLY,
+    SSDEI_PATH_IS_FOLDER,
+    SSDEI_PATH_IS_OTHER
+};
 
 #if defined(_WIN32)
 /* <windows.h> would drag its macros into the user's file. */
@@ -2523,11 +2537,6 @@ static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
     return MultiByteToWideChar(65001u, 8u, path, -1, wide, SSDEI_PATH_MOST) > 0; /* UTF-8, errors are errors */
 }
 
-static int ssdei_path_valid(const char *path) {
-    wchar_t wide[SSDEI_PATH_MOST];
-    return ssdei_path_wide(path, wide);
-}
-
 static size_t ssdei_folder_length(const char *path) {
     size_t length = strlen(path);
     while (length && !strchr("/\\:", path[length - 1])) length--;
@@ -2536,8 +2545,10 @@ static size_t ssdei_folder_length(const char *path) {
 
 static int ssdei_path_kind(const char *path, int *mode) {
     wchar_t wide[SSDEI_PATH_MOST];
-    unsigned long attributes = ssdei_path_wide(path, wide) ? GetFileAttributesW(wide) : 0xffffffffu;
+    unsigned long attributes;
     *mode = -1;
+    if (!ssdei_path_wide(path, wide)) return SSDEI_PATH_IS_WRONG;
+    attributes = GetFileAttributesW(wide);
     if (attributes == 0xffffffffu) return SSDEI_PATH_IS_FREE;
     if (attributes & 0x50u) return attributes & 0x10u ? SSDEI_PATH_IS_FOLDER : SSDEI_PATH_IS_OTHER;
     return attributes & 1u ? SSDEI_PATH_IS_READ_ONLY : SSDEI_PATH_IS_FILE;
@@ -2566,6 +2577,9 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file) && !_commit(_fileno(file)); }
 
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
+
 /* Readers, writers and scanners keep a file from being replaced while they have it open, so it is tried for a while. */
 static int ssdei_replace_file(const char *from, const char *to) {
     wchar_t wide_from[SSDEI_PATH_MOST], wide_to[SSDEI_PATH_MOST];
@@ -2589,11 +2603,6 @@ static uint32_t ssdei_process(void) { return (uint32_t)GetCurrentProcessId(); }
 
 #else
 
-static int ssdei_path_valid(const char *path) {
-    (void)path;
-    return 1;
-}
-
 static size_t ssdei_folder_length(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? (size_t)(slash - path) + 1 : 0;
@@ -2614,9 +2623,15 @@ FILE *ssdei_fopen64(const char *path, const char *mode) __asm__("fopen64");
 int ssdei_fseeko64(FILE *file, int64_t offset, int origin) __asm__("fseeko64");
 int64_t ssdei_ftello64(FILE *file) __asm__("ftello64");
 int ssdei_statx(int folder, const char *path, int flags, unsigned wanted, void *out) __asm__("statx");
+static int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
+static int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
 #else
 #define ssdei_open64 open
 #define ssdei_fopen64 fopen
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
+}
+static int64_t ssdei_tell(FILE *file) { return ftello(file); }
 #endif
 
 /* Type and permissions. */
@@ -2711,6 +2726,11 @@ static FILE *ssdei_create_file(const char *path, int mode, int *taken) {
 
 static int ssdei_flush_file(FILE *file) { return !fflush(file); }
 
+static int ssdei_seek(FILE *file, int64_t offset, int origin) {
+    return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
+}
+static int64_t ssdei_tell(FILE *file) { return ftell(file); }
+
 static uint32_t ssdei_process(void) { return 0; }
 
 #endif
@@ -2733,41 +2753,69 @@ static int ssdei_flush_folder(const char *path) {
 }
 #endif
 
-/* fseek and ftell beyond 2 GB, also where long has 32 bits. */
-#if defined(_WIN32)
-static int ssdei_seek(FILE *file, int64_t offset, int origin) { return _fseeki64(file, offset, origin); }
-static int64_t ssdei_tell(FILE *file) { return _ftelli64(file); }
-#elif defined(SSDEI_GLIBC_32)
-static int ssdei_seek(FILE *file, int64_t offset, int origin) { return ssdei_fseeko64(file, offset, origin); }
-static int64_t ssdei_tell(FILE *file) { return ssdei_ftello64(file); }
-#elif LONG_MAX == 0x7fffffff && (defined(__unix__) || defined(__APPLE__))
-static int ssdei_seek(FILE *file, int64_t offset, int origin) {
-    return (off_t)offset == offset ? fseeko(file, (off_t)offset, origin) : -1;
+/* ---- files: bytes ---- */
+
+/* The number that `count` bytes are. */
+static uint64_t ssdei_number_at(const unsigned char *bytes, size_t count, int big_endian) {
+    uint64_t number = 0;
+    size_t i;
+    for (i = 0; i < count; i++) number |= (uint64_t)bytes[big_endian ? count - 1 - i : i] << 8 * i;
+    return number;
 }
-static int64_t ssdei_tell(FILE *file) { return ftello(file); }
-#else
-static int ssdei_seek(FILE *file, int64_t offset, int origin) {
-    return (long)offset == offset ? fseek(file, (long)offset, origin) : -1;
+
+static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
+    return ssdei_number_at(bytes, count, 0);
 }
-static int64_t ssdei_tell(FILE *file) { return ftell(file); }
-#endif
+
+static void ssdei_to_little_endian(uint64_t number, unsigned char bytes[8]) {
+    int i;
+    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
+}
+
+static uint32_t ssdei_word_at(const unsigned char *bytes) {
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* CRC-32 as in zip: the reflected polynomial 0xedb88320. */
+static void ssdei_crc32_tables(ssdei_crc_tables *tables) {
+    uint32_t crc, k;
+    unsigned i, bit;
+    for (i = 0; i < 256; i++) {
+        for (crc = i, bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+        tables->of[0][i] = crc;
+    }
+    for (k = 1; k < 8; k++) {
+        for (i = 0; i < 256; i++) {
+            crc = tables->of[k - 1][i];
+            tables->of[k][i] = crc >> 8 ^ tables->of[0][crc & 255];
+        }
+    }
+}
+
+/* Of what follows bytes whose CRC is given, or 0. */
+static uint32_t ssdei_crc32(const ssdei_crc_tables *tables, uint32_t crc, const unsigned char *bytes, size_t size) {
+    const uint32_t(*of)[256] = tables->of;
+    crc = ~crc;
+    for (; size >= 8; size -= 8, bytes += 8) {
+        uint32_t low = crc ^ ssdei_word_at(bytes), high = ssdei_word_at(bytes + 4);
+        crc = of[7][low & 255] ^ of[6][low >> 8 & 255] ^ of[5][low >> 16 & 255] ^ of[4][low >> 24] ^ of[3][high & 255] ^
+              of[2][high >> 8 & 255] ^ of[1][high >> 16 & 255] ^ of[0][high >> 24];
+    }
+    for (; size; size--) crc = crc >> 8 ^ of[0][(crc ^ *bytes++) & 255];
+    return ~crc;
+}
 
 /* ---- files: reading and writing ---- */
 
-static ssde_status ssdei_path_check(ssde_context *context, const char *path) {
+/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
+static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
     if (!path || !*path) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "path is NULL or empty");
     if (strlen(path) >= SSDEI_PATH_MOST)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.120s...' has %lu bytes, wanted at most %d", path,
                          (unsigned long)strlen(path), SSDEI_PATH_MOST - 1);
-    if (!ssdei_path_valid(path))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.180s' is not valid UTF-8", path);
-    return SSDE_OK;
-}
-
-/* A path that is usable and leads to a regular file, or nowhere: opening a pipe would wait. */
-static ssde_status ssdei_path_regular(ssde_context *context, const char *path, int *kind, int *mode) {
-    ssdei_try(ssdei_path_check(context, path));
     *kind = ssdei_path_kind(path, mode);
+    if (*kind == SSDEI_PATH_IS_WRONG)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the path '%.180s' is not valid UTF-8", path);
     if (*kind != SSDEI_PATH_IS_FOLDER && *kind != SSDEI_PATH_IS_OTHER) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is %s, not a regular file", path,
                      *kind == SSDEI_PATH_IS_FOLDER ? "a folder" : "a device or a pipe");
@@ -2840,51 +2888,82 @@ static void ssdei_writer_create(ssdei_writer *writer, int mode) {
     }
 }
 
+static void ssdei_writer_arrays(void *object, ssdei_memory *memory) {
+    ssdei_writer *writer = (ssdei_writer *)object;
+    writer->target = ssdei_place(memory, char, SSDEI_PATH_MOST);
+    writer->aside = ssdei_place(memory, char, SSDEI_PATH_MOST + SSDEI_ASIDE_SUFFIX);
+    writer->piece = ssdei_place(memory, unsigned char, SSDEI_PIECE);
+}
+
+/* The first failure is kept; `problem` has a place for the path. */
+static void ssdei_writer_fail(ssdei_writer *writer, const char *problem) {
+    if (writer->status == SSDE_OK) writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, problem, writer->path);
+}
+
 static ssde_status ssdei_writer_open(ssdei_writer *writer, ssde_context *context, const char *path) {
     int kind, mode;
     memset(writer, 0, sizeof *writer);
     writer->context = context;
     writer->path = path;
     writer->status = ssdei_path_regular(context, path, &kind, &mode);
+    if (writer->status == SSDE_OK && !ssdei_object_create(context, writer, 0, ssdei_writer_arrays))
+        writer->status = SSDE_ERROR_MEMORY;
     if (writer->status != SSDE_OK) return writer->status;
     memcpy(writer->target, path, strlen(path) + 1);
     if (!ssdei_follow_links(writer->target) || ssdei_path_kind(writer->target, &mode) != kind) /* of /proc, too */
-        writer->status =
-            ssde_fail(context, SSDE_ERROR_FILE, "the symbolic link '%.160s' leads to no place for a file", path);
+        ssdei_writer_fail(writer, "the symbolic link '%.160s' leads to no place for a file");
     else if (kind == SSDEI_PATH_IS_READ_ONLY)
-        writer->status = ssde_fail(context, SSDE_ERROR_FILE, "'%.180s' is read-only", path);
+        ssdei_writer_fail(writer, "'%.180s' is read-only");
     else
         ssdei_writer_create(writer, mode);
-    if (writer->status == SSDE_OK && !writer->file)
-        writer->status =
-            ssde_fail(context, SSDE_ERROR_FILE,
-                      "cannot create a file beside '%.150s': is its folder there, and may you write there?", path);
+    if (!writer->file) {
+        ssdei_writer_fail(writer,
+                          "cannot create a file beside '%.150s': is its folder there, and may you write there?");
+        ssdei_release(context, writer->target);
+    }
     return writer->status;
 }
 
 static void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t size) {
     if (writer->status != SSDE_OK || !size) return;
     if (fwrite(bytes, 1, size, writer->file) != size)
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", writer->path);
+        ssdei_writer_fail(writer, "cannot write to '%.180s': is the disk full?");
+}
+
+/* Little-endian; returns the CRC-32 of their bytes, or 0 where tables is NULL. */
+static uint32_t ssdei_writer_put_floats(ssdei_writer *writer, const float *values, size_t count,
+                                        const ssdei_crc_tables *tables) {
+    uint32_t crc = 0, word;
+    size_t i, n;
+    for (; count; count -= n, values += n) {
+        unsigned char *byte = writer->piece;
+        n = count < SSDEI_PIECE / 4 ? count : SSDEI_PIECE / 4;
+        for (i = 0; i < n; i++, byte += 4) {
+            memcpy(&word, &values[i], sizeof word);
+            byte[0] = (unsigned char)word;
+            byte[1] = (unsigned char)(word >> 8);
+            byte[2] = (unsigned char)(word >> 16);
+            byte[3] = (unsigned char)(word >> 24);
+        }
+        if (tables) crc = ssdei_crc32(tables, crc, writer->piece, 4 * n);
+        ssdei_writer_put(writer, writer->piece, 4 * n);
+    }
+    return crc;
 }
 
 static ssde_status ssdei_writer_commit(ssdei_writer *writer) {
-    int replaced;
     if (!writer->file) return writer->status;
     if (writer->status == SSDE_OK && !ssdei_flush_file(writer->file))
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush '%.180s': is the disk full?", writer->path);
-    if (fclose(writer->file) && writer->status == SSDE_OK)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot close '%.180s'", writer->path);
+        ssdei_writer_fail(writer, "cannot flush '%.180s': is the disk full?");
+    if (fclose(writer->file)) ssdei_writer_fail(writer, "cannot close '%.180s'");
     writer->file = NULL;
-    replaced = writer->status == SSDE_OK && ssdei_replace_file(writer->aside, writer->target);
-    if (!replaced) ssdei_remove_file(writer->aside);
-    if (writer->status == SSDE_OK && !replaced)
-        writer->status = ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot replace '%.180s'", writer->path);
-    if (replaced && !ssdei_flush_folder(writer->target))
-        writer->status =
-            ssde_fail(writer->context, SSDE_ERROR_FILE, "cannot flush the folder of '%.180s'", writer->path);
+    if (writer->status == SSDE_OK && !ssdei_replace_file(writer->aside, writer->target))
+        ssdei_writer_fail(writer, "cannot replace '%.180s'");
+    if (writer->status != SSDE_OK)
+        ssdei_remove_file(writer->aside);
+    else if (!ssdei_flush_folder(writer->target))
+        ssdei_writer_fail(writer, "cannot flush the folder of '%.180s'");
+    ssdei_release(writer->context, writer->target);
     return writer->status;
 }
 
@@ -2963,7 +3042,7 @@ static const char *ssdei_file_kind(const unsigned char *bytes, size_t size) {
     if (!size) return "an empty file: fetch or write it again";
     if (size > 512) size = 512;
     if (ssdei_stands(bytes, size, 0, "PK", 2)) {
-        size_t length = size < 30 ? 0 : (size_t)bytes[26] | (size_t)bytes[27] << 8;
+        size_t length = size < 30 ? 0 : (size_t)ssdei_little_endian(bytes + 26, 2);
         return ssdei_zip_kind((const char *)bytes + 30, length < size - 30 ? length : size - 30);
     }
     if (size > 1 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return ssdei_pickle_kind(bytes, size);
@@ -3118,6 +3197,65 @@ static double ssdei_number_double(const ssdei_dtype *dtype, uint64_t bits) {
     return negative ? -wide : wide;
 }
 
+/* ---- files: arrays ---- */
+
+/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
+   and forwards, however the tensor was transposed. */
+typedef struct ssdei_walk {
+    int rank;
+    struct {
+        size_t size, stride, step, index; /* step: from one value to the next, in C order */
+    } axes[8];
+    size_t position, place; /* the element's in the storage, and its value's */
+} ssdei_walk;
+
+static ssdei_walk ssdei_walk_begin(int rank, const size_t *shape, const size_t *stride) {
+    ssdei_walk walk;
+    size_t step = 1;
+    int axis, at;
+    memset(&walk, 0, sizeof walk);
+    for (axis = rank - 1; axis >= 0; axis--) {
+        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > stride[axis]; at--)
+            walk.axes[at] = walk.axes[at - 1];
+        walk.axes[at].size = shape[axis];
+        walk.axes[at].stride = stride[axis];
+        walk.axes[at].step = step;
+        step *= shape[axis];
+    }
+    return walk;
+}
+
+static void ssdei_walk_next(ssdei_walk *walk) {
+    int i;
+    for (i = 0; i < walk->rank; i++) {
+        walk->position += walk->axes[i].stride;
+        walk->place += walk->axes[i].step;
+        if (++walk->axes[i].index < walk->axes[i].size) return;
+        walk->position -= walk->axes[i].stride * walk->axes[i].size;
+        walk->place -= walk->axes[i].step * walk->axes[i].size;
+        walk->axes[i].index = 0;
+    }
+}
+
+/* Makes one tensor of a file's bytes, or two. */
+typedef ssde_status (*ssdei_decoder)(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
+                                     ssde_tensor *first, ssde_tensor *second);
+
+/* `name` is the caller's for the first tensor; the second may be NULL. */
+static ssde_status ssdei_load(ssde_context *context, const char *path, ssdei_decoder decode, const char *name,
+                              ssde_tensor *first, ssde_tensor *second) {
+    unsigned char *bytes;
+    size_t size;
+    ssde_status status;
+    if (!first) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    memset(first, 0, sizeof *first);
+    if (second) memset(second, 0, sizeof *second);
+    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
+    status = decode(context, path, bytes, size, first, second);
+    ssdei_release(context, bytes);
+    return status;
+}
+
 /* ---- files: .npy ---- */
 
 /* A header being read, and what it said. */
@@ -3152,17 +3290,11 @@ static int ssdei_npy_string(ssdei_npy *npy, char text[16]) {
     size_t length = 0;
     char quote;
     ssdei_npy_take(npy, 'u'); /* Python 2's */
-    if (ssdei_npy_take(npy, '\''))
-        quote = '\'';
-    else if (ssdei_npy_take(npy, '"'))
-        quote = '"';
-    else
-        return 0;
+    quote = ssdei_npy_take(npy, '\'') ? '\'' : '"';
+    if (quote == '"' && !ssdei_npy_take(npy, '"')) return 0;
     while (npy->at < npy->end && *npy->at != (unsigned char)quote && length < 15) text[length++] = (char)*npy->at++;
     text[length] = 0;
-    if (npy->at == npy->end || *npy->at != (unsigned char)quote) return 0;
-    npy->at++;
-    return 1;
+    return npy->at < npy->end && *npy->at++ == (unsigned char)quote;
 }
 
 /* A type that numpy.dtype knows by this text: <f4, f4, =f4, |u1, float32, f. */
@@ -3259,8 +3391,7 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
         return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s': .npy version %d.%d, wanted 1.0 to 3.0",
                          npy->path, bytes[6], bytes[7]);
     start = bytes[6] == 1 ? 10 : 12;
-    length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
-    if (start == 12 && size >= start) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+    length = size < start ? 0 : (size_t)ssdei_little_endian(bytes + 8, start - 8);
     if (size < start || length > size - start)
         return ssde_fail(npy->context, SSDE_ERROR_FORMAT, "'%.120s': the header of %lu bytes is cut off", npy->path,
                          (unsigned long)length);
@@ -3274,35 +3405,35 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
 /* Elements in C order, from where the file's order has them. */
 static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
     const size_t size = npy->dtype->bytes;
-    size_t stride[SSDE_MAX_RANK], index[SSDE_MAX_RANK] = {0, 0, 0, 0}, step = size, position = 0, i, j;
+    size_t stride[SSDE_MAX_RANK], step = 1, i;
+    ssdei_walk walk;
     int axis;
     for (axis = 0; axis < npy->rank; axis++) {
         int slower = npy->fortran ? axis : npy->rank - 1 - axis;
         stride[slower] = step;
         step *= npy->shape[slower];
     }
-    for (i = 0; i < count; i++) {
-        const unsigned char *byte = npy->at + position;
-        uint64_t bits = 0;
-        for (j = 0; j < size; j++) bits |= (uint64_t)byte[j] << 8 * (npy->big_endian ? size - 1 - j : j);
-        if (!ssdei_number_float(npy->dtype, bits, &values[i]))
+    walk = ssdei_walk_begin(npy->rank, npy->shape, stride);
+    for (i = 0; i < count; i++, ssdei_walk_next(&walk)) {
+        uint64_t bits = ssdei_number_at(npy->at + walk.position * size, size, npy->big_endian);
+        if (!ssdei_number_float(npy->dtype, bits, &values[walk.place]))
             return ssde_fail(npy->context, SSDE_ERROR_NUMERIC, "'%.120s': element %lu is %.9g, which no float can hold",
-                             npy->path, (unsigned long)i, ssdei_number_double(npy->dtype, bits));
-        for (axis = npy->rank - 1; axis >= 0; axis--) {
-            position += stride[axis];
-            if (++index[axis] < npy->shape[axis]) break;
-            position -= stride[axis] * npy->shape[axis];
-            index[axis] = 0;
-        }
+                             npy->path, (unsigned long)walk.place, ssdei_number_double(npy->dtype, bits));
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, size_t size, ssde_tensor *tensor) {
+static ssde_status ssdei_npy_decode(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
+                                    ssde_tensor *tensor, ssde_tensor *none) {
     char text[SSDEI_SHAPE_TEXT];
+    ssdei_npy header, *npy = &header;
     ssde_status status;
     size_t count = 1, held;
     int i;
+    (void)none;
+    memset(npy, 0, sizeof *npy);
+    npy->context = context;
+    npy->path = path;
     ssdei_try(ssdei_npy_header(npy, bytes, size));
     for (i = 0; i < npy->rank; i++) count = ssdei_multiply(count, npy->shape[i]);
     if (!count) return ssde_fail(npy->context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", npy->path);
@@ -3319,32 +3450,19 @@ static ssde_status ssdei_npy_decode(ssdei_npy *npy, const unsigned char *bytes, 
 }
 
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
-    const char *member;
-    ssdei_npy npy;
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
-    memset(tensor, 0, sizeof *tensor);
-    member = path ? strstr(path, ".npz:") : NULL;
+    const char *member = tensor && path ? strstr(path, ".npz:") : NULL;
+    if (tensor) memset(tensor, 0, sizeof *tensor);
     if (member)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "'%.120s': members of archives are not read: run unzip on '%.*s' and load its .npy file", path,
                          (int)(member + 4 - path > 80 ? 80 : member + 4 - path), path);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    memset(&npy, 0, sizeof npy);
-    npy.context = context;
-    npy.path = path;
-    status = ssdei_npy_decode(&npy, bytes, size, tensor);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_npy_decode, "tensor", tensor, NULL);
 }
 
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor) {
     char header[192];
-    unsigned char bytes[4096];
     ssdei_writer writer;
-    size_t count, done, i, n, length;
+    size_t length;
     int axis;
     ssdei_try(ssdei_tensor_check(context, "tensor", tensor));
     memcpy(header, "\x93NUMPY\x01\x00", 8);
@@ -3363,29 +3481,18 @@ ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_te
     header[9] = 0;
     ssdei_try(ssdei_writer_open(&writer, context, path));
     ssdei_writer_put(&writer, header, length);
-    count = ssde_tensor_count(tensor);
-    for (done = 0; done < count; done += n) {
-        n = count - done < sizeof bytes / 4 ? count - done : sizeof bytes / 4;
-        for (i = 0; i < n; i++) {
-            uint32_t word;
-            memcpy(&word, &tensor->data[done + i], 4);
-            bytes[4 * i] = (unsigned char)(word & 255u);
-            bytes[4 * i + 1] = (unsigned char)(word >> 8 & 255u);
-            bytes[4 * i + 2] = (unsigned char)(word >> 16 & 255u);
-            bytes[4 * i + 3] = (unsigned char)(word >> 24);
-        }
-        ssdei_writer_put(&writer, bytes, 4 * n);
-    }
+    ssdei_writer_put_floats(&writer, tensor->data, ssde_tensor_count(tensor), NULL);
     return ssdei_writer_commit(&writer);
 }
 
 /* ---- files: IDX and CIFAR-10 ---- */
 
 static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, const unsigned char *bytes, size_t size,
-                                    ssde_tensor *tensor) {
+                                    ssde_tensor *tensor, ssde_tensor *none) {
     char text[SSDEI_SHAPE_TEXT];
     size_t shape[SSDE_MAX_RANK] = {0, 0, 0, 0}, count = 1, start, i;
     int rank;
+    (void)none;
     if (size < 4 || bytes[0] || bytes[1] || !bytes[3])
         return ssdei_wrong_file(context, path, "an IDX file", bytes, size);
     if (bytes[2] != 0x08 || bytes[3] > SSDE_MAX_RANK)
@@ -3396,8 +3503,7 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
     start = 4 + 4 * (size_t)rank;
     if (size < start) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s': the header is cut off", path);
     for (i = 0; i < (size_t)rank; i++) {
-        const unsigned char *b = bytes + 4 + 4 * i;
-        shape[i] = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | (size_t)b[3];
+        shape[i] = (size_t)ssdei_number_at(bytes + 4 + 4 * i, 4, 1);
         count = ssdei_multiply(count, shape[i]);
     }
     if (!count) return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "'%.120s' holds an empty array", path);
@@ -3412,15 +3518,7 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
 }
 
 ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!tensor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "tensor is NULL");
-    memset(tensor, 0, sizeof *tensor);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    status = ssdei_idx_decode(context, path, bytes, size, tensor);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_idx_decode, "tensor", tensor, NULL);
 }
 
 enum { SSDEI_CIFAR_PLANE = 32 * 32, SSDEI_CIFAR_RECORD = 1 + 3 * SSDEI_CIFAR_PLANE };
@@ -3461,16 +3559,7 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
 }
 
 ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
-    unsigned char *bytes;
-    size_t size;
-    ssde_status status;
-    if (!images) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "images is NULL");
-    memset(images, 0, sizeof *images);
-    if (labels) memset(labels, 0, sizeof *labels);
-    ssdei_try(ssdei_file_read(context, path, &bytes, &size));
-    status = ssdei_cifar10_decode(context, path, bytes, size, images, labels);
-    ssdei_release(context, bytes);
-    return status;
+    return ssdei_load(context, path, ssdei_cifar10_decode, "images", images, labels);
 }
 
 /* ---- files: text ---- */
@@ -3598,55 +3687,39 @@ int ssdei_json_end(ssdei_json *json) {
 }
 
 static unsigned ssdei_json_four_digits(ssdei_json *json) {
+    static const char digits[] = "0123456789abcdefABCDEF";
     unsigned value = 0;
     int i;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4; i++, json->at++) {
         char c = ssdei_json_here(json);
-        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
-                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
-                         : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
-                                                : 16;
-        if (digit == 16) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
-        value = value * 16 + digit;
-        json->at++;
+        const char *digit = c ? strchr(digits, c) : NULL;
+        unsigned place = digit ? (unsigned)(digit - digits) : 0;
+        if (!digit) return (unsigned)ssdei_json_fail(json, "four hexadecimal digits are expected");
+        value = value * 16 + (place < 16 ? place : place - 6);
     }
     return value;
 }
 
 /* The character of \uXXXX, or of a surrogate pair of them, as UTF-8; the cursor is behind the first u. */
 static size_t ssdei_json_unicode(ssdei_json *json, char out[4]) {
+    static const unsigned first[4] = {0, 0xc0, 0xe0, 0xf0};
     unsigned code = ssdei_json_four_digits(json);
+    size_t more, i;
     if (json->problem) return 0;
-    if (code >= 0xd800 && code < 0xdc00 && ssdei_json_here(json) == '\\') {
-        unsigned low;
-        json->at++;
-        if (ssdei_json_here(json) != 'u') return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-        json->at++;
-        low = ssdei_json_four_digits(json);
+    if (code >= 0xd800 && code < 0xe000) {
+        unsigned low = 0;
+        if (code < 0xdc00 && ssdei_stands((const unsigned char *)json->text, json->size, json->at, "\\u", 2)) {
+            json->at += 2;
+            low = ssdei_json_four_digits(json);
+        }
         if (low < 0xdc00 || low > 0xdfff) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
     }
-    if (code >= 0xd800 && code < 0xe000) return (size_t)ssdei_json_fail(json, "half of a surrogate pair");
-    if (code && code < 0x80) { /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
-        out[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        out[0] = (char)(0xc0 | code >> 6);
-        out[1] = (char)(0x80 | (code & 63));
-        return 2;
-    }
-    if (code < 0x10000) {
-        out[0] = (char)(0xe0 | code >> 12);
-        out[1] = (char)(0x80 | (code >> 6 & 63));
-        out[2] = (char)(0x80 | (code & 63));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | code >> 18);
-    out[1] = (char)(0x80 | (code >> 12 & 63));
-    out[2] = (char)(0x80 | (code >> 6 & 63));
-    out[3] = (char)(0x80 | (code & 63));
-    return 4;
+    /* U+0000 takes two bytes, c0 80, since strings end in a zero byte */
+    more = code && code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    for (i = more; i > 0; i--, code >>= 6) out[i] = (char)(0x80 | (code & 63));
+    out[0] = (char)(first[more] | code);
+    return more + 1;
 }
 
 /* Decodes a string into out [capacity], cut to what fits, with a NUL behind; capacity 0: moves past it. Returns its
@@ -3824,20 +3897,29 @@ typedef struct ssdei_record {
 typedef struct ssdei_entry {
     ssde_file_tensor info;
     const ssdei_dtype *dtype;
-    uint64_t begin, end;    /* of its bytes, from the start of the file's data */
-    size_t stride[8];       /* from one element to the next along an axis, in elements */
-    ssdei_record *record;   /* that the bytes lie in; NULL: in none */
-    unsigned char value[8]; /* info.number stands here, little-endian, and nowhere else */
-    int negative;           /* the values have the other sign */
+    uint64_t begin, end;  /* of its bytes, from the start of the file's data */
+    size_t stride[8];     /* from one element to the next along an axis, in elements */
+    ssdei_record *record; /* that the bytes lie in; NULL: in none */
+    uint64_t bits;        /* info.number's, which stand nowhere else */
+    int negative;         /* the values have the other sign */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
     const char *key, *value;
 } ssdei_metadata;
 
+/* A piece of a file in memory. */
+typedef struct ssdei_piece {
+    unsigned char bytes[SSDEI_PIECE];
+    uint64_t begin;
+    size_t size;
+} ssdei_piece;
+
 struct ssde_tensor_file {
     ssde_context *context;
     char *path;
+    ssdei_piece *piece; /* with the next and the path in one block with the struct */
+    ssdei_crc_tables *tables;
     size_t path_size; /* with its end */
     FILE *stream;
     uint64_t size;
@@ -3857,12 +3939,6 @@ struct ssde_tensor_file {
     size_t record_count;
     size_t *record_by_name;
 };
-
-static uint64_t ssdei_little_endian(const unsigned char *bytes, size_t count) {
-    uint64_t value = 0;
-    while (count-- > 0) value = value << 8 | bytes[count];
-    return value;
-}
 
 /* Bytes that the file must have. */
 static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, void *bytes, size_t size) {
@@ -3902,17 +3978,18 @@ static int ssdei_name_before(const void *items, size_t a, size_t b) {
     return strcmp(entries[a].info.name, entries[b].info.name) < 0;
 }
 
-static ssde_status ssdei_sort_names(ssde_tensor_file *file) {
+/* Leaves their order in by_name. */
+static ssde_status ssdei_sort_entries(ssde_tensor_file *file, int (*before)(const void *items, size_t a, size_t b)) {
     if (!file->by_name) file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof(size_t));
     if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_name_before);
+    ssdei_sort(file->entries, file->count, file->by_name, before);
     return SSDE_OK;
 }
 
 /* No name comes twice. Leaves by_name sorted. */
 static ssde_status ssdei_check_names(ssde_tensor_file *file) {
     size_t i;
-    ssdei_try(ssdei_sort_names(file));
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
     for (i = 1; i < file->count; i++) {
         const char *name = file->entries[file->by_name[i]].info.name;
         if (!strcmp(name, file->entries[file->by_name[i - 1]].info.name))
@@ -3962,75 +4039,10 @@ const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *
     return NULL;
 }
 
-/* The CRC of `size` bytes, a multiple of 8, eight bytes at a time: tables[k] has each byte's share when k bytes follow
-   it. They are made anew, which takes as long as 4 kB. `nibbles` is the table of ssdei_crc32. */
-static uint32_t ssdei_crc32_long(const uint32_t *nibbles, uint32_t crc, const unsigned char *bytes, size_t size) {
-    uint32_t tables[8][256], low, high;
-    unsigned i, k;
-    for (i = 0; i < 256; i++) {
-        low = i >> 4 ^ nibbles[i & 15];
-        tables[0][i] = low >> 4 ^ nibbles[low & 15];
-    }
-    for (k = 1; k < 8; k++)
-        for (i = 0; i < 256; i++) tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
-    for (; size; size -= 8, bytes += 8) {
-        low =
-            crc ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
-        high = (uint32_t)bytes[4] | (uint32_t)bytes[5] << 8 | (uint32_t)bytes[6] << 16 | (uint32_t)bytes[7] << 24;
-        crc = tables[7][low & 255] ^ tables[6][low >> 8 & 255] ^ tables[5][low >> 16 & 255] ^ tables[4][low >> 24] ^
-              tables[3][high & 255] ^ tables[2][high >> 8 & 255] ^ tables[1][high >> 16 & 255] ^ tables[0][high >> 24];
-    }
-    return crc;
-}
-
-/* CRC-32 as in zip: the reflected polynomial 0xedb88320, four bits at a time. */
-static uint32_t ssdei_crc32(uint32_t crc, const unsigned char *bytes, size_t size) {
-    static const uint32_t table[16] = {0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
-                                       0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
-                                       0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu};
-    size_t whole = size < 2048 ? 0 : size - size % 8;
-    crc = ~crc;
-    if (whole) crc = ssdei_crc32_long(table, crc, bytes, whole);
-    for (bytes += whole, size -= whole; size; size--, bytes++) {
-        crc = crc >> 4 ^ table[(crc ^ *bytes) & 15];
-        crc = crc >> 4 ^ table[(crc ^ *bytes >> 4) & 15];
-    }
-    return ~crc;
-}
-
-/* Reads a whole record once and compares its CRC. */
-static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
-    unsigned char bytes[16384];
-    uint64_t done = 0;
-    uint32_t crc = 0;
-    if (record->problem)
-        return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.90s': '%.*s' %s", file->path,
-                         (int)(record->length < 60 ? record->length : 60), record->name, record->problem);
-    if (record->checked) return SSDE_OK;
-    while (done < record->size) {
-        size_t count = record->size - done < sizeof bytes ? (size_t)(record->size - done) : sizeof bytes;
-        ssdei_try(ssdei_read_at(file, record->begin + done, bytes, count));
-        crc = ssdei_crc32(crc, bytes, count);
-        done += count;
-    }
-    record->checked = crc == record->crc;
-    if (record->checked) return SSDE_OK;
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': '%.*s' is damaged: its CRC is %08lx, not %08lx",
-                     file->path, (int)(record->length < 60 ? record->length : 60), record->name, (unsigned long)crc,
-                     (unsigned long)record->crc);
-}
-
-/* A piece of the file in memory. */
-typedef struct ssdei_piece {
-    unsigned char bytes[4096];
-    uint64_t begin;
-    size_t size;
-} ssdei_piece;
-
-/* Moves the piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to `end`.
- */
-static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *piece, uint64_t offset, size_t size,
-                                    uint64_t end) {
+/* Moves the file's piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to
+   `end`. */
+static ssde_status ssdei_piece_move(const ssde_tensor_file *file, uint64_t offset, size_t size, uint64_t end) {
+    ssdei_piece *piece = file->piece;
     size_t have = end - offset < sizeof piece->bytes ? (size_t)(end - offset) : sizeof piece->bytes;
     if (offset >= piece->begin && offset + size <= piece->begin + piece->size) return SSDE_OK;
     piece->size = 0;
@@ -4040,63 +4052,47 @@ static ssde_status ssdei_piece_move(const ssde_tensor_file *file, ssdei_piece *p
     return SSDE_OK;
 }
 
-/* A way through a tensor's elements: the axes from the smallest stride to the largest, so that the file is read once
-   and forwards, however the tensor was transposed. */
-typedef struct ssdei_walk {
-    int rank;
-    struct {
-        size_t size, stride, step, index; /* step: from one value to the next, in C order */
-    } axes[8];
-    size_t position, place; /* the element's in the storage, and its value's */
-} ssdei_walk;
-
-static ssdei_walk ssdei_walk_begin(const ssdei_entry *entry) {
-    ssdei_walk walk;
-    size_t step = 1;
-    int axis, at;
-    memset(&walk, 0, sizeof walk);
-    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
-        for (at = walk.rank++; at > 0 && walk.axes[at - 1].stride > entry->stride[axis]; at--)
-            walk.axes[at] = walk.axes[at - 1];
-        walk.axes[at].size = entry->info.shape[axis];
-        walk.axes[at].stride = entry->stride[axis];
-        walk.axes[at].step = step;
-        step *= entry->info.shape[axis];
-    }
-    return walk;
+static ssde_status ssdei_record_fail(const ssde_tensor_file *file, const ssdei_record *record, ssde_status status,
+                                     const char *problem) {
+    return ssde_fail(file->context, status, "'%.90s': '%.*s' %s", file->path,
+                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
 }
 
-static void ssdei_walk_next(ssdei_walk *walk) {
-    int i;
-    for (i = 0; i < walk->rank; i++) {
-        walk->position += walk->axes[i].stride;
-        walk->place += walk->axes[i].step;
-        if (++walk->axes[i].index < walk->axes[i].size) return;
-        walk->position -= walk->axes[i].stride * walk->axes[i].size;
-        walk->place -= walk->axes[i].step * walk->axes[i].size;
-        walk->axes[i].index = 0;
+/* Reads a whole record once and compares its CRC. */
+static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record *record) {
+    const ssdei_piece *piece = file->piece;
+    const uint64_t end = record->begin + record->size;
+    uint64_t at = record->begin, next;
+    uint32_t crc = 0;
+    char problem[60];
+    if (record->problem) return ssdei_record_fail(file, record, SSDE_ERROR_UNSUPPORTED, record->problem);
+    for (; at < end && !record->checked; at = next) {
+        ssdei_try(ssdei_piece_move(file, at, 1, end));
+        next = piece->begin + piece->size < end ? piece->begin + piece->size : end;
+        crc = ssdei_crc32(file->tables, crc, piece->bytes + (at - piece->begin), (size_t)(next - at));
     }
+    record->checked |= crc == record->crc;
+    if (record->checked) return SSDE_OK;
+    snprintf(problem, sizeof problem, "is damaged: its CRC is %08lx, not %08lx", (unsigned long)crc,
+             (unsigned long)record->crc);
+    return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
-    ssdei_piece piece;
-    ssdei_walk walk = ssdei_walk_begin(entry);
+    const ssdei_piece *piece = file->piece;
+    ssdei_walk walk = ssdei_walk_begin(entry->info.rank, entry->info.shape, entry->stride);
     const size_t size = entry->dtype->bytes;
     const uint64_t end = file->data_start + entry->end;
-    const int turned = file->big_endian && !entry->info.number;
-    size_t i, b;
-    piece.begin = piece.size = 0;
+    size_t i;
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
         uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        const unsigned char *bytes = entry->value;
-        uint64_t bits = 0;
+        uint64_t bits = entry->bits;
         if (!entry->info.number) {
-            ssdei_try(ssdei_piece_move(file, &piece, offset, size, end));
-            bytes = piece.bytes + (offset - piece.begin);
+            ssdei_try(ssdei_piece_move(file, offset, size, end));
+            bits = ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian);
         }
-        for (b = 0; b < size; b++) bits |= (uint64_t)bytes[turned ? size - 1 - b : b] << 8 * b;
         if (doubles)
             doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
         else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
@@ -4269,9 +4265,7 @@ static int ssdei_offset_before(const void *items, size_t a, size_t b) {
 static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
     uint64_t covered = 0;
     size_t i;
-    file->by_name = (size_t *)ssdei_allocate(file->context, file->count + 1, sizeof *file->by_name);
-    if (!file->by_name) return SSDE_ERROR_MEMORY;
-    ssdei_sort(file->entries, file->count, file->by_name, ssdei_offset_before);
+    ssdei_try(ssdei_sort_entries(file, ssdei_offset_before));
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[file->by_name[i]];
         if (entry->begin != covered)
@@ -4295,22 +4289,22 @@ static ssde_status ssdei_check_entries(ssde_tensor_file *file) {
 #define SSDEI_CRC_KEY "scoresde.crc32"
 
 /* With the zero byte behind it. */
-static uint32_t ssdei_crc32_string(uint32_t crc, const char *string) {
-    return ssdei_crc32(crc, (const unsigned char *)string, strlen(string) + 1);
+static uint32_t ssdei_crc32_string(const ssdei_crc_tables *tables, uint32_t crc, const char *string) {
+    return ssdei_crc32(tables, crc, (const unsigned char *)string, strlen(string) + 1);
 }
 
-static uint32_t ssdei_crc32_number(uint32_t crc, uint64_t number) {
+static uint32_t ssdei_crc32_number(const ssdei_crc_tables *tables, uint32_t crc, uint64_t number) {
     unsigned char bytes[8];
-    int i;
-    for (i = 0; i < 8; i++) bytes[i] = (unsigned char)(number >> 8 * i);
-    return ssdei_crc32(crc, bytes, sizeof bytes);
+    ssdei_to_little_endian(number, bytes);
+    return ssdei_crc32(tables, crc, bytes, sizeof bytes);
 }
 
 /* Of what the header says of a tensor; that of its bytes, if there is one, is still to be added. */
-static uint32_t ssdei_tensor_crc(const char *name, const char *dtype, int rank, const size_t *shape) {
-    uint32_t crc = ssdei_crc32_string(ssdei_crc32_string(0, name), dtype);
+static uint32_t ssdei_tensor_crc(const ssdei_crc_tables *tables, const char *name, const char *dtype, int rank,
+                                 const size_t *shape) {
+    uint32_t crc = ssdei_crc32_string(tables, ssdei_crc32_string(tables, 0, name), dtype);
     int axis;
-    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(crc, shape[axis]);
+    for (axis = 0; axis < rank; axis++) crc = ssdei_crc32_number(tables, crc, shape[axis]);
     return crc;
 }
 
@@ -4340,6 +4334,7 @@ static ssde_status ssdei_take_checksum(ssde_tensor_file *file, const ssdei_metad
 /* Verifies the header where it has a checksum, and finds those of the tensors. */
 static ssde_status ssdei_check_header(ssde_tensor_file *file) {
     const char *wanted = ssde_tensor_file_metadata(file, SSDEI_CRC_KEY);
+    const ssdei_crc_tables *tables = file->tables;
     const size_t length = sizeof SSDEI_CRC_KEY - 1;
     uint32_t sum = 0;
     char digits[9], problem[60];
@@ -4353,12 +4348,13 @@ static ssde_status ssdei_check_header(ssde_tensor_file *file) {
             ssdei_try(wanted ? ssdei_take_checksum(file, metadata, &file->records[i])
                              : ssdei_checksum_fail(file, metadata->key, "stands without '" SSDEI_CRC_KEY "'"));
         else if (!ours || metadata->key[length])
-            sum += ssdei_crc32_string(ssdei_crc32_string(0, metadata->key), metadata->value);
+            sum += ssdei_crc32_string(tables, ssdei_crc32_string(tables, 0, metadata->key), metadata->value);
     }
     for (i = 0; i < file->count; i++) {
         const ssdei_entry *entry = &file->entries[i];
-        uint32_t crc = ssdei_tensor_crc(entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
-        sum += entry->record ? ssdei_crc32_number(crc, entry->record->crc) : crc;
+        uint32_t crc =
+            ssdei_tensor_crc(tables, entry->info.name, entry->info.dtype, entry->info.rank, entry->info.shape);
+        sum += entry->record ? ssdei_crc32_number(tables, crc, entry->record->crc) : crc;
     }
     ssdei_crc_digits(sum, digits);
     snprintf(problem, sizeof problem, "is %.20s, not %s", wanted ? wanted : "", digits);
@@ -4414,6 +4410,11 @@ static ssde_status ssdei_safetensors_load(ssde_tensor_file *file) {
 void ssdei_tensor_writer_begin(ssdei_tensor_writer *writer, ssde_context *context) {
     memset(writer, 0, sizeof *writer);
     writer->header.context = writer->tensors.context = context;
+    writer->tables = (ssdei_crc_tables *)ssdei_allocate(context, 1, sizeof *writer->tables);
+    if (writer->tables)
+        ssdei_crc32_tables(writer->tables);
+    else
+        writer->header.status = SSDE_ERROR_MEMORY;
     ssdei_text_add(&writer->header, "{\"__metadata__\":{\"" SSDEI_CRC_KEY "\":\"00000000\"");
     writer->digits = writer->header.size - 9;
 }
@@ -4427,7 +4428,8 @@ static void ssdei_tensor_writer_key(ssdei_tensor_writer *writer, const char *key
 
 void ssdei_tensor_writer_metadata(ssdei_tensor_writer *writer, const char *key, const char *value) {
     ssdei_tensor_writer_key(writer, key, value);
-    writer->crc += ssdei_crc32_string(ssdei_crc32_string(0, key), value);
+    if (writer->header.status != SSDE_OK) return;
+    writer->crc += ssdei_crc32_string(writer->tables, ssdei_crc32_string(writer->tables, 0, key), value);
 }
 
 /* Its checksum is not known yet. */
@@ -4441,7 +4443,7 @@ static void ssdei_tensor_writer_expect(ssdei_tensor_writer *writer, const char *
             ssdei_grow(writer->header.context, &array, &writer->capacity, writer->count, 1, sizeof *writer->declared);
     writer->declared = (ssdei_declared *)array;
     if (writer->header.status != SSDE_OK) return;
-    writer->declared[writer->count].crc = ssdei_tensor_crc(name, "F32", rank, shape);
+    writer->declared[writer->count].crc = ssdei_tensor_crc(writer->tables, name, "F32", rank, shape);
     writer->declared[writer->count++].digits = writer->header.size - 9;
 }
 
@@ -4473,14 +4475,13 @@ void ssdei_tensor_writer_declare(ssdei_tensor_writer *writer, const char *prefix
 ssde_status ssdei_tensor_writer_open(ssdei_tensor_writer *writer, const char *path) {
     ssdei_text *header = &writer->header;
     unsigned char length[8];
-    size_t i;
     ssdei_text_add(header, "}");
     if (writer->count) ssdei_text_add_bytes(header, writer->tensors.data, writer->tensors.size);
     ssdei_text_add(header, "}");
     while (header->status == SSDE_OK && header->size % 8) ssdei_text_add(header, " ");
     ssdei_try(header->status);
     ssdei_try(writer->tensors.status);
-    for (i = 0; i < sizeof length; i++) length[i] = (unsigned char)((uint64_t)header->size >> 8 * i);
+    ssdei_to_little_endian(header->size, length);
     ssdei_try(ssdei_writer_open(&writer->file, header->context, path));
     ssdei_writer_put(&writer->file, length, sizeof length);
     ssdei_writer_put(&writer->file, header->data, header->size);
@@ -4497,23 +4498,9 @@ static void ssdei_tensor_writer_digits(ssdei_tensor_writer *writer, size_t at, u
 /* All values of the tensor that is next. */
 void ssdei_tensor_writer_put(ssdei_tensor_writer *writer, const float *values, size_t count) {
     const ssdei_declared *declared = &writer->declared[writer->put++];
-    unsigned char bytes[16384];
-    uint32_t crc = 0;
-    size_t i, used = 0;
-    for (i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        bytes[used++] = (unsigned char)bits;
-        bytes[used++] = (unsigned char)(bits >> 8);
-        bytes[used++] = (unsigned char)(bits >> 16);
-        bytes[used++] = (unsigned char)(bits >> 24);
-        if (used < sizeof bytes && i + 1 < count) continue;
-        crc = ssdei_crc32(crc, bytes, used);
-        ssdei_writer_put(&writer->file, bytes, used);
-        used = 0;
-    }
+    uint32_t crc = ssdei_writer_put_floats(&writer->file, values, count, writer->tables);
     ssdei_tensor_writer_digits(writer, declared->digits, crc);
-    writer->crc += ssdei_crc32_number(declared->crc, crc);
+    writer->crc += ssdei_crc32_number(writer->tables, declared->crc, crc);
 }
 
 /* Commits if everything went well until now, else removes what was written. */
@@ -4521,9 +4508,7 @@ ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status sta
     ssdei_writer *file = &writer->file;
     if (status == SSDE_OK && file->status == SSDE_OK) {
         ssdei_tensor_writer_digits(writer, writer->digits, writer->crc);
-        if (fseek(file->file, 8, SEEK_SET))
-            file->status =
-                ssde_fail(file->context, SSDE_ERROR_FILE, "cannot write to '%.180s': is the disk full?", file->path);
+        if (fseek(file->file, 8, SEEK_SET)) ssdei_writer_fail(file, "cannot write to '%.180s': is the disk full?");
         ssdei_writer_put(file, writer->header.data, writer->header.size);
     }
     if (status != SSDE_OK)
@@ -4531,6 +4516,7 @@ ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status sta
     else
         status = ssdei_writer_commit(file);
     ssdei_release(writer->header.context, writer->declared);
+    ssdei_release(writer->header.context, writer->tables);
     ssdei_text_release(&writer->tensors);
     ssdei_text_release(&writer->header);
     return status;
@@ -4543,11 +4529,6 @@ ssde_status ssdei_tensor_writer_end(ssdei_tensor_writer *writer, ssde_status sta
 /* "PK" and two numbers. */
 static int ssdei_zip_signature(const unsigned char *bytes, unsigned char third, unsigned char fourth) {
     return bytes[0] == 'P' && bytes[1] == 'K' && bytes[2] == third && bytes[3] == fourth;
-}
-
-static ssde_status ssdei_zip_fail(const ssde_tensor_file *file, const ssdei_record *record, const char *problem) {
-    return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.90s': record '%.*s' %s", file->path,
-                     (int)(record->length < 60 ? record->length : 60), record->name, problem);
 }
 
 /* Where the directory is: from the end of the archive, [22 bytes][comment], and the 64-bit record it may point to. */
@@ -4608,20 +4589,20 @@ static ssde_status ssdei_zip_locate(const ssde_tensor_file *file, ssdei_record *
     unsigned char header[30], name[64];
     size_t length, i;
     if (offset > directory || directory - offset < sizeof header)
-        return ssdei_zip_fail(file, record, "lies outside the file");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "lies outside the file");
     ssdei_try(ssdei_read_at(file, offset, header, sizeof header));
     length = (size_t)ssdei_little_endian(header + 26, 2);
     if (!ssdei_zip_signature(header, 3, 4) || length != record->length)
-        return ssdei_zip_fail(file, record, "is not where the directory says");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is not where the directory says");
     for (i = 0; i < length; i += sizeof name) {
         size_t piece = length - i < sizeof name ? length - i : sizeof name;
         ssdei_try(ssdei_read_at(file, offset + sizeof header + i, name, piece));
         if (memcmp(name, record->name + i, piece))
-            return ssdei_zip_fail(file, record, "is not where the directory says");
+            return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is not where the directory says");
     }
     record->begin = offset + sizeof header + length + ssdei_little_endian(header + 28, 2);
     if (record->begin > directory || record->size > directory - record->begin)
-        return ssdei_zip_fail(file, record, "lies outside the file");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "lies outside the file");
     return SSDE_OK;
 }
 
@@ -4645,28 +4626,40 @@ static ssde_status ssdei_zip_entry(const ssde_tensor_file *file, const unsigned 
     else if (ssdei_little_endian(entry + 10, 2)) /* TorchScript's code, which is not needed */
         record->problem = "is compressed, which torch.save does not do: unpack it, and store it without";
     else if (values[0] != values[1])
-        return ssdei_zip_fail(file, record, "has two sizes");
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "has two sizes");
     return ssdei_zip_locate(file, record, values[2], directory);
 }
 
-static int ssdei_record_order(const ssdei_record *record, const char *name, size_t length) {
-    size_t both = record->length < length ? record->length : length;
-    int order = memcmp(record->name, name, both);
-    return order ? order : record->length < length ? -1 : record->length > length;
+/* A name in parts: that of a record, or one that is looked for. */
+typedef struct ssdei_parts {
+    const char *text[3];
+    size_t length[3]; /* those that are not there: 0 */
+} ssdei_parts;
+
+static int ssdei_record_order(const ssdei_record *record, const ssdei_parts *name) {
+    size_t at = 0, i;
+    for (i = 0; i < 3; i++) {
+        size_t left = record->length - at, length = name->length[i] < left ? name->length[i] : left;
+        int order = length ? memcmp(record->name + at, name->text[i], length) : 0;
+        if (order || length < name->length[i]) return order ? order : -1;
+        at += length;
+    }
+    return record->length > at;
 }
 
 static int ssdei_record_before(const void *items, size_t a, size_t b) {
     const ssdei_record *records = (const ssdei_record *)items;
-    return ssdei_record_order(&records[a], records[b].name, records[b].length) < 0;
+    const ssdei_parts name = {{records[b].name, NULL, NULL}, {records[b].length, 0, 0}};
+    return ssdei_record_order(&records[a], &name) < 0;
 }
 
 /* NULL if there is none. */
-static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const char *name, size_t length) {
+static ssdei_record *ssdei_zip_record(const ssde_tensor_file *file, const ssdei_parts *name) {
     size_t low = 0, high = file->record_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         ssdei_record *record = &file->records[file->record_by_name[middle]];
-        int order = ssdei_record_order(record, name, length);
+        int order = ssdei_record_order(record, name);
         if (!order) return record;
         if (order > 0)
             high = middle;
@@ -4707,7 +4700,7 @@ static ssde_status ssdei_zip_load(ssde_tensor_file *file) {
     ssdei_sort(file->records, file->record_count, file->record_by_name, ssdei_record_before);
     for (i = 1; i < file->record_count; i++)
         if (!ssdei_record_before(file->records, file->record_by_name[i - 1], file->record_by_name[i]))
-            return ssdei_zip_fail(file, &file->records[file->record_by_name[i]], "comes twice");
+            return ssdei_record_fail(file, &file->records[file->record_by_name[i]], SSDE_ERROR_FORMAT, "comes twice");
     return SSDE_OK;
 }
 
@@ -4878,8 +4871,8 @@ static uint32_t ssdei_pickle_pop(ssdei_pickle *pickle) {
     return object;
 }
 
-/* The place of the last mark, which leaves the stack: what was above it is there, up to the old depth. */
-static size_t ssdei_pickle_pop_mark(ssdei_pickle *pickle) {
+/* The place above the last mark; what is above it is there, up to the depth. */
+static size_t ssdei_pickle_above_mark(ssdei_pickle *pickle) {
     size_t at = pickle->depth;
     while (at > 0 && pickle->stack[at - 1] != ssdei_mark) at--;
     if (!at) ssdei_pickle_fail(pickle, "a mark is missing on its stack");
@@ -4944,7 +4937,7 @@ static int ssdei_pickle_becomes(ssdei_pickle *pickle, uint32_t container, ssdei_
 
 /* Moves what is above the last mark into a new container in its place, or into the one below it. */
 static void ssdei_pickle_end(ssdei_pickle *pickle, ssdei_object_kind kind, int made) {
-    size_t from = ssdei_pickle_pop_mark(pickle), to = pickle->depth, i;
+    size_t from = ssdei_pickle_above_mark(pickle), to = pickle->depth, i;
     uint32_t container;
     if (pickle->status != SSDE_OK) return;
     pickle->depth = from - 1;
@@ -4985,7 +4978,7 @@ static void ssdei_pickle_bytes(ssdei_pickle *pickle, ssdei_object_kind kind, uin
 
 /* A whole number of `count` bytes in two's complement; one of more than 64 bits is opaque. */
 static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
-    uint64_t bits = 0;
+    uint64_t bits;
     if (count > 8) {
         ssdei_pickle_bytes(pickle, SSDEI_OBJECT_OPAQUE, count);
         return;
@@ -4996,10 +4989,9 @@ static void ssdei_pickle_integer(ssdei_pickle *pickle, uint64_t count) {
 }
 
 static void ssdei_pickle_float(ssdei_pickle *pickle) {
-    uint64_t little = ssdei_pickle_unsigned(pickle, 8), bits = 0;
-    int i;
-    for (i = 0; i < 8; i++) bits = bits << 8 | (little >> 8 * i & 255); /* it is the one number that is big-endian */
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, bits);
+    unsigned char bytes[8];
+    ssdei_to_little_endian(ssdei_pickle_unsigned(pickle, 8), bytes);
+    ssdei_pickle_make(pickle, SSDEI_OBJECT_FLOAT, ssdei_number_at(bytes, 8, 1)); /* the one that is big-endian */
 }
 
 /* The function or class of a module; both names come as they stand in the pickle. */
@@ -5062,19 +5054,11 @@ static const char *const ssdei_storage_problems[] = {
     "lies in a storage of another size than its record in the archive",
     "lies in a record that is compressed or encrypted: unpack the archive, and store it without"};
 
-/* The record ROOT/data/KEY. */
-static ssdei_record *ssdei_pickle_record(const ssdei_pickle *pickle, const ssdei_object *key) {
-    char name[300];
-    if (pickle->root_length + 5 + key->count > sizeof name) return NULL;
-    memcpy(name, pickle->root, pickle->root_length);
-    memcpy(name + pickle->root_length, "data/", 5);
-    memcpy(name + pickle->root_length + 5, pickle->bytes + key->bits, key->count);
-    return ssdei_zip_record(pickle->file, name, pickle->root_length + 5 + key->count);
-}
-
-/* ("storage", its class, its key, the device, the number of elements): bytes of the record data/KEY. */
+/* ("storage", its class, its key, the device, the number of elements): bytes of the record ROOT/data/KEY. */
 static void ssdei_pickle_storage(ssdei_pickle *pickle) {
     uint32_t items[5], id = ssdei_pickle_pop(pickle), storage_class = 0, problem = 0, storage;
+    ssdei_parts name = {{pickle->root, "data/", NULL}, {pickle->root_length, 5, 0}};
+    const ssdei_object *key;
     const ssdei_dtype *dtype;
     ssdei_record *record;
     if (!ssdei_pickle_items(pickle, id, items, 5, 5) || !ssdei_pickle_is(pickle, items[2], SSDEI_OBJECT_STRING) ||
@@ -5084,7 +5068,10 @@ static void ssdei_pickle_storage(ssdei_pickle *pickle) {
     }
     if (ssdei_pickle_is(pickle, items[1], SSDEI_OBJECT_GLOBAL))
         storage_class = (uint32_t)pickle->objects[items[1]].bits;
-    record = ssdei_pickle_record(pickle, &pickle->objects[items[2]]);
+    key = &pickle->objects[items[2]];
+    name.text[2] = (const char *)pickle->bytes + key->bits;
+    name.length[2] = key->count;
+    record = ssdei_zip_record(pickle->file, &name);
     if (ssdei_globals[storage_class].kind != SSDEI_GLOBAL_STORAGE)
         problem = 1;
     else if (!record)
@@ -5211,18 +5198,20 @@ static void ssdei_pickle_tensor(ssdei_pickle *pickle, uint32_t arguments, const 
         entry->info.problem = ssdei_dtype_problem;
 }
 
+/* NULL: the object is none that is known. */
+static const struct ssdei_global *ssdei_pickle_known(const ssdei_pickle *pickle, uint32_t object) {
+    return ssdei_pickle_is(pickle, object, SSDEI_OBJECT_GLOBAL) ? &ssdei_globals[pickle->objects[object].bits] : NULL;
+}
+
 /* Calls a function with a tuple of arguments. */
 static void ssdei_pickle_call(ssdei_pickle *pickle) {
     uint32_t arguments = ssdei_pickle_pop(pickle), called = ssdei_pickle_pop(pickle), items[4];
-    const struct ssdei_global *function = NULL;
+    const struct ssdei_global *function = ssdei_pickle_known(pickle, called);
     if (pickle->status != SSDE_OK) return;
-    if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL)) function = &ssdei_globals[pickle->objects[called].bits];
     if (function && function->kind == SSDEI_GLOBAL_SUBCLASS && ssdei_pickle_items(pickle, arguments, items, 4, 4)) {
         called = items[0];
         arguments = items[2];
-        function = NULL;
-        if (ssdei_pickle_is(pickle, called, SSDEI_OBJECT_GLOBAL))
-            function = &ssdei_globals[pickle->objects[called].bits];
+        function = ssdei_pickle_known(pickle, called);
     }
     if (function && (function->kind <= SSDEI_GLOBAL_TYPED_TENSOR || function->kind == SSDEI_GLOBAL_OTHER_TENSOR))
         ssdei_pickle_tensor(pickle, arguments, function);
@@ -5247,12 +5236,10 @@ static void ssdei_pickle_instance(ssdei_pickle *pickle, int with_keywords) {
         ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
 }
 
-/* The same in the place of what is above the last mark, and the mark. */
-static void ssdei_pickle_instance_mark(ssdei_pickle *pickle) {
-    size_t at = ssdei_pickle_pop_mark(pickle);
-    if (pickle->status != SSDE_OK) return;
-    pickle->depth = at - 1;
-    ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
+/* Takes the last mark, and what is above it, from the stack. */
+static void ssdei_pickle_drop(ssdei_pickle *pickle) {
+    size_t at = ssdei_pickle_above_mark(pickle);
+    if (pickle->status == SSDE_OK) pickle->depth = at - 1;
 }
 
 /* Attributes of the object below: those of an opaque one, which has no items, are what it contains. They are a
@@ -5343,7 +5330,7 @@ static int ssdei_pickle_value(ssdei_pickle *pickle, unsigned char code) {
 
 /* Instructions that work on the stack. */
 static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
-    size_t at, length;
+    size_t length;
     switch (code) {
         case '(': ssdei_pickle_push(pickle, ssdei_mark); return 1;
         case 't': ssdei_pickle_end(pickle, SSDEI_OBJECT_TUPLE, 1); return 1;
@@ -5365,16 +5352,17 @@ static int ssdei_pickle_operation(ssdei_pickle *pickle, unsigned char code) {
         case 'i':
             ssdei_pickle_line(pickle, &length);
             ssdei_pickle_line(pickle, &length);
-            ssdei_pickle_instance_mark(pickle);
+            ssdei_pickle_drop(pickle);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
             return 1;
         case 'o':
-        case 0x91: ssdei_pickle_instance_mark(pickle); return 1; /* the last: a frozen set */
-        case '0': ssdei_pickle_pop(pickle); return 1;
-        case '1': /* what is above the mark goes, also items of a set */
-        case 0x90:
-            at = ssdei_pickle_pop_mark(pickle);
-            if (pickle->status == SSDE_OK) pickle->depth = at - 1;
+        case 0x91: /* a frozen set */
+            ssdei_pickle_drop(pickle);
+            ssdei_pickle_make(pickle, SSDEI_OBJECT_OPAQUE, 0);
             return 1;
+        case '0': ssdei_pickle_pop(pickle); return 1;
+        case '1':
+        case 0x90: ssdei_pickle_drop(pickle); return 1; /* items of a set */
         case '2': ssdei_pickle_push(pickle, ssdei_pickle_top(pickle)); return 1;
         case 'p': ssdei_pickle_remember(pickle, ssdei_pickle_decimal(pickle)); return 1;
         case 'q': ssdei_pickle_remember(pickle, ssdei_pickle_unsigned(pickle, 1)); return 1;
@@ -5452,14 +5440,13 @@ static void ssdei_flatten_number(ssdei_flattening *flattening, const ssdei_objec
                          : object->kind == SSDEI_OBJECT_FLOAT ? "F64"
                                                               : "I64";
     ssdei_entry entry;
-    size_t i;
     if (flattening->values++ >= SSDEI_MAX_VALUES) return;
     memset(&entry, 0, sizeof entry);
     entry.dtype = ssdei_dtype_find(wanted);
     entry.info.dtype = entry.dtype->name;
     entry.info.count = 1;
     entry.info.number = 1;
-    for (i = 0; i < 8; i++) entry.value[i] = (unsigned char)(object->bits >> 8 * i);
+    entry.bits = object->bits;
     ssdei_flatten_tensor(flattening, &entry);
 }
 
@@ -5578,7 +5565,7 @@ static ssde_status ssdei_pth_fill(ssdei_pickle *pickle, uint32_t root) {
     flattening.keep = 1;
     ssdei_flatten(&flattening, root, 0);
     ssdei_try(pickle->status);
-    ssdei_try(ssdei_sort_names(file));
+    ssdei_try(ssdei_sort_entries(file, ssdei_name_before));
     ssdei_pth_twins(file);
     return SSDE_OK;
 }
@@ -5599,19 +5586,15 @@ static ssdei_record *ssdei_pth_find(const ssde_tensor_file *file) {
 
 /* ROOT/byteorder says "little" or "big"; where it is missing, PyTorch is older than 2.1. */
 static ssde_status ssdei_pth_byte_order(ssde_tensor_file *file, const char *root, size_t root_length) {
-    char name[300], order[8] = "";
-    ssdei_record *record;
-    if (root_length + 9 > sizeof name)
-        return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.160s' has a root folder of more than 290 characters",
-                         file->path);
-    memcpy(name, root, root_length);
-    memcpy(name + root_length, "byteorder", 9);
-    record = ssdei_zip_record(file, name, root_length + 9);
+    const ssdei_parts name = {{root, "byteorder", NULL}, {root_length, 9, 0}};
+    ssdei_record *record = ssdei_zip_record(file, &name);
+    char order[8] = "";
     if (!record) return SSDE_OK;
     ssdei_try(ssdei_record_check(file, record));
     if (record->size < sizeof order) ssdei_try(ssdei_read_at(file, record->begin, order, (size_t)record->size));
     file->big_endian = !strcmp(order, "big");
-    if (!file->big_endian && strcmp(order, "little")) return ssdei_zip_fail(file, record, "is neither little nor big");
+    if (!file->big_endian && strcmp(order, "little"))
+        return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, "is neither little nor big");
     return SSDE_OK;
 }
 
@@ -5674,6 +5657,8 @@ static ssde_status ssdei_load_container(ssde_tensor_file *file) {
 static void ssdei_tensor_file_arrays(void *object, ssdei_memory *memory) {
     ssde_tensor_file *file = (ssde_tensor_file *)object;
     file->path = ssdei_place(memory, char, file->path_size);
+    file->piece = ssdei_place(memory, ssdei_piece, 1);
+    file->tables = ssdei_place(memory, ssdei_crc_tables, 1);
 }
 
 ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file, const char *path) {
@@ -5688,6 +5673,7 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
     opened = (ssde_tensor_file *)ssdei_object_create(context, &made, sizeof made, ssdei_tensor_file_arrays);
     if (!opened) return SSDE_ERROR_MEMORY;
     memcpy(opened->path, path, made.path_size);
+    ssdei_crc32_tables(opened->tables);
     status = ssdei_file_open(context, path, &opened->stream, &opened->size);
     if (status == SSDE_OK) status = ssdei_load_container(opened);
     if (status != SSDE_OK)
@@ -5700,68 +5686,14 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
 /* ---- >>random ---- */
 
 /* The constants of Philox4x32 (Salmon et al. 2011, table 2). */
-#define SSDEI_PHILOX_M0 0xd2511f53u
-#define SSDEI_PHILOX_M1 0xcd9e8d57u
-#define SSDEI_PHILOX_W0 0x9e3779b9u
-#define SSDEI_PHILOX_W1 0xbb67ae85u
+static const uint32_t ssdei_philox_m0 = 0xd2511f53u, ssdei_philox_m1 = 0xcd9e8d57u;
+static const uint32_t ssdei_philox_w0 = 0x9e3779b9u, ssdei_philox_w1 = 0xbb67ae85u;
 
 enum {
     SSDEI_RANDOM_SERIAL = 65536, /* elements up to which draws are not worth a thread */
     SSDEI_RANDOM_CHUNK = 16384,  /* elements a task draws, or one row */
     SSDEI_RANDOM_ROWS = 256      /* rows whose numbers are made up at a time where sample is NULL */
 };
-
-/* interleave(to, a, b, c, d): a[0] b[0] c[0] d[0] a[1] ..., 16 bytes per lane; `to` may hold floats or words. */
-#define ssdei_interleave SSDEI_T(interleave)
-
-SSDEI_INLINE void ssdei_interleave_scalar(unsigned char *to, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-    memcpy(to, &a, 4);
-    memcpy(to + 4, &b, 4);
-    memcpy(to + 8, &c, 4);
-    memcpy(to + 12, &d, 4);
-}
-
-#ifdef SSDEI_X86
-SSDEI_AVX2 void ssdei_interleave_avx2(unsigned char *to, __m256i a, __m256i b, __m256i c, __m256i d) {
-    __m256i ab_low = _mm256_unpacklo_epi32(a, b), ab_high = _mm256_unpackhi_epi32(a, b);
-    __m256i cd_low = _mm256_unpacklo_epi32(c, d), cd_high = _mm256_unpackhi_epi32(c, d);
-    __m256i lanes04 = _mm256_unpacklo_epi64(ab_low, cd_low), lanes15 = _mm256_unpackhi_epi64(ab_low, cd_low);
-    __m256i lanes26 = _mm256_unpacklo_epi64(ab_high, cd_high), lanes37 = _mm256_unpackhi_epi64(ab_high, cd_high);
-    __m256i *four = (__m256i *)(void *)to;
-    _mm256_storeu_si256(four, _mm256_permute2x128_si256(lanes04, lanes15, 0x20));
-    _mm256_storeu_si256(four + 1, _mm256_permute2x128_si256(lanes26, lanes37, 0x20));
-    _mm256_storeu_si256(four + 2, _mm256_permute2x128_si256(lanes04, lanes15, 0x31));
-    _mm256_storeu_si256(four + 3, _mm256_permute2x128_si256(lanes26, lanes37, 0x31));
-}
-
-SSDEI_AVX512 void ssdei_interleave_avx512(unsigned char *to, __m512i a, __m512i b, __m512i c, __m512i d) {
-    __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
-    __m512i cd_low = _mm512_unpacklo_epi32(c, d), cd_high = _mm512_unpackhi_epi32(c, d);
-    __m512i lanes0 = _mm512_unpacklo_epi64(ab_low, cd_low); /* lanes 0, 4, 8, 12 */
-    __m512i lanes1 = _mm512_unpackhi_epi64(ab_low, cd_low);
-    __m512i lanes2 = _mm512_unpacklo_epi64(ab_high, cd_high);
-    __m512i lanes3 = _mm512_unpackhi_epi64(ab_high, cd_high);
-    __m512i low01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0x44); /* lanes 0, 4, 1, 5 */
-    __m512i low23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0x44);
-    __m512i high01 = _mm512_shuffle_i32x4(lanes0, lanes1, 0xee); /* lanes 8, 12, 9, 13 */
-    __m512i high23 = _mm512_shuffle_i32x4(lanes2, lanes3, 0xee);
-    _mm512_storeu_si512((void *)to, _mm512_shuffle_i32x4(low01, low23, 0x88));
-    _mm512_storeu_si512((void *)(to + 64), _mm512_shuffle_i32x4(low01, low23, 0xdd));
-    _mm512_storeu_si512((void *)(to + 128), _mm512_shuffle_i32x4(high01, high23, 0x88));
-    _mm512_storeu_si512((void *)(to + 192), _mm512_shuffle_i32x4(high01, high23, 0xdd));
-}
-#endif
-
-#ifdef SSDEI_NEON
-SSDEI_INLINE void ssdei_interleave_neon(unsigned char *to, uint32x4_t a, uint32x4_t b, uint32x4_t c, uint32x4_t d) {
-    uint32x4_t ac_low = vzip1q_u32(a, c), ac_high = vzip2q_u32(a, c);
-    uint32x4_t bd_low = vzip1q_u32(b, d), bd_high = vzip2q_u32(b, d);
-    vst1q_u8(to, vreinterpretq_u8_u32(vzip1q_u32(ac_low, bd_low)));
-    vst1q_u8(to + 16, vreinterpretq_u8_u32(vzip2q_u32(ac_low, bd_low)));
-    vst1q_u8(to + 32, vreinterpretq_u8_u32(vzip1q_u32(ac_high, bd_high)));
-    vst1q_u8(to + 48, vreinterpretq_u8_u32(vzip2q_u32(ac_high, bd_high)));
-}
-#endif
 
 ssde_rng ssde_rng_seed(uint64_t seed) {
     ssde_rng rng;
@@ -5775,13 +5707,13 @@ void ssde_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t word
     uint32_t a = counter[0], b = counter[1], c = counter[2], d = counter[3], key0 = key[0], key1 = key[1];
     int round;
     for (round = 0; round < 10; round++) {
-        uint64_t first = (uint64_t)SSDEI_PHILOX_M0 * a, second = (uint64_t)SSDEI_PHILOX_M1 * c;
+        uint64_t first = (uint64_t)ssdei_philox_m0 * a, second = (uint64_t)ssdei_philox_m1 * c;
         a = (uint32_t)(second >> 32) ^ b ^ key0;
         b = (uint32_t)second;
         c = (uint32_t)(first >> 32) ^ d ^ key1;
         d = (uint32_t)first;
-        key0 += SSDEI_PHILOX_W0;
-        key1 += SSDEI_PHILOX_W1;
+        key0 += ssdei_philox_w0;
+        key1 += ssdei_philox_w1;
     }
     words[0] = a, words[1] = b, words[2] = c, words[3] = d;
 }
@@ -5819,13 +5751,9 @@ typedef struct ssdei_random_task {
 
 static void ssdei_random_rows(const ssdei_random_task *task, const uint64_t *sample, size_t rows, unsigned char *out) {
     size_t count = rows * task->dim, i;
-    if (task->draw == SSDEI_DRAW_NORMAL) {
-        task->kernels->random_normal(task->seed, task->stream, task->step, sample, rows, task->dim,
-                                     (float *)(void *)out);
-        return;
-    }
-    task->kernels->random_words(task->seed, task->stream, task->step, sample, rows, task->dim, (uint32_t *)(void *)out);
-    if (task->draw == SSDEI_DRAW_WORDS) return;
+    task->kernels->draw(task->draw == SSDEI_DRAW_NORMAL, task->seed, task->stream, task->step, sample, rows, task->dim,
+                        out);
+    if (task->draw == SSDEI_DRAW_WORDS || task->draw == SSDEI_DRAW_NORMAL) return;
     for (i = 0; i < count; i++) {
         uint32_t word;
         float value;
@@ -5851,14 +5779,6 @@ static void ssdei_random_run(void *argument, size_t index) {
         }
         ssdei_random_rows(task, task->sample ? task->sample + begin : numbers, rows, task->out + begin * task->dim * 4);
     }
-}
-
-ssde_status ssdei_check_interval(ssde_context *context, const char *before, double low, double high) {
-    if (low < high && low >= -(double)FLT_MAX && high <= (double)FLT_MAX && high - low <= (double)FLT_MAX)
-        return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                     "%slow is %.9g and high %.9g, wanted low < high, less than %.2g apart", before, low, high,
-                     (double)FLT_MAX);
 }
 
 /* What every draw refuses; `name` is the function's. */
@@ -7516,18 +7436,21 @@ SSDEI_END
 #define SSDEI_TIER_ITEM(name, tier) name##_##tier,
 #define SSDEI_TIER_ADDRESS(name, tier) &name##_##tier,
 
-/* SSDEI_TARGET: every function that touches a tier's vectors carries it, so that one translation unit holds all tiers.
-   SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
+/* SSDEI_TARGET_...: every function that touches a tier's vectors carries it, so that one translation unit holds all
+   tiers. SSDEI_UNROLL stands before loops with small constant bounds over register tiles. */
 #if defined(__GNUC__) || defined(__clang__)
-#define SSDEI_TARGET(options) __attribute__((target(options)))
+#define SSDEI_TARGET_avx2 __attribute__((target("avx2,fma")))
+#define SSDEI_TARGET_avx512 __attribute__((target("avx512f,avx2,fma")))
 #define SSDEI_INLINE static inline __attribute__((always_inline))
 #define SSDEI_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
-#define SSDEI_TARGET(options)
+#define SSDEI_TARGET_avx2
+#define SSDEI_TARGET_avx512
 #define SSDEI_INLINE static __forceinline
 #define SSDEI_NOINLINE __declspec(noinline)
 #else
-#define SSDEI_TARGET(options)
+#define SSDEI_TARGET_avx2
+#define SSDEI_TARGET_avx512
 #define SSDEI_INLINE static inline
 #define SSDEI_NOINLINE
 #endif
@@ -7553,16 +7476,14 @@ SSDEI_END
 /* See ssdei_memory. */
 #define ssdei_place(memory, type, count) ((type *)ssdei_memory_piece((memory), (count), sizeof(type)))
 
-#define SSDEI_PASTE_(name, tier) ssdei_##name##_##tier
-#define SSDEI_PASTE(name, tier) SSDEI_PASTE_(name, tier)
-#define SSDEI_T(name) SSDEI_PASTE(name, SSDEI_TIER) /* the name for the current tier */
+#define SSDEI_JOIN_(a, b) a##b
+#define SSDEI_JOIN(a, b) SSDEI_JOIN_(a, b)
+#define SSDEI_T(name) SSDEI_JOIN(ssdei_##name##_, SSDEI_TIER) /* the name for the current tier */
 
 #define ssdei_v SSDEI_T(v)
 #define ssdei_u SSDEI_T(u)
 #define ssdei_load SSDEI_T(load)
 #define ssdei_store SSDEI_T(store)
-#define ssdei_load_first SSDEI_T(load_first)   /* the first n < width floats, zeros beyond */
-#define ssdei_store_first SSDEI_T(store_first) /* the first n < width floats only */
 #define ssdei_set SSDEI_T(set)
 #define ssdei_add SSDEI_T(add)
 #define ssdei_sub SSDEI_T(sub)
@@ -7581,7 +7502,6 @@ SSDEI_END
 #define ssdei_from_int SSDEI_T(from_int)       /* signed integers to floats */
 #define ssdei_to_int SSDEI_T(to_int)           /* floats to signed integers, nearest even */
 #define ssdei_uload SSDEI_T(uload)
-#define ssdei_ustore SSDEI_T(ustore)
 #define ssdei_uset SSDEI_T(uset)
 #define ssdei_uadd SSDEI_T(uadd)
 #define ssdei_usub SSDEI_T(usub)
@@ -7595,6 +7515,7 @@ SSDEI_END
 #define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
 #define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
 #define ssdei_join_second SSDEI_T(join_second) /* b */
+#define ssdei_interleave SSDEI_T(interleave)   /* a, b, c, d to 16 bytes per lane: a0 b0 c0 d0 a1 ... */
 #define ssdei_d SSDEI_T(d)                     /* ssdei_width doubles */
 #define ssdei_dset SSDEI_T(dset)
 #define ssdei_dadd SSDEI_T(dadd)
@@ -7606,66 +7527,23 @@ SSDEI_END
 #define ssdei_widen SSDEI_T(widen)   /* floats to doubles */
 #define ssdei_narrow SSDEI_T(narrow) /* doubles to floats */
 
-#define ssdei_exp SSDEI_T(exp)
-#define ssdei_exp_negative SSDEI_T(exp_negative)
-#define ssdei_log_positive SSDEI_T(log_positive)
-#define ssdei_sigmoid SSDEI_T(sigmoid)
-
-/* Shifts count by constants, which functions do not keep constant at -O0. */
-#define ssdei_ushl_scalar(a, n) ((uint32_t)(a) << (n))
-#define ssdei_ushr_scalar(a, n) ((uint32_t)(a) >> (n))
-#define ssdei_usar_scalar(a, n) (((uint32_t)(a) >> (n)) | ((a) >> 31 ? ~(0xffffffffu >> (n)) : 0u))
-#define ssdei_ushl_avx2(a, n) _mm256_slli_epi32(a, n)
-#define ssdei_ushr_avx2(a, n) _mm256_srli_epi32(a, n)
-#define ssdei_usar_avx2(a, n) _mm256_srai_epi32(a, n)
-#define ssdei_ushl_avx512(a, n) _mm512_slli_epi32(a, n)
-#define ssdei_ushr_avx512(a, n) _mm512_srli_epi32(a, n)
-#define ssdei_usar_avx512(a, n) _mm512_srai_epi32(a, n)
-#define ssdei_ushl_neon(a, n) vshlq_n_u32(a, n)
-#define ssdei_ushr_neon(a, n) vshrq_n_u32(a, n)
-#define ssdei_usar_neon(a, n) vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_u32(a), n))
-
 /* Per tier: vector width, register tile of the products, and what stands before a kernel. */
 #define ssdei_width SSDEI_T(width)
 #define ssdei_tile_rows SSDEI_T(tile_rows)
 #define ssdei_tile_rows_medium SSDEI_T(tile_rows_medium)
 #define ssdei_tile_rows_low SSDEI_T(tile_rows_low)
 #define ssdei_tile_vectors SSDEI_T(tile_vectors)
-#define SSDEI_KERNEL_(tier) SSDEI_TARGET_##tier static
-#define SSDEI_KERNEL_OF(tier) SSDEI_KERNEL_(tier)
-#define SSDEI_KERNEL SSDEI_KERNEL_OF(SSDEI_TIER)
+#define SSDEI_KERNEL SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) static
 /* Without optimisation every inlined call has a piece of the stack to itself. */
 #if defined(__GNUC__) && !defined(__OPTIMIZE__)
-#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier static inline
+#define SSDEI_HELPER SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) static inline
 #else
-#define SSDEI_HELPER_(tier) SSDEI_TARGET_##tier SSDEI_INLINE
+#define SSDEI_HELPER SSDEI_JOIN(SSDEI_TARGET_, SSDEI_TIER) SSDEI_INLINE
 #endif
-#define SSDEI_HELPER_OF(tier) SSDEI_HELPER_(tier)
-#define SSDEI_HELPER SSDEI_HELPER_OF(SSDEI_TIER)
 #define SSDEI_TARGET_scalar
 #define SSDEI_TARGET_neon
-#define SSDEI_TARGET_avx2 SSDEI_TARGET("avx2,fma")
-#define SSDEI_TARGET_avx512 SSDEI_TARGET("avx512f,avx2,fma")
-#define SSDEI_AVX2 SSDEI_TARGET("avx2,fma") SSDEI_INLINE
-#define SSDEI_AVX512 SSDEI_TARGET("avx512f,avx2,fma") SSDEI_INLINE
-
-/* A function of one vector of doubles per half, on pairs of them. */
-#define SSDEI_PAIR(attributes, type, name, operation)                        \
-    attributes type name(type a, type b) {                                   \
-        a.low = operation(a.low, b.low), a.high = operation(a.high, b.high); \
-        return a;                                                            \
-    }
-
-/* Asks for a cache line that will be read, or written, some hundred cycles from now. */
-#if defined(__GNUC__) || defined(__clang__)
-#define ssdei_prefetch(address) __builtin_prefetch(address, 0, 3)
-#define ssdei_prefetch_far(address) __builtin_prefetch(address, 0, 2)
-#define ssdei_prefetch_write(address) __builtin_prefetch(address, 1, 3)
-#else
-#define ssdei_prefetch(address) ((void)(address))
-#define ssdei_prefetch_far(address) ((void)(address))
-#define ssdei_prefetch_write(address) ((void)(address))
-#endif
+#define SSDEI_AVX2 SSDEI_TARGET_avx2 SSDEI_INLINE
+#define SSDEI_AVX512 SSDEI_TARGET_avx512 SSDEI_INLINE
 
 #elif !SSDEI_MACROS && !defined(SCORESDE_KEEP_MACROS)
 #undef SSDEI_BEGIN
@@ -7675,7 +7553,6 @@ SSDEI_END
 #undef SSDEI_TIERS
 #undef SSDEI_TIER_ITEM
 #undef SSDEI_TIER_ADDRESS
-#undef SSDEI_TARGET
 #undef SSDEI_INLINE
 #undef SSDEI_NOINLINE
 #undef SSDEI_UNROLL
@@ -7684,15 +7561,13 @@ SSDEI_END
 #undef SSDEI_SIGNAL
 #undef ssdei_try
 #undef ssdei_place
-#undef SSDEI_PASTE_
-#undef SSDEI_PASTE
+#undef SSDEI_JOIN_
+#undef SSDEI_JOIN
 #undef SSDEI_T
 #undef ssdei_v
 #undef ssdei_u
 #undef ssdei_load
 #undef ssdei_store
-#undef ssdei_load_first
-#undef ssdei_store_first
 #undef ssdei_set
 #undef ssdei_add
 #undef ssdei_sub
@@ -7711,7 +7586,6 @@ SSDEI_END
 #undef ssdei_from_int
 #undef ssdei_to_int
 #undef ssdei_uload
-#undef ssdei_ustore
 #undef ssdei_uset
 #undef ssdei_uadd
 #undef ssdei_usub
@@ -7725,6 +7599,7 @@ SSDEI_END
 #undef ssdei_split
 #undef ssdei_join_first
 #undef ssdei_join_second
+#undef ssdei_interleave
 #undef ssdei_d
 #undef ssdei_dset
 #undef ssdei_dadd
@@ -7735,32 +7610,12 @@ SSDEI_END
 #undef ssdei_dfma
 #undef ssdei_widen
 #undef ssdei_narrow
-#undef ssdei_exp
-#undef ssdei_exp_negative
-#undef ssdei_log_positive
-#undef ssdei_sigmoid
-#undef ssdei_ushl_scalar
-#undef ssdei_ushr_scalar
-#undef ssdei_usar_scalar
-#undef ssdei_ushl_avx2
-#undef ssdei_ushr_avx2
-#undef ssdei_usar_avx2
-#undef ssdei_ushl_avx512
-#undef ssdei_ushr_avx512
-#undef ssdei_usar_avx512
-#undef ssdei_ushl_neon
-#undef ssdei_ushr_neon
-#undef ssdei_usar_neon
 #undef ssdei_width
 #undef ssdei_tile_rows
 #undef ssdei_tile_rows_medium
 #undef ssdei_tile_rows_low
 #undef ssdei_tile_vectors
-#undef SSDEI_KERNEL_
-#undef SSDEI_KERNEL_OF
 #undef SSDEI_KERNEL
-#undef SSDEI_HELPER_
-#undef SSDEI_HELPER_OF
 #undef SSDEI_HELPER
 #undef SSDEI_TARGET_scalar
 #undef SSDEI_TARGET_neon
@@ -7768,20 +7623,11 @@ SSDEI_END
 #undef SSDEI_TARGET_avx512
 #undef SSDEI_AVX2
 #undef SSDEI_AVX512
-#undef SSDEI_PAIR
-#undef ssdei_prefetch
-#undef ssdei_prefetch_far
-#undef ssdei_prefetch_write
 /* those of the core's implementation */
 #undef SSDEI_GLIBC_32
 #undef ssdei_open64
 #undef ssdei_fopen64
 #undef SSDEI_CRC_KEY
-#undef SSDEI_PHILOX_M0
-#undef SSDEI_PHILOX_M1
-#undef SSDEI_PHILOX_W0
-#undef SSDEI_PHILOX_W1
-#undef ssdei_interleave
 #undef SSDEI_QUADRATURE_TOLERANCE
 #endif
 #undef SSDEI_MACROS
@@ -7815,7 +7661,7 @@ SSDEI_END
 
 /* e^x to 1 ulp for x in [-87.3, 88.7]; below that 0, above infinity; NaN stays NaN. x = n ln 2 + r, |r| <= ln 2 / 2,
    and a polynomial for e^r (Cephes' coefficients). */
-SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(exp)(ssdei_v x) {
     ssdei_v high = ssdei_set(88.72283f), low = ssdei_set(-87.33654f);
     ssdei_v clamped = ssdei_vmin(high, ssdei_vmax(x, low));
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
@@ -7844,7 +7690,7 @@ SSDEI_HELPER ssdei_v ssdei_exp(ssdei_v x) {
 /* e^x for x <= 0 with an error below 2e-7 (of 1 as of itself, but near -87, where it is 2e-6 of itself), 0 below -88;
    NaN stays NaN. Short chains: the polynomial's halves run side by side, one product removes n ln 2, and n = -127 is
    the exponent of 0. */
-SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(exp_negative)(ssdei_v x) {
     ssdei_v clamped = ssdei_vmax(ssdei_set(-88.0f), x);
     ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
     ssdei_v r = ssdei_fma(ssdei_from_int(n), ssdei_set(-0.693147181f), clamped);
@@ -7857,7 +7703,7 @@ SSDEI_HELPER ssdei_v ssdei_exp_negative(ssdei_v x) {
 
 /* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
    < sqrt(2), and the series in s = f / (2 + f). */
-SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
+SSDEI_HELPER ssdei_v SSDEI_T(log_positive)(ssdei_v x) {
     ssdei_u bits = ssdei_uadd(ssdei_bits(x), ssdei_uset(0x3f800000u - 0x3f3504f3u));
     ssdei_v k = ssdei_from_int(ssdei_usub(ssdei_ushr(bits, 23), ssdei_uset(127)));
     ssdei_u mantissa = ssdei_uadd(ssdei_uand(bits, ssdei_uset(0x007fffffu)), ssdei_uset(0x3f3504f3u));
@@ -7872,21 +7718,15 @@ SSDEI_HELPER ssdei_v ssdei_log_positive(ssdei_v x) {
     return ssdei_add(ssdei_mul(k, ssdei_set(6.9313812256e-1f)), ssdei_sub(f, ssdei_sub(half_square, tail)));
 }
 
-/* 1 / (1 + e^-x) */
-SSDEI_HELPER ssdei_v ssdei_sigmoid(ssdei_v x) {
-    ssdei_v one = ssdei_set(1.0f);
-    return ssdei_div(one, ssdei_add(one, ssdei_exp(ssdei_sub(ssdei_set(0.0f), x))));
-}
-
-/* The first n floats, or a whole vector of them. */
+/* The first n floats, zeros beyond, or a whole vector of them. */
 SSDEI_HELPER ssdei_v SSDEI_T(load_some)(const float *p, size_t n) {
-    return n >= ssdei_width ? ssdei_load(p) : ssdei_load_first(p, n);
+    return n >= ssdei_width ? ssdei_load(p) : SSDEI_T(load_first)(p, n);
 }
 SSDEI_HELPER void SSDEI_T(store_some)(float *p, ssdei_v v, size_t n) {
     if (n >= ssdei_width)
         ssdei_store(p, v);
     else
-        ssdei_store_first(p, v, n);
+        SSDEI_T(store_first)(p, v, n);
 }
 
 /* Whether the compiler fuses a * b + c in this tier's code, on numbers that it cannot know. (1 + e)^2 = 1 + 2 e + e^2
@@ -8031,10 +7871,10 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const flo
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     size_t p, r, v;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
-    }
-    SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) ssdei_prefetch_write(c + r * stride + v * ssdei_width);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            sum[r][v] = ssdei_set(0.0f);
+            ssdei_prefetch_write(c + r * stride + v * ssdei_width);
+        }
     }
     for (p = 0; p < count; p++, b += ssdei_tile_columns) {
         const float *row = a[p] + offset;
@@ -8108,8 +7948,8 @@ SSDEI_KERNEL void SSDEI_T(transpose)(const float *from, size_t from_stride, size
 
 SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
     size_t i;
-    for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, ssdei_exp(ssdei_load(x + i)));
-    if (i < count) ssdei_store_first(y + i, ssdei_exp(ssdei_load_first(x + i, count - i)), count - i);
+    for (i = 0; i + ssdei_width <= count; i += ssdei_width) ssdei_store(y + i, SSDEI_T(exp)(ssdei_load(x + i)));
+    if (i < count) SSDEI_T(store_first)(y + i, SSDEI_T(exp)(SSDEI_T(load_first)(x + i, count - i)), count - i);
 }
 
 /* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
@@ -8122,15 +7962,15 @@ SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint6
     for (round = 0; round < 10; round++) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             ssdei_u low0, low2;
-            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(SSDEI_PHILOX_M0), &low0);
-            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(SSDEI_PHILOX_M1), &low2);
+            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(ssdei_philox_m0), &low0);
+            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(ssdei_philox_m1), &low2);
             word[v][0] = ssdei_uxor(ssdei_uxor(high2, word[v][1]), key0);
             word[v][1] = low2;
             word[v][2] = ssdei_uxor(ssdei_uxor(high0, word[v][3]), key1);
             word[v][3] = low0;
         }
-        key0 = ssdei_uadd(key0, ssdei_uset(SSDEI_PHILOX_W0));
-        key1 = ssdei_uadd(key1, ssdei_uset(SSDEI_PHILOX_W1));
+        key0 = ssdei_uadd(key0, ssdei_uset(ssdei_philox_w0));
+        key1 = ssdei_uadd(key1, ssdei_uset(ssdei_philox_w1));
     }
 }
 
@@ -8141,7 +7981,7 @@ SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint6
 SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
     ssdei_v u = ssdei_add(ssdei_mul(ssdei_from_int(ssdei_ushr(*word0, 1)), ssdei_set(4.656612873077393e-10f)),
                           ssdei_set(2.3283064365386963e-10f));
-    ssdei_v radius = ssdei_sqrt(ssdei_mul(ssdei_set(-2.0f), ssdei_log_positive(u)));
+    ssdei_v radius = ssdei_sqrt(ssdei_mul(ssdei_set(-2.0f), SSDEI_T(log_positive)(u)));
     ssdei_u middle = ssdei_uor(ssdei_ushl(*word1, 2), ssdei_uset(2));
     ssdei_v x = ssdei_mul(ssdei_from_int(middle), ssdei_set(3.6572951981e-10f)); /* pi / 2^33 */
     ssdei_v z = ssdei_mul(x, x);
@@ -8204,7 +8044,7 @@ SSDEI_HELPER size_t SSDEI_T(draw_pairs)(int normal, uint64_t seed, uint32_t stre
     return row;
 }
 
-/* Words, or the bits of normals, for rows x dim elements. The lanes walk over the blocks of all rows, so that short
+/* The lanes walk over the blocks of all rows, so that short
    rows fill vectors as well as long ones; where all lanes of two vectors are whole blocks of one row their numbers are
    stored in one go. */
 SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
@@ -8256,16 +8096,6 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(random_words)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
-                                        size_t rows, size_t dim, uint32_t *out) {
-    SSDEI_T(draw)(0, seed, stream, step, sample, rows, dim, (unsigned char *)out);
-}
-
-SSDEI_KERNEL void SSDEI_T(random_normal)(uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
-                                         size_t rows, size_t dim, float *out) {
-    SSDEI_T(draw)(1, seed, stream, step, sample, rows, dim, (unsigned char *)out);
-}
-
 /* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
 /* A vector of rows: x and y hold their first and second coordinates, and then their scores'. Three loops, since short
@@ -8292,7 +8122,7 @@ SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal
         largest = ssdei_dmax(sum, largest);
     }
     for (k = 0; k < components; k++) {
-        ssdei_v share = ssdei_exp_negative(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
+        ssdei_v share = SSDEI_T(exp_negative)(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
         total = ssdei_add(total, share);
         exponent[k] = ssdei_widen(share);
     }
@@ -8305,13 +8135,10 @@ SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal
         y_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k + 1]), y_weight);
     }
     inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
-    if (equal) {
-        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dset(work->precision[0]);
-        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dset(work->precision[1]);
-    } else {
-        x_pull = ssdei_dmul(x_pull, inverse), x_weight = ssdei_dmul(x_weight, inverse);
-        y_pull = ssdei_dmul(y_pull, inverse), y_weight = ssdei_dmul(y_weight, inverse);
-    }
+    x_pull = ssdei_dmul(x_pull, inverse);
+    y_pull = ssdei_dmul(y_pull, inverse);
+    x_weight = equal ? ssdei_dset(work->precision[0]) : ssdei_dmul(x_weight, inverse);
+    y_weight = equal ? ssdei_dset(work->precision[1]) : ssdei_dmul(y_weight, inverse);
     *x = ssdei_narrow(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)));
     *y = ssdei_narrow(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)));
 }
@@ -8407,10 +8234,10 @@ SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,           ssdei_tile_rows,          ssdei_tile_columns,
-    SSDEI_T(tiles),           SSDEI_T(outer),        SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(random_words), SSDEI_T(random_normal),   SSDEI_T(plane_scores),
-    SSDEI_T(hessian_product), SSDEI_T(update)};
+    (ssde_tier)SSDEI_T(tier), ssdei_width,    ssdei_tile_rows,          ssdei_tile_columns,
+    SSDEI_T(tiles),           SSDEI_T(outer), SSDEI_T(interleave_rows), SSDEI_T(transpose),
+    SSDEI_T(exponential),     SSDEI_T(draw),  SSDEI_T(plane_scores),    SSDEI_T(hessian_product),
+    SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

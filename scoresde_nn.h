@@ -7569,9 +7569,9 @@ SSDEI_KERNEL void SSDEI_T(softmax)(float *x, float scale, size_t count) {
     size_t i;
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
-        ssdei_v e = ssdei_exp(ssdei_mul(factor, ssdei_sub(SSDEI_T(load_some)(x + i, n), highest)));
+        ssdei_v e = SSDEI_T(exp)(ssdei_mul(factor, ssdei_sub(SSDEI_T(load_some)(x + i, n), highest)));
         SSDEI_T(store_some)(x + i, e, n);
-        total = ssdei_add(total, n < ssdei_width ? ssdei_load_first(x + i, n) : e); /* zeros beyond the row */
+        total = ssdei_add(total, n < ssdei_width ? SSDEI_T(load_first)(x + i, n) : e); /* zeros beyond the row */
     }
     SSDEI_T(multiply_add)(x, 1.0f / ssdei_sum(total), count, 0, x);
 }
