@@ -5998,7 +5998,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     family = ssdei_family(sde);
     if (!family->name)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind", (int)sde->kind);
-    if (family->check) ssdei_try(family->check(context, sde));
+    if (family->check) ssdei_try((family->check)(context, sde));
     if (sde->num_scales < 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))
