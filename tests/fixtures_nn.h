@@ -326,42 +326,6 @@ static ssde_unet_desc nn_small_unet(void) {
     return desc;
 }
 
-/* An allocator that counts, and refuses the allocation numbered refuse (-1: none). */
-typedef struct nn_memory {
-    long made, live, refuse;
-    size_t bytes, most; /* asked for and not given back; the most there ever were */
-} nn_memory;
-enum { NN_MEMORY_HEADER = 16 };
-static void *nn_allocate(void *user, size_t size) {
-    nn_memory *memory = (nn_memory *)user;
-    char *block;
-    if (memory->made++ == memory->refuse) return NULL;
-    memory->live++;
-    memory->bytes += size;
-    if (memory->most < memory->bytes) memory->most = memory->bytes;
-    block = (char *)malloc(NN_MEMORY_HEADER + size);
-    memcpy(block, &size, sizeof size);
-    return block + NN_MEMORY_HEADER;
-}
-static void nn_release(void *user, void *pointer) {
-    char *block = (char *)pointer - NN_MEMORY_HEADER;
-    size_t size;
-    memcpy(&size, block, sizeof size);
-    ((nn_memory *)user)->bytes -= size;
-    ((nn_memory *)user)->live--;
-    free(block);
-}
-static ssde_context nn_counting(nn_memory *memory) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    memset(memory, 0, sizeof *memory);
-    memory->refuse = -1;
-    context.allocate = nn_allocate;
-    context.release = nn_release;
-    context.user = memory;
-    return context;
-}
-
 #define CONDITIONING_PATH "test_nn_conditioning.safetensors"
 
 static ssde_unet_desc conditioning_unet(ssde_noise_conditioning noise, size_t classes) {
@@ -399,43 +363,6 @@ enum { CLASS_ROWS = 5, CLASS_DIM = 4 * 8 * 3 };
 #define FILES_PATH "scoresde_test.safetensors" /* made and removed in the working directory */
 #define FILES_OTHER "scoresde_test_2.safetensors"
 
-/* An allocator that counts, and fails from the allocation numbered fail_at on (-1: never). */
-typedef struct files_memory {
-    long live, made, fail_at;
-} files_memory;
-
-static void *files_allocate(void *user, size_t size) {
-    files_memory *memory = (files_memory *)user;
-    void *pointer;
-    if (memory->fail_at >= 0 && memory->made >= memory->fail_at) return NULL;
-    pointer = malloc(size);
-    memory->made++;
-    memory->live += pointer != NULL;
-    return pointer;
-}
-
-static void files_release(void *user, void *pointer) {
-    ((files_memory *)user)->live -= pointer != NULL;
-    free(pointer);
-}
-
-static ssde_context files_context(files_memory *memory) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    memset(memory, 0, sizeof *memory);
-    memory->fail_at = -1;
-    context.allocate = files_allocate;
-    context.release = files_release;
-    context.user = memory;
-    return context;
-}
-
-static void files_write(const char *path, const void *bytes, size_t size) {
-    FILE *stream = fopen(path, "wb");
-    CHECK(stream && fwrite(bytes, 1, size, stream) == size);
-    if (stream) fclose(stream);
-}
-
 /* A file of this header, its length before it, and `data` zero bytes. */
 static void files_write_header(const char *path, const char *header, size_t data) {
     unsigned char bytes[4096];
@@ -444,7 +371,7 @@ static void files_write_header(const char *path, const char *header, size_t data
     CHECK(8 + length + data <= sizeof bytes);
     for (i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
     memcpy(bytes + 8, header, length);
-    files_write(path, bytes, 8 + length + data);
+    write_file(path, bytes, 8 + length + data);
 }
 
 static size_t files_read(const char *path, unsigned char *bytes, size_t capacity) {
@@ -615,7 +542,7 @@ static void files_archive_write(files_archive *archive, const char *path) {
     files_put_number(&archive->records, archive->large ? 0xffffffffu : size, 4);
     files_put_number(&archive->records, archive->large ? 0xffffffffu : begin, 4);
     files_put_number(&archive->records, 0, 2);
-    files_write(path, archive->records.bytes, archive->records.size);
+    write_file(path, archive->records.bytes, archive->records.size);
 }
 
 /* ---- others ---- */

@@ -99,20 +99,18 @@ static void test_memory_told(void) {
         for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
             for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
                 ssde_score_model model = ssde_mixture_model(mixture, &sde);
-                ssde_context context;
-                solver_memory memory = {0, 0, -1, 0};
+                counted_memory memory;
+                ssde_context context = counted_context(&memory);
                 size_t bytes = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
                 model.max_rows = (size_t)rows;
                 CHECK_OK(control_take(&sde, model, &context, &condition, taker, &bytes));
-                CHECK(bytes > 0 && memory.taken == 0);
+                CHECK(bytes > 0 && memory.made == 0);
                 CHECK_OK(control_take(&sde, model, &context, &condition, taker, NULL));
-                CHECK(memory.bytes == bytes && memory.taken == 1 && memory.returned == 1);
-                memory.taken = memory.returned = memory.refuse = 0;
+                CHECK(memory.most == bytes && memory.made == 1 && memory.live == 0);
+                memory.made = memory.refuse = 0;
                 CHECK_FAILS(&context, control_take(&sde, model, &context, &condition, taker, NULL), SSDE_ERROR_MEMORY,
                             "allocate");
-                CHECK(memory.taken == 0 && memory.returned == 0);
+                CHECK(memory.made == 1 && memory.live == 0);
             }
         }
     }

@@ -90,8 +90,8 @@ static void files_rewrite_backwards(const char *from, const char *to) {
 /* Any flipped bit of a model is noticed, wherever it is; so is an edited key. */
 static void test_models_checksums(void) {
     static unsigned char bytes[65536], edited[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *other;
     ssde_sde sde = ssde_vp(0.1, 20.0), read;
     ssde_tensor_file *file;
@@ -130,10 +130,10 @@ static void test_models_checksums(void) {
     for (i = 0; memcmp(bytes + i, "config", 6);) i++;
     memcpy(edited, bytes, size);
     edited[i] = 'C';
-    files_write(FILES_PATH, edited, size);
+    write_file(FILES_PATH, edited, size);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "was edited");
     files_strip_checksums(edited, header);
-    files_write(FILES_PATH, edited, size);
+    write_file(FILES_PATH, edited, size);
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PATH));
     CHECK(file && ssde_tensor_file_metadata(file, "Config") != NULL);
     ssde_tensor_file_close(file);
@@ -142,16 +142,16 @@ static void test_models_checksums(void) {
         if (memcmp(bytes + i, "scoresde.crc32", 14)) continue;
         memcpy(edited, bytes, size);
         edited[i] = 'S';
-        files_write(FILES_PATH, edited, size);
+        write_file(FILES_PATH, edited, size);
         CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "scoresde.crc32");
         CHECK(bytes[i + 14] == '"' || bytes[i + 14] == ':');
         if (bytes[i + 14] == '"') continue;
         edited[i] = 's', edited[i + 15] = 'X';
-        files_write(FILES_PATH, edited, size);
+        write_file(FILES_PATH, edited, size);
         CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "no tensor");
     }
     /* another order of the same */
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     files_rewrite_backwards(FILES_PATH, FILES_OTHER);
     CHECK_OK(ssde_net_load(&context, &other, &read, FILES_OTHER));
     files_check_same_net(net, other);
@@ -165,8 +165,8 @@ static void test_models_checksums(void) {
 /* ---- models ---- */
 
 static void test_models_round_trip(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_unet_desc unet = files_unet_desc(&context);
     ssde_sde sdes[3], read;
     ssde_net *net, *again;
@@ -264,8 +264,8 @@ static void test_models_golden(void) {
     static const ssde_sde_kind kinds[] = {SSDE_VP, SSDE_SUBVP, SSDE_VE, SSDE_VE, SSDE_VP};
     static double wanted[65536];
     static float values[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     size_t i, j, k;
     for (i = 0; i < sizeof names / sizeof *names; i++) {
         char path[100];
@@ -357,8 +357,8 @@ static void test_models_descriptions(void) {
 #undef FILES_MLP
 #undef FILES_REST
 #undef FILES_END
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(NULL, 2, 4, 1, 3), *read;
     ssde_sde sde;
     char config[1000];
@@ -416,8 +416,8 @@ static void test_models_descriptions(void) {
 
 static void test_models_bad_saves(void) {
     static unsigned char before[65536], after[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *other, *hand;
     ssde_sde affine = ssde_affine(files_no_drift, files_diffusion, NULL), vp = ssde_vp(0.1, 20.0);
     float kept, *weights = NULL;
@@ -468,15 +468,15 @@ static void test_models_bad_saves(void) {
     version = other->version;
     before[size - 1] = 0x7f; /* the last value becomes NaN */
     before[size - 2] = 0xff;
-    files_write(FILES_PATH, before, size);
+    write_file(FILES_PATH, before, size);
     CHECK_FAILS(&context, ssde_net_load_weights(other, FILES_PATH), SSDE_ERROR_FORMAT, "damaged");
     files_strip_checksums(before, size);
-    files_write(FILES_PATH, before, size);
+    write_file(FILES_PATH, before, size);
     CHECK_FAILS(&context, ssde_net_load_weights(other, FILES_PATH), SSDE_ERROR_NUMERIC, "not finite");
     CHECK(strstr(context.error, other->parameters[other->parameter_count - 1].info.name) != NULL);
     CHECK_SAME(weights, other->weights, other->weight_count * sizeof *weights);
     CHECK(other->version == version);
-    files_write(FILES_PATH, after, size);
+    write_file(FILES_PATH, after, size);
     CHECK_OK(ssde_net_load_weights(other, FILES_PATH));
     CHECK_SAME(net->weights, other->weights, other->weight_count * sizeof *weights);
     CHECK(other->version > version);
@@ -509,8 +509,8 @@ static ssde_status files_try(ssde_context *context, const char *path) {
 
 static void test_models_hostile(void) {
     static unsigned char bytes[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(NULL, 2, 4, 1, 3);
     ssde_sde sde = ssde_ve(0.01, 50.0);
     size_t size, header, i, opened = 0;
@@ -520,15 +520,15 @@ static void test_models_hostile(void) {
     size = files_read(FILES_PATH, bytes, sizeof bytes);
     header = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8);
     files_strip_checksums(bytes, header);
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     CHECK_OK(files_try(&context, FILES_PATH));
     for (i = 0; i < size; i += check_quick ? 37 : i < header ? 1 : 5) {
-        files_write(FILES_PATH, bytes, i);
+        write_file(FILES_PATH, bytes, i);
         CHECK(files_try(&context, FILES_PATH) != SSDE_OK && memory.live == 0);
     }
     for (i = 0; i < header * 8; i += check_quick ? 137 : 7) { /* every bit of a byte in its turn */
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
-        files_write(FILES_PATH, bytes, size);
+        write_file(FILES_PATH, bytes, size);
         opened += files_try(&context, FILES_PATH) == SSDE_OK;
         CHECK(memory.live == 0);
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
@@ -714,8 +714,8 @@ static ssde_net *files_fourier_mlp(ssde_context *context) {
 }
 
 static void test_models_pth_networks(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *from = files_fourier_mlp(NULL), *net = files_fourier_mlp(&context);
     static float before[4096], a[4096], b[4096];
     static const struct {
@@ -922,8 +922,8 @@ static void test_models_state_dicts(void) {
         {{{"ema/online_model", "", 1}, {"ema/ema_model", "", 2}, {"", "", 0}}, 2, 1, 0, ""},
         {{{"model", "", 1}, {"best_model", "", 2}, {"", "", 0}}, 2, -1, -1, "'model.', 'best_model.'"},
         {{{"model", "", 1}, {"ema", "", 2}, {"ema2/ema", "", 3}}, 3, -1, 0, "'model.', 'ema.', 'ema2.ema.'"}};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *from = files_mlp(NULL, 2, 4, 1, 3), *net = files_mlp(&context, 2, 4, 1, 4);
     size_t i, j;
     CHECK(from && net);
@@ -1004,8 +1004,8 @@ static void test_models_pth_trained(void) {
     static const char checkpoint[] = "tests/golden/ddpmpp_vp.trained.pth";
     static const char io[] = "tests/golden/ddpmpp_vp.trained.io.safetensors";
     static const files_set set = {"state_dict", "", 0.0f};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net, *again;
     long all, fail;
     int i;
@@ -1020,11 +1020,11 @@ static void test_models_pth_trained(void) {
     for (all = memory.made, fail = 0; fail < all; fail += check_quick ? 7 : 1) {
         const long live = memory.live;
         memory.made = 0;
-        memory.fail_at = fail;
+        memory.refuse = fail;
         CHECK_STATUS(ssde_net_load_pth(net, checkpoint, SSDE_PTH_EMA), SSDE_ERROR_MEMORY);
         CHECK(memory.live == live);
     }
-    memory.fail_at = -1;
+    memory.refuse = -1;
     /* a model of ours in PyTorch's container */
     CHECK_OK(ssde_net_save(net, NULL, FILES_OTHER));
     files_write_sets(FILES_PTH, FILES_OTHER, &set, 1, 1);
@@ -1044,8 +1044,8 @@ static void test_models_pth_trained(void) {
 /* Networks and outputs that diffusers' own modules made, in half precision, under the older and the newer names. */
 static void test_models_diffusers_golden(void) {
     static const char *const names[] = {"ddpm", "ncsnpp"};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     long all, fail;
     int i;
     for (i = 0; i < 2; i++) {
@@ -1082,11 +1082,11 @@ static void test_models_diffusers_golden(void) {
         ssde_net_destroy(net);
         for (all = memory.made, fail = 0; fail < all; fail += check_quick ? 37 : 3) {
             memory.made = 0;
-            memory.fail_at = fail;
+            memory.refuse = fail;
             CHECK_STATUS(ssde_net_load_diffusers(&context, &net, config, weights), SSDE_ERROR_MEMORY);
             CHECK(!net && memory.live == 0);
         }
-        memory.fail_at = -1;
+        memory.refuse = -1;
     }
     CHECK(memory.live == 0);
     remove(FILES_PATH);
@@ -1324,8 +1324,8 @@ static void files_write_layout(const ssde_net *net, int ddpm, int older, const c
 static void test_models_diffusers_layout(void) {
     static const char *const names[] = {"ncsnpp_ve_skip", "ddpm_vp"};
     static const char *const configs[] = {FILES_CONFIG_NCSNPP, FILES_CONFIG_DDPM};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     int ddpm, older;
     for (ddpm = 0; ddpm < 2; ddpm++) {
         char path[100], io[100];
@@ -1334,7 +1334,7 @@ static void test_models_diffusers_layout(void) {
         sprintf(io, "tests/golden/%s.io.safetensors", names[ddpm]);
         CHECK_OK(ssde_net_load(&context, &golden, NULL, path));
         if (!golden) continue;
-        files_write(FILES_CONFIG, configs[ddpm], strlen(configs[ddpm]));
+        write_file(FILES_CONFIG, configs[ddpm], strlen(configs[ddpm]));
         for (older = 0; older < 2; older++) {
             files_write_layout(golden, ddpm, older, NULL, NULL);
             CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
@@ -1372,7 +1372,7 @@ static void files_write_config(const char *config, const char *piece, const char
     files_put(buffer, config, (size_t)(at - config));
     files_put_text(buffer, by);
     files_put_text(buffer, at + strlen(piece));
-    files_write(FILES_CONFIG, buffer->bytes, buffer->size);
+    write_file(FILES_CONFIG, buffer->bytes, buffer->size);
     free(buffer);
 }
 
@@ -1437,8 +1437,8 @@ static void test_models_diffusers_configs(void) {
         /* of 64 channels diffusers' attention has 32 groups, the paper's 16 */
         {0, "[8, 16, 16]", "[8, 64, 64]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"},
         {0, "[8, 16, 16]", "[8, 32, 32]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"}};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *golden[2], *net;
     size_t i;
     CHECK_OK(ssde_net_load(&context, &golden[0], NULL, "tests/golden/ncsnpp_ve_skip.weights.safetensors"));
@@ -1497,8 +1497,8 @@ static ssde_status files_everything(ssde_context *context) {
 }
 
 static void test_models_memory(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     long all, i;
     CHECK_OK(files_everything(&context));
     CHECK(memory.live == 0);
@@ -1506,7 +1506,7 @@ static void test_models_memory(void) {
     CHECK(all > 50);
     for (i = 0; i < all; i += check_quick ? 7 : 1) {
         memory.made = 0;
-        memory.fail_at = i;
+        memory.refuse = i;
         context.error[0] = 0;
         CHECK_STATUS(files_everything(&context), SSDE_ERROR_MEMORY);
         CHECK(memory.live == 0 && strstr(context.error, "cannot allocate") != NULL);

@@ -1200,8 +1200,8 @@ static void test_score_net_memory(void) {
     ssde_net *net = NULL, *classes = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_score_net_desc desc;
     size_t said;
     int way;
@@ -1755,14 +1755,14 @@ static ssde_status class_everything(ssde_context *context) {
 }
 
 static void test_score_net_allocation(void) {
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     long needed, n;
     CHECK_OK(class_everything(&context));
     needed = memory.made;
     CHECK(needed > 20 && memory.live == 0);
     for (n = 0; n < needed; n += check_quick ? 5 : 1) {
-        context = nn_counting(&memory);
+        context = counted_context(&memory);
         memory.refuse = n;
         CHECK_FAILS(&context, class_everything(&context), SSDE_ERROR_MEMORY, "allocate");
         CHECK(memory.live == 0);

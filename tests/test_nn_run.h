@@ -125,8 +125,8 @@ static void test_net_own_optimiser(void) {
 
 /* And of networks: two blocks, which a network that is still to be finished foretells. */
 static void test_net_memory(void) {
-    nn_memory memory;
-    ssde_context context = nn_counting(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_unet_desc shape = nn_small_unet();
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
     ssde_mlp_desc mlp = ssde_mlp(3);
@@ -556,8 +556,8 @@ static void test_run_memory(void) {
     nn_run_data_fill(&data);
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
         for (skip = 0; skip < 2; skip++) {
-            nn_memory memory;
-            ssde_context context = nn_counting(&memory);
+            counted_memory memory;
+            ssde_context context = counted_context(&memory);
             ssde_run_desc desc;
             ssde_run *run = NULL;
             long made;
@@ -712,13 +712,13 @@ static void test_run_allocation(void) {
     for (which = 0; which < NN_NETS; which++) CHECK_OK(nn_create_net(NULL, which, &nets[which]));
     for (which = 0; which < NN_CREATIONS; which++) {
         long needed, n;
-        nn_memory memory;
-        ssde_context context = nn_counting(&memory);
+        counted_memory memory;
+        ssde_context context = counted_context(&memory);
         CHECK_OK(nn_create(&context, which, nets));
         needed = memory.made;
         CHECK(needed > 0 && memory.live == 0);
         for (n = 0; n < needed; n += check_quick && needed > 10 ? 1 + n / 3 : 1) {
-            context = nn_counting(&memory);
+            context = counted_context(&memory);
             memory.refuse = n;
             CHECK_FAILS(&context, nn_create(&context, which, nets), SSDE_ERROR_MEMORY, "allocate");
             CHECK(memory.live == 0);

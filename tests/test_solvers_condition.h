@@ -1314,18 +1314,18 @@ static void test_condition_memory(void) {
     model = ssde_mixture_model(mixture, &sde);
     for (kind = 0; kind < CONTROL_KINDS; kind++) {
         for (way = 1; way <= SAMPLERS_WAYS; way += SAMPLERS_WAYS - 1) {
-            solver_memory memory;
+            counted_memory memory;
             ssde_context context;
             ssde_status status = SSDE_ERROR_MEMORY;
-            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
-                memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+            long refuse;
+            for (refuse = 0; status == SSDE_ERROR_MEMORY && refuse < 100; refuse++) {
+                context = counted_context(&memory);
+                memory.refuse = refuse;
                 status = control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x);
-                CHECK(memory.taken == memory.returned);
+                CHECK(memory.live == 0);
                 CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             }
-            CHECK(status == SSDE_OK && memory.refuse > 1);
+            CHECK(status == SSDE_OK && refuse > 1);
         }
     }
     ssde_mixture_destroy(mixture);

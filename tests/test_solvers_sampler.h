@@ -811,7 +811,7 @@ static void test_sampler_memory(void) {
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
     ssde_context context;
-    solver_memory memory;
+    counted_memory memory;
     solver_task task;
     float data[N * DIM], x[N * DIM];
     ssde_rng rng = ssde_rng_seed(4);
@@ -823,24 +823,22 @@ static void test_sampler_memory(void) {
     task.sde = &sde, task.model = &model, task.data = data, task.dim = DIM, task.steps = 3, task.context = &context;
     for (way = 0; way <= SOLVER_WAYS; way++) {
         ssde_status status = SSDE_ERROR_MEMORY;
-        long failures = -1;
+        long refuse;
         if (way == SOLVER_WAYS) model.vjp = NULL; /* the exact trace again, by differences */
-        for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && failures < 100; memory.refuse++) {
-            memory.taken = memory.returned = 0;
-            memset(&context, 0, sizeof context);
-            context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+        for (refuse = 0; status == SSDE_ERROR_MEMORY && refuse < 100; refuse++) {
+            context = counted_context(&memory);
+            memory.refuse = refuse;
             status = solver_run(&task, way < SOLVER_WAYS ? way : SOLVER_WAYS - 1, 0, N, x);
-            CHECK(memory.taken == memory.returned);
+            CHECK(memory.live == 0);
             CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
-            failures++;
         }
-        CHECK(status == SSDE_OK && failures >= 1);
+        CHECK(status == SSDE_OK && refuse > 1);
         if (way < 7) { /* nothing is allocated in a step: three steps or thirty take as much */
-            long few = memory.taken;
-            memory.refuse = -1, memory.taken = memory.returned = 0;
+            long few = memory.made;
+            context = counted_context(&memory);
             task.steps = 30;
             CHECK_OK(solver_run(&task, way, 0, N, x));
-            CHECK(memory.taken == few);
+            CHECK(memory.made == few);
             task.steps = 3;
         }
     }
@@ -1839,7 +1837,7 @@ static void test_sampler_each_failures(void) {
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
         ssde_context context;
-        solver_memory memory;
+        counted_memory memory;
         solver_model wrapper;
         solver_task task;
         float clean[N * DIM], x[N * DIM];
@@ -1851,6 +1849,7 @@ static void test_sampler_each_failures(void) {
         task.sde = &sde, task.model = &model, task.dim = DIM, task.steps = 10, task.context = &context;
         for (way = 0; way < SAMPLERS_NEWER; way++) {
             ssde_status status = SSDE_ERROR_MEMORY;
+            long refuse;
             if (samplers_refused(samplers_newer[way].predictor, which)) continue;
             memset(&context, 0, sizeof context);
             CHECK_OK(samplers_run(&task, way, 0, N, clean));
@@ -1872,22 +1871,21 @@ static void test_sampler_each_failures(void) {
             CHECK_FAILS(&context, samplers_run(&task, way, 0, N, x), SSDE_ERROR_CANCELLED, "cancelled");
             for (i = 0; i < N * DIM; i++) CHECK(x[i] - x[i] == 0.0f);
             task.progress = NULL;
-            for (memory.refuse = 0; status == SSDE_ERROR_MEMORY && memory.refuse < 100; memory.refuse++) {
-                memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+            for (refuse = 0; status == SSDE_ERROR_MEMORY && refuse < 100; refuse++) {
+                context = counted_context(&memory);
+                memory.refuse = refuse;
                 status = samplers_run(&task, way, 0, N, x);
-                CHECK(memory.taken == memory.returned);
+                CHECK(memory.live == 0);
                 CHECK(status == SSDE_OK || (status == SSDE_ERROR_MEMORY && strstr(context.error, "allocate")));
             }
-            CHECK(status == SSDE_OK && memory.refuse == 2); /* one block */
+            CHECK(status == SSDE_OK && refuse == 2); /* one block */
             if (samplers_newer[way].predictor == SSDE_PREDICTOR_ADAPTIVE) continue;
             { /* nothing is allocated in a step */
-                long few = memory.taken;
-                memory.refuse = -1, memory.taken = memory.returned = 0;
+                long few = memory.made;
+                context = counted_context(&memory);
                 task.steps = 30;
                 CHECK_OK(samplers_run(&task, way, 0, N, x));
-                CHECK(memory.taken == few);
+                CHECK(memory.made == few);
                 task.steps = 10;
             }
         }
@@ -1923,18 +1921,6 @@ static ssde_status samplers_score_of_two(void *user, const float *x, const doubl
     return SSDE_OK;
 }
 
-/* What ssde_sample_memory says is what the allocator is asked for, but for the padding of each block: of every
-   predictor, with paths, conditions and terms of the score, in one block beside theirs. */
-typedef struct samplers_bytes {
-    size_t bytes, blocks;
-} samplers_bytes;
-static void *samplers_take(void *user, size_t size) {
-    samplers_bytes *taken = (samplers_bytes *)user;
-    taken->bytes += size, taken->blocks++;
-    return malloc(size);
-}
-static void samplers_give(void *user, void *pointer) { (void)user, free(pointer); }
-
 static ssde_status samplers_sum(void *user, const float *in, const uint64_t *sample, size_t rows, float *out) {
     size_t r;
     (void)user, (void)sample;
@@ -1948,6 +1934,8 @@ static ssde_status samplers_spread(void *user, const float *in, const uint64_t *
     return SSDE_OK;
 }
 
+/* What ssde_sample_memory says is what the allocator is asked for: of every predictor, with paths, conditions and terms
+   of the score, in one block. */
 static void test_sampler_memory_told(void) {
     enum { N = 5, DIM = 2 };
     static const float known[N * DIM] = {0.0f}, mask[DIM] = {1.0f, 0.0f};
@@ -1956,15 +1944,13 @@ static void test_sampler_memory_told(void) {
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
-    samplers_bytes taken;
-    ssde_context context;
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
     float x[N * DIM];
     int p, kind, limit, brownian, c;
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, DIM, 0.0, 0.5));
     model = ssde_mixture_model(mixture, &sde);
-    memset(&context, 0, sizeof context);
-    context.allocate = samplers_take, context.release = samplers_give, context.user = &taken;
     for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
         for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
             for (kind = 0; kind < 5; kind++) {
@@ -1981,13 +1967,13 @@ static void test_sampler_memory_told(void) {
                         if (kind >= 3) how.condition = ssde_measure(samplers_sum, samplers_spread, NULL, known, 1, 0.5);
                         if (kind == 4) how.condition.next = &pixels;
                         model.max_rows = limit ? 2 : 0;
-                        memset(&taken, 0, sizeof taken);
+                        context = counted_context(&memory);
                         bytes = ssde_sample_memory(&sde, &model, &how, N);
-                        CHECK(!taken.blocks);
+                        CHECK(!memory.made);
                         status = ssde_sample(&sde, &model, &how, &rng, N, x);
                         CHECK((status == SSDE_OK) == (bytes > 0));
-                        CHECK(bytes == taken.bytes);
-                        CHECK(taken.blocks == (status == SSDE_OK));
+                        CHECK(bytes == memory.most);
+                        CHECK(memory.made == (status == SSDE_OK));
                         if (!kind && !limit && !brownian && !c) plain[p] = bytes;
                     }
                 }
