@@ -415,10 +415,7 @@ static void bench_shape(options *o, const shape *s) {
     conv.stride = s->stride;
     if (s->stride == 2) conv.pad_before = 0;
     p.node = ssde_conv2d(net, x, &conv, "conv");
-    must(&o->context, net->status);
-    must(&o->context, ssdei_net_initialise(net));
-    net->output = p.node;
-    net->finished = 1; /* not the shape of a score network: ssde_net_finish would refuse it */
+    must(&o->context, ssde_net_finish(net, p.node));
     p.s = *s;
     p.out_h = net->nodes[p.node].shape[0];
     p.out_w = net->nodes[p.node].shape[1];

@@ -6,7 +6,7 @@
 #include "fixtures_core.h"
 #include "fixtures_solvers.h"
 
-/* ---- memory: failures ---- */
+/* ---- memory: what every sampler and likelihood takes ---- */
 
 /* dy/dt = -y */
 static ssde_status control_decay(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
@@ -165,7 +165,7 @@ static void test_memory_refused(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- memory: memory ---- */
+/* ---- memory: objects ---- */
 
 typedef struct core_object {
     size_t count;
@@ -230,6 +230,10 @@ static void test_memory_objects(void) {
 }
 
 /* ---- errors ---- */
+
+/* Every public function that can fail, with what it must refuse: each pointer NULL, counts of 0, values that are no
+   numbers and enumerations out of range. The status is an error, and where a context exists its text is this call's and
+   names the argument. .ci/run finds the functions that this file leaves out. */
 
 /* The same about a value that is none of its enumeration, which C++ cannot make. */
 #ifdef __cplusplus

@@ -820,6 +820,10 @@ static void test_run_errors(void) {
     ssde_net_destroy(net);
 }
 
+/* ---- run: what every step says it needs ---- */
+
+/* Networks of each operation alone, and whole ones, step by step: a step may read and write what its plan wrote down,
+   and finds NaN everywhere else. */
 enum { STEP_ROWS = 3, STEP_TASKS = 2, STEP_GUARD = 64 };
 
 typedef struct step_data {
