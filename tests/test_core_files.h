@@ -586,6 +586,22 @@ static void files_check_numbers(void) {
     }
 }
 
+/* Whole numbers: what is none stops before it, which errors point to. */
+static void test_files_json_whole_numbers(void) {
+    static const char *const bad[] = {"-1", "1.0", "1e3", "18446744073709551616"};
+    char text[40];
+    ssdei_json json;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "[7, %s]", bad[i]);
+        json = ssdei_json_over(text, strlen(text));
+        CHECK(ssdei_json_open(&json, '[') && ssdei_json_unsigned(&json) == 7 && ssdei_json_take(&json, ','));
+        CHECK(ssdei_json_unsigned(&json) == 0 && json.problem && json.at == 4);
+    }
+    json = ssdei_json_over("18446744073709551615", 20);
+    CHECK(ssdei_json_unsigned(&json) == UINT64_MAX && ssdei_json_end(&json));
+}
+
 /* Numbers are written and read with a point whatever the locale, here where the machine has one with a comma. */
 static void test_files_json_numbers(void) {
     static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE", "German"};
@@ -2250,6 +2266,7 @@ static void test_files_saving_without_input(void) {
     X(files_failing_allocator)  \
     X(files_unwritable)         \
     X(files_json_numbers)       \
+    X(files_json_whole_numbers) \
     X(files_json_strings)       \
     X(files_json_values)        \
     X(files_dtypes)             \

@@ -257,7 +257,8 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             ssde_class_embedding(net, ssde_input_class(net), 3, 4, "v");
             return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "classes is 4, another one's 3";
         case 66: return *node = ssde_concat(net, 1, 0), "differ in size";
-        case 67: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 67: return *node = nn_conv_with(net, 0, 3, 1, 1, 1, 3, -2), "not a node";
+        case 68: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -304,7 +305,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 69);
+    CHECK(which == 70);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);

@@ -852,7 +852,9 @@ static void test_condition_dps(void) {
     static const float y[CONTROL_SIZE] = {0.4f, -0.2f};
     static const double h = 1e-2, noise = 0.5;
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
+    ssde_context context;
     int which;
+    memset(&context, 0, sizeof context);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
@@ -866,11 +868,14 @@ static void test_condition_dps(void) {
         size_t i, j, k;
         CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
         model = ssde_mixture_model(mixture, &sde);
+        model.max_rows = 1;
         CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
-        CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
+        CHECK_OK(ssde_guided_create(&context, &guided, &sde, &model, &condition, 7, 1));
         steered = ssde_guided_model(guided);
-        CHECK(steered.dim == CONTROL_DIM && steered.max_rows > 0 && !steered.vjp);
+        CHECK(steered.dim == CONTROL_DIM && steered.max_rows == 1 && !steered.vjp);
         CHECK_OK(steered.score(steered.user, x, &t, &sample, 1, 0, with));
+        CHECK_FAILS(&context, steered.score(steered.user, x, &t, &sample, 2, 0, with), SSDE_ERROR_ARGUMENT,
+                    "rows is 2, wanted up to 1");
         CHECK_OK(model.score(model.user, x, &t, &sample, 1, 0, plain));
         for (i = 0; i < CONTROL_DIM; i++) {
             double value[2];
@@ -1448,12 +1453,12 @@ static void test_guidance_cfg(void) {
         desc.conditional = ssde_mixture_model(component, &sde);
         desc.unconditional = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
         desc.unconditional.score = control_count_score;
-        desc.unconditional.max_rows = 7;
+        desc.unconditional.max_rows = ROWS;
         desc.weight = 1.5;
         desc.context = &context;
         CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
         model = ssde_cfg_model(made);
-        CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
+        CHECK(model.dim == 2 && model.max_rows == ROWS && model.vjp);
         CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
         CHECK_OK(model.vjp(model.user, v, ROWS, product));
         CHECK_OK(desc.conditional.score(desc.conditional.user, x, t, sample, ROWS, 1, c));
@@ -1465,6 +1470,8 @@ static void test_guidance_cfg(void) {
             CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
         }
         CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
+        CHECK_FAILS(&context, model.score(model.user, x, t, sample, ROWS + 1, 0, out), SSDE_ERROR_ARGUMENT,
+                    "rows is 6, wanted up to 5");
         ssde_cfg_destroy(made);
         /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
            such rows the other model is not asked. */

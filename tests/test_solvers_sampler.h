@@ -2738,6 +2738,14 @@ static void test_sampler_step_index(void) {
         }
     }
     CHECK(different > 20);
+    for (n = 2; n <= 4001; n += 43) { /* and a t that is 3 ulp of 1 too low, after some arithmetic of the caller's */
+        ssde_sde sde = solver_sde(0);
+        sde.num_scales = n;
+        for (i = 0; i < n; i++) {
+            double t = (double)i / (n - 1);
+            CHECK(ssdei_step_index(&sde, t) == i && ssdei_step_index(&sde, t - 3.0 * DBL_EPSILON) == i);
+        }
+    }
 }
 
 /* By the Euler discretisation, a step of reverse diffusion between any two times is one of Euler-Maruyama. */
