@@ -953,6 +953,18 @@ static void test_models_state_dicts(void) {
             }
         }
     }
+    { /* parts alone: the larger is meant */
+        char header[400], name[100];
+        snprintf(header, sizeof header,
+                 "{\"a.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+                 "\"b.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+                 "\"b.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+                 ssde_net_parameter(net, 1)->name, ssde_net_parameter(net, 1)->name, ssde_net_parameter(net, 2)->name);
+        snprintf(name, sizeof name, "'b.%s'", ssde_net_parameter(net, 0)->name);
+        files_write_header(FILES_PATH, header, 0);
+        CHECK_FAILS(&context, ssde_net_load_weights(net, FILES_PATH), SSDE_ERROR_FORMAT, name);
+        remove(FILES_PATH);
+    }
     for (i = 0; i < sizeof several / sizeof *several; i++) {
         files_write_sets(FILES_PTH, FILES_OTHER, several[i].sets, several[i].count, 1);
         CHECK_FAILS(&context, ssde_net_load_weights(net, FILES_PTH), SSDE_ERROR_FORMAT, several[i].words);
@@ -1326,6 +1338,7 @@ static void test_models_diffusers_layout(void) {
     static const char *const configs[] = {FILES_CONFIG_NCSNPP, FILES_CONFIG_DDPM};
     counted_memory memory;
     ssde_context context = counted_context(&memory);
+    long all;
     int ddpm, older;
     for (ddpm = 0; ddpm < 2; ddpm++) {
         char path[100], io[100];
@@ -1345,6 +1358,14 @@ static void test_models_diffusers_layout(void) {
             files_check_output(net, io, "labels", "out");
             ssde_net_destroy(net);
         }
+        memory.made = 0; /* with the frequencies twice; what memory refuses is not called a strange tensor */
+        CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
+        ssde_net_destroy(net);
+        for (all = memory.made, memory.refuse = 0; !ddpm && memory.refuse < all; memory.refuse++) {
+            memory.made = 0;
+            CHECK_STATUS(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH), SSDE_ERROR_MEMORY);
+        }
+        memory.refuse = -1;
         files_write_layout(golden, ddpm, 0, "mid_block.attentions.0.to_q.weight", NULL);
         CHECK_FAILS(&context, ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH), SSDE_ERROR_FORMAT,
                     "has no tensor 'mid_block.attentions.0.to_q.weight'");
@@ -1417,6 +1438,9 @@ static void test_models_diffusers_configs(void) {
         {1, "[32, 32]", "[4096, 4096]", SSDE_ERROR_SHAPE, "or more parameters"},
         {1, "\"AttnUpBlock2D\", \"UpBlock2D\"", "\"UpBlock2D\", \"UpBlock2D\"", SSDE_ERROR_UNSUPPORTED,
          "does not mirror"},
+        {1, "[\"DownBlock2D\", \"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]",
+         "[\"AttnDownBlock2D\", \"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\"]",
+         SSDE_ERROR_FORMAT, "has no tensor 'down_blocks.0.attentions.0."},
         {1, "[\"AttnUpBlock2D\"", "[\"CrossAttnUpBlock2D\"", SSDE_ERROR_UNSUPPORTED, "'CrossAttnUpBlock2D'"},
         {1, "[\"DownBlock2D\"", "[\"SkipDownBlock2D\"", SSDE_ERROR_UNSUPPORTED, "kinds are mixed"},
         {1, "{", "{\"num_class_embeds\": 10, ", SSDE_ERROR_UNSUPPORTED, "'num_class_embeds'"},
