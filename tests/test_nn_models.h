@@ -1108,7 +1108,8 @@ static void test_models_diffusers_golden(void) {
 typedef struct files_layout {
     const ssde_net *net;
     int module; /* of the reference, the next one */
-    int ddpm, older, writing;
+    int ddpm, writing;
+    int older;                   /* names of before; 2: with the frequencies under both */
     const char *without, *extra; /* a tensor that is left out, and one too many */
     ssdei_tensor_writer writer;
 } files_layout;
@@ -1203,7 +1204,7 @@ static void files_layout_attention(files_layout *layout, const char *prefix, siz
     else
         files_layout_pair(layout, prefix, ".group_norm.", "GroupNorm_0.");
     for (i = 0; i < 4; i++)
-        files_layout_nin(layout, prefix, names[layout->older][i], channels ? NULL : ours[i], 2, channels);
+        files_layout_nin(layout, prefix, names[layout->older > 0][i], channels ? NULL : ours[i], 2, channels);
     if (!channels) layout->module++;
 }
 
@@ -1212,7 +1213,8 @@ static void files_layout_ncsnpp(files_layout *layout) {
     static const int down_shortcut[3] = {0, 1, 0};
     char name[60];
     int i, j;
-    files_layout_tensor(layout, layout->older ? "time_proj.W" : "time_proj.weight", "W", 0, 0);
+    if (layout->older) files_layout_tensor(layout, "time_proj.W", "W", 0, 0);
+    if (layout->older != 1) files_layout_tensor(layout, "time_proj.weight", "W", 0, 0);
     layout->module++;
     for (i = 1; i <= 2; i++, layout->module++) {
         sprintf(name, "time_embedding.linear_%d.", i);
@@ -1348,7 +1350,7 @@ static void test_models_diffusers_layout(void) {
         CHECK_OK(ssde_net_load(&context, &golden, NULL, path));
         if (!golden) continue;
         write_file(FILES_CONFIG, configs[ddpm], strlen(configs[ddpm]));
-        for (older = 0; older < 2; older++) {
+        for (older = 0; older < 3; older++) {
             files_write_layout(golden, ddpm, older, NULL, NULL);
             CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
             if (!net) {
@@ -1358,7 +1360,7 @@ static void test_models_diffusers_layout(void) {
             files_check_output(net, io, "labels", "out");
             ssde_net_destroy(net);
         }
-        memory.made = 0; /* with the frequencies twice; what memory refuses is not called a strange tensor */
+        memory.made = 0; /* what memory refuses is not called a strange tensor */
         CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
         ssde_net_destroy(net);
         for (all = memory.made, memory.refuse = 0; !ddpm && memory.refuse < all; memory.refuse++) {
