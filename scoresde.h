@@ -5636,7 +5636,8 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     if (!program)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT,
                          "'%.90s' is not a file of torch.save: it has no data.pkl, but is %s", file->path,
-                         ssdei_zip_kind(file->records->name, file->record_count ? file->records->length : 0));
+                         ssdei_zip_kind(file->record_count ? file->records->name : NULL,
+                                        file->record_count ? file->records->length : 0));
     if (program->size > SSDEI_MAX_PICKLE)
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.160s': its data.pkl has more than 1 GB",
                          file->path);
