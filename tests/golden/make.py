@@ -7,8 +7,8 @@ REFERENCE is a checkout of yang-song/score_sde_pytorch at cb1f359, CHECKOUT one 
 without it its files are left out. Python 3.11, PyTorch 1.13, NumPy 1.24 and SciPy 1.10 made the files that are here.
 
 Both are under the Apache License 2.0. They run, and nothing of them is copied here: the files hold what their functions
-return. Five pieces of the reference's text, which keep it from running on a CPU and in this PyTorch, are replaced as they
-are read (MENDS); no file of it is changed.
+return. Five pieces of the reference's text, which keep it from running on a CPU and in this PyTorch, are replaced as
+they are read (MENDS); no file of it is changed.
 
 What is drawn at random (weights, pictures, times, noise) is read from the files beside this script, and everything else
 is computed anew: the same bits on the same machine, a last bit or two elsewhere. With --fresh it is drawn anew, and the
