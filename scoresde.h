@@ -5629,7 +5629,8 @@ static ssde_status ssdei_pth_load(ssde_tensor_file *file) {
     if (!program)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT,
                          "'%.90s' is not a file of torch.save: it has no data.pkl, but is %s", file->path,
-                         ssdei_zip_kind(file->records->name, file->record_count ? file->records->length : 0));
+                         ssdei_zip_kind(file->record_count ? file->records->name : NULL,
+                                        file->record_count ? file->records->length : 0));
     if (program->size > SSDEI_MAX_PICKLE)
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.160s': its data.pkl has more than 1 GB",
                          file->path);
@@ -5928,7 +5929,7 @@ ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde) {
     family = ssdei_family(sde);
     if (!family->name)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: kind is %d, wanted one of ssde_sde_kind", (int)sde->kind);
-    if (family->check) ssdei_try(family->check(context, sde));
+    if (family->check) ssdei_try((family->check)(context, sde));
     if (sde->num_scales < 1)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: num_scales is %d, wanted at least 1", sde->num_scales);
     if (!(sde->prior_std >= 0.0 && sde->prior_std <= 1e30))

@@ -7003,21 +7003,23 @@ static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_load
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
-static int ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *file, const ssdei_weight_set *set,
-                                const ssde_file_tensor *tensor) {
+static ssde_status ssdei_diffusers_twin(ssde_context *context, const ssde_tensor_file *file,
+                                        const ssdei_weight_set *set, const ssde_file_tensor *tensor, int *same) {
     const ssde_file_tensor *other;
+    ssde_status status;
     float *values;
     char name[300];
-    int same = 0;
+    *same = 0;
     snprintf(name, sizeof name, "%.*stime_proj.weight", (int)set->length, set->name);
     other = ssde_tensor_file_find(file, name);
-    if (strcmp(tensor->name + set->length, "time_proj.W") || !other || other->count != tensor->count) return 0;
+    if (strcmp(tensor->name + set->length, "time_proj.W") || !other || other->count != tensor->count) return SSDE_OK;
     values = (float *)ssdei_allocate(context, tensor->count + 1, 2 * sizeof *values);
-    if (values && ssde_tensor_file_read(file, tensor, values) == SSDE_OK &&
-        ssde_tensor_file_read(file, other, values + tensor->count) == SSDE_OK)
-        same = !memcmp(values, values + tensor->count, tensor->count * sizeof *values);
+    if (!values) return SSDE_ERROR_MEMORY;
+    status = ssde_tensor_file_read(file, tensor, values);
+    if (status == SSDE_OK) status = ssde_tensor_file_read(file, other, values + tensor->count);
+    *same = status == SSDE_OK && !memcmp(values, values + tensor->count, tensor->count * sizeof *values);
     ssdei_release(context, values);
-    return same;
+    return status;
 }
 
 /* `how` is the network's ssde_unet_desc. */
@@ -7027,6 +7029,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     static const char first[] = "conv_in.weight";
     ssdei_sets sets;
     size_t prefix, i, j;
+    int twin;
     sets.count = 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const char *name = ssde_tensor_file_get(file, i)->name;
@@ -7041,7 +7044,9 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
         for (j = 0; j < count && loading->sources[j].tensor != tensor; j++) continue;
-        if (j == count && !ssdei_diffusers_twin(loading->context, file, sets.sets, tensor))
+        if (j < count) continue;
+        ssdei_try(ssdei_diffusers_twin(loading->context, file, sets.sets, tensor, &twin));
+        if (!twin)
             return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
                              "'%.100s' has a tensor '%.100s' that the network lacks", ssde_tensor_file_path(file),
                              tensor->name);

@@ -3018,7 +3018,7 @@ static ssde_status ssdei_step_block(ssdei_sampler *w, const ssdei_block *block, 
     uint32_t number = (uint32_t)(ssdei_visited(w, step) * (how->corrector_steps + 1));
     if (how->corrector_first) ssdei_try(ssdei_correct_block(w, block, plan, &number));
     if (w->setting.method->move) {
-        ssdei_try(w->setting.method->move(w, block, plan));
+        ssdei_try((w->setting.method->move)(w, block, plan));
         ++number;
         ssdei_try(
             ssdei_condition_update(w, block, w->times[step + 1], ssdei_one_condition_draw(&w->setting) ? 0 : number));

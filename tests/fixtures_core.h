@@ -14,23 +14,44 @@ static int core_next_tier(int *tier, ssde_context *context) {
     return 0;
 }
 
-/* Counts what is allocated and fails the call number fail_at (from 1; 0: none). */
-typedef struct core_allocator {
-    size_t calls, fail_at, live;
-} core_allocator;
+/* An allocator that counts, and refuses the request numbered `refuse` (from 0; -1: none). */
+typedef struct counted_memory {
+    long made, live, refuse;
+    size_t bytes, most; /* asked for and not given back; the most there ever were */
+} counted_memory;
+enum { COUNTED_HEADER = 16 };
 
-static void *core_allocate(void *user, size_t size) {
-    core_allocator *allocator = (core_allocator *)user;
-    void *pointer;
-    if (++allocator->calls == allocator->fail_at) return NULL;
-    pointer = malloc(size);
-    if (pointer) allocator->live++;
-    return pointer;
+static void *counted_allocate(void *user, size_t size) {
+    counted_memory *memory = (counted_memory *)user;
+    char *block;
+    if (memory->made++ == memory->refuse) return NULL;
+    memory->live++;
+    memory->bytes += size;
+    if (memory->most < memory->bytes) memory->most = memory->bytes;
+    block = (char *)malloc(COUNTED_HEADER + size);
+    memcpy(block, &size, sizeof size);
+    return block + COUNTED_HEADER;
 }
 
-static void core_release(void *user, void *pointer) {
-    ((core_allocator *)user)->live--;
-    free(pointer);
+static void counted_release(void *user, void *pointer) {
+    char *block = (char *)pointer - COUNTED_HEADER;
+    size_t size;
+    memcpy(&size, block, sizeof size);
+    ((counted_memory *)user)->bytes -= size;
+    ((counted_memory *)user)->live--;
+    free(block);
+}
+
+/* A context of that memory, which has counted nothing yet. */
+static ssde_context counted_context(counted_memory *memory) {
+    ssde_context context;
+    memset(&context, 0, sizeof context);
+    memset(memory, 0, sizeof *memory);
+    memory->refuse = -1;
+    context.allocate = counted_allocate;
+    context.release = counted_release;
+    context.user = memory;
+    return context;
 }
 
 /* Runs the pieces backwards: any order must do. */
@@ -39,12 +60,11 @@ static void core_backwards(void *user, size_t count, void (*function)(void *argu
     while (count--) function(argument, count);
 }
 
-static const char *core_file(const char *path, const void *bytes, size_t size) {
+/* A file of these bytes; its path. */
+static const char *write_file(const char *path, const void *bytes, size_t size) {
     FILE *file = fopen(path, "wb");
-    CHECK(file != NULL);
-    if (!file) return path;
-    if (size) CHECK(fwrite(bytes, 1, size, file) == size);
-    fclose(file);
+    CHECK(file && fwrite(bytes, 1, size, file) == size);
+    if (file) fclose(file);
     return path;
 }
 
@@ -57,21 +77,16 @@ static float core_number(size_t i) { return (float)((double)((i * 2654435761u + 
 static void core_hostile(const unsigned char *file, size_t size, size_t header,
                          ssde_status (*load)(ssde_context *context, const char *path, ssde_tensor *tensor)) {
     static const unsigned char flips[] = {0x01, 0x80, 0xff, 0x20};
-    core_allocator allocator;
-    ssde_context context;
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_tensor tensor;
     unsigned char copy[256];
     size_t i, f;
-    memset(&allocator, 0, sizeof allocator);
-    memset(&context, 0, sizeof context);
-    context.allocate = core_allocate;
-    context.release = core_release;
-    context.user = &allocator;
     for (i = 0; i <= size + 1; i++) {
         ssde_status status;
         memcpy(copy, file, size);
         copy[size] = 0;
-        status = load(&context, core_file(CORE_TEMPORARY, copy, i), &tensor);
+        status = load(&context, write_file(CORE_TEMPORARY, copy, i), &tensor);
         CHECK((status == SSDE_OK) == (i == size));
         if (status != SSDE_OK) CHECK(!tensor.data && context.error[0]);
         ssde_tensor_release(&context, &tensor);
@@ -81,12 +96,12 @@ static void core_hostile(const unsigned char *file, size_t size, size_t header,
             ssde_status status;
             memcpy(copy, file, size);
             copy[i] = (unsigned char)(copy[i] ^ flips[f]);
-            status = load(&context, core_file(CORE_TEMPORARY, copy, size), &tensor);
+            status = load(&context, write_file(CORE_TEMPORARY, copy, size), &tensor);
             CHECK((status == SSDE_OK) == (tensor.data != NULL));
             ssde_tensor_release(&context, &tensor);
         }
     }
-    CHECK(allocator.live == 0 && allocator.calls > 0);
+    CHECK(memory.live == 0 && memory.made > 0);
     remove(CORE_TEMPORARY);
 }
 

@@ -367,49 +367,6 @@ enum { CLASS_ROWS = 5, CLASS_DIM = 4 * 8 * 3 };
 #define FILES_PATH "scoresde_test.safetensors" /* made and removed in the working directory */
 #define FILES_OTHER "scoresde_test_2.safetensors"
 
-/* An allocator that counts, refuses the allocation numbered refuse, and all from that numbered fail_at on (-1: none).
- */
-typedef struct files_memory {
-    long made, live, refuse, fail_at;
-    size_t bytes, most; /* asked for and not given back; the most there ever were */
-} files_memory;
-enum { FILES_MEMORY_HEADER = 16 };
-static void *files_allocate(void *user, size_t size) {
-    files_memory *memory = (files_memory *)user;
-    long number = memory->made++;
-    char *block;
-    if (number == memory->refuse || (memory->fail_at >= 0 && number >= memory->fail_at)) return NULL;
-    memory->live++;
-    memory->bytes += size;
-    if (memory->most < memory->bytes) memory->most = memory->bytes;
-    block = (char *)malloc(FILES_MEMORY_HEADER + size);
-    memcpy(block, &size, sizeof size);
-    return block + FILES_MEMORY_HEADER;
-}
-static void files_release(void *user, void *pointer) {
-    char *block = (char *)pointer - FILES_MEMORY_HEADER;
-    size_t size;
-    memcpy(&size, block, sizeof size);
-    ((files_memory *)user)->bytes -= size;
-    ((files_memory *)user)->live--;
-    free(block);
-}
-static ssde_context files_context(files_memory *memory) {
-    ssde_context context = nn_context();
-    memset(memory, 0, sizeof *memory);
-    memory->refuse = memory->fail_at = -1;
-    context.allocate = files_allocate;
-    context.release = files_release;
-    context.user = memory;
-    return context;
-}
-
-static void files_write(const char *path, const void *bytes, size_t size) {
-    FILE *stream = fopen(path, "wb");
-    CHECK(stream && fwrite(bytes, 1, size, stream) == size);
-    if (stream) fclose(stream);
-}
-
 /* A file of this header, its length before it, and `data` zero bytes. */
 static void files_write_header(const char *path, const char *header, size_t data) {
     unsigned char bytes[4096];
@@ -418,7 +375,7 @@ static void files_write_header(const char *path, const char *header, size_t data
     CHECK(8 + length + data <= sizeof bytes);
     for (i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)length >> 8 * i);
     memcpy(bytes + 8, header, length);
-    files_write(path, bytes, 8 + length + data);
+    write_file(path, bytes, 8 + length + data);
 }
 
 static size_t files_read(const char *path, unsigned char *bytes, size_t capacity) {
@@ -582,7 +539,7 @@ static void files_archive_write(files_archive *archive, const char *path) {
     files_put_number(&archive->records, archive->large ? 0xffffffffu : size, 4);
     files_put_number(&archive->records, archive->large ? 0xffffffffu : begin, 4);
     files_put_number(&archive->records, 0, 2);
-    files_write(path, archive->records.bytes, archive->records.size);
+    write_file(path, archive->records.bytes, archive->records.size);
 }
 
 /* ---- others ---- */

@@ -3,6 +3,7 @@
 #define FIXTURES_SOLVERS_H
 
 #include "check.h"
+#include "fixtures_core.h"
 #include "golden.h"
 
 /* ---- a mixture in double: an oracle apart from the library's ---- */
@@ -218,25 +219,6 @@ static void solver_statistics(const solver_mixture *m, const ssde_coefficients *
         out[4] += point[0] * point[1] / (double)n;
         out[5] += point[1] * point[1] / (double)n;
     }
-}
-
-/* ---- what goes wrong ---- */
-
-/* Allocations numbered, one of them refused, all of them counted. */
-typedef struct solver_memory {
-    long taken, returned, refuse;
-    size_t bytes;
-} solver_memory;
-static void *solver_allocate(void *user, size_t size) {
-    solver_memory *memory = (solver_memory *)user;
-    if (memory->taken == memory->refuse) return NULL;
-    memory->taken++;
-    memory->bytes += size;
-    return malloc(size);
-}
-static void solver_release(void *user, void *pointer) {
-    ((solver_memory *)user)->returned++;
-    free(pointer);
 }
 
 /* ---- others ---- */

@@ -6,7 +6,7 @@
 #include "fixtures_core.h"
 #include "fixtures_solvers.h"
 
-/* ---- memory: failures ---- */
+/* ---- memory: what every sampler and likelihood takes ---- */
 
 /* dy/dt = -y */
 static ssde_status control_decay(void *user, const double *y, const double *t, const uint64_t *system, size_t rows,
@@ -99,20 +99,18 @@ static void test_memory_told(void) {
         for (taker = kind == 0; taker < (kind < 0 ? CONTROL_TAKERS : 10); taker++) {
             for (rows = 0; rows < 8; rows += 4) { /* in one block, and in two of unlike size */
                 ssde_score_model model = ssde_mixture_model(mixture, &sde);
-                ssde_context context;
-                solver_memory memory = {0, 0, -1, 0};
+                counted_memory memory;
+                ssde_context context = counted_context(&memory);
                 size_t bytes = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
                 model.max_rows = (size_t)rows;
                 CHECK_OK(control_take(&sde, model, &context, &condition, taker, &bytes));
-                CHECK(bytes > 0 && memory.taken == 0);
+                CHECK(bytes > 0 && memory.made == 0);
                 CHECK_OK(control_take(&sde, model, &context, &condition, taker, NULL));
-                CHECK(memory.bytes == bytes && memory.taken == 1 && memory.returned == 1);
-                memory.taken = memory.returned = memory.refuse = 0;
+                CHECK(memory.most == bytes && memory.made == 1 && memory.live == 0);
+                memory.made = memory.refuse = 0;
                 CHECK_FAILS(&context, control_take(&sde, model, &context, &condition, taker, NULL), SSDE_ERROR_MEMORY,
                             "allocate");
-                CHECK(memory.taken == 0 && memory.returned == 0);
+                CHECK(memory.made == 1 && memory.live == 0);
             }
         }
     }
@@ -167,7 +165,7 @@ static void test_memory_refused(void) {
     ssde_mixture_destroy(mixture);
 }
 
-/* ---- memory: memory ---- */
+/* ---- memory: objects ---- */
 
 typedef struct core_object {
     size_t count;
@@ -232,6 +230,10 @@ static void test_memory_objects(void) {
 }
 
 /* ---- errors ---- */
+
+/* Every public function that can fail, with what it must refuse: each pointer NULL, counts of 0, values that are no
+   numbers and enumerations out of range. The status is an error, and where a context exists its text is this call's and
+   names the argument. .ci/run finds the functions that this file leaves out. */
 
 /* The same about a value that is none of its enumeration, which C++ cannot make. */
 #ifdef __cplusplus

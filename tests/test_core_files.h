@@ -91,7 +91,7 @@ static void test_files_npy_types(void) {
                                  : '<',
                      cases[i].type);
             length = core_npy(file, 1, dictionary, bytes, 2 * size);
-            CHECK_OK(ssde_npy_load(NULL, core_file(CORE_TEMPORARY, file, length), &tensor));
+            CHECK_OK(ssde_npy_load(NULL, write_file(CORE_TEMPORARY, file, length), &tensor));
             CHECK(tensor.rank == 1 && tensor.shape[0] == 2);
             if (tensor.data) CHECK_SAME(tensor.data, cases[i].values, sizeof cases[i].values);
             ssde_tensor_release(NULL, &tensor);
@@ -179,7 +179,7 @@ static void test_files_npy_headers(void) {
     for (i = 0; i < sizeof good / sizeof good[0]; i++) {
         for (version = 1; version <= 3; version++) {
             size = core_npy(file, version, good[i], bytes, sizeof bytes);
-            CHECK_OK(ssde_npy_load(&context, core_file(CORE_TEMPORARY, file, size), &tensor));
+            CHECK_OK(ssde_npy_load(&context, write_file(CORE_TEMPORARY, file, size), &tensor));
             CHECK(tensor.rank == 2 && tensor.shape[0] == 2 && tensor.shape[1] == 1);
             if (tensor.data) CHECK(tensor.data[0] == 1.0f && tensor.data[1] == 2.0f);
             ssde_tensor_release(&context, &tensor);
@@ -187,7 +187,7 @@ static void test_files_npy_headers(void) {
     }
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         size = core_npy(file, 1, bad[i].dictionary, bytes, sizeof bytes);
-        core_file(CORE_TEMPORARY, file, size);
+        write_file(CORE_TEMPORARY, file, size);
         /* where size_t has 32 bits, what is beyond them does not fit into memory, whatever else is wrong */
         wide = sizeof(size_t) < 8 && strstr(bad[i].dictionary, "4611686018427387904") != NULL;
         CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), bad[i].status,
@@ -196,14 +196,14 @@ static void test_files_npy_headers(void) {
     }
     size = core_npy(file, 1, good[0], bytes, sizeof bytes);
     file[6] = 4;
-    core_file(CORE_TEMPORARY, file, size);
+    write_file(CORE_TEMPORARY, file, size);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_UNSUPPORTED, "version 4.0");
     file[6] = 2; /* a header of about 2^31 bytes */
     file[10] = 0, file[11] = 0x7f;
-    core_file(CORE_TEMPORARY, file, size);
+    write_file(CORE_TEMPORARY, file, size);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "cut off");
     size = core_npy(file, 1, "{'descr': '<f8', 'fortran_order': False, 'shape': ()}", huge, sizeof huge);
-    core_file(CORE_TEMPORARY, file, size);
+    write_file(CORE_TEMPORARY, file, size);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_NUMERIC, "element 0");
     CHECK_FAILS(&context, ssde_npy_load(&context, "tests/no_such_file.npy", &tensor), SSDE_ERROR_FILE, "no_such_file");
     CHECK_FAILS(&context, ssde_npy_load(&context, NULL, &tensor), SSDE_ERROR_ARGUMENT, "path");
@@ -223,7 +223,7 @@ static ssde_status core_npy_number(ssde_context *context, const char *type, size
     snprintf(dictionary, sizeof dictionary, "{'descr': '%c%s', 'fortran_order': True, 'shape': (), }\n",
              big ? '>' : '<', type);
     length = core_npy(file, 1, dictionary, bytes, size);
-    status = ssde_npy_load(context, core_file(CORE_TEMPORARY, file, length), &tensor);
+    status = ssde_npy_load(context, write_file(CORE_TEMPORARY, file, length), &tensor);
     *value = tensor.data ? *tensor.data : -77.0f;
     CHECK((status == SSDE_OK) == (tensor.data != NULL));
     ssde_tensor_release(context, &tensor);
@@ -299,7 +299,7 @@ static void test_files_npy_fortran(void) {
             snprintf(dictionary, sizeof dictionary, "{'descr': '%ci2', 'fortran_order': True, 'shape': (%s), }",
                      big ? '>' : '<', sizes);
             n = core_npy(file, 1, dictionary, bytes, 2 * count);
-            CHECK_OK(ssde_npy_load(NULL, core_file(CORE_TEMPORARY, file, n), &tensor));
+            CHECK_OK(ssde_npy_load(NULL, write_file(CORE_TEMPORARY, file, n), &tensor));
             CHECK(tensor.rank == ranks[which] && !memcmp(tensor.shape, shape, (size_t)tensor.rank * sizeof *shape));
             if (!tensor.data) continue;
             for (i = n = 0; i < shape[0]; i++)
@@ -346,7 +346,7 @@ static void test_files_of_other_kinds(void) {
     size_t i;
     memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof files / sizeof files[0]; i++) {
-        core_file(CORE_TEMPORARY, (const unsigned char *)files[i].start, files[i].size);
+        write_file(CORE_TEMPORARY, (const unsigned char *)files[i].start, files[i].size);
         CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, files[i].words);
         CHECK(strstr(context.error, ".npy") && strstr(context.error, CORE_TEMPORARY));
         CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, files[i].words);
@@ -356,13 +356,13 @@ static void test_files_of_other_kinds(void) {
     }
     memcpy(tar, "cifar-10-batches-bin/", 21);
     memcpy(tar + 257, "ustar", 5);
-    core_file(CORE_TEMPORARY, tar, sizeof tar);
+    write_file(CORE_TEMPORARY, tar, sizeof tar);
     CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &tensor, NULL), SSDE_ERROR_FORMAT, "tar -xf");
-    core_file(CORE_TEMPORARY, (const unsigned char *)"\x93NUMPY\1\0\0\0", 10);
+    write_file(CORE_TEMPORARY, (const unsigned char *)"\x93NUMPY\1\0\0\0", 10);
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "ssde_npy_load");
-    core_file(CORE_TEMPORARY, (const unsigned char *)"\0\0\x08\1\0\0\0\1\5", 9);
+    write_file(CORE_TEMPORARY, (const unsigned char *)"\0\0\x08\1\0\0\0\1\5", 9);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "ssde_idx_load");
-    core_file(CORE_TEMPORARY, (const unsigned char *)"plain", 5);
+    write_file(CORE_TEMPORARY, (const unsigned char *)"plain", 5);
     CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "is not a .npy file");
     CHECK_FAILS(&context, ssde_npy_load(&context, "data.npz:x", &tensor), SSDE_ERROR_UNSUPPORTED,
                 "run unzip on 'data.npz'");
@@ -387,22 +387,22 @@ static void test_files_idx_load(void) {
     ssde_tensor tensor;
     size_t i;
     memset(&context, 0, sizeof context);
-    CHECK_OK(ssde_idx_load(&context, core_file(CORE_TEMPORARY, images, sizeof images), &tensor));
+    CHECK_OK(ssde_idx_load(&context, write_file(CORE_TEMPORARY, images, sizeof images), &tensor));
     CHECK(tensor.rank == 4 && tensor.shape[0] == 2 && tensor.shape[1] == 2 && tensor.shape[2] == 3 &&
           tensor.shape[3] == 1);
     for (i = 0; i < 12 && tensor.data; i++) CHECK(tensor.data[i] == (float)images[16 + i]);
     ssde_tensor_release(&context, &tensor);
-    CHECK_OK(ssde_idx_load(&context, core_file(CORE_TEMPORARY, labels, sizeof labels), &tensor));
+    CHECK_OK(ssde_idx_load(&context, write_file(CORE_TEMPORARY, labels, sizeof labels), &tensor));
     CHECK(tensor.rank == 1 && tensor.shape[0] == 3);
     if (tensor.data) CHECK(tensor.data[0] == 9.0f && tensor.data[2] == 7.0f);
     ssde_tensor_release(&context, &tensor);
-    core_file(CORE_TEMPORARY, gzip, sizeof gzip);
+    write_file(CORE_TEMPORARY, gzip, sizeof gzip);
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "gunzip");
-    core_file(CORE_TEMPORARY, shorts, sizeof shorts);
+    write_file(CORE_TEMPORARY, shorts, sizeof shorts);
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_UNSUPPORTED, "0x0b");
-    core_file(CORE_TEMPORARY, empty, sizeof empty);
+    write_file(CORE_TEMPORARY, empty, sizeof empty);
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_UNSUPPORTED, "empty");
-    core_file(CORE_TEMPORARY, huge, sizeof huge);
+    write_file(CORE_TEMPORARY, huge, sizeof huge);
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, "more");
     CHECK_FAILS(&context, ssde_idx_load(&context, CORE_TEMPORARY, NULL), SSDE_ERROR_ARGUMENT, "tensor");
     core_hostile(images, sizeof images, 16, ssde_idx_load);
@@ -417,7 +417,7 @@ static void test_files_cifar10_load(void) {
     memset(&context, 0, sizeof context);
     for (i = 0; i < SIZE; i++) file[i] = (unsigned char)(i * 7 + i / 300);
     file[0] = 0, file[3073] = 9, file[6146] = 4;
-    core_file(CORE_TEMPORARY, file, SIZE);
+    write_file(CORE_TEMPORARY, file, SIZE);
     CHECK_OK(ssde_cifar10_load(&context, CORE_TEMPORARY, &images, &labels));
     CHECK(images.rank == 4 && images.shape[0] == 3 && images.shape[1] == 32 && images.shape[2] == 32 &&
           images.shape[3] == 3 && labels.rank == 1 && labels.shape[0] == 3);
@@ -432,15 +432,15 @@ static void test_files_cifar10_load(void) {
     ssde_tensor_release(&context, &images);
     for (length = 0; length <= SIZE + 1; length += length < 5 || length > SIZE - 5 ? 1 : 61) {
         if (length && length % 3073 == 0) continue;
-        core_file(CORE_TEMPORARY, file, length);
+        write_file(CORE_TEMPORARY, file, length);
         CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &images, &labels), SSDE_ERROR_FORMAT, "3073");
         CHECK(!images.data && !labels.data);
     }
     file[3073] = 10;
-    core_file(CORE_TEMPORARY, file, SIZE);
+    write_file(CORE_TEMPORARY, file, SIZE);
     CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &images, &labels), SSDE_ERROR_FORMAT, "label 10");
     file[0] = 0x1f, file[1] = 0x8b;
-    core_file(CORE_TEMPORARY, file, 100);
+    write_file(CORE_TEMPORARY, file, 100);
     CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, &images, &labels), SSDE_ERROR_FORMAT, "gunzip");
     CHECK_FAILS(&context, ssde_cifar10_load(&context, CORE_TEMPORARY, NULL, &labels), SSDE_ERROR_ARGUMENT, "images");
     remove(CORE_TEMPORARY);
@@ -465,9 +465,9 @@ static ssde_status core_allocating(ssde_context *context, int which) {
             ssde_npy_save(NULL, CORE_TEMPORARY, &a);
             status = ssde_npy_load(context, CORE_TEMPORARY, &tensor);
             break;
-        case 4: status = ssde_idx_load(context, core_file(CORE_TEMPORARY, idx, sizeof idx), &tensor); break;
+        case 4: status = ssde_idx_load(context, write_file(CORE_TEMPORARY, idx, sizeof idx), &tensor); break;
         case 5:
-            core_file(CORE_TEMPORARY, cifar, sizeof cifar);
+            write_file(CORE_TEMPORARY, cifar, sizeof cifar);
             status = ssde_cifar10_load(context, CORE_TEMPORARY, &tensor, &labels);
             break;
     }
@@ -480,22 +480,17 @@ static ssde_status core_allocating(ssde_context *context, int which) {
 static void test_files_failing_allocator(void) {
     int which;
     for (which = 0; which <= 5; which++) {
-        core_allocator allocator;
-        ssde_context context;
-        size_t needed, n;
-        memset(&allocator, 0, sizeof allocator);
-        memset(&context, 0, sizeof context);
-        context.allocate = core_allocate;
-        context.release = core_release;
-        context.user = &allocator;
+        counted_memory memory;
+        ssde_context context = counted_context(&memory);
+        long needed, n;
         CHECK_OK(core_allocating(&context, which));
-        needed = allocator.calls;
-        CHECK(needed > 0 && allocator.live == 0);
-        for (n = 1; n <= needed; n++) {
-            allocator.calls = 0;
-            allocator.fail_at = n;
+        needed = memory.made;
+        CHECK(needed > 0 && memory.live == 0);
+        for (n = 0; n < needed; n++) {
+            memory.made = 0;
+            memory.refuse = n;
             CHECK_FAILS(&context, core_allocating(&context, which), SSDE_ERROR_MEMORY, "allocate");
-            CHECK(allocator.live == 0);
+            CHECK(memory.live == 0);
         }
     }
     remove(CORE_TEMPORARY);
@@ -589,6 +584,22 @@ static void files_check_numbers(void) {
         CHECK(text.status == SSDE_OK && files_number(text.data, &ok) == value && ok);
         ssdei_text_release(&text);
     }
+}
+
+/* Whole numbers: what is none stops before it, which errors point to. */
+static void test_files_json_whole_numbers(void) {
+    static const char *const bad[] = {"-1", "1.0", "1e3", "18446744073709551616"};
+    char text[40];
+    ssdei_json json;
+    size_t i;
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "[7, %s]", bad[i]);
+        json = ssdei_json_over(text, strlen(text));
+        CHECK(ssdei_json_open(&json, '[') && ssdei_json_unsigned(&json) == 7 && ssdei_json_take(&json, ','));
+        CHECK(ssdei_json_unsigned(&json) == 0 && json.problem && json.at == 4);
+    }
+    json = ssdei_json_over("18446744073709551615", 20);
+    CHECK(ssdei_json_unsigned(&json) == UINT64_MAX && ssdei_json_end(&json));
 }
 
 /* Numbers are written and read with a point whatever the locale, here where the machine has one with a comma. */
@@ -724,7 +735,7 @@ static void test_files_dtypes(void) {
     files_write_header(FILES_PATH, header, sizeof data);
     files_read(FILES_PATH, bytes, sizeof bytes + 1);
     memcpy(bytes + 8 + sizeof header - 1, data, sizeof data);
-    files_write(FILES_PATH, bytes, sizeof bytes);
+    write_file(FILES_PATH, bytes, sizeof bytes);
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PATH));
     if (!file) return;
     CHECK(ssde_tensor_file_count(file) == 13 && !strcmp(ssde_tensor_file_get(file, 1)->name, "bf16"));
@@ -815,8 +826,8 @@ static void test_files_bad_headers(void) {
     };
 #undef FILES_A
     static const unsigned char giant[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, '{', '}', 0, 0, 0, 0, 0, 0};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_tensor_file *file;
     size_t i;
     for (i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -825,7 +836,7 @@ static void test_files_bad_headers(void) {
         CHECK(!file);
     }
     for (i = 1; i <= sizeof giant; i++) {
-        files_write(FILES_PATH, giant, i);
+        write_file(FILES_PATH, giant, i);
         CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT,
                     "no safetensors file");
     }
@@ -927,7 +938,7 @@ static ssde_status files_number_of(ssde_context *context, const char *dtype, siz
     files_write_header(FILES_PATH, header, size);
     length = files_read(FILES_PATH, bytes, sizeof bytes);
     for (i = 0; i < size; i++) bytes[length - size + i] = (unsigned char)(bits >> 8 * i);
-    files_write(FILES_PATH, bytes, length);
+    write_file(FILES_PATH, bytes, length);
     CHECK_OK(ssde_tensor_file_open(context, &file, FILES_PATH));
     *wide = *value = -77.0f;
     CHECK_OK(ssde_tensor_file_read_double(file, ssde_tensor_file_get(file, 0), wide));
@@ -1011,7 +1022,7 @@ static void test_files_small_floats(void) {
         files_write_header(FILES_PATH, header, 256);
         size = files_read(FILES_PATH, bytes, sizeof bytes);
         for (i = 0; i < 256; i++) bytes[size - 256 + i] = (unsigned char)i;
-        files_write(FILES_PATH, bytes, size);
+        write_file(FILES_PATH, bytes, size);
         CHECK_OK(ssde_tensor_file_open(NULL, &file, FILES_PATH));
         CHECK_OK(ssde_tensor_file_read(file, ssde_tensor_file_get(file, 0), floats));
         CHECK_OK(ssde_tensor_file_read_double(file, ssde_tensor_file_get(file, 0), values));
@@ -1320,8 +1331,8 @@ static void test_files_pth_pickles(void) {
         FILES_BESIDE("N(NN1"), FILES_BESIDE("(NNl"), FILES_BESIDE("(K\1Nd"), FILES_BESIDE("Np7\n0g7\n"),
         FILES_BESIDE("N\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85"
                      "\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85\x85")};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_tensor_file *file;
     size_t i;
     int big;
@@ -1400,19 +1411,19 @@ static void test_files_pth_hostile(void) {
     static const unsigned char old[16] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
                                           0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
     static files_archive archive;
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     size_t size = files_read("tests/golden/torch_save.pth", bytes, sizeof bytes), i, storage = 0, end, at;
     ssde_tensor_file *file;
     int opened, read;
     for (i = 0; i < size; i += check_quick ? 37 : 1) {
-        files_write(FILES_PTH, bytes, i);
+        write_file(FILES_PTH, bytes, i);
         files_open_and_read(&context, &opened, &read);
         CHECK(!opened && memory.live == 0);
     }
     for (i = 0; i < 8 * size; i += check_quick ? 371 : 5) {
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
-        files_write(FILES_PTH, bytes, size);
+        write_file(FILES_PTH, bytes, size);
         files_open_and_read(&context, &opened, &read);
         CHECK(memory.live == 0);
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
@@ -1423,7 +1434,7 @@ static void test_files_pth_hostile(void) {
             storage = i + 17 + ((size_t)bytes[i - 2] | (size_t)bytes[i - 1] << 8);
     CHECK(storage > 0);
     bytes[storage + 1] ^= 1;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     {
         float values[6];
@@ -1436,14 +1447,14 @@ static void test_files_pth_hostile(void) {
     /* the directory: method, flags, sizes and offset of records, the last of which is not needed */
     for (end = size; memcmp(bytes + end - 4, "PK\1\2", 4);) end--;
     bytes[end - 4 + 10] = 8;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     files_open_and_read(&context, &opened, &read);
     CHECK(opened && read);
     bytes[end - 4 + 10] = 0;
     for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data/0", 17);) at--;
     bytes[at + 10] = 8;
     bytes[at + 20]--; /* compressed to one byte less */
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
     {
         float values[6];
@@ -1455,18 +1466,18 @@ static void test_files_pth_hostile(void) {
     bytes[at + 20]++;
     for (at = end - 4; memcmp(bytes + at, "PK\1\2", 4) || memcmp(bytes + at + 46, "torch_save/data.pkl", 19);) at--;
     bytes[at + 10] = 8;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_UNSUPPORTED, "is compressed");
     bytes[at + 10] = 0;
     bytes[at + 8] |= 1;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_UNSUPPORTED, "is encrypted");
     bytes[at + 8] = (unsigned char)(bytes[at + 8] & ~1u);
     bytes[at + 42] ^= 1;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT,
                 "not where the directory says");
-    files_write(FILES_PTH, old, sizeof old);
+    write_file(FILES_PTH, old, sizeof old);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "PyTorch before 1.6");
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, "tests"), SSDE_ERROR_FILE, "'tests'");
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, NULL, FILES_PTH), SSDE_ERROR_ARGUMENT,
@@ -1528,8 +1539,8 @@ static void test_files_pth_objects(void) {
         {"sparse", "is sparse"},           {"csr", "is sparse"},      {"quantized", "is quantized"},
         {"meta", "on the device 'meta'"}};
     static const char *const paths[] = {"tests/golden/torch_objects.pth", "tests/golden/torch_objects_4.pth"};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_tensor_file *file;
     double values[6];
     size_t i, j, part;
@@ -1577,8 +1588,8 @@ static void test_files_pth_newer(void) {
         "\x80\2}X\1\0\0\0a" FILES_TYPED("ctorch\nfloat8_e4m3fn\n", "K\0K\2K\3\x86K\3K\1\x86") "s.";
     static const char unknown[] =
         "\x80\2}X\1\0\0\0a" FILES_TYPED("ctorch\nfloat4_e2m1fn_x2\n", "K\0K\2\x85K\1\x85") "s.";
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     const ssde_file_tensor *tensor;
     ssde_tensor_file *file;
     double doubles[2] = {0, 0};
@@ -1622,8 +1633,8 @@ static void test_files_pth_newer(void) {
    among others is still an error, 0 or not. */
 static void test_files_pth_without_crc(void) {
     static unsigned char bytes[8192];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     size_t size = files_read("tests/golden/torch_save.pth", bytes, sizeof bytes), i, kept = 0;
     int opened, read;
     for (i = 0; i + 46 < size; i++) {
@@ -1632,16 +1643,16 @@ static void test_files_pth_without_crc(void) {
         memset(bytes + i + 16, 0, 4);
     }
     CHECK(kept > 0);
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     files_open_and_read(&context, &opened, &read);
     CHECK(opened && read);
     bytes[kept + 16] = 1;
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     files_open_and_read(&context, &opened, &read);
     CHECK(!opened && strstr(context.error, "is damaged: its CRC is"));
     size = files_read("tests/golden/torch_save.pth", bytes, sizeof bytes);
     memset(bytes + kept + 16, 0, 4);
-    files_write(FILES_PTH, bytes, size);
+    write_file(FILES_PTH, bytes, size);
     files_open_and_read(&context, &opened, &read);
     CHECK(opened && !read && strstr(context.error, "is damaged: its CRC is"));
     CHECK(memory.live == 0);
@@ -1693,14 +1704,14 @@ static void test_files_containers(void) {
     static unsigned char tar[1024];
     static const char *const names[][2] = {{"w.npy", "an .npz archive of numpy.savez: run unzip"},
                                            {"model/pytorch_model.bin", "no data.pkl, but is a zip"}};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_tensor_file *file;
     ssde_net *net;
     size_t i;
     for (i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         ssde_status status;
-        files_write(FILES_PTH, foreign[i].bytes, foreign[i].size);
+        write_file(FILES_PTH, foreign[i].bytes, foreign[i].size);
         status = ssde_tensor_file_open(&context, &file, FILES_PTH);
         if (status == SSDE_OK || !strstr(context.error, foreign[i].words))
             check_report(__FILE__, __LINE__, "'%s' does not mention '%s'", context.error, foreign[i].words);
@@ -1710,7 +1721,7 @@ static void test_files_containers(void) {
     }
     memcpy(tar + 257, "ustar", 5);
     memcpy(tar, "data.pkl", 8);
-    files_write(FILES_PTH, tar, sizeof tar);
+    write_file(FILES_PTH, tar, sizeof tar);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PTH), SSDE_ERROR_FORMAT, "a tar archive");
     for (i = 0; i < 2; i++) {
         memset(&archive, 0, sizeof archive);
@@ -1728,7 +1739,7 @@ static void test_files_containers(void) {
         memcpy(bytes + 8, header, 0x8b1f);
         bytes[0] = 0x1f;
         bytes[1] = 0x8b;
-        files_write(FILES_PTH, bytes, sizeof bytes);
+        write_file(FILES_PTH, bytes, sizeof bytes);
         CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PTH));
         ssde_tensor_file_close(file);
     }
@@ -2164,7 +2175,7 @@ static void test_files_cifar10_alike(void) {
     memset(&context, 0, sizeof context);
     for (i = 0; i < 3; i++) {
         memcpy(file, starts[i], 4);
-        files_write(FILES_PATH, file, sizeof file);
+        write_file(FILES_PATH, file, sizeof file);
         CHECK_OK(ssde_cifar10_load(&context, FILES_PATH, &images, &labels));
         CHECK(images.data && images.data[3] == (float)starts[i][2] && labels.data[0] == (float)starts[i][0]);
         ssde_tensor_release(&context, &images);
@@ -2317,6 +2328,7 @@ static void test_files_small_stack(void) {
     X(files_failing_allocator)  \
     X(files_unwritable)         \
     X(files_json_numbers)       \
+    X(files_json_whole_numbers) \
     X(files_json_strings)       \
     X(files_json_values)        \
     X(files_dtypes)             \

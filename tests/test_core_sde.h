@@ -1525,36 +1525,16 @@ static void test_mixture_bad_input(void) {
 #undef MIXTURE_REFUSED
 }
 
-/* An allocator that refuses its n-th request and counts what is out. */
-typedef struct sde_allocator {
-    long refuse, requests, alive;
-    size_t bytes; /* of all that was given */
-} sde_allocator;
-static void *sde_allocate(void *user, size_t size) {
-    sde_allocator *allocator = (sde_allocator *)user;
-    if (allocator->requests++ == allocator->refuse) return NULL;
-    allocator->alive++;
-    allocator->bytes += size;
-    return malloc(size);
-}
-static void sde_release(void *user, void *pointer) {
-    ((sde_allocator *)user)->alive--;
-    free(pointer);
-}
-
 static void test_mixture_allocation(void) {
     static const double ones[4] = {1, 1, 1, 1};
     int which, n;
     for (which = 0; which < 3; which++) {
         for (n = 0; n < 100; n++) {
-            sde_allocator allocator = {0, 0, 0, 0};
-            ssde_context context = check_context();
+            counted_memory memory;
+            ssde_context context = counted_context(&memory);
             ssde_mixture *mixture = NULL;
             ssde_status status;
-            allocator.refuse = n;
-            context.allocate = sde_allocate;
-            context.release = sde_release;
-            context.user = &allocator;
+            memory.refuse = n;
             status = which == 0   ? ssde_mixture_create(&context, &mixture, 2, 2, ones, ones, ones)
                      : which == 1 ? ssde_gaussian_create(&context, &mixture, 5, 1.0, 1.0)
                                   : ssde_ring_create(&context, &mixture, 8, 1.0, 0.1);
@@ -1562,22 +1542,22 @@ static void test_mixture_allocation(void) {
                 ssde_sde sde = ssde_vp(0.1, 20.0);
                 ssde_score_model model = ssde_mixture_model(mixture, &sde);
                 ssde_rng rng = ssde_rng_seed(1);
-                long before = allocator.requests;
-                CHECK(before == 1 && allocator.bytes == ssde_mixture_memory(which == 0   ? 2
-                                                                            : which == 1 ? 1
-                                                                                         : 8,
-                                                                            which == 1 ? 5 : 2));
+                long before = memory.made;
+                CHECK(before == 1 && memory.bytes == ssde_mixture_memory(which == 0   ? 2
+                                                                         : which == 1 ? 1
+                                                                                      : 8,
+                                                                         which == 1 ? 5 : 2));
                 float x[5] = {0, 0, 0, 0, 0}, out[5];
                 double t = 0.5;
                 CHECK_OK(model.score(model.user, x, &t, NULL, 1, 1, out));
                 CHECK_OK(model.vjp(model.user, x, 1, out));
                 CHECK_OK(ssde_mixture_sample(mixture, &rng, 1, out, NULL));
-                CHECK(allocator.requests == before);
+                CHECK(memory.made == before);
                 ssde_mixture_destroy(mixture);
-                CHECK(allocator.alive == 0 && n > 0);
+                CHECK(memory.live == 0 && n > 0);
                 break;
             }
-            CHECK(status == SSDE_ERROR_MEMORY && mixture == NULL && allocator.alive == 0);
+            CHECK(status == SSDE_ERROR_MEMORY && mixture == NULL && memory.live == 0);
         }
         CHECK(n < 100);
     }

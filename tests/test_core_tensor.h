@@ -280,6 +280,23 @@ static void test_tensor_matmul(void) {
 
 /* The product that convolutions and linear layers use: several taps, sums that begin with c, with a bias or with
    nothing, residual and scale, at the tier's register tiles and what is left over. */
+/* A tier runs its own instructions, and AVX-512 alone another's: AVX2's, for few columns. */
+static void test_tensor_product_tiers(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t columns;
+    while (core_next_tier(&tier, &context)) {
+        const ssdei_kernels *kernels = ssdei_kernels_for(&context);
+        for (columns = 1; columns <= 64; columns++) {
+            const ssdei_kernels *narrow = ssdei_kernels_narrow(kernels, columns);
+            if (tier != SSDE_TIER_AVX512 || 2 * columns > kernels->tile_columns)
+                CHECK(narrow == kernels);
+            else
+                CHECK(narrow != kernels && columns <= narrow->tile_columns);
+        }
+    }
+}
+
 static void test_tensor_product_tiles(void) {
     enum { M = 29, K = 41, N = 45, TAPS = 3, STRIDE = 50, OFFSET = 2, WIDE = OFFSET + K };
     static float a[TAPS * M * WIDE], b[TAPS * K * N], c[M * STRIDE], residual[M * STRIDE], expected[M * STRIDE],
@@ -797,6 +814,7 @@ static void test_random_dequantise(void) {
     X(tensor_unary)              \
     X(tensor_reduce)             \
     X(tensor_matmul)             \
+    X(tensor_product_tiers)      \
     X(tensor_product_tiles)      \
     X(tensor_product_deep)       \
     X(tensor_arguments)          \

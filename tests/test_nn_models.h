@@ -89,8 +89,8 @@ static void files_rewrite_backwards(const char *from, const char *to) {
 /* Any flipped bit of a model is noticed, wherever it is; so is an edited key. */
 static void test_models_checksums(void) {
     static unsigned char bytes[65536], edited[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *other;
     ssde_sde sde = ssde_vp(0.1, 20.0), read;
     ssde_tensor_file *file;
@@ -129,10 +129,10 @@ static void test_models_checksums(void) {
     for (i = 0; memcmp(bytes + i, "config", 6);) i++;
     memcpy(edited, bytes, size);
     edited[i] = 'C';
-    files_write(FILES_PATH, edited, size);
+    write_file(FILES_PATH, edited, size);
     CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "was edited");
     files_strip_checksums(edited, header);
-    files_write(FILES_PATH, edited, size);
+    write_file(FILES_PATH, edited, size);
     CHECK_OK(ssde_tensor_file_open(&context, &file, FILES_PATH));
     CHECK(file && ssde_tensor_file_metadata(file, "Config") != NULL);
     ssde_tensor_file_close(file);
@@ -141,16 +141,16 @@ static void test_models_checksums(void) {
         if (memcmp(bytes + i, "scoresde.crc32", 14)) continue;
         memcpy(edited, bytes, size);
         edited[i] = 'S';
-        files_write(FILES_PATH, edited, size);
+        write_file(FILES_PATH, edited, size);
         CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "scoresde.crc32");
         CHECK(bytes[i + 14] == '"' || bytes[i + 14] == ':');
         if (bytes[i + 14] == '"') continue;
         edited[i] = 's', edited[i + 15] = 'X';
-        files_write(FILES_PATH, edited, size);
+        write_file(FILES_PATH, edited, size);
         CHECK_FAILS(&context, ssde_tensor_file_open(&context, &file, FILES_PATH), SSDE_ERROR_FORMAT, "no tensor");
     }
     /* another order of the same */
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     files_rewrite_backwards(FILES_PATH, FILES_OTHER);
     CHECK_OK(ssde_net_load(&context, &other, &read, FILES_OTHER));
     files_check_same_net(net, other);
@@ -164,8 +164,8 @@ static void test_models_checksums(void) {
 /* ---- models ---- */
 
 static void test_models_round_trip(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_unet_desc unet = files_unet_desc(&context);
     ssde_sde sdes[3], read;
     ssde_net *net, *again;
@@ -263,8 +263,8 @@ static void test_models_golden(void) {
     static const ssde_sde_kind kinds[] = {SSDE_VP, SSDE_SUBVP, SSDE_VE, SSDE_VE, SSDE_VP};
     static double wanted[65536];
     static float values[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     size_t i, j, k;
     for (i = 0; i < sizeof names / sizeof *names; i++) {
         char path[100];
@@ -356,8 +356,8 @@ static void test_models_descriptions(void) {
 #undef FILES_MLP
 #undef FILES_REST
 #undef FILES_END
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(NULL, 2, 4, 1, 3), *read;
     ssde_sde sde;
     char config[1000];
@@ -415,8 +415,8 @@ static void test_models_descriptions(void) {
 
 static void test_models_bad_saves(void) {
     static unsigned char before[65536], after[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *other, *hand;
     ssde_sde affine = ssde_affine(files_no_drift, files_diffusion, NULL), vp = ssde_vp(0.1, 20.0);
     float kept, *weights = NULL;
@@ -467,15 +467,15 @@ static void test_models_bad_saves(void) {
     version = other->version;
     before[size - 1] = 0x7f; /* the last value becomes NaN */
     before[size - 2] = 0xff;
-    files_write(FILES_PATH, before, size);
+    write_file(FILES_PATH, before, size);
     CHECK_FAILS(&context, ssde_net_load_weights(other, FILES_PATH), SSDE_ERROR_FORMAT, "damaged");
     files_strip_checksums(before, size);
-    files_write(FILES_PATH, before, size);
+    write_file(FILES_PATH, before, size);
     CHECK_FAILS(&context, ssde_net_load_weights(other, FILES_PATH), SSDE_ERROR_NUMERIC, "not finite");
     CHECK(strstr(context.error, other->parameters[other->parameter_count - 1].info.name) != NULL);
     CHECK_SAME(weights, other->weights, other->weight_count * sizeof *weights);
     CHECK(other->version == version);
-    files_write(FILES_PATH, after, size);
+    write_file(FILES_PATH, after, size);
     CHECK_OK(ssde_net_load_weights(other, FILES_PATH));
     CHECK_SAME(net->weights, other->weights, other->weight_count * sizeof *weights);
     CHECK(other->version > version);
@@ -508,8 +508,8 @@ static ssde_status files_try(ssde_context *context, const char *path) {
 
 static void test_models_hostile(void) {
     static unsigned char bytes[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net = files_mlp(NULL, 2, 4, 1, 3);
     ssde_sde sde = ssde_ve(0.01, 50.0);
     size_t size, header, i, opened = 0;
@@ -519,15 +519,15 @@ static void test_models_hostile(void) {
     size = files_read(FILES_PATH, bytes, sizeof bytes);
     header = 8 + ((size_t)bytes[0] | (size_t)bytes[1] << 8);
     files_strip_checksums(bytes, header);
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     CHECK_OK(files_try(&context, FILES_PATH));
     for (i = 0; i < size; i += check_quick ? 37 : i < header ? 1 : 5) {
-        files_write(FILES_PATH, bytes, i);
+        write_file(FILES_PATH, bytes, i);
         CHECK(files_try(&context, FILES_PATH) != SSDE_OK && memory.live == 0);
     }
     for (i = 0; i < header * 8; i += check_quick ? 137 : 7) { /* every bit of a byte in its turn */
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
-        files_write(FILES_PATH, bytes, size);
+        write_file(FILES_PATH, bytes, size);
         opened += files_try(&context, FILES_PATH) == SSDE_OK;
         CHECK(memory.live == 0);
         bytes[i / 8] = (unsigned char)(bytes[i / 8] ^ 1u << i % 8);
@@ -723,8 +723,8 @@ static ssde_net *files_fourier_mlp(ssde_context *context) {
 }
 
 static void test_models_pth_networks(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *from = files_fourier_mlp(NULL), *net = files_fourier_mlp(&context);
     static float before[4096], a[4096], b[4096];
     static const struct {
@@ -906,8 +906,8 @@ static void test_models_state_dicts(void) {
         {{{"ema/online_model", "", 1}, {"ema/ema_model", "", 2}, {"", "", 0}}, 2, 1, 0, ""},
         {{{"model", "", 1}, {"best_model", "", 2}, {"", "", 0}}, 2, -1, -1, "'model.', 'best_model.'"},
         {{{"model", "", 1}, {"ema", "", 2}, {"ema2/ema", "", 3}}, 3, -1, 0, "'model.', 'ema.', 'ema2.ema.'"}};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *from = files_mlp(NULL, 2, 4, 1, 3), *net = files_mlp(&context, 2, 4, 1, 4);
     size_t i, j;
     CHECK(from && net);
@@ -936,6 +936,18 @@ static void test_models_state_dicts(void) {
                 files_check_more(net, from, set.more);
             }
         }
+    }
+    { /* parts alone: the larger is meant */
+        char header[400], name[100];
+        snprintf(header, sizeof header,
+                 "{\"a.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+                 "\"b.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
+                 "\"b.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+                 ssde_net_parameter(net, 1)->name, ssde_net_parameter(net, 1)->name, ssde_net_parameter(net, 2)->name);
+        snprintf(name, sizeof name, "'b.%s'", ssde_net_parameter(net, 0)->name);
+        files_write_header(FILES_PATH, header, 0);
+        CHECK_FAILS(&context, ssde_net_load_weights(net, FILES_PATH), SSDE_ERROR_FORMAT, name);
+        remove(FILES_PATH);
     }
     for (i = 0; i < sizeof several / sizeof *several; i++) {
         files_write_sets(FILES_PTH, FILES_OTHER, several[i].sets, several[i].count, 1);
@@ -988,8 +1000,8 @@ static void test_models_pth_trained(void) {
     static const char checkpoint[] = "tests/golden/ddpmpp_vp.trained.pth";
     static const char io[] = "tests/golden/ddpmpp_vp.trained.io.safetensors";
     static const files_set set = {"state_dict", "", 0.0f};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *net, *again;
     long all, fail;
     int i;
@@ -1004,11 +1016,11 @@ static void test_models_pth_trained(void) {
     for (all = memory.made, fail = 0; fail < all; fail += check_quick ? 7 : 1) {
         const long live = memory.live;
         memory.made = 0;
-        memory.fail_at = fail;
+        memory.refuse = fail;
         CHECK_STATUS(ssde_net_load_pth(net, checkpoint, SSDE_PTH_EMA), SSDE_ERROR_MEMORY);
         CHECK(memory.live == live);
     }
-    memory.fail_at = -1;
+    memory.refuse = -1;
     /* a model of ours in PyTorch's container */
     CHECK_OK(ssde_net_save(net, NULL, FILES_OTHER));
     files_write_sets(FILES_PTH, FILES_OTHER, &set, 1, 1);
@@ -1028,8 +1040,8 @@ static void test_models_pth_trained(void) {
 /* Networks and outputs that diffusers' own modules made, in half precision, under the older and the newer names. */
 static void test_models_diffusers_golden(void) {
     static const char *const names[] = {"ddpm", "ncsnpp"};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     long all, fail;
     int i;
     for (i = 0; i < 2; i++) {
@@ -1066,11 +1078,11 @@ static void test_models_diffusers_golden(void) {
         ssde_net_destroy(net);
         for (all = memory.made, fail = 0; fail < all; fail += check_quick ? 37 : 3) {
             memory.made = 0;
-            memory.fail_at = fail;
+            memory.refuse = fail;
             CHECK_STATUS(ssde_net_load_diffusers(&context, &net, config, weights), SSDE_ERROR_MEMORY);
             CHECK(!net && memory.live == 0);
         }
-        memory.fail_at = -1;
+        memory.refuse = -1;
     }
     CHECK(memory.live == 0);
     remove(FILES_PATH);
@@ -1080,7 +1092,8 @@ static void test_models_diffusers_golden(void) {
 typedef struct files_layout {
     const ssde_net *net;
     int module; /* of the reference, the next one */
-    int ddpm, older, writing;
+    int ddpm, writing;
+    int older;                   /* names of before; 2: with the frequencies under both */
     const char *without, *extra; /* a tensor that is left out, and one too many */
     ssdei_tensor_writer writer;
 } files_layout;
@@ -1175,7 +1188,7 @@ static void files_layout_attention(files_layout *layout, const char *prefix, siz
     else
         files_layout_pair(layout, prefix, ".group_norm.", "GroupNorm_0.");
     for (i = 0; i < 4; i++)
-        files_layout_nin(layout, prefix, names[layout->older][i], channels ? NULL : ours[i], 2, channels);
+        files_layout_nin(layout, prefix, names[layout->older > 0][i], channels ? NULL : ours[i], 2, channels);
     if (!channels) layout->module++;
 }
 
@@ -1184,7 +1197,8 @@ static void files_layout_ncsnpp(files_layout *layout) {
     static const int down_shortcut[3] = {0, 1, 0};
     char name[60];
     int i, j;
-    files_layout_tensor(layout, layout->older ? "time_proj.W" : "time_proj.weight", "W", 0, 0);
+    if (layout->older) files_layout_tensor(layout, "time_proj.W", "W", 0, 0);
+    if (layout->older != 1) files_layout_tensor(layout, "time_proj.weight", "W", 0, 0);
     layout->module++;
     for (i = 1; i <= 2; i++, layout->module++) {
         sprintf(name, "time_embedding.linear_%d.", i);
@@ -1308,8 +1322,9 @@ static void files_write_layout(const ssde_net *net, int ddpm, int older, const c
 static void test_models_diffusers_layout(void) {
     static const char *const names[] = {"ncsnpp_ve_skip", "ddpm_vp"};
     static const char *const configs[] = {FILES_CONFIG_NCSNPP, FILES_CONFIG_DDPM};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
+    long all;
     int ddpm, older;
     for (ddpm = 0; ddpm < 2; ddpm++) {
         char path[100], io[100];
@@ -1318,8 +1333,8 @@ static void test_models_diffusers_layout(void) {
         sprintf(io, "tests/golden/%s.io.safetensors", names[ddpm]);
         CHECK_OK(ssde_net_load(&context, &golden, NULL, path));
         if (!golden) continue;
-        files_write(FILES_CONFIG, configs[ddpm], strlen(configs[ddpm]));
-        for (older = 0; older < 2; older++) {
+        write_file(FILES_CONFIG, configs[ddpm], strlen(configs[ddpm]));
+        for (older = 0; older < 3; older++) {
             files_write_layout(golden, ddpm, older, NULL, NULL);
             CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
             if (!net) {
@@ -1329,6 +1344,14 @@ static void test_models_diffusers_layout(void) {
             files_check_output(net, io, "labels", "out");
             ssde_net_destroy(net);
         }
+        memory.made = 0; /* what memory refuses is not called a strange tensor */
+        CHECK_OK(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH));
+        ssde_net_destroy(net);
+        for (all = memory.made, memory.refuse = 0; !ddpm && memory.refuse < all; memory.refuse++) {
+            memory.made = 0;
+            CHECK_STATUS(ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH), SSDE_ERROR_MEMORY);
+        }
+        memory.refuse = -1;
         files_write_layout(golden, ddpm, 0, "mid_block.attentions.0.to_q.weight", NULL);
         CHECK_FAILS(&context, ssde_net_load_diffusers(&context, &net, FILES_CONFIG, FILES_PATH), SSDE_ERROR_FORMAT,
                     "has no tensor 'mid_block.attentions.0.to_q.weight'");
@@ -1356,7 +1379,7 @@ static void files_write_config(const char *config, const char *piece, const char
     files_put(buffer, config, (size_t)(at - config));
     files_put_text(buffer, by);
     files_put_text(buffer, at + strlen(piece));
-    files_write(FILES_CONFIG, buffer->bytes, buffer->size);
+    write_file(FILES_CONFIG, buffer->bytes, buffer->size);
     free(buffer);
 }
 
@@ -1401,6 +1424,9 @@ static void test_models_diffusers_configs(void) {
         {1, "[32, 32]", "[4096, 4096]", SSDE_ERROR_SHAPE, "or more parameters"},
         {1, "\"AttnUpBlock2D\", \"UpBlock2D\"", "\"UpBlock2D\", \"UpBlock2D\"", SSDE_ERROR_UNSUPPORTED,
          "does not mirror"},
+        {1, "[\"DownBlock2D\", \"AttnDownBlock2D\"], \"up_block_types\": [\"AttnUpBlock2D\", \"UpBlock2D\"]",
+         "[\"AttnDownBlock2D\", \"DownBlock2D\"], \"up_block_types\": [\"UpBlock2D\", \"AttnUpBlock2D\"]",
+         SSDE_ERROR_FORMAT, "has no tensor 'down_blocks.0.attentions.0."},
         {1, "[\"AttnUpBlock2D\"", "[\"CrossAttnUpBlock2D\"", SSDE_ERROR_UNSUPPORTED, "'CrossAttnUpBlock2D'"},
         {1, "[\"DownBlock2D\"", "[\"SkipDownBlock2D\"", SSDE_ERROR_UNSUPPORTED, "kinds are mixed"},
         {1, "{", "{\"num_class_embeds\": 10, ", SSDE_ERROR_UNSUPPORTED, "'num_class_embeds'"},
@@ -1421,8 +1447,8 @@ static void test_models_diffusers_configs(void) {
         /* of 64 channels diffusers' attention has 32 groups, the paper's 16 */
         {0, "[8, 16, 16]", "[8, 64, 64]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"},
         {0, "[8, 16, 16]", "[8, 32, 32]", SSDE_ERROR_UNSUPPORTED, "other groups than NCSN++'s"}};
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_net *golden[2], *net;
     size_t i;
     CHECK_OK(ssde_net_load(&context, &golden[0], NULL, "tests/golden/ncsnpp_ve_skip.weights.safetensors"));
@@ -1481,8 +1507,8 @@ static ssde_status files_everything(ssde_context *context) {
 }
 
 static void test_models_memory(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     long all, i;
     CHECK_OK(files_everything(&context));
     CHECK(memory.live == 0);
@@ -1490,7 +1516,7 @@ static void test_models_memory(void) {
     CHECK(all > 50);
     for (i = 0; i < all; i += check_quick ? 7 : 1) {
         memory.made = 0;
-        memory.fail_at = i;
+        memory.refuse = i;
         context.error[0] = 0;
         CHECK_STATUS(files_everything(&context), SSDE_ERROR_MEMORY);
         CHECK(memory.live == 0 && strstr(context.error, "cannot allocate") != NULL);

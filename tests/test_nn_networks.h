@@ -1189,8 +1189,8 @@ static void test_score_net_memory(void) {
     ssde_net *net = NULL, *classes = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_score_net_desc desc = ssde_score_net_defaults();
     size_t said;
     int way;

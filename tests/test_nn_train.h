@@ -327,8 +327,8 @@ static void files_check_same_trainer(const ssde_trainer *a, const ssde_trainer *
 }
 
 static void test_train_resume(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_sde sdes[2], other = ssde_vp(0.2, 20.0);
     int i;
     sdes[0] = ssde_vp(0.1, 20.0);
@@ -394,8 +394,8 @@ static void test_train_resume(void) {
 /* Truncated and changed checkpoints change nothing. */
 static void test_train_bad_checkpoints(void) {
     static unsigned char bytes[65536];
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_train_desc desc = files_train_desc(&context, &sde);
     ssde_net *net = files_mlp(&context, 2, 4, 1, 3), *same = files_mlp(&context, 2, 4, 1, 3);
@@ -411,10 +411,10 @@ static void test_train_bad_checkpoints(void) {
     files_train(untouched, 3);
     live = memory.live;
     for (i = 0; i < size; i += check_quick ? 301 : 13) {
-        files_write(FILES_PATH, bytes, i);
+        write_file(FILES_PATH, bytes, i);
         CHECK(ssde_trainer_load(trainer, FILES_PATH) != SSDE_OK && memory.live == live);
     }
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     for (i = 3; i < 8 * size;
          i += check_quick ? 8 * 37 + 1 : 101) { /* bits flipped, each place of a byte in its turn */
         files_flip(FILES_PATH, i);
@@ -424,10 +424,10 @@ static void test_train_bad_checkpoints(void) {
     }
     files_strip_checksums(bytes, size);
     bytes[size - 1] = bytes[size - 2] = 0xff; /* the last second moment becomes NaN, then negative */
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "adam_v/");
     bytes[size - 1] = 0xbf;
-    files_write(FILES_PATH, bytes, size);
+    write_file(FILES_PATH, bytes, size);
     CHECK_FAILS(&context, ssde_trainer_load(trainer, FILES_PATH), SSDE_ERROR_NUMERIC, "second moment");
     CHECK_STATUS(ssde_trainer_load(NULL, FILES_PATH), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_trainer_load(trainer, NULL), SSDE_ERROR_ARGUMENT);
@@ -468,8 +468,8 @@ static void test_train_threads(void) {
 
 /* A trainer, which has the averaged network and a run, takes as much as is told; steps and evaluations take nothing. */
 static void test_train_memory(void) {
-    files_memory memory;
-    ssde_context context = files_context(&memory);
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_train_desc desc = files_train_desc(&context, &sde);
     ssde_net *net = files_mlp(&context, 2, 8, 1, 3);

@@ -810,7 +810,9 @@ static void test_condition_dps(void) {
     static const float y[CONTROL_SIZE] = {0.4f, -0.2f};
     static const double h = 1e-2, noise = 0.5;
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
+    ssde_context context;
     int which;
+    memset(&context, 0, sizeof context);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
@@ -824,10 +826,12 @@ static void test_condition_dps(void) {
         size_t i, j, k;
         mixture = solver_mixture_model(&m, &sde, &model);
         CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
-        CHECK_OK(ssde_guided_create(NULL, &guided, &sde, &model, &condition, 7, 1));
+        CHECK_OK(ssde_guided_create(&context, &guided, &sde, &model, &condition, 7, 1));
         steered = ssde_guided_model(guided);
-        CHECK(steered.dim == CONTROL_DIM && steered.max_rows > 0 && !steered.vjp);
+        CHECK(steered.dim == CONTROL_DIM && steered.max_rows == 1 && !steered.vjp);
         CHECK_OK(steered.score(steered.user, x, &t, &sample, 1, 0, with));
+        CHECK_FAILS(&context, steered.score(steered.user, x, &t, &sample, 2, 0, with), SSDE_ERROR_ARGUMENT,
+                    "rows is 2, wanted up to 1");
         CHECK_OK(model.score(model.user, x, &t, &sample, 1, 0, plain));
         for (i = 0; i < CONTROL_DIM; i++) {
             double value[2];
@@ -1253,14 +1257,14 @@ static void test_condition_memory(void) {
     int kind, way;
     for (kind = 0; kind < CONTROL_KINDS; kind++) {
         for (way = 1; way <= SAMPLERS_WAYS; way += SAMPLERS_WAYS - 1) {
-            solver_memory memory;
-            for (memory.refuse = 0; memory.refuse < 2; memory.refuse++) { /* the run and its conditions are one block */
-                ssde_status status = memory.refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
-                ssde_context context = check_context();
-                memory.taken = memory.returned = 0;
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
+            int refuse;
+            for (refuse = 0; refuse < 2; refuse++) { /* the run and its conditions are one block */
+                counted_memory memory;
+                ssde_context context = counted_context(&memory);
+                ssde_status status = refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
+                memory.refuse = refuse;
                 CHECK_STATUS(control_part(&sde, &model, &context, &data, kind, way, 0, CONTROL_N, x), status);
-                CHECK(memory.taken == memory.refuse && memory.taken == memory.returned);
+                CHECK(memory.made == 1 && memory.live == 0);
                 CHECK(status == SSDE_OK || strstr(context.error, "allocate"));
             }
         }
@@ -1383,12 +1387,12 @@ static void test_guidance_cfg(void) {
         desc.conditional = ssde_mixture_model(component, &sde);
         desc.unconditional = solver_wrap(&wrapper, ssde_mixture_model(mixture, &sde));
         desc.unconditional.score = control_count_score;
-        desc.unconditional.max_rows = 7;
+        desc.unconditional.max_rows = ROWS;
         desc.weight = 1.5;
         desc.context = &context;
         CHECK_OK(ssde_cfg_create(&made, &sde, &desc));
         model = ssde_cfg_model(made);
-        CHECK(model.dim == 2 && model.max_rows == 7 && model.vjp);
+        CHECK(model.dim == 2 && model.max_rows == ROWS && model.vjp);
         CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, out));
         CHECK_OK(model.vjp(model.user, v, ROWS, product));
         CHECK_OK(desc.conditional.score(desc.conditional.user, x, t, sample, ROWS, 1, c));
@@ -1400,6 +1404,8 @@ static void test_guidance_cfg(void) {
             CHECK_NEAR(product[i], 2.5 * (double)a[i] - 1.5 * (double)b[i], 1e-6 * (10.0 + fabs((double)a[i])));
         }
         CHECK_STATUS(model.vjp(model.user, v, ROWS - 1, product), SSDE_ERROR_ARGUMENT);
+        CHECK_FAILS(&context, model.score(model.user, x, t, sample, ROWS + 1, 0, out), SSDE_ERROR_ARGUMENT,
+                    "rows is 6, wanted up to 5");
         ssde_cfg_destroy(made);
         /* Within an interval of noise alone: other rows are the conditional's, bit for bit, and where there are only
            such rows the other model is not asked. */

@@ -1069,6 +1069,28 @@ static void test_likelihood_calls(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* The joint error is one norm: which of x's numbers is far out does not matter. */
+static void test_likelihood_joint_error(void) {
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_mixture *mixture = NULL;
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result results[4];
+    int far;
+    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 4, 0.0, 0.5));
+    price.trace = SSDE_TRACE_EXACT;
+    price.joint_error = 1;
+    price.rtol = 1e-6;
+    for (far = 0; far < 4; far++) {
+        ssde_score_model model = ssde_mixture_model(mixture, &sde);
+        ssde_rng rng = ssde_rng_seed(2);
+        float x[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        x[far] = 3.0f;
+        CHECK_OK(ssde_likelihood(&sde, &model, &price, &rng, 1, x, &results[far]));
+        CHECK(results[far].evaluations == results[0].evaluations);
+    }
+    ssde_mixture_destroy(mixture);
+}
+
 /* ---- likelihood ---- */
 
 /* The first number of integer data is looked at as the last is. */
@@ -1117,6 +1139,7 @@ static void test_likelihood_whole_numbers(void) {
     X(likelihood_signal)          \
     X(likelihood_guided)          \
     X(likelihood_calls)           \
+    X(likelihood_joint_error)     \
     X(likelihood_whole_numbers)
 
 #endif

@@ -918,8 +918,9 @@ static void test_sampler_memory(void) {
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
         ssde_context context;
-        solver_memory memory;
+        counted_memory memory;
         solver_task task;
+        int refuse;
         float data[N * DIM], x[N * DIM];
         ssde_rng rng = ssde_rng_seed(4);
         CHECK_OK(ssde_mixture_sample(mixture, &rng, N, data, NULL));
@@ -929,14 +930,13 @@ static void test_sampler_memory(void) {
             int last = way == SOLVER_KNOWN; /* the exact trace again, by differences */
             if (!solver_has(way, which)) continue;
             if (last) model.vjp = NULL;
-            for (memory.refuse = 0; memory.refuse < 2; memory.refuse++) {
-                ssde_status status = memory.refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
-                memory.taken = memory.returned = 0;
-                memset(&context, 0, sizeof context);
-                context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
-                task.steps = memory.refuse ? 30 : 10; /* nothing is allocated in a step */
+            for (refuse = 0; refuse < 2; refuse++) {
+                ssde_status status = refuse ? SSDE_OK : SSDE_ERROR_MEMORY;
+                context = counted_context(&memory);
+                memory.refuse = refuse;
+                task.steps = refuse ? 30 : 10; /* nothing is allocated in a step */
                 CHECK_STATUS(solver_run(&task, last ? SOLVER_PRICE + 1 : way, 0, N, x), status);
-                CHECK(memory.taken == memory.refuse && memory.taken == memory.returned);
+                CHECK(memory.made == 1 && memory.live == 0);
                 CHECK(status == SSDE_OK || strstr(context.error, "allocate"));
             }
         }
@@ -1832,13 +1832,12 @@ static void test_sampler_memory_told(void) {
     ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 0.5, &sde, &model);
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 8, 1e-3);
     ssdei_memory array = {NULL, 0}; /* with its red zone, where there are some */
-    solver_memory memory;
+    counted_memory memory;
     size_t dim = DIM;
-    ssde_context context = check_context();
+    ssde_context context = counted_context(&memory);
     size_t plain[SSDE_PREDICTOR_COUNT], bytes;
     float x[N * DIM];
     int p, kind, limit, brownian, c;
-    context.allocate = solver_allocate, context.release = solver_release, context.user = &memory;
     for (p = 0; p < SSDE_PREDICTOR_COUNT; p++) {
         for (c = 0; c < 2; c++) { /* none, and by norms over the batch */
             for (kind = 0; kind < 5; kind++) {
@@ -1855,13 +1854,13 @@ static void test_sampler_memory_told(void) {
                         if (kind >= 3) how.condition = ssde_measure(control_sum, control_spread, &dim, known, 1, 0.5);
                         if (kind == 4) how.condition.next = &pixels;
                         model.max_rows = limit ? 2 : 0;
-                        memset(&memory, 0, sizeof memory), memory.refuse = -1;
+                        context = counted_context(&memory);
                         bytes = ssde_sample_memory(&sde, &model, &how, N);
-                        CHECK(!memory.taken);
+                        CHECK(!memory.made);
                         status = ssde_sample(&sde, &model, &how, &rng, N, x);
                         CHECK((status == SSDE_OK) == (bytes > 0));
-                        CHECK(bytes == memory.bytes);
-                        CHECK(memory.taken == (status == SSDE_OK));
+                        CHECK(bytes == memory.most);
+                        CHECK(memory.made == (status == SSDE_OK));
                         if (!kind && !limit && !brownian && !c) plain[p] = bytes;
                     }
                 }
@@ -2606,6 +2605,14 @@ static void test_sampler_step_index(void) {
         }
     }
     CHECK(different > 20);
+    for (n = 2; n <= 4001; n += 43) { /* and a t that is 3 ulp of 1 too low, after some arithmetic of the caller's */
+        ssde_sde sde = solver_sde(0);
+        sde.num_scales = n;
+        for (i = 0; i < n; i++) {
+            double t = (double)i / (n - 1);
+            CHECK(ssdei_step_index(&sde, t) == i && ssdei_step_index(&sde, t - 3.0 * DBL_EPSILON) == i);
+        }
+    }
 }
 
 /* By the Euler discretisation, a step of reverse diffusion between any two times is one of Euler-Maruyama. */

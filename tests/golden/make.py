@@ -6,6 +6,10 @@
 REFERENCE is a checkout of yang-song/score_sde_pytorch at cb1f359, CHECKOUT one of huggingface/diffusers at v0.30.0;
 without it its files are left out. Python 3.11, PyTorch 1.13, NumPy 1.24 and SciPy 1.10 made the files that are here.
 
+Both are under the Apache License 2.0. They run, and nothing of them is copied here: the files hold what their functions
+return. Five pieces of the reference's text, which keep it from running on a CPU and in this PyTorch, are replaced as
+they are read (MENDS); no file of it is changed.
+
 What is drawn at random (weights, pictures, times, noise) is read from the files beside this script, and everything else
 is computed anew: the same bits on the same machine, a last bit or two elsewhere. With --fresh it is drawn anew, and the
 tests must pass with that too. Files written by torch.save alone, and ddpmpp_vp.trained.pth, whose training draws from
@@ -731,7 +735,8 @@ class Absent:
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec):
-        return unittest.mock.MagicMock(name=spec.name, __path__=[], __spec__=spec, __version__="0")
+        return unittest.mock.MagicMock(name=spec.name, __path__=[], __spec__=spec, __version__="0",
+                                       HF_HUB_CACHE=str(options.into))  # where diffusers leaves a note
 
     def exec_module(self, module):
         pass
