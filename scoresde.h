@@ -3242,8 +3242,8 @@ typedef ssde_status (*ssdei_decoder)(ssde_context *context, const char *path, co
                                      ssde_tensor *first, ssde_tensor *second);
 
 /* `name` is the caller's for the first tensor; the second may be NULL. */
-static ssde_status ssdei_load(ssde_context *context, const char *path, ssdei_decoder decode, const char *name,
-                              ssde_tensor *first, ssde_tensor *second) {
+static ssde_status ssdei_load_array(ssde_context *context, const char *path, ssdei_decoder decode, const char *name,
+                                    ssde_tensor *first, ssde_tensor *second) {
     unsigned char *bytes;
     size_t size;
     ssde_status status;
@@ -3456,7 +3456,7 @@ ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "'%.120s': members of archives are not read: run unzip on '%.*s' and load its .npy file", path,
                          (int)(member + 4 - path > 80 ? 80 : member + 4 - path), path);
-    return ssdei_load(context, path, ssdei_npy_decode, "tensor", tensor, NULL);
+    return ssdei_load_array(context, path, ssdei_npy_decode, "tensor", tensor, NULL);
 }
 
 ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_tensor *tensor) {
@@ -3518,7 +3518,7 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
 }
 
 ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
-    return ssdei_load(context, path, ssdei_idx_decode, "tensor", tensor, NULL);
+    return ssdei_load_array(context, path, ssdei_idx_decode, "tensor", tensor, NULL);
 }
 
 enum { SSDEI_CIFAR_PLANE = 32 * 32, SSDEI_CIFAR_RECORD = 1 + 3 * SSDEI_CIFAR_PLANE };
@@ -3559,7 +3559,7 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
 }
 
 ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
-    return ssdei_load(context, path, ssdei_cifar10_decode, "images", images, labels);
+    return ssdei_load_array(context, path, ssdei_cifar10_decode, "images", images, labels);
 }
 
 /* ---- files: text ---- */

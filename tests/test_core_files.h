@@ -1761,7 +1761,9 @@ static void test_files_containers(void) {
 #ifdef __cplusplus
 extern "C" {
 #endif
-int symlink(const char *to, const char *path); /* which strict C99 mode hides */
+/* Which strict C99 mode hides. */
+int symlink(const char *to, const char *path);
+int pthread_attr_setstack(pthread_attr_t *attributes, void *stack, size_t size);
 #ifdef __cplusplus
 }
 #endif
