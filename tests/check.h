@@ -94,12 +94,6 @@ static inline void check_array(const char *file, int line, const char *what, con
             check_report(__FILE__, __LINE__, "the error '%s' does not mention '%s'", (context)->error, words); \
     } while (0)
 
-static inline ssde_context check_context(void) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    return context;
-}
-
 /* What a context logs: context.log = check_keep_log, context.user = a check_log. */
 typedef struct check_log {
     int count;

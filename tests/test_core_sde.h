@@ -235,7 +235,7 @@ static void test_sde_affine_hard(void) {
     }
     { /* no noise at all until never: std is exactly 0, and the prior says so */
         ssde_sde sde = ssde_affine(hard_ten, hard_zero, NULL);
-        ssde_context context = check_context();
+        ssde_context context = ssde_context_defaults();
         double std;
         CHECK(sde_at(&sde, 0.1).std == 0.0);
         CHECK_FAILS(&context, ssde_prior_std(&context, &sde, &std), SSDE_ERROR_NUMERIC, "std(1) is 0");
@@ -288,7 +288,7 @@ static double hard_negative(void *user, double t) {
 }
 
 static void test_sde_affine_errors(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_affine(hard_zero, hard_ten, NULL);
     ssde_coefficients c;
     sde.g = hard_nan;
@@ -373,7 +373,7 @@ static void test_sde_rows(void) {
     enum { ROWS = 7, DIM = 5 };
     static const double times[ROWS] = {0.5, 0.5, 0.1, 1.0, 1.0, 1e-5, 0.5};
     float x[ROWS * DIM], z[ROWS * DIM], out[ROWS * DIM], flow[ROWS * DIM];
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int which, i;
     sde_fill(x, ROWS * DIM, 1);
     sde_fill(z, ROWS * DIM, 2);
@@ -417,7 +417,7 @@ static void test_sde_prior(void) {
     static float x[ROWS * DIM], part[ROWS * DIM];
     static double logp[ROWS];
     uint64_t sample[3] = {7, 399, 7};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int which, r, i;
     for (which = 0; which < 4; which++) {
         ssde_sde sde = which < 3 ? sde_paper(which) : ssde_affine(hard_zero, hard_ten, NULL);
@@ -452,7 +452,7 @@ static void test_sde_prior(void) {
 }
 
 static void test_sde_bad_input(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0), bad;
     ssde_coefficients c;
     ssde_step step;
@@ -573,7 +573,7 @@ static void test_sde_extremes(void) {
 
 /* No signal at all, m = 0, std = 1: what does not divide by m has its number, the rest says std / m. */
 static void test_sde_no_signal(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_affine(hard_nan, hard_nan, NULL);
     ssde_loss_desc desc = ssde_loss_defaults();
     float x[2] = {0.5f, -1.0f}, in[2] = {0.25f, 2.0f}, out[2], gradient[2];
@@ -598,7 +598,7 @@ static void test_sde_no_signal(void) {
 
 /* A text names the range that is checked, and shows the digits by which the value misses it. */
 static void test_sde_texts(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_mixture *mixture = NULL;
     ssde_sde sde = ssde_vp(0.1, 20.0), other;
     ssde_coefficients at;
@@ -877,7 +877,7 @@ static void test_loss_convert(void) {
     enum { ROWS = 5, DIM = 6 };
     static const double t[ROWS] = {0.02, 0.3, 0.3, 0.7, 0.95};
     float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], value[3][ROWS * DIM], out[ROWS * DIM];
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int which, from, to, i;
     sde_fill(x0, ROWS * DIM, 5);
     sde_fill(z, ROWS * DIM, 6);
@@ -930,7 +930,7 @@ static void test_loss_convert(void) {
 }
 
 static void test_loss_bad_input(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     loss_case c;
     double losses[LOSS_ROWS], mean, std, t[LOSS_ROWS], w[LOSS_ROWS];
     uint64_t huge = (uint64_t)1 << 48;
@@ -1341,7 +1341,7 @@ static void test_mixture_rows_alone(void) {
 
 static void test_mixture_point_masses(void) {
     static const double weights[2] = {1.0, 3.0}, means[2] = {-1.0, 2.0}, stds[2] = {0.0, 0.0};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_mixture *mixture = NULL;
     ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
     double t, x = 0.3, logp = 0.0, score = 0.0;
@@ -1449,7 +1449,7 @@ static void test_mixture_sample(void) {
 
 static void test_mixture_bad_input(void) {
     static const double ones[4] = {1, 1, 1, 1};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_mixture *mixture = NULL;
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;

@@ -938,7 +938,7 @@ static void test_models_state_dicts(void) {
         }
     }
     { /* parts alone: the larger is meant */
-        char header[400], name[100];
+        char header[512], name[100];
         snprintf(header, sizeof header,
                  "{\"a.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"
                  "\"b.%s\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]},"

@@ -721,7 +721,7 @@ static void test_condition_transposes(void) {
     enum { N = 8 };
     static const float y[CONTROL_MOST] = {1.2f, -0.7f, 0.3f, 0.9f, -0.4f, 0.2f};
     static const control_linear *const shapes[4] = {&control_wide, &control_tall, &control_deficient, &control_unit};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
@@ -825,6 +825,7 @@ static void test_condition_dps(void) {
         uint64_t sample = 7;
         size_t i, j, k;
         mixture = solver_mixture_model(&m, &sde, &model);
+        model.max_rows = 1;
         CHECK_OK(ssde_coefficients_at(NULL, &sde, t, &c));
         CHECK_OK(ssde_guided_create(&context, &guided, &sde, &model, &condition, 7, 1));
         steered = ssde_guided_model(guided);
@@ -1151,7 +1152,7 @@ static ssde_status control_nan_back(void *user, const float *in, const uint64_t 
 }
 
 static void test_condition_bad_input(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(6, 0.0, 0.5, &sde, &model);
@@ -1375,7 +1376,7 @@ static void test_guidance_cfg(void) {
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
-        ssde_context context = check_context();
+        ssde_context context = ssde_context_defaults();
         ssde_mixture *mixture = NULL, *component = NULL;
         solver_model wrapper;
         ssde_cfg *made = NULL;

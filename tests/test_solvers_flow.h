@@ -66,7 +66,7 @@ static ssde_status solver_trouble(void *user, const double *y, const double *t, 
 }
 
 static void test_ode_integrate(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_ode_desc how = ssde_ode_defaults();
     ssde_ode_report reports[5], report;
     double y[5] = {1.0, 1.0, 1.0, 1.0, 1.0}, alone, error = 0.0, previous = 0.0;
@@ -189,7 +189,7 @@ static void test_ode_golden(void) {
 
 static void test_ode_dense_output(void) {
     static const double times[6] = {0.0, 0.31, 1.0, 1.0, 2.77, 3.0};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_ode_desc how = ssde_ode_defaults();
     ssde_ode_report plain[3], reports[3];
     double y[3], expected[3] = {1.0, 2.0, -0.5}, frames[18], back[8], errors[2];
@@ -264,7 +264,7 @@ static void test_ode_dense_output(void) {
 /* Each of the tolerances is looked at. */
 static void test_ode_each_tolerance(void) {
     double tolerances[3], y[3] = {1.0, 2.0, -0.5};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_ode_desc how = ssde_ode_defaults();
     size_t i;
     how.context = &context;
@@ -486,7 +486,7 @@ static double control_angle(const float *a, const float *b, size_t n) {
 
 static void test_flow_interpolate(void) {
     static const double weights[5] = {0.0, 0.2, 0.5, 0.9, 1.0};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     float a[21], b[21], out[21], one = 2.0f, minus = -4.0f;
     size_t i, k, r;
     CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, 3, 7, a));
@@ -752,7 +752,7 @@ static void test_likelihood_ring(void) {
 }
 
 static void test_likelihood_integers(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(3, 0.0, 0.5, &sde, &model);
@@ -811,7 +811,7 @@ static void solver_count_log(void *user, const char *text) {
 
 static void test_likelihood_probes(void) {
     enum { DIM = 16, N = 6, PROBES = 16 };
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     solver_mixture m = solver_wide_mixture(DIM);
     ssde_mixture *mixture = NULL;
@@ -897,7 +897,7 @@ static void test_likelihood_scale(void) {
     ssde_sde sdes[4];
     static float x[N * DIM], latent[N * DIM];
     static ssde_likelihood_result results[N];
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     check_log kept;
     int kind, c;
     sdes[0] = ssde_ve(0.01, 50.0), sdes[1] = ssde_vp(0.1, 20.0), sdes[2] = ssde_subvp(0.1, 20.0);
@@ -958,7 +958,7 @@ static void test_likelihood_levels(void) {
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(DIM, 0.0, 1.0, &sde, &model);
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     check_log kept;
     ssde_rng rng = ssde_rng_seed(1);
     size_t i;
@@ -1098,7 +1098,7 @@ static void test_likelihood_whole_numbers(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_likelihood_result results[2];
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 1.0, &sde, &model);
     size_t i;

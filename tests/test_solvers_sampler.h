@@ -11,7 +11,7 @@
 /* ---- grid: grids and names ---- */
 
 static void test_grid_times(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     double times[1001], one[2];
     size_t k;
     ssde_predictor predictor;
@@ -56,7 +56,7 @@ static double samplers_noise(const ssde_sde *sde, double t) {
 }
 
 static void test_grid_of_each_sampler(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int which, grid;
     size_t k;
     for (which = 0; which < 4; which++) {
@@ -107,7 +107,7 @@ static void test_grid_of_each_sampler(void) {
 static void test_path_values(void) {
     enum { N = 2000, DIM = 3, PARTS = 5 };
     static const double cuts[PARTS + 1] = {0.0, 1e-4, 0.1, 0.2517, 0.5, 1.0};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     uint64_t *sample = (uint64_t *)malloc(N * sizeof *sample);
     double *t = (double *)malloc(N * sizeof *t), worst = 0.0;
     float *w = (float *)malloc((PARTS + 3) * N * DIM * sizeof *w), *work = w + (PARTS + 1) * N * DIM;
@@ -229,7 +229,7 @@ static void test_path_strong_order(void) {
 /* Normals of short rows are those of each row alone, on every tier, whatever the sample's number. */
 static void test_path_short_rows(void) {
     enum { N = 75 };
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     uint64_t sample[N];
     float together[N * 5], alone[5], plain[N * 5];
     size_t dim, i;
@@ -431,7 +431,7 @@ static ssde_status solver_draws_fill(void *user, int stream, uint32_t step, cons
 static void test_sampler_golden_run(void) {
     golden_file *golden = golden_open(GOLDEN_SOLVERS);
     solver_mixture m;
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int which, skip;
     if (!golden) return;
     m = solver_golden_mixture(golden);
@@ -707,7 +707,7 @@ static void test_sampler_threads(void) {
         CHECK_OK(solver_run(&task, way, 70, rows - 70, x + 70 * DIM));
         CHECK_SAME(x, first, rows * DIM * sizeof *x);
         for (threads = 1; threads <= 3; threads++) {
-            ssde_context context = check_context();
+            ssde_context context = ssde_context_defaults();
             threads_hook hook;
             hook.threads = threads, hook.calls = 0;
             context.parallel_for = threads_parallel_for, context.user = &hook, context.threads = threads + 1;
@@ -736,7 +736,7 @@ static ssde_status solver_late_nan(void *user, int stream, uint32_t step, const 
 }
 
 static void test_sampler_late_failure(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model;
@@ -756,7 +756,7 @@ static void test_sampler_late_failure(void) {
 }
 
 static void test_sampler_bad_input(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0), bad = ssde_vp(-1.0, 20.0);
     ssde_mixture *mixture = NULL;
     ssde_score_model model, empty;
@@ -842,7 +842,7 @@ static void test_sampler_failures(void) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
-        ssde_context context = check_context();
+        ssde_context context = ssde_context_defaults();
         solver_model wrapper;
         solver_task task;
         float data[N * DIM], clean[N * DIM], x[N * DIM];
@@ -989,7 +989,7 @@ static void test_sampler_defaults(void) {
 /* ---- sampler: the table ---- */
 
 static void test_sampler_table(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     solver_mixture m = solver_plane();
     int which, i, k;
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
@@ -1566,7 +1566,7 @@ static ssde_status samplers_normal(void *user, int stream, uint32_t step, const 
    noise in the last step. */
 static void test_sampler_ddpm(void) {
     enum { STEPS = 50, DIM = 2 };
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
     ssde_score_model model;
@@ -1618,7 +1618,7 @@ static void test_sampler_ddpm(void) {
 static void test_sampler_smld(void) {
     enum { LEVELS = 6, T = 4, DIM = 2 };
     static const double sigmas[LEVELS] = {40.0, 9.0, 3.0, 1.0, 0.3, 0.05};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_ve(0.01, 50.0);
     solver_mixture m = solver_plane();
     ssde_score_model model;
@@ -1696,7 +1696,7 @@ static void test_sampler_ddim_ancestral(void) {
 static void test_sampler_plane_scores(void) {
     enum { N = 37 };
     static const double times[3] = {0.002, 0.2, 1.0};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     int kind, tier, which;
     size_t i, k;
     for (kind = 0; kind < 4; kind++) {
@@ -1941,7 +1941,7 @@ static void test_sampler_corrector_only(void) {
 /* Adaptive: limits, tolerances, its own error rule against a hand-written one in double. */
 static void test_sampler_adaptive(void) {
     enum { DIM = 2 };
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     solver_mixture m = solver_plane();
     ssde_score_model model;
@@ -2040,7 +2040,7 @@ static void test_sampler_known_path(void) {
 static void test_sampler_each_bad_input(void) {
     static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
@@ -2172,7 +2172,7 @@ static void test_sampler_signal_gone(void) {
    from beyond the prior's time, and from before it. */
 static void test_sampler_signal_start(void) {
     static const double starts[4] = {1.0, 1.0 - 1e-7, 1.0 - 2e-5, 0.999};
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_mixture *mixture = NULL;
     int kind, k, p, i;
     CHECK_OK(ssde_gaussian_create(NULL, &mixture, 1, 0.3, 0.5));
@@ -2237,7 +2237,7 @@ static ssde_status signal_never(void *user, const float *x, const double *t, con
 static double signal_constant(void *user, double t) { return (void)t, *(const double *)user; }
 
 static void test_sampler_signal_refused(void) {
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_score_model model;
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 50, 0.0);
     ssde_flow_desc flow = ssde_flow_defaults();
@@ -2521,7 +2521,7 @@ static void test_sampler_rates_refused(void) {
         {-1.0, -1e-300, 0.6, 0.7},    {-1.0, 1.0, 0.6, 0.7}, /* the last is right */
     };
     enum { CASES = sizeof cases / sizeof cases[0], CALLS = sizeof rates_calls / sizeof rates_calls[0] };
-    ssde_context context = check_context();
+    ssde_context context = ssde_context_defaults();
     ssde_mlp_desc shape = ssde_mlp(1);
     rates_case right = cases[CASES - 1];
     ssde_sde good = ssde_affine(rates_drift, rates_diffusion, &right);
