@@ -44,8 +44,7 @@ static void counted_release(void *user, void *pointer) {
 
 /* A context of that memory, which has counted nothing yet. */
 static ssde_context counted_context(counted_memory *memory) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
+    ssde_context context = ssde_context_defaults();
     memset(memory, 0, sizeof *memory);
     memory->refuse = -1;
     context.allocate = counted_allocate;

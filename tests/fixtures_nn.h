@@ -8,13 +8,6 @@
 #include "fixtures_core.h"
 #include "nn_oracle.h"
 
-/* A context without hooks. */
-static ssde_context nn_context(void) {
-    ssde_context context;
-    memset(&context, 0, sizeof context);
-    return context;
-}
-
 /* The tiers of this machine: every index below their number is one. */
 static int nn_tier(int index, ssde_context *context) {
     int tier = 0;

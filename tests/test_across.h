@@ -26,7 +26,7 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
     ssde_cfg_desc mix;
     ssde_ode_desc ode;
     ssde_flow_desc flow;
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result results[CONTROL_N];
     ssde_ode_report reports[CONTROL_N];
@@ -39,7 +39,6 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
     for (i = 0; i < 6 * n; i++) x[i] = 0.1f * (float)i - 1.0f;
     for (i = 0; i < 3 * n; i++) y[i] = 1.0;
     memset(&mix, 0, sizeof mix), memset(&ode, 0, sizeof ode), memset(&flow, 0, sizeof flow);
-    memset(&how, 0, sizeof how);
     how.condition = *condition, how.context = context, how.steps = 3;
     mix.conditional = mix.unconditional = model, mix.context = ode.context = flow.context = price.context = context;
     flow.condition = *condition, flow.rtol = flow.atol = price.rtol = price.atol = 1e-3;
@@ -220,8 +219,7 @@ static void test_memory_objects(void) {
     for (i = 0; i < 3; i++) {
         static const size_t large[] = {SIZE_MAX, SIZE_MAX / 8, SIZE_MAX / 8 - 8};
         core_object made = {0, NULL, NULL, NULL};
-        ssde_context context;
-        memset(&context, 0, sizeof context);
+        ssde_context context = ssde_context_defaults();
         made.count = large[i];
         CHECK(ssdei_object_bytes(&made, sizeof made, core_object_arrays) == SIZE_MAX);
         CHECK(!ssdei_object_create(&context, &made, sizeof made, core_object_arrays));
@@ -528,7 +526,7 @@ static void test_errors_trained(void) {
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
     ssde_classifier_desc classifies;
     ssde_train_desc train = ssde_train_defaults(&vp, 0), wrong;
-    ssde_score_net_desc how;
+    ssde_score_net_desc how = ssde_score_net_defaults();
     ssde_net *net = NULL, *other = NULL, *class_net = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
@@ -537,7 +535,6 @@ static void test_errors_trained(void) {
     float x[64] = {0}, out[64], label, sigma;
     double t[1] = {0.5}, loss, error;
     int32_t classes[1] = {0}, beyond[1] = {9};
-    memset(&how, 0, sizeof how);
     how.context = train.context = mlp.context = unet.context = c;
     train.batch = 1;
     unet.nf = 8;
@@ -627,13 +624,12 @@ static void test_errors_trained(void) {
 static void test_errors_steps(void) {
     ssde_context *c = errors_begin();
     ssde_sde vp = ssde_vp(0.1, 20.0);
-    ssde_sampler_desc how;
+    ssde_sampler_desc how = ssde_sampler_defaults();
     ssde_predictor predictor;
     ssde_corrector corrector;
     const uint64_t sample[1] = {0};
     float x[2] = {0.0f, 0.0f}, work[8], out[2];
     double t[1] = {0.5}, next[1] = {0.25}, later[1] = {0.75}, times[5];
-    memset(&how, 0, sizeof how);
     how.context = c;
     ERRORS_SAYS("times is NULL", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 4, NULL));
     ERRORS_SAYS("steps is 0", ssde_time_grid(c, SSDE_GRID_UNIFORM, 1e-3, 0, times));
@@ -675,23 +671,19 @@ static void test_errors_solvers(void) {
     ssde_context *c = errors_begin();
     ssde_sde vp = ssde_vp(0.1, 20.0);
     ssde_score_model model, failing;
-    ssde_sampler_desc how;
-    ssde_flow_desc flow;
-    ssde_ode_desc ode;
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    ssde_flow_desc flow = ssde_flow_defaults();
+    ssde_ode_desc ode = ssde_ode_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result result;
     ssde_condition condition;
     ssde_guided *guided = NULL;
-    ssde_cfg_desc free_desc;
+    ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.1f, 0.2f}, out[2];
     double y[2] = {1.0, 2.0};
     memset(&model, 0, sizeof model);
-    memset(&how, 0, sizeof how);
-    memset(&flow, 0, sizeof flow);
-    memset(&ode, 0, sizeof ode);
-    memset(&free_desc, 0, sizeof free_desc);
     how.context = flow.context = ode.context = price.context = free_desc.context = c;
     how.steps = 4;
     model.dim = 2;

@@ -171,11 +171,10 @@ static void test_files_npy_headers(void) {
         {"{'descr': <f4, 'fortran_order': False, 'shape': (2, 1)}", SSDE_ERROR_FORMAT, "type"}};
     const unsigned char bytes[8] = {0, 0, 0x80, 0x3f, 0, 0, 0, 0x40}, huge[8] = {0, 0, 0, 0, 0, 0, 0, 0x48};
     unsigned char file[256];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor;
     size_t i, size;
     int version, wide;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof good / sizeof good[0]; i++) {
         for (version = 1; version <= 3; version++) {
             size = core_npy(file, version, good[i], bytes, sizeof bytes);
@@ -258,11 +257,10 @@ static void test_files_npy_rounding(void) {
         {"u4", 0xffffffffu, 4294967296.0f},
         {"i4", 0xfeffffffu, -16777216.0f}, /* -(2^24 + 1) */
     };
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     float value;
     size_t i;
     int big;
-    memset(&context, 0, sizeof context);
     for (big = 0; big < 2; big++) {
         for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             CHECK_OK(
@@ -341,10 +339,9 @@ static void test_files_of_other_kinds(void) {
                  {12, "@\0\0\0\0\0\0\0{\"a\"", "safetensors"},
                  {2, "{}", "JSON"}};
     static unsigned char tar[512];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor, labels;
     size_t i;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof files / sizeof files[0]; i++) {
         write_file(CORE_TEMPORARY, (const unsigned char *)files[i].start, files[i].size);
         CHECK_FAILS(&context, ssde_npy_load(&context, CORE_TEMPORARY, &tensor), SSDE_ERROR_FORMAT, files[i].words);
@@ -383,10 +380,9 @@ static void test_files_idx_load(void) {
     const unsigned char shorts[] = {0, 0, 0x0b, 1, 0, 0, 0, 1, 1, 1}, empty[] = {0, 0, 8, 1, 0, 0, 0, 0};
     const unsigned char huge[] = {0,   0,   8,   4,   255, 255, 255, 255, 255, 255, 255,
                                   255, 255, 255, 255, 255, 0,   0,   0,   2,   1};
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor;
     size_t i;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_idx_load(&context, write_file(CORE_TEMPORARY, images, sizeof images), &tensor));
     CHECK(tensor.rank == 4 && tensor.shape[0] == 2 && tensor.shape[1] == 2 && tensor.shape[2] == 3 &&
           tensor.shape[3] == 1);
@@ -411,10 +407,9 @@ static void test_files_idx_load(void) {
 static void test_files_cifar10_load(void) {
     enum { RECORDS = 3, SIZE = RECORDS * 3073 };
     static unsigned char file[SIZE + 1];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor images, labels;
     size_t i, length;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < SIZE; i++) file[i] = (unsigned char)(i * 7 + i / 300);
     file[0] = 0, file[3073] = 9, file[6146] = 4;
     write_file(CORE_TEMPORARY, file, SIZE);
@@ -503,9 +498,8 @@ static void test_files_unwritable(void) {
     static float large[100000];
     float x[4] = {1, 2, 3, 4};
     ssde_tensor tensor = ssde_tensor_1d(x, 4), before = ssde_tensor_1d(large, 100000), loaded;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     FILE *full;
-    memset(&context, 0, sizeof context);
     CHECK_FAILS(&context, ssde_npy_save(&context, "tests/no_such_folder/x.npy", &tensor), SSDE_ERROR_FILE, "no_such");
     CHECK_FAILS(&context, ssde_npy_save(&context, "", &tensor), SSDE_ERROR_ARGUMENT, "path");
     CHECK_FAILS(&context, ssde_npy_save(&context, NULL, &tensor), SSDE_ERROR_ARGUMENT, "path");
@@ -724,14 +718,13 @@ static void test_files_dtypes(void) {
                   {"none", 0, {0, 0, 0, 0, 0}},
                   {"f8", 1, {1.0, 0, 0, 0, 0}}};
     unsigned char bytes[8 + sizeof header - 1 + sizeof data];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     const ssde_file_tensor *tensor;
     ssde_file_tensor copy;
     double values[5];
     float floats[5];
     size_t i, j;
-    memset(&context, 0, sizeof context);
     files_write_header(FILES_PATH, header, sizeof data);
     files_read(FILES_PATH, bytes, sizeof bytes + 1);
     memcpy(bytes + 8 + sizeof header - 1, data, sizeof data);
@@ -885,10 +878,9 @@ static void test_files_foreign_headers(void) {
         {FILES_Q("F8_E4M3FNUZ", "[2]", "6"), 6, ""},
         {"{\"q\":{\"dtype\":\"I8\",\"shape\":[0],\"data_offsets\":[0,0]}," FILES_W "}", 4, ""},
     };
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     size_t i;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof good / sizeof *good; i++) {
         const ssde_file_tensor *w, *q;
         float value = -1.0f, values[2];
@@ -978,11 +970,10 @@ static void test_files_rounding(void) {
         {"BOOL", 1, 2, 1.0, 1.0},
         {"F8_E8M0", 1, 0, 5.877471754111438e-39, 5.877471754111438e-39}, /* 2^-127 */
     };
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     double wide;
     float value;
     size_t i;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof cases / sizeof *cases; i++) {
         CHECK_OK(files_number_of(&context, cases[i].dtype, cases[i].size, cases[i].bits, &value, &wide));
         if (!(wide >= cases[i].wide && wide <= cases[i].wide) ||
@@ -1121,11 +1112,10 @@ static void test_files_pth_values(void) {
                   {"7", "F32", 2, {2, 3}, {0, 1, 2, 0, 1, 2}},
                   {"state.w", "F32", 2, {2, 3}, {0, 1, 2, 3, 4, 5}}};
     const size_t count = sizeof wanted / sizeof *wanted;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     double values[6];
     size_t i, j;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_tensor_file_open(&context, &file, "tests/golden/torch_save.pth"));
     if (!file) return;
     CHECK(ssde_tensor_file_count(file) == count);
@@ -1807,7 +1797,7 @@ static float saving_load(const char *path) {
 
 /* Every function that saves or loads takes the same names. */
 static void test_files_saving_names(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_mlp_desc shape = ssde_mlp(2);
     ssde_sde sde = ssde_vp(0.1, 20.0), loaded_sde;
     ssde_train_desc train = ssde_train_defaults(&sde, 0);
@@ -1815,7 +1805,6 @@ static void test_files_saving_names(void) {
     ssde_tensor_file *file;
     ssde_net *net, *loaded;
     FILE *stream;
-    memset(&context, 0, sizeof context);
     saving_make_folder();
     CHECK_OK(saving_save(&context, SAVING_PATH, 3));
     CHECK_OK(saving_save(&context, SAVING_PATH, 4)); /* in its place */
@@ -1871,7 +1860,7 @@ static void test_files_saving_large(void) {
     const unsigned char length[8] = {(unsigned char)(sizeof format - 1), (unsigned char)((sizeof format - 1) >> 8)};
     const int64_t data = (int64_t)(sizeof length + sizeof format - 1);
     unsigned char bytes[2][8];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     ssde_tensor tensor;
     float values[2];
@@ -1882,7 +1871,6 @@ static void test_files_saving_large(void) {
         memcpy(&word, i ? two : one, sizeof word);
         for (k = 0; k < 8; k++) bytes[i][k] = (unsigned char)(word >> 8 * (k % 4));
     }
-    memset(&context, 0, sizeof context);
 #ifdef SSDEI_GLIBC_32
     stream = ssdei_fopen64(path, "wb");
 #else
@@ -1948,10 +1936,9 @@ static int saving_is_link(const char *path) {
 
 static void test_files_saving_aside(void) {
     static const char path[] = SAVING_HERE "/p.npy";
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssdei_writer first, second;
     int taken = 0;
-    memset(&context, 0, sizeof context);
     CHECK(!mkdir(SAVING_HERE, 0777));
     /* the user's own files beside it */
     saving_text(SAVING_HERE "/p.npy.tmp", "mine");
@@ -1989,9 +1976,8 @@ static void test_files_saving_modes(void) {
     static const char path[] = SAVING_HERE "/p.npy";
     static const int modes[] = {0600, 0644, 0666, 0777, 0200, 0640};
     const mode_t before = umask(027);
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     size_t i;
-    memset(&context, 0, sizeof context);
     CHECK(!mkdir(SAVING_HERE, 0777));
     CHECK_OK(saving_save(&context, path, 1));
     CHECK(saving_mode(path) == 0640); /* as fopen gives it */
@@ -2016,11 +2002,10 @@ static void test_files_saving_modes(void) {
 }
 
 static void test_files_saving_links(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor;
     char name[32];
     int i;
-    memset(&context, 0, sizeof context);
     CHECK(!mkdir(SAVING_HERE, 0777) && !mkdir(SAVING_HERE "/sub", 0777));
     /* a chain through two folders, each link relative to its own */
     CHECK_OK(saving_save(&context, SAVING_HERE "/sub/target", 1));
@@ -2075,11 +2060,10 @@ static void test_files_saving_links(void) {
 }
 
 static void test_files_saving_paths(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssdei_writer writer;
     char path[5000];
     size_t i, start = strlen(SAVING_HERE "/");
-    memset(&context, 0, sizeof context);
     CHECK(!mkdir(SAVING_HERE, 0777));
     /* the longest names, of one byte and of two bytes a character */
     for (i = 0; i < 3; i++) {
@@ -2171,10 +2155,9 @@ static void test_files_saving_at_once(void) {
 static void test_files_cifar10_alike(void) {
     static const unsigned char starts[3][4] = {{8, 7, 18, 0}, {0, 0, 8, 3}, {8, 7, 18, 8}}; /* ONNX, IDX, ONNX */
     static unsigned char file[2 * 3073];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor images, labels;
     size_t i;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < 3; i++) {
         memcpy(file, starts[i], 4);
         write_file(FILES_PATH, file, sizeof file);
@@ -2222,10 +2205,9 @@ static void test_files_pth_whole_names(void) {
                    SURVIVORS_TYPE("torch\nFloatStorages"), SURVIVORS_TYPE("orch\nFloatStorage"),
                    SURVIVORS_TYPE("torch.\nFloatStorage"), SURVIVORS_TYPE("torch\nloatStorage")};
     static const size_t rest = sizeof "\x80\2}X\1\0\0\0a" FILES_TENSOR_2("", "0", "\10", "K\1K\2\x85K\2\x85") "s." - 1;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor_file *file;
     size_t i;
-    memset(&context, 0, sizeof context);
     for (i = 0; i < sizeof pickles / sizeof *pickles; i++) {
         float values[2] = {0, 0};
         ssde_status status;

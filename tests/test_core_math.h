@@ -187,11 +187,10 @@ static void test_math_rounding_modes(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mlp_desc shape = ssde_mlp(2);
     ssde_train_desc how = ssde_train_defaults(&sde, 0);
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_net *net;
     ssde_trainer *trainer;
     int i, saved, loaded;
-    memset(&context, 0, sizeof context);
     shape.context = how.context = &context;
     how.lr = 0.1 / 3.0; /* of many digits */
     for (i = 0; i < 16; i++) {

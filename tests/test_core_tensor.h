@@ -10,11 +10,10 @@
 static void test_tensor_create(void) {
     const size_t shape[4] = {2, 3, 4, 5};
     const size_t huge[4] = {SIZE_MAX / 2, SIZE_MAX / 2, 2, 2}, empty[2] = {3, 0}, large[2] = {SIZE_MAX / 8, 1};
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_tensor tensor, before;
     size_t i;
     float x[6];
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_tensor_create(&context, &tensor, 4, shape));
     CHECK(tensor.rank == 4 && ssde_tensor_count(&tensor) == 120 && tensor.shape[3] == 5);
     for (i = 0; i < 120; i++) CHECK(tensor.data[i] == 0.0f);
@@ -60,10 +59,9 @@ static float core_binary(ssde_binary_op op, float x, float y) {
  */
 static void test_tensor_binary(void) {
     float a_data[81], b_data[81], out_data[81];
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     int ra, rb, axis;
     size_t code, i, index[4];
-    memset(&context, 0, sizeof context);
     for (i = 0; i < 81; i++) a_data[i] = core_number(i), b_data[i] = core_number(i + 1000) + 2.0f;
     for (ra = 0; ra <= 4; ra++) {
         for (rb = 0; rb <= 4; rb++) {
@@ -390,11 +388,10 @@ static void test_tensor_product_deep(void) {
 }
 
 static void test_tensor_arguments(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     float x[12] = {0}, y[12], z[12];
     ssde_tensor a = ssde_tensor_2d(x, 3, 4), b = ssde_tensor_2d(y, 3, 4), out = ssde_tensor_2d(z, 3, 4), bad = a;
     ssde_tensor flat = ssde_tensor_1d(z, 12), wide = ssde_tensor_2d(z, 4, 3);
-    memset(&context, 0, sizeof context);
     memset(y, 0, sizeof y);
     CHECK_FAILS(&context, ssde_tensor_binary(&context, SSDE_ADD, NULL, &b, &out), SSDE_ERROR_ARGUMENT, "a is NULL");
     CHECK_FAILS(&context, ssde_tensor_binary(&context, SSDE_ADD, &a, &b, NULL), SSDE_ERROR_ARGUMENT, "out is NULL");
@@ -432,9 +429,8 @@ static void test_tensor_image_grid(void) {
     const unsigned char bottom[5] = {255, 255, 255, 255, 255}, colours[6] = {0, 51, 102, 153, 204, 255};
     unsigned char pixels[15], colour[6];
     ssde_tensor images = ssde_tensor_4d(x, 3, 1, 2, 1), coloured = ssde_tensor_4d(rgb, 1, 1, 2, 3), wrong = images;
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     int width = 0, height = 0;
-    memset(&context, 0, sizeof context);
     CHECK_OK(ssde_image_grid(&context, &images, 2, 1, -1, 1, NULL, &width, &height));
     CHECK(width == 5 && height == 3);
     CHECK_OK(ssde_image_grid(&context, &images, 2, 1, -1, 1, pixels, &width, &height));
@@ -730,8 +726,7 @@ static void test_random_parallel(void) {
     for (s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         size_t rows = shapes[s][0], dim = shapes[s][1], r;
         float *cut = (float *)malloc(rows * dim * sizeof *cut), *row = (float *)malloc(dim * sizeof *row);
-        ssde_context context;
-        memset(&context, 0, sizeof context);
+        ssde_context context = ssde_context_defaults();
         pieces = 0;
         context.parallel_for = core_backwards;
         context.user = &pieces;
@@ -747,13 +742,12 @@ static void test_random_parallel(void) {
 }
 
 static void test_random_arguments(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     uint64_t large[2] = {1, (uint64_t)1 << 48};
     uint32_t words[4];
     float x[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     ssde_rng rng = ssde_rng_seed(42);
     CHECK(rng.seed == 42 && rng.next_sample == 0);
-    memset(&context, 0, sizeof context);
     CHECK_FAILS(&context, ssde_random_words(&context, 1, 0, 0, NULL, 1, 4, NULL), SSDE_ERROR_ARGUMENT, "out");
     CHECK_FAILS(&context, ssde_random_normal(&context, 1, 0, 0, NULL, 0, 4, x), SSDE_ERROR_ARGUMENT, "rows");
     CHECK_FAILS(&context, ssde_random_sign(&context, 1, 0, 0, NULL, 1, 0, x), SSDE_ERROR_ARGUMENT, "dim");

@@ -13,7 +13,7 @@
 
 /* Files of every way come back as they were. */
 static void test_models_conditioning(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     int noise;
     for (noise = SSDE_NOISE_EMBEDDING; noise <= SSDE_NOISE_SCALE_SHIFT; noise++) {
         ssde_net *net = conditioning_net((ssde_noise_conditioning)noise, 5, 9), *read = NULL;
@@ -678,7 +678,7 @@ static void test_models_pth_golden(void) {
     static const char checkpoint[] = "tests/golden/ddpmpp_vp.checkpoint.pth";
     static double raw[16384];
     static float values[16384];
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *net;
     ssde_tensor_file *file;
     float *averaged;

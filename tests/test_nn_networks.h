@@ -97,10 +97,9 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     float *gradient = (float *)calloc(ssde_net_weight_count(golden->net), sizeof *gradient), *expected, *actual;
     double t[GOLDEN_ROWS], losses[GOLDEN_ROWS], golden_losses[GOLDEN_ROWS], norm = 0.0, golden_norm;
     size_t i, parameters = 0;
-    ssde_loss_desc loss;
+    ssde_loss_desc loss = ssde_loss_defaults();
     ssde_run *run = nn_run(golden->net, context, SSDE_RUN_TRAIN, GOLDEN_ROWS);
     const golden_tensor *tensor = NULL;
-    memset(&loss, 0, sizeof loss);
     loss.half_sum = 1;
     loss.output = ssdei_net_output(&golden->sde);
     loss.context = context;
@@ -984,7 +983,7 @@ static void test_networks_unet_resampling(void) {
 }
 
 static void nn_unet_refused(ssde_unet_desc desc, ssde_status status, const char *words) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *net = NULL;
     desc.context = &context;
     CHECK_FAILS(&context, ssde_unet_create(&net, &desc), status, words);
@@ -994,7 +993,7 @@ static void nn_unet_refused(ssde_unet_desc desc, ssde_status status, const char 
 static void test_networks_unet_errors(void) {
     const ssde_unet_desc good = nn_small_unet();
     const ssde_status argument = SSDE_ERROR_ARGUMENT, wrong_shape = SSDE_ERROR_SHAPE;
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_unet_desc desc;
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_net *net = NULL;
@@ -1428,7 +1427,7 @@ static void class_data_fill(class_data *data) {
 
 /* A row's output is that of a network whose null class has the row's class's embedding, to the bit. */
 static void test_score_net_classes(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 5);
     static const int32_t classes[4] = {2, -1, 0, 1}, wrong[2] = {1, 3}, negative[1] = {-2};
     float x[4 * CLASS_DIM], out[4 * CLASS_DIM], expected[CLASS_DIM], table[4 * 16], moved[4 * 16];
@@ -1539,7 +1538,7 @@ static void class_guidance_case(double w, ssde_context *context) {
 
 static void test_score_net_guidance(void) {
     static const int32_t wrong[2] = {0, 3};
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_net *net;
     ssde_score_net *score_net = NULL;
     ssde_score_net_desc desc = ssde_score_net_defaults();
@@ -1549,7 +1548,6 @@ static void test_score_net_guidance(void) {
         class_guidance_case(1.5, &context);
         class_guidance_case(-0.5, &context);
     }
-    memset(&context, 0, sizeof context);
     desc.context = &context;
     net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 6);
     score_net = class_score_net(net, &context, 0.0, 2);
@@ -1574,7 +1572,7 @@ static void test_score_net_guidance(void) {
 
 /* A network trained on indices says so: its trainer, its file, and the score model of what was read. */
 static void test_score_net_discrete_models(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_unet_desc shape = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
     ssde_net *net = NULL, *read = NULL;
     ssde_sde sde = ssde_ve(0.01, 20.0), sde_read;
@@ -1654,7 +1652,7 @@ static void test_score_net_discrete_logarithms(void) {
     int noise, which, classifies;
     for (noise = SSDE_NOISE_EMBEDDING; noise <= SSDE_NOISE_SCALE_SHIFT; noise++)
         for (which = 0; which < 4; which++) {
-            ssde_context context = nn_context();
+            ssde_context context = ssde_context_defaults();
             ssde_unet_desc body = conditioning_unet((ssde_noise_conditioning)noise, 0);
             ssde_classifier_desc classifies_desc;
             ssde_train_desc train = ssde_train_defaults(&sdes[which % 2], 0);
@@ -1722,7 +1720,7 @@ static void test_classifier_cross_entropy(void) {
     static const int32_t classes[3] = {2, 3, 0}, wrong[3] = {0, 4, 0}, negative[3] = {0, 0, -1};
     float gradient[3 * 4], same[3 * 4], infinite[4] = {0.0f, 1.0f, INFINITY, 0.0f};
     double losses[3];
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     int row, c, k;
     CHECK_OK(ssde_cross_entropy(&context, logits, classes, 3, 4, 0.7, losses, gradient));
     for (row = 0; row < 3; row++) {
@@ -1857,7 +1855,7 @@ static void classifier_case(ssde_context *context) {
 }
 
 static void test_classifier(void) {
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_train_desc train = ssde_train_defaults(&sde, 0);
     ssde_unet_desc body = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
@@ -1868,7 +1866,6 @@ static void test_classifier(void) {
     ssde_net *net, *unet;
     int tier;
     for (tier = 0; nn_tier(tier, &context); tier++) classifier_case(&context);
-    memset(&context, 0, sizeof context);
     net = classifier_net(4, 4, 2, 3);
     unet = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 1);
     CHECK_STATUS(ssde_score_net_create(&score_net, net, &sde, NULL), SSDE_ERROR_SHAPE);
@@ -2033,7 +2030,7 @@ static const struct {
 };
 
 static void test_configurations(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_unet_desc shape;
     ssde_train_desc train;
     ssde_sde sde;

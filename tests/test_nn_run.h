@@ -13,7 +13,7 @@
 /* Files' axes: convolution [out, in, h, w], linear [out, in], NIN [in, out]; in memory the kernel before the channels.
  */
 static void test_net_parameter_order(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *net = NULL;
     ssde_conv_desc conv = ssde_conv(3, 3), nin = ssde_conv(2, 1);
     float values[64], back[64];
@@ -74,12 +74,11 @@ static void test_net_own_optimiser(void) {
     double t[ROWS], weight[ROWS], losses[ROWS], before = 0.0, expected = 0.0, rate = 1e-4, loss = 0.0, first = 0.0;
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_mlp_desc shape = ssde_mlp(2);
-    ssde_loss_desc how;
+    ssde_loss_desc how = ssde_loss_defaults();
     ssde_net *net = NULL;
     ssde_run *run;
     size_t i, k, r;
     int step;
-    memset(&how, 0, sizeof how);
     how.output = SSDE_PREDICT_NOISE;
     how.eps = 1e-3;
     shape.hidden = 32;
@@ -281,7 +280,7 @@ static void nn_refuses(ssde_net *net) {
 }
 
 static void test_net_build_errors(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *net = NULL;
     size_t height = 9, width = 9, channels = 9;
     int which = 0;
@@ -719,7 +718,7 @@ static void test_run_allocation(void) {
 }
 
 static void test_run_errors(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_VJP, 0);
     ssde_run *run = NULL, *inference;
     ssde_net *net = NULL, *unfinished = NULL, *constant = NULL, *wide = NULL;

@@ -44,7 +44,7 @@ static void class_train(ssde_net *net, ssde_context *context, const int32_t *cla
 static void test_train_classes(void) {
     static const int32_t classes[CLASS_BATCH] = {0, 1, 2, 1}, null_classes[CLASS_BATCH] = {-1, -1, -1, -1};
     static const int32_t wrong[CLASS_BATCH] = {0, 1, 3, 1};
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_net *nets[4], *read = NULL;
     ssde_trainer *trainer, *other;
     ssde_sde sde;
@@ -450,7 +450,7 @@ static void test_train_threads(void) {
     int i;
     for (i = 0; i < 3; i++) {
         ssde_train_desc desc;
-        contexts[i] = nn_context();
+        contexts[i] = ssde_context_defaults();
         contexts[i].parallel_for = core_backwards;
         contexts[i].threads = i + 1;
         desc = files_train_desc(&contexts[i], &sde);
@@ -722,7 +722,7 @@ static void test_train_evaluate(void) {
 }
 
 static void test_train_bad_data(void) {
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     ssde_sde sde = ssde_vp(0.1, 20.0), broken = ssde_vp(-1.0, 20.0);
     ssde_train_desc desc, bad;
     ssde_net *net, *same;
@@ -890,7 +890,7 @@ static void test_train_scale(void) {
                                       {2, 1, 0, 0, 0},     {1, 3.46, -1.73, 0, 0}, {0, 3.46, -1.73, 0, 0},
                                       {1, 255, 0, 256, 0}, {1, 1e-3, 40, 0, 1}};
     float x[64 * 2];
-    ssde_context context = nn_context();
+    ssde_context context = ssde_context_defaults();
     check_log kept;
     size_t c, i;
     context.log = check_keep_log, context.user = &kept;

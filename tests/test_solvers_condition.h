@@ -810,9 +810,8 @@ static void test_condition_dps(void) {
     static const float y[CONTROL_SIZE] = {0.4f, -0.2f};
     static const double h = 1e-2, noise = 0.5;
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
-    ssde_context context;
+    ssde_context context = ssde_context_defaults();
     int which;
-    memset(&context, 0, sizeof context);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
@@ -916,8 +915,8 @@ static void test_condition_colourise(void) {
             ssde_flow_desc flow;
             ssde_rng rng = ssde_rng_seed(1);
             for (way = 0; way < 2; way++) {
-                memset(&how, 0, sizeof how);
-                memset(&flow, 0, sizeof flow);
+                how = ssde_sampler_defaults();
+                flow = ssde_flow_defaults();
                 how.steps = 30, flow.denoise = 1, flow.rtol = flow.atol = 1e-3;
                 how.condition = flow.condition = condition;
                 if (way)

@@ -727,7 +727,7 @@ static void test_likelihood_ring(void) {
         flow.mixture = &m, flow.sde = sde, flow.divergence = 1, flow.calls = 0;
         for (i = 0; i < 5; i++) {
             double y[3], log_density;
-            memset(&ode, 0, sizeof ode);
+            ode = ssde_ode_defaults();
             y[0] = points[i][0], y[1] = points[i][1], y[2] = 0.0;
             CHECK_OK(ssde_ode_integrate(&ode, solver_flow_function, &flow, 1, 3, 1e-5, 1.0, y, &report));
             CHECK_NEAR(report.evaluations, evaluations[which][i], 0.0);

@@ -2454,10 +2454,9 @@ static ssde_status rates_label(rates_task *task) {
 }
 static ssde_status rates_score_net(rates_task *task) {
     ssde_score_net *score_net;
-    ssde_score_net_desc desc;
+    ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_score_model model;
     ssde_status status;
-    memset(&desc, 0, sizeof desc);
     desc.context = task->context;
     status = ssde_score_net_create(&score_net, task->net, task->sde, &desc);
     if (status != SSDE_OK) return status;
