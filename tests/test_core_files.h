@@ -523,12 +523,14 @@ static void test_files_unwritable(void) {
     full = fopen("/dev/full", "wb");
     if (full) {
         ssdei_writer writer;
+        char aside[128];
         CHECK_OK(ssdei_writer_open(&writer, &context, CORE_TEMPORARY));
+        snprintf(aside, sizeof aside, "%s", writer.aside);
         if (writer.file) fclose(writer.file);
         writer.file = full;
         ssdei_writer_put(&writer, before.data, ssde_tensor_count(&before) * sizeof(float));
         CHECK_FAILS(&context, ssdei_writer_commit(&writer), SSDE_ERROR_FILE, "");
-        CHECK(writer.file == NULL && !fopen(writer.aside, "rb") && !fopen(CORE_TEMPORARY, "rb"));
+        CHECK(writer.file == NULL && !fopen(aside, "rb") && !fopen(CORE_TEMPORARY, "rb"));
     }
 }
 
