@@ -677,8 +677,6 @@ int ssdei_step_index(const ssde_sde *sde, double t);
 ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion);
 /* m(t) and std(t) likewise: they exist where a and g may have no bounds. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
-/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
-int ssdei_signal_below(double part, double mean, double std);
 
 /* Where ssde_sde has a number of a family, and its name in files, "model." before it. */
 typedef struct ssdei_sde_number {
@@ -772,7 +770,6 @@ typedef struct ssdei_json {
 ssdei_json ssdei_json_over(const char *text, size_t size);
 int ssdei_json_fail(ssdei_json *json, const char *problem);
 char ssdei_json_peek(ssdei_json *json);
-int ssdei_json_take(ssdei_json *json, char c);
 int ssdei_json_open(ssdei_json *json, char bracket);
 int ssdei_json_next(ssdei_json *json, char bracket);
 int ssdei_json_end(ssdei_json *json);
@@ -3660,7 +3657,7 @@ char ssdei_json_peek(ssdei_json *json) {
     return ssdei_json_here(json);
 }
 
-int ssdei_json_take(ssdei_json *json, char c) {
+static int ssdei_json_take(ssdei_json *json, char c) {
     if (json->problem || ssdei_json_peek(json) != c) return 0;
     json->at++;
     return 1;
@@ -6501,7 +6498,8 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
 
 /* ---- sde: prior ---- */
 
-int ssdei_signal_below(double part, double mean, double std) { return mean < part * (std < 1.0 ? std : 1.0); }
+/* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
+static int ssdei_signal_below(double part, double mean, double std) { return mean < part * (std < 1.0 ? std : 1.0); }
 
 /* An affine SDE whose integrals diverge at t counts too: whether for this reason, the t before that tells. */
 static int ssdei_signal_gone(const ssde_sde *sde, double t, double *mean, double *std) {

@@ -298,7 +298,7 @@ static void nn_check(oracle *o, const nn_options *options) {
     nn_data_close(&data);
 }
 
-/* ---- others ---- */
+/* ---- numbers; networks that are told of noise and classes; files ---- */
 
 /* |y - exact| in units of the last place of a float of exact's size. */
 static double nn_ulps(float y, double exact) {
@@ -434,7 +434,7 @@ static uint32_t files_plain_crc(const unsigned char *bytes, size_t size) {
     return ~crc;
 }
 
-/* ---- others ---- */
+/* ---- an affine SDE, which no file holds ---- */
 
 static double files_no_drift(void *user, double t) {
     (void)user;
@@ -535,7 +535,7 @@ static void files_archive_write(files_archive *archive, const char *path) {
     write_file(path, archive->records.bytes, archive->records.size);
 }
 
-/* ---- others ---- */
+/* ---- trainers on a few points ---- */
 
 static ssde_train_desc files_train_desc(ssde_context *context, const ssde_sde *sde) {
     ssde_train_desc desc = ssde_train_defaults(sde, 0);

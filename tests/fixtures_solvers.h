@@ -164,6 +164,23 @@ static ssde_score_model solver_wrap(solver_model *wrapper, ssde_score_model inne
     return model;
 }
 
+/* Draws of 0.5 whose addresses are written down. */
+typedef struct solver_addresses {
+    int stream[32];
+    uint32_t step[32];
+    size_t count;
+} solver_addresses;
+static ssde_status solver_address(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
+                                  size_t dim, float *out) {
+    solver_addresses *a = (solver_addresses *)user;
+    size_t i;
+    (void)sample;
+    if (a->count >= 32) return SSDE_ERROR_LIMIT;
+    a->stream[a->count] = stream, a->step[a->count++] = step;
+    for (i = 0; i < rows * dim; i++) out[i] = 0.5f;
+    return SSDE_OK;
+}
+
 /* ---- the integrator ---- */
 
 static int solver_stop_at(void *user, size_t done, size_t total) {
@@ -183,7 +200,7 @@ static double solver_gaussian_flow(const ssde_sde *sde, double mean, double std,
                                                       (a.mean * a.mean * std * std + a.std * a.std));
 }
 
-/* ---- others ---- */
+/* ---- mixtures that several tests draw from ---- */
 
 /* Means and deviations from a fixed pattern. */
 static solver_mixture solver_wide_mixture(size_t dim) {
@@ -221,7 +238,7 @@ static void solver_statistics(const solver_mixture *m, const ssde_coefficients *
     }
 }
 
-/* ---- others ---- */
+/* ---- descriptions of samplers ---- */
 
 /* A desc for a predictor that can run: no corrector, and a score model's x(1) is drawn unless stated. */
 static ssde_sampler_desc samplers_desc(ssde_predictor predictor, size_t steps, double eps) {

@@ -11,7 +11,7 @@
 #include "fixtures_core.h"
 #include "fixtures_nn.h"
 
-/* ---- files ---- */
+/* ---- files: .npy, IDX, CIFAR-10 ---- */
 
 static void test_files_npy_round_trip(void) {
     const size_t shape[4] = {3, 4, 5, 25};
@@ -1739,7 +1739,7 @@ static void test_files_containers(void) {
     remove(FILES_PTH);
 }
 
-/* ---- files ---- */
+/* ---- files: what they are called, how they are replaced ---- */
 
 #if defined(_WIN32)
 #include <direct.h>

@@ -77,22 +77,6 @@ static void test_condition_inpainting_conditional(void) {
     free(x);
 }
 
-/* A score of zero, and draws of 0.5 whose addresses are written down. */
-typedef struct solver_addresses {
-    int stream[16];
-    uint32_t step[16];
-    size_t count;
-} solver_addresses;
-static ssde_status solver_address(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
-                                  size_t dim, float *out) {
-    solver_addresses *a = (solver_addresses *)user;
-    size_t i;
-    (void)sample;
-    if (a->count >= 16) return SSDE_ERROR_LIMIT;
-    a->stream[a->count] = stream, a->step[a->count++] = step;
-    for (i = 0; i < rows * dim; i++) out[i] = 0.5f;
-    return SSDE_OK;
-}
 static ssde_status solver_zero_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
                                      int differentiate, float *out) {
     (void)x, (void)t, (void)sample, (void)differentiate;
@@ -108,6 +92,7 @@ static void solver_follow(void *user, size_t step, double t, const float *x, siz
     CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
     CHECK_NEAR(x[0], c.mean * 2.0 + c.std * 0.5, 1e-6);
 }
+
 static void test_condition_inpainting_addresses(void) {
     static const int streams[10] = {SSDE_STREAM_PRIOR,     SSDE_STREAM_CONDITION, SSDE_STREAM_PREDICTOR,
                                     SSDE_STREAM_CONDITION, SSDE_STREAM_CORRECTOR, SSDE_STREAM_CONDITION,
@@ -530,6 +515,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
         ssde_mixture_destroy(mixture);
     }
 }
+
 static void test_condition_noisy_shapes(void) {
     control_noisy_shapes(control_even, 0.6);
     control_noisy_shapes(control_uneven, 0.0);

@@ -305,30 +305,15 @@ static void test_path_rests(void) {
     ssde_mixture_destroy(mixture);
 }
 
-typedef struct path_asked {
-    uint32_t step[32];
-    size_t count;
-} path_asked;
-static ssde_status path_asked_fill(void *user, int stream, uint32_t step, const uint64_t *sample, size_t rows,
-                                   size_t dim, float *out) {
-    path_asked *asked = (path_asked *)user;
-    size_t i;
-    (void)sample;
-    if (stream != SSDE_STREAM_BROWNIAN || asked->count == 32) return SSDE_ERROR_ARGUMENT;
-    asked->step[asked->count++] = step;
-    for (i = 0; i < rows * dim; i++) out[i] = 0.0f;
-    return SSDE_OK;
-}
-
 /* What a place on a path is made of: draw 0, then of each level l, until the place is an endpoint, draw 2^l + the
    number of the interval that holds it. No two intervals share a draw. */
 static void test_path_draws(void) {
     ssde_noise_source source;
-    path_asked asked;
+    solver_addresses asked;
     uint64_t sample = 3;
     float work, out;
     size_t place;
-    source.fill = path_asked_fill, source.user = &asked;
+    source.fill = solver_address, source.user = &asked;
     for (place = 1; place < 64; place++) {
         double t = (double)place / 64.0;
         size_t level = 0;
@@ -338,6 +323,7 @@ static void test_path_draws(void) {
         for (level = 0; place << level & 63; level++)
             CHECK(asked.count > level + 1 && asked.step[level + 1] == (1u << level) + (uint32_t)(place << level) / 64);
         CHECK(asked.count == level + 1);
+        for (level = 0; level < asked.count; level++) CHECK(asked.stream[level] == SSDE_STREAM_BROWNIAN);
     }
 }
 
@@ -350,12 +336,12 @@ static void test_path_unused(void) {
     for (p = SSDE_PREDICTOR_NONE + 1; p < SSDE_PREDICTOR_COUNT; p++) {
         ssde_sampler_desc how = samplers_desc((ssde_predictor)p, 5, 1e-3);
         ssde_rng rng = ssde_rng_seed(1);
-        path_asked asked;
+        solver_addresses asked;
         float x = 1.0f;
         asked.count = 0;
         if (p == SSDE_PREDICTOR_ANCESTRAL || p == SSDE_PREDICTOR_DDPM || p == SSDE_PREDICTOR_SMLD) continue;
         how.probability_flow = how.brownian = how.given_start = 1;
-        how.noise.fill = path_asked_fill, how.noise.user = &asked;
+        how.noise.fill = solver_address, how.noise.user = &asked;
         CHECK_OK(ssde_sample(&sde, &model, &how, &rng, 1, &x));
         CHECK(asked.count == 0);
     }
@@ -2004,6 +1990,7 @@ static void test_sampler_adaptive(void) {
     CHECK(report.evaluations == 0);
     ssde_mixture_destroy(mixture);
 }
+
 static void test_sampler_known_path(void) {
     static const samplers_way ways[] = {{SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
                                         {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
