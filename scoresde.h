@@ -653,12 +653,38 @@ size_t ssdei_object_bytes(void *object, size_t size, ssdei_arrays arrays);
    itself. ssdei_release frees all of the block. */
 void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssdei_arrays arrays);
 
-void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
-                        void *argument);
-/* How many pieces, each with a workspace of its own, to cut work into. */
-size_t ssdei_task_count(const ssde_context *context);
-/* The rows that task `index` of `tasks` owns: [*begin, *end), multiples of `chunk` but for the last end. */
-void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end);
+/* Threads. A team is those that work for one object or call: the caller, worker 0, and what OpenMP or the user's
+   parallel-for lends. A loop's work is cut into one share per worker, and a share into pieces, which whoever is free
+   claims: of its own share first, whose data its cache may have, then of the others'. So a worker that the system has
+   taken off its core delays at most the piece that it holds, and results, which depend on no cut, never depend on who
+   was there. */
+enum { SSDEI_MOST_SHARES = 32 };
+typedef void (*ssdei_piece_function)(void *argument, size_t begin, size_t end, size_t worker);
+typedef struct ssdei_share {
+    size_t next, end; /* in chunks; claimed are those before `next` */
+    unsigned char line[64 - 2 * sizeof(size_t)];
+} ssdei_share;
+typedef struct ssdei_team {
+    ssde_context *context;
+    size_t workers; /* at most; indices below it */
+    size_t present; /* in ssdei_team_run, under OpenMP; 0 outside */
+    unsigned turn;  /* odd while a loop is open, SSDEI_TEAM_LEAVES at the end */
+    int inside;     /* workers in the loop, without the caller */
+    ssdei_piece_function function;
+    void *argument;
+    size_t count, chunk, share_count;
+    ssdei_share shares[SSDEI_MOST_SHARES];
+} ssdei_team;
+/* How many may work at once, each with a workspace of its own. */
+size_t ssdei_worker_count(const ssde_context *context);
+void ssdei_team_set(ssdei_team *team, ssde_context *context);
+/* Calls function(argument, begin, end, worker) for pieces that together are 0 ... count - 1; they begin at multiples of
+   `chunk`. */
+void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_piece_function function, void *argument);
+/* Calls function(argument) on this thread, during which OpenMP's threads stay and serve every loop of the team: they
+   come and leave once, which costs a turn of the system's scheduler where other programs want their cores. No function
+   of the user's may be called meanwhile, which may have threads of its own. */
+void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *argument);
 
 /* Whether a number is whole and from least to most; NaN is not. */
 int ssdei_is_whole(double value, double least, double most);
@@ -1426,6 +1452,9 @@ SSDEI_END
 #endif
 #ifdef _OPENMP
 #include <omp.h>
+#ifndef _WIN32
+#include <sys/select.h>
+#endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
 #define SSDEI_ADDRESS_SANITIZER
@@ -1602,26 +1631,15 @@ void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(co
 
 /* ---- context: threads ---- */
 
-void ssdei_parallel_for(ssde_context *context, size_t count, void (*function)(void *argument, size_t index),
-                        void *argument) {
-    if (count == 1)
-        function(argument, 0);
-    else if (context && context->parallel_for)
-        context->parallel_for(context->user, count, function, argument);
-    else {
-#ifdef SCORESDE_PARALLEL_FOR
-        SCORESDE_PARALLEL_FOR(count, function, argument);
-#else
-        ptrdiff_t index; /* OpenMP 2 wants it signed */
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+/* Without atomics every worker takes its own share at once, and OpenMP's threads come anew for every loop. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SSDEI_CLAIMS
+#if defined(_OPENMP) && !defined(SCORESDE_PARALLEL_FOR)
+#define SSDEI_STAYS
 #endif
-        for (index = 0; index < (ptrdiff_t)count; index++) function(argument, (size_t)index);
 #endif
-    }
-}
 
-size_t ssdei_task_count(const ssde_context *context) {
+size_t ssdei_worker_count(const ssde_context *context) {
     if (context && context->threads > 0) return (size_t)context->threads;
     if (context && context->parallel_for) return 16;
 #if defined(SCORESDE_PARALLEL_FOR)
@@ -1633,12 +1651,156 @@ size_t ssdei_task_count(const ssde_context *context) {
 #endif
 }
 
-void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
-    size_t chunks = (rows + chunk - 1) / chunk;
-    *begin = chunks * index / tasks * chunk;
-    *end = chunks * (index + 1) / tasks * chunk;
-    if (*begin > rows) *begin = rows;
-    if (*end > rows) *end = rows;
+void ssdei_team_set(ssdei_team *team, ssde_context *context) {
+    memset(team, 0, sizeof *team);
+    team->context = context;
+    team->workers = ssdei_worker_count(context);
+}
+
+/* A quarter of what is left of a share, so that pieces are large at first and the last ones small; whether there was
+   any. */
+static int ssdei_claim_piece(ssdei_share *share, size_t *first, size_t *count) {
+#ifdef SSDEI_CLAIMS
+    *first = __atomic_load_n(&share->next, __ATOMIC_RELAXED);
+    do {
+        if (*first == share->end) return 0;
+        *count = (share->end - *first + 3) / 4;
+    } while (!__atomic_compare_exchange_n(&share->next, first, *first + *count, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+#else
+    *first = share->next;
+    *count = share->end - *first;
+    share->next = share->end;
+#endif
+    return *count > 0;
+}
+
+/* A worker's part of the loop. */
+static void ssdei_team_work(void *user, size_t worker) {
+    ssdei_team *team = (ssdei_team *)user;
+    size_t shares = team->share_count, visited, first, count;
+#ifdef SSDEI_CLAIMS
+    const size_t visits = shares;
+#else
+    const size_t visits = 1;
+#endif
+    for (visited = 0; visited < visits; visited++) {
+        while (ssdei_claim_piece(&team->shares[(worker + visited) % shares], &first, &count)) {
+            size_t begin = first * team->chunk, end = begin + count * team->chunk;
+            team->function(team->argument, begin, end < team->count ? end : team->count, worker);
+        }
+    }
+}
+
+#ifdef SSDEI_STAYS
+#define SSDEI_TEAM_LEAVES UINT_MAX
+
+/* Looks again at once for a while; then sleeps a moment each time, so that who has what is waited for gets this core:
+   the system moves a thread that waits for a busy core to an idle one, but not to one where another spins. */
+#define SSDEI_PATIENCE 1e-4 /* seconds: more than a loop's last pieces take, much less than a scheduler's turn */
+static void ssdei_team_wait(double *since) {
+    double now = omp_get_wtime();
+    if (*since == 0.0) *since = now;
+    if (now - *since < SSDEI_PATIENCE) return;
+#if defined(_WIN32)
+    Sleep(0);
+#else
+    {
+        struct timeval moment = {0, 50};
+        select(0, NULL, NULL, NULL, &moment);
+    }
+#endif
+}
+
+/* Workers other than the caller, until it is done. One that enters a loop says so before it looks whether the loop is
+   open, and the caller closes the loop before it looks who is inside: one of the two sees the other. */
+static void ssdei_team_serve(ssdei_team *team, size_t worker) {
+    unsigned turn, served = 0;
+    double since = 0.0;
+    while ((turn = __atomic_load_n(&team->turn, __ATOMIC_SEQ_CST)) != SSDEI_TEAM_LEAVES) {
+        if (turn % 2 == 0 || turn == served) {
+            ssdei_team_wait(&since);
+            continue;
+        }
+        __atomic_add_fetch(&team->inside, 1, __ATOMIC_SEQ_CST);
+        served = __atomic_load_n(&team->turn, __ATOMIC_SEQ_CST);
+        if (served % 2 && served != SSDEI_TEAM_LEAVES) ssdei_team_work(team, worker);
+        __atomic_sub_fetch(&team->inside, 1, __ATOMIC_SEQ_CST);
+        since = 0.0;
+    }
+}
+
+/* The caller's part of a loop, with all who are there. */
+static void ssdei_team_lead(void *user) {
+    ssdei_team *team = (ssdei_team *)user;
+    double since = 0.0;
+    __atomic_store_n(&team->turn, team->turn + 1, __ATOMIC_SEQ_CST);
+    ssdei_team_work(team, 0);
+    __atomic_store_n(&team->turn, team->turn + 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&team->inside, __ATOMIC_SEQ_CST)) ssdei_team_wait(&since);
+}
+#endif
+
+void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *argument) {
+#ifdef SSDEI_STAYS
+    int threads = omp_get_max_threads();
+    if ((size_t)threads > team->workers) threads = (int)team->workers;
+    if (threads > 1 && !team->present && !(team->context && team->context->parallel_for)) {
+        team->turn = 0;
+#pragma omp parallel num_threads(threads)
+        {
+            if (omp_get_thread_num()) {
+                ssdei_team_serve(team, (size_t)omp_get_thread_num());
+            } else {
+                team->present = (size_t)omp_get_num_threads();
+                function(argument);
+                __atomic_store_n(&team->turn, SSDEI_TEAM_LEAVES, __ATOMIC_SEQ_CST);
+            }
+        }
+        team->present = 0;
+        return;
+    }
+#endif
+    function(argument);
+}
+
+void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_piece_function function, void *argument) {
+    ssde_context *context = team->context;
+    size_t chunks = (count + chunk - 1) / chunk, shares = team->present ? team->present : team->workers, i;
+    if (shares > SSDEI_MOST_SHARES) shares = SSDEI_MOST_SHARES;
+    if (shares > chunks) shares = chunks;
+    if (shares < 2) {
+        if (count) function(argument, 0, count, 0);
+        return;
+    }
+    team->function = function;
+    team->argument = argument;
+    team->count = count;
+    team->chunk = chunk;
+    team->share_count = shares;
+    for (i = 0; i < shares; i++) {
+        team->shares[i].next = chunks * i / shares;
+        team->shares[i].end = chunks * (i + 1) / shares;
+    }
+    if (context && context->parallel_for) {
+        context->parallel_for(context->user, shares, ssdei_team_work, team);
+        return;
+    }
+#if defined(SCORESDE_PARALLEL_FOR)
+    SCORESDE_PARALLEL_FOR(shares, ssdei_team_work, team);
+#elif defined(SSDEI_STAYS)
+    if (team->present)
+        ssdei_team_lead(team);
+    else
+        ssdei_team_run(team, ssdei_team_lead, team);
+#else
+    {
+        ptrdiff_t worker; /* OpenMP 2 wants it signed */
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+        for (worker = 0; worker < (ptrdiff_t)shares; worker++) ssdei_team_work(team, (size_t)worker);
+    }
+#endif
 }
 
 /* ---- context: SIMD tier ---- */
@@ -2399,14 +2561,18 @@ typedef struct ssdei_matmul_task {
     size_t rows, depth, columns, rows_per_task, columns_per_task, column_tasks;
 } ssdei_matmul_task;
 
-static void ssdei_matmul_run(void *argument, size_t index) {
-    const ssdei_matmul_task *task = (const ssdei_matmul_task *)argument;
+static void ssdei_matmul_block(const ssdei_matmul_task *task, size_t index) {
     size_t row = index / task->column_tasks * task->rows_per_task;
     size_t column = index % task->column_tasks * task->columns_per_task;
     size_t rows = task->rows - row < task->rows_per_task ? task->rows - row : task->rows_per_task;
     size_t columns = task->columns - column < task->columns_per_task ? task->columns - column : task->columns_per_task;
     ssdei_product(task->kernels, task->a + row * task->depth, task->depth, task->packed + column * task->depth, rows,
                   task->depth, columns, task->c + row * task->columns + column, task->columns, 0);
+}
+
+static void ssdei_matmul_run(void *argument, size_t begin, size_t end, size_t worker) {
+    (void)worker;
+    for (; begin < end; begin++) ssdei_matmul_block((const ssdei_matmul_task *)argument, begin);
 }
 
 static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
@@ -2419,6 +2585,7 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
                                int transpose_b, ssde_tensor *out) {
     char text[3][SSDEI_SHAPE_TEXT];
     ssdei_matmul_task task;
+    ssdei_team team;
     void *block;
     size_t row, row_tasks;
     ssdei_try(ssdei_tensor_check(context, "a", a));
@@ -2453,7 +2620,8 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     task.columns_per_task = 16 * task.kernels->tile_columns;
     row_tasks = (task.rows - 1) / task.rows_per_task + 1;
     task.column_tasks = (task.columns - 1) / task.columns_per_task + 1;
-    ssdei_parallel_for(context, row_tasks * task.column_tasks, ssdei_matmul_run, &task);
+    ssdei_team_set(&team, context);
+    ssdei_parallel_for(&team, row_tasks * task.column_tasks, 1, ssdei_matmul_run, &task);
     ssdei_release(context, block);
     return SSDE_OK;
 }
@@ -5689,7 +5857,7 @@ static const uint32_t ssdei_philox_w0 = 0x9e3779b9u, ssdei_philox_w1 = 0xbb67ae8
 
 enum {
     SSDEI_RANDOM_SERIAL = 65536, /* elements up to which draws are not worth a thread */
-    SSDEI_RANDOM_CHUNK = 16384,  /* elements a task draws, or one row */
+    SSDEI_RANDOM_CHUNK = 16384,  /* elements of a piece, or one row */
     SSDEI_RANDOM_ROWS = 256      /* rows whose numbers are made up at a time where sample is NULL */
 };
 
@@ -5743,7 +5911,7 @@ typedef struct ssdei_random_task {
     uint64_t seed;
     uint32_t stream, step;
     const uint64_t *sample;
-    size_t rows, dim, rows_per_task;
+    size_t dim;
     unsigned char *out; /* floats or words, through memcpy and kernels that do not mind which */
 } ssdei_random_task;
 
@@ -5764,10 +5932,10 @@ static void ssdei_random_rows(const ssdei_random_task *task, const uint64_t *sam
     }
 }
 
-static void ssdei_random_run(void *argument, size_t index) {
+static void ssdei_random_run(void *argument, size_t begin, size_t end, size_t worker) {
     const ssdei_random_task *task = (const ssdei_random_task *)argument;
-    size_t begin = index * task->rows_per_task, rows, i;
-    size_t end = task->rows - begin < task->rows_per_task ? task->rows : begin + task->rows_per_task;
+    size_t rows, i;
+    (void)worker;
     for (; begin < end; begin += rows) {
         uint64_t numbers[SSDEI_RANDOM_ROWS];
         rows = end - begin;
@@ -5809,6 +5977,8 @@ static ssde_status ssdei_random_check(ssde_context *context, const char *name, i
 static ssde_status ssdei_random(ssde_context *context, const char *name, ssdei_draw draw, uint64_t seed, int stream,
                                 uint32_t step, const uint64_t *sample, size_t rows, size_t dim, void *out) {
     ssdei_random_task task;
+    ssdei_team team;
+    size_t chunk = rows;
     ssdei_try(ssdei_random_check(context, name, stream, sample, rows, dim, out));
     task.kernels = ssdei_kernels_for(context);
     task.draw = draw;
@@ -5816,12 +5986,11 @@ static ssde_status ssdei_random(ssde_context *context, const char *name, ssdei_d
     task.stream = (uint32_t)stream;
     task.step = step;
     task.sample = sample;
-    task.rows = rows;
     task.dim = dim;
     task.out = (unsigned char *)out;
-    task.rows_per_task = rows;
-    if (rows * dim > SSDEI_RANDOM_SERIAL) task.rows_per_task = dim < SSDEI_RANDOM_CHUNK ? SSDEI_RANDOM_CHUNK / dim : 1;
-    ssdei_parallel_for(context, (rows - 1) / task.rows_per_task + 1, ssdei_random_run, &task);
+    if (rows * dim > SSDEI_RANDOM_SERIAL) chunk = dim < SSDEI_RANDOM_CHUNK ? SSDEI_RANDOM_CHUNK / dim : 1;
+    ssdei_team_set(&team, context);
+    ssdei_parallel_for(&team, rows, chunk, ssdei_random_run, &task);
     return SSDE_OK;
 }
 

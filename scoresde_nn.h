@@ -1184,6 +1184,7 @@ struct ssde_run {
     const ssdei_kernels *kernels;
     const ssdei_nn_kernels *nn;
     size_t tasks;
+    ssdei_team *team; /* of as many workers */
     ssde_convolution convolution;
     float *arena;
     size_t arena_floats;
@@ -1238,31 +1239,52 @@ static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
     return run->weight_gradients + run->net->parameters[parameter].offset;
 }
 
-/* Runs an operation's function over shares of `count` units of work. */
-typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t task);
+/* Runs an operation's function over pieces of `count` units of work, with the worker's workspace. */
+typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t worker);
 typedef struct ssdei_share_work {
     ssde_run *run;
     int index;
-    size_t count;
     ssdei_share_function function;
 } ssdei_share_work;
-static void ssdei_share_task(void *argument, size_t task) {
+static void ssdei_share_piece(void *argument, size_t begin, size_t end, size_t worker) {
     const ssdei_share_work *work = (const ssdei_share_work *)argument;
-    size_t begin, end;
-    ssdei_task_range(work->count, 1, work->run->tasks, task, &begin, &end);
-    if (begin < end) work->function(work->run, work->index, begin, end, task);
+    work->function(work->run, work->index, begin, end, worker);
 }
-static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_function function) {
+static void ssdei_share_out(ssde_run *run, int index, size_t count, size_t chunk, ssdei_share_function function) {
     ssdei_share_work work;
     work.run = run;
     work.index = index;
-    work.count = count;
     work.function = function;
-    ssdei_parallel_for(run->context, run->tasks, ssdei_share_task, &work);
+    ssdei_parallel_for(run->team, count, chunk, ssdei_share_piece, &work);
 }
 /* Over the rows: most operations are independent from sample to sample. */
 static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
-    ssdei_share(run, index, run->rows, function);
+    ssdei_share_out(run, index, run->rows, 1, function);
+}
+
+/* Calls function(argument, task) for every task of the run. */
+typedef struct ssdei_tasks_work {
+    void (*function)(void *argument, size_t task);
+    void *argument;
+} ssdei_tasks_work;
+static void ssdei_tasks_piece(void *argument, size_t begin, size_t end, size_t worker) {
+    const ssdei_tasks_work *work = (const ssdei_tasks_work *)argument;
+    (void)worker;
+    for (; begin < end; begin++) work->function(work->argument, begin);
+}
+static void ssdei_run_tasks(const ssde_run *run, void (*function)(void *argument, size_t task), void *argument) {
+    ssdei_tasks_work work;
+    work.function = function;
+    work.argument = argument;
+    ssdei_parallel_for(run->team, run->tasks, 1, ssdei_tasks_piece, &work);
+}
+/* The part of 0 ... rows - 1 that task `index` of `tasks` has, in multiples of `chunk` but for the last end. */
+static void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
+    size_t chunks = (rows + chunk - 1) / chunk;
+    *begin = chunks * index / tasks * chunk;
+    *end = chunks * (index + 1) / tasks * chunk;
+    if (*begin > rows) *begin = rows;
+    if (*end > rows) *end = rows;
 }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -1787,7 +1809,7 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
     work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
     work.blocks = ssdei_divide_up(work.depth, work.block);
     work.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
-    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_weight_task, &work);
+    ssdei_run_tasks(c->run, ssdei_weight_task, &work);
 }
 
 /* ---- products: Winograd's F(4x4, 3x3) ----
@@ -2046,7 +2068,7 @@ static void ssdei_pack_task(void *argument, size_t task) {
 }
 
 static void ssdei_pack_weights(ssdei_convolution *c) {
-    if (c->weights) ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_pack_task, c);
+    if (c->weights) ssdei_run_tasks(c->run, ssdei_pack_task, c);
     c->weights = NULL;
 }
 
@@ -2065,7 +2087,7 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
         w.point_u = w.panel_u;
     }
     w.c = *c;
-    ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_winograd_task, &w);
+    ssdei_run_tasks(c->run, ssdei_winograd_task, &w);
 }
 
 /* ---- products: Winograd's gradient by weights ----
@@ -2183,12 +2205,11 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
-        ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_transform, &w);
+        ssdei_run_tasks(run, ssdei_winograd_gradient_transform, &w);
         run->nn->channel_sums(w.totals, w.count, g->columns, bias);
-        ssdei_parallel_for(run->context, run->tasks,
-                           w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
+        ssdei_run_tasks(run, w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
     }
-    if (w.blocks > 1) ssdei_parallel_for(run->context, run->tasks, ssdei_winograd_gradient_finish, &w);
+    if (w.blocks > 1) ssdei_run_tasks(run, ssdei_winograd_gradient_finish, &w);
 }
 
 /* ---- products: how each is computed ---- */
@@ -2211,7 +2232,7 @@ static void ssdei_convolve(ssdei_convolution *c) {
         ssdei_winograd_convolve(c);
     } else {
         ssdei_pack_weights(c);
-        ssdei_parallel_for(c->run->context, c->run->tasks, ssdei_convolve_task, c);
+        ssdei_run_tasks(c->run, ssdei_convolve_task, c);
     }
 }
 
@@ -2824,8 +2845,8 @@ static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begi
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
-                ssdei_attention_forward_blocks);
+    ssdei_share_out(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks, 1,
+                    ssdei_attention_forward_blocks);
 }
 
 /* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
@@ -3519,6 +3540,7 @@ static void ssdei_run_arrays(void *object, ssdei_memory *memory) {
     ssde_run *run = (ssde_run *)object;
     run->steps = ssdei_place(memory, ssdei_step, (size_t)run->net->node_count);
     run->gathers = ssdei_place(memory, ssdei_gather, run->gather_count);
+    run->team = ssdei_place(memory, ssdei_team, 1);
     run->arena = ssdei_place(memory, float, run->arena_floats);
 }
 
@@ -3769,7 +3791,7 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
     run->kernels = ssdei_kernels_for(run->context);
     run->nn = ssdei_nn_kernels_for(run->context);
-    run->tasks = ssdei_task_count(run->context);
+    run->tasks = ssdei_worker_count(run->context);
     for (i = 0; i < net->node_count; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
     plan->block = ssdei_object_create(run->context, plan, 0, ssdei_plan_arrays);
     if (!plan->block) return SSDE_ERROR_MEMORY;
@@ -3816,6 +3838,7 @@ ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_
     gathers = plan.run.gathers;
     *run = (ssde_run *)ssdei_object_create(plan.run.context, &plan.run, sizeof plan.run, ssdei_run_arrays);
     if (*run) ssdei_run_take_steps(*run, steps, gathers);
+    if (*run) ssdei_team_set((*run)->team, plan.run.context);
     ssdei_release(plan.run.context, plan.block);
     return *run ? ssde_run_set_classes(*run, NULL, 0) : SSDE_ERROR_MEMORY;
 }
@@ -3846,11 +3869,23 @@ void ssde_run_destroy(ssde_run *run) {
 
 /* ---- run: forward and backward ---- */
 
+static void ssdei_run_steps_forward(void *user) {
+    ssde_run *run = (ssde_run *)user;
+    int i;
+    for (i = 0; i < run->net->node_count; i++) ssdei_operations[run->net->nodes[i].operation].forward(run, i);
+}
+
+static void ssdei_run_steps_backward(void *user) {
+    ssde_run *run = (ssde_run *)user;
+    int i;
+    for (i = run->net->node_count - 1; i >= 0; i--)
+        if (run->steps[i].written) ssdei_operations[run->net->nodes[i].operation].backward(run, i);
+}
+
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
     const ssde_net *net;
     size_t row;
-    int i;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
     if (!x || (net->label >= 0 && !label) || (net->sigma >= 0 && !sigma))
@@ -3875,7 +3910,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     memcpy(ssdei_value(run, net->input), x, rows * ssde_net_dim(net) * sizeof *x);
     if (net->label >= 0 && label) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
     if (net->sigma >= 0 && sigma) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
-    for (i = 0; i < net->node_count; i++) ssdei_operations[net->nodes[i].operation].forward(run, i);
+    ssdei_team_run(run->team, ssdei_run_steps_forward, run);
     if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_output_dim(net) * sizeof *out);
     return SSDE_OK;
 }
@@ -3903,7 +3938,6 @@ static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gr
 
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
     const ssde_net *net;
-    int i;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
     ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
@@ -3913,8 +3947,7 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
         memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
         run->steps[net->output].written = 1;
     }
-    for (i = net->node_count - 1; i >= 0; i--)
-        if (run->steps[i].written) ssdei_operations[net->nodes[i].operation].backward(run, i);
+    ssdei_team_run(run->team, ssdei_run_steps_backward, run);
     if (input_gradient) {
         if (run->steps[net->input].written)
             memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
@@ -5013,7 +5046,7 @@ struct ssde_trainer {
     ssde_run *run;
     uint64_t step;
     int scale_seen; /* of the first step's data, and warned of if it does not fit the SDE */
-    size_t dim, tasks;
+    size_t dim;
     ssdei_stretch *stretches;
     size_t stretch_count;
     float *gradients, *first_moment, *second_moment; /* [weight_count] */
@@ -5148,7 +5181,6 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
-    trainer->tasks = ssdei_task_count(trainer->context);
     desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_loss_check(&trainer->sde, &desc->loss, "ssde_trainer_create: desc.loss"));
@@ -5356,10 +5388,10 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
 
 /* ---- train: Adam ---- */
 
-static void ssdei_train_squares(void *argument, size_t index) {
+static void ssdei_train_squares(void *argument, size_t begin, size_t end, size_t worker) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
-    size_t begin, end, s, i;
-    ssdei_task_range(trainer->stretch_count, 1, trainer->tasks, index, &begin, &end);
+    size_t s, i;
+    (void)worker;
     for (s = begin; s < end; s++) {
         ssdei_stretch *stretch = &trainer->stretches[s];
         const float *gradient = trainer->gradients + stretch->offset;
@@ -5372,7 +5404,7 @@ static void ssdei_train_squares(void *argument, size_t index) {
 static double ssdei_train_gradient_norm(ssde_trainer *trainer) {
     double sum = 0.0;
     size_t s;
-    ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_train_squares, trainer);
+    ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_train_squares, trainer);
     for (s = 0; s < trainer->stretch_count; s++) sum += trainer->stretches[s].square;
     return sqrt(sum);
 }
@@ -5386,11 +5418,11 @@ typedef struct ssdei_adam {
     float ema;                        /* 1 - decay */
 } ssdei_adam;
 
-static void ssdei_adam_update(void *argument, size_t index) {
+static void ssdei_adam_update(void *argument, size_t begin, size_t end, size_t worker) {
     const ssdei_adam *adam = (const ssdei_adam *)argument;
     ssde_trainer *trainer = adam->trainer;
-    size_t begin, end, s, i;
-    ssdei_task_range(trainer->stretch_count, 1, trainer->tasks, index, &begin, &end);
+    size_t s, i;
+    (void)worker;
     for (s = begin; s < end; s++) {
         size_t offset = trainer->stretches[s].offset, count = trainer->stretches[s].count;
         const float *gradient = trainer->gradients + offset;
@@ -5436,7 +5468,7 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     adam = ssdei_adam_step(trainer, clip);
-    ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_adam_update, &adam);
+    ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, &adam);
     trainer->net->version++;
     trainer->ema->version++;
     trainer->step++;

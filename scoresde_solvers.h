@@ -2374,33 +2374,31 @@ typedef struct ssdei_apply_job {
     ssdei_sampler *w;
     const ssdei_block *block;
     const ssdei_update *update;
-    unsigned char finite[64];
-    size_t tasks;
+    int infinite; /* whether any piece has a number that is not finite */
 } ssdei_apply_job;
 
-static void ssdei_apply_task(void *argument, size_t index) {
+static void ssdei_apply_piece(void *argument, size_t begin, size_t end, size_t worker) {
     ssdei_apply_job *job = (ssdei_apply_job *)argument;
     ssdei_sampler *w = job->w;
-    size_t begin, end;
-    ssdei_task_range(job->block->rows * w->dim, 4096, job->tasks, index, &begin, &end);
-    job->finite[index] = (unsigned char)ssdei_update_apply(
-        ssdei_kernels_for(w->context), job->block->x + begin, w->score + begin,
-        job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin, job->update, job->block->x + begin, NULL);
+    int finite = ssdei_update_apply(ssdei_kernels_for(w->context), job->block->x + begin, w->score + begin,
+                                    job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin, job->update,
+                                    job->block->x + begin, NULL);
+    (void)worker;
+    if (!finite) ssdei_store_relaxed(&job->infinite, 1);
 }
 
 /* The update on a block, whose score and noise are in w. */
 static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_update *update, double t) {
+    size_t count = block->rows * w->dim;
     ssdei_apply_job job;
-    size_t index;
-    int finite = 1;
+    ssdei_team team;
     job.w = w;
     job.block = block;
     job.update = update;
-    job.tasks = block->rows * w->dim < 65536 ? 1 : ssdei_task_count(w->context);
-    if (job.tasks > sizeof job.finite) job.tasks = sizeof job.finite;
-    ssdei_parallel_for(w->context, job.tasks, ssdei_apply_task, &job);
-    for (index = 0; index < job.tasks; index++) finite &= job.finite[index];
-    if (!finite) ssdei_drop_failed(w, block, t);
+    job.infinite = 0;
+    ssdei_team_set(&team, w->context);
+    ssdei_parallel_for(&team, count, count < 65536 ? count : 4096, ssdei_apply_piece, &job);
+    if (job.infinite) ssdei_drop_failed(w, block, t);
     ssdei_hold_failed(w, block);
 }
 
@@ -3261,7 +3259,7 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
                                          const ssde_sampler_desc *how, uint64_t first_sample, size_t n, const void *x) {
     ssde_context *context = how ? how->context : NULL;
     const ssde_condition *chain = &w->setting.how.condition;
-    size_t tasks = ssdei_task_count(context);
+    size_t workers = ssdei_worker_count(context);
     memset(w, 0, sizeof *w);
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, x));
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
@@ -3272,7 +3270,7 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     w->dim = model->dim;
     /* with one thread three arrays of a block fit a cache; with more each gets enough to do; norms over the batch need
        all of it at once */
-    w->block = ssdei_block_rows(&w->model, tasks > 1 ? 131072 * tasks : 16384, n);
+    w->block = ssdei_block_rows(&w->model, workers > 1 ? 131072 * workers : 16384, n);
     if (w->setting.corrector->batch) w->block = n;
     ssdei_conditions_prepare(&w->conditions, context, chain, 0, first_sample, n, w->block, w->dim);
     return SSDE_OK;
