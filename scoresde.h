@@ -656,34 +656,40 @@ void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssde
 /* Threads. A team is those that work for one object or call: the caller, worker 0, and what OpenMP or the user's
    parallel-for lends. A loop's work is cut into one share per worker, and a share into pieces, which whoever is free
    claims: of its own share first, whose data its cache may have, then of the others'. So a worker that the system has
-   taken off its core delays at most the piece that it holds, and results, which depend on no cut, never depend on who
-   was there. */
+   taken off its core delays at most the piece that it holds; and results depend on no cut, since nobody knows who will
+   be there. */
 enum { SSDEI_MOST_SHARES = 32 };
-typedef void (*ssdei_piece_function)(void *argument, size_t begin, size_t end, size_t worker);
+typedef struct ssdei_worker ssdei_worker;
+typedef void (*ssdei_worker_function)(void *argument, ssdei_worker *worker);
 typedef struct ssdei_share {
     size_t next, end; /* in chunks; claimed are those before `next` */
     unsigned char line[64 - 2 * sizeof(size_t)];
 } ssdei_share;
 typedef struct ssdei_team {
     ssde_context *context;
-    size_t workers; /* at most; indices below it */
+    size_t workers; /* at most; their indices are below */
     size_t present; /* in ssdei_team_run, under OpenMP; 0 outside */
-    unsigned turn;  /* odd while a loop is open, SSDEI_TEAM_LEAVES at the end */
+    unsigned turn;  /* odd while a loop is open */
     int inside;     /* workers in the loop, without the caller */
-    ssdei_piece_function function;
+    ssdei_worker_function function;
     void *argument;
     size_t count, chunk, share_count;
     ssdei_share shares[SSDEI_MOST_SHARES];
 } ssdei_team;
+struct ssdei_worker {
+    ssdei_team *team;
+    size_t index, visited; /* its own, and how many shares it has found empty */
+};
 /* How many may work at once, each with a workspace of its own. */
 size_t ssdei_worker_count(const ssde_context *context);
 void ssdei_team_set(ssdei_team *team, ssde_context *context);
-/* Calls function(argument, begin, end, worker) for pieces that together are 0 ... count - 1; they begin at multiples of
-   `chunk`. */
-void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_piece_function function, void *argument);
-/* Calls function(argument) on this thread, during which OpenMP's threads stay and serve every loop of the team: they
-   come and leave once, which costs a turn of the system's scheduler where other programs want their cores. No function
-   of the user's may be called meanwhile, which may have threads of its own. */
+/* Calls function(argument, worker) for every worker that is there, which takes its pieces of 0 ... count - 1 with
+   ssdei_next_piece until there are none; they begin at multiples of `chunk`. */
+void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_worker_function function, void *argument);
+int ssdei_next_piece(ssdei_worker *worker, size_t *begin, size_t *end);
+/* Calls function(argument) on this thread, during which OpenMP's threads stay and serve every loop of the team: to come
+   and to leave costs a turn of the system's scheduler where other programs want their cores. Nothing of the user's may
+   be called meanwhile: it may have threads of its own. */
 void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *argument);
 
 /* Whether a number is whole and from least to most; NaN is not. */
@@ -1657,38 +1663,52 @@ void ssdei_team_set(ssdei_team *team, ssde_context *context) {
     team->workers = ssdei_worker_count(context);
 }
 
-/* A quarter of what is left of a share, so that pieces are large at first and the last ones small; whether there was
-   any. */
-static int ssdei_claim_piece(ssdei_share *share, size_t *first, size_t *count) {
+/* A quarter of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
+   take it. */
+static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_share *share, size_t *first) {
+    size_t count;
 #ifdef SSDEI_CLAIMS
     *first = __atomic_load_n(&share->next, __ATOMIC_RELAXED);
     do {
-        if (*first == share->end) return 0;
-        *count = (share->end - *first + 3) / 4;
-    } while (!__atomic_compare_exchange_n(&share->next, first, *first + *count, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+        count = share->end - *first;
+        if (team->share_count > 1) count = (count + 3) / 4;
+    } while (count &&
+             !__atomic_compare_exchange_n(&share->next, first, *first + count, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 #else
+    (void)team;
     *first = share->next;
-    *count = share->end - *first;
+    count = share->end - *first;
     share->next = share->end;
 #endif
-    return *count > 0;
+    return count;
 }
 
-/* A worker's part of the loop. */
-static void ssdei_team_work(void *user, size_t worker) {
-    ssdei_team *team = (ssdei_team *)user;
-    size_t shares = team->share_count, visited, first, count;
+int ssdei_next_piece(ssdei_worker *worker, size_t *begin, size_t *end) {
+    const ssdei_team *team = worker->team;
 #ifdef SSDEI_CLAIMS
-    const size_t visits = shares;
+    const size_t most = team->share_count;
 #else
-    const size_t visits = 1;
+    const size_t most = 1;
 #endif
-    for (visited = 0; visited < visits; visited++) {
-        while (ssdei_claim_piece(&team->shares[(worker + visited) % shares], &first, &count)) {
-            size_t begin = first * team->chunk, end = begin + count * team->chunk;
-            team->function(team->argument, begin, end < team->count ? end : team->count, worker);
-        }
+    for (; worker->visited < most; worker->visited++) {
+        ssdei_share *share = &worker->team->shares[(worker->index + worker->visited) % team->share_count];
+        size_t first, count = ssdei_claim_chunks(team, share, &first);
+        if (!count) continue;
+        *begin = first * team->chunk;
+        *end = (first + count) * team->chunk;
+        if (*end > team->count) *end = team->count;
+        return 1;
     }
+    return 0;
+}
+
+static void ssdei_team_work(void *user, size_t index) {
+    ssdei_team *team = (ssdei_team *)user;
+    ssdei_worker worker;
+    worker.team = team;
+    worker.index = index;
+    worker.visited = 0;
+    team->function(team->argument, &worker);
 }
 
 #ifdef SSDEI_STAYS
@@ -1763,15 +1783,12 @@ void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *ar
     function(argument);
 }
 
-void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_piece_function function, void *argument) {
+void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_worker_function function, void *argument) {
     ssde_context *context = team->context;
     size_t chunks = (count + chunk - 1) / chunk, shares = team->present ? team->present : team->workers, i;
+    if (!chunks) return;
     if (shares > SSDEI_MOST_SHARES) shares = SSDEI_MOST_SHARES;
     if (shares > chunks) shares = chunks;
-    if (shares < 2) {
-        if (count) function(argument, 0, count, 0);
-        return;
-    }
     team->function = function;
     team->argument = argument;
     team->count = count;
@@ -1780,6 +1797,10 @@ void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_piec
     for (i = 0; i < shares; i++) {
         team->shares[i].next = chunks * i / shares;
         team->shares[i].end = chunks * (i + 1) / shares;
+    }
+    if (shares == 1) {
+        ssdei_team_work(team, 0);
+        return;
     }
     if (context && context->parallel_for) {
         context->parallel_for(context->user, shares, ssdei_team_work, team);
@@ -2570,9 +2591,10 @@ static void ssdei_matmul_block(const ssdei_matmul_task *task, size_t index) {
                   task->depth, columns, task->c + row * task->columns + column, task->columns, 0);
 }
 
-static void ssdei_matmul_run(void *argument, size_t begin, size_t end, size_t worker) {
-    (void)worker;
-    for (; begin < end; begin++) ssdei_matmul_block((const ssdei_matmul_task *)argument, begin);
+static void ssdei_matmul_run(void *argument, ssdei_worker *worker) {
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (; begin < end; begin++) ssdei_matmul_block((const ssdei_matmul_task *)argument, begin);
 }
 
 static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
@@ -5932,10 +5954,8 @@ static void ssdei_random_rows(const ssdei_random_task *task, const uint64_t *sam
     }
 }
 
-static void ssdei_random_run(void *argument, size_t begin, size_t end, size_t worker) {
-    const ssdei_random_task *task = (const ssdei_random_task *)argument;
+static void ssdei_random_piece(const ssdei_random_task *task, size_t begin, size_t end) {
     size_t rows, i;
-    (void)worker;
     for (; begin < end; begin += rows) {
         uint64_t numbers[SSDEI_RANDOM_ROWS];
         rows = end - begin;
@@ -5945,6 +5965,11 @@ static void ssdei_random_run(void *argument, size_t begin, size_t end, size_t wo
         }
         ssdei_random_rows(task, task->sample ? task->sample + begin : numbers, rows, task->out + begin * task->dim * 4);
     }
+}
+
+static void ssdei_random_run(void *argument, ssdei_worker *worker) {
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end)) ssdei_random_piece((const ssdei_random_task *)argument, begin, end);
 }
 
 /* What every draw refuses; `name` is the function's. */

@@ -1246,16 +1246,17 @@ typedef struct ssdei_share_work {
     int index;
     ssdei_share_function function;
 } ssdei_share_work;
-static void ssdei_share_piece(void *argument, size_t begin, size_t end, size_t worker) {
+static void ssdei_share_run(void *argument, ssdei_worker *worker) {
     const ssdei_share_work *work = (const ssdei_share_work *)argument;
-    work->function(work->run, work->index, begin, end, worker);
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end)) work->function(work->run, work->index, begin, end, worker->index);
 }
 static void ssdei_share_out(ssde_run *run, int index, size_t count, size_t chunk, ssdei_share_function function) {
     ssdei_share_work work;
     work.run = run;
     work.index = index;
     work.function = function;
-    ssdei_parallel_for(run->team, count, chunk, ssdei_share_piece, &work);
+    ssdei_parallel_for(run->team, count, chunk, ssdei_share_run, &work);
 }
 /* Over the rows: most operations are independent from sample to sample. */
 static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
@@ -1267,16 +1268,17 @@ typedef struct ssdei_tasks_work {
     void (*function)(void *argument, size_t task);
     void *argument;
 } ssdei_tasks_work;
-static void ssdei_tasks_piece(void *argument, size_t begin, size_t end, size_t worker) {
+static void ssdei_tasks_run(void *argument, ssdei_worker *worker) {
     const ssdei_tasks_work *work = (const ssdei_tasks_work *)argument;
-    (void)worker;
-    for (; begin < end; begin++) work->function(work->argument, begin);
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (; begin < end; begin++) work->function(work->argument, begin);
 }
 static void ssdei_run_tasks(const ssde_run *run, void (*function)(void *argument, size_t task), void *argument) {
     ssdei_tasks_work work;
     work.function = function;
     work.argument = argument;
-    ssdei_parallel_for(run->team, run->tasks, 1, ssdei_tasks_piece, &work);
+    ssdei_parallel_for(run->team, run->tasks, 1, ssdei_tasks_run, &work);
 }
 /* The part of 0 ... rows - 1 that task `index` of `tasks` has, in multiples of `chunk` but for the last end. */
 static void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
@@ -5388,16 +5390,16 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
 
 /* ---- train: Adam ---- */
 
-static void ssdei_train_squares(void *argument, size_t begin, size_t end, size_t worker) {
+static void ssdei_train_squares(void *argument, ssdei_worker *worker) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
-    size_t s, i;
-    (void)worker;
-    for (s = begin; s < end; s++) {
-        ssdei_stretch *stretch = &trainer->stretches[s];
-        const float *gradient = trainer->gradients + stretch->offset;
-        stretch->square = 0.0;
-        for (i = 0; i < stretch->count; i++) stretch->square += (double)gradient[i] * (double)gradient[i];
-    }
+    size_t begin, end, s, i;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (s = begin; s < end; s++) {
+            ssdei_stretch *stretch = &trainer->stretches[s];
+            const float *gradient = trainer->gradients + stretch->offset;
+            stretch->square = 0.0;
+            for (i = 0; i < stretch->count; i++) stretch->square += (double)gradient[i] * (double)gradient[i];
+        }
 }
 
 /* The norm of the whole gradient; not finite if any part of it is not. */
@@ -5418,24 +5420,24 @@ typedef struct ssdei_adam {
     float ema;                        /* 1 - decay */
 } ssdei_adam;
 
-static void ssdei_adam_update(void *argument, size_t begin, size_t end, size_t worker) {
+static void ssdei_adam_update(void *argument, ssdei_worker *worker) {
     const ssdei_adam *adam = (const ssdei_adam *)argument;
     ssde_trainer *trainer = adam->trainer;
-    size_t s, i;
-    (void)worker;
-    for (s = begin; s < end; s++) {
-        size_t offset = trainer->stretches[s].offset, count = trainer->stretches[s].count;
-        const float *gradient = trainer->gradients + offset;
-        float *weight = trainer->net->weights + offset, *average = trainer->ema->weights + offset;
-        float *first = trainer->first_moment + offset, *second = trainer->second_moment + offset;
-        for (i = 0; i < count; i++) {
-            float g = gradient[i] * adam->clip + adam->weight_decay * weight[i];
-            first[i] = adam->keep1 * first[i] + adam->take1 * g;
-            second[i] = adam->keep2 * second[i] + adam->take2 * g * g;
-            weight[i] -= adam->rate * first[i] / (sqrtf(second[i]) * adam->root_scale + adam->eps);
-            average[i] -= adam->ema * (average[i] - weight[i]);
+    size_t begin, end, s, i;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (s = begin; s < end; s++) {
+            size_t offset = trainer->stretches[s].offset, count = trainer->stretches[s].count;
+            const float *gradient = trainer->gradients + offset;
+            float *weight = trainer->net->weights + offset, *average = trainer->ema->weights + offset;
+            float *first = trainer->first_moment + offset, *second = trainer->second_moment + offset;
+            for (i = 0; i < count; i++) {
+                float g = gradient[i] * adam->clip + adam->weight_decay * weight[i];
+                first[i] = adam->keep1 * first[i] + adam->take1 * g;
+                second[i] = adam->keep2 * second[i] + adam->take2 * g * g;
+                weight[i] -= adam->rate * first[i] / (sqrtf(second[i]) * adam->root_scale + adam->eps);
+                average[i] -= adam->ema * (average[i] - weight[i]);
+            }
         }
-    }
 }
 
 /* Learning rate and EMA decay count updates, of which this is number `step` from 0. */

@@ -2377,14 +2377,16 @@ typedef struct ssdei_apply_job {
     int infinite; /* whether any piece has a number that is not finite */
 } ssdei_apply_job;
 
-static void ssdei_apply_piece(void *argument, size_t begin, size_t end, size_t worker) {
+static void ssdei_apply_run(void *argument, ssdei_worker *worker) {
     ssdei_apply_job *job = (ssdei_apply_job *)argument;
     ssdei_sampler *w = job->w;
-    int finite = ssdei_update_apply(ssdei_kernels_for(w->context), job->block->x + begin, w->score + begin,
-                                    job->update->noise != 0.0 ? w->noise + begin : NULL, end - begin, job->update,
-                                    job->block->x + begin, NULL);
-    (void)worker;
-    if (!finite) ssdei_store_relaxed(&job->infinite, 1);
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        const float *noise = job->update->noise != 0.0 ? w->noise + begin : NULL;
+        if (!ssdei_update_apply(ssdei_kernels_for(w->context), job->block->x + begin, w->score + begin, noise,
+                                end - begin, job->update, job->block->x + begin, NULL))
+            ssdei_store_relaxed(&job->infinite, 1);
+    }
 }
 
 /* The update on a block, whose score and noise are in w. */
@@ -2397,7 +2399,7 @@ static void ssdei_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_
     job.update = update;
     job.infinite = 0;
     ssdei_team_set(&team, w->context);
-    ssdei_parallel_for(&team, count, count < 65536 ? count : 4096, ssdei_apply_piece, &job);
+    ssdei_parallel_for(&team, count, count < 65536 ? count : 4096, ssdei_apply_run, &job);
     if (job.infinite) ssdei_drop_failed(w, block, t);
     ssdei_hold_failed(w, block);
 }
