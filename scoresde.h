@@ -671,6 +671,7 @@ typedef struct ssdei_team {
     size_t present; /* in ssdei_team_run, under OpenMP; 0 outside */
     unsigned turn;  /* odd while a loop is open */
     int inside;     /* workers in the loop, without the caller */
+    int gone;       /* workers who have left for good */
     ssdei_worker_function function;
     void *argument;
     size_t count, chunk, share_count;
@@ -1459,7 +1460,7 @@ SSDEI_END
 #ifdef _OPENMP
 #include <omp.h>
 #ifndef _WIN32
-#include <sys/select.h>
+#include <sched.h>
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__)
@@ -1714,20 +1715,17 @@ static void ssdei_team_work(void *user, size_t index) {
 #ifdef SSDEI_STAYS
 #define SSDEI_TEAM_LEAVES UINT_MAX
 
-/* Looks again at once for a while; then sleeps a moment each time, so that who has what is waited for gets this core:
-   the system moves a thread that waits for a busy core to an idle one, but not to one where another spins. */
-#define SSDEI_PATIENCE 1e-4 /* seconds: more than a loop's last pieces take, much less than a scheduler's turn */
+/* Looks again at once for a while; then lets other threads of this core go first each time: what is waited for may be
+   one of them. */
+#define SSDEI_PATIENCE 1e-5 /* seconds: more than most steps need between their loops, much less than a turn */
 static void ssdei_team_wait(double *since) {
     double now = omp_get_wtime();
     if (*since == 0.0) *since = now;
     if (now - *since < SSDEI_PATIENCE) return;
-#if defined(_WIN32)
+#ifdef _WIN32
     Sleep(0);
 #else
-    {
-        struct timeval moment = {0, 50};
-        select(0, NULL, NULL, NULL, &moment);
-    }
+    sched_yield();
 #endif
 }
 
@@ -1747,16 +1745,31 @@ static void ssdei_team_serve(ssdei_team *team, size_t worker) {
         __atomic_sub_fetch(&team->inside, 1, __ATOMIC_SEQ_CST);
         since = 0.0;
     }
+    __atomic_add_fetch(&team->gone, 1, __ATOMIC_SEQ_CST);
+}
+
+static void ssdei_team_wait_for(const int *number, int wanted) {
+    double since = 0.0;
+    while (__atomic_load_n(number, __ATOMIC_SEQ_CST) != wanted) ssdei_team_wait(&since);
 }
 
 /* The caller's part of a loop, with all who are there. */
 static void ssdei_team_lead(void *user) {
     ssdei_team *team = (ssdei_team *)user;
-    double since = 0.0;
     __atomic_store_n(&team->turn, team->turn + 1, __ATOMIC_SEQ_CST);
     ssdei_team_work(team, 0);
     __atomic_store_n(&team->turn, team->turn + 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&team->inside, __ATOMIC_SEQ_CST)) ssdei_team_wait(&since);
+    ssdei_team_wait_for(&team->inside, 0);
+}
+
+/* All have left before OpenMP looks for them, who may wait less politely. */
+static void ssdei_team_caller(ssdei_team *team, void (*function)(void *argument), void *argument) {
+    int present = omp_get_num_threads();
+    team->present = (size_t)present;
+    function(argument);
+    __atomic_store_n(&team->turn, SSDEI_TEAM_LEAVES, __ATOMIC_SEQ_CST);
+    ssdei_team_wait_for(&team->gone, present - 1);
+    team->present = 0;
 }
 #endif
 
@@ -1766,17 +1779,15 @@ void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *ar
     if ((size_t)threads > team->workers) threads = (int)team->workers;
     if (threads > 1 && !team->present && !(team->context && team->context->parallel_for)) {
         team->turn = 0;
+        team->gone = 0;
 #pragma omp parallel num_threads(threads)
         {
-            if (omp_get_thread_num()) {
-                ssdei_team_serve(team, (size_t)omp_get_thread_num());
-            } else {
-                team->present = (size_t)omp_get_num_threads();
-                function(argument);
-                __atomic_store_n(&team->turn, SSDEI_TEAM_LEAVES, __ATOMIC_SEQ_CST);
-            }
+            int worker = omp_get_thread_num();
+            if (worker)
+                ssdei_team_serve(team, (size_t)worker);
+            else
+                ssdei_team_caller(team, function, argument);
         }
-        team->present = 0;
         return;
     }
 #endif

@@ -1263,32 +1263,6 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function funct
     ssdei_share_out(run, index, run->rows, 1, function);
 }
 
-/* Calls function(argument, task) for every task of the run. */
-typedef struct ssdei_tasks_work {
-    void (*function)(void *argument, size_t task);
-    void *argument;
-} ssdei_tasks_work;
-static void ssdei_tasks_run(void *argument, ssdei_worker *worker) {
-    const ssdei_tasks_work *work = (const ssdei_tasks_work *)argument;
-    size_t begin, end;
-    while (ssdei_next_piece(worker, &begin, &end))
-        for (; begin < end; begin++) work->function(work->argument, begin);
-}
-static void ssdei_run_tasks(const ssde_run *run, void (*function)(void *argument, size_t task), void *argument) {
-    ssdei_tasks_work work;
-    work.function = function;
-    work.argument = argument;
-    ssdei_parallel_for(run->team, run->tasks, 1, ssdei_tasks_run, &work);
-}
-/* The part of 0 ... rows - 1 that task `index` of `tasks` has, in multiples of `chunk` but for the last end. */
-static void ssdei_task_range(size_t rows, size_t chunk, size_t tasks, size_t index, size_t *begin, size_t *end) {
-    size_t chunks = (rows + chunk - 1) / chunk;
-    *begin = chunks * index / tasks * chunk;
-    *end = chunks * (index + 1) / tasks * chunk;
-    if (*begin > rows) *begin = rows;
-    if (*end > rows) *end = rows;
-}
-
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
@@ -1656,16 +1630,17 @@ static void ssdei_convolve_chunk(const ssdei_convolution *c, size_t first, size_
 }
 
 /* Chunks of pixels; of one image each where they have the same residual. */
-static void ssdei_convolve_task(void *argument, size_t task) {
+static size_t ssdei_chunk_pixels(const ssdei_gather *g) { return ssdei_chunk_tiles(g) * g->kernels->tile_rows; }
+static void ssdei_convolve_run(void *argument, ssdei_worker *worker) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
     const ssdei_gather *g = c->gather;
-    size_t chunk = ssdei_chunk_tiles(g) * g->kernels->tile_rows, image = g->grid_height * g->grid_width;
-    size_t begin, end, count;
-    ssdei_task_range(c->run->rows * image, chunk, c->run->tasks, task, &begin, &end);
-    for (; begin < end; begin += count) {
-        count = end - begin < chunk ? end - begin : chunk;
-        if (c->residual && !c->residual_pixel && count > image - begin % image) count = image - begin % image;
-        ssdei_convolve_chunk(c, begin, count, ssdei_workspace(c->run, task));
+    size_t chunk = ssdei_chunk_pixels(g), image = g->grid_height * g->grid_width, begin, end, count;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin += count) {
+            count = end - begin < chunk ? end - begin : chunk;
+            if (c->residual && !c->residual_pixel && count > image - begin % image) count = image - begin % image;
+            ssdei_convolve_chunk(c, begin, count, ssdei_workspace(c->run, worker->index));
+        }
     }
 }
 
@@ -1784,16 +1759,16 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
     }
 }
 
-static void ssdei_weight_task(void *argument, size_t task) {
+static void ssdei_weight_run(void *argument, ssdei_worker *worker) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
     const ssdei_gather *g = work->c.gather;
-    ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, task));
+    ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, worker->index));
     size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
-    ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
-    for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
-        ssdei_weight_pixels(work, first,
-                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
-                            begin, end, &chunk);
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (first = 0; first < pixels; first += SSDEI_GRADIENT_PIXELS)
+            ssdei_weight_pixels(work, first,
+                                pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
+                                begin, end, &chunk);
 }
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -1811,7 +1786,7 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
     work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
     work.blocks = ssdei_divide_up(work.depth, work.block);
     work.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
-    ssdei_run_tasks(c->run, ssdei_weight_task, &work);
+    ssdei_parallel_for(c->run->team, work.taps * work.blocks * work.panels, work.panels, ssdei_weight_run, &work);
 }
 
 /* ---- products: Winograd's F(4x4, 3x3) ----
@@ -2034,43 +2009,47 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
 
 /* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
    not packed yet are packed panel by panel into the place of the task's first, where they stay in the cache. */
-static void ssdei_winograd_task(void *argument, size_t task) {
+static void ssdei_winograd_run(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, task));
-    size_t begin, end, unit, transformed = SSDEI_NOWHERE, i;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, worker->index));
+    size_t begin, end, unit, transformed = SSDEI_NOWHERE, place = SSDEI_NOWHERE, i;
     for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++) space.rows[i] = space.v + (i < w->block ? i : 0) * w->tile_v;
-    ssdei_task_range(w->blocks * w->groups, 1, w->c.run->tasks, task, &begin, &end);
-    for (unit = begin; unit < end; unit++) {
-        size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
-        size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
-        size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
-        float *u = w->c.packed + (w->c.weights ? begin * SSDEI_POINTS : panel) * w->panel_u;
-        for (i = 0; i < count && block != transformed; i++)
-            ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
-        transformed = block;
-        if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
-        ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
-        for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
-    }
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (unit = begin; unit < end; unit++) {
+            size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
+            size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
+            size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
+            float *u;
+            if (place == SSDEI_NOWHERE) place = unit * SSDEI_POINTS;
+            u = w->c.packed + (w->c.weights ? place : panel) * w->panel_u;
+            for (i = 0; i < count && block != transformed; i++)
+                ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
+            transformed = block;
+            if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
+            ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
+            for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
+        }
 }
 
-static void ssdei_pack_task(void *argument, size_t task) {
+static void ssdei_pack_run(void *argument, ssdei_worker *worker) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
     const ssdei_gather *g = c->gather;
     size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns), begin, end, panel;
     size_t panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
-    ssdei_task_range(panels, 1, c->run->tasks, task, &begin, &end);
-    for (panel = begin; panel < end; panel++) {
-        if (g->winograd)
-            ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, task), c->packed + panel * panel_u,
-                                      panels * panel_u);
-        else
-            ssdei_pack_panel(c, panel);
-    }
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (panel = begin; panel < end; panel++) {
+            if (g->winograd)
+                ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, worker->index), c->packed + panel * panel_u,
+                                          panels * panel_u);
+            else
+                ssdei_pack_panel(c, panel);
+        }
 }
 
 static void ssdei_pack_weights(ssdei_convolution *c) {
-    if (c->weights) ssdei_run_tasks(c->run, ssdei_pack_task, c);
+    if (c->weights)
+        ssdei_parallel_for(c->run->team, ssdei_divide_up(c->gather->columns, c->gather->kernels->tile_columns), 1,
+                           ssdei_pack_run, c);
     c->weights = NULL;
 }
 
@@ -2089,7 +2068,7 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
         w.point_u = w.panel_u;
     }
     w.c = *c;
-    ssdei_run_tasks(c->run, ssdei_winograd_task, &w);
+    ssdei_parallel_for(c->run->team, w.blocks * w.groups, 1, ssdei_winograd_run, &w);
 }
 
 /* ---- products: Winograd's gradient by weights ----
@@ -2113,22 +2092,22 @@ static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t
     return w;
 }
 
-static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
+static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     const ssdei_gather *g = w->c.gather;
     size_t columns = g->kernels->tile_columns, begin, end, i, panel;
-    ssdei_task_range(w->count, 1, w->c.run->tasks, task, &begin, &end);
-    for (i = begin; i < end; i++) {
-        size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
-        const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
-        for (panel = 0; panel < w->panels; panel++)
-            w->c.run->nn->winograd_gradient(
-                dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
-                g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
-                w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
-                w->totals + i * g->columns + panel * columns);
-        ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
-    }
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (i = begin; i < end; i++) {
+            size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
+            const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
+            for (panel = 0; panel < w->panels; panel++)
+                w->c.run->nn->winograd_gradient(
+                    dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
+                    g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
+                    w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
+                    w->totals + i * g->columns + panel * columns);
+            ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
+        }
 }
 
 /* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
@@ -2161,38 +2140,39 @@ static const float *const *ssdei_winograd_gradient_rows(const ssdei_winograd *w,
     return rows;
 }
 
-static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
+static void ssdei_winograd_gradient_sum(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    const float *const *rows = ssdei_winograd_gradient_rows(w, worker->index);
     size_t begin, end, unit;
-    ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
-    for (unit = begin; unit < end; unit++) {
-        size_t point = unit / w->panels, panel = unit % w->panels;
-        ssdei_winograd_gradient_point(w, rows, point, panel, w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
-    }
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (unit = begin; unit < end; unit++) {
+            size_t point = unit / w->panels, panel = unit % w->panels;
+            ssdei_winograd_gradient_point(w, rows, point, panel,
+                                          w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
+        }
 }
 
-static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
+static void ssdei_winograd_gradient_finish(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     size_t begin, end, panel;
-    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
-    for (panel = begin; panel < end; panel++)
-        ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (panel = begin; panel < end; panel++)
+            ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
 }
 
 /* Both at once, where there is but one block: a panel's sums need not leave the cache. */
-static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
+static void ssdei_winograd_gradient_panels(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const float *const *rows = ssdei_winograd_gradient_rows(w, task);
+    const float *const *rows = ssdei_winograd_gradient_rows(w, worker->index);
     size_t begin, end, panel, point;
-    float *sums;
-    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
-    sums = w->sums + begin * SSDEI_POINTS * w->point_sum;
-    for (panel = begin; panel < end; panel++) {
-        for (point = 0; point < SSDEI_POINTS; point++)
-            ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
-        ssdei_winograd_gradient_store(w, panel, sums);
-    }
+    float *sums = NULL;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (panel = begin; panel < end; panel++) {
+            if (!sums) sums = w->sums + panel * SSDEI_POINTS * w->point_sum;
+            for (point = 0; point < SSDEI_POINTS; point++)
+                ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
+            ssdei_winograd_gradient_store(w, panel, sums);
+        }
 }
 
 /* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -2207,11 +2187,14 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
     for (block = 0; block < w.blocks; block++) {
         w.first = block * w.block;
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
-        ssdei_run_tasks(run, ssdei_winograd_gradient_transform, &w);
+        ssdei_parallel_for(run->team, w.count, 1, ssdei_winograd_gradient_transform, &w);
         run->nn->channel_sums(w.totals, w.count, g->columns, bias);
-        ssdei_run_tasks(run, w.blocks == 1 ? ssdei_winograd_gradient_panels : ssdei_winograd_gradient_sum, &w);
+        if (w.blocks == 1)
+            ssdei_parallel_for(run->team, w.panels, 1, ssdei_winograd_gradient_panels, &w);
+        else
+            ssdei_parallel_for(run->team, w.panels * SSDEI_POINTS, 1, ssdei_winograd_gradient_sum, &w);
     }
-    if (w.blocks > 1) ssdei_run_tasks(run, ssdei_winograd_gradient_finish, &w);
+    if (w.blocks > 1) ssdei_parallel_for(run->team, w.panels, 1, ssdei_winograd_gradient_finish, &w);
 }
 
 /* ---- products: how each is computed ---- */
@@ -2234,7 +2217,8 @@ static void ssdei_convolve(ssdei_convolution *c) {
         ssdei_winograd_convolve(c);
     } else {
         ssdei_pack_weights(c);
-        ssdei_run_tasks(c->run, ssdei_convolve_task, c);
+        ssdei_parallel_for(c->run->team, c->run->rows * c->gather->grid_height * c->gather->grid_width,
+                           ssdei_chunk_pixels(c->gather), ssdei_convolve_run, c);
     }
 }
 
