@@ -661,10 +661,10 @@ void *ssdei_object_create(ssde_context *context, void *object, size_t size, ssde
 enum { SSDEI_MOST_SHARES = 32 };
 typedef struct ssdei_worker ssdei_worker;
 typedef void (*ssdei_worker_function)(void *argument, ssdei_worker *worker);
-typedef struct ssdei_share {
+typedef struct ssdei_team_share {
     size_t next, end; /* in chunks; claimed are those before `next` */
     unsigned char line[64 - 2 * sizeof(size_t)];
-} ssdei_share;
+} ssdei_team_share;
 typedef struct ssdei_team {
     ssde_context *context;
     size_t workers; /* at most; their indices are below */
@@ -675,7 +675,7 @@ typedef struct ssdei_team {
     ssdei_worker_function function;
     void *argument;
     size_t count, chunk, share_count;
-    ssdei_share shares[SSDEI_MOST_SHARES];
+    ssdei_team_share shares[SSDEI_MOST_SHARES];
 } ssdei_team;
 struct ssdei_worker {
     ssdei_team *team;
@@ -1666,7 +1666,7 @@ void ssdei_team_set(ssdei_team *team, ssde_context *context) {
 
 /* A quarter of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
    take it. */
-static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_share *share, size_t *first) {
+static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_team_share *share, size_t *first) {
     size_t count;
 #ifdef SSDEI_CLAIMS
     *first = __atomic_load_n(&share->next, __ATOMIC_RELAXED);
@@ -1692,7 +1692,7 @@ int ssdei_next_piece(ssdei_worker *worker, size_t *begin, size_t *end) {
     const size_t most = 1;
 #endif
     for (; worker->visited < most; worker->visited++) {
-        ssdei_share *share = &worker->team->shares[(worker->index + worker->visited) % team->share_count];
+        ssdei_team_share *share = &worker->team->shares[(worker->index + worker->visited) % team->share_count];
         size_t first, count = ssdei_claim_chunks(team, share, &first);
         if (!count) continue;
         *begin = first * team->chunk;
@@ -1717,11 +1717,11 @@ static void ssdei_team_work(void *user, size_t index) {
 
 /* Looks again at once for a while; then lets other threads of this core go first each time: what is waited for may be
    one of them. */
-#define SSDEI_PATIENCE 1e-5 /* seconds: more than most steps need between their loops, much less than a turn */
+enum { SSDEI_PATIENCE = 10 /* microseconds: more than most steps need between their loops, less than a turn */ };
 static void ssdei_team_wait(double *since) {
     double now = omp_get_wtime();
     if (*since == 0.0) *since = now;
-    if (now - *since < SSDEI_PATIENCE) return;
+    if ((now - *since) * 1e6 < SSDEI_PATIENCE) return;
 #ifdef _WIN32
     Sleep(0);
 #else
@@ -1790,6 +1790,8 @@ void ssdei_team_run(ssdei_team *team, void (*function)(void *argument), void *ar
         }
         return;
     }
+#else
+    (void)team;
 #endif
     function(argument);
 }
@@ -1834,6 +1836,9 @@ void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_work
     }
 #endif
 }
+#undef SSDEI_CLAIMS
+#undef SSDEI_STAYS
+#undef SSDEI_TEAM_LEAVES
 
 /* ---- context: SIMD tier ---- */
 

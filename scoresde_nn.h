@@ -1251,16 +1251,16 @@ static void ssdei_share_run(void *argument, ssdei_worker *worker) {
     size_t begin, end;
     while (ssdei_next_piece(worker, &begin, &end)) work->function(work->run, work->index, begin, end, worker->index);
 }
-static void ssdei_share_out(ssde_run *run, int index, size_t count, size_t chunk, ssdei_share_function function) {
+static void ssdei_share(ssde_run *run, int index, size_t count, ssdei_share_function function) {
     ssdei_share_work work;
     work.run = run;
     work.index = index;
     work.function = function;
-    ssdei_parallel_for(run->team, count, chunk, ssdei_share_run, &work);
+    ssdei_parallel_for(run->team, count, 1, ssdei_share_run, &work);
 }
 /* Over the rows: most operations are independent from sample to sample. */
 static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function function) {
-    ssdei_share_out(run, index, run->rows, 1, function);
+    ssdei_share(run, index, run->rows, function);
 }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -2831,8 +2831,8 @@ static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begi
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share_out(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks, 1,
-                    ssdei_attention_forward_blocks);
+    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
+                ssdei_attention_forward_blocks);
 }
 
 /* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */

@@ -4,6 +4,104 @@
 
 #include "check.h"
 #include "fixtures_core.h"
+#include "threads.h"
+
+/* ---- context: threads ---- */
+
+/* What a loop did: how often each unit was done, whether a worker was what it may be. */
+enum { LOOP_MOST = 1000, LOOP_WORKERS = 40 };
+typedef struct loop_record {
+    ssdei_team *team;
+    size_t count, chunk, taken[LOOP_WORKERS];
+    int seen[LOOP_MOST], at_work[LOOP_WORKERS], wrong[LOOP_WORKERS];
+} loop_record;
+
+static void loop_pieces(void *argument, ssdei_worker *worker) {
+    loop_record *record = (loop_record *)argument;
+    size_t me = worker->index, begin, end;
+    if (me >= record->team->workers) abort();
+    if (record->at_work[me]++) record->wrong[me] = 1; /* two have one workspace */
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        if (begin % record->chunk || begin >= end || end > record->count) record->wrong[me] = 1;
+        record->taken[me] += end - begin;
+        for (; begin < end; begin++) record->seen[begin]++;
+    }
+    if (ssdei_next_piece(worker, &begin, &end)) record->wrong[me] = 1;
+    record->at_work[me]--;
+}
+
+static int loop_is_whole(ssdei_team *team, size_t count, size_t chunk, loop_record *record) {
+    size_t i, taken = 0;
+    int whole = 1;
+    memset(record, 0, sizeof *record);
+    record->team = team;
+    record->count = count;
+    record->chunk = chunk;
+    ssdei_parallel_for(team, count, chunk, loop_pieces, record);
+    for (i = 0; i < LOOP_MOST; i++) whole &= record->seen[i] == (i < count);
+    for (i = 0; i < LOOP_WORKERS; i++) {
+        whole &= !record->wrong[i];
+        taken += record->taken[i];
+    }
+    return whole && taken == count;
+}
+
+typedef struct loop_series {
+    ssdei_team team;
+    loop_record record;
+    int whole, runs;
+} loop_series;
+
+static void loop_run_series(void *argument) {
+    static const size_t counts[] = {0, 1, 2, 7, 64, LOOP_MOST};
+    loop_series *series = (loop_series *)argument;
+    size_t i, chunk;
+    series->runs++;
+    for (i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (chunk = 1; chunk < 40; chunk += 1 + chunk * 3)
+            series->whole &= loop_is_whole(&series->team, counts[i], chunk, &series->record);
+}
+
+/* Every unit is done once, whoever works: alone, in a team that stays, within a parallel region of the user's. */
+static void test_context_threads(void) {
+    static loop_series series, nested[4];
+    ssde_context context = ssde_context_defaults();
+    threads_hook hook;
+    int way, i;
+    for (way = 0; way < 3; way++) {
+        for (i = 1; i <= LOOP_WORKERS; i = i < 5 ? i + 1 : i * 2) {
+            context.threads = i;
+            context.parallel_for = way == 0 ? NULL : way == 1 ? core_backwards : threads_parallel_for;
+            context.user = way == 2 ? &hook : NULL;
+            hook.threads = 3;
+            memset(&series, 0, sizeof series);
+            series.whole = 1;
+            ssdei_team_set(&series.team, &context);
+            CHECK(series.team.workers == (size_t)i);
+            loop_run_series(&series);
+            ssdei_team_run(&series.team, loop_run_series, &series);
+            ssdei_team_run(&series.team, loop_run_series, &series);
+            CHECK(series.whole && series.runs == 3);
+            CHECK(!series.team.present);
+#if defined(__GNUC__)
+            /* who is there first leaves nothing to those who are late */
+            if (way == 1) CHECK(loop_is_whole(&series.team, LOOP_MOST, 1, &series.record));
+            if (way == 1)
+                CHECK(series.record.taken[i < SSDEI_MOST_SHARES ? i - 1 : SSDEI_MOST_SHARES - 1] == LOOP_MOST);
+#endif
+        }
+    }
+    context = ssde_context_defaults();
+#ifdef _OPENMP
+#pragma omp parallel for
+#endif
+    for (i = 0; i < 4; i++) {
+        nested[i].whole = 1;
+        ssdei_team_set(&nested[i].team, NULL);
+        ssdei_team_run(&nested[i].team, loop_run_series, &nested[i]);
+    }
+    for (i = 0; i < 4; i++) CHECK(nested[i].whole && nested[i].runs == 1);
+}
 
 /* ---- tensor ---- */
 
@@ -803,6 +901,7 @@ static void test_random_dequantise(void) {
 }
 
 #define TEST_CORE_TENSOR_LIST(X) \
+    X(context_threads)           \
     X(tensor_create)             \
     X(tensor_binary)             \
     X(tensor_unary)              \

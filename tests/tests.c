@@ -6,7 +6,7 @@
    every test on small shapes. Run from the repository's root: the golden data is read from tests/golden.
 
    A test's name begins with its room, an anchor of the headers: `tests/tests files` runs what stands behind >>files.
-   Rooms: tensor random files sde loss mixture kernels operations net run networks score_net classifier
+   Rooms: context tensor random files sde loss mixture kernels operations net run networks score_net classifier
    configurations train models grid path sampler condition guidance ode flow likelihood; across all headers: math
    memory errors.
 */
