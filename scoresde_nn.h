@@ -1786,7 +1786,9 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
     work.block = ssdei_divide_up(ssdei_divide_up(work.depth, work.blocks), tile_rows) * tile_rows;
     work.blocks = ssdei_divide_up(work.depth, work.block);
     work.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
-    ssdei_parallel_for(c->run->team, work.taps * work.blocks * work.panels, work.panels, ssdei_weight_run, &work);
+    /* a piece packs what its units read: whole rows of panels, where there are enough */
+    ssdei_parallel_for(c->run->team, work.taps * work.blocks * work.panels,
+                       work.taps * work.blocks < 4 * c->run->tasks ? 1 : work.panels, ssdei_weight_run, &work);
 }
 
 /* ---- products: Winograd's F(4x4, 3x3) ----
@@ -3802,10 +3804,11 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc) {
     return bytes < SIZE_MAX ? bytes : 0;
 }
 
-/* The steps that were decided, and their gathers. */
+/* The steps that were decided, their gathers, and a team for them. */
 static void ssdei_run_take_steps(ssde_run *run, const ssdei_step *steps, const ssdei_gather *gathers) {
     size_t nodes = (size_t)run->net->node_count, i;
     int d;
+    ssdei_team_set(run->team, run->context);
     memcpy(run->steps, steps, nodes * sizeof *steps);
     memcpy(run->gathers, gathers, run->gather_count * sizeof *gathers);
     for (i = 0; i < nodes; i++)
@@ -3824,7 +3827,6 @@ ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_
     gathers = plan.run.gathers;
     *run = (ssde_run *)ssdei_object_create(plan.run.context, &plan.run, sizeof plan.run, ssdei_run_arrays);
     if (*run) ssdei_run_take_steps(*run, steps, gathers);
-    if (*run) ssdei_team_set((*run)->team, plan.run.context);
     ssdei_release(plan.run.context, plan.block);
     return *run ? ssde_run_set_classes(*run, NULL, 0) : SSDE_ERROR_MEMORY;
 }
