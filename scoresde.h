@@ -97,7 +97,13 @@
        threads may share what they only read (SDEs, descriptions, conditions, networks); each has a context, models and
        runs of its own.
        Calls take less than 40 kB of their thread's stack; 80 kB where clang compiles without optimisation.
-       OpenMP's threads spin while they wait: on a machine that other programs use, start with OMP_WAIT_POLICY=passive.
+       A loop's work is cut into pieces that the threads claim one by one, so that one that the system has taken off its
+       core holds up no more than the piece it has. Under OpenMP a pass of a network, forward or backward, is one
+       parallel region; within it threads that wait let others go first. Between regions they do what OpenMP makes them,
+       which is to spin for some milliseconds, with OMP_WAIT_POLICY=passive to sleep. Called from within a parallel
+       region, where OpenMP lends no more threads, a pass is done by its caller alone.
+       Callbacks (log, allocate, release, progress, noise, score functions, an SDE's) are called by the calling thread
+       alone, and outside of any region of the library's.
 */
 #if !defined(SSDEI_MACROS) && !defined(SSDEI_EACH_TIER) /* set where the file includes itself: >>macros, >>kernels */
 
@@ -114,8 +120,8 @@
                                  SCORESDE_SOLVERS_IMPLEMENTATION, for one file each
    SCORESDE_NO_SIMD              portable C only; where the implementation is
    SCORESDE_PARALLEL_FOR(count, function, argument)
-                                 calls function(argument, i) for every i < count, in any order, on any threads, and
-                                 returns when all are done; where the core implementation is. Default: OpenMP under
+                                 calls function(argument, i) once for every i < count, in any order, on any threads,
+                                 and returns when all are done; where the core implementation is. Default: OpenMP under
                                  -fopenmp, else a loop. A context's parallel_for takes precedence. */
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__) || defined(_M_FP_FAST)
@@ -177,12 +183,15 @@ typedef struct ssde_context {
     void (*release)(void *user, void *pointer);
     /* Warnings and errors as they happen, one line without a newline; NULL is silence. */
     void (*log)(void *user, const char *text);
-    /* Calls function(argument, i) for every i < count, on any threads in any order; returns when all are done. */
+    /* Calls function(argument, i) once for every i < count, on any threads in any order; returns when all are done. Each
+       call is a worker that takes work until there is none, so that a late one finds little left: count threads at
+       once are best, fewer or one will do. Called once for every loop, from the calling thread. */
     void (*parallel_for)(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument);
     void *user;     /* first argument of the four functions above */
     ssde_tier tier; /* the best tier that may be used; SSDE_TIER_BEST is no limit */
-    int threads; /* how many pieces work is cut into, each with its own workspace: 0 takes OpenMP's number of threads,
-                    or 16 where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1. Results do not depend on it. */
+    int threads; /* how many may work at once, each with its own workspace: 0 takes OpenMP's number of threads, or 16
+                    where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1; under OpenMP at most its number then.
+                    Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
 ssde_context ssde_context_defaults(void);
