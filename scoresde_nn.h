@@ -1125,6 +1125,8 @@ typedef struct ssdei_adam {
     float least; /* |g| below it has no part in second: take2 g^2 would be subnormal, which costs a hundred cycles */
 } ssdei_adam;
 
+#define SSDEI_MOST_ANGLE 1048576.0f
+
 typedef struct ssdei_nn_kernels {
     /* sum[c] += sum over pixels of x[p][c] */
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
@@ -1158,6 +1160,9 @@ typedef struct ssdei_nn_kernels {
     void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
                               float scale, float *w, size_t point, float *total);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
+    /* Sines and cosines of |x| <= SSDEI_MOST_ANGLE to 0.501 ulp; either may take x's place. No FMA: the same bits on
+       every tier. */
+    void (*sines)(const float *x, size_t count, float *sine, float *cosine);
     /* The sum of x^2, in double: lane i % SSDEI_MAX_WIDTH of 16 takes x[i], then halves join. The same bits on every
        tier, as adam's, which has no FMA. */
     double (*squares)(const float *x, size_t count);
@@ -3256,6 +3261,21 @@ ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) 
     return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
 }
 
+/* [sin | cos] of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
+    float most = 0.0f;
+    size_t i;
+    for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
+    if (most <= SSDEI_MOST_ANGLE) {
+        run->nn->sines(y, half, y, y + half);
+        return;
+    }
+    for (i = 0; i < half; i++) {
+        y[half + i] = ssdei_math_cosf(y[i]);
+        y[i] = ssdei_math_sinf(y[i]);
+    }
+}
+
 /* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
    have no derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
@@ -3264,11 +3284,8 @@ static void ssdei_positional_forward(ssde_run *run, int index) {
     float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * ssdei_math_expf((float)i * slope);
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
+        for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
+        ssdei_sines_of_angles(run, y, half);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
@@ -3297,11 +3314,8 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
+        for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
+        ssdei_sines_of_angles(run, y, half);
     }
 }
 
@@ -7288,6 +7302,7 @@ SSDEI_END
 #ifndef SCORESDE_KEEP_MACROS
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
+#undef SSDEI_MOST_ANGLE
 #undef SSDEI_SHARED
 #undef SSDEI_NORM_EPS
 #endif
@@ -7835,6 +7850,44 @@ SSDEI_KERNEL void SSDEI_T(winograd_weight_gradient)(const float *m, size_t point
     if (c < columns) SSDEI_T(winograd_weight_gradient_part)(m + c, point, columns - c, g + c, tap);
 }
 
+/* (-1)^k sin(x - turns pi), turns = k or k + 1/2, |turns| < 2^19: pi's first 32 bits times turns are exact, as is what
+   x leaves of it. Taylor's series to r^17, r up to pi / 2. */
+SSDEI_HELPER ssdei_d SSDEI_T(sine)(ssdei_d x, ssdei_d k, ssdei_d turns) {
+    static const double series[8] = {1.0 / 355687428096000.0,
+                                     -1.0 / 1307674368000.0,
+                                     1.0 / 6227020800.0,
+                                     -1.0 / 39916800,
+                                     1.0 / 362880,
+                                     -1.0 / 5040,
+                                     1.0 / 120,
+                                     -1.0 / 6};
+    ssdei_d round = ssdei_dset(6755399441055744.0), r, z, p = ssdei_dset(series[0]), odd;
+    size_t i;
+    r = ssdei_dsub(x, ssdei_dmul(turns, ssdei_dset(3.1415926534682512)));
+    r = ssdei_dsub(r, ssdei_dmul(turns, ssdei_dset(1.2154201013012384e-10)));
+    z = ssdei_dmul(r, r);
+    SSDEI_UNROLL for (i = 1; i < 8; i++) p = ssdei_dadd(ssdei_dmul(p, z), ssdei_dset(series[i]));
+    r = ssdei_dadd(r, ssdei_dmul(ssdei_dmul(r, z), p));
+    odd = ssdei_dsub(ssdei_dadd(ssdei_dmul(k, ssdei_dset(0.5)), round), round);
+    odd = ssdei_dsub(k, ssdei_dadd(odd, odd)); /* -1, 0, 1 */
+    return ssdei_dmul(r, ssdei_dsub(ssdei_dset(1.0), ssdei_dmul(ssdei_dadd(odd, odd), odd)));
+}
+
+SSDEI_KERNEL void SSDEI_T(sines)(const float *x, size_t count, float *sine, float *cosine) {
+    ssdei_d round = ssdei_dset(6755399441055744.0), half = ssdei_dset(0.5), zero = ssdei_dset(0.0);
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_d wide = ssdei_widen(SSDEI_T(load_some)(x + i, n));
+        ssdei_d turns = ssdei_dmul(wide, ssdei_dset(0.3183098861837907)), k;
+        k = ssdei_dsub(ssdei_dadd(turns, round), round);
+        SSDEI_T(store_some)(sine + i, ssdei_narrow(SSDEI_T(sine)(wide, k, k)), n);
+        k = ssdei_dsub(ssdei_dadd(ssdei_dsub(turns, half), round), round);
+        wide = SSDEI_T(sine)(wide, k, ssdei_dadd(k, half));
+        SSDEI_T(store_some)(cosine + i, ssdei_narrow(ssdei_dsub(zero, wide)), n);
+    }
+}
+
 SSDEI_KERNEL double SSDEI_T(squares)(const float *x, size_t count) {
     enum { block = SSDEI_MAX_WIDTH, vectors = block / ssdei_width };
     ssdei_d sum[vectors];
@@ -7897,6 +7950,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(winograd_weights),
                                                      SSDEI_T(winograd_gradient),
                                                      SSDEI_T(winograd_weight_gradient),
+                                                     SSDEI_T(sines),
                                                      SSDEI_T(squares),
                                                      SSDEI_T(adam)};
 

@@ -19,6 +19,7 @@
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile
+       sines                         test_kernels_sines: libm's, and the same bits on every tier
        squares, adam                 test_kernels_adam: and the same bits on every tier */
 #ifndef TEST_KERNELS_H
 #define TEST_KERNELS_H
@@ -427,6 +428,46 @@ static void test_kernels_winograd(void) {
                                           &windows[k]);
 }
 
+/* Angles of every size, multiples of pi / 2 rounded to floats among them, which leave least. */
+static void test_kernels_sines(void) {
+    enum { ANGLES = 4096, ROOM = ANGLES + 40 };
+    static float x[ROOM], sine[ROOM], cosine[ROOM], wanted[2][ROOM];
+    ssde_context context;
+    int tier = 0, first = 1;
+    size_t i;
+    kernels_fill(30, x, 0, ROOM);
+    for (i = 0; i < ANGLES; i++) {
+        double size = pow(2.0, 20.0 - 40.0 * (double)(i / 2) / (ANGLES / 2));
+        x[i] = (float)(i % 4 < 2 ? size : floor(size / 1.5707963267948966) * 1.5707963267948966);
+        if (i % 2) x[i] = -x[i];
+    }
+    for (; core_next_tier(&tier, &context); first = 0) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        kernels_fill(31, sine, 0, ROOM);
+        memcpy(cosine, x, sizeof cosine);
+        kernels->sines(cosine, ANGLES, sine, cosine);
+        for (i = 0; i < ANGLES; i++) {
+            CHECK(nn_ulps(sine[i], sin((double)x[i])) <= 0.501);
+            CHECK(nn_ulps(cosine[i], cos((double)x[i])) <= 0.501);
+        }
+        kernels_check_beyond(sine, ANGLES, ROOM);
+        kernels_check_beyond(cosine, ANGLES, ROOM);
+        if (first) memcpy(wanted[0], sine, sizeof sine), memcpy(wanted[1], cosine, sizeof cosine);
+        CHECK_SAME(sine, wanted[0], ANGLES * sizeof *sine);
+        CHECK_SAME(cosine, wanted[1], ANGLES * sizeof *cosine);
+        for (i = 0; i < KERNELS_COUNTS; i++) {
+            size_t count = kernels_counts[i];
+            kernels_fill(31, sine, 0, ROOM);
+            kernels_fill(32, cosine, 0, ROOM);
+            kernels->sines(x, count, sine, cosine);
+            CHECK_SAME(sine, wanted[0], count * sizeof *sine);
+            CHECK_SAME(cosine, wanted[1], count * sizeof *cosine);
+            kernels_check_beyond(sine, count, ROOM);
+            kernels_check_beyond(cosine, count, ROOM);
+        }
+    }
+}
+
 /* ---- training's update ---- */
 
 enum { ADAM_ROOM = KERNELS_MOST + 40, ADAM_ARRAYS = 5 };
@@ -506,6 +547,7 @@ static void test_kernels_adam(void) {
     X(kernels_hessian)          \
     X(kernels_norm)             \
     X(kernels_winograd)         \
+    X(kernels_sines)            \
     X(kernels_adam)
 
 #endif
