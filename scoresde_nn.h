@@ -445,7 +445,10 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 typedef struct ssde_train_desc {
     ssde_loss_desc loss; /* loss.output is set by the library */
     size_t batch;        /* most rows of one step */
-    double lr, beta1, beta2, adam_eps, weight_decay;
+    double lr, beta1, beta2, weight_decay;
+    /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
+       second moment. */
+    double adam_eps;
     int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
     double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
@@ -1111,6 +1114,19 @@ typedef struct ssdei_window {
     size_t top, bottom, left, right;
 } ssdei_window;
 
+/* One step's numbers of torch.optim.Adam, clip_grad_norm_ and models/ema.py:32-50:
+   g = clip gradient + weight_decay weight, first = keep1 first + take1 g, second = keep2 second + take2 g^2,
+   weight -= rate first / (root_scale sqrt(second) + eps), average -= ema (average - weight). */
+typedef struct ssdei_adam {
+    float clip, weight_decay;
+    float keep1, take1, keep2, take2; /* beta and 1 - beta */
+    float rate, root_scale, eps;      /* lr / (1 - beta1^n), 1 / sqrt(1 - beta2^n) */
+    float ema;                        /* 1 - decay */
+    float least; /* |g| below it has no part in second: take2 g^2 would be subnormal, which costs a hundred cycles */
+} ssdei_adam;
+
+#define SSDEI_MOST_ANGLE 1048576.0f
+
 typedef struct ssdei_nn_kernels {
     /* sum[c] += sum over pixels of x[p][c] */
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
@@ -1144,6 +1160,14 @@ typedef struct ssdei_nn_kernels {
     void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
                               float scale, float *w, size_t point, float *total);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
+    /* Sines and cosines of |x| <= SSDEI_MOST_ANGLE to 0.501 ulp; either may take x's place. No FMA: the same bits on
+       every tier. */
+    void (*sines)(const float *x, size_t count, float *sine, float *cosine);
+    /* The sum of x^2, in double: lane i % SSDEI_MAX_WIDTH of 16 takes x[i], then halves join. The same bits on every
+       tier, as adam's, which has no FMA. */
+    double (*squares)(const float *x, size_t count);
+    void (*adam)(const ssdei_adam *step, size_t count, float *gradient, float *weight, float *average, float *first,
+                 float *second);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
@@ -3246,6 +3270,21 @@ ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) 
     return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
 }
 
+/* [sin | cos] of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
+    float most = 0.0f;
+    size_t i;
+    for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
+    if (most <= SSDEI_MOST_ANGLE) {
+        run->nn->sines(y, half, y, y + half);
+        return;
+    }
+    for (i = 0; i < half; i++) {
+        y[half + i] = ssdei_math_cosf(y[i]);
+        y[i] = ssdei_math_sinf(y[i]);
+    }
+}
+
 /* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
    have no derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
@@ -3254,11 +3293,8 @@ static void ssdei_positional_forward(ssde_run *run, int index) {
     float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * ssdei_math_expf((float)i * slope);
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
+        for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
+        ssdei_sines_of_angles(run, y, half);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
@@ -3287,11 +3323,8 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
-        for (i = 0; i < half; i++) {
-            float angle = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-            y[i] = ssdei_math_sinf(angle);
-            y[half + i] = ssdei_math_cosf(angle);
-        }
+        for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
+        ssdei_sines_of_angles(run, y, half);
     }
 }
 
@@ -5037,9 +5070,11 @@ struct ssde_trainer {
     size_t dim;
     ssdei_stretch *stretches;
     size_t stretch_count;
-    float *gradients, *first_moment, *second_moment; /* [weight_count] */
-    float *x, *z, *output, *output_gradient;         /* [batch, dim]; x is perturbed in place */
-    float *label, *sigma;                            /* [batch] and so on */
+    ssdei_adam adam;                         /* of the step under way */
+    float *gradients;                        /* [weight_count], 0 between steps */
+    float *first_moment, *second_moment;     /* [weight_count] */
+    float *x, *z, *output, *output_gradient; /* [batch, dim]; x is perturbed in place */
+    float *label, *sigma;                    /* [batch] and so on */
     double *t, *weight, *losses;
     uint64_t *slot;
     int32_t *classes;
@@ -5080,8 +5115,8 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "beta1", desc->beta1, "0 to below 1");
     if (!ssdei_in_range(desc->beta2, 0.0, 1.0 - DBL_EPSILON))
         return ssdei_train_out_of_range(desc, "beta2", desc->beta2, "0 to below 1");
-    if (!ssdei_in_range(desc->adam_eps, 1e-30, 1e6))
-        return ssdei_train_out_of_range(desc, "adam_eps", desc->adam_eps, "1e-30 to 1e6: see ssde_train_defaults");
+    if (!ssdei_in_range(desc->adam_eps, 1e-15, 1e6))
+        return ssdei_train_out_of_range(desc, "adam_eps", desc->adam_eps, "1e-15 to 1e6: see ssde_train_defaults");
     if (!ssdei_in_range(desc->weight_decay, 0.0, 1e6))
         return ssdei_train_out_of_range(desc, "weight_decay", desc->weight_decay, "0 to 1e6");
     if (desc->warmup < 0) return ssdei_train_out_of_range(desc, "warmup", (double)desc->warmup, "0 or more");
@@ -5378,14 +5413,13 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
 
 static void ssdei_train_squares(void *argument, ssdei_worker *worker) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
-    size_t begin, end, s, i;
-    while (ssdei_next_piece(worker, &begin, &end))
-        for (s = begin; s < end; s++) {
-            ssdei_stretch *stretch = &trainer->stretches[s];
-            const float *gradient = trainer->gradients + stretch->offset;
-            stretch->square = 0.0;
-            for (i = 0; i < stretch->count; i++) stretch->square += (double)gradient[i] * (double)gradient[i];
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            ssdei_stretch *stretch = &trainer->stretches[begin];
+            stretch->square = trainer->run->nn->squares(trainer->gradients + stretch->offset, stretch->count);
         }
+    }
 }
 
 /* The norm of the whole gradient; not finite if any part of it is not. */
@@ -5397,43 +5431,26 @@ static double ssdei_train_gradient_norm(ssde_trainer *trainer) {
     return sqrt(sum);
 }
 
-/* One step's numbers: torch.optim.Adam, clip_grad_norm_, and models/ema.py:32-50. */
-typedef struct ssdei_adam {
-    ssde_trainer *trainer;
-    float clip, weight_decay;
-    float keep1, take1, keep2, take2; /* beta and 1 - beta */
-    float rate, root_scale, eps;      /* lr / (1 - beta1^n), 1 / sqrt(1 - beta2^n) */
-    float ema;                        /* 1 - decay */
-} ssdei_adam;
-
 static void ssdei_adam_update(void *argument, ssdei_worker *worker) {
-    const ssdei_adam *adam = (const ssdei_adam *)argument;
-    ssde_trainer *trainer = adam->trainer;
-    size_t begin, end, s, i;
-    while (ssdei_next_piece(worker, &begin, &end))
-        for (s = begin; s < end; s++) {
-            size_t offset = trainer->stretches[s].offset, count = trainer->stretches[s].count;
-            const float *gradient = trainer->gradients + offset;
-            float *weight = trainer->net->weights + offset, *average = trainer->ema->weights + offset;
-            float *first = trainer->first_moment + offset, *second = trainer->second_moment + offset;
-            for (i = 0; i < count; i++) {
-                float g = gradient[i] * adam->clip + adam->weight_decay * weight[i];
-                first[i] = adam->keep1 * first[i] + adam->take1 * g;
-                second[i] = adam->keep2 * second[i] + adam->take2 * g * g;
-                weight[i] -= adam->rate * first[i] / (sqrtf(second[i]) * adam->root_scale + adam->eps);
-                average[i] -= adam->ema * (average[i] - weight[i]);
-            }
+    ssde_trainer *trainer = (ssde_trainer *)argument;
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            size_t offset = trainer->stretches[begin].offset;
+            trainer->run->nn->adam(&trainer->adam, trainer->stretches[begin].count, trainer->gradients + offset,
+                                   trainer->net->weights + offset, trainer->ema->weights + offset,
+                                   trainer->first_moment + offset, trainer->second_moment + offset);
         }
+    }
 }
 
 /* Learning rate and EMA decay count updates, of which this is number `step` from 0. */
-static ssdei_adam ssdei_adam_step(ssde_trainer *trainer, double clip) {
+static ssdei_adam ssdei_adam_step(const ssde_trainer *trainer, double clip) {
     const ssde_train_desc *desc = &trainer->desc;
     double n = (double)trainer->step + 1.0, lr = desc->lr, decay = (1.0 + n) / (10.0 + n);
     ssdei_adam adam;
     if (desc->warmup > 0 && trainer->step < (uint64_t)desc->warmup) lr *= (double)trainer->step / (double)desc->warmup;
     if (decay > desc->ema_rate) decay = desc->ema_rate;
-    adam.trainer = trainer;
     adam.clip = (float)clip;
     adam.weight_decay = (float)desc->weight_decay;
     adam.keep1 = (float)desc->beta1;
@@ -5444,19 +5461,19 @@ static ssdei_adam ssdei_adam_step(ssde_trainer *trainer, double clip) {
     adam.root_scale = (float)(1.0 / sqrt(1.0 - ssdei_math_pow(desc->beta2, n)));
     adam.eps = (float)desc->adam_eps;
     adam.ema = (float)(1.0 - decay);
+    adam.least = (float)sqrt(1.0001 * (double)FLT_MIN / (1.0 - desc->beta2));
     return adam;
 }
 
 static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
-    ssdei_adam adam;
     if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
     if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
-    adam = ssdei_adam_step(trainer, clip);
-    ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, &adam);
+    trainer->adam = ssdei_adam_step(trainer, clip);
+    ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, trainer);
     trainer->net->version++;
     trainer->ema->version++;
     trainer->step++;
@@ -5477,7 +5494,6 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     *loss = 0.0;
     for (row = 0; row < rows; row++) *loss += trainer->losses[row];
     *loss /= (double)rows;
-    memset(trainer->gradients, 0, trainer->net->weight_count * sizeof *trainer->gradients);
     return ssde_run_backward(trainer->run, trainer->output_gradient, NULL, trainer->gradients);
 }
 
@@ -5521,6 +5537,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     trainer->scale_seen = 1;
     status = ssdei_train_gradients(trainer, batch, &mean);
     if (status == SSDE_OK) status = ssdei_train_update(trainer);
+    if (status != SSDE_OK) memset(trainer->gradients, 0, trainer->net->weight_count * sizeof *trainer->gradients);
     if (status == SSDE_ERROR_NUMERIC && context) {
         char text[sizeof context->error];
         memcpy(text, context->error, sizeof text);
@@ -7307,6 +7324,7 @@ SSDEI_END
 #ifndef SCORESDE_KEEP_MACROS
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
+#undef SSDEI_MOST_ANGLE
 #undef SSDEI_SHARED
 #undef SSDEI_NORM_EPS
 #endif
@@ -7854,6 +7872,90 @@ SSDEI_KERNEL void SSDEI_T(winograd_weight_gradient)(const float *m, size_t point
     if (c < columns) SSDEI_T(winograd_weight_gradient_part)(m + c, point, columns - c, g + c, tap);
 }
 
+/* (-1)^k sin(x - turns pi), turns = k or k + 1/2, |turns| < 2^19: pi's first 32 bits times turns are exact, as is what
+   x leaves of it. Taylor's series to r^17, r up to pi / 2. */
+SSDEI_HELPER ssdei_d SSDEI_T(sine)(ssdei_d x, ssdei_d k, ssdei_d turns) {
+    static const double series[8] = {1.0 / 355687428096000.0,
+                                     -1.0 / 1307674368000.0,
+                                     1.0 / 6227020800.0,
+                                     -1.0 / 39916800,
+                                     1.0 / 362880,
+                                     -1.0 / 5040,
+                                     1.0 / 120,
+                                     -1.0 / 6};
+    ssdei_d round = ssdei_dset(6755399441055744.0), r, z, p = ssdei_dset(series[0]), odd;
+    size_t i;
+    r = ssdei_dsub(x, ssdei_dmul(turns, ssdei_dset(3.1415926534682512)));
+    r = ssdei_dsub(r, ssdei_dmul(turns, ssdei_dset(1.2154201013012384e-10)));
+    z = ssdei_dmul(r, r);
+    SSDEI_UNROLL for (i = 1; i < 8; i++) p = ssdei_dadd(ssdei_dmul(p, z), ssdei_dset(series[i]));
+    r = ssdei_dadd(r, ssdei_dmul(ssdei_dmul(r, z), p));
+    odd = ssdei_dsub(ssdei_dadd(ssdei_dmul(k, ssdei_dset(0.5)), round), round);
+    odd = ssdei_dsub(k, ssdei_dadd(odd, odd)); /* -1, 0, 1 */
+    return ssdei_dmul(r, ssdei_dsub(ssdei_dset(1.0), ssdei_dmul(ssdei_dadd(odd, odd), odd)));
+}
+
+SSDEI_KERNEL void SSDEI_T(sines)(const float *x, size_t count, float *sine, float *cosine) {
+    ssdei_d round = ssdei_dset(6755399441055744.0), half = ssdei_dset(0.5), zero = ssdei_dset(0.0);
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_d wide = ssdei_widen(SSDEI_T(load_some)(x + i, n));
+        ssdei_d turns = ssdei_dmul(wide, ssdei_dset(0.3183098861837907)), k;
+        k = ssdei_dsub(ssdei_dadd(turns, round), round);
+        SSDEI_T(store_some)(sine + i, ssdei_narrow(SSDEI_T(sine)(wide, k, k)), n);
+        k = ssdei_dsub(ssdei_dadd(ssdei_dsub(turns, half), round), round);
+        wide = SSDEI_T(sine)(wide, k, ssdei_dadd(k, half));
+        SSDEI_T(store_some)(cosine + i, ssdei_narrow(ssdei_dsub(zero, wide)), n);
+    }
+}
+
+SSDEI_KERNEL double SSDEI_T(squares)(const float *x, size_t count) {
+    enum { block = SSDEI_MAX_WIDTH, vectors = block / ssdei_width };
+    ssdei_d sum[vectors];
+    double lanes[block];
+    size_t i, j, half;
+    SSDEI_UNROLL for (j = 0; j < vectors; j++) sum[j] = ssdei_dset(0.0);
+    for (i = 0; i + block <= count; i += block) {
+        SSDEI_UNROLL for (j = 0; j < vectors; j++) {
+            ssdei_d wide = ssdei_widen(ssdei_load(x + i + j * ssdei_width));
+            sum[j] = ssdei_dfma(wide, wide, sum[j]); /* squares of floats are exact in double, with FMA or without */
+        }
+    }
+    memcpy(lanes, sum, sizeof lanes);
+    for (; i < count; i++) lanes[i % block] += (double)x[i] * (double)x[i];
+    for (half = block / 2; half; half /= 2)
+        for (j = 0; j < half; j++) lanes[j] += lanes[half + j];
+    return lanes[0];
+}
+
+SSDEI_KERNEL void SSDEI_T(adam)(const ssdei_adam *step, size_t count, float *gradient, float *weight, float *average,
+                                float *first, float *second) {
+    const ssdei_adam by = *step; /* whose numbers no store of floats changes */
+    ssdei_v zero = ssdei_set(0.0f);
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v w = SSDEI_T(load_some)(weight + i, n), mean = SSDEI_T(load_some)(average + i, n), m, v, h;
+        ssdei_v g = ssdei_mul(SSDEI_T(load_some)(gradient + i, n), ssdei_set(by.clip));
+        g = ssdei_add(g, ssdei_mul(ssdei_set(by.weight_decay), w));
+        m = ssdei_mul(ssdei_set(by.keep1), SSDEI_T(load_some)(first + i, n));
+        m = ssdei_add(m, ssdei_mul(ssdei_set(by.take1), g));
+        h = ssdei_select_less(ssdei_vmax(g, ssdei_sub(zero, g)), ssdei_set(by.least), zero, g);
+        v = ssdei_mul(ssdei_set(by.keep2), SSDEI_T(load_some)(second + i, n));
+        v = ssdei_add(v, ssdei_mul(ssdei_mul(ssdei_set(by.take2), h), h));
+        v = ssdei_select_less(v, ssdei_set(FLT_MIN), zero, v);
+        h = ssdei_add(ssdei_mul(ssdei_sqrt(v), ssdei_set(by.root_scale)), ssdei_set(by.eps));
+        w = ssdei_sub(w, ssdei_div(ssdei_mul(ssdei_set(by.rate), m), h));
+        mean = ssdei_sub(mean, ssdei_mul(ssdei_set(by.ema), ssdei_sub(mean, w)));
+        SSDEI_T(store_some)(gradient + i, zero, n);
+        SSDEI_T(store_some)(first + i, m, n);
+        SSDEI_T(store_some)(second + i, v, n);
+        SSDEI_T(store_some)(weight + i, w, n);
+        SSDEI_T(store_some)(average + i, mean, n);
+    }
+}
+
 static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(channel_moments),
                                                      SSDEI_T(norm),
@@ -7869,7 +7971,10 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(winograd_output),
                                                      SSDEI_T(winograd_weights),
                                                      SSDEI_T(winograd_gradient),
-                                                     SSDEI_T(winograd_weight_gradient)};
+                                                     SSDEI_T(winograd_weight_gradient),
+                                                     SSDEI_T(sines),
+                                                     SSDEI_T(squares),
+                                                     SSDEI_T(adam)};
 
 #undef ssdei_join_moments
 #undef ssdei_chunk_moments

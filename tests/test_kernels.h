@@ -18,7 +18,9 @@
        silu, silu_backward           test_operations_silu
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
-       winograd_*                    test_kernels_winograd: direct sums over one tile */
+       winograd_*                    test_kernels_winograd: direct sums over one tile
+       sines                         test_kernels_sines: libm's, and the same bits on every tier
+       squares, adam                 test_kernels_adam: and the same bits on every tier */
 #ifndef TEST_KERNELS_H
 #define TEST_KERNELS_H
 
@@ -426,6 +428,117 @@ static void test_kernels_winograd(void) {
                                           &windows[k]);
 }
 
+/* Angles of every size, multiples of pi / 2 rounded to floats among them, which leave least. */
+static void test_kernels_sines(void) {
+    enum { ANGLES = 4096, ROOM = ANGLES + 40 };
+    static float x[ROOM], sine[ROOM], cosine[ROOM], wanted[2][ROOM];
+    ssde_context context;
+    int tier = 0, first = 1;
+    size_t i;
+    kernels_fill(30, x, 0, ROOM);
+    for (i = 0; i < ANGLES; i++) {
+        double size = pow(2.0, 20.0 - 40.0 * (double)(i / 2) / (ANGLES / 2));
+        x[i] = (float)(i % 4 < 2 ? size : floor(size / 1.5707963267948966) * 1.5707963267948966);
+        if (i % 2) x[i] = -x[i];
+    }
+    for (; core_next_tier(&tier, &context); first = 0) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        kernels_fill(31, sine, 0, ROOM);
+        memcpy(cosine, x, sizeof cosine);
+        kernels->sines(cosine, ANGLES, sine, cosine);
+        for (i = 0; i < ANGLES; i++) {
+            CHECK(nn_ulps(sine[i], sin((double)x[i])) <= 0.501);
+            CHECK(nn_ulps(cosine[i], cos((double)x[i])) <= 0.501);
+        }
+        kernels_check_beyond(sine, ANGLES, ROOM);
+        kernels_check_beyond(cosine, ANGLES, ROOM);
+        if (first) memcpy(wanted[0], sine, sizeof sine), memcpy(wanted[1], cosine, sizeof cosine);
+        CHECK_SAME(sine, wanted[0], ANGLES * sizeof *sine);
+        CHECK_SAME(cosine, wanted[1], ANGLES * sizeof *cosine);
+        for (i = 0; i < KERNELS_COUNTS; i++) {
+            size_t count = kernels_counts[i];
+            kernels_fill(31, sine, 0, ROOM);
+            kernels_fill(32, cosine, 0, ROOM);
+            kernels->sines(x, count, sine, cosine);
+            CHECK_SAME(sine, wanted[0], count * sizeof *sine);
+            CHECK_SAME(cosine, wanted[1], count * sizeof *cosine);
+            kernels_check_beyond(sine, count, ROOM);
+            kernels_check_beyond(cosine, count, ROOM);
+        }
+    }
+}
+
+/* ---- training's update ---- */
+
+enum { ADAM_ROOM = KERNELS_MOST + 40, ADAM_ARRAYS = 5 };
+enum { ADAM_GRADIENT, ADAM_WEIGHT, ADAM_AVERAGE, ADAM_FIRST, ADAM_SECOND };
+
+/* Gradients of every size, 0 and those with subnormal squares among them, and what came of others. */
+static void kernels_adam_fill(size_t count, float values[ADAM_ARRAYS][ADAM_ROOM]) {
+    size_t i, k;
+    for (k = 0; k < ADAM_ARRAYS; k++) kernels_fill(20 + k, values[k], count, ADAM_ROOM);
+    for (i = 0; i < count; i++) {
+        values[ADAM_GRADIENT][i] *= (float)pow(10.0, 4.0 - (double)(i % 27));
+        if (i % 27 == 26) values[ADAM_GRADIENT][i] = 0.0f;
+        values[ADAM_FIRST][i] *= values[ADAM_GRADIENT][i];
+        values[ADAM_SECOND][i] *= values[ADAM_SECOND][i] * values[ADAM_GRADIENT][i] * values[ADAM_GRADIENT][i];
+        if (i % 7 == 0 || values[ADAM_SECOND][i] < FLT_MIN) values[ADAM_SECOND][i] = 0.0f;
+    }
+    if (count > 8) values[ADAM_GRADIENT][8] = 0.0f, values[ADAM_SECOND][8] = FLT_MIN; /* decays below it */
+}
+
+/* One weight; what is below `least` or FLT_MIN lies so far below eps that no float sees it. */
+static void kernels_adam_check(const ssdei_adam *by, float before[ADAM_ARRAYS][ADAM_ROOM],
+                               float after[ADAM_ARRAYS][ADAM_ROOM], size_t i) {
+    double w = (double)before[ADAM_WEIGHT][i], average = (double)before[ADAM_AVERAGE][i];
+    double g = (double)by->clip * (double)before[ADAM_GRADIENT][i] + (double)by->weight_decay * w;
+    double first = (double)by->keep1 * (double)before[ADAM_FIRST][i], part = (double)by->take1 * g;
+    double second = (double)by->keep2 * (double)before[ADAM_SECOND][i] + (double)by->take2 * g * g, moved;
+    CHECK_NEAR(after[ADAM_FIRST][i], first + part, 1.3e-7 * (fabs(first) + fabs(part)));
+    CHECK_NEAR(after[ADAM_SECOND][i], second, 3e-7 * second + 2.0 * (double)FLT_MIN);
+    CHECK(after[ADAM_SECOND][i] >= FLT_MIN || after[ADAM_SECOND][i] == 0.0f);
+    moved = (double)by->rate * (first + part) / (sqrt(second) * (double)by->root_scale + (double)by->eps);
+    CHECK_NEAR(after[ADAM_WEIGHT][i], w - moved,
+               6e-8 * fabs(w - moved) + 6e-7 * fabs(moved) * (fabs(first) + fabs(part)) / (fabs(first + part) + 1e-30));
+    w = (double)after[ADAM_WEIGHT][i];
+    CHECK_NEAR(after[ADAM_AVERAGE][i], average - (double)by->ema * (average - w), 1.3e-7 * (fabs(average) + fabs(w)));
+    CHECK(after[ADAM_GRADIENT][i] == 0.0f);
+}
+
+static void kernels_adam_case(const ssdei_adam *by, size_t count) {
+    float before[ADAM_ARRAYS][ADAM_ROOM], after[ADAM_ARRAYS][ADAM_ROOM], scalar[ADAM_ARRAYS][ADAM_ROOM];
+    ssde_context context;
+    double sum, squares, scalar_squares = 0.0;
+    int tier = 0, first_tier = 1;
+    size_t i, k;
+    kernels_adam_fill(count, before);
+    for (; core_next_tier(&tier, &context); first_tier = 0) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        memcpy(after, before, sizeof after);
+        squares = kernels->squares(before[ADAM_GRADIENT], count);
+        for (sum = 0.0, i = 0; i < count; i++)
+            sum += (double)before[ADAM_GRADIENT][i] * (double)before[ADAM_GRADIENT][i];
+        CHECK_RELATIVE(squares, sum, 1e-15);
+        kernels->adam(by, count, after[ADAM_GRADIENT], after[ADAM_WEIGHT], after[ADAM_AVERAGE], after[ADAM_FIRST],
+                      after[ADAM_SECOND]);
+        for (i = 0; i < count; i++) kernels_adam_check(by, before, after, i);
+        for (k = 0; k < ADAM_ARRAYS; k++) kernels_check_beyond(after[k], count, ADAM_ROOM);
+        if (first_tier) memcpy(scalar, after, sizeof scalar), scalar_squares = squares;
+        for (k = 0; k < ADAM_ARRAYS; k++) CHECK_SAME(after[k], scalar[k], count * sizeof(float));
+        CHECK(squares == scalar_squares);
+    }
+}
+
+static void test_kernels_adam(void) {
+    static const ssdei_adam plain = {1.0f, 0.0f, 0.9f, 0.1f, 0.999f, 0.001f, 2e-3f, 31.6f, 1e-8f, 0.8f, 3.5e-18f};
+    static const ssdei_adam decayed = {0.37f, 0.01f, 0.5f, 0.5f, 0.9f, 0.1f, 1e-4f, 1.3f, 1e-6f, 1e-4f, 3.5e-19f};
+    size_t i;
+    for (i = 0; i < KERNELS_COUNTS; i++) {
+        kernels_adam_case(&plain, kernels_counts[i]);
+        kernels_adam_case(&decayed, kernels_counts[i]);
+    }
+}
+
 #define TEST_KERNELS_LIST(X)    \
     X(kernels_vector_functions) \
     X(kernels_outer)            \
@@ -433,6 +546,8 @@ static void test_kernels_winograd(void) {
     X(kernels_elements)         \
     X(kernels_hessian)          \
     X(kernels_norm)             \
-    X(kernels_winograd)
+    X(kernels_winograd)         \
+    X(kernels_sines)            \
+    X(kernels_adam)
 
 #endif
