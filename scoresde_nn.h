@@ -211,7 +211,10 @@ ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
 ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
-/* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. */
+/* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. p is rounded to a
+   multiple of 2^-16, at most 1 - 2^-16. Value i of a sample is zero where 16 bits are below 65536 p: those of word
+   16 (i / 32) + i % 16 that ssde_random_words has for the sample under SSDE_STREAM_DROPOUT, the low half if i % 32 is
+   below 16, else the high half. Behind a group norm that nothing else reads it takes next to no time. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
 
 /* Resampling by 2 and filtering. All are separable and linear, and one operation. */
@@ -271,7 +274,8 @@ void ssde_run_destroy(ssde_run *run);
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
-   Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
+   Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
+   stays valid until then; NULL: row numbers. */
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
 /* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
@@ -873,7 +877,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     X(attention, attention_plan, attention_forward, attention_backward)         \
     X(add, add_plan, add_forward, add_backward)                                 \
     X(concat, concat_plan, concat_forward, concat_backward)                     \
-    X(affine, nothing, affine_forward, affine_backward)                         \
+    X(affine, affine_plan, affine_forward, affine_backward)                     \
     X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
     X(resample, nothing, resample_forward, resample_backward)                   \
     X(positional, nothing, positional_forward, nothing)                         \
@@ -1167,6 +1171,7 @@ enum { SSDEI_UNREAD, SSDEI_READ, SSDEI_READ_AGAIN };
 typedef struct ssdei_step {
     /* decided by the operation's plan, which finds zeros */
     unsigned char reads[3];                  /* what backward reads of the inputs' values */
+    unsigned char in_place;                  /* its value may take the place of input 0's */
     size_t workspace;                        /* floats of each task's own */
     size_t saved_floats;                     /* per row, kept from forward to backward */
     size_t sums;                             /* doubles that the tasks share in backward */
@@ -1178,6 +1183,7 @@ typedef struct ssdei_step {
     size_t value, gradient, saved, value_again;
     size_t packed[2];           /* weights of the products in each direction; SSDEI_SHARED if they are not kept */
     uint64_t packed_version[2]; /* the network's, when they were packed */
+    unsigned char shares;       /* the value's place is that of input 0 */
     unsigned char idle;         /* nothing reads the value: the step is not run */
     unsigned char needs;        /* a gradient is wanted here */
     unsigned char written;      /* the gradient's place holds something already */
@@ -2291,10 +2297,8 @@ static size_t ssdei_added_workspace(const ssde_run *run, const ssdei_node *node)
     return period == node->count ? 0 : 2 * period;
 }
 
-/* Dropout. A value is dropped where 16 bits are below 65536 p, rounded, and multiplied by 1 / (1 - p), p as it is then,
-   where it is not. Of the words that ssde_random_words has for a sample under SSDE_STREAM_DROPOUT, each serves two of
-   its values: word 16 n + i value 32 n + i with its low half, value 32 n + 16 + i with its high half. The draws are
-   addressed, so backward makes them again. */
+/* Dropout's draws are addressed, as at ssde_dropout, so backward makes them again. Halves of words lie so that vectors
+   of either need no shuffling. */
 enum { SSDEI_DROPOUT_GROUP = 32 };
 
 static size_t ssdei_dropout_floats(const ssdei_node *node) {
@@ -2574,7 +2578,10 @@ static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
-static void ssdei_activate_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+static void ssdei_activate_plan(ssde_run *run, int index) {
+    run->steps[index].reads[0] = SSDEI_READ;
+    run->steps[index].in_place = 1;
+}
 
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -2585,7 +2592,7 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
     else if (node->activation == SSDE_IDENTITY)
-        memcpy(y, x, count * sizeof *y);
+        memmove(y, x, count * sizeof *y);
     else
         for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
 }
@@ -2675,6 +2682,7 @@ static void ssdei_group_norm_plan(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_step *step = &run->steps[index];
     step->reads[0] = SSDEI_READ;
+    step->in_place = 1;
     step->workspace = ssdei_norm_layout(run, index, NULL).floats;
     step->saved_floats = 3 * node->groups;
     if (!(node->drop > 0.0)) step->again = ssdei_group_norm_again;
@@ -3095,6 +3103,8 @@ ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift
     return ssdei_last(net, node);
 }
 
+static void ssdei_affine_plan(ssde_run *run, int index) { run->steps[index].in_place = 1; }
+
 /* y = scale x + shift */
 static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3130,6 +3140,7 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
 }
 
 static void ssdei_dropout_plan(ssde_run *run, int index) {
+    run->steps[index].in_place = 1;
     if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
 }
 
@@ -3671,6 +3682,24 @@ static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) 
     return *from <= *to;
 }
 
+/* A place for a node's value: that of input 0, where the one is written as the other is read for the last time. */
+static void ssdei_plan_value(ssdei_plan *plan, int index, int from, int to) {
+    ssde_run *run = &plan->run;
+    const ssdei_node *nodes = run->net->nodes;
+    ssdei_step *step = &run->steps[index];
+    ssdei_buffer *buffer = plan->buffers;
+    int owner = nodes[index].input[0];
+    if (step->in_place) {
+        while (run->steps[owner].shares) owner = nodes[owner].input[0];
+        while (buffer->offset != &run->steps[owner].value) buffer++;
+        step->shares = (unsigned char)(buffer->to == from);
+    }
+    if (!step->shares)
+        ssdei_plan_add(plan, &step->value, ssdei_multiply(run->max_rows, nodes[index].count), from, to);
+    else if (buffer->to < to)
+        buffer->to = to;
+}
+
 static void ssdei_plan_lifetimes(ssdei_plan *plan) {
     ssde_run *run = &plan->run;
     const ssde_net *net = run->net;
@@ -3694,7 +3723,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
         }
         if (i == net->class_number) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
-        ssdei_plan_add(plan, &step->value, floats, node->input[0] < 0 ? 0 : i, value_to);
+        ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
         if (step->needs)
             ssdei_plan_add(plan, &step->gradient, floats, gradient_from, i == net->input ? last : last - 1 - i);
@@ -3802,6 +3831,7 @@ static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
     ssdei_plan_lifetimes(plan);
     at = ssdei_plan_place(plan);
     for (i = 0; i < net->node_count; i++) {
+        if (run->steps[i].shares) run->steps[i].value = run->steps[net->nodes[i].input[0]].value;
         workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
         sums = ssdei_max(sums, run->steps[i].sums);
         widest = ssdei_max(widest, net->nodes[i].shape[2]);
@@ -7389,6 +7419,8 @@ SSDEI_END
 #define ssdei_norm_backward_vector SSDEI_T(norm_backward_vector)
 #define ssdei_drop_vector SSDEI_T(drop_vector)
 
+/* Between what norms ask the memory for and what they are at: tensors of a batch outgrow the caches. */
+enum { SSDEI_T(pixels_ahead) = 16 };
 /* Independent chains of one long sum. */
 enum { SSDEI_T(chains) = 4 };
 /* Vectors of channels whose sums grow side by side. */
@@ -7452,6 +7484,7 @@ SSDEI_HELPER void ssdei_chunk_moments(const float *x, size_t count, size_t befor
     for (p = 0; p < count; p++, x += channels) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + v * ssdei_width, n), centre[v]);
+            ssdei_prefetch(x + v * ssdei_width + SSDEI_T(pixels_ahead) * channels);
             sum[v] = ssdei_add(sum[v], away);
             sum_square[v] = ssdei_fma(away, away, sum_square[v]);
         }
@@ -7512,6 +7545,7 @@ SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const flo
                                     int silu, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
     if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
+    ssdei_prefetch_write(y + SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
@@ -7536,6 +7570,8 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float 
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             size_t c = v * ssdei_width;
             ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(mean + c, n));
+            ssdei_prefetch(x + c + SSDEI_T(pixels_ahead) * channels);
+            ssdei_prefetch(dy + c + SSDEI_T(pixels_ahead) * channels);
             ssdei_v du = SSDEI_T(load_some)(dy + c, n);
             if (silu) {
                 ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), away, SSDEI_T(load_some)(b + c, n));
@@ -7575,6 +7611,7 @@ SSDEI_HELPER void ssdei_norm_backward_vector(const float *x, const float *du, co
     ssdei_v y = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, slope, shift, n);
     y = ssdei_fma(SSDEI_T(load_some)(du, n), SSDEI_T(load_some)(a, n), y);
     if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx, n));
+    ssdei_prefetch_write(dx + SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(dx, y, n);
 }
 
