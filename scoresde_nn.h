@@ -211,7 +211,10 @@ ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
 ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
-/* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. */
+/* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. p is rounded to a
+   multiple of 2^-16, at most 1 - 2^-16. Value i of a sample is zero where 16 bits are below 65536 p: those of word
+   16 (i / 32) + i % 16 that ssde_random_words has for the sample under SSDE_STREAM_DROPOUT, the low half if i % 32 is
+   below 16, else the high half. Behind a group norm that nothing else reads it takes next to no time. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
 
 /* Resampling by 2 and filtering. All are separable and linear, and one operation. */
@@ -271,7 +274,8 @@ void ssde_run_destroy(ssde_run *run);
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
-   Dropout draws under (seed, step, sample), again in backward: sample stays valid until then; NULL: row numbers. */
+   Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
+   stays valid until then; NULL: row numbers. */
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out);
 /* After a forward pass: from gradient [rows, output_dim] of the output. To the input: input_gradient [rows, dim] (NULL:
@@ -648,6 +652,7 @@ typedef struct ssdei_node {
     int row_scale;
     size_t groups;
     double scale, shift;
+    double drop;                  /* the probability that a value is dropped; 0: none is */
     int ordinal;                  /* of this dropout among the network's */
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
@@ -875,7 +880,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     X(attention, attention_plan, attention_forward, attention_backward)         \
     X(add, add_plan, add_forward, add_backward)                                 \
     X(concat, concat_plan, concat_forward, concat_backward)                     \
-    X(affine, nothing, affine_forward, affine_backward)                         \
+    X(affine, affine_plan, affine_forward, affine_backward)                     \
     X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
     X(resample, nothing, resample_forward, resample_backward)                   \
     X(positional, nothing, positional_forward, nothing)                         \
@@ -1127,6 +1132,8 @@ typedef struct ssdei_adam {
 
 #define SSDEI_MOST_ANGLE 1048576.0f
 
+enum { SSDEI_NORM_PIXELS = 64 }; /* whose sums per channel stay in float before they join the double */
+
 typedef struct ssdei_nn_kernels {
     /* sum[c] += sum over pixels of x[p][c] */
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
@@ -1135,12 +1142,16 @@ typedef struct ssdei_nn_kernels {
     /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
     void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
                  int silu, float *y);
-    /* dy becomes du = dy silu'(u), or stays; sum[c] += du, product[c] += du (x - mean[c]) */
-    void (*norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b, size_t pixels,
-                      size_t channels, int silu, double *sum, double *product);
+    /* du = dy, or dy silu'(u), which may take dy's place; sum[c] += du, product[c] += du (x - mean[c]) */
+    void (*norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b, size_t pixels,
+                      size_t channels, int silu, float *du, double *sum, double *product);
     /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
     void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
                           const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
+    /* y (+)= x keep where a value is kept, 0 else. Of 32 values in a row, value i has the low half of words[i], value
+       16 + i the high half: below `least` it is dropped. Words of all 32 are read. y may be x. */
+    void (*drop)(const float *x, const uint32_t *words, uint32_t least, float keep, size_t count, int accumulate,
+                 float *y);
     void (*silu)(const float *x, size_t count, float *y);
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* y (+)= w x */
@@ -1184,6 +1195,7 @@ enum { SSDEI_UNREAD, SSDEI_READ, SSDEI_READ_AGAIN };
 typedef struct ssdei_step {
     /* decided by the operation's plan, which finds zeros */
     unsigned char reads[3];                  /* what backward reads of the inputs' values */
+    unsigned char in_place;                  /* its value may take the place of input 0's */
     size_t workspace;                        /* floats of each task's own */
     size_t saved_floats;                     /* per row, kept from forward to backward */
     size_t sums;                             /* doubles that the tasks share in backward */
@@ -1195,6 +1207,8 @@ typedef struct ssdei_step {
     size_t value, gradient, saved, value_again;
     size_t packed[2];           /* weights of the products in each direction; SSDEI_SHARED if they are not kept */
     uint64_t packed_version[2]; /* the network's, when they were packed */
+    unsigned char shares;       /* the value's place is that of input 0 */
+    unsigned char idle;         /* nothing reads the value: the step is not run */
     unsigned char needs;        /* a gradient is wanted here */
     unsigned char written;      /* the gradient's place holds something already */
     unsigned char restored;     /* the value has been computed again */
@@ -1288,6 +1302,8 @@ static void ssdei_over_rows(ssde_run *run, int index, ssdei_share_function funct
 }
 
 static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+static size_t ssdei_least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
@@ -2314,6 +2330,35 @@ static size_t ssdei_added_workspace(const ssde_run *run, const ssdei_node *node)
     return period == node->count ? 0 : 2 * period;
 }
 
+/* Dropout's draws are addressed, as at ssde_dropout, so backward makes them again. Halves of words lie so that vectors
+   of either need no shuffling. */
+enum { SSDEI_DROPOUT_GROUP = 32 };
+
+static size_t ssdei_dropout_floats(const ssdei_node *node) {
+    return ssdei_divide_up(node->count, SSDEI_DROPOUT_GROUP) * (SSDEI_DROPOUT_GROUP / 2);
+}
+
+/* Of a row, drawn into words [ssdei_dropout_floats]; NULL where nothing is dropped. */
+static const uint32_t *ssdei_dropout_words(const ssde_run *run, const ssdei_node *node, size_t row, uint32_t *words) {
+    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
+    if (!run->dropout || !(node->drop > 0.0)) return NULL;
+    run->kernels->draw(0, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, ssdei_dropout_floats(node),
+                       (unsigned char *)words);
+    return words;
+}
+
+/* y (+)= what is left of x, from value `first` of a row, whole groups before it; words NULL: x. */
+static void ssdei_drop(const ssde_run *run, const ssdei_node *node, const uint32_t *words, size_t first, const float *x,
+                       size_t count, int accumulate, float *y) {
+    uint32_t least = (uint32_t)(65536.0 * node->drop + 0.5);
+    if (least > 65535) least = 65535;
+    if (words)
+        run->nn->drop(x, words + first / 2, least, (float)(65536.0 / (65536.0 - least)), count, accumulate, y);
+    else
+        run->nn->multiply_add(x, 1.0f, count, accumulate, y);
+}
+
 /* ---- operations: inputs, which ssde_run_forward fills in ---- */
 
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
@@ -2566,7 +2611,10 @@ static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
-static void ssdei_activate_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
+static void ssdei_activate_plan(ssde_run *run, int index) {
+    run->steps[index].reads[0] = SSDEI_READ;
+    run->steps[index].in_place = 1;
+}
 
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -2577,7 +2625,7 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
     else if (node->activation == SSDE_IDENTITY)
-        memcpy(y, x, count * sizeof *y);
+        memmove(y, x, count * sizeof *y);
     else
         for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
 }
@@ -2635,16 +2683,43 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
 #define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
-/* Workspace: five rows of coefficients, two of doubles. */
+/* Workspace of a task: five rows of coefficients, two of doubles, an image of slopes, words of draws. */
+typedef struct ssdei_norm_space {
+    float *mean, *a, *b, *slope, *shift; /* [channels] */
+    double *moments;                     /* [2, channels] */
+    float *du;                           /* [pixels, channels]; where the node needs no gradient, NULL */
+    uint32_t *words;                     /* of ssdei_dropout_words */
+    size_t floats;
+} ssdei_norm_space;
+
+static ssdei_norm_space ssdei_norm_layout(const ssde_run *run, int index, float *workspace) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    ssdei_norm_space space;
+    memset(&space, 0, sizeof space);
+    space.mean = ssdei_take(workspace, &space.floats, channels);
+    space.a = ssdei_take(workspace, &space.floats, channels);
+    space.b = ssdei_take(workspace, &space.floats, channels);
+    space.slope = ssdei_take(workspace, &space.floats, channels);
+    space.shift = ssdei_take(workspace, &space.floats, channels);
+    space.moments =
+        (double *)(void *)ssdei_take(workspace, &space.floats, 2 * channels * sizeof(double) / sizeof(float));
+    if (run->steps[index].needs) space.du = ssdei_take(workspace, &space.floats, node->count);
+    if (run->mode == SSDE_RUN_TRAIN && node->drop > 0.0)
+        space.words = (uint32_t *)(void *)ssdei_take(workspace, &space.floats, ssdei_dropout_floats(node));
+    return space;
+}
+
+/* With dropout its value is kept: to draw once more costs more time than the memory is worth. */
 static void ssdei_group_norm_plan(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_step *step = &run->steps[index];
-    size_t channels = node->shape[2];
     step->reads[0] = SSDEI_READ;
-    step->workspace = ssdei_round_floats(5 * channels) + 2 * channels * sizeof(double) / sizeof(float);
+    step->in_place = 1;
+    step->workspace = ssdei_norm_layout(run, index, NULL).floats;
     step->saved_floats = 3 * node->groups;
-    step->again = ssdei_group_norm_again;
-    if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * channels);
+    if (!(node->drop > 0.0)) step->again = ssdei_group_norm_again;
+    if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * node->shape[2]);
 }
 
 static float *ssdei_norm_saved(const ssde_run *run, int index, size_t row) {
@@ -2684,24 +2759,28 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
 }
 
 /* y of a row from what is saved. */
-static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, size_t task, float *y) {
+static void ssdei_norm_apply(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space, float *y) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2];
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels;
-    ssdei_norm_coefficients(run, index, row, mean, a, b);
-    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, mean, a, b, node->count / channels, channels,
-                  node->activation == SSDE_SILU, y);
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count;
+    const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    for (first = 0; first < pixels; first += count, x += count * channels, y += count * channels) {
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        run->nn->norm(x, space->mean, space->a, space->b, count, channels, node->activation == SSDE_SILU, y);
+        if (words) ssdei_drop(run, node, words, first * channels, y, count * channels, 0, y);
+    }
 }
 
 static void ssdei_group_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, row;
-    double *moments = (double *)(void *)(ssdei_workspace(run, task) + ssdei_round_floats(5 * channels));
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
     for (row = begin; row < end; row++) {
-        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, moments,
-                                 moments + channels);
-        ssdei_norm_save(node, pixels, moments, moments + channels, ssdei_norm_saved(run, index, row));
-        ssdei_norm_apply(run, index, row, task, ssdei_value(run, index) + row * node->count);
+        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, space.moments,
+                                 space.moments + channels);
+        ssdei_norm_save(node, pixels, space.moments, space.moments + channels, ssdei_norm_saved(run, index, row));
+        ssdei_norm_apply(run, index, row, &space, ssdei_value(run, index) + row * node->count);
     }
 }
 static void ssdei_group_norm_forward(ssde_run *run, int index) {
@@ -2709,9 +2788,10 @@ static void ssdei_group_norm_forward(ssde_run *run, int index) {
 }
 
 static void ssdei_group_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
     size_t row;
     for (row = begin; row < end; row++)
-        ssdei_norm_apply(run, index, row, task,
+        ssdei_norm_apply(run, index, row, &space,
                          run->arena + run->steps[index].value_again + row * run->net->nodes[index].count);
 }
 static void ssdei_group_norm_again(ssde_run *run, int index) {
@@ -2738,24 +2818,43 @@ static void ssdei_norm_slopes(const ssdei_node *node, const float *gamma, const 
     }
 }
 
+/* du of a row, and its sums over the pixels. */
+static void ssdei_norm_slope_sums(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space,
+                                  double *sum, double *product) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count;
+    const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+    const float *dy = ssdei_gradient(run, index) + row * node->count;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    for (first = 0; first < pixels; first += count) {
+        size_t at = first * channels;
+        const float *slope = dy + at;
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        if (words) {
+            ssdei_drop(run, node, words, at, slope, count * channels, 0, space->du + at);
+            slope = space->du + at;
+        }
+        run->nn->norm_sums(x + at, slope, space->mean, space->a, space->b, count, channels,
+                           node->activation == SSDE_SILU, space->du + at, sum, product);
+    }
+}
+
 static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, row, c;
-    float *mean = ssdei_workspace(run, task), *a = mean + channels, *b = a + channels, *slope = b + channels,
-          *shift = slope + channels;
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
     for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
         const float *saved = ssdei_norm_saved(run, index, row), *rest = saved + node->groups;
-        float *du = ssdei_gradient(run, index) + row * node->count;
         double *sum = ssdei_sums(run) + row * 2 * channels, *product = sum + channels;
         memset(sum, 0, 2 * channels * sizeof *sum);
-        ssdei_norm_coefficients(run, index, row, mean, a, b);
-        run->nn->norm_sums(x, du, mean, a, b, pixels, channels, node->activation == SSDE_SILU, sum, product);
+        ssdei_norm_slope_sums(run, index, row, &space, sum, product);
         for (c = 0; c < channels; c++) /* to the parameters' derivatives */
             product[c] = (product[c] - (double)rest[c / size] * sum[c]) * (double)rest[node->groups + c / size];
         if (!ssdei_wants(run, node->input[0])) continue;
-        ssdei_norm_slopes(node, ssdei_weights(run, node->parameter), saved, sum, product, slope, shift);
-        run->nn->norm_backward(x, du, mean, a, slope, shift, pixels, channels, run->accumulate[0],
+        ssdei_norm_slopes(node, ssdei_weights(run, node->parameter), saved, sum, product, space.slope, space.shift);
+        run->nn->norm_backward(ssdei_value(run, node->input[0]) + row * node->count, space.du, space.mean, space.a,
+                               space.slope, space.shift, pixels, channels, run->accumulate[0],
                                ssdei_gradient(run, node->input[0]) + row * node->count);
     }
 }
@@ -3037,6 +3136,8 @@ ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift
     return ssdei_last(net, node);
 }
 
+static void ssdei_affine_plan(ssde_run *run, int index) { run->steps[index].in_place = 1; }
+
 /* y = scale x + shift */
 static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3054,69 +3155,49 @@ static void ssdei_affine_backward(ssde_run *run, int index) {
 
 /* ---- operations: dropout ---- */
 
+/* Behind a group norm the two are one operation, which visits memory once; the norm alone is not run unless something
+   else reads it. */
 ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
     const ssdei_node *in = ssdei_look(net, x);
-    ssdei_node *node;
+    ssdei_node copy, *node;
     if (!in) return -1;
     if (p == 0.0) return x;
     if (!(p > 0.0 && p < 1.0)) return ssdei_net_fail(net, "dropout: the probability is %.9g, wanted 0 to below 1", p);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
+    copy = *in;
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_dropout, x, -1, -1, copy.shape[0], copy.shape[1], copy.shape[2]);
     if (!node) return -1;
-    node->scale = p;
+    if (copy.operation == SSDEI_OPERATION_group_norm && copy.drop == 0.0) *node = copy;
+    node->drop = p;
     node->ordinal = net->dropouts++;
     return ssdei_last(net, node);
 }
 
-/* y = x / (1 - p) where a uniform draw is at least p, else 0; the draws are addressed, so backward makes them again */
 static void ssdei_dropout_plan(ssde_run *run, int index) {
-    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = run->net->nodes[index].count;
+    run->steps[index].in_place = 1;
+    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
 }
 
-static void ssdei_dropout_factors(const ssde_run *run, const ssdei_node *node, size_t row, float *factors) {
-    uint64_t sample = run->sample ? run->sample[row] : row;
-    uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
-    float keep = (float)(1.0 / (1.0 - node->scale));
-    size_t i;
-    ssde_random_uniform(NULL, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, node->count, factors);
-    for (i = 0; i < node->count; i++) factors[i] = factors[i] < (float)node->scale ? 0.0f : keep;
-}
 static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
-        float *y = ssdei_value(run, index) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) y[i] = x[i] * factors[i];
-    }
+    uint32_t *space = (uint32_t *)(void *)ssdei_workspace(run, task);
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_drop(run, node, ssdei_dropout_words(run, node, row, space), 0,
+                   ssdei_value(run, node->input[0]) + row * node->count, node->count, 0,
+                   ssdei_value(run, index) + row * node->count);
 }
-static void ssdei_dropout_forward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (run->dropout)
-        ssdei_over_rows(run, index, ssdei_dropout_forward_rows);
-    else
-        memcpy(ssdei_value(run, index), ssdei_value(run, node->input[0]), run->rows * node->count * sizeof(float));
-}
+static void ssdei_dropout_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_dropout_forward_rows); }
 static void ssdei_dropout_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    float *factors = ssdei_workspace(run, task);
-    size_t row, i;
-    for (row = begin; row < end; row++) {
-        const float *dy = ssdei_gradient(run, index) + row * node->count;
-        float *dx = ssdei_gradient(run, node->input[0]) + row * node->count;
-        ssdei_dropout_factors(run, node, row, factors);
-        for (i = 0; i < node->count; i++) dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * factors[i];
-    }
+    uint32_t *space = (uint32_t *)(void *)ssdei_workspace(run, task);
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_drop(run, node, ssdei_dropout_words(run, node, row, space), 0,
+                   ssdei_gradient(run, index) + row * node->count, node->count, run->accumulate[0],
+                   ssdei_gradient(run, node->input[0]) + row * node->count);
 }
 static void ssdei_dropout_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    if (!ssdei_claim_inputs(run, index)) return;
-    if (run->dropout)
-        ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
-    else
-        run->nn->multiply_add(ssdei_gradient(run, index), 1.0f, run->rows * node->count, run->accumulate[0],
-                              ssdei_gradient(run, node->input[0]));
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_dropout_backward_rows);
 }
 
 /* ---- operations: resampling ----
@@ -3588,13 +3669,25 @@ static int ssdei_plan_needs(const ssde_run *run, int index) {
     return needs;
 }
 
+/* Whether nothing that is run reads a node's value; the steps behind it are known. */
+static int ssdei_plan_idle(const ssde_run *run, int index) {
+    const ssde_net *net = run->net;
+    int j, k;
+    if (index == net->output || net->nodes[index].input[0] < 0) return 0;
+    for (j = index + 1; j < net->node_count; j++)
+        for (k = 0; k < 3; k++)
+            if (net->nodes[j].input[k] == index && !run->steps[j].idle) return 0;
+    return 1;
+}
+
 /* Everything that steps say of themselves, in order. */
 static void ssdei_plan_steps(ssde_run *run) {
     ssdei_gather *gathers = run->gathers;
     int i;
+    for (i = run->net->node_count - 1; i >= 0; i--) run->steps[i].idle = (unsigned char)ssdei_plan_idle(run, i);
     for (i = 0; i < run->net->node_count; i++) {
         ssdei_step *step = &run->steps[i];
-        step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
+        step->value = step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
         step->packed[SSDEI_FORWARD] = step->packed[SSDEI_BACKWARD] = SSDEI_NOWHERE;
         step->needs = (unsigned char)ssdei_plan_needs(run, i);
         step->gathers[SSDEI_FORWARD] = step->gathers[SSDEI_BACKWARD] = gathers;
@@ -3623,13 +3716,31 @@ static int ssdei_plan_again(const ssde_run *run, int index, int *from, int *to) 
     for (j = index + 1; j < net->node_count; j++) {
         for (k = 0; k < 3; k++) {
             int reads = run->steps[j].reads[k];
-            if (net->nodes[j].input[k] != index || reads == SSDEI_UNREAD) continue;
+            if (net->nodes[j].input[k] != index || reads == SSDEI_UNREAD || run->steps[j].idle) continue;
             if (reads != SSDEI_READ_AGAIN) return 0;
             *from = last - 1 - j;
             if (*to < *from) *to = *from;
         }
     }
     return *from <= *to;
+}
+
+/* A place for a node's value: that of input 0, where the one is written as the other is read for the last time. */
+static void ssdei_plan_value(ssdei_plan *plan, int index, int from, int to) {
+    ssde_run *run = &plan->run;
+    const ssdei_node *nodes = run->net->nodes;
+    ssdei_step *step = &run->steps[index];
+    ssdei_buffer *buffer = plan->buffers;
+    int owner = nodes[index].input[0];
+    if (step->in_place) {
+        while (run->steps[owner].shares) owner = nodes[owner].input[0];
+        while (buffer->offset != &run->steps[owner].value) buffer++;
+        step->shares = (unsigned char)(buffer->to == from);
+    }
+    if (!step->shares)
+        ssdei_plan_add(plan, &step->value, ssdei_multiply(run->max_rows, nodes[index].count), from, to);
+    else if (buffer->to < to)
+        buffer->to = to;
 }
 
 static void ssdei_plan_lifetimes(ssdei_plan *plan) {
@@ -3642,9 +3753,10 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_multiply(run->max_rows, node->count);
+        if (step->idle) continue;
         for (j = i + 1; j < n; j++) {
             for (k = 0; k < 3; k++) {
-                if (net->nodes[j].input[k] != i) continue;
+                if (net->nodes[j].input[k] != i || run->steps[j].idle) continue;
                 if (value_to < j) value_to = j;
                 if (!run->steps[j].needs) continue;
                 if (run->steps[j].reads[k] && !computed_again && value_to < last - 1 - j)
@@ -3654,7 +3766,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
         }
         if (i == net->class_number) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
-        ssdei_plan_add(plan, &step->value, floats, node->input[0] < 0 ? 0 : i, value_to);
+        ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
         if (step->needs)
             ssdei_plan_add(plan, &step->gradient, floats, gradient_from, i == net->input ? last : last - 1 - i);
@@ -3762,6 +3874,7 @@ static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
     ssdei_plan_lifetimes(plan);
     at = ssdei_plan_place(plan);
     for (i = 0; i < net->node_count; i++) {
+        if (run->steps[i].shares) run->steps[i].value = run->steps[net->nodes[i].input[0]].value;
         workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
         sums = ssdei_max(sums, run->steps[i].sums);
         widest = ssdei_max(widest, net->nodes[i].shape[2]);
@@ -3893,7 +4006,8 @@ void ssde_run_destroy(ssde_run *run) {
 static void ssdei_run_steps_forward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
-    for (i = 0; i < run->net->node_count; i++) ssdei_operations[run->net->nodes[i].operation].forward(run, i);
+    for (i = 0; i < run->net->node_count; i++)
+        if (!run->steps[i].idle) ssdei_operations[run->net->nodes[i].operation].forward(run, i);
 }
 
 static void ssdei_run_steps_backward(void *user) {
@@ -7341,9 +7455,10 @@ SSDEI_END
 #define ssdei_chunk_sums SSDEI_T(chunk_sums)
 #define ssdei_norm_vector SSDEI_T(norm_vector)
 #define ssdei_norm_backward_vector SSDEI_T(norm_backward_vector)
+#define ssdei_drop_vector SSDEI_T(drop_vector)
 
-/* Pixels of one channel sum that stay in float before they join the double. */
-enum { SSDEI_T(sum_pixels) = 64 };
+/* Between what norms ask the memory for and what they are at: tensors of a batch outgrow the caches. */
+enum { SSDEI_T(pixels_ahead) = 16 };
 /* Independent chains of one long sum. */
 enum { SSDEI_T(chains) = 4 };
 /* Vectors of channels whose sums grow side by side. */
@@ -7358,8 +7473,8 @@ SSDEI_HELPER void SSDEI_T(add_lanes)(ssdei_v v, size_t n, double *sum) {
 
 SSDEI_KERNEL void SSDEI_T(channel_sums)(const float *x, size_t pixels, size_t channels, double *sum) {
     size_t first, p, c;
-    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
-        size_t end = pixels - first < SSDEI_T(sum_pixels) ? pixels : first + SSDEI_T(sum_pixels);
+    for (first = 0; first < pixels; first += SSDEI_NORM_PIXELS) {
+        size_t end = pixels - first < SSDEI_NORM_PIXELS ? pixels : first + SSDEI_NORM_PIXELS;
         for (c = 0; c < channels; c += ssdei_width) {
             size_t n = channels - c;
             ssdei_v even = ssdei_set(0.0f), odd = even;
@@ -7407,6 +7522,7 @@ SSDEI_HELPER void ssdei_chunk_moments(const float *x, size_t count, size_t befor
     for (p = 0; p < count; p++, x += channels) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + v * ssdei_width, n), centre[v]);
+            ssdei_prefetch(x + v * ssdei_width + SSDEI_T(pixels_ahead) * channels);
             sum[v] = ssdei_add(sum[v], away);
             sum_square[v] = ssdei_fma(away, away, sum_square[v]);
         }
@@ -7421,7 +7537,7 @@ SSDEI_HELPER void ssdei_chunk_moments(const float *x, size_t count, size_t befor
    cancelling is small beside what the distance of the means adds. */
 SSDEI_KERNEL void SSDEI_T(channel_moments)(const float *x, size_t pixels, size_t channels, double *mean,
                                            double *square) {
-    enum { chunk = SSDEI_T(sum_pixels), vectors = SSDEI_T(block_vectors), block = vectors * (size_t)ssdei_width };
+    enum { chunk = SSDEI_NORM_PIXELS, vectors = SSDEI_T(block_vectors), block = vectors * (size_t)ssdei_width };
     size_t first, count = pixels < chunk ? pixels : (size_t)chunk, c;
     for (c = 0; c < channels; c++) mean[c] = square[c] = 0.0;
     SSDEI_T(channel_sums)(x, count, channels, mean);
@@ -7467,6 +7583,7 @@ SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const flo
                                     int silu, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
     if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
+    ssdei_prefetch_write(y + SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
@@ -7481,22 +7598,24 @@ SSDEI_KERNEL void SSDEI_T(norm)(const float *x, const float *mean, const float *
 }
 
 /* One chunk of pixels, `vectors` vectors of channels, each of n lanes. */
-SSDEI_HELPER void ssdei_chunk_sums(const float *x, float *dy, const float *mean, const float *a, const float *b,
-                                   size_t count, size_t channels, size_t vectors, size_t n, int silu, double *sum,
-                                   double *product) {
+SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float *mean, const float *a, const float *b,
+                                   size_t count, size_t channels, size_t vectors, size_t n, int silu, float *to,
+                                   double *sum, double *product) {
     ssdei_v total[SSDEI_T(block_vectors)], weighted[SSDEI_T(block_vectors)];
     size_t p, v;
     SSDEI_UNROLL for (v = 0; v < vectors; v++) total[v] = weighted[v] = ssdei_set(0.0f);
-    for (p = 0; p < count; p++, x += channels, dy += channels) {
+    for (p = 0; p < count; p++, x += channels, dy += channels, to += channels) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
             size_t c = v * ssdei_width;
             ssdei_v away = ssdei_sub(SSDEI_T(load_some)(x + c, n), SSDEI_T(load_some)(mean + c, n));
+            ssdei_prefetch(x + c + SSDEI_T(pixels_ahead) * channels);
+            ssdei_prefetch(dy + c + SSDEI_T(pixels_ahead) * channels);
             ssdei_v du = SSDEI_T(load_some)(dy + c, n);
             if (silu) {
                 ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), away, SSDEI_T(load_some)(b + c, n));
                 du = ssdei_mul(du, SSDEI_T(silu_slope)(u));
-                SSDEI_T(store_some)(dy + c, du, n);
             }
+            SSDEI_T(store_some)(to + c, du, n);
             total[v] = ssdei_add(total[v], du);
             weighted[v] = ssdei_fma(du, away, weighted[v]);
         }
@@ -7507,20 +7626,20 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, float *dy, const float *mean,
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, float *dy, const float *mean, const float *a, const float *b,
-                                     size_t pixels, size_t channels, int silu, double *sum, double *product) {
+SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b,
+                                     size_t pixels, size_t channels, int silu, float *du, double *sum,
+                                     double *product) {
     enum { block = SSDEI_T(block_vectors) * (size_t)ssdei_width };
     size_t first, c;
-    for (first = 0; first < pixels; first += SSDEI_T(sum_pixels)) {
-        size_t count = pixels - first < SSDEI_T(sum_pixels) ? pixels - first : (size_t)SSDEI_T(sum_pixels);
-        const float *from = x + first * channels;
-        float *to = dy + first * channels;
-        for (c = 0; c + block <= channels; c += block)
-            ssdei_chunk_sums(from + c, to + c, mean + c, a + c, b + c, count, channels, SSDEI_T(block_vectors),
-                             ssdei_width, silu, sum + c, product + c);
-        for (; c < channels; c += ssdei_width)
-            ssdei_chunk_sums(from + c, to + c, mean + c, a + c, b + c, count, channels, 1, channels - c, silu, sum + c,
-                             product + c);
+    for (first = 0; first < pixels; first += SSDEI_NORM_PIXELS) {
+        size_t count = pixels - first < SSDEI_NORM_PIXELS ? pixels - first : (size_t)SSDEI_NORM_PIXELS;
+        size_t at = first * channels;
+        for (c = 0; c + block <= channels; c += block, at += block)
+            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, SSDEI_T(block_vectors),
+                             ssdei_width, silu, du + at, sum + c, product + c);
+        for (; c < channels; c += ssdei_width, at += ssdei_width)
+            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, 1, channels - c, silu, du + at,
+                             sum + c, product + c);
     }
 }
 
@@ -7530,6 +7649,7 @@ SSDEI_HELPER void ssdei_norm_backward_vector(const float *x, const float *du, co
     ssdei_v y = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, slope, shift, n);
     y = ssdei_fma(SSDEI_T(load_some)(du, n), SSDEI_T(load_some)(a, n), y);
     if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx, n));
+    ssdei_prefetch_write(dx + SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(dx, y, n);
 }
 
@@ -7544,6 +7664,34 @@ SSDEI_KERNEL void SSDEI_T(norm_backward)(const float *x, const float *du, const 
         if (c < channels)
             ssdei_norm_backward_vector(x + c, du + c, mean + c, a + c, slope + c, shift + c, channels - c, accumulate,
                                        dx + c);
+    }
+}
+
+SSDEI_HELPER void ssdei_drop_vector(const float *x, ssdei_u number, ssdei_u least, ssdei_v keep, size_t n,
+                                    int accumulate, float *y) {
+    ssdei_u kept = ssdei_usar(ssdei_usub(least, number), 31); /* all ones where number > least */
+    ssdei_v factor = ssdei_float(ssdei_uand(kept, ssdei_bits(keep)));
+    ssdei_v value = ssdei_mul(SSDEI_T(load_some)(x, n), factor);
+    if (accumulate) value = ssdei_add(SSDEI_T(load_some)(y, n), value);
+    SSDEI_T(store_some)(y, value, n);
+}
+
+SSDEI_KERNEL void SSDEI_T(drop)(const float *x, const uint32_t *words, uint32_t least, float keep, size_t count,
+                                int accumulate, float *y) {
+    ssdei_u below = ssdei_uset(least - 1);
+    ssdei_v factor = ssdei_set(keep);
+    size_t i, v;
+    for (i = 0; i + 32 <= count; i += 32, words += 16, x += 32, y += 32) {
+        SSDEI_UNROLL for (v = 0; v < 16; v += ssdei_width) {
+            ssdei_u word = ssdei_uload(words + v);
+            ssdei_drop_vector(x + v, ssdei_uand(word, ssdei_uset(0xffff)), below, factor, ssdei_width, accumulate,
+                              y + v);
+            ssdei_drop_vector(x + 16 + v, ssdei_ushr(word, 16), below, factor, ssdei_width, accumulate, y + 16 + v);
+        }
+    }
+    for (v = 0; v < count - i; v += ssdei_width) {
+        ssdei_u word = ssdei_uload(words + v % 16), number = v < 16 ? ssdei_ushl(word, 16) : word;
+        ssdei_drop_vector(x + v, ssdei_ushr(number, 16), below, factor, count - i - v, accumulate, y + v);
     }
 }
 
@@ -7961,6 +8109,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(norm),
                                                      SSDEI_T(norm_sums),
                                                      SSDEI_T(norm_backward),
+                                                     SSDEI_T(drop),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(multiply_add),
@@ -7981,6 +8130,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
 #undef ssdei_chunk_sums
 #undef ssdei_norm_vector
 #undef ssdei_norm_backward_vector
+#undef ssdei_drop_vector
 #undef SSDEI_A
 #undef SSDEI_A2
 #undef SSDEI_A3

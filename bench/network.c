@@ -235,6 +235,7 @@ static void time_nodes(ssde_run *run, kind *kinds, int backward, double rows) {
     for (i = 0; i < net->node_count; i++) {
         const ssdei_node *node = &net->nodes[i];
         double work = 0.0, start = seconds();
+        if (run->steps[i].idle) continue;
         ssdei_operations[node->operation].forward(run, i);
         if (node->operation == SSDEI_OPERATION_conv)
             work = 2.0 * rows * (double)node->count * (double)net->nodes[node->input[0]].shape[2] * node->kernel *

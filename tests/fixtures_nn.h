@@ -154,8 +154,8 @@ static ssde_run *nn_with_arena(ssde_run *run, size_t floats) {
     return larger;
 }
 
-/* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten: what a plan that
-   shares memory rightly must agree with, bit for bit. */
+/* Gives every value, gradient and statistic a place of its own, so that nothing is ever overwritten, and runs every
+   step: what a plan that shares memory rightly must agree with, bit for bit. */
 static ssde_run *nn_unshare(ssde_run *run) {
     size_t total = run->arena_floats, nodes = (size_t)run->net->node_count, i;
     for (i = 0; i < nodes; i++) {
@@ -164,6 +164,7 @@ static ssde_run *nn_unshare(ssde_run *run) {
         run->steps[i].value = total;
         run->steps[i].gradient = total + floats;
         run->steps[i].saved = total + 2 * floats;
+        run->steps[i].idle = 0;
         total += 2 * floats + ssdei_round_floats(run->max_rows * run->steps[i].saved_floats);
     }
     return nn_with_arena(run, total);

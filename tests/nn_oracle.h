@@ -434,7 +434,7 @@ static int oracle_affine(oracle *o, int x, double scale, double shift) {
 static int oracle_dropout(oracle *o, int x, double p) { /* that drops nothing, in training either */
     oracle_note_like(o, ORACLE_COPY, x, -1, -1);
     oracle_noted(o, ssde_dropout(o->net, x, p));
-    o->net->nodes[o->count - 1].scale = 0.0;
+    o->net->nodes[o->count - 1].drop = 0.0;
     return o->count - 1;
 }
 static int oracle_nearest(oracle *o, int x) {

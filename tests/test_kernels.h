@@ -15,6 +15,7 @@
        channel_moments               test_operations_channel_moments
        norm, norm_sums,              test_kernels_norm
        norm_backward
+       drop                          test_kernels_drop: the same bits
        silu, silu_backward           test_operations_silu
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
@@ -317,8 +318,8 @@ static void kernels_norm_case(const ssdei_nn_kernels *kernels, size_t channels, 
     }
     CHECK(sum[channels] == 1.0);
     kernels->norm(x, mean, a, b, PIXELS, channels, silu, y);
-    memcpy(du, dy, sizeof du);
-    kernels->norm_sums(x, du, mean, a, b, PIXELS, channels, silu, sum, product);
+    kernels_fill(8, du, 0, ROOM);
+    kernels->norm_sums(x, dy, mean, a, b, PIXELS, channels, silu, du, sum, product);
     for (i = 0; i < count; i++) {
         double u = (double)a[i % channels] * ((double)x[i] - (double)mean[i % channels]) + (double)b[i % channels];
         CHECK_NEAR(y[i], silu ? u / (1.0 + exp(-u)) : u, 1e-6 * (1.0 + fabs(u)));
@@ -357,6 +358,40 @@ static void test_kernels_norm(void) {
     while (core_next_tier(&tier, &context))
         for (i = 0; i < KERNELS_COUNTS; i++)
             for (silu = 0; silu < 2; silu++) kernels_norm_case(ssdei_nn_kernels_for(&context), kernels_counts[i], silu);
+}
+
+/* Values of which some are dropped, in another place and in x's own. */
+static void kernels_drop_case(const ssdei_nn_kernels *kernels, size_t count, uint32_t least, int accumulate) {
+    enum { ROOM = KERNELS_MOST + 40 };
+    uint32_t words[ROOM];
+    float x[ROOM], y[ROOM], before[ROOM];
+    size_t i;
+    kernels_fill(1, x, count, ROOM);
+    kernels_fill(2, before, accumulate ? count : 0, ROOM);
+    memcpy(y, before, sizeof y);
+    CHECK_OK(ssde_random_words(NULL, 7, SSDE_STREAM_USER, 0, NULL, 1, ROOM, words));
+    words[1] = least << 16 | (least - 1); /* just kept, just dropped */
+    kernels->drop(x, words, least, 1.25f, count, accumulate, y);
+    for (i = 0; i < count; i++) {
+        uint32_t word = words[i / 32 * 16 + i % 16], number = i / 16 % 2 ? word >> 16 : word & 0xffff;
+        float kept = number < least ? 0.0f * x[i] : 1.25f * x[i];
+        CHECK(y[i] == (accumulate ? before[i] + kept : kept));
+    }
+    kernels_check_beyond(y, count, ROOM);
+    kernels->drop(x, words, least, 1.25f, count, 0, x);
+    for (i = 0; i < count && !accumulate; i++) CHECK(x[i] == y[i]);
+}
+
+static void test_kernels_drop(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t i;
+    while (core_next_tier(&tier, &context)) {
+        for (i = 0; i < 2 * KERNELS_COUNTS; i++) {
+            kernels_drop_case(ssdei_nn_kernels_for(&context), kernels_counts[i / 2], 6554, i % 2);
+            kernels_drop_case(ssdei_nn_kernels_for(&context), kernels_counts[i / 2], i % 2 ? 65535 : 1, 0);
+        }
+    }
 }
 
 /* One tile of 4 x 4 outputs, of which the first rows x columns are there, one channel in and out per lane:
@@ -546,6 +581,7 @@ static void test_kernels_adam(void) {
     X(kernels_elements)         \
     X(kernels_hessian)          \
     X(kernels_norm)             \
+    X(kernels_drop)             \
     X(kernels_winograd)         \
     X(kernels_sines)            \
     X(kernels_adam)

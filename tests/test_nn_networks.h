@@ -109,8 +109,7 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
     CHECK_OK(ssde_perturb(context, &golden->sde, x0, z, t, GOLDEN_ROWS, golden->dim, xt));
     /* the golden gradients are without dropout: run in evaluation, as the reference did, by dropping nothing */
-    for (i = 0; i < (size_t)golden->net->node_count; i++)
-        if (golden->net->nodes[i].operation == SSDEI_OPERATION_dropout) golden->net->nodes[i].scale = 0.0;
+    for (i = 0; i < (size_t)golden->net->node_count; i++) golden->net->nodes[i].drop = 0.0;
     CHECK_OK(ssde_run_forward(run, xt, label, sigma, GOLDEN_ROWS, 0, 0, NULL, out));
     loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
     CHECK_OK(ssde_loss(&golden->sde, &loss, out, xt, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, NULL));
@@ -257,8 +256,7 @@ static void nn_flags_case(const golden_file *file, int which, ssde_context *cont
     nn_flags_image(1000, &desc, 0.5f, x);
     nn_flags_image(1001, &desc, 1.0f, v);
     gradient = (float *)calloc(ssde_net_weight_count(net), sizeof *gradient);
-    for (i = 0; i < (size_t)net->node_count; i++)
-        if (net->nodes[i].operation == SSDEI_OPERATION_dropout) net->nodes[i].scale = 0.0;
+    for (i = 0; i < (size_t)net->node_count; i++) net->nodes[i].drop = 0.0;
     for (m = 0; m < 2; m++) {
         ssde_run *run = nn_run(net, context, modes[m], 1);
         CHECK_OK(ssde_run_forward(run, x, &label, &sigma, 1, 0, 0, NULL, out));

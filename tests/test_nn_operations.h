@@ -647,6 +647,21 @@ static ssde_net *nn_dropout_net(double p) {
     return net;
 }
 
+/* What the network's n-th dropout, 1 or 2, makes of a row of ones, by the rule. */
+static void nn_dropout_ones(double p, uint64_t seed, uint32_t step, uint64_t sample, int n, float *mask) {
+    double least = floor(65536.0 * p + 0.5);
+    uint32_t *words = (uint32_t *)malloc(DROPOUT_COUNT / 2 * sizeof *words), number;
+    size_t i;
+    seed += (uint64_t)n * 0x9e3779b97f4a7c15u;
+    CHECK_OK(ssde_random_words(NULL, seed, SSDE_STREAM_DROPOUT, step, &sample, 1, DROPOUT_COUNT / 2, words));
+    for (i = 0; i < DROPOUT_COUNT; i++) {
+        number = words[i / 32 * 16 + i % 16];
+        number = i % 32 < 16 ? number % 65536 : number / 65536;
+        mask[i] = (double)number < least ? 0.0f : (float)(1.0 / (1.0 - least / 65536.0));
+    }
+    free(words);
+}
+
 static void test_operations_dropout(void) {
     static const double rates[] = {0.1, 0.5, 0.9};
     static const uint64_t samples[3] = {5, 70000000000u, 0}, reversed[3] = {0, 70000000000u, 5}, numbers[3] = {0, 1, 2};
@@ -659,13 +674,17 @@ static void test_operations_dropout(void) {
     for (tier = 0; nn_tier(tier, &context); tier++) {
         for (r = 0; r < 3; r++) {
             double p = rates[r], same = 0.0, dropped = 0.0;
-            float keep = (float)(1.0 / (1.0 - p));
             ssde_net *net = nn_dropout_net(p);
             ssde_run *run = nn_run(net, &context, SSDE_RUN_TRAIN, 3), *calm;
             run = nn_unshare(run);
             nn_dropout_masks(run, 3, 9, 4, samples, a, b);
+            for (i = 0; i < 3; i++) {
+                nn_dropout_ones(p, 9, 4, samples[i], 1, c);
+                nn_dropout_ones(p, 9, 4, samples[i], 2, d);
+                CHECK_SAME(a + i * n, c, n * sizeof *a);
+                CHECK_SAME(b + i * n, d, n * sizeof *b);
+            }
             for (i = 0; i < 3 * n; i++) {
-                if (a[i] != 0.0f) CHECK_NEAR(a[i], keep, 2e-7 * (double)keep);
                 dropped += a[i] == 0.0f;
                 same += (a[i] == 0.0f) == (b[i] == 0.0f);
             }
@@ -710,6 +729,48 @@ static void test_operations_dropout(void) {
     free(buffer);
 }
 
+/* A group norm's values dropped in one go, or as something between the two wants it; the norm read elsewhere too, or
+   not. Of the best tier: kernels have tests of their own. */
+static ssde_net *nn_norm_dropout_net(int apart, int read) {
+    ssde_conv_desc conv = ssde_conv(24, 1);
+    ssde_net *net = NULL;
+    ssde_node h, norm;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = ssde_conv2d(net, ssde_input(net, 9, 11, 24), &conv, "front");
+    norm = ssde_group_norm(net, h, 6, SSDE_SILU, "norm");
+    h = ssde_dropout(net, apart ? ssde_affine_map(net, norm, 1.0, 0.0) : norm, 0.3);
+    if (read) h = ssde_add_scaled(net, h, norm, 0.5);
+    CHECK_OK(ssde_net_finish(net, h));
+    return net;
+}
+
+static void test_operations_norm_dropout(void) {
+    enum { ROWS = 2, DIM = 9 * 11 * 24, WEIGHTS = 24 * 24 + 3 * 24 };
+    static float x[ROWS * DIM], v[ROWS * DIM], out[2][ROWS * DIM], gradient[2][WEIGHTS];
+    int read, apart, drops;
+    size_t i;
+    oracle_normals(1, 1.0, ROWS * DIM, x);
+    oracle_normals(2, 1.0, ROWS * DIM, v);
+    for (read = 0; read < 2; read++) {
+        for (drops = 0; drops < 2; drops++) {
+            for (apart = 0; apart < 2; apart++) {
+                ssde_net *net = nn_norm_dropout_net(apart, read);
+                ssde_run *run = nn_run(net, NULL, SSDE_RUN_TRAIN, ROWS);
+                memset(gradient[apart], 0, sizeof gradient[apart]);
+                run->dropout = drops;
+                CHECK(ssde_net_weight_count(net) == WEIGHTS);
+                CHECK_OK(ssde_run_forward(run, x, NULL, NULL, ROWS, 5, 6, NULL, out[apart]));
+                CHECK_OK(ssde_run_backward(run, v, NULL, gradient[apart]));
+                ssde_run_destroy(run);
+                ssde_net_destroy(net);
+            }
+            for (i = 0; i < ROWS * DIM; i++) CHECK(out[0][i] == out[1][i]);
+            /* read twice, the one has the norm's derivatives of each added up, the other those of the sum */
+            CHECK_ARRAY(gradient[0], gradient[1], WEIGHTS, read ? 1e-6 : 0.0);
+        }
+    }
+}
+
 #define TEST_NN_OPERATIONS_LIST(X)      \
     X(operations_conv_padding)          \
     X(operations_conv_sizes)            \
@@ -727,6 +788,7 @@ static void test_operations_dropout(void) {
     X(operations_small_operations)      \
     X(operations_resampling)            \
     X(operations_embeddings)            \
-    X(operations_dropout)
+    X(operations_dropout)               \
+    X(operations_norm_dropout)
 
 #endif

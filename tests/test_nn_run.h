@@ -992,7 +992,8 @@ static void guarded_pass(guarded *g, const step_data *data, const char *what, fl
     const ssde_net *net = run->net;
     int i;
     guarded_give(g, data);
-    for (i = 0; i < net->node_count; i++) guarded_step(g, i, 0, what);
+    for (i = 0; i < net->node_count; i++)
+        if (!run->steps[i].idle) guarded_step(g, i, 0, what);
     memcpy(out, ssdei_value(run, net->output), STEP_ROWS * ssde_net_output_dim(net) * sizeof *out);
     if (run->mode == SSDE_RUN_INFERENCE || !run->steps[net->output].needs) return;
     ssdei_run_begin_backward(run);
@@ -1073,7 +1074,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {9, 8, 40, 40, 1, 1},   {19, 21, 40, 40, 3, 1}, {19, 21, 3, 5, 3, 1},
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 2, 1, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 1, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 6 ? convs[form][2] : 40;
     ssde_node x;
@@ -1092,7 +1093,9 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                           : -1);
         case SSDEI_OPERATION_activate:
             return ssde_activate(net, x, form == 0 ? SSDE_SILU : form == 1 ? SSDE_IDENTITY : SSDE_SOFTPLUS);
-        case SSDEI_OPERATION_group_norm: return ssde_group_norm(net, x, 8, form ? SSDE_SILU : SSDE_IDENTITY, "norm");
+        case SSDEI_OPERATION_group_norm:
+            return ssde_dropout(net, ssde_group_norm(net, x, 8, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
+                                form / 2 * 0.25);
         case SSDEI_OPERATION_attention: return ssde_attention(net, x, x, x);
         case SSDEI_OPERATION_add:
             return ssde_add_scaled(net, x, form ? steps_vector(net, x, channels, behind) : x, 0.5);
