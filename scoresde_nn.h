@@ -1174,9 +1174,10 @@ typedef struct ssdei_nn_kernels {
     /* Sines and cosines of |x| <= SSDEI_MOST_ANGLE to 0.501 ulp; either may take x's place. No FMA: the same bits on
        every tier. */
     void (*sines)(const float *x, size_t count, float *sine, float *cosine);
-    /* The sum of x^2, in double: lane i % SSDEI_MAX_WIDTH of 16 takes x[i], then halves join. The same bits on every
-       tier, as adam's, which has no FMA. */
+    /* The sum of x^2, in double: lane i % SSDEI_MAX_WIDTH takes x[i], then halves join. The same bits on every tier, as
+       adam's, which has no FMA. Fetching ahead saves 4 of 28 ms for 62 million weights that lie in memory. */
     double (*squares)(const float *x, size_t count);
+    /* One step, which leaves the gradient 0. */
     void (*adam)(const ssdei_adam *step, size_t count, float *gradient, float *weight, float *average, float *first,
                  float *second);
 } ssdei_nn_kernels;
