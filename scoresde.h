@@ -183,15 +183,15 @@ typedef struct ssde_context {
     void (*release)(void *user, void *pointer);
     /* Warnings and errors as they happen, one line without a newline; NULL is silence. */
     void (*log)(void *user, const char *text);
-    /* Calls function(argument, i) once for every i < count, on any threads in any order; returns when all are done. Each
-       call is a worker that takes work until there is none, so that a late one finds little left: count threads at
+    /* Calls function(argument, i) once for every i < count, on any threads in any order; returns when all are done.
+       Each call is a worker that takes work until there is none, so that a late one finds little left: count threads at
        once are best, fewer or one will do. Called once for every loop, from the calling thread. */
     void (*parallel_for)(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument);
     void *user;     /* first argument of the four functions above */
     ssde_tier tier; /* the best tier that may be used; SSDE_TIER_BEST is no limit */
-    int threads; /* how many may work at once, each with its own workspace: 0 takes OpenMP's number of threads, or 16
-                    where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1; under OpenMP at most its number then.
-                    Results do not depend on it. */
+    int threads;    /* how many may work at once, each with its own workspace: 0 takes OpenMP's number of threads, or 16
+                       where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1; under OpenMP at most its number then.
+                       Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
 ssde_context ssde_context_defaults(void);
