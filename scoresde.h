@@ -1494,6 +1494,8 @@ int fchmod(int descriptor, mode_t mode);
 ssize_t readlink(const char *path, char *bytes, size_t size);
 int fseeko(FILE *file, off_t offset, int origin);
 off_t ftello(FILE *file);
+#elif defined(_WIN32)
+__declspec(dllimport) void __stdcall Sleep(unsigned long milliseconds);
 #endif
 SSDEI_BEGIN
 
@@ -1673,7 +1675,7 @@ void ssdei_team_set(ssdei_team *team, ssde_context *context) {
     team->workers = ssdei_worker_count(context);
 }
 
-/* A quarter of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
+/* Half of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
    take it. */
 static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_team_share *share, size_t *first) {
     size_t count;
@@ -1681,7 +1683,7 @@ static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_team_share *share
     *first = __atomic_load_n(&share->next, __ATOMIC_RELAXED);
     do {
         count = share->end - *first;
-        if (team->share_count > 1) count = (count + 3) / 4;
+        if (team->share_count > 1) count = (count + 1) / 2;
     } while (count &&
              !__atomic_compare_exchange_n(&share->next, first, *first + count, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 #else
@@ -2742,7 +2744,6 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *from, const wchar
 __declspec(dllimport) unsigned long __stdcall GetFileAttributesW(const wchar_t *path);
 __declspec(dllimport) unsigned long __stdcall GetCurrentProcessId(void);
 __declspec(dllimport) unsigned long __stdcall GetLastError(void);
-__declspec(dllimport) void __stdcall Sleep(unsigned long milliseconds);
 
 /* From UTF-8; 0 where it is not valid. */
 static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
