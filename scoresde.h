@@ -1727,7 +1727,8 @@ static void ssdei_team_work(void *user, size_t index) {
 #define SSDEI_TEAM_LEAVES UINT_MAX
 
 /* Looks again at once for a while; then lets other threads of this core go first each time: what is waited for may be
-   one of them. */
+   one of them. What did not pay (Xeon, Linux 6.18, another program on one of two cores): to sleep for 50 us or 1 ms at
+   a time, hoping that the system moves who is waited for to the core that is left (7 to 10% slower: it rarely does). */
 enum { SSDEI_PATIENCE = 10 /* microseconds: more than most steps need between their loops, less than a turn */ };
 static void ssdei_team_wait(double *since) {
     double now = omp_get_wtime();
