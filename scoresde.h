@@ -183,15 +183,15 @@ typedef struct ssde_context {
     void (*release)(void *user, void *pointer);
     /* Warnings and errors as they happen, one line without a newline; NULL is silence. */
     void (*log)(void *user, const char *text);
-    /* Calls function(argument, i) once for every i < count, on any threads in any order; returns when all are done. Each
-       call is a worker that takes work until there is none, so that a late one finds little left: count threads at
+    /* Calls function(argument, i) once for every i < count, on any threads in any order; returns when all are done.
+       Each call is a worker that takes work until there is none, so that a late one finds little left: count threads at
        once are best, fewer or one will do. Called once for every loop, from the calling thread. */
     void (*parallel_for)(void *user, size_t count, void (*function)(void *argument, size_t index), void *argument);
     void *user;     /* first argument of the four functions above */
     ssde_tier tier; /* the best tier that may be used; SSDE_TIER_BEST is no limit */
-    int threads; /* how many may work at once, each with its own workspace: 0 takes OpenMP's number of threads, or 16
-                    where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1; under OpenMP at most its number then.
-                    Results do not depend on it. */
+    int threads;    /* how many may work at once, each with its own workspace: 0 takes OpenMP's number of threads, or 16
+                       where parallel_for or SCORESDE_PARALLEL_FOR is set, else 1; under OpenMP at most its number then.
+                       Results do not depend on it. */
     char error[256]; /* text of the last error */
 } ssde_context;
 ssde_context ssde_context_defaults(void);
@@ -1494,6 +1494,8 @@ int fchmod(int descriptor, mode_t mode);
 ssize_t readlink(const char *path, char *bytes, size_t size);
 int fseeko(FILE *file, off_t offset, int origin);
 off_t ftello(FILE *file);
+#elif defined(_WIN32)
+__declspec(dllimport) void __stdcall Sleep(unsigned long milliseconds);
 #endif
 SSDEI_BEGIN
 
@@ -1673,7 +1675,7 @@ void ssdei_team_set(ssdei_team *team, ssde_context *context) {
     team->workers = ssdei_worker_count(context);
 }
 
-/* A quarter of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
+/* Half of what is left of a share, so that pieces are large at first and small at last; all where nobody else can
    take it. */
 static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_team_share *share, size_t *first) {
     size_t count;
@@ -1681,7 +1683,7 @@ static size_t ssdei_claim_chunks(const ssdei_team *team, ssdei_team_share *share
     *first = __atomic_load_n(&share->next, __ATOMIC_RELAXED);
     do {
         count = share->end - *first;
-        if (team->share_count > 1) count = (count + 3) / 4;
+        if (team->share_count > 1) count = (count + 1) / 2;
     } while (count &&
              !__atomic_compare_exchange_n(&share->next, first, *first + count, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 #else
@@ -1725,7 +1727,8 @@ static void ssdei_team_work(void *user, size_t index) {
 #define SSDEI_TEAM_LEAVES UINT_MAX
 
 /* Looks again at once for a while; then lets other threads of this core go first each time: what is waited for may be
-   one of them. */
+   one of them. What did not pay (Xeon, Linux 6.18, another program on one of two cores): to sleep for 50 us or 1 ms at
+   a time, hoping that the system moves who is waited for to the core that is left (7 to 10% slower: it rarely does). */
 enum { SSDEI_PATIENCE = 10 /* microseconds: more than most steps need between their loops, less than a turn */ };
 static void ssdei_team_wait(double *since) {
     double now = omp_get_wtime();
@@ -2742,7 +2745,6 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *from, const wchar
 __declspec(dllimport) unsigned long __stdcall GetFileAttributesW(const wchar_t *path);
 __declspec(dllimport) unsigned long __stdcall GetCurrentProcessId(void);
 __declspec(dllimport) unsigned long __stdcall GetLastError(void);
-__declspec(dllimport) void __stdcall Sleep(unsigned long milliseconds);
 
 /* From UTF-8; 0 where it is not valid. */
 static int ssdei_path_wide(const char *path, wchar_t wide[SSDEI_PATH_MOST]) {
