@@ -382,7 +382,6 @@ static void bench_net(options *o, problem *p, ssde_net *net, int x, float *gradi
     float *weights = p->pass == BACKWARD_WEIGHTS ? gradients : net->weights;
     ssde_run_desc desc = ssde_run_defaults(p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP, p->s.n);
     ssde_run *run;
-    desc.skip_weight_cache = p->pass == BACKWARD_DATA;
     desc.convolution = o->convolution;
     desc.context = context;
     must(context, ssde_run_create(&run, net, &desc));
