@@ -858,7 +858,7 @@ typedef struct ssdei_tiles {
 /* The same without its additions, for products of many short sums: c[row][tile_columns] (+)= sum over k < depth of
    a[row][k] packed[k][tile_columns]. As few as SSDEI_ROWS_BEYOND more rows of a are read and of c written, to fill up
    the last register tile. On the way a cache line comes nearer for each k, from ahead + k * ahead_stride. */
-typedef struct ssdei_block {
+typedef struct ssdei_strip {
     const float *a, *packed;
     size_t depth, rows, stride_a;
     float *c;
@@ -866,7 +866,7 @@ typedef struct ssdei_block {
     int accumulate;
     const float *ahead;
     size_t ahead_stride;
-} ssdei_block;
+} ssdei_strip;
 
 /* The score of a Gaussian mixture in the plane at one time, for many rows side by side:
    out = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e),
@@ -901,7 +901,7 @@ typedef struct ssdei_kernels {
     size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
     void (*tiles)(const ssdei_tiles *work);
-    void (*block)(const ssdei_block *work);
+    void (*strip)(const ssdei_strip *work);
     /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
@@ -7884,7 +7884,7 @@ SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *work) {
 }
 
 /* Rows are found from every fourth one, which leaves registers for more than their pointers. */
-SSDEI_HELPER void SSDEI_T(block_of)(const ssdei_block *work, const size_t height, size_t row) {
+SSDEI_HELPER void SSDEI_T(strip_of)(const ssdei_strip *work, const size_t height, size_t row) {
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
     const float *from[(ssdei_tile_rows + 3) / 4], *packed = work->packed, *ahead;
     float *c = work->c + row * work->stride_c;
@@ -7907,26 +7907,26 @@ SSDEI_HELPER void SSDEI_T(block_of)(const ssdei_block *work, const size_t height
     }
     SSDEI_T(tile_store)(c, work->stride_c, height, height, ssdei_tile_columns, sum);
 }
-SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(block_high)(const ssdei_block *work, size_t row) {
-    SSDEI_T(block_of)(work, ssdei_tile_rows, row);
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_high)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows, row);
 }
-SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(block_medium)(const ssdei_block *work, size_t row) {
-    SSDEI_T(block_of)(work, ssdei_tile_rows_medium, row);
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_medium)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows_medium, row);
 }
-SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(block_low)(const ssdei_block *work, size_t row) {
-    SSDEI_T(block_of)(work, ssdei_tile_rows_low, row);
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_low)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows_low, row);
 }
 
-SSDEI_KERNEL void SSDEI_T(block)(const ssdei_block *work) {
+SSDEI_KERNEL void SSDEI_T(strip)(const ssdei_strip *work) {
     size_t row;
     for (row = 0; row < work->rows; row += ssdei_tile_rows) {
         size_t left = work->rows - row;
         if (left > ssdei_tile_rows_medium)
-            SSDEI_T(block_high)(work, row);
+            SSDEI_T(strip_high)(work, row);
         else if (left > ssdei_tile_rows_low)
-            SSDEI_T(block_medium)(work, row);
+            SSDEI_T(strip_medium)(work, row);
         else
-            SSDEI_T(block_low)(work, row);
+            SSDEI_T(strip_low)(work, row);
     }
 }
 
@@ -8299,10 +8299,10 @@ SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,    ssdei_tile_rows,          ssdei_tile_columns,
-    SSDEI_T(tiles),           SSDEI_T(block), SSDEI_T(outer), SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(draw),  SSDEI_T(plane_scores),    SSDEI_T(hessian_product),
-    SSDEI_T(update)};
+    (ssde_tier)SSDEI_T(tier), ssdei_width,          ssdei_tile_rows, ssdei_tile_columns,
+    SSDEI_T(tiles),           SSDEI_T(strip),       SSDEI_T(outer),  SSDEI_T(interleave_rows),
+    SSDEI_T(transpose),       SSDEI_T(exponential), SSDEI_T(draw),   SSDEI_T(plane_scores),
+    SSDEI_T(hessian_product), SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

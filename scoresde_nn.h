@@ -380,8 +380,8 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
-    size_t max_rows;   /* 0: 64 */
-    int no_derivative; /* inference memory only; the model has no vjp */
+    size_t max_rows;              /* 0: 64 */
+    int no_derivative;            /* inference memory only; the model has no vjp */
     ssde_convolution convolution; /* as in ssde_run_desc */
     /* Labels are indices, as where ssde_net_discrete says so. Not for Fourier embeddings: 0 has no logarithm. */
     int discrete;
@@ -661,7 +661,6 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    uint64_t version; /* grows with every change of the weights, so that packed copies know that they are stale */
     int input, label, sigma, class_number, output;
     size_t classes; /* of the embedding */
     int discrete;
@@ -942,7 +941,6 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.version = 1;
     made.input = made.label = made.sigma = made.class_number = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
@@ -1084,7 +1082,6 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
                          net->parameters[index].info.name, (unsigned long)bad);
     ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
-    net->version++;
     return SSDE_OK;
 }
 
@@ -1884,7 +1881,9 @@ static void ssdei_winograd_decide(ssdei_winograd *w) {
     w->slice = ssdei_winograd_slice(g);
     w->point_u = w->slice * g->kernels->tile_columns + SSDEI_LINE;
     if (w->blocks == 1) return;
-    ssdei_winograd_cut(w, g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES, SSDEI_GROUP_COLUMNS);
+    ssdei_winograd_cut(
+        w, g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES,
+        SSDEI_GROUP_COLUMNS);
     w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
     w->point_u = w->panels * w->panel_u;
 }
@@ -1970,17 +1969,20 @@ static void ssdei_winograd_gather(const ssdei_winograd *w, size_t panel, size_t 
 }
 
 /* Channels k ... of a panel at a line of six points: u[6][channels][tile_columns], from gathered weights */
-static void ssdei_winograd_pack(const ssdei_winograd *w, size_t panel, size_t channels, const float *weights, size_t tap, size_t line, float *u) {
+static void ssdei_winograd_pack(const ssdei_winograd *w, size_t panel, size_t channels, const float *weights,
+                                size_t tap, size_t line, float *u) {
     const ssdei_gather *g = w->c.gather;
     size_t width = g->kernels->tile_columns, left = g->columns - panel * width;
-    w->c.run->nn->winograd_weights(weights, tap, width, channels, left < width ? left : width, g->weight_scale, line, u, w->point_u);
+    w->c.run->nn->winograd_weights(weights, tap, width, channels, left < width ? left : width, g->weight_scale, line, u,
+                                   w->point_u);
 }
 
 /* What comes nearer while a point is multiplied with channels k ...: its share of the weights that are next, in cache
    lines along columns forward, along channels backward. */
-static void ssdei_winograd_ahead(const ssdei_winograd *w, size_t panel, size_t point, size_t k, ssdei_block *work) {
+static void ssdei_winograd_ahead(const ssdei_winograd *w, size_t panel, size_t point, size_t k, ssdei_strip *work) {
     const ssdei_gather *g = w->c.gather;
-    size_t width = g->kernels->tile_columns, lines = ssdei_divide_up(width, SSDEI_LINE), share = SSDEI_POINTS / 9 / lines;
+    size_t width = g->kernels->tile_columns, lines = ssdei_divide_up(width, SSDEI_LINE),
+           share = SSDEI_POINTS / 9 / lines;
     size_t line = point / share % lines, next = k + w->slice < g->depth ? k + w->slice : 0;
     size_t column = (panel + (next ? 0 : 1)) * width;
     const float *tap = w->c.weights + point / share / lines * g->depth * g->columns;
@@ -2002,7 +2004,7 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel,
                                     const ssdei_winograd_space *space) {
     const ssdei_gather *g = w->c.gather;
     size_t width = g->kernels->tile_columns, tap = w->slice * width + SSDEI_LINE, k, point, panel;
-    ssdei_block work;
+    ssdei_strip work;
     memset(&work, 0, sizeof work);
     work.stride_a = w->tile_v;
     work.stride_c = w->tile_m;
@@ -2013,7 +2015,8 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel,
         if (w->c.weights) ssdei_winograd_gather(w, first_panel, k, work.depth, space->weights, tap);
         for (point = 0; point < SSDEI_POINTS; point++) {
             if (w->c.weights && point % SSDEI_LINE_POINTS == 0)
-                ssdei_winograd_pack(w, first_panel, work.depth, space->weights, tap, point / SSDEI_LINE_POINTS, space->u);
+                ssdei_winograd_pack(w, first_panel, work.depth, space->weights, tap, point / SSDEI_LINE_POINTS,
+                                    space->u);
             work.a = space->v + point * w->point_v + k;
             for (panel = first_panel; panel < end_panel; panel++) {
                 work.c = space->m + point * w->point_m + (panel - first_panel) * width;
@@ -2025,7 +2028,7 @@ static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel,
                     work.ahead = work.packed + w->panel_u;
                     work.ahead_stride = SSDEI_LINE;
                 }
-                g->kernels->block(&work);
+                g->kernels->strip(&work);
             }
         }
     }
@@ -2086,7 +2089,9 @@ static void ssdei_winograd_pack_task(void *argument, size_t task) {
             size_t channels = g->depth - k < slice ? g->depth - k : slice;
             ssdei_winograd_gather(w, panel, k, channels, space.weights, tap);
             for (line = 0; line < SSDEI_LINE_POINTS; line++)
-                ssdei_winograd_pack(w, panel, channels, space.weights, tap, line, w->c.packed + line * SSDEI_LINE_POINTS * w->point_u + panel * w->panel_u + k * width);
+                ssdei_winograd_pack(
+                    w, panel, channels, space.weights, tap, line,
+                    w->c.packed + line * SSDEI_LINE_POINTS * w->point_u + panel * w->panel_u + k * width);
         }
     }
 }
@@ -5427,8 +5432,6 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     adam = ssdei_adam_step(trainer, clip);
     ssdei_parallel_for(trainer->context, trainer->tasks, ssdei_adam_update, &adam);
-    trainer->net->version++;
-    trainer->ema->version++;
     trainer->step++;
     return SSDE_OK;
 }
@@ -6515,7 +6518,6 @@ static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wante
                      : SSDE_ERROR_MEMORY;
     if (status == SSDE_OK) {
         memcpy(net->weights, weights, net->weight_count * sizeof *weights);
-        net->version++;
     }
     ssdei_release(net->context, weights);
     ssde_tensor_file_close(file);
@@ -7241,8 +7243,6 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
     if (status == SSDE_OK) {
         for (part = 0; part < 4; part++)
             memcpy(parts[part].values, values + (size_t)part * count, count * sizeof *values);
-        trainer->net->version++;
-        trainer->ema->version++;
         trainer->step = step;
     }
     ssdei_release(trainer->context, values);
@@ -7731,14 +7731,14 @@ SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, siz
     ssdei_store(u + 5 * point, half[2]);
 }
 SSDEI_HELPER void SSDEI_T(winograd_weights_of)(const float *g, size_t tap, size_t width, size_t channels,
-                                               size_t columns, const int first, const int last,
-                                               const ssdei_v factor[3], float *u, size_t point) {
+                                               size_t columns, const int first, const int last, const ssdei_v factor[3],
+                                               float *u, size_t point) {
     size_t k, c;
     for (k = 0; k < channels; k++) {
         for (c = 0; c + ssdei_width <= columns; c += ssdei_width) SSDEI_T(winograd_weights_part)
-            (g + k * width + c, tap, ssdei_width, first, last, factor, u + k * width + c, point);
+        (g + k * width + c, tap, ssdei_width, first, last, factor, u + k * width + c, point);
         for (; c < width; c += ssdei_width) SSDEI_T(winograd_weights_part)
-            (g + k * width + c, tap, columns > c ? columns - c : 0, first, last, factor, u + k * width + c, point);
+        (g + k * width + c, tap, columns > c ? columns - c : 0, first, last, factor, u + k * width + c, point);
     }
 }
 SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t width, size_t channels, size_t columns,
