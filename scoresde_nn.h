@@ -1779,15 +1779,22 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
 /* ---- products: Winograd's F(4x4, 3x3) ----
    36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
    line and pass in blocks, so that small maps fill register tiles as well as large ones do. A block's transformed input
-   V is multiplied point by point with a group of panels of the weights U, so that a point of V comes once into the
-   first-level caches for all of them, and M, the products, is transformed back. V and M hold all points of one tile
-   together, so that a transform writes and reads in one place.
+   V is multiplied with panels of the transformed weights U, and M, the products, is transformed back. V and M hold all
+   points of one tile together, so that a transform writes and reads in one place.
+
+   Nothing of the weights is kept from pass to pass. Tiles of one block transform them on the way, a panel's slice of
+   channels and a line of six points at a time, which are multiplied from the first-level cache while the next slice of
+   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed
+   once, into a place that all layers share.
 
    What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
    through 36 pages); fetching the next block's input or this one's output while products run (0 to 2%); packing a few
-   channels of U at a time; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels high or wide; for
-   the register tile, unrolling along the sum, or several heights, a loop over tiles or one over panels in one function
-   (gcc 12 spills). */
+   channels of U at a time, all points of them; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels
+   high or wide; for the register tile, unrolling along the sum, or several heights, a loop over tiles or one over
+   panels in one function (gcc 12 spills). And on a Xeon with AVX-512: other register tiles (6 x 4, 8 x 3, 9 x 3, 14 x 2
+   vectors) or unrolled sums (all 182 of 207 GFLOP/s, as 12 x 2); transforming weights anew for each of several blocks
+   (a third of the time, where U through the last-level cache costs a tenth); reading plain weights for that where they
+   lie, six times, instead of from a copy of the slice (rows a kB apart fall into an eighth of a cache's sets). */
 
 enum {
     SSDEI_POINTS = 36,
