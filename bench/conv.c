@@ -5,9 +5,10 @@
 
    pass,n,c,h,w,k,r,stride,tier,threads,ms,gflops,peak_gflops,onednn_ms,ratio
    Each pass is timed as a run does it, from plain weights that it transforms or packs itself to plain tensors:
-   forward with bias; backward_data the gradient by the input; backward_weights those by weights and bias. 3x3 pads 1 on each side, with stride 2 it pads 0 before and 1 after; 1x1 pads nothing.
-   gflops counts two operations per multiply-add of the direct convolution; ms is the median of the repetitions;
-   peak_gflops is measured in the same run, on one thread, and multiplied by the threads.
+   forward with bias; backward_data the gradient by the input; backward_weights those by weights and bias. 3x3 pads 1 on
+   each side, with stride 2 it pads 0 before and 1 after; 1x1 pads nothing. gflops counts two operations per
+   multiply-add of the direct convolution; ms is the median of the repetitions; peak_gflops is measured in the same run,
+   on one thread, and multiplied by the threads.
 
    onednn_ms is the better median of oneDNN's direct and Winograd algorithms, timed in turn with ours, on as many
    threads and the same instruction set (AVX2 or AVX-512), with every tensor in the layout that oneDNN likes best before
