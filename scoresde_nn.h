@@ -3741,7 +3741,7 @@ static void ssdei_plan_arena(ssdei_plan *plan) {
     run->sums = at;
     at += ssdei_round_floats(sums * sizeof(double) / sizeof(float));
     run->shared = at;
-    run->arena_floats = at + shared;
+    run->arena_floats = at + ssdei_round_floats(shared);
 }
 
 static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *desc) {
