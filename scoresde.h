@@ -897,6 +897,19 @@ typedef struct ssdei_tiles {
     int cold; /* c is in no cache: it is fetched while the sums grow */
 } ssdei_tiles;
 
+/* The same without its additions, for products of many short sums: c[row][tile_columns] (+)= sum over k < depth of
+   a[row][k] packed[k][tile_columns]. As few as SSDEI_ROWS_BEYOND more rows of a are read and of c written, to fill up
+   the last register tile. On the way a cache line comes nearer for each k, from ahead + k * ahead_stride. */
+typedef struct ssdei_strip {
+    const float *a, *packed;
+    size_t depth, rows, stride_a;
+    float *c;
+    size_t stride_c;
+    int accumulate;
+    const float *ahead;
+    size_t ahead_stride;
+} ssdei_strip;
+
 /* The score of a Gaussian mixture in the plane at one time, for many rows side by side:
    out = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e),
    e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in double but the exponentials. Where all precisions are
@@ -930,6 +943,7 @@ typedef struct ssdei_kernels {
     size_t tile_rows; /* register tile of the products */
     size_t tile_columns;
     void (*tiles)(const ssdei_tiles *work);
+    void (*strip)(const ssdei_strip *work);
     /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
        column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
     void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
@@ -1385,7 +1399,12 @@ SSDEI_NUMBERS(neon, 4, 5, 4, 2, 4)
 SSDEI_NUMBERS(avx2, 8, 6, 4, 2, 2)
 SSDEI_NUMBERS(avx512, 16, 12, 8, 4, 2)
 #undef SSDEI_NUMBERS
-enum { SSDEI_MAX_TILE_ROWS = 12, SSDEI_MAX_TILE_COLUMNS = 32, SSDEI_LINE = 16 /* floats of a cache line */ };
+enum {
+    SSDEI_MAX_TILE_ROWS = 12,
+    SSDEI_MAX_TILE_COLUMNS = 32,
+    SSDEI_ROWS_BEYOND = 3, /* with a register tile of a fitting height */
+    SSDEI_LINE = 16        /* floats of a cache line */
+};
 
 /* Vector functions of every tier: the first part of >>kernels. */
 #define SSDEI_EACH_TIER "scoresde.h"
@@ -8085,6 +8104,53 @@ SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *work) {
     }
 }
 
+/* Rows are found from every fourth one, which leaves registers for more than their pointers. */
+SSDEI_HELPER void SSDEI_T(strip_of)(const ssdei_strip *work, const size_t height, size_t row) {
+    ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
+    const float *from[(ssdei_tile_rows + 3) / 4], *packed = work->packed, *ahead;
+    float *c = work->c + row * work->stride_c;
+    size_t stride_a = work->stride_a, ahead_stride = work->ahead_stride, k, r, v;
+    ahead = work->ahead + row / ssdei_tile_rows * work->depth * ahead_stride;
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        if (r % 4 == 0) from[r / 4] = work->a + (row + r) * stride_a;
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+    }
+    if (work->accumulate) SSDEI_T(tile_load)(c, work->stride_c, height, height, ssdei_tile_columns, sum);
+    for (k = work->depth; k > 0; k--, packed += ssdei_tile_columns, ahead += ahead_stride) {
+        ssdei_v b[ssdei_tile_vectors];
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) b[v] = ssdei_load(packed + v * ssdei_width);
+        ssdei_prefetch_far(ahead);
+        SSDEI_UNROLL for (r = 0; r < height; r++) {
+            ssdei_v broadcast = ssdei_set(from[r / 4][r % 4 * stride_a]);
+            SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, b[v], sum[r][v]);
+        }
+        SSDEI_UNROLL for (r = 0; r < height; r += 4) from[r / 4]++;
+    }
+    SSDEI_T(tile_store)(c, work->stride_c, height, height, ssdei_tile_columns, sum);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_high)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_medium)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows_medium, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(strip_low)(const ssdei_strip *work, size_t row) {
+    SSDEI_T(strip_of)(work, ssdei_tile_rows_low, row);
+}
+
+SSDEI_KERNEL void SSDEI_T(strip)(const ssdei_strip *work) {
+    size_t row;
+    for (row = 0; row < work->rows; row += ssdei_tile_rows) {
+        size_t left = work->rows - row;
+        if (left > ssdei_tile_rows_medium)
+            SSDEI_T(strip_high)(work, row);
+        else if (left > ssdei_tile_rows_low)
+            SSDEI_T(strip_medium)(work, row);
+        else
+            SSDEI_T(strip_low)(work, row);
+    }
+}
+
 SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,
                                     const float *b, float *c, size_t stride, size_t rows, size_t columns,
                                     int accumulate) {
@@ -8454,10 +8520,10 @@ SSDEI_KERNEL int SSDEI_T(update)(const float *x, const float *score, const float
 }
 
 static const ssdei_kernels SSDEI_T(kernels) = {
-    (ssde_tier)SSDEI_T(tier), ssdei_width,    ssdei_tile_rows,          ssdei_tile_columns,
-    SSDEI_T(tiles),           SSDEI_T(outer), SSDEI_T(interleave_rows), SSDEI_T(transpose),
-    SSDEI_T(exponential),     SSDEI_T(draw),  SSDEI_T(plane_scores),    SSDEI_T(hessian_product),
-    SSDEI_T(update)};
+    (ssde_tier)SSDEI_T(tier), ssdei_width,          ssdei_tile_rows, ssdei_tile_columns,
+    SSDEI_T(tiles),           SSDEI_T(strip),       SSDEI_T(outer),  SSDEI_T(interleave_rows),
+    SSDEI_T(transpose),       SSDEI_T(exponential), SSDEI_T(draw),   SSDEI_T(plane_scores),
+    SSDEI_T(hessian_product), SSDEI_T(update)};
 
 #undef ssdei_tile_columns
 #undef SSDEI_AHEAD

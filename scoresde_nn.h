@@ -252,11 +252,6 @@ typedef enum ssde_convolution {
 typedef struct ssde_run_desc {
     ssde_run_mode mode;
     size_t max_rows; /* capacity */
-    /* Packed weights are kept until the weights change: as large as the weights, four times that for Winograd. Mode
-       train, where they change in every step, keeps none. */
-    int skip_weight_cache; /* pack anew in each pass */
-    /* Bytes they may take: layers on small maps, where packing costs most, come first. 0: no limit. */
-    size_t max_weight_cache;
     ssde_convolution convolution;
     ssde_context *context;
 } ssde_run_desc;
@@ -389,12 +384,9 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
-    size_t max_rows;   /* 0: 64 */
-    int no_derivative; /* inference memory only; the model has no vjp */
-    /* as in ssde_run_desc */
-    int skip_weight_cache;
-    size_t max_weight_cache;
-    ssde_convolution convolution;
+    size_t max_rows;              /* 0: 64 */
+    int no_derivative;            /* inference memory only; the model has no vjp */
+    ssde_convolution convolution; /* as in ssde_run_desc */
     /* Labels are indices, as where ssde_net_discrete says so. Not for Fourier embeddings: 0 has no logarithm. */
     int discrete;
     /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
@@ -677,7 +669,6 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    uint64_t version; /* grows with every change of the weights, so that packed copies know that they are stale */
     int input, label, sigma, class_number, output;
     size_t classes; /* of the embedding */
     int discrete;
@@ -958,7 +949,6 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.version = 1;
     made.input = made.label = made.sigma = made.class_number = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
@@ -1100,7 +1090,6 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
         return ssde_fail(net->context, SSDE_ERROR_NUMERIC, "%s: value %lu is not finite",
                          net->parameters[index].info.name, (unsigned long)bad);
     ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
-    net->version++;
     return SSDE_OK;
 }
 
@@ -1167,7 +1156,8 @@ typedef struct ssdei_nn_kernels {
                            float *v, size_t point);
     void (*winograd_output)(const float *m, size_t point, size_t channels, const ssdei_epilogue *epilogue, float *y,
                             size_t row, size_t pixel, size_t rows, size_t columns);
-    void (*winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u, size_t point);
+    void (*winograd_weights)(const float *g, size_t tap, size_t width, size_t channels, size_t columns, float scale,
+                             size_t line, float *u, size_t point);
     void (*winograd_gradient)(const float *dy, size_t row, size_t pixel, size_t rows, size_t columns, size_t channels,
                               float scale, float *w, size_t point, float *total);
     void (*winograd_weight_gradient)(const float *m, size_t point, size_t columns, float *g, size_t tap);
@@ -1185,7 +1175,6 @@ static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context)
 
 enum { SSDEI_FORWARD, SSDEI_BACKWARD };
 #define SSDEI_NOWHERE ((size_t)-1)
-#define SSDEI_SHARED ((size_t)-2) /* packed weights that are not kept */
 
 typedef struct ssdei_gather ssdei_gather; /* one product of a step, as it is computed */
 
@@ -1200,19 +1189,17 @@ typedef struct ssdei_step {
     size_t workspace;                        /* floats of each task's own */
     size_t saved_floats;                     /* per row, kept from forward to backward */
     size_t sums;                             /* doubles that the tasks share in backward */
-    size_t shared_floats;                    /* the same, floats; they lie where packed weights do that are not kept */
+    size_t shared_floats;                    /* the same, floats; they lie where packed weights do */
     void (*again)(ssde_run *run, int index); /* computes the value once more, at value_again; NULL: it cannot */
     ssdei_gather *gathers[2];                /* products, forward and backward */
     int gather_count[2];
     /* and by the memory plan: places in the arena, in floats; SSDEI_NOWHERE where there is none */
     size_t value, gradient, saved, value_again;
-    size_t packed[2];           /* weights of the products in each direction; SSDEI_SHARED if they are not kept */
-    uint64_t packed_version[2]; /* the network's, when they were packed */
-    unsigned char shares;       /* the value's place is that of input 0 */
-    unsigned char idle;         /* nothing reads the value: the step is not run */
-    unsigned char needs;        /* a gradient is wanted here */
-    unsigned char written;      /* the gradient's place holds something already */
-    unsigned char restored;     /* the value has been computed again */
+    unsigned char shares;   /* the value's place is that of input 0 */
+    unsigned char idle;     /* nothing reads the value: the step is not run */
+    unsigned char needs;    /* a gradient is wanted here */
+    unsigned char written;  /* the gradient's place holds something already */
+    unsigned char restored; /* the value has been computed again */
 } ssdei_step;
 
 struct ssde_run {
@@ -1230,7 +1217,7 @@ struct ssde_run {
     ssdei_step *steps;     /* one per node */
     ssdei_gather *gathers; /* of all steps */
     size_t gather_count;
-    size_t packed_shared;          /* the place of packed weights that are not kept */
+    size_t shared;                 /* of packed weights, and of what else the tasks of a step share */
     size_t zeros;                  /* offset of floats that stay zero: what padding reads */
     size_t workspace, task_floats; /* one piece per task */
     size_t sums;                   /* of doubles that the tasks of a step share */
@@ -1464,8 +1451,7 @@ typedef struct ssdei_convolution {
     size_t residual_image, residual_pixel; /* floats from one image's, one pixel's residual to the next; 0: the same */
     float scale;
     float *packed;        /* weights as the algorithm wants them */
-    const float *weights; /* what they must be packed from; NULL: they are packed */
-    int kept;             /* the packed weights have a place of their own */
+    const float *weights; /* what they are packed from */
 } ssdei_convolution;
 
 static void ssdei_locate(const ssdei_gather *g, size_t first, size_t count, ssdei_position *pixels) {
@@ -1835,18 +1821,27 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
 /* ---- products: Winograd's F(4x4, 3x3) ----
    36 products [tiles, depth] [depth, columns] between the transforms of >>kernels. Tiles of all images stand in one
    line and pass in blocks, so that small maps fill register tiles as well as large ones do. A block's transformed input
-   V is multiplied point by point with a group of panels of the weights U, so that a point of V comes once into the
-   first-level caches for all of them, and M, the products, is transformed back. V and M hold all points of one tile
-   together, so that a transform writes and reads in one place.
+   V is multiplied with panels of the transformed weights U, and M, the products, is transformed back. V and M hold all
+   points of one tile together, so that a transform writes and reads in one place.
+
+   Nothing of the weights is kept from pass to pass. Tiles of one block transform them on the way, a panel's slice of
+   channels and a line of six points at a time, which are multiplied from the first-level cache while the next slice of
+   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed
+   once, into a place that all layers share.
 
    What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
    through 36 pages); fetching the next block's input or this one's output while products run (0 to 2%); packing a few
-   channels of U at a time; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels high or wide; for
-   the register tile, unrolling along the sum, or several heights, a loop over tiles or one over panels in one function
-   (gcc 12 spills). */
+   channels of U at a time, all points of them; F(2x2, 3x3), which has fewer multiplications only on maps 1 or 2 pixels
+   high or wide; for the register tile, unrolling along the sum, or several heights, a loop over tiles or one over
+   panels in one function (gcc 12 spills). And on a Xeon with AVX-512: other register tiles (6 x 4, 8 x 3, 9 x 3, 14 x 2
+   vectors) or unrolled sums (all 182 of 207 GFLOP/s, as 12 x 2); transforming weights anew for each of several blocks
+   (a third of the time, where U through the last-level cache costs a tenth); reading plain weights for that where they
+   lie, six times, instead of from a copy of the slice (rows a kB apart fall into an eighth of a cache's sets). */
 
 enum {
     SSDEI_POINTS = 36,
+    SSDEI_LINE_POINTS = 6,
+    SSDEI_SLICE = 1024,     /* floats of one point of a slice of U: six of them fill half a first-level cache */
     SSDEI_BLOCK_TILES = 48, /* fewer read U too often, more push V and M out of the cache; 36 to 72 are close */
     SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
     SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
@@ -1862,6 +1857,7 @@ typedef struct ssdei_winograd {
     size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
     size_t point_v, point_m, point_u; /* from one point to the next */
     size_t panel_u;                   /* from one panel of U to the next */
+    size_t slice;                     /* input channels that are multiplied at a time */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
     size_t first, count, point_sum, shared_floats;
@@ -1887,11 +1883,6 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
     return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
 }
 
-/* Tiles of one block: few keep V and M in the second-level cache, many read U seldom. */
-static size_t ssdei_winograd_block(const ssdei_gather *g) {
-    return g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES;
-}
-
 /* All but its blocks. */
 static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w;
@@ -1910,43 +1901,68 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     w.tile_v = SSDEI_POINTS * w.point_v + SSDEI_LINE;
     w.panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
     w.point_u = w.panels * w.panel_u;
-    w.group = SSDEI_GROUP_COLUMNS / g->kernels->tile_columns < w.panels ? SSDEI_GROUP_COLUMNS / g->kernels->tile_columns
-                                                                        : w.panels;
-    w.groups = ssdei_divide_up(w.panels, w.group);
-    w.point_m = w.group * g->kernels->tile_columns;
-    w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
     return w;
 }
 
-/* Blocks of so many tiles, or a few less, as register tiles have. */
-static void ssdei_winograd_cut(ssdei_winograd *w, size_t block) {
-    size_t tile_rows = w->c.gather->kernels->tile_rows;
+static void ssdei_winograd_cut(ssdei_winograd *w, size_t block, size_t group) {
+    size_t tile_rows = w->c.gather->kernels->tile_rows, columns = w->c.gather->kernels->tile_columns;
     w->block = block / tile_rows * tile_rows;
     w->blocks = ssdei_divide_up(w->tiles, w->block);
+    w->group = group / columns < w->panels ? group / columns : w->panels;
+    w->groups = ssdei_divide_up(w->panels, w->group);
+    w->point_m = w->group * columns;
+    w->tile_m = SSDEI_POINTS * w->point_m + SSDEI_LINE;
 }
 
-/* One task's workspace: pointers to V's rows, V, and M for one group. */
+/* Channels whose weights are transformed at a time. */
+static size_t ssdei_winograd_slice(const ssdei_gather *g) {
+    size_t slice = SSDEI_SLICE / g->kernels->tile_columns;
+    return slice < g->depth ? slice : g->depth;
+}
+
+/* Into blocks that fill register tiles, of a group of panels. One block transforms its weights as it goes, panel by
+   panel and slice by slice, so that U needs no place; several read a U that is kept, and several panels of it at a
+   time, so that each point of V comes once into the first-level cache for all of them. Few tiles keep V and M in the
+   second-level cache, many read U seldom. */
+static void ssdei_winograd_decide(ssdei_winograd *w) {
+    const ssdei_gather *g = w->c.gather;
+    ssdei_winograd_cut(w, SSDEI_MOST_TILES, g->kernels->tile_columns);
+    w->slice = ssdei_winograd_slice(g);
+    w->point_u = w->slice * g->kernels->tile_columns + SSDEI_LINE;
+    if (w->blocks == 1) return;
+    ssdei_winograd_cut(
+        w, g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES,
+        SSDEI_GROUP_COLUMNS);
+    w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
+    w->point_u = w->panels * w->panel_u;
+}
+
+/* One task's workspace: V, M for one group, a line of U, and weights the way the pass forward reads them. */
 typedef struct ssdei_winograd_space {
-    const float **rows;
-    float *v, *m;
+    float *v, *m, *u, *weights;
     size_t floats;
 } ssdei_winograd_space;
 
 /* workspace NULL: only how many floats it takes */
 static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float *workspace) {
+    const ssdei_gather *g = w->c.gather;
+    size_t slice = ssdei_winograd_slice(g) * g->kernels->tile_columns;
     ssdei_winograd_space space;
     memset(&space, 0, sizeof space);
-    space.rows = ssdei_take_pointers(workspace, &space.floats, (size_t)SSDEI_MOST_TILES + SSDEI_MAX_TILE_ROWS);
-    space.v = ssdei_take(workspace, &space.floats, w->block * w->tile_v);
-    space.m = ssdei_take(workspace, &space.floats, w->block * w->tile_m);
+    space.weights = ssdei_take(workspace, &space.floats, 9 * (slice + SSDEI_LINE));
+    space.u = ssdei_take(workspace, &space.floats, SSDEI_LINE_POINTS * (slice + SSDEI_LINE));
+    space.m = ssdei_take(workspace, &space.floats, (w->block + SSDEI_ROWS_BEYOND) * w->tile_m);
+    space.v = ssdei_take(workspace, &space.floats, (w->block + SSDEI_ROWS_BEYOND) * w->tile_v);
     return space;
 }
 
-static size_t ssdei_winograd_workspace(const ssdei_gather *g) {
-    ssdei_winograd w = ssdei_winograd_plan(g, 1);
-    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
-    if (w.blocks > 1) ssdei_winograd_cut(&w, ssdei_winograd_block(g));
-    return ssdei_winograd_layout(&w, NULL).floats;
+static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w = ssdei_winograd_plan(g, rows);
+    size_t floats;
+    ssdei_winograd_cut(&w, SSDEI_MOST_TILES, g->kernels->tile_columns);
+    floats = ssdei_winograd_layout(&w, NULL).floats;
+    ssdei_winograd_decide(&w);
+    return ssdei_max(floats, ssdei_winograd_layout(&w, NULL).floats);
 }
 
 /* Row and column of a tile's first output pixel; returns its image. */
@@ -1976,56 +1992,92 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
                                  g->depth, g->depth, &inside, v, w->point_v);
 }
 
-static size_t ssdei_winograd_packed_size(const ssdei_gather *g) {
-    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
-    return ssdei_multiply(panels * SSDEI_POINTS, g->depth * g->kernels->tile_columns + SSDEI_LINE);
+/* U[36][panels][depth][tile_columns], for several blocks */
+static size_t ssdei_winograd_packed_size(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd w = ssdei_winograd_plan(g, rows);
+    ssdei_winograd_decide(&w);
+    return w.blocks > 1 ? ssdei_multiply(SSDEI_POINTS, w.point_u) : 0;
 }
 
-enum { SSDEI_TRANSPOSED = 32 /* input channels whose weights are transposed at a time, for the pass backward */ };
-
-/* One panel of U from weights [tap][in][out]: u[36][depth][tile_columns], `point` floats from point to point. Backward
-   the weights are turned by 180 degrees, transposed and scaled. */
-static void ssdei_winograd_pack_panel(const ssdei_convolution *c, size_t panel, float *aside, float *u, size_t point) {
-    const ssdei_gather *g = c->gather;
-    size_t width = g->kernels->tile_columns, column = panel * width, tap = g->depth * g->columns, k, i, q;
+/* weights[9][channels][tile_columns] of a panel's channels k ..., backward turned by 180 degrees and transposed;
+   `tap` floats from one tap to the next */
+static void ssdei_winograd_gather(const ssdei_winograd *w, size_t panel, size_t k, size_t channels, float *weights,
+                                  size_t tap) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, column = panel * width, all = g->depth * g->columns, q, i;
     size_t columns = g->columns - column < width ? g->columns - column : width;
-    for (i = 0; i < SSDEI_POINTS && columns < width; i++) memset(u + i * point, 0, g->depth * width * sizeof *u);
-    for (k = 0; k < g->depth && g->direction == SSDEI_FORWARD; k++)
-        c->run->nn->winograd_weights(c->weights + k * g->columns + column, tap, columns, g->weight_scale, u + k * width,
-                                     point);
-    for (k = 0; k < g->depth && g->direction == SSDEI_BACKWARD; k += SSDEI_TRANSPOSED) {
-        size_t some = g->depth - k < SSDEI_TRANSPOSED ? g->depth - k : (size_t)SSDEI_TRANSPOSED;
-        for (q = 0; q < 9; q++)
-            g->kernels->transpose(c->weights + (8 - q) * tap + column * g->depth + k, g->depth, columns, some,
-                                  aside + q * some * width, width);
-        for (i = 0; i < some; i++)
-            c->run->nn->winograd_weights(aside + i * width, some * width, columns, g->weight_scale, u + (k + i) * width,
-                                         point);
+    for (q = 0; q < 9; q++, weights += tap) {
+        if (g->direction == SSDEI_BACKWARD)
+            g->kernels->transpose(w->c.weights + (8 - q) * all + column * g->depth + k, g->depth, columns, channels,
+                                  weights, width);
+        else
+            for (i = 0; i < channels; i++)
+                memcpy(weights + i * width, w->c.weights + q * all + (k + i) * g->columns + column,
+                       columns * sizeof *weights);
     }
 }
 
-/* M[count][36][point_m] of some panels, whose weights at the first point begin at u */
-static void ssdei_winograd_multiply(const ssdei_winograd *w, const float *u, size_t panels, size_t count,
+/* Channels k ... of a panel at a line of six points: u[6][channels][tile_columns], from gathered weights */
+static void ssdei_winograd_pack(const ssdei_winograd *w, size_t panel, size_t channels, const float *weights,
+                                size_t tap, size_t line, float *u) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, left = g->columns - panel * width;
+    w->c.run->nn->winograd_weights(weights, tap, width, channels, left < width ? left : width, g->weight_scale, line, u,
+                                   w->point_u);
+}
+
+/* What comes nearer while a point is multiplied with channels k ...: its share of the weights that are next, in cache
+   lines along columns forward, along channels backward. */
+static void ssdei_winograd_ahead(const ssdei_winograd *w, size_t panel, size_t point, size_t k, ssdei_strip *work) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, lines = ssdei_divide_up(width, SSDEI_LINE),
+           share = SSDEI_POINTS / 9 / lines;
+    size_t line = point / share % lines, next = k + w->slice < g->depth ? k + w->slice : 0;
+    size_t column = (panel + (next ? 0 : 1)) * width;
+    const float *tap = w->c.weights + point / share / lines * g->depth * g->columns;
+    work->ahead = work->packed;
+    work->ahead_stride = 0;
+    if (point % share || column >= g->columns) return;
+    if (g->direction == SSDEI_FORWARD) {
+        work->ahead = tap + column + next * g->columns + line * SSDEI_LINE;
+        work->ahead_stride = g->columns;
+    } else {
+        work->ahead = tap + (column + line * SSDEI_LINE) * g->depth + next;
+        work->ahead_stride = g->depth;
+    }
+}
+
+/* M[count][36][point_m] of a group of panels. Channels pass by slices and points line by line, so that the weights of a
+   line, transformed just before, lie in the first-level cache. */
+static void ssdei_winograd_multiply(const ssdei_winograd *w, size_t first_panel, size_t end_panel, size_t count,
                                     const ssdei_winograd_space *space) {
-    size_t depth = w->c.gather->depth, columns = w->c.gather->kernels->tile_columns, point, panel, k;
-    ssdei_tiles work;
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, tap = w->slice * width + SSDEI_LINE, k, point, panel;
+    ssdei_strip work;
     memset(&work, 0, sizeof work);
-    work.taps = 1;
-    work.a = space->rows;
-    work.stride = work.start_stride = w->tile_m;
+    work.stride_a = w->tile_v;
+    work.stride_c = w->tile_m;
     work.rows = count;
-    work.columns = columns;
-    work.scale = 1.0f;
-    for (point = 0; point < SSDEI_POINTS; point++) {
-        for (panel = 0; panel < panels; panel++) {
-            const float *packed = u + point * w->point_u + panel * w->panel_u;
-            work.c = space->m + point * w->point_m + panel * columns;
-            for (k = 0; k < depth; k += SSDEI_DEPTH_BLOCK) {
-                work.depth = depth - k < SSDEI_DEPTH_BLOCK ? depth - k : (size_t)SSDEI_DEPTH_BLOCK;
-                work.offset = point * w->point_v + k;
-                work.packed = packed + k * columns;
-                work.start = k > 0 ? work.c : NULL;
-                w->c.gather->kernels->tiles(&work);
+    for (k = 0; k < g->depth; k += w->slice) {
+        work.depth = g->depth - k < w->slice ? g->depth - k : w->slice;
+        work.accumulate = k > 0;
+        if (w->c.weights) ssdei_winograd_gather(w, first_panel, k, work.depth, space->weights, tap);
+        for (point = 0; point < SSDEI_POINTS; point++) {
+            if (w->c.weights && point % SSDEI_LINE_POINTS == 0)
+                ssdei_winograd_pack(w, first_panel, work.depth, space->weights, tap, point / SSDEI_LINE_POINTS,
+                                    space->u);
+            work.a = space->v + point * w->point_v + k;
+            for (panel = first_panel; panel < end_panel; panel++) {
+                work.c = space->m + point * w->point_m + (panel - first_panel) * width;
+                if (w->c.weights) {
+                    work.packed = space->u + point % SSDEI_LINE_POINTS * w->point_u;
+                    ssdei_winograd_ahead(w, panel, point, k, &work);
+                } else {
+                    work.packed = w->c.packed + point * w->point_u + panel * w->panel_u + k * width;
+                    work.ahead = work.packed + w->panel_u;
+                    work.ahead_stride = SSDEI_LINE;
+                }
+                g->kernels->strip(&work);
             }
         }
     }
@@ -2050,67 +2102,66 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
                                   g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
 }
 
-/* Units of work are a block and a group; a task that goes on with another group of its block keeps V. Weights that are
-   not packed yet are packed panel by panel into the place of the task's first, where they stay in the cache. */
+/* Rows that the last register tile may reach beyond `count` are read, but count for nothing. */
+static void ssdei_winograd_transform_block(const ssdei_winograd *w, size_t first, size_t count, float *v) {
+    size_t i, beyond = (count + SSDEI_ROWS_BEYOND) / (SSDEI_ROWS_BEYOND + 1) * (SSDEI_ROWS_BEYOND + 1);
+    for (i = 0; i < count; i++) ssdei_winograd_transform(w, first + i, v + i * w->tile_v);
+    memset(v + count * w->tile_v, 0, (beyond - count) * w->tile_v * sizeof *v);
+}
+
+/* Units of work are a block and a group; a worker that goes on with another group of its block keeps V. */
 static void ssdei_winograd_run(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, worker->index));
-    size_t begin, end, unit, transformed = SSDEI_NOWHERE, place = SSDEI_NOWHERE, i;
-    for (i = 0; i < w->block + SSDEI_MAX_TILE_ROWS; i++) space.rows[i] = space.v + (i < w->block ? i : 0) * w->tile_v;
-    while (ssdei_next_piece(worker, &begin, &end))
-        for (unit = begin; unit < end; unit++) {
-            size_t block = unit / w->groups, panel = unit % w->groups * w->group, first = block * w->block;
+    size_t begin, end, transformed = SSDEI_NOWHERE, i;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            size_t block = begin / w->groups, first_panel = begin % w->groups * w->group, first = block * w->block;
             size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
-            size_t end_panel = w->panels - panel < w->group ? w->panels : panel + w->group;
-            float *u;
-            if (place == SSDEI_NOWHERE) place = unit * SSDEI_POINTS;
-            u = w->c.packed + (w->c.weights ? place : panel) * w->panel_u;
-            for (i = 0; i < count && block != transformed; i++)
-                ssdei_winograd_transform(w, first + i, space.v + i * w->tile_v);
+            size_t end_panel = w->panels - first_panel < w->group ? w->panels : first_panel + w->group;
+            if (block != transformed) ssdei_winograd_transform_block(w, first, count, space.v);
             transformed = block;
-            if (w->c.weights) ssdei_winograd_pack_panel(&w->c, panel, space.m, u, w->point_u);
-            ssdei_winograd_multiply(w, u, end_panel - panel, count, &space);
-            for (i = 0; i < count; i++) ssdei_winograd_store(w, panel, first + i, space.m + i * w->tile_m);
+            ssdei_winograd_multiply(w, first_panel, end_panel, count, &space);
+            for (i = 0; i < count; i++) ssdei_winograd_store(w, first_panel, first + i, space.m + i * w->tile_m);
         }
+    }
+}
+
+static void ssdei_winograd_pack_panel(const ssdei_winograd *w, size_t panel, float *weights) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, slice = ssdei_winograd_slice(g), tap = slice * width + SSDEI_LINE, line, k;
+    for (k = 0; k < g->depth; k += slice) {
+        size_t channels = g->depth - k < slice ? g->depth - k : slice;
+        ssdei_winograd_gather(w, panel, k, channels, weights, tap);
+        for (line = 0; line < SSDEI_LINE_POINTS; line++)
+            ssdei_winograd_pack(w, panel, channels, weights, tap, line,
+                                w->c.packed + line * SSDEI_LINE_POINTS * w->point_u + panel * w->panel_u + k * width);
+    }
+}
+
+static void ssdei_winograd_pack_run(void *argument, ssdei_worker *worker) {
+    const ssdei_winograd *w = (const ssdei_winograd *)argument;
+    ssdei_winograd_space space = ssdei_winograd_layout(w, ssdei_workspace(w->c.run, worker->index));
+    size_t begin, end;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (; begin < end; begin++) ssdei_winograd_pack_panel(w, begin, space.weights);
 }
 
 static void ssdei_pack_run(void *argument, ssdei_worker *worker) {
     const ssdei_convolution *c = (const ssdei_convolution *)argument;
-    const ssdei_gather *g = c->gather;
-    size_t panels = ssdei_divide_up(g->columns, g->kernels->tile_columns), begin, end, panel;
-    size_t panel_u = g->depth * g->kernels->tile_columns + SSDEI_LINE;
+    size_t begin, end;
     while (ssdei_next_piece(worker, &begin, &end))
-        for (panel = begin; panel < end; panel++) {
-            if (g->winograd)
-                ssdei_winograd_pack_panel(c, panel, ssdei_workspace(c->run, worker->index), c->packed + panel * panel_u,
-                                          panels * panel_u);
-            else
-                ssdei_pack_panel(c, panel);
-        }
+        for (; begin < end; begin++) ssdei_pack_panel(c, begin);
 }
 
-static void ssdei_pack_weights(ssdei_convolution *c) {
-    if (c->weights)
-        ssdei_parallel_for(c->run->team, ssdei_divide_up(c->gather->columns, c->gather->kernels->tile_columns), 1,
-                           ssdei_pack_run, c);
-    c->weights = NULL;
-}
-
-/* Weights that are not kept are packed on the way if one block takes all tiles. */
 static void ssdei_winograd_convolve(ssdei_convolution *c) {
     ssdei_winograd w = ssdei_winograd_plan(c->gather, c->run->rows);
-    ssdei_winograd_cut(&w, SSDEI_MOST_TILES);
-    if (c->kept || w.blocks > 1) {
-        ssdei_pack_weights(c);
-        ssdei_winograd_cut(&w, ssdei_winograd_block(c->gather));
-    } else {
-        w.group = 1;
-        w.groups = w.panels;
-        w.point_m = c->gather->kernels->tile_columns;
-        w.tile_m = SSDEI_POINTS * w.point_m + SSDEI_LINE;
-        w.point_u = w.panel_u;
-    }
+    ssdei_winograd_decide(&w);
     w.c = *c;
+    if (w.blocks > 1) {
+        ssdei_parallel_for(c->run->team, w.panels, 1, ssdei_winograd_pack_run, &w);
+        w.c.weights = NULL;
+    }
     ssdei_parallel_for(c->run->team, w.blocks * w.groups, 1, ssdei_winograd_run, &w);
 }
 
@@ -2222,7 +2273,7 @@ static void ssdei_winograd_gradient_panels(void *argument, ssdei_worker *worker)
 static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy, float *weights, double *bias) {
     const ssde_run *run = c->run;
     const ssdei_gather *g = c->gather;
-    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->packed_shared);
+    ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->shared);
     size_t block;
     w.c = *c;
     w.gradient = dy;
@@ -2245,21 +2296,23 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
 static void ssdei_gather_decide(const ssde_run *run, ssdei_gather *g) {
     g->kernels = ssdei_kernels_narrow(run->kernels, g->columns);
     g->winograd = (signed char)ssdei_use_winograd(run, g);
-    g->packed = g->winograd ? ssdei_winograd_packed_size(g)
+    g->packed = g->winograd ? ssdei_winograd_packed_size(g, run->max_rows)
                             : ssdei_packed_size(g->kernels, (size_t)g->taps * g->depth, g->columns);
 }
 
 /* Floats of each task's workspace, to compute the product and to pack its weights. */
-static size_t ssdei_gather_workspace(const ssdei_gather *g) {
+static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g) {
     if (!g->winograd) return ssdei_chunk_layout(g, NULL).floats;
-    return ssdei_max(ssdei_winograd_workspace(g), 9 * SSDEI_TRANSPOSED * g->kernels->tile_columns);
+    return ssdei_winograd_workspace(g, run->max_rows);
 }
 
 static void ssdei_convolve(ssdei_convolution *c) {
     if (c->gather->winograd) {
         ssdei_winograd_convolve(c);
     } else {
-        ssdei_pack_weights(c);
+        if (c->weights)
+            ssdei_parallel_for(c->run->team, ssdei_divide_up(c->gather->columns, c->gather->kernels->tile_columns), 1,
+                               ssdei_pack_run, c);
         ssdei_parallel_for(c->run->team, c->run->rows * c->gather->grid_height * c->gather->grid_width,
                            ssdei_chunk_pixels(c->gather), ssdei_convolve_run, c);
     }
@@ -2493,7 +2546,8 @@ static void ssdei_conv_gathers(ssde_run *run, int index) {
     }
     for (i = 0; i < 1 + step->gather_count[SSDEI_BACKWARD]; i++) {
         ssdei_gather_decide(run, &step->gathers[SSDEI_FORWARD][i]);
-        step->workspace = ssdei_max(step->workspace, ssdei_gather_workspace(&step->gathers[SSDEI_FORWARD][i]));
+        step->workspace = ssdei_max(step->workspace, ssdei_gather_workspace(run, &step->gathers[SSDEI_FORWARD][i]));
+        step->shared_floats = ssdei_max(step->shared_floats, step->gathers[SSDEI_FORWARD][i].packed);
     }
 }
 
@@ -2507,27 +2561,22 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd)
-        step->shared_floats = ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats;
+        step->shared_floats = ssdei_max(step->shared_floats, ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats);
     else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
 
-/* A node's products in a direction; *c has all but gathers and packed weights, which are packed anew if they have
-   changed. */
+/* A node's products in a direction; *c has all but gathers and weights. */
 static void ssdei_conv_products(ssde_run *run, int index, int direction, ssdei_convolution *c) {
-    ssdei_step *step = &run->steps[index];
-    int current, i;
+    const ssdei_step *step = &run->steps[index];
+    int i;
     c->run = run;
-    c->kept = step->packed[direction] != SSDEI_SHARED;
-    c->packed = run->arena + (c->kept ? step->packed[direction] : run->packed_shared);
-    current = c->kept && step->packed_version[direction] == run->net->version;
+    c->packed = run->arena + run->shared;
+    c->weights = ssdei_weights(run, run->net->nodes[index].parameter);
     for (i = 0; i < step->gather_count[direction]; i++) {
         c->gather = &step->gathers[direction][i];
-        c->weights = current ? NULL : ssdei_weights(run, run->net->nodes[index].parameter);
         ssdei_convolve(c);
-        c->packed += c->gather->packed;
     }
-    step->packed_version[direction] = run->net->version;
 }
 
 /* y = (W * x + bias + residual) scale */
@@ -3689,7 +3738,6 @@ static void ssdei_plan_steps(ssde_run *run) {
     for (i = 0; i < run->net->node_count; i++) {
         ssdei_step *step = &run->steps[i];
         step->value = step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
-        step->packed[SSDEI_FORWARD] = step->packed[SSDEI_BACKWARD] = SSDEI_NOWHERE;
         step->needs = (unsigned char)ssdei_plan_needs(run, i);
         step->gathers[SSDEI_FORWARD] = step->gathers[SSDEI_BACKWARD] = gathers;
         gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
@@ -3821,56 +3869,11 @@ static size_t ssdei_plan_place(ssdei_plan *plan) {
     return total;
 }
 
-/* Floats of a step's packed weights in a direction; 0 where it has none. */
-static size_t ssdei_plan_packed_floats(const ssdei_step *step, int direction) {
-    size_t floats = 0;
-    int i;
-    for (i = 0; i < step->gather_count[direction]; i++) floats += step->gathers[direction][i].packed;
-    return floats ? ssdei_round_floats(floats) : 0;
-}
-
-/* The step whose packed weights in *direction have no place yet and whose output has the fewest pixels; -1: none. */
-static int ssdei_plan_next_product(const ssde_run *run, int *direction) {
-    size_t fewest = SIZE_MAX;
-    int next = -1, i, d;
-    for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++) {
-        for (i = 0; i < run->net->node_count; i++) {
-            const ssdei_node *node = &run->net->nodes[i];
-            size_t pixels = node->shape[0] * node->shape[1];
-            if (!run->steps[i].gather_count[d] || run->steps[i].packed[d] != SSDEI_NOWHERE || pixels >= fewest)
-                continue;
-            fewest = pixels;
-            next = i;
-            *direction = d;
-        }
-    }
-    return next;
-}
-
-/* Packed weights of every product, after what else lies in the arena: those that are kept, at most `most` floats, then
-   one place that the others share, with what backward steps share. */
-static size_t ssdei_plan_packed(ssde_run *run, size_t at, size_t most) {
-    size_t kept = 0, shared = 0;
-    int i, direction = 0;
-    for (i = 0; i < run->net->node_count; i++) shared = ssdei_max(shared, run->steps[i].shared_floats);
-    while ((i = ssdei_plan_next_product(run, &direction)) >= 0) {
-        size_t floats = ssdei_plan_packed_floats(&run->steps[i], direction);
-        int keep = floats <= most - kept;
-        run->steps[i].packed[direction] = keep ? at + kept : SSDEI_SHARED;
-        if (keep)
-            kept += floats;
-        else
-            shared = ssdei_max(shared, floats);
-    }
-    run->packed_shared = at + kept;
-    return shared > SIZE_MAX / 16 ? SIZE_MAX : at + kept + shared;
-}
-
 /* Lays out the arena and sets run.arena_floats; SIZE_MAX if that overflows. */
-static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
+static void ssdei_plan_arena(ssdei_plan *plan) {
     ssde_run *run = &plan->run;
     const ssde_net *net = run->net;
-    size_t at, workspace = 0, sums = 0, widest = 0;
+    size_t at, workspace = 0, sums = 0, shared = 0, widest = 0;
     int i;
     ssdei_plan_steps(run);
     ssdei_plan_lifetimes(plan);
@@ -3879,9 +3882,11 @@ static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
         if (run->steps[i].shares) run->steps[i].value = run->steps[net->nodes[i].input[0]].value;
         workspace = ssdei_max(workspace, ssdei_round_floats(run->steps[i].workspace));
         sums = ssdei_max(sums, run->steps[i].sums);
+        shared = ssdei_max(shared, run->steps[i].shared_floats);
         widest = ssdei_max(widest, net->nodes[i].shape[2]);
     }
-    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32) {
+    if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32 ||
+        shared > SIZE_MAX / 16) {
         run->arena_floats = SIZE_MAX;
         return;
     }
@@ -3892,7 +3897,8 @@ static void ssdei_plan_arena(ssdei_plan *plan, size_t most_cached) {
     at += workspace * run->tasks;
     run->sums = at;
     at += ssdei_round_floats(sums * sizeof(double) / sizeof(float));
-    run->arena_floats = ssdei_plan_packed(run, at, most_cached);
+    run->shared = at;
+    run->arena_floats = at + ssdei_round_floats(shared);
 }
 
 static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *desc) {
@@ -3912,7 +3918,6 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
 
 /* Decides everything; plan->block is the caller's to release. */
 static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const ssde_run_desc *desc) {
-    size_t most_cached = SIZE_MAX / sizeof(float);
     ssde_run *run = &plan->run;
     int i;
     ssdei_try(ssdei_run_check(net, desc));
@@ -3923,15 +3928,13 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     run->dropout = desc->mode == SSDE_RUN_TRAIN;
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
-    if (desc->max_weight_cache) most_cached = desc->max_weight_cache / sizeof(float);
-    if (desc->skip_weight_cache || desc->mode == SSDE_RUN_TRAIN) most_cached = 0;
     run->kernels = ssdei_kernels_for(run->context);
     run->nn = ssdei_nn_kernels_for(run->context);
     run->tasks = ssdei_worker_count(run->context);
     for (i = 0; i < net->node_count; i++) run->gather_count += ssdei_plan_gathers(&net->nodes[i], desc->mode);
     plan->block = ssdei_object_create(run->context, plan, 0, ssdei_plan_arrays);
     if (!plan->block) return SSDE_ERROR_MEMORY;
-    ssdei_plan_arena(plan, most_cached);
+    ssdei_plan_arena(plan);
     return SSDE_OK;
 }
 
@@ -4833,8 +4836,6 @@ struct ssde_score_net {
 
 static ssde_run_desc ssdei_score_net_run(const ssde_score_net_desc *desc, ssde_run_mode mode, size_t max_rows) {
     ssde_run_desc run = ssde_run_defaults(mode, max_rows);
-    run.skip_weight_cache = desc->skip_weight_cache;
-    run.max_weight_cache = desc->max_weight_cache;
     run.convolution = desc->convolution;
     run.context = desc->context;
     return run;
@@ -5590,8 +5591,6 @@ static ssde_status ssdei_train_update(ssde_trainer *trainer) {
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     trainer->adam = ssdei_adam_step(trainer, clip);
     ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, trainer);
-    trainer->net->version++;
-    trainer->ema->version++;
     trainer->step++;
     return SSDE_OK;
 }
@@ -6678,7 +6677,6 @@ static ssde_status ssdei_weights_load(ssde_net *net, const char *path, int wante
                      : SSDE_ERROR_MEMORY;
     if (status == SSDE_OK) {
         memcpy(net->weights, weights, net->weight_count * sizeof *weights);
-        net->version++;
     }
     ssdei_release(net->context, weights);
     ssde_tensor_file_close(file);
@@ -7404,8 +7402,6 @@ ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
     if (status == SSDE_OK) {
         for (part = 0; part < 4; part++)
             memcpy(parts[part].values, values + (size_t)part * count, count * sizeof *values);
-        trainer->net->version++;
-        trainer->ema->version++;
         trainer->step = step;
     }
     ssdei_release(trainer->context, values);
@@ -7441,7 +7437,6 @@ SSDEI_END
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
 #undef SSDEI_MOST_ANGLE
-#undef SSDEI_SHARED
 #undef SSDEI_NORM_EPS
 #endif
 #define SSDEI_MACROS 0
@@ -7913,41 +7908,57 @@ SSDEI_KERNEL void SSDEI_T(winograd_output)(const float *m, size_t point, size_t 
     if (c < channels) SSDEI_T(winograd_output_part)(m, point, channels - c, epilogue, c, y, row, pixel, rows, columns);
 }
 
-/* u = G g */
-SSDEI_HELPER void SSDEI_T(winograd_weights_line)(const ssdei_v g[3], ssdei_v u[6]) {
-    ssdei_v even_a = ssdei_fma(ssdei_set(SSDEI_A2 * SSDEI_NA), g[2], ssdei_mul(ssdei_set(SSDEI_NA), g[0]));
-    ssdei_v even_b = ssdei_fma(ssdei_set(SSDEI_B2 * SSDEI_NB), g[2], ssdei_mul(ssdei_set(SSDEI_NB), g[0]));
-    ssdei_v odd_a = ssdei_mul(ssdei_set(SSDEI_A * SSDEI_NA), g[1]);
-    ssdei_v odd_b = ssdei_mul(ssdei_set(SSDEI_B * SSDEI_NB), g[1]);
-    u[0] = ssdei_mul(ssdei_set(SSDEI_N0), g[0]);
-    u[1] = ssdei_add(even_a, odd_a);
-    u[2] = ssdei_sub(even_a, odd_a);
-    u[3] = ssdei_add(even_b, odd_b);
-    u[4] = ssdei_sub(even_b, odd_b);
-    u[5] = g[2];
-}
-
-/* u[36] = scale G g G^T for one input channel; g is [3, 3, columns], its taps `tap` floats apart */
-SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, ssdei_v scale, float *u,
-                                                 size_t point) {
-    ssdei_v half[3][6], line[3], out[6];
-    size_t i, j;
-    for (i = 0; i < 3; i++) {
-        SSDEI_UNROLL for (j = 0; j < 3; j++) line[j] = ssdei_mul(scale, SSDEI_T(load_some)(g + (3 * i + j) * tap, n));
-        SSDEI_T(winograd_weights_line)(line, half[i]);
+/* A line of u = scale G g G^T: u[6][channels][width], `point` floats apart, from g[3][3][channels][width], `tap` floats
+   apart; of width, zero beyond columns, are whole vectors. */
+SSDEI_HELPER void SSDEI_T(winograd_weights_part)(const float *g, size_t tap, size_t n, const int first, const int last,
+                                                 const ssdei_v factor[3], float *u, size_t point) {
+    ssdei_v half[3], even_a, even_b, odd_a, odd_b;
+    size_t j;
+    SSDEI_UNROLL for (j = 0; j < 3; j++) {
+        half[j] = ssdei_mul(factor[first], SSDEI_T(load_some)(g + (3 * (size_t)first + j) * tap, n));
+        if (first == last) continue;
+        half[j] = ssdei_fma(factor[1], SSDEI_T(load_some)(g + (3 + j) * tap, n), half[j]);
+        half[j] = ssdei_fma(factor[2], SSDEI_T(load_some)(g + (6 + j) * tap, n), half[j]);
     }
-    for (j = 0; j < 6; j++) {
-        SSDEI_UNROLL for (i = 0; i < 3; i++) line[i] = half[i][j];
-        SSDEI_T(winograd_weights_line)(line, out);
-        SSDEI_UNROLL for (i = 0; i < 6; i++) ssdei_store(u + (6 * i + j) * point, out[i]);
+    even_a = ssdei_fma(ssdei_set(SSDEI_A2 * SSDEI_NA), half[2], ssdei_mul(ssdei_set(SSDEI_NA), half[0]));
+    even_b = ssdei_fma(ssdei_set(SSDEI_B2 * SSDEI_NB), half[2], ssdei_mul(ssdei_set(SSDEI_NB), half[0]));
+    odd_a = ssdei_mul(ssdei_set(SSDEI_A * SSDEI_NA), half[1]);
+    odd_b = ssdei_mul(ssdei_set(SSDEI_B * SSDEI_NB), half[1]);
+    ssdei_store(u, ssdei_mul(ssdei_set(SSDEI_N0), half[0]));
+    ssdei_store(u + point, ssdei_add(even_a, odd_a));
+    ssdei_store(u + 2 * point, ssdei_sub(even_a, odd_a));
+    ssdei_store(u + 3 * point, ssdei_add(even_b, odd_b));
+    ssdei_store(u + 4 * point, ssdei_sub(even_b, odd_b));
+    ssdei_store(u + 5 * point, half[2]);
+}
+SSDEI_HELPER void SSDEI_T(winograd_weights_of)(const float *g, size_t tap, size_t width, size_t channels,
+                                               size_t columns, const int first, const int last, const ssdei_v factor[3],
+                                               float *u, size_t point) {
+    size_t k, c;
+    for (k = 0; k < channels; k++) {
+        for (c = 0; c + ssdei_width <= columns; c += ssdei_width) SSDEI_T(winograd_weights_part)
+        (g + k * width + c, tap, ssdei_width, first, last, factor, u + k * width + c, point);
+        for (; c < width; c += ssdei_width) SSDEI_T(winograd_weights_part)
+        (g + k * width + c, tap, columns > c ? columns - c : 0, first, last, factor, u + k * width + c, point);
     }
 }
-SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t columns, float scale, float *u,
-                                            size_t point) {
-    size_t c = 0;
-    for (; c + ssdei_width <= columns; c += ssdei_width)
-        SSDEI_T(winograd_weights_part)(g + c, tap, ssdei_width, ssdei_set(scale), u + c, point);
-    if (c < columns) SSDEI_T(winograd_weights_part)(g + c, tap, columns - c, ssdei_set(scale), u + c, point);
+SSDEI_KERNEL void SSDEI_T(winograd_weights)(const float *g, size_t tap, size_t width, size_t channels, size_t columns,
+                                            float scale, size_t line, float *u, size_t point) {
+    static const float rows[6][3] = {{SSDEI_N0, 0.0f, 0.0f},
+                                     {SSDEI_NA, SSDEI_A * SSDEI_NA, SSDEI_A2 * SSDEI_NA},
+                                     {SSDEI_NA, -SSDEI_A * SSDEI_NA, SSDEI_A2 * SSDEI_NA},
+                                     {SSDEI_NB, SSDEI_B * SSDEI_NB, SSDEI_B2 * SSDEI_NB},
+                                     {SSDEI_NB, -SSDEI_B * SSDEI_NB, SSDEI_B2 * SSDEI_NB},
+                                     {0.0f, 0.0f, 1.0f}};
+    ssdei_v factor[3];
+    size_t i;
+    SSDEI_UNROLL for (i = 0; i < 3; i++) factor[i] = ssdei_set(scale * rows[line][i]);
+    if (line == 0)
+        SSDEI_T(winograd_weights_of)(g, tap, width, channels, columns, 0, 0, factor, u, point);
+    else if (line == 5)
+        SSDEI_T(winograd_weights_of)(g, tap, width, channels, columns, 2, 2, factor, u, point);
+    else
+        SSDEI_T(winograd_weights_of)(g, tap, width, channels, columns, 0, 2, factor, u, point);
 }
 
 /* t = A y */

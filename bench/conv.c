@@ -4,10 +4,11 @@
        cc -O2 -DBENCH_ONEDNN bench/conv.c -o conv -lm -ldnnl && ./conv
 
    pass,n,c,h,w,k,r,stride,tier,threads,ms,gflops,peak_gflops,onednn_ms,ratio
-   forward: inference with packed weights; backward_data: packs its weights each time; backward_weights: plain
-   gradients of weights and bias. 3x3 pads 1 on each side, with stride 2 it pads 0 before and 1 after; 1x1 pads nothing.
-   gflops counts two operations per multiply-add of the direct convolution; ms is the median of the repetitions;
-   peak_gflops is measured in the same run, on one thread, and multiplied by the threads.
+   Each pass is timed as a run does it, from plain weights that it transforms or packs itself to plain tensors:
+   forward with bias; backward_data the gradient by the input; backward_weights those by weights and bias. 3x3 pads 1 on
+   each side, with stride 2 it pads 0 before and 1 after; 1x1 pads nothing. gflops counts two operations per
+   multiply-add of the direct convolution; ms is the median of the repetitions; peak_gflops is measured in the same run,
+   on one thread, and multiplied by the threads.
 
    onednn_ms is the better median of oneDNN's direct and Winograd algorithms, timed in turn with ours, on as many
    threads and the same instruction set (AVX2 or AVX-512), with every tensor in the layout that oneDNN likes best before
@@ -382,7 +383,6 @@ static void bench_net(options *o, problem *p, ssde_net *net, int x, float *gradi
     float *weights = p->pass == BACKWARD_WEIGHTS ? gradients : net->weights;
     ssde_run_desc desc = ssde_run_defaults(p->pass == BACKWARD_WEIGHTS ? SSDE_RUN_TRAIN : SSDE_RUN_VJP, p->s.n);
     ssde_run *run;
-    desc.skip_weight_cache = p->pass == BACKWARD_DATA;
     desc.convolution = o->convolution;
     desc.context = context;
     must(context, ssde_run_create(&run, net, &desc));

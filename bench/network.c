@@ -7,8 +7,7 @@
    Adam, EMA. ms is the median of the repetitions, one more before them to warm up. gflops counts every convolution,
    linear layer and attention product as direct, two operations per multiply-add: F forward, 2 F for vjp, 3 F for
    train. peak_gflops is the median over bursts between the repetitions, on one thread, times the threads. peak_rss_mb
-   is the most memory that the process had, weights included; the packed weights' cache is part of it unless
-   --weight-cache 0.
+   is the most memory that the process had, weights included.
 
    Without --pass the program starts itself once for each pass (and network), so that every line has a process of its
    own.
@@ -19,7 +18,6 @@
             --batch N              8
             --tier scalar|neon|avx2|avx512     the best one that the machine has
             --threads N            1; more need -fopenmp
-            --weight-cache 0|1     1: keep transformed weights (forward and vjp)
             --operations 1         the time of each kind of operation, to standard error, instead of CSV */
 #define SCORESDE_KEEP_MACROS
 #define SCORESDE_IMPLEMENTATION
@@ -43,7 +41,6 @@ typedef struct options {
     ssde_context context;
     int network, pass; /* as many as there are: all */
     int batch;
-    int skip_weight_cache;
     int operations;
 } options;
 
@@ -156,7 +153,6 @@ static void prepare(options *o, problem *p) {
         must(context, ssde_trainer_create(&p->trainer, p->net, &sde, &train));
     } else {
         ssde_run_desc desc = ssde_run_defaults(o->pass == VJP ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE, p->rows);
-        desc.skip_weight_cache = o->skip_weight_cache;
         desc.context = context;
         must(context, ssde_run_create(&p->run, p->net, &desc));
     }
@@ -302,8 +298,6 @@ static void read_option(const char *name, const char *value, options *o) {
         o->context.threads = read_number(name, value);
     } else if (!strcmp(name, "--tier")) {
         if (!read_tier(value, &o->context)) fail(name, "scalar, neon, avx2 or avx512, one that this machine has");
-    } else if (!strcmp(name, "--weight-cache")) {
-        o->skip_weight_cache = !read_flag(name, value);
     } else if (!strcmp(name, "--operations")) {
         o->operations = read_flag(name, value);
     } else
@@ -314,10 +308,10 @@ static void read_option(const char *name, const char *value, options *o) {
 static void start_process(const char *program, const options *o, int network, int pass) {
     char command[1024];
     int length = snprintf(command, sizeof command,
-                          "\"%s\" --header 0 --network %s --pass %s --batch %d --threads %d --tier %s --weight-cache "
-                          "%d --operations %d",
+                          "\"%s\" --header 0 --network %s --pass %s --batch %d --threads %d --tier %s "
+                          "--operations %d",
                           program, network_names[network], pass_names[pass], o->batch, o->context.threads,
-                          ssde_tier_name(ssde_tier_used(&o->context)), !o->skip_weight_cache, o->operations);
+                          ssde_tier_name(ssde_tier_used(&o->context)), o->operations);
     if (length < 0 || (size_t)length >= sizeof command) fail(program, "its path is too long");
     if (system(command)) fail(command, "ended badly");
 }

@@ -393,7 +393,6 @@ static ssde_net *files_mlp(ssde_context *context, size_t dim, size_t hidden, int
     if (ssde_mlp_create(&net, &desc) != SSDE_OK) return NULL;
     ssde_random_normal(context, seed, SSDE_STREAM_USER, 0, &sample, 1, net->weight_count, net->weights);
     for (i = 0; i < net->weight_count; i++) net->weights[i] *= 0.3f;
-    net->version++;
     return net;
 }
 

@@ -3,6 +3,7 @@
 
    scoresde.h                        twin
        tiles                         test_tensor_product_tiles
+       strip                         test_kernels_strip
        outer                         test_kernels_outer
        interleave_rows, transpose    test_kernels_rearrange: indices
        exponential                   test_kernels_elements: libm's
@@ -122,6 +123,45 @@ static void kernels_fill(uint64_t seed, float *values, size_t count, size_t room
 static void kernels_check_beyond(const float *values, size_t count, size_t room) {
     size_t i;
     for (i = count; i < room; i++) CHECK(isnan(values[i]));
+}
+
+/* Rows that fill up the last register tile hold NaN, which must not come into those before them; more than
+   SSDEI_ROWS_BEYOND must not be written. */
+static void kernels_strip_case(const ssdei_kernels *kernels, size_t rows, int accumulate) {
+    enum { DEPTH = 37, MOST = 2 * SSDEI_MAX_TILE_ROWS, STRIDE_A = DEPTH + 5, STRIDE_C = SSDEI_MAX_TILE_COLUMNS + 3 };
+    static float a[(MOST + SSDEI_ROWS_BEYOND) * STRIDE_A], packed[DEPTH * SSDEI_MAX_TILE_COLUMNS];
+    static float c[(MOST + SSDEI_ROWS_BEYOND + 1) * STRIDE_C], before[(MOST + SSDEI_ROWS_BEYOND + 1) * STRIDE_C];
+    size_t columns = kernels->tile_columns, r, j, k;
+    ssdei_strip work;
+    kernels_fill(1, a, rows * STRIDE_A, sizeof a / sizeof *a);
+    oracle_normals(2, 1.0, DEPTH * columns, packed);
+    oracle_normals(3, 1.0, sizeof c / sizeof *c, before);
+    memcpy(c, before, sizeof c);
+    memset(&work, 0, sizeof work);
+    work.a = a, work.stride_a = STRIDE_A, work.packed = work.ahead = packed;
+    work.depth = DEPTH, work.rows = rows, work.c = c, work.stride_c = STRIDE_C, work.accumulate = accumulate;
+    kernels->strip(&work);
+    for (r = 0; r < rows; r++) {
+        for (j = 0; j < columns; j++) {
+            double sum = accumulate ? (double)before[r * STRIDE_C + j] : 0.0;
+            for (k = 0; k < DEPTH; k++) sum += (double)a[r * STRIDE_A + k] * (double)packed[k * columns + j];
+            CHECK_NEAR(c[r * STRIDE_C + j], sum, 2e-5);
+        }
+        CHECK_SAME(c + r * STRIDE_C + columns, before + r * STRIDE_C + columns, (STRIDE_C - columns) * sizeof *c);
+    }
+    r += SSDEI_ROWS_BEYOND;
+    CHECK_SAME(c + r * STRIDE_C, before + r * STRIDE_C, STRIDE_C * sizeof *c);
+}
+
+static void test_kernels_strip(void) {
+    ssde_context context;
+    int tier = 0;
+    size_t rows;
+    while (core_next_tier(&tier, &context))
+        for (rows = 1; rows <= 2 * SSDEI_MAX_TILE_ROWS; rows++) {
+            kernels_strip_case(ssdei_kernels_for(&context), rows, 0);
+            kernels_strip_case(ssdei_kernels_for(&context), rows, 1);
+        }
 }
 
 /* c (+)= sum over p of a[p][r] b[p][column] */
@@ -414,7 +454,9 @@ static void kernels_winograd_case(const ssdei_nn_kernels *kernels, size_t channe
     for (i = 0; i < 9 * channels; i++) dg[i] = 1.0f;
     kernels->winograd_input(x + (6 * inside->top + inside->left) * channels, 6 * channels, channels, channels, inside,
                             v, POINT);
-    kernels->winograd_weights(g, channels, channels, 2.0f, u, POINT);
+    for (i = 0; i < 6; i++) /* one input channel, in rows of whole vectors */
+        kernels->winograd_weights(g, channels, (channels + 15) / 16 * 16, 1, channels, 2.0f, i, u + 6 * i * POINT,
+                                  POINT);
     kernels->winograd_gradient(dy, 4 * channels, channels, rows, columns, channels, 0.5f, w, POINT, total);
     for (p = 0; p < 36; p++)
         for (c = 0; c < channels; c++) u[p * POINT + c] *= v[p * POINT + c], w[p * POINT + c] *= v[p * POINT + c];
@@ -576,6 +618,7 @@ static void test_kernels_adam(void) {
 
 #define TEST_KERNELS_LIST(X)    \
     X(kernels_vector_functions) \
+    X(kernels_strip)            \
     X(kernels_outer)            \
     X(kernels_rearrange)        \
     X(kernels_elements)         \

@@ -412,11 +412,10 @@ static void nn_run_data_fill(nn_run_data *data) {
 
 /* Forward and backward over `count` rows from `first` on in a run of its own. */
 static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_context *context, ssde_run_mode mode,
-                        size_t first, size_t count, size_t max_rows, int skip_cache, float *out, float *gradient) {
+                        size_t first, size_t count, size_t max_rows, float *out, float *gradient) {
     ssde_run_desc desc = ssde_run_defaults(mode, max_rows);
     ssde_run *run = NULL;
     size_t at = first * RUN_DIM;
-    desc.skip_weight_cache = skip_cache;
     desc.context = context;
     CHECK_OK(ssde_run_create(&run, net, &desc));
     if (!run) return;
@@ -428,8 +427,8 @@ static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_conte
     ssde_run_destroy(run);
 }
 
-/* Sample i's output and derivative are the same bits alone and in company, for any capacity, number of threads, and
-   with or without packed copies; the gradient by weights for any of these but the rows. */
+/* Sample i's output and derivative are the same bits alone and in company, for any capacity and number of threads; the
+   gradient by weights for any of these but the rows. */
 static void test_run_company(void) {
     static nn_run_data data;
     static float out[RUN_ROWS * RUN_DIM], slope[RUN_ROWS * RUN_DIM], other[RUN_ROWS * RUN_DIM],
@@ -446,22 +445,22 @@ static void test_run_company(void) {
     weights = (float *)calloc(2 * ssde_net_weight_count(net), sizeof *weights);
     other_weights = weights + ssde_net_weight_count(net);
     for (tier = 0; nn_tier(tier, &context); tier++) {
-        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
+        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, out, slope);
         for (row = 0; row < RUN_ROWS; row += check_quick ? 3 : 1) {
-            nn_run_once(net, &data, &context, SSDE_RUN_VJP, row, 1, row + 1, (int)row % 2, other, other_slope);
+            nn_run_once(net, &data, &context, SSDE_RUN_VJP, row, 1, row + 1, other, other_slope);
             CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
             CHECK_SAME(other_slope, slope + row * RUN_DIM, RUN_DIM * sizeof *out);
         }
-        nn_run_once(net, &data, &context, SSDE_RUN_INFERENCE, 2, 3, 19, 1, other, NULL);
+        nn_run_once(net, &data, &context, SSDE_RUN_INFERENCE, 2, 3, 19, other, NULL);
         CHECK_SAME(other, out + 2 * RUN_DIM, 3 * RUN_DIM * sizeof *out);
         memset(weights, 0, ssde_net_weight_count(net) * sizeof *weights);
-        nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, 0, out, weights);
+        nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, out, weights);
         for (row = 0; row < RUN_ROWS; row += 3) { /* with its dropout */
             memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
-            nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, row, 1, 2, 0, other, other_weights);
+            nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, row, 1, 2, other, other_weights);
             CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
         }
-        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
+        nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, out, slope);
         for (threads = 1; threads <= 4; threads++) {
             threads_hook hook;
             ssde_context several = context;
@@ -470,12 +469,11 @@ static void test_run_company(void) {
             several.parallel_for = threads_parallel_for;
             several.user = &hook;
             several.threads = threads < 4 ? threads : 13; /* tasks without any work too */
-            nn_run_once(net, &data, &several, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS + 1, threads % 2, other, other_slope);
+            nn_run_once(net, &data, &several, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS + 1, other, other_slope);
             CHECK_SAME(other, out, sizeof out);
             CHECK_SAME(other_slope, slope, sizeof slope);
             memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
-            nn_run_once(net, &data, &several, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS + 2, threads % 2, other,
-                        other_weights);
+            nn_run_once(net, &data, &several, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS + 2, other, other_weights);
             CHECK_SAME(other_weights, weights, ssde_net_weight_count(net) * sizeof *weights);
             CHECK((hook.calls > 0) == (threads > 1));
             if (check_quick && threads > 1) break;
@@ -485,14 +483,15 @@ static void test_run_company(void) {
     ssde_net_destroy(net);
 }
 
-/* Gradients add to what is there; packed copies follow the weights. */
+/* Gradients add to what is there; a run follows the weights. */
 static void test_run_reuse(void) {
     static nn_run_data data;
     static float out[RUN_ROWS * RUN_DIM], other[RUN_ROWS * RUN_DIM], slope[RUN_ROWS * RUN_DIM],
         other_slope[RUN_ROWS * RUN_DIM];
     ssde_unet_desc shape = nn_small_unet();
     ssde_net *net = NULL;
-    ssde_run *runs[2];
+    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_VJP, RUN_ROWS);
+    ssde_run *run = NULL;
     float *weights, *values;
     size_t count, i;
     int k;
@@ -504,21 +503,16 @@ static void test_run_reuse(void) {
     values = weights + 2 * count;
     for (i = 0; i < count; i++) weights[count + i] = 5.0f;
     for (k = 0; k < 2; k++)
-        nn_run_once(net, &data, NULL, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, 0, out, weights + (size_t)k * count);
+        nn_run_once(net, &data, NULL, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, out, weights + (size_t)k * count);
     for (i = 0; i < count; i++) {
         const float difference = weights[count + i] - 5.0f;
         CHECK_NEAR(difference, weights[i], 1e-6 * (10.0 + fabs((double)weights[i])));
     }
-    for (k = 0; k < 2; k++) {
-        ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_VJP, RUN_ROWS);
-        desc.skip_weight_cache = k;
-        CHECK_OK(ssde_run_create(&runs[k], net, &desc));
-    }
-    for (k = 0; k < 3; k++) { /* the second pass has the copies, the third other weights */
-        CHECK_OK(ssde_run_forward(runs[0], data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
-        CHECK_OK(ssde_run_backward(runs[0], data.v, slope, NULL));
-        CHECK_OK(ssde_run_forward(runs[1], data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, other));
-        CHECK_OK(ssde_run_backward(runs[1], data.v, other_slope, NULL));
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    for (k = 0; k < 3; k++) { /* the third pass has other weights */
+        CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
+        CHECK_OK(ssde_run_backward(run, data.v, slope, NULL));
+        nn_run_once(net, &data, NULL, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, other, other_slope);
         CHECK_SAME(other, out, sizeof out);
         CHECK_SAME(other_slope, slope, sizeof slope);
         for (i = 0; k == 1 && i < ssde_net_parameter_count(net); i++) {
@@ -527,10 +521,7 @@ static void test_run_reuse(void) {
             CHECK_OK(ssde_net_set(net, i, values));
         }
     }
-    nn_run_once(net, &data, NULL, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, 0, out, slope);
-    CHECK_SAME(other, out, sizeof out);
-    CHECK_SAME(other_slope, slope, sizeof slope);
-    for (k = 0; k < 2; k++) ssde_run_destroy(runs[k]);
+    ssde_run_destroy(run);
     free(weights);
     ssde_net_destroy(net);
 }
@@ -543,31 +534,28 @@ static void test_run_memory(void) {
     size_t bytes[3][2];
     static nn_run_data data;
     static float out[RUN_ROWS * RUN_DIM];
-    int mode, skip;
+    int mode;
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     nn_run_data_fill(&data);
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
-        for (skip = 0; skip < 2; skip++) {
-            counted_memory memory;
-            ssde_context context = counted_context(&memory);
-            ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, RUN_ROWS);
-            ssde_run *run = NULL;
-            long made;
-            desc.skip_weight_cache = skip;
-            desc.context = &context;
-            bytes[mode][skip] = ssde_run_memory(net, &desc);
-            CHECK(memory.live == 0 && memory.most < bytes[mode][skip] / 4);
-            CHECK_OK(ssde_run_create(&run, net, &desc));
-            CHECK(memory.bytes == bytes[mode][skip] && memory.live == 1);
-            made = memory.made;
-            CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
-            if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data.v, out, NULL));
-            CHECK(memory.made == made);
-            ssde_run_destroy(run);
-            CHECK(memory.live == 0);
-        }
-        CHECK(mode == SSDE_RUN_TRAIN ? bytes[mode][1] == bytes[mode][0] : bytes[mode][1] < bytes[mode][0]);
+        counted_memory memory;
+        ssde_context context = counted_context(&memory);
+        ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, RUN_ROWS);
+        ssde_run *run = NULL;
+        size_t said;
+        long made;
+        desc.context = &context;
+        said = ssde_run_memory(net, &desc);
+        CHECK(memory.live == 0 && memory.most < said / 4);
+        CHECK_OK(ssde_run_create(&run, net, &desc));
+        CHECK(memory.bytes == said && memory.live == 1);
+        made = memory.made;
+        CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
+        if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data.v, out, NULL));
+        CHECK(memory.made == made);
+        ssde_run_destroy(run);
+        CHECK(memory.live == 0);
     }
     /* of a network this small, weights and workspaces are most: compare what the rows take */
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
@@ -597,7 +585,6 @@ static void test_run_memory_ddpmpp(void) {
     if (!net) return;
     weights = 4.0 * (double)ssde_net_weight_count(net);
     train.batch = 8;
-    run.skip_weight_cache = 1;
     CHECK(ssde_run_memory(net, &run) > 0 && (double)ssde_run_memory(net, &run) + weights < 450e6);
     CHECK(ssde_trainer_memory(net, &train) > 0 && (double)ssde_trainer_memory(net, &train) + weights < 1.7e9);
     ssde_net_destroy(net);
@@ -835,7 +822,6 @@ static size_t guarded_place(guarded *g, size_t floats) {
 /* Without a change of the plan but for the places. */
 static void guarded_open(guarded *g, ssde_run *run) {
     size_t nodes = (size_t)run->net->node_count, workspace = 0, sums = 0, shared = 0, zeros, i;
-    int d;
     memset(g, 0, sizeof *g);
     for (i = 0; i < nodes; i++) {
         ssdei_step *step = &run->steps[i];
@@ -844,11 +830,6 @@ static void guarded_open(guarded *g, ssde_run *run) {
         if (step->gradient != SSDEI_NOWHERE) step->gradient = guarded_place(g, floats);
         if (step->saved != SSDEI_NOWHERE) step->saved = guarded_place(g, run->max_rows * step->saved_floats);
         if (step->value_again != SSDEI_NOWHERE) step->value_again = guarded_place(g, floats);
-        for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++) {
-            size_t packed = ssdei_plan_packed_floats(step, d);
-            if (step->packed[d] == SSDEI_SHARED) shared = ssdei_max(shared, packed);
-            if (step->packed[d] < SSDEI_SHARED) step->packed[d] = guarded_place(g, packed);
-        }
         workspace = ssdei_max(workspace, step->workspace);
         sums = ssdei_max(sums, step->sums);
         shared = ssdei_max(shared, step->shared_floats);
@@ -856,7 +837,7 @@ static void guarded_open(guarded *g, ssde_run *run) {
     zeros = run->workspace - run->zeros;
     run->zeros = guarded_place(g, zeros);
     run->sums = guarded_place(g, sums * sizeof(double) / sizeof(float));
-    run->packed_shared = guarded_place(g, shared);
+    run->shared = guarded_place(g, shared);
     run->workspace = guarded_place(g, 0);
     run->task_floats = (workspace + STEP_GUARD + 15) / 16 * 16;
     g->next += run->tasks * run->task_floats;
@@ -891,7 +872,7 @@ static void guarded_close(guarded *g) {
 /* The step may write there; what it finds is NaN, or what is there. */
 static void guarded_allow(guarded *g, size_t at, size_t floats, int keep) {
     size_t i;
-    if (at >= SSDEI_SHARED) return;
+    if (at == SSDEI_NOWHERE) return;
     memset(g->may + at, 1, floats);
     for (i = 0; i < floats && !keep; i++) g->run->arena[at + i] = NAN;
 }
@@ -928,20 +909,18 @@ static void guarded_allow_step(guarded *g, int index, int backward) {
     ssde_run *run = g->run;
     const ssdei_step *step = &run->steps[index];
     const ssdei_node *node = &run->net->nodes[index];
-    size_t task, packed = ssdei_plan_packed_floats(step, backward);
+    size_t task;
     int i;
     memset(g->may, 0, run->arena_floats);
     for (task = 0; task < run->tasks; task++)
         guarded_allow(g, run->workspace + task * run->task_floats, step->workspace, 0);
-    guarded_allow(g, step->packed[backward] == SSDEI_SHARED ? run->packed_shared : step->packed[backward],
-                  step->packed[backward] == SSDEI_NOWHERE ? 0 : packed, 0);
+    guarded_allow(g, run->shared, step->shared_floats, 0);
     if (!backward) {
         if (node->input[0] >= 0) guarded_allow(g, step->value, run->rows * node->count, 0); /* else it is given */
         if (step->saved_floats) guarded_allow(g, step->saved, run->rows * step->saved_floats, 0);
         return;
     }
     guarded_allow(g, run->sums, step->sums * sizeof(double) / sizeof(float), 0);
-    guarded_allow(g, run->packed_shared, step->shared_floats, 0);
     guarded_allow(g, step->gradient, run->rows * node->count, 1);
     for (i = 0; i < 3; i++) {
         const ssdei_step *input = node->input[i] >= 0 ? &run->steps[node->input[i]] : NULL;
@@ -957,7 +936,6 @@ static void guarded_step(guarded *g, int index, int backward, const char *what) 
     const ssdei_node *node = &run->net->nodes[index];
     size_t bytes = run->arena_floats * sizeof(float), i, wrong = 0, first = 0;
     uint32_t bits[2];
-    run->steps[index].packed_version[backward] = 0;
     memcpy(g->kept, run->arena, bytes);
     guarded_hide(g, index, backward);
     guarded_allow_step(g, index, backward);
@@ -1006,14 +984,14 @@ static void guarded_pass(guarded *g, const step_data *data, const char *what, fl
         memcpy(gradient, ssdei_gradient(run, net->input), STEP_ROWS * ssde_net_dim(net) * sizeof *gradient);
 }
 
-/* Every mode, packed weights kept and not: the guarded run and an ordinary one agree bit for bit. */
+/* Every mode: the guarded run and an ordinary one agree bit for bit. */
 static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolution convolution, const char *what) {
     size_t dim = STEP_ROWS * ssde_net_dim(net), output = STEP_ROWS * ssde_net_output_dim(net), i;
     size_t derived = ssdei_max(dim, ssde_net_weight_count(net));
     float *buffer = (float *)malloc((dim + 3 * output + 2 * derived) * sizeof *buffer), *again, *gradient_again;
     step_data data;
     unsigned long fails;
-    int mode, skip;
+    int mode;
     data.x = buffer;
     data.v = data.x + dim;
     data.out = data.v + output;
@@ -1024,29 +1002,26 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
     oracle_normals(2, 1.0, output, data.v);
     for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = 0.5f + (float)i;
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
-        for (skip = 0; skip < (mode == SSDE_RUN_TRAIN ? 1 : 2); skip++) {
-            ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
-            ssde_run *run = NULL, *other = NULL;
-            guarded g;
-            desc.context = context;
-            desc.skip_weight_cache = skip;
-            desc.convolution = convolution;
-            CHECK_OK(ssde_run_create(&run, net, &desc));
-            CHECK_OK(ssde_run_create(&other, net, &desc));
-            if (!run || !other) continue;
-            memset(data.gradient, 0, 2 * derived * sizeof *data.gradient);
-            fails = check_fails;
-            guarded_open(&g, other);
-            guarded_pass(&g, &data, what, again, gradient_again);
-            guarded_close(&g);
-            if (check_fails == fails) step_pass(run, &data, data.out, data.gradient);
-            for (i = 0; i < output && check_fails == fails; i++)
-                if (!(fabsf(data.out[i]) <= FLT_MAX)) break;
-            CHECK(i == output || check_fails > fails);
-            CHECK_SAME(again, data.out, output * sizeof *again);
-            CHECK_SAME(gradient_again, data.gradient, derived * sizeof *again);
-            ssde_run_destroy(run);
-        }
+        ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
+        ssde_run *run = NULL, *other = NULL;
+        guarded g;
+        desc.context = context;
+        desc.convolution = convolution;
+        CHECK_OK(ssde_run_create(&run, net, &desc));
+        CHECK_OK(ssde_run_create(&other, net, &desc));
+        if (!run || !other) continue;
+        memset(data.gradient, 0, 2 * derived * sizeof *data.gradient);
+        fails = check_fails;
+        guarded_open(&g, other);
+        guarded_pass(&g, &data, what, again, gradient_again);
+        guarded_close(&g);
+        if (check_fails == fails) step_pass(run, &data, data.out, data.gradient);
+        for (i = 0; i < output && check_fails == fails; i++)
+            if (!(fabsf(data.out[i]) <= FLT_MAX)) break;
+        CHECK(i == output || check_fails > fails);
+        CHECK_SAME(again, data.out, output * sizeof *again);
+        CHECK_SAME(gradient_again, data.gradient, derived * sizeof *again);
+        ssde_run_destroy(run);
     }
     free(buffer);
 }
