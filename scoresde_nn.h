@@ -1291,6 +1291,7 @@ enum {
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
+    SSDEI_AHEAD_TILES = 8,
     SSDEI_GRADIENT_PIXELS = 256,
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
@@ -1537,14 +1538,19 @@ static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t cou
 }
 
 /* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
-   of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
-   many pixels of the input, which the next chunk is the first to read. */
+   of the first. The last block's results are not in a cache: the shorter its sums, the more tiles ahead they are
+   fetched. If it is given `ahead`, it fetches that tile by tile: as many pixels of the input, which the next chunk is
+   the first to read. */
 static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
     const ssdei_gather *g = c->gather;
     size_t columns = g->columns, width = g->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
-    size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
+    size_t tiles = ssdei_divide_up(first->rows, g->kernels->tile_rows), sums = first->taps * first->depth;
+    size_t read = first->rows * (size_t)(g->step * g->step) * g->depth, panel;
     ssdei_tiles work = *first;
-    work.cold = last;
+    if (last)
+        work.cold = g->kernels->tile_rows *
+                    (sums * SSDEI_AHEAD_TILES < SSDEI_DEPTH_BLOCK ? SSDEI_AHEAD_TILES : SSDEI_DEPTH_BLOCK / sums);
+    work.ahead_floats = ssdei_divide_up(read, panels * tiles * SSDEI_LINE) * SSDEI_LINE;
     for (panel = 0; panel < panels; panel++) {
         size_t column = panel * width;
         work.packed = first->packed + column * (size_t)g->taps * g->depth;
@@ -1552,7 +1558,7 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *
         work.columns = columns - column < width ? columns - column : width;
         work.start = first->start ? first->start + column : NULL;
         work.residual = first->residual ? first->residual + column : NULL;
-        for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
+        if (ahead) work.ahead = ahead + panel * tiles * work.ahead_floats;
         g->kernels->tiles(&work);
     }
 }
