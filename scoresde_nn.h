@@ -1548,8 +1548,8 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *
     size_t read = first->rows * (size_t)(g->step * g->step) * g->depth, panel;
     ssdei_tiles work = *first;
     if (last)
-        work.cold = g->kernels->tile_rows *
-                    (sums * SSDEI_AHEAD_TILES < SSDEI_DEPTH_BLOCK ? SSDEI_AHEAD_TILES : SSDEI_DEPTH_BLOCK / sums);
+        work.cold = g->kernels->tile_rows * (sums * SSDEI_AHEAD_TILES < SSDEI_DEPTH_BLOCK ? (size_t)SSDEI_AHEAD_TILES
+                                                                                          : SSDEI_DEPTH_BLOCK / sums);
     work.ahead_floats = ssdei_divide_up(read, panels * tiles * SSDEI_LINE) * SSDEI_LINE;
     for (panel = 0; panel < panels; panel++) {
         size_t column = panel * width;
