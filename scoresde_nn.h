@@ -1837,13 +1837,14 @@ typedef struct ssdei_winograd {
 static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
 
 /* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
-   columns of the product, a register tile's coming and going as 6 channels. Small maps waste what their last tiles hang
-   over. */
+   columns of the product, a register tile's coming and going as 6 channels. Fewer than 8 columns cost a product as much
+   as 8. Small maps waste what their last tiles hang over. */
 static int ssdei_winograd_pays(const ssdei_gather *g) {
     double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
     double depth = (double)g->depth, columns = (double)g->columns;
-    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
-    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * columns + 8.0 * (depth + columns)) < direct;
+    double wide = columns < 8.0 ? 8.0 : columns;
+    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * wide;
+    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * wide + 8.0 * (depth + columns)) < direct;
 }
 
 static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
