@@ -894,7 +894,9 @@ typedef struct ssdei_tiles {
     const float *residual; /* NULL: 0 */
     size_t residual_stride;
     float scale;
-    int cold; /* c is in no cache: it is fetched while the sums grow */
+    size_t cold;        /* c is in no cache: while a tile's sums grow, those so many rows on are fetched; 0: none */
+    const float *ahead; /* what is read next from afar: each tile fetches the next ahead_floats; NULL: nothing */
+    size_t ahead_floats;
 } ssdei_tiles;
 
 /* The same without its additions, for products of many short sums: c[row][tile_columns] (+)= sum over k < depth of
@@ -8053,7 +8055,7 @@ SSDEI_HELPER void SSDEI_T(tile_of)(const ssdei_tiles *given, const size_t height
     if (work.cold) {
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
-                ssdei_prefetch_write(c + r * work.stride + v);
+                ssdei_prefetch_write(c + (work.cold + r) * work.stride + v);
             }
         }
     }
@@ -8092,9 +8094,11 @@ SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(tile_low)(const ssdei_tiles *work, size
 }
 
 SSDEI_KERNEL void SSDEI_T(tiles)(const ssdei_tiles *work) {
-    size_t row;
+    const float *ahead = work->ahead;
+    size_t row, i;
     for (row = 0; row < work->rows; row += ssdei_tile_rows) {
         size_t left = work->rows - row;
+        for (i = 0; ahead && i < work->ahead_floats; i += SSDEI_LINE, ahead += SSDEI_LINE) ssdei_prefetch_far(ahead);
         if (left > ssdei_tile_rows_medium)
             SSDEI_T(tile_high)(work, row);
         else if (left > ssdei_tile_rows_low)

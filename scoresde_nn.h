@@ -1317,6 +1317,7 @@ enum {
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
+    SSDEI_AHEAD_TILES = 8,
     SSDEI_GRADIENT_PIXELS = 256,
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
@@ -1562,14 +1563,19 @@ static void ssdei_copy_rows(const ssdei_convolution *c, size_t first, size_t cou
 }
 
 /* One block along the sum, for a chunk of pixels: every panel of columns. work->packed, c, start and residual are those
-   of the first. The last block's results are not in a cache; if it is given `ahead`, it fetches that panel by panel: as
-   many pixels of the input, which the next chunk is the first to read. */
+   of the first. The last block's results are not in a cache: the shorter its sums, the more tiles ahead they are
+   fetched. If it is given `ahead`, it fetches that tile by tile: as many pixels of the input, which the next chunk is
+   the first to read. */
 static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *first, int last, const float *ahead) {
     const ssdei_gather *g = c->gather;
     size_t columns = g->columns, width = g->kernels->tile_columns, panels = ssdei_divide_up(columns, width);
-    size_t share = ahead ? ssdei_divide_up(first->rows * g->depth, panels) : 0, panel, i;
+    size_t tiles = ssdei_divide_up(first->rows, g->kernels->tile_rows), sums = first->taps * first->depth;
+    size_t read = first->rows * (size_t)(g->step * g->step) * g->depth, panel;
     ssdei_tiles work = *first;
-    work.cold = last;
+    if (last)
+        work.cold = g->kernels->tile_rows * (sums * SSDEI_AHEAD_TILES < SSDEI_DEPTH_BLOCK ? (size_t)SSDEI_AHEAD_TILES
+                                                                                          : SSDEI_DEPTH_BLOCK / sums);
+    work.ahead_floats = ssdei_divide_up(read, panels * tiles * SSDEI_LINE) * SSDEI_LINE;
     for (panel = 0; panel < panels; panel++) {
         size_t column = panel * width;
         work.packed = first->packed + column * (size_t)g->taps * g->depth;
@@ -1577,7 +1583,7 @@ static void ssdei_convolve_block(const ssdei_convolution *c, const ssdei_tiles *
         work.columns = columns - column < width ? columns - column : width;
         work.start = first->start ? first->start + column : NULL;
         work.residual = first->residual ? first->residual + column : NULL;
-        for (i = 0; i < share; i += SSDEI_LINE) ssdei_prefetch_far(ahead + panel * share + i);
+        if (ahead) work.ahead = ahead + panel * tiles * work.ahead_floats;
         g->kernels->tiles(&work);
     }
 }
@@ -1869,13 +1875,14 @@ typedef struct ssdei_winograd {
 static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
 
 /* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
-   columns of the product, a register tile's coming and going as 6 channels. Small maps waste what their last tiles hang
-   over. */
+   columns of the product, a register tile's coming and going as 6 channels. Fewer than 8 columns cost a product as much
+   as 8. Small maps waste what their last tiles hang over. */
 static int ssdei_winograd_pays(const ssdei_gather *g) {
     double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
     double depth = (double)g->depth, columns = (double)g->columns;
-    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * columns;
-    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * columns + 8.0 * (depth + columns)) < direct;
+    double wide = columns < 8.0 ? 8.0 : columns;
+    double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * wide;
+    return (double)SSDEI_POINTS * tiles * ((depth + 6.0) * wide + 8.0 * (depth + columns)) < direct;
 }
 
 static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
