@@ -1291,7 +1291,8 @@ enum {
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
-    SSDEI_GRADIENT_PIXELS = 256,
+    SSDEI_GRADIENT_PIXELS = 128,
+    SSDEI_GRADIENT_PIXELS_COPIED = 64,
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
 };
@@ -1686,9 +1687,14 @@ typedef struct ssdei_weight_chunk {
     size_t floats;
 } ssdei_weight_chunk;
 
+/* Pixels that pass together: a panel of dy and a register tile's channels stay in the first-level cache. */
+static size_t ssdei_weight_count(const ssdei_gather *g) {
+    return ssdei_copies_rows(g) ? SSDEI_GRADIENT_PIXELS_COPIED : SSDEI_GRADIENT_PIXELS;
+}
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
-    size_t count = SSDEI_GRADIENT_PIXELS, block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
+    size_t count = ssdei_weight_count(g), block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
     chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, count);
@@ -1712,10 +1718,16 @@ static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size
             ssdei_copies_rows(g) ? chunk->rows + p * ssdei_row_floats(g) : ssdei_tap(c, &chunk->pixels[p], tap);
         chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
     }
-    if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
+    if (work->panels < SSDEI_GRADIENT_PANELS || ssdei_copies_rows(g)) return tile_rows;
     g->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
     for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
     return count * tile_rows;
+}
+
+/* Few rows read dy where it lies, if its rows are whole panels: packing would cost as much as the product. */
+static int ssdei_weight_in_place(const ssdei_weight_work *work) {
+    const ssdei_gather *g = work->c.gather;
+    return ssdei_copies_rows(g) && work->c.scale == 1.0f && g->columns % g->kernels->tile_columns == 0;
 }
 
 /* Packs the panels of dy that units begin ... end - 1 read. */
@@ -1738,25 +1750,39 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
                                 const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
     const ssdei_gather *g = c->gather;
-    size_t all = g->columns, tile_rows = g->kernels->tile_rows, tile_columns = g->kernels->tile_columns;
-    size_t unit, row, next = 0;
+    size_t all = g->columns, tile_columns = g->kernels->tile_columns, unit, next = 0;
+    int in_place = ssdei_weight_in_place(work);
+    const float *dy = work->gradient + first * all;
+    ssdei_outer outer;
+    memset(&outer, 0, sizeof outer);
+    outer.count = count;
+    outer.a = chunk->pointers;
+    outer.stride = all;
+    outer.accumulate = 1;
+    outer.next_a = 2 * g->kernels->tile_rows - 1; /* the next register tile's, of pixels as they are */
+    outer.b_stride = in_place ? all : tile_columns;
+    outer.next_b = in_place ? count * all : 1024;
     if (ssdei_copies_rows(g))
         ssdei_copy_rows(c, first, count, chunk->rows);
     else
         ssdei_locate(g, first, count, chunk->pixels);
-    ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
+    if (in_place && !begin) c->run->nn->channel_sums(dy, count, all, work->bias);
+    if (!in_place) ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
     for (unit = begin; unit < end; unit++) {
         size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
         size_t tap = unit / work->panels / work->blocks, channel = block * work->block;
         size_t columns = all - column < tile_columns ? all - column : tile_columns;
         size_t channels = work->depth - channel < work->block ? work->depth - channel : work->block;
         float *to = work->weights + (tap * work->depth + channel) * all + column;
-        const float *packed = chunk->packed + column * count;
+        const float *packed = in_place ? dy + column : chunk->packed + column * count;
         if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
-        if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
-        for (row = 0; row < channels; row += tile_rows)
-            g->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
-                              channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
+        if (unit < work->panels && !in_place) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
+        outer.tile = next;
+        outer.b = packed;
+        outer.c = to;
+        outer.rows = channels;
+        outer.columns = columns;
+        g->kernels->outer(&outer);
     }
 }
 
@@ -1764,12 +1790,11 @@ static void ssdei_weight_task(void *argument, size_t task) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
     const ssdei_gather *g = work->c.gather;
     ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, task));
-    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, count = ssdei_weight_count(g);
+    size_t begin, end, first;
     ssdei_task_range(work->taps * work->blocks * work->panels, 1, work->c.run->tasks, task, &begin, &end);
-    for (first = 0; first < pixels && begin < end; first += SSDEI_GRADIENT_PIXELS)
-        ssdei_weight_pixels(work, first,
-                            pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
-                            begin, end, &chunk);
+    for (first = 0; first < pixels && begin < end; first += count)
+        ssdei_weight_pixels(work, first, pixels - first < count ? pixels - first : count, begin, end, &chunk);
 }
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -1808,6 +1833,7 @@ enum {
     SSDEI_BLOCK_TILES = 48, /* fewer read U too often, more push V and M out of the cache; 36 to 72 are close */
     SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
     SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
+    SSDEI_SUM_CHANNELS = 64,         /* of which a panel's sums, and V, stay in the cache where one block has all tiles */
     SSDEI_MOST_TILES = 72,           /* of one block, where that spares packed weights or sums the way through memory */
     SSDEI_GROUP_COLUMNS = 128
 };
@@ -2107,26 +2133,35 @@ static void ssdei_winograd_gradient_transform(void *argument, size_t task) {
     }
 }
 
-/* sums[depth][tile_columns] (+)= the product of one point and one panel of the block */
+/* sums[depth][tile_columns] (+)= the product of one point and one panel of the block, from input channel `channel` on */
 static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
-                                          float *sums) {
+                                          size_t channel, size_t depth, float *sums) {
     const ssdei_kernels *kernels = w->c.gather->kernels;
-    const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
-    size_t depth = w->c.gather->depth, columns = kernels->tile_columns, channel;
-    for (channel = 0; channel < depth; channel += kernels->tile_rows)
-        kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
-                       depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
-                       w->first > 0);
+    ssdei_outer work;
+    memset(&work, 0, sizeof work);
+    work.count = w->count;
+    work.a = rows;
+    work.offset = point * w->point_v + channel;
+    work.tile = kernels->tile_rows;
+    work.b = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
+    work.c = sums;
+    work.b_stride = work.stride = work.columns = kernels->tile_columns;
+    work.rows = depth;
+    work.accumulate = w->first > 0;
+    work.next_a = 2 * kernels->tile_rows - 1; /* the next register tile's */
+    work.next_b = 1024;
+    kernels->outer(&work);
 }
 
-/* One panel's sums[36] to the weights' gradient */
-static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, const float *sums) {
+/* One panel's sums[36] of some input channels to the weights' gradient */
+static void ssdei_winograd_gradient_store(const ssdei_winograd *w, size_t panel, size_t channel, size_t depth,
+                                          const float *sums) {
     const ssdei_gather *g = w->c.gather;
     size_t width = g->kernels->tile_columns, column = panel * width, k;
-    for (k = 0; k < g->depth; k++)
+    for (k = 0; k < depth; k++)
         w->c.run->nn->winograd_weight_gradient(sums + k * width, w->point_sum,
                                                g->columns - column < width ? g->columns - column : width,
-                                               w->weights + k * g->columns + column, g->depth * g->columns);
+                                               w->weights + (channel + k) * g->columns + column, g->depth * g->columns);
 }
 
 /* Rows of V for the outer products, in a task's workspace, which is larger for the pass forward. */
@@ -2144,7 +2179,8 @@ static void ssdei_winograd_gradient_sum(void *argument, size_t task) {
     ssdei_task_range(w->panels * SSDEI_POINTS, 1, w->c.run->tasks, task, &begin, &end);
     for (unit = begin; unit < end; unit++) {
         size_t point = unit / w->panels, panel = unit % w->panels;
-        ssdei_winograd_gradient_point(w, rows, point, panel, w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
+        ssdei_winograd_gradient_point(w, rows, point, panel, 0, w->c.gather->depth,
+                                      w->sums + (panel * SSDEI_POINTS + point) * w->point_sum);
     }
 }
 
@@ -2153,21 +2189,24 @@ static void ssdei_winograd_gradient_finish(void *argument, size_t task) {
     size_t begin, end, panel;
     ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
     for (panel = begin; panel < end; panel++)
-        ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
+        ssdei_winograd_gradient_store(w, panel, 0, w->c.gather->depth, w->sums + panel * SSDEI_POINTS * w->point_sum);
 }
 
-/* Both at once, where there is but one block: a panel's sums need not leave the cache. */
+/* Both at once, where there is but one block: some input channels' sums need not leave the cache, nor does their part
+   of V, which every panel reads. Tasks begin at sums far apart. */
 static void ssdei_winograd_gradient_panels(void *argument, size_t task) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     const float *const *rows = ssdei_winograd_gradient_rows(w, task);
-    size_t begin, end, panel, point;
-    float *sums;
-    ssdei_task_range(w->panels, 1, w->c.run->tasks, task, &begin, &end);
-    sums = w->sums + begin * SSDEI_POINTS * w->point_sum;
-    for (panel = begin; panel < end; panel++) {
+    size_t all = w->c.gather->depth, begin, end, unit, point;
+    ssdei_task_range(ssdei_divide_up(all, SSDEI_SUM_CHANNELS) * w->panels, 1, w->c.run->tasks, task, &begin, &end);
+    for (unit = begin; unit < end; unit++) {
+        size_t panel = unit % w->panels, channel = unit / w->panels * SSDEI_SUM_CHANNELS;
+        size_t depth = all - channel < SSDEI_SUM_CHANNELS ? all - channel : (size_t)SSDEI_SUM_CHANNELS;
+        float *sums = w->sums + begin % w->panels * SSDEI_POINTS * w->point_sum +
+                      begin / w->panels * SSDEI_SUM_CHANNELS * w->c.gather->kernels->tile_columns;
         for (point = 0; point < SSDEI_POINTS; point++)
-            ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
-        ssdei_winograd_gradient_store(w, panel, sums);
+            ssdei_winograd_gradient_point(w, rows, point, panel, channel, depth, sums + point * w->point_sum);
+        ssdei_winograd_gradient_store(w, panel, channel, depth, sums);
     }
 }
 
@@ -2832,14 +2871,25 @@ static void ssdei_attention_forward(ssde_run *run, int index) {
 static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
                                   size_t rows, float *c) {
     const ssdei_kernels *kernels = run->kernels;
-    size_t pixels = space->pixels, channels = space->channels, width = kernels->tile_columns, column, i;
+    size_t channels = space->channels, width = kernels->tile_columns, column, i;
+    ssdei_outer work;
+    memset(&work, 0, sizeof work);
     ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
     for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
+    work.count = rows;
+    work.a = space->rows;
+    work.tile = kernels->tile_rows;
+    work.b_stride = width;
+    work.rows = space->pixels;
+    work.stride = channels;
+    work.accumulate = 1;
+    work.next_a = 2 * kernels->tile_rows - 1;
+    work.next_b = rows * width;
     for (column = 0; column < channels; column += width) {
-        size_t columns = channels - column < width ? channels - column : width;
-        for (i = 0; i < pixels; i += kernels->tile_rows)
-            kernels->outer(rows, space->rows, i, space->queries + column * rows, c + i * channels + column, channels,
-                           pixels - i < kernels->tile_rows ? pixels - i : kernels->tile_rows, columns, 1);
+        work.b = space->queries + column * rows;
+        work.c = c + column;
+        work.columns = channels - column < width ? channels - column : width;
+        kernels->outer(&work);
     }
 }
 
