@@ -7897,9 +7897,7 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const ssdei_outer *given, const size_t heigh
         ssdei_v right[ssdei_tile_vectors];
         ssdei_prefetch(from + work.next_a);
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) right[v] = ssdei_load(b + v * ssdei_width);
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) {
-            ssdei_prefetch(b + v + work.next_b);
-        }
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) { ssdei_prefetch(b + v + work.next_b); }
         SSDEI_UNROLL for (r = 0; r < height; r++) {
             ssdei_v broadcast = ssdei_set(from[r]);
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
