@@ -857,8 +857,8 @@ typedef struct ssdei_tiles {
 
 /* Gradients by weights, for one panel of columns:
        c[row][column] = (accumulate ? c[row][column] : 0) + sum over p < count of a[p][at(row)] b[p][column]
-   with at(row) = offset + row / tile_rows * tile + row % tile_rows, in one chain of FMAs per element. tile_rows floats
-   must be readable at the start of each register tile. */
+   with at(row) = offset + row / tile_rows * tile + row % tile_rows, c added to one chain of FMAs per element. tile_rows
+   floats must be readable at the start of each register tile. */
 typedef struct ssdei_outer {
     size_t count, offset, tile;
     const float *const *a;
@@ -7884,14 +7884,12 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const ssdei_outer *given, const size_t heigh
     float *c = work.c + row * work.stride;
     size_t offset = work.offset + row / ssdei_tile_rows * work.tile, columns = work.columns, p, r, v;
     size_t rows = work.rows - row < height ? work.rows - row : height;
-    int whole = rows == height && columns == ssdei_tile_columns;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_set(0.0f);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            sum[r][v] = ssdei_set(0.0f);
+            ssdei_prefetch_write(c + r * work.stride + v * ssdei_width);
+        }
     }
-    if (work.accumulate && whole)
-        SSDEI_T(tile_load)(c, work.stride, height, height, ssdei_tile_columns, sum);
-    else if (work.accumulate)
-        SSDEI_T(tile_load)(c, work.stride, height, rows, columns, sum);
     for (p = 0; p < work.count; p++, b += work.b_stride) {
         const float *from = work.a[p] + offset;
         ssdei_v right[ssdei_tile_vectors];
@@ -7903,10 +7901,15 @@ SSDEI_HELPER void SSDEI_T(outer_of)(const ssdei_outer *given, const size_t heigh
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
         }
     }
-    if (whole)
-        SSDEI_T(tile_store)(c, work.stride, height, height, ssdei_tile_columns, sum);
-    else
-        SSDEI_T(tile_store)(c, work.stride, height, rows, columns, sum);
+    SSDEI_UNROLL for (r = 0; r < height; r++) {
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
+            size_t column = v * ssdei_width, left = columns > column ? columns - column : 0;
+            float *to = c + r * work.stride + column;
+            if (r >= rows || !left) continue;
+            if (work.accumulate) sum[r][v] = ssdei_add(SSDEI_T(load_some)(to, left), sum[r][v]);
+            SSDEI_T(store_some)(to, sum[r][v], left);
+        }
+    }
 }
 
 SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(outer_high)(const ssdei_outer *work, size_t row) {
