@@ -912,6 +912,21 @@ typedef struct ssdei_strip {
     size_t ahead_stride;
 } ssdei_strip;
 
+/* Gradients by weights, for one panel of columns:
+       c[row][column] = (accumulate ? c[row][column] : 0) + sum over p < count of a[p][at(row)] b[p][column]
+   with at(row) = offset + row / tile_rows * tile + row % tile_rows, c added to one chain of FMAs per element. tile_rows
+   floats must be readable at the start of each register tile. */
+typedef struct ssdei_outer {
+    size_t count, offset, tile;
+    const float *const *a;
+    const float *b; /* whole tile_columns must be readable */
+    size_t b_stride;
+    float *c;
+    size_t stride, rows, columns; /* columns <= tile_columns */
+    int accumulate;
+    size_t next_a, next_b; /* floats from what is read to what will be, which is fetched */
+} ssdei_outer;
+
 /* The score of a Gaussian mixture in the plane at one time, for many rows side by side:
    out = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e),
    e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in double but the exponentials. Where all precisions are
@@ -946,10 +961,7 @@ typedef struct ssdei_kernels {
     size_t tile_columns;
     void (*tiles)(const ssdei_tiles *work);
     void (*strip)(const ssdei_strip *work);
-    /* c[rows <= tile_rows, columns <= tile_columns] (+)= sum over p < count of a[p][offset + r] * b[p * tile_columns +
-       column]: gradients by weights; b is packed. tile_rows floats must be readable from a[p] + offset. */
-    void (*outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c, size_t stride,
-                  size_t rows, size_t columns, int accumulate);
+    void (*outer)(const ssdei_outer *work);
     /* to[(tile * count + p) * tile_rows + r] = a[p][tile * tile_rows + r], tiles that hold the first `depth` values: in
        the order that `outer` reads them. Whole tiles must be readable. */
     void (*interleave_rows)(size_t count, const float *const *a, size_t depth, float *to);
@@ -8155,49 +8167,63 @@ SSDEI_KERNEL void SSDEI_T(strip)(const ssdei_strip *work) {
     }
 }
 
-SSDEI_HELPER void SSDEI_T(outer_of)(const size_t height, size_t count, const float *const *a, size_t offset,
-                                    const float *b, float *c, size_t stride, size_t rows, size_t columns,
-                                    int accumulate) {
+/* One register tile of a constant height, at a row of c. */
+SSDEI_HELPER void SSDEI_T(outer_of)(const ssdei_outer *given, const size_t height, size_t row) {
+    const ssdei_outer work = *given; /* a copy, which no store can change */
     ssdei_v sum[ssdei_tile_rows][ssdei_tile_vectors];
-    size_t p, r, v;
+    const float *b = work.b;
+    float *c = work.c + row * work.stride;
+    size_t offset = work.offset + row / ssdei_tile_rows * work.tile, columns = work.columns, p, r, v;
+    size_t rows = work.rows - row < height ? work.rows - row : height;
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
             sum[r][v] = ssdei_set(0.0f);
-            ssdei_prefetch_write(c + r * stride + v * ssdei_width);
+            ssdei_prefetch_write(c + r * work.stride + v * ssdei_width);
         }
     }
-    for (p = 0; p < count; p++, b += ssdei_tile_columns) {
-        const float *row = a[p] + offset;
+    for (p = 0; p < work.count; p++, b += work.b_stride) {
+        const float *from = work.a[p] + offset;
         ssdei_v right[ssdei_tile_vectors];
-        ssdei_prefetch(row + 2 * height - 1); /* for the next rows of c */
-        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            right[v] = ssdei_load(b + v * ssdei_width);
-            ssdei_prefetch(b + v * ssdei_width + SSDEI_AHEAD);
-        }
+        ssdei_prefetch(from + work.next_a);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) right[v] = ssdei_load(b + v * ssdei_width);
+        SSDEI_UNROLL for (v = 0; v < ssdei_tile_columns; v += SSDEI_LINE) { ssdei_prefetch(b + v + work.next_b); }
         SSDEI_UNROLL for (r = 0; r < height; r++) {
-            ssdei_v broadcast = ssdei_set(row[r]);
+            ssdei_v broadcast = ssdei_set(from[r]);
             SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) sum[r][v] = ssdei_fma(broadcast, right[v], sum[r][v]);
         }
     }
     SSDEI_UNROLL for (r = 0; r < height; r++) {
         SSDEI_UNROLL for (v = 0; v < ssdei_tile_vectors; v++) {
-            size_t column = v * ssdei_width;
-            size_t left = columns > column ? columns - column : 0;
-            float *to = c + r * stride + column;
+            size_t column = v * ssdei_width, left = columns > column ? columns - column : 0;
+            float *to = c + r * work.stride + column;
             if (r >= rows || !left) continue;
-            SSDEI_T(store_some)(to, accumulate ? ssdei_add(SSDEI_T(load_some)(to, left), sum[r][v]) : sum[r][v], left);
+            if (work.accumulate) sum[r][v] = ssdei_add(SSDEI_T(load_some)(to, left), sum[r][v]);
+            SSDEI_T(store_some)(to, sum[r][v], left);
         }
     }
 }
 
-SSDEI_KERNEL void SSDEI_T(outer)(size_t count, const float *const *a, size_t offset, const float *b, float *c,
-                                 size_t stride, size_t rows, size_t columns, int accumulate) {
-    if (rows > ssdei_tile_rows_medium)
-        SSDEI_T(outer_of)(ssdei_tile_rows, count, a, offset, b, c, stride, rows, columns, accumulate);
-    else if (rows > ssdei_tile_rows_low)
-        SSDEI_T(outer_of)(ssdei_tile_rows_medium, count, a, offset, b, c, stride, rows, columns, accumulate);
-    else
-        SSDEI_T(outer_of)(ssdei_tile_rows_low, count, a, offset, b, c, stride, rows, columns, accumulate);
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(outer_high)(const ssdei_outer *work, size_t row) {
+    SSDEI_T(outer_of)(work, ssdei_tile_rows, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(outer_medium)(const ssdei_outer *work, size_t row) {
+    SSDEI_T(outer_of)(work, ssdei_tile_rows_medium, row);
+}
+SSDEI_NOINLINE SSDEI_KERNEL void SSDEI_T(outer_low)(const ssdei_outer *work, size_t row) {
+    SSDEI_T(outer_of)(work, ssdei_tile_rows_low, row);
+}
+
+SSDEI_KERNEL void SSDEI_T(outer)(const ssdei_outer *work) {
+    size_t row;
+    for (row = 0; row < work->rows; row += ssdei_tile_rows) {
+        size_t left = work->rows - row;
+        if (left > ssdei_tile_rows_medium)
+            SSDEI_T(outer_high)(work, row);
+        else if (left > ssdei_tile_rows_low)
+            SSDEI_T(outer_medium)(work, row);
+        else
+            SSDEI_T(outer_low)(work, row);
+    }
 }
 
 SSDEI_KERNEL void SSDEI_T(interleave_rows)(size_t count, const float *const *a, size_t depth, float *to) {

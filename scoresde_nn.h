@@ -1318,7 +1318,8 @@ enum {
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
     SSDEI_AHEAD_TILES = 8,
-    SSDEI_GRADIENT_PIXELS = 256,
+    SSDEI_GRADIENT_PIXELS = 128,
+    SSDEI_GRADIENT_PIXELS_COPIED = 64,
     SSDEI_GRADIENT_CHANNELS = 240,
     SSDEI_GRADIENT_PANELS = 4
 };
@@ -1718,9 +1719,14 @@ typedef struct ssdei_weight_chunk {
     size_t floats;
 } ssdei_weight_chunk;
 
+/* Pixels that pass together: a panel of dy and a register tile's channels stay in the first-level cache. */
+static size_t ssdei_weight_count(const ssdei_gather *g) {
+    return ssdei_copies_rows(g) ? SSDEI_GRADIENT_PIXELS_COPIED : SSDEI_GRADIENT_PIXELS;
+}
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
-    size_t count = SSDEI_GRADIENT_PIXELS, block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
+    size_t count = ssdei_weight_count(g), block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
     ssdei_weight_chunk chunk;
     memset(&chunk, 0, sizeof chunk);
     chunk.pixels = ssdei_take_positions(workspace, &chunk.floats, count);
@@ -1744,10 +1750,16 @@ static size_t ssdei_weight_point(const ssdei_weight_work *work, size_t tap, size
             ssdei_copies_rows(g) ? chunk->rows + p * ssdei_row_floats(g) : ssdei_tap(c, &chunk->pixels[p], tap);
         chunk->pointers[p] = x ? x + first : c->run->arena + c->run->zeros;
     }
-    if (work->panels < SSDEI_GRADIENT_PANELS) return tile_rows;
+    if (work->panels < SSDEI_GRADIENT_PANELS || ssdei_copies_rows(g)) return tile_rows;
     g->kernels->interleave_rows(count, chunk->pointers, channels, chunk->x);
     for (p = 0; p < count; p++) chunk->pointers[p] = chunk->x + p * tile_rows;
     return count * tile_rows;
+}
+
+/* Few rows read dy where it lies, if its rows are whole panels: packing would cost as much as the product. */
+static int ssdei_weight_in_place(const ssdei_weight_work *work) {
+    const ssdei_gather *g = work->c.gather;
+    return ssdei_copies_rows(g) && work->c.scale == 1.0f && g->columns % g->kernels->tile_columns == 0;
 }
 
 /* Packs the panels of dy that units begin ... end - 1 read. */
@@ -1770,25 +1782,40 @@ static void ssdei_weight_pixels(const ssdei_weight_work *work, size_t first, siz
                                 const ssdei_weight_chunk *chunk) {
     const ssdei_convolution *c = &work->c;
     const ssdei_gather *g = c->gather;
-    size_t all = g->columns, tile_rows = g->kernels->tile_rows, tile_columns = g->kernels->tile_columns;
-    size_t unit, row, next = 0;
+    size_t all = g->columns, tile_columns = g->kernels->tile_columns, unit, next = 0;
+    int in_place = ssdei_weight_in_place(work);
+    const float *dy = work->gradient + first * all;
+    ssdei_outer outer;
+    memset(&outer, 0, sizeof outer);
+    outer.count = count;
+    outer.a = chunk->pointers;
+    outer.stride = all;
+    outer.accumulate = 1;
+    outer.next_a = 2 * g->kernels->tile_rows - 1; /* the next register tile's, of pixels as they are */
+    outer.b_stride = in_place ? all : tile_columns;
+    outer.next_b = in_place ? count * all : 1024;
     if (ssdei_copies_rows(g))
         ssdei_copy_rows(c, first, count, chunk->rows);
     else
         ssdei_locate(g, first, count, chunk->pixels);
-    ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
+    if (in_place && !begin) c->run->nn->channel_sums(dy, count, all, work->bias);
+    if (!in_place) ssdei_weight_pack(work, first, count, begin, end, chunk->packed);
     for (unit = begin; unit < end; unit++) {
         size_t column = unit % work->panels * tile_columns, block = unit / work->panels % work->blocks;
         size_t tap = unit / work->panels / work->blocks, channel = block * work->block;
         size_t columns = all - column < tile_columns ? all - column : tile_columns;
         size_t channels = work->depth - channel < work->block ? work->depth - channel : work->block;
         float *to = work->weights + (tap * work->depth + channel) * all + column;
-        const float *packed = chunk->packed + column * count;
+        const float *packed = in_place ? dy + column : chunk->packed + column * count;
         if (unit == begin || !column) next = ssdei_weight_point(work, tap, channel, channels, count, chunk);
-        if (unit < work->panels) c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
-        for (row = 0; row < channels; row += tile_rows)
-            g->kernels->outer(count, chunk->pointers, row / tile_rows * next, packed, to + row * all, all,
-                              channels - row < tile_rows ? channels - row : tile_rows, columns, 1);
+        if (unit < work->panels && !in_place)
+            c->run->nn->channel_sums(packed, count, tile_columns, work->bias + column);
+        outer.tile = next;
+        outer.b = packed;
+        outer.c = to;
+        outer.rows = channels;
+        outer.columns = columns;
+        g->kernels->outer(&outer);
     }
 }
 
@@ -1796,12 +1823,11 @@ static void ssdei_weight_run(void *argument, ssdei_worker *worker) {
     const ssdei_weight_work *work = (const ssdei_weight_work *)argument;
     const ssdei_gather *g = work->c.gather;
     ssdei_weight_chunk chunk = ssdei_weight_layout(g, ssdei_workspace(work->c.run, worker->index));
-    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, begin, end, first;
+    size_t pixels = work->c.run->rows * g->grid_height * g->grid_width, count = ssdei_weight_count(g);
+    size_t begin, end, first;
     while (ssdei_next_piece(worker, &begin, &end))
-        for (first = 0; first < pixels; first += SSDEI_GRADIENT_PIXELS)
-            ssdei_weight_pixels(work, first,
-                                pixels - first < SSDEI_GRADIENT_PIXELS ? pixels - first : (size_t)SSDEI_GRADIENT_PIXELS,
-                                begin, end, &chunk);
+        for (first = 0; first < pixels; first += count)
+            ssdei_weight_pixels(work, first, pixels - first < count ? pixels - first : count, begin, end, &chunk);
 }
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -2215,12 +2241,20 @@ static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *work
 static void ssdei_winograd_gradient_point(const ssdei_winograd *w, const float *const *rows, size_t point, size_t panel,
                                           float *sums) {
     const ssdei_kernels *kernels = w->c.gather->kernels;
-    const float *gradient = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
-    size_t depth = w->c.gather->depth, columns = kernels->tile_columns, channel;
-    for (channel = 0; channel < depth; channel += kernels->tile_rows)
-        kernels->outer(w->count, rows, point * w->point_v + channel, gradient, sums + channel * columns, columns,
-                       depth - channel < kernels->tile_rows ? depth - channel : kernels->tile_rows, columns,
-                       w->first > 0);
+    ssdei_outer work;
+    memset(&work, 0, sizeof work);
+    work.count = w->count;
+    work.a = rows;
+    work.offset = point * w->point_v;
+    work.tile = kernels->tile_rows;
+    work.b = w->shared_w + (panel * SSDEI_POINTS + point) * w->point_m;
+    work.c = sums;
+    work.b_stride = work.stride = work.columns = kernels->tile_columns;
+    work.rows = w->c.gather->depth;
+    work.accumulate = w->first > 0;
+    work.next_a = 2 * kernels->tile_rows - 1; /* the next register tile's */
+    work.next_b = 1024;
+    kernels->outer(&work);
 }
 
 /* One panel's sums[36] to the weights' gradient */
@@ -2261,19 +2295,162 @@ static void ssdei_winograd_gradient_finish(void *argument, ssdei_worker *worker)
             ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
 }
 
-/* Both at once, where there is but one block: a panel's sums need not leave the cache. */
-static void ssdei_winograd_gradient_panels(void *argument, ssdei_worker *worker) {
-    const ssdei_winograd *w = (const ssdei_winograd *)argument;
-    const float *const *rows = ssdei_winograd_gradient_rows(w, worker->index);
-    size_t begin, end, panel, point;
-    float *sums = NULL;
-    while (ssdei_next_piece(worker, &begin, &end))
-        for (panel = begin; panel < end; panel++) {
-            if (!sums) sums = w->sums + panel * SSDEI_POINTS * w->point_sum;
-            for (point = 0; point < SSDEI_POINTS; point++)
-                ssdei_winograd_gradient_point(w, rows, point, panel, sums + point * w->point_sum);
-            ssdei_winograd_gradient_store(w, panel, sums);
+/* Few tiles pass otherwise. A unit of work owns a block of input and output channels, small enough for the 36 sums of
+   each pair to stay in the second-level cache with V and W of a block of tiles; it transforms its channels of all
+   tiles, multiplies, and transforms its sums back. Units that share channels transform them anew, which costs less than
+   the way of V, W and the sums through memory. With many tiles (128 channels of 32x32, 16 images, AVX-512) reading x
+   and dy again for each unit made it 20% slower. */
+enum { SSDEI_UNIT_TILES = 32, SSDEI_UNIT_DEPTH = 64, SSDEI_UNIT_COLUMNS = 64 };
+
+typedef struct ssdei_winograd_weight_work {
+    ssdei_winograd w;
+    size_t depth, columns, blocks, groups; /* of a unit; units along the input and the output channels */
+    size_t point_v, point_w, point_sum;    /* floats from one point to the next */
+    const float *gradient;
+    float *weights;
+    double *bias;
+} ssdei_winograd_weight_work;
+
+/* A task's workspace: V[36][tiles][depth], W[36][panels][tiles][tile_columns], sums[36][panels][depth][tile_columns],
+   and the totals of the tiles' gradients. */
+typedef struct ssdei_winograd_sums {
+    float *v, *w, *sums, *totals;
+    const float **rows; /* of V at the first point */
+    size_t floats;
+} ssdei_winograd_sums;
+
+/* All but its tensors. */
+static ssdei_winograd_weight_work ssdei_winograd_weight_plan(const ssdei_gather *g, size_t rows) {
+    ssdei_winograd_weight_work work;
+    size_t width = g->kernels->tile_columns, most = ssdei_divide_up(SSDEI_UNIT_COLUMNS, width);
+    memset(&work, 0, sizeof work);
+    work.w = ssdei_winograd_plan(g, rows);
+    work.blocks = ssdei_divide_up(g->depth, SSDEI_UNIT_DEPTH);
+    work.depth = ssdei_divide_up(ssdei_divide_up(g->depth, work.blocks), SSDEI_LINE) * SSDEI_LINE;
+    work.blocks = ssdei_divide_up(g->depth, work.depth);
+    work.groups = ssdei_divide_up(work.w.panels, most);
+    work.columns = ssdei_divide_up(work.w.panels, work.groups) * width;
+    work.groups = ssdei_divide_up(g->columns, work.columns);
+    work.point_v = SSDEI_UNIT_TILES * work.depth + SSDEI_LINE;
+    work.point_w = SSDEI_UNIT_TILES * work.columns + SSDEI_LINE;
+    work.point_sum = work.depth * work.columns + SSDEI_LINE;
+    return work;
+}
+
+/* workspace NULL: only how many floats it takes */
+static ssdei_winograd_sums ssdei_winograd_weight_layout(const ssdei_winograd_weight_work *work, float *workspace) {
+    ssdei_winograd_sums space;
+    memset(&space, 0, sizeof space);
+    space.rows = ssdei_take_pointers(workspace, &space.floats, SSDEI_UNIT_TILES);
+    space.v = ssdei_take(workspace, &space.floats, SSDEI_POINTS * work->point_v + SSDEI_MAX_TILE_ROWS);
+    space.w = ssdei_take(workspace, &space.floats, SSDEI_POINTS * work->point_w);
+    space.sums = ssdei_take(workspace, &space.floats, SSDEI_POINTS * work->point_sum);
+    space.totals = ssdei_take(workspace, &space.floats, SSDEI_UNIT_TILES * work->columns);
+    return space;
+}
+
+/* A block of a unit's channels, or panels. */
+typedef struct ssdei_winograd_unit {
+    size_t channel, depth, column, columns;
+} ssdei_winograd_unit;
+
+static void ssdei_winograd_weight_input(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
+                                        size_t tile, float *v) {
+    const ssdei_winograd *w = &work->w;
+    const ssdei_gather *g = w->c.gather;
+    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
+    ssdei_window inside;
+    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
+    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
+    y += inside.top - (size_t)w->pad_y;
+    x += inside.left - (size_t)w->pad_x;
+    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + unit->channel,
+                                 g->width * g->depth, g->depth, unit->depth, &inside, v, work->point_v);
+}
+
+static void ssdei_winograd_weight_output(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
+                                         size_t tile, float *to, float *totals) {
+    const ssdei_gather *g = work->w.c.gather;
+    size_t width = g->kernels->tile_columns, y, x, image = ssdei_winograd_tile(&work->w, tile, &y, &x), column;
+    const float *dy = work->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns + unit->column;
+    for (column = 0; column < unit->columns; column += width)
+        work->w.c.run->nn->winograd_gradient(
+            dy + column, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
+            unit->columns - column < width ? unit->columns - column : width, work->w.c.scale,
+            to + column * SSDEI_UNIT_TILES, work->point_w, totals + column);
+}
+
+/* sums (+)= the products of a block of tiles */
+static void ssdei_winograd_weight_multiply(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
+                                           const ssdei_winograd_sums *space, size_t count, int accumulate) {
+    const ssdei_kernels *kernels = work->w.c.gather->kernels;
+    size_t width = kernels->tile_columns, point, column;
+    ssdei_outer outer;
+    memset(&outer, 0, sizeof outer);
+    outer.count = count;
+    outer.tile = kernels->tile_rows;
+    outer.a = space->rows;
+    outer.b_stride = outer.stride = outer.columns = width;
+    outer.rows = unit->depth;
+    outer.accumulate = accumulate;
+    outer.next_a = work->point_v;
+    outer.next_b = SSDEI_UNIT_TILES * width;
+    for (point = 0; point < SSDEI_POINTS; point++) {
+        for (column = 0; column < unit->columns; column += width) {
+            outer.offset = point * work->point_v;
+            outer.b = space->w + point * work->point_w + column * SSDEI_UNIT_TILES;
+            outer.c = space->sums + point * work->point_sum + column * work->depth;
+            kernels->outer(&outer);
         }
+    }
+}
+
+/* A unit's sums to the weights' gradient */
+static void ssdei_winograd_weight_store(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
+                                        const float *sums) {
+    const ssdei_gather *g = work->w.c.gather;
+    size_t width = g->kernels->tile_columns, column, k;
+    for (k = 0; k < unit->depth; k++)
+        for (column = 0; column < unit->columns; column += width)
+            work->w.c.run->nn->winograd_weight_gradient(
+                sums + column * work->depth + k * width, work->point_sum,
+                unit->columns - column < width ? unit->columns - column : width,
+                work->weights + (unit->channel + k) * g->columns + unit->column + column, g->depth * g->columns);
+}
+
+static void ssdei_winograd_weight_unit(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
+                                       const ssdei_winograd_sums *space) {
+    const ssdei_winograd *w = &work->w;
+    size_t first, count, i;
+    for (first = 0; first < w->tiles; first += count) {
+        count = w->tiles - first < SSDEI_UNIT_TILES ? w->tiles - first : (size_t)SSDEI_UNIT_TILES;
+        for (i = 0; i < count; i++) {
+            ssdei_winograd_weight_output(work, unit, first + i, space->w + i * w->c.gather->kernels->tile_columns,
+                                         space->totals + i * unit->columns);
+            ssdei_winograd_weight_input(work, unit, first + i, space->v + i * work->depth);
+        }
+        if (!unit->channel) w->c.run->nn->channel_sums(space->totals, count, unit->columns, work->bias + unit->column);
+        ssdei_winograd_weight_multiply(work, unit, space, count, first > 0);
+    }
+    ssdei_winograd_weight_store(work, unit, space->sums);
+}
+
+static void ssdei_winograd_weight_run(void *argument, ssdei_worker *worker) {
+    const ssdei_winograd_weight_work *work = (const ssdei_winograd_weight_work *)argument;
+    const ssdei_gather *g = work->w.c.gather;
+    ssdei_winograd_sums space = ssdei_winograd_weight_layout(work, ssdei_workspace(work->w.c.run, worker->index));
+    size_t begin, end, i;
+    for (i = 0; i < SSDEI_UNIT_TILES; i++) space.rows[i] = space.v + i * work->depth;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            ssdei_winograd_unit unit;
+            unit.channel = begin / work->groups * work->depth;
+            unit.depth = g->depth - unit.channel < work->depth ? g->depth - unit.channel : work->depth;
+            unit.column = begin % work->groups * work->columns;
+            unit.columns = g->columns - unit.column < work->columns ? g->columns - unit.column : work->columns;
+            ssdei_winograd_weight_unit(work, &unit, &space);
+        }
+    }
 }
 
 /* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -2282,6 +2459,15 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
     const ssdei_gather *g = c->gather;
     ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->shared);
     size_t block;
+    if (w.blocks == 1) {
+        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, run->rows);
+        work.w.c = *c;
+        work.gradient = dy;
+        work.weights = weights;
+        work.bias = bias;
+        ssdei_parallel_for(run->team, work.blocks * work.groups, 1, ssdei_winograd_weight_run, &work);
+        return;
+    }
     w.c = *c;
     w.gradient = dy;
     w.weights = weights;
@@ -2290,12 +2476,9 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
         w.count = w.tiles - w.first < w.block ? w.tiles - w.first : w.block;
         ssdei_parallel_for(run->team, w.count, 1, ssdei_winograd_gradient_transform, &w);
         run->nn->channel_sums(w.totals, w.count, g->columns, bias);
-        if (w.blocks == 1)
-            ssdei_parallel_for(run->team, w.panels, 1, ssdei_winograd_gradient_panels, &w);
-        else
-            ssdei_parallel_for(run->team, w.panels * SSDEI_POINTS, 1, ssdei_winograd_gradient_sum, &w);
+        ssdei_parallel_for(run->team, w.panels * SSDEI_POINTS, 1, ssdei_winograd_gradient_sum, &w);
     }
-    if (w.blocks > 1) ssdei_parallel_for(run->team, w.panels, 1, ssdei_winograd_gradient_finish, &w);
+    ssdei_parallel_for(run->team, w.panels, 1, ssdei_winograd_gradient_finish, &w);
 }
 
 /* ---- products: how each is computed ---- */
@@ -2567,9 +2750,11 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     if (run->mode != SSDE_RUN_TRAIN) return;
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
-    if (g->winograd)
+    if (g->winograd) {
+        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, 1);
         step->shared_floats = ssdei_max(step->shared_floats, ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats);
-    else
+        step->workspace = ssdei_max(step->workspace, ssdei_winograd_weight_layout(&work, NULL).floats);
+    } else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
 
@@ -3021,14 +3206,25 @@ static void ssdei_attention_forward(ssde_run *run, int index) {
 static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
                                   size_t rows, float *c) {
     const ssdei_kernels *kernels = run->kernels;
-    size_t pixels = space->pixels, channels = space->channels, width = kernels->tile_columns, column, i;
+    size_t channels = space->channels, width = kernels->tile_columns, column, i;
+    ssdei_outer work;
+    memset(&work, 0, sizeof work);
     ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
     for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
+    work.count = rows;
+    work.a = space->rows;
+    work.tile = kernels->tile_rows;
+    work.b_stride = width;
+    work.rows = space->pixels;
+    work.stride = channels;
+    work.accumulate = 1;
+    work.next_a = 2 * kernels->tile_rows - 1;
+    work.next_b = rows * width;
     for (column = 0; column < channels; column += width) {
-        size_t columns = channels - column < width ? channels - column : width;
-        for (i = 0; i < pixels; i += kernels->tile_rows)
-            kernels->outer(rows, space->rows, i, space->queries + column * rows, c + i * channels + column, channels,
-                           pixels - i < kernels->tile_rows ? pixels - i : kernels->tile_rows, columns, 1);
+        work.b = space->queries + column * rows;
+        work.c = c + column;
+        work.columns = channels - column < width ? channels - column : width;
+        kernels->outer(&work);
     }
 }
 

@@ -443,7 +443,7 @@ static void test_tensor_product_tiles(void) {
                 work.scale = ends ? 0.5f : 1.0f;
                 work.start_stride = start == 1 ? 0 : STRIDE;
                 work.residual_stride = STRIDE;
-                work.cold = ends;
+                work.cold = ends ? 1 : 0;
                 for (j = 0; j < N; j += width) {
                     work.packed = packed + j * TAPS * K;
                     work.c = c + j;

@@ -173,7 +173,15 @@ static void test_kernels_outer(void) {
     ssde_context context;
     int tier = 0, accumulate;
     size_t rows, columns, r, j, p;
+    ssdei_outer work;
     for (p = 0; p < COUNT; p++) pointers[p] = a + p * WIDE;
+    memset(&work, 0, sizeof work);
+    work.count = COUNT;
+    work.offset = OFFSET;
+    work.a = pointers;
+    work.b = b;
+    work.c = c;
+    work.stride = STRIDE;
     oracle_normals(1, 1.0, COUNT * WIDE, a);
     while (core_next_tier(&tier, &context)) {
         const ssdei_kernels *kernels = ssdei_kernels_for(&context);
@@ -183,7 +191,11 @@ static void test_kernels_outer(void) {
                 for (accumulate = 0; accumulate < 2; accumulate++) {
                     oracle_normals(3, 1.0, sizeof c / sizeof *c, c);
                     memcpy(before, c, sizeof c);
-                    kernels->outer(COUNT, pointers, OFFSET, b, c, STRIDE, rows, columns, accumulate);
+                    work.b_stride = kernels->tile_columns;
+                    work.rows = rows;
+                    work.columns = columns;
+                    work.accumulate = accumulate;
+                    kernels->outer(&work);
                     for (r = 0; r < SSDEI_MAX_TILE_ROWS; r++)
                         for (j = 0; j < STRIDE; j++) {
                             double sum = accumulate ? (double)before[r * STRIDE + j] : 0.0, size = 1.0;
