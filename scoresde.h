@@ -858,13 +858,12 @@ typedef struct ssdei_tiles {
 } ssdei_tiles;
 
 /* The score of a Gaussian mixture in the plane at one time, for many rows side by side: sum_k r_k s_k / sum_k r_k with
-   s_k = (center_k - x) precision_k and r_k = exp(e_k - common), e_k = log_scale_k - sum_i (x - center_k)^2 precision_k
-   /
-   2. In float where sum_k r_k, which is p_t(x) over the highest peak of a component, is above e^-8. Each r_k is then
-   sure to about 8 roundings of an e_k of at most 8, where it matters, and nothing else cancels, center being the sum of
-   two floats: errors stay below 6e-6 of |score| + 1 / std, 1e-7 as a rule, where rounding x to a float alone costs
-   6e-8 |x| / std of it several times. Elsewhere in double but for the exponentials. A row is computed in one or the
-   other whatever its neighbours are. */
+   s_k = (center_k - x) precision_k, r_k = exp(e_k - common), e_k = log_scale_k - 1/2 sum_i (x - center_k)^2
+   precision_k. In float where sum_k r_k, which is p_t(x) over the highest peak of a component, is above e^-8. Each r_k
+   is then sure to about 8 roundings of an e_k of at most 8, where it matters, and nothing else cancels, center being
+   the sum of two floats: errors stay below 6e-6 of |score| + 1 / std, 1e-7 as a rule, where rounding x to a float alone
+   costs 6e-8 |x| / std of it several times. Elsewhere in double but for the exponentials. A row is computed in one or
+   the other whatever its neighbours are. */
 typedef struct ssdei_plane {
     size_t components, rows;
     const double *log_scale;          /* [components]: log of a component's peak */
@@ -7764,8 +7763,8 @@ SSDEI_HELPER ssdei_v SSDEI_T(exp)(ssdei_v x) {
     return ssdei_add(result, ssdei_select_less(x, ssdei_set(HUGE_VALF), ssdei_set(0.0f), x));
 }
 
-/* one 2^x, `one` a power of two, to 2e-7 of itself where it is a normal number; for one = 1 and x = -127, 0; NaN stays
-   NaN. Added to 1.5 * 2^23, x is rounded to a whole number in the sum's lowest bits. */
+/* one 2^x, `one` a power of two, to 2e-7 of itself where it is a normal number; for one = 1 and x = -127, 0; of NaN,
+   anything. Added to 1.5 * 2^23, x is rounded to a whole number in the sum's lowest bits. */
 SSDEI_HELPER ssdei_v SSDEI_T(exp2)(ssdei_v x, const float one) {
     ssdei_v shift = ssdei_set(12582912.0f), shifted = ssdei_add(x, shift);
     ssdei_v r = ssdei_sub(x, ssdei_sub(shifted, shift));
@@ -8192,11 +8191,16 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
 
 /* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
-/* Of a vector of rows with coordinates x and y: the scores, by way of pointers, and sum_k r_k. Powers of two are cut at
-   -100: what is left is too little to matter, and no product is so small that processors take their time over it. */
+/* 0, and NaN in the lanes of rows that are not finite. */
+SSDEI_HELPER ssdei_v SSDEI_T(plane_zero)(ssdei_v x, ssdei_v y) { return ssdei_add(ssdei_sub(x, x), ssdei_sub(y, y)); }
+
+/* Of a vector of rows with coordinates x and y: the scores, by way of pointers, and sum_k r_k in units of
+   1 / SSDEI_PLANE_PEAK. r_k is cut at 2^-160: what is left is too little to matter, and no product is so small that
+   processors take their time over it. (e_k as x center precision + y ... + a constant is three instructions of 22 less,
+   but loses |x| |center| precision roundings.) */
 SSDEI_HELPER ssdei_v SSDEI_T(plane_single)(const ssdei_plane *work, ssdei_v x, ssdei_v y, ssdei_v *x_score,
                                            ssdei_v *y_score) {
-    ssdei_v total = ssdei_set(0.0f), x_sum = total, y_sum = total, scale;
+    ssdei_v total = SSDEI_T(plane_zero)(x, y), x_sum = ssdei_set(0.0f), y_sum = x_sum, scale;
     const float *c = work->single;
     size_t k;
     for (k = 0; k < work->components; k++, c += SSDEI_PLANE_SINGLES) {
@@ -8221,7 +8225,7 @@ SSDEI_HELPER void SSDEI_T(plane_double)(const ssdei_plane *work, ssdei_v x, ssde
     ssdei_d *exponent = (ssdei_d *)(void *)work->exponent, zero = ssdei_dset(0.0), largest = ssdei_dset(-HUGE_VAL);
     ssdei_d x_wide = ssdei_widen(x), y_wide = ssdei_widen(y), x_sum = zero, y_sum = zero, inverse;
     const double *center = work->center, *precision = work->precision;
-    ssdei_v total = ssdei_set(0.0f);
+    ssdei_v total = SSDEI_T(plane_zero)(x, y);
     size_t k, components = work->components;
     for (k = 0; k < components; k++) {
         ssdei_d x_away = ssdei_dsub(ssdei_dset(center[2 * k]), x_wide);

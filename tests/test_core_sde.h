@@ -1361,7 +1361,7 @@ static void mixture_plane_check(ssde_mixture *mixture, const ssde_sde *sde, doub
     const ssdei_kernels *kernels = ssdei_kernels_for(mixture->context);
     ssde_score_model model = ssde_mixture_model(mixture, sde);
     ssde_coefficients c = sde_at(sde, t);
-    float x[2 * ROWS], out[2 * ROWS], wide[2 * ROWS], alone[2];
+    float x[2 * ROWS], out[2 * ROWS], wide[2 * ROWS], alone[2], point[2];
     double times[ROWS], least = HUGE_VAL;
     size_t r, i, components = mixture->components;
     ssdei_plane work;
@@ -1378,18 +1378,25 @@ static void mixture_plane_check(ssde_mixture *mixture, const ssde_sde *sde, doub
         }
     }
     CHECK_OK(model.score(model.user, x, times, NULL, ROWS, 0, out));
+    { /* NaN in one coordinate is NaN in both, whatever else its bits say */
+        const uint32_t bits = 0x7fc00001u;
+        memcpy(point, x, sizeof point);
+        memcpy(point + 1, &bits, sizeof bits);
+        CHECK_OK(model.score(model.user, point, times, NULL, 1, 0, alone));
+        CHECK(alone[0] != alone[0] && alone[1] != alone[1]);
+    }
     memset(&work, 0, sizeof work);
     work.components = components, work.rows = ROWS, work.log_scale = mixture->log_scale;
     work.center = mixture->center, work.precision = mixture->precision, work.exponent = mixture->exponent;
     work.x = x, work.out = wide;
     kernels->plane_scores(&work);
     for (r = 0; r < ROWS; r++) {
-        double point[2], score[2], density, above, error = 0.0;
+        double at[2], score[2], density, above, error = 0.0;
         int far;
         CHECK_OK(model.score(model.user, x + 2 * r, &t, NULL, 1, 0, alone));
         CHECK_SAME(alone, out + 2 * r, sizeof alone);
-        for (i = 0; i < 2; i++) point[i] = (double)x[2 * r + i];
-        CHECK_OK(ssde_mixture_evaluate(mixture, sde, point, &t, 1, &density, score));
+        for (i = 0; i < 2; i++) at[i] = (double)x[2 * r + i];
+        CHECK_OK(ssde_mixture_evaluate(mixture, sde, at, &t, 1, &density, score));
         above = mixture_above_peak(mixture, &c, density);
         if (fabs(above + 8.0) < 1e-3) continue; /* either */
         far = above < -8.0 || !mixture->use_single;
