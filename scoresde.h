@@ -577,12 +577,14 @@ ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, co
                                   size_t rows, double *log_density, double *score);
 /* Exact draws from p_0 [rows, dim] and the component each came from (may be NULL). Stream SSDE_STREAM_MIXTURE. */
 ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component);
-/* The mixture as a score model under a copy of *sde, with VJP; computed in double, in the plane with the
-   components' shares to 1e-7, t in [0, 1]. The mixture keeps that copy: a second call rebinds models made before. A row
-   that is not finite gives NaNs in its row only. An sde or mixture that is not valid is refused by the model's first
-   score. A score to be differentiated keeps what its vjp needs for as many rows as a quarter of a megabyte holds,
-   model.max_rows but in the plane, where that is 0; longer calls are taken too, but each vjp computes the rows beyond
-   anew, from the x and t that the score was given. */
+/* The mixture as a score model under a copy of *sde, with VJP; t in [0, 1]. Computed in double; in the plane in float
+   where p_t(x) is above e^-8 of the highest of the components' weighted peaks, as long as all of these are within e^3
+   of it, to 6e-6 of |score| + 1 / (the least standard deviation) there and 1e-7 as a rule, and in double, to 1e-6, in
+   the tails. The mixture keeps that copy: a second call rebinds models made before. A row that is not finite gives NaNs
+   in its row only. An sde or mixture that is not valid is refused by the model's first score. A score to be
+   differentiated keeps what its vjp needs for as many rows as a quarter of a megabyte holds, model.max_rows but in the
+   plane, where that is 0; longer calls are taken too, but each vjp computes the rows beyond anew, from the x and t that
+   the score was given. */
 ssde_score_model ssde_mixture_model(ssde_mixture *mixture, const ssde_sde *sde);
 
 #ifdef __cplusplus
@@ -927,20 +929,24 @@ typedef struct ssdei_outer {
     size_t next_a, next_b; /* floats from what is read to what will be, which is fetched */
 } ssdei_outer;
 
-/* The score of a Gaussian mixture in the plane at one time, for many rows side by side:
-   out = (sum_k r_k pull_k - x sum_k r_k precision_k) / sum_k r_k, r_k = exp(e_k - max e),
-   e_k = log_scale_k + sum_i (x - center_k)^2 half_k. All in double but the exponentials. Where all precisions are
-   equal, x^2 precision / 2 is common to all e_k and left out: e_k = level_k + sum_i x pull_k. */
+/* The score of a Gaussian mixture in the plane at one time, for many rows side by side: sum_k r_k s_k / sum_k r_k with
+   s_k = (center_k - x) precision_k, r_k = exp(e_k - common), e_k = log_scale_k - 1/2 sum_i (x - center_k)^2
+   precision_k. In float where sum_k r_k, which is p_t(x) over the highest peak of a component, is above e^-8. Each r_k
+   is then sure to about 8 roundings of an e_k of at most 8, where it matters, and nothing else cancels, center being
+   the sum of two floats: errors stay below 6e-6 of |score| + 1 / std, 1e-7 as a rule, where rounding x to a float alone
+   costs 6e-8 |x| / std of it several times. Elsewhere in double but for the exponentials. A row is computed in one or
+   the other whatever its neighbours are. */
 typedef struct ssdei_plane {
     size_t components, rows;
-    int equal;                       /* precisions */
-    const double *log_scale, *level; /* [components] */
-    const double *center, *precision, *half,
-        *pull;        /* [components, 2]; half = -precision / 2, pull = center precision */
-    double *exponent; /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
-    const float *x;   /* [rows, 2] */
+    const double *log_scale;          /* [components]: log of a component's peak */
+    const double *center, *precision; /* [components, 2] */
+    const float *single; /* [components, SSDEI_PLANE_SINGLES]: center, the rest of it, -precision / (2 ln 2), in pairs;
+                            log_scale less the highest, over ln 2. NULL: double throughout */
+    double *exponent;    /* [components, SSDEI_MAX_WIDTH], aligned: workspace */
+    const float *x;      /* [rows, 2] */
     float *out;
 } ssdei_plane;
+enum { SSDEI_PLANE_SINGLES = 7 };
 enum { SSDEI_MAX_WIDTH = 16 }; /* ssdei_width at its greatest */
 
 /* out = H v, H = sum_k r_k e_k e_k^T - e e^T - diag(b) with e = sum_k r_k e_k, in double: the second derivative of a
@@ -1051,6 +1057,7 @@ SSDEI_INLINE float ssdei_vmin_scalar(float a, float b) { return a < b ? a : b; }
 SSDEI_INLINE float ssdei_vmax_scalar(float a, float b) { return a > b ? a : b; }
 SSDEI_INLINE float ssdei_sqrt_scalar(float a) { return sqrtf(a); }
 SSDEI_INLINE float ssdei_select_less_scalar(float a, float b, float x, float y) { return a < b ? x : y; }
+SSDEI_INLINE int ssdei_all_less_scalar(float a, float b) { return a < b; }
 SSDEI_INLINE float ssdei_zip_low_scalar(float a, float b) { return (void)b, a; }
 SSDEI_INLINE float ssdei_zip_high_scalar(float a, float b) { return (void)a, b; }
 SSDEI_INLINE float ssdei_sum_scalar(float a) { return a; }
@@ -1080,11 +1087,15 @@ SSDEI_INLINE uint32_t ssdei_uxor_scalar(uint32_t a, uint32_t b) { return a ^ b; 
 SSDEI_INLINE uint32_t ssdei_ushl_scalar(uint32_t a, int n) { return a << n; }
 SSDEI_INLINE uint32_t ssdei_ushr_scalar(uint32_t a, int n) { return a >> n; }
 SSDEI_INLINE uint32_t ssdei_usar_scalar(uint32_t a, int n) { return a >> n | (a >> 31 ? ~(0xffffffffu >> n) : 0u); }
-SSDEI_INLINE uint32_t ssdei_umul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
+typedef uint32_t ssdei_w_scalar;
+SSDEI_INLINE uint32_t ssdei_apart_scalar(uint32_t a) { return a; }
+SSDEI_INLINE uint32_t ssdei_together_scalar(uint32_t a) { return a; }
+SSDEI_INLINE uint32_t ssdei_wmul_scalar(uint32_t a, uint32_t b, uint32_t *low) {
     uint64_t product = (uint64_t)a * b;
     *low = (uint32_t)product;
     return (uint32_t)(product >> 32);
 }
+SSDEI_INLINE uint32_t ssdei_wxor_scalar(uint32_t a, uint32_t b, uint32_t key) { return a ^ b ^ key; }
 SSDEI_INLINE void ssdei_split_scalar(float a, float b, float *x, float *y) { *x = a, *y = b; }
 SSDEI_INLINE float ssdei_join_first_scalar(float x, float y) { return (void)y, x; }
 SSDEI_INLINE float ssdei_join_second_scalar(float x, float y) { return (void)x, y; }
@@ -1152,6 +1163,9 @@ SSDEI_AVX2 __m256 ssdei_sqrt_avx2(__m256 a) { return _mm256_sqrt_ps(a); }
 SSDEI_AVX2 __m256 ssdei_select_less_avx2(__m256 a, __m256 b, __m256 x, __m256 y) {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
 }
+SSDEI_AVX2 int ssdei_all_less_avx2(__m256 a, __m256 b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)) == 0xff;
+}
 SSDEI_AVX2 __m256 ssdei_zip_low_avx2(__m256 a, __m256 b) {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
 }
@@ -1177,11 +1191,17 @@ SSDEI_AVX2 __m256i ssdei_uxor_avx2(__m256i a, __m256i b) { return _mm256_xor_si2
 SSDEI_AVX2 __m256i ssdei_ushl_avx2(__m256i a, int n) { return _mm256_slli_epi32(a, n); }
 SSDEI_AVX2 __m256i ssdei_ushr_avx2(__m256i a, int n) { return _mm256_srli_epi32(a, n); }
 SSDEI_AVX2 __m256i ssdei_usar_avx2(__m256i a, int n) { return _mm256_srai_epi32(a, n); }
-SSDEI_AVX2 __m256i ssdei_umul_avx2(__m256i a, __m256i b, __m256i *low) {
-    __m256i even = _mm256_mul_epu32(a, b);
-    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+typedef __m256i ssdei_w_avx2;
+SSDEI_AVX2 __m256i ssdei_apart_avx2(__m256i a) { return a; }
+SSDEI_AVX2 __m256i ssdei_together_avx2(__m256i a) { return a; }
+SSDEI_AVX2 __m256i ssdei_wmul_avx2(__m256i a, uint32_t b, __m256i *low) {
+    const __m256i factor = _mm256_set1_epi32((int)b);
+    __m256i even = _mm256_mul_epu32(a, factor), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), factor);
     *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+}
+SSDEI_AVX2 __m256i ssdei_wxor_avx2(__m256i a, __m256i b, __m256i key) {
+    return _mm256_xor_si256(_mm256_xor_si256(a, b), key);
 }
 SSDEI_AVX2 void ssdei_split_avx2(__m256 a, __m256 b, __m256 *x, __m256 *y) {
     *x = _mm256_shuffle_ps(a, b, 0x88);
@@ -1234,6 +1254,7 @@ SSDEI_AVX512 __m512 ssdei_sqrt_avx512(__m512 a) { return _mm512_sqrt_ps(a); }
 SSDEI_AVX512 __m512 ssdei_select_less_avx512(__m512 a, __m512 b, __m512 x, __m512 y) {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
+SSDEI_AVX512 int ssdei_all_less_avx512(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ) == 0xffff; }
 SSDEI_AVX512 __m512 ssdei_zip_low_avx512(__m512 a, __m512 b) {
     return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
 }
@@ -1263,11 +1284,27 @@ SSDEI_AVX512 __m512i ssdei_uxor_avx512(__m512i a, __m512i b) { return _mm512_xor
 SSDEI_AVX512 __m512i ssdei_ushl_avx512(__m512i a, int n) { return _mm512_sllv_epi32(a, _mm512_set1_epi32(n)); }
 SSDEI_AVX512 __m512i ssdei_ushr_avx512(__m512i a, int n) { return _mm512_srlv_epi32(a, _mm512_set1_epi32(n)); }
 SSDEI_AVX512 __m512i ssdei_usar_avx512(__m512i a, int n) { return _mm512_srav_epi32(a, _mm512_set1_epi32(n)); }
-SSDEI_AVX512 __m512i ssdei_umul_avx512(__m512i a, __m512i b, __m512i *low) {
-    __m512i even = _mm512_mul_epu32(a, b);
-    __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
-    *low = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
-    return _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd);
+typedef struct ssdei_w_avx512 { /* in the lower halves of 64 bits; what stands above is anything */
+    __m512i even, odd;
+} ssdei_w_avx512;
+SSDEI_AVX512 ssdei_w_avx512 ssdei_apart_avx512(__m512i a) {
+    ssdei_w_avx512 words;
+    words.even = a, words.odd = _mm512_srli_epi64(a, 32);
+    return words;
+}
+SSDEI_AVX512 __m512i ssdei_together_avx512(ssdei_w_avx512 a) {
+    return _mm512_mask_blend_epi32(0xaaaa, a.even, _mm512_slli_epi64(a.odd, 32));
+}
+SSDEI_AVX512 ssdei_w_avx512 ssdei_wmul_avx512(ssdei_w_avx512 a, uint32_t b, ssdei_w_avx512 *low) {
+    const __m512i factor = _mm512_set1_epi32((int)b);
+    low->even = _mm512_mul_epu32(a.even, factor), low->odd = _mm512_mul_epu32(a.odd, factor);
+    a.even = _mm512_shuffle_epi32(low->even, _MM_PERM_DDBB), a.odd = _mm512_shuffle_epi32(low->odd, _MM_PERM_DDBB);
+    return a;
+}
+SSDEI_AVX512 ssdei_w_avx512 ssdei_wxor_avx512(ssdei_w_avx512 a, ssdei_w_avx512 b, __m512i key) {
+    a.even = _mm512_ternarylogic_epi32(a.even, b.even, key, 0x96);
+    a.odd = _mm512_ternarylogic_epi32(a.odd, b.odd, key, 0x96);
+    return a;
 }
 SSDEI_AVX512 void ssdei_split_avx512(__m512 a, __m512 b, __m512 *x, __m512 *y) {
     *x = _mm512_shuffle_ps(a, b, 0x88);
@@ -1333,6 +1370,7 @@ SSDEI_INLINE float32x4_t ssdei_sqrt_neon(float32x4_t a) { return vsqrtq_f32(a); 
 SSDEI_INLINE float32x4_t ssdei_select_less_neon(float32x4_t a, float32x4_t b, float32x4_t x, float32x4_t y) {
     return vbslq_f32(vcltq_f32(a, b), x, y);
 }
+SSDEI_INLINE int ssdei_all_less_neon(float32x4_t a, float32x4_t b) { return vminvq_u32(vcltq_f32(a, b)) != 0; }
 SSDEI_INLINE float32x4_t ssdei_zip_low_neon(float32x4_t a, float32x4_t b) { return vzip1q_f32(a, b); }
 SSDEI_INLINE float32x4_t ssdei_zip_high_neon(float32x4_t a, float32x4_t b) { return vzip2q_f32(a, b); }
 SSDEI_INLINE float ssdei_sum_neon(float32x4_t a) {
@@ -1355,11 +1393,18 @@ SSDEI_INLINE uint32x4_t ssdei_ushr_neon(uint32x4_t a, int n) { return vshlq_u32(
 SSDEI_INLINE uint32x4_t ssdei_usar_neon(uint32x4_t a, int n) {
     return vreinterpretq_u32_s32(vshlq_s32(vreinterpretq_s32_u32(a), vdupq_n_s32(-n)));
 }
-SSDEI_INLINE uint32x4_t ssdei_umul_neon(uint32x4_t a, uint32x4_t b, uint32x4_t *low) {
-    uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(b));
-    uint64x2_t second = vmull_high_u32(a, b);
+typedef uint32x4_t ssdei_w_neon;
+SSDEI_INLINE uint32x4_t ssdei_apart_neon(uint32x4_t a) { return a; }
+SSDEI_INLINE uint32x4_t ssdei_together_neon(uint32x4_t a) { return a; }
+SSDEI_INLINE uint32x4_t ssdei_wmul_neon(uint32x4_t a, uint32_t b, uint32x4_t *low) {
+    const uint32x4_t factor = vdupq_n_u32(b);
+    uint64x2_t first = vmull_u32(vget_low_u32(a), vget_low_u32(factor));
+    uint64x2_t second = vmull_high_u32(a, factor);
     *low = vuzp1q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
     return vuzp2q_u32(vreinterpretq_u32_u64(first), vreinterpretq_u32_u64(second));
+}
+SSDEI_INLINE uint32x4_t ssdei_wxor_neon(uint32x4_t a, uint32x4_t b, uint32x4_t key) {
+    return veorq_u32(veorq_u32(a, b), key);
 }
 SSDEI_INLINE void ssdei_split_neon(float32x4_t a, float32x4_t b, float32x4_t *x, float32x4_t *y) {
     *x = vuzp1q_f32(a, b);
@@ -7143,36 +7188,38 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
 struct ssde_mixture {
     ssde_context *context;
     size_t components, dim;
-    double *log_weight, *cumulative;        /* [components] */
-    double *mean, *std;                     /* [components, dim], at t = 0 */
-    double *center, *precision;             /* [components, dim]: m(t) mean, 1 / variance at the time in use */
-    double *log_scale;                      /* [components]: log of weight and normalising constant at that time */
-    double *responsibility, *along;         /* [components], of the row in use */
-    double *x, *score;                      /* [dim], of the row in use */
-    size_t kept, stride;                    /* rows kept for vjp; doubles of a vector of theirs */
-    double *hessian;                        /* [kept + 1, components, stride]: b and e_k of ssdei_hessian; the last
-                                               is for rows that are not kept */
-    double *kept_share;                     /* [kept + 1, components]: their r_k */
-    size_t *active;                         /* [kept + 1]: how many e_k each has */
-    int equal;                              /* all components have the same precisions at the time in use */
-    double *half, *pull, *level, *exponent; /* of ssdei_plane, at the time in use */
-    ssde_sde sde;                           /* of the score model */
-    const float *model_x;                   /* what the last differentiable score was asked, for rows not kept */
+    double *log_weight, *cumulative; /* [components] */
+    double *mean, *std;              /* [components, dim], at t = 0 */
+    double *center, *precision;      /* [components, dim]: m(t) mean, 1 / variance at the time in use */
+    double *log_scale;               /* [components]: log of weight and normalising constant at that time */
+    double *responsibility, *along;  /* [components], of the row in use */
+    double *x, *score;               /* [dim], of the row in use */
+    size_t kept, stride;             /* rows kept for vjp; doubles of a vector of theirs */
+    double *hessian;                 /* [kept + 1, components, stride]: b and e_k of ssdei_hessian; the last
+                                        is for rows that are not kept */
+    double *kept_share;              /* [kept + 1, components]: their r_k */
+    size_t *active;                  /* [kept + 1]: how many e_k each has */
+    double *exponent;                /* of ssdei_plane */
+    float *single;                   /* likewise, at the time in use; */
+    int use_single;                  /* or not */
+    ssde_sde sde;                    /* of the score model */
+    const float *model_x;            /* what the last differentiable score was asked, for rows not kept */
     const double *model_t;
     size_t model_rows;
 };
 
 static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     ssde_mixture *mixture = (ssde_mixture *)object;
-    size_t components = mixture->components, dim = mixture->dim, slots = mixture->kept + 1, shares = slots * components,
-           i;
+    size_t components = mixture->components, dim = mixture->dim, plane = dim == 2 ? components : 0, i;
+    size_t slots = mixture->kept + 1, shares = slots * components;
     double **const arrays[] = {
-        &mixture->mean,  &mixture->std,        &mixture->center,     &mixture->precision, &mixture->half,
-        &mixture->pull,  &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
-        &mixture->level, &mixture->along,      &mixture->x,          &mixture->score};
+        &mixture->mean,       &mixture->std,        &mixture->center,    &mixture->precision,
+        &mixture->log_weight, &mixture->cumulative, &mixture->log_scale, &mixture->responsibility,
+        &mixture->along,      &mixture->x,          &mixture->score};
     for (i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        *arrays[i] = ssdei_place(memory, double, i < 6 ? components * dim : i < 12 ? components : dim);
-    mixture->exponent = ssdei_place(memory, double, dim == 2 ? components * SSDEI_MAX_WIDTH : 0);
+        *arrays[i] = ssdei_place(memory, double, i < 4 ? components * dim : i < 9 ? components : dim);
+    mixture->exponent = ssdei_place(memory, double, plane *SSDEI_MAX_WIDTH);
+    mixture->single = ssdei_place(memory, float, plane *SSDEI_PLANE_SINGLES);
     mixture->hessian = ssdei_place(memory, double, shares * mixture->stride);
     mixture->kept_share = ssdei_place(memory, double, shares);
     mixture->active = ssdei_place(memory, size_t, slots);
@@ -7315,15 +7362,35 @@ void ssde_mixture_destroy(ssde_mixture *mixture) {
 
 /* ---- mixture: density, score and its derivative at one time ---- */
 
+/* Whether ssdei_plane is worth computing in float at the time in use, and what it then takes: where every component's
+   peak, e to log_scale, is within e^3 of the highest, so that each has floats down to e^-5 of its own, and where what
+   is computed stays far from the ends of their range. */
+static int ssdei_mixture_single(ssde_mixture *mixture) {
+    const double *center = mixture->center, *precision = mixture->precision, *log_scale = mixture->log_scale;
+    double highest = log_scale[0];
+    float *single = mixture->single;
+    size_t k, j;
+    for (k = 1; k < mixture->components; k++) highest = log_scale[k] > highest ? log_scale[k] : highest;
+    for (k = 0; k < mixture->components; k++, single += SSDEI_PLANE_SINGLES) {
+        if (!(log_scale[k] >= highest - 3.0)) return 0;
+        single[6] = (float)((log_scale[k] - highest) * SSDEI_LOG2_E);
+        for (j = 0; j < 2; j++, center++, precision++) {
+            if (!(fabs(*center) <= 1e6 && *precision >= 1e-12 && *precision <= 1e12)) return 0;
+            single[j] = (float)*center;
+            single[2 + j] = (float)(*center - (double)single[j]);
+            single[4 + j] = (float)(-0.5 * SSDEI_LOG2_E * *precision);
+        }
+    }
+    return 1;
+}
+
 /* Fills center, precision and log_scale for time t, which is row r's. */
 static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, double t, size_t r) {
     double mean, std, last = 1.0, log_last = 0.0; /* often the variances of all components */
     size_t k, i;
     ssdei_try(ssdei_marginal(mixture->context, sde, t, &mean, &std));
-    mixture->equal = 1;
     for (k = 0; k < mixture->components; k++) {
-        double log_variances = 0.0, variances = 1.0,
-               squares = 0.0; /* one logarithm for as many dimensions as fit a double */
+        double log_variances = 0.0, variances = 1.0; /* one logarithm for as many dimensions as fit a double */
         for (i = k * mixture->dim; i < (k + 1) * mixture->dim; i++) {
             double scaled = mean * mixture->std[i], variance = scaled * scaled + std * std, next = variances * variance;
             if (!(variance >= DBL_MIN && variance <= DBL_MAX))
@@ -7334,10 +7401,6 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
                                  t);
             mixture->center[i] = mean * mixture->mean[i];
             mixture->precision[i] = 1.0 / variance;
-            mixture->half[i] = -0.5 * mixture->precision[i];
-            mixture->pull[i] = mixture->center[i] * mixture->precision[i];
-            mixture->equal &= mixture->precision[i] == mixture->precision[i % mixture->dim];
-            squares += mixture->center[i] * mixture->pull[i];
             if (next > 1e-200 && next < 1e200)
                 variances = next;
             else {
@@ -7349,9 +7412,8 @@ static ssde_status ssdei_mixture_at(ssde_mixture *mixture, const ssde_sde *sde, 
         log_variances += log_last;
         mixture->log_scale[k] =
             mixture->log_weight[k] - 0.5 * (log_variances + (double)mixture->dim * SSDEI_LOG_TWO_PI);
-        mixture->level[k] = mixture->log_scale[k] - 0.5 * squares;
-        if (!(squares < 1e6)) mixture->equal = 0; /* level and pull would cancel; this leaves them 1e-9 */
     }
+    if (mixture->dim == 2) mixture->use_single = ssdei_mixture_single(mixture);
     return SSDE_OK;
 }
 
@@ -7519,9 +7581,8 @@ static void ssdei_mixture_keep(ssde_mixture *mixture, size_t slot) {
 static void ssdei_mixture_plane_scores(const ssde_mixture *mixture, const float *x, size_t rows, float *out) {
     ssdei_plane work;
     work.components = mixture->components, work.rows = rows;
-    work.equal = mixture->equal, work.level = mixture->level;
     work.log_scale = mixture->log_scale, work.center = mixture->center, work.precision = mixture->precision;
-    work.half = mixture->half, work.pull = mixture->pull, work.exponent = mixture->exponent;
+    work.single = mixture->use_single ? mixture->single : NULL, work.exponent = mixture->exponent;
     work.x = x, work.out = out;
     ssdei_kernels_for(mixture->context)->plane_scores(&work);
 }
@@ -7717,7 +7778,10 @@ SSDEI_END
 
 #define SSDEI_PI 3.14159265358979323846
 #define SSDEI_LOG_TWO_PI 1.8378770664093454836
-#define SSDEI_SIGNAL 1e-4 /* ssde_prior_time's part */
+#define SSDEI_LOG2_E 1.4426950408889634074
+#define SSDEI_PLANE_PEAK 1152921504606846976.0f /* 2^60: r_k of ssdei_plane in float at the highest peak, */
+#define SSDEI_PLANE_LEAST 3.8676e14f            /* and down to e^-8 of that */
+#define SSDEI_SIGNAL 1e-4                       /* ssde_prior_time's part */
 
 /* Propagates failures: ssdei_try(call) returns from the caller with call's status unless it is SSDE_OK. */
 #define ssdei_try(call)                                     \
@@ -7747,6 +7811,7 @@ SSDEI_END
 #define ssdei_vmax SSDEI_T(vmax) /* a > b ? a : b */
 #define ssdei_sqrt SSDEI_T(sqrt)
 #define ssdei_select_less SSDEI_T(select_less) /* a < b ? x : y */
+#define ssdei_all_less SSDEI_T(all_less)       /* whether a < b in every lane */
 #define ssdei_zip_low SSDEI_T(zip_low)         /* a0 b0 a1 b1 ... of the lower halves */
 #define ssdei_zip_high SSDEI_T(zip_high)       /* of the upper halves */
 #define ssdei_sum SSDEI_T(sum)                 /* of the lanes, in a fixed order */
@@ -7761,10 +7826,14 @@ SSDEI_END
 #define ssdei_uand SSDEI_T(uand)
 #define ssdei_uor SSDEI_T(uor)
 #define ssdei_uxor SSDEI_T(uxor)
-#define ssdei_ushl SSDEI_T(ushl)   /* by a constant */
-#define ssdei_ushr SSDEI_T(ushr)   /* logical, by a constant */
-#define ssdei_usar SSDEI_T(usar)   /* arithmetic, by a constant */
-#define ssdei_umul SSDEI_T(umul)   /* full product: high words returned, low words through the pointer */
+#define ssdei_ushl SSDEI_T(ushl)         /* by a constant */
+#define ssdei_ushr SSDEI_T(ushr)         /* logical, by a constant */
+#define ssdei_usar SSDEI_T(usar)         /* arithmetic, by a constant */
+#define ssdei_w SSDEI_T(w)               /* words of ssdei_u, laid out to be multiplied */
+#define ssdei_apart SSDEI_T(apart)       /* ssdei_u to that, */
+#define ssdei_together SSDEI_T(together) /* and back */
+#define ssdei_wmul SSDEI_T(wmul)   /* full product with a number: high words returned, low words through the pointer */
+#define ssdei_wxor SSDEI_T(wxor)   /* a ^ b ^ key, that a ssdei_u all of one word */
 #define ssdei_split SSDEI_T(split) /* pairs a, b in memory's order to first and second members, lanes in any order */
 #define ssdei_join_first SSDEI_T(join_first)   /* and back: a */
 #define ssdei_join_second SSDEI_T(join_second) /* b */
@@ -7811,6 +7880,9 @@ SSDEI_END
 #undef SSDEI_UNROLL
 #undef SSDEI_PI
 #undef SSDEI_LOG_TWO_PI
+#undef SSDEI_LOG2_E
+#undef SSDEI_PLANE_PEAK
+#undef SSDEI_PLANE_LEAST
 #undef SSDEI_SIGNAL
 #undef ssdei_try
 #undef ssdei_place
@@ -7831,6 +7903,7 @@ SSDEI_END
 #undef ssdei_vmax
 #undef ssdei_sqrt
 #undef ssdei_select_less
+#undef ssdei_all_less
 #undef ssdei_zip_low
 #undef ssdei_zip_high
 #undef ssdei_sum
@@ -7848,7 +7921,11 @@ SSDEI_END
 #undef ssdei_ushl
 #undef ssdei_ushr
 #undef ssdei_usar
-#undef ssdei_umul
+#undef ssdei_w
+#undef ssdei_apart
+#undef ssdei_together
+#undef ssdei_wmul
+#undef ssdei_wxor
 #undef ssdei_split
 #undef ssdei_join_first
 #undef ssdei_join_second
@@ -7940,18 +8017,17 @@ SSDEI_HELPER ssdei_v SSDEI_T(exp)(ssdei_v x) {
     return ssdei_add(result, ssdei_select_less(x, ssdei_set(HUGE_VALF), ssdei_set(0.0f), x));
 }
 
-/* e^x for x <= 0 with an error below 2e-7 (of 1 as of itself, but near -87, where it is 2e-6 of itself), 0 below -88;
-   NaN stays NaN. Short chains: the polynomial's halves run side by side, one product removes n ln 2, and n = -127 is
-   the exponent of 0. */
-SSDEI_HELPER ssdei_v SSDEI_T(exp_negative)(ssdei_v x) {
-    ssdei_v clamped = ssdei_vmax(ssdei_set(-88.0f), x);
-    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
-    ssdei_v r = ssdei_fma(ssdei_from_int(n), ssdei_set(-0.693147181f), clamped);
-    ssdei_v square = ssdei_mul(r, r);
-    ssdei_v low = ssdei_fma(r, ssdei_set(0.166671142f), ssdei_set(0.499992311f));
-    ssdei_v high = ssdei_fma(r, ssdei_set(0.00831247307f), ssdei_set(0.0418900847f));
-    ssdei_v p = ssdei_fma(ssdei_fma(high, square, low), square, ssdei_add(r, ssdei_set(1.0f)));
-    return ssdei_mul(p, ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23)));
+/* one 2^x, `one` a power of two, to 2e-7 of itself where it is a normal number; for one = 1 and x = -127, 0; of NaN,
+   anything. Added to 1.5 * 2^23, x is rounded to a whole number in the sum's lowest bits. */
+SSDEI_HELPER ssdei_v SSDEI_T(exp2)(ssdei_v x, const float one) {
+    ssdei_v shift = ssdei_set(12582912.0f), shifted = ssdei_add(x, shift);
+    ssdei_v r = ssdei_sub(x, ssdei_sub(shifted, shift));
+    ssdei_v p = ssdei_fma(ssdei_set(one * 0.00132647238f), r, ssdei_set(one * 0.00967151299f));
+    p = ssdei_fma(p, r, ssdei_set(one * 0.0555073358f));
+    p = ssdei_fma(p, r, ssdei_set(one * 0.240222424f));
+    p = ssdei_fma(p, r, ssdei_set(one * 0.693147004f));
+    p = ssdei_fma(p, r, ssdei_set(one));
+    return ssdei_float(ssdei_uadd(ssdei_bits(p), ssdei_ushl(ssdei_bits(shifted), 23)));
 }
 
 /* ln x to 1 ulp for normal x > 0; no FMA, so that every tier returns the same bits. x = 2^k (1 + f), sqrt(1/2) <= 1 + f
@@ -8270,23 +8346,37 @@ SSDEI_KERNEL void SSDEI_T(exponential)(const float *x, float *y, size_t count) {
 
 /* ---- random numbers: each lane computes one Philox block, four words of one row ---- */
 
-/* word[vectors][4]: a counter per lane in, random words out. Two vectors at a time hide each other's latency. */
-SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint64_t seed) {
+/* word[vectors][4]: a counter per lane in, random words out; where only the first `wanted` of them are, up to 2, the
+   others are anything. Two vectors at a time hide each other's latency. (On AVX-512 words lie apart through all rounds:
+   12 instructions each instead of 18. On AVX2, without its xor of three, that took more time and registers.) */
+SSDEI_HELPER void SSDEI_T(philox)(ssdei_u word[][4], const size_t vectors, uint64_t seed, size_t wanted) {
     ssdei_u key0 = ssdei_uset((uint32_t)seed), key1 = ssdei_uset((uint32_t)(seed >> 32));
+    ssdei_w w[2][4], low0, low2, high0, high2;
     int round;
-    size_t v;
-    for (round = 0; round < 10; round++) {
+    size_t v, i;
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+        SSDEI_UNROLL for (i = 0; i < 4; i++) w[v][i] = ssdei_apart(word[v][i]);
+    }
+    for (round = 0; round < 9; round++) {
         SSDEI_UNROLL for (v = 0; v < vectors; v++) {
-            ssdei_u low0, low2;
-            ssdei_u high0 = ssdei_umul(word[v][0], ssdei_uset(ssdei_philox_m0), &low0);
-            ssdei_u high2 = ssdei_umul(word[v][2], ssdei_uset(ssdei_philox_m1), &low2);
-            word[v][0] = ssdei_uxor(ssdei_uxor(high2, word[v][1]), key0);
-            word[v][1] = low2;
-            word[v][2] = ssdei_uxor(ssdei_uxor(high0, word[v][3]), key1);
-            word[v][3] = low0;
+            high0 = ssdei_wmul(w[v][0], ssdei_philox_m0, &low0);
+            high2 = ssdei_wmul(w[v][2], ssdei_philox_m1, &low2);
+            w[v][0] = ssdei_wxor(high2, w[v][1], key0);
+            w[v][1] = low2;
+            w[v][2] = ssdei_wxor(high0, w[v][3], key1);
+            w[v][3] = low0;
         }
         key0 = ssdei_uadd(key0, ssdei_uset(ssdei_philox_w0));
         key1 = ssdei_uadd(key1, ssdei_uset(ssdei_philox_w1));
+    }
+    SSDEI_UNROLL for (v = 0; v < vectors; v++) {
+        high2 = ssdei_wmul(w[v][2], ssdei_philox_m1, &low2);
+        word[v][0] = ssdei_together(ssdei_wxor(high2, w[v][1], key0));
+        word[v][1] = ssdei_together(low2);
+        if (wanted <= 2) continue;
+        high0 = ssdei_wmul(w[v][0], ssdei_philox_m0, &low0);
+        word[v][2] = ssdei_together(ssdei_wxor(high0, w[v][3], key1));
+        word[v][3] = ssdei_together(low0);
     }
 }
 
@@ -8323,7 +8413,7 @@ SSDEI_HELPER void SSDEI_T(box_muller)(ssdei_u *word0, ssdei_u *word1) {
 SSDEI_HELPER void SSDEI_T(draw_vectors)(int normal, uint64_t seed, size_t dim, ssdei_u word[][4],
                                         const size_t vectors) {
     size_t v;
-    SSDEI_T(philox)(word, vectors, seed);
+    SSDEI_T(philox)(word, vectors, seed, dim);
     if (!normal) return;
     SSDEI_UNROLL for (v = 0; v < vectors; v++) SSDEI_T(box_muller)(&word[v][0], &word[v][1]);
     if (dim <= 2) return;
@@ -8360,9 +8450,8 @@ SSDEI_HELPER size_t SSDEI_T(draw_pairs)(int normal, uint64_t seed, uint32_t stre
     return row;
 }
 
-/* The lanes walk over the blocks of all rows, so that short
-   rows fill vectors as well as long ones; where all lanes of two vectors are whole blocks of one row their numbers are
-   stored in one go. */
+/* The lanes walk over the blocks of all rows, so that short rows fill vectors as well as long ones; where all lanes of
+   two vectors are whole blocks of one row, or all rows are whole blocks, their numbers are stored in one go. */
 SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint32_t step, const uint64_t *sample,
                                 size_t rows, size_t dim, unsigned char *out) {
     static const uint32_t lane_number[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -8403,6 +8492,11 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
         word[0][2] = ssdei_uload(counter2);
         word[0][3] = ssdei_uload(counter3);
         SSDEI_T(draw_vectors)(normal, seed, dim, word, 1);
+        if (dim % 4 == 0 && lane == ssdei_width) { /* rows of whole blocks lie one behind the other */
+            ssdei_interleave(out + (first_row * dim + 4 * first_block) * 4, word[0][0], word[0][1], word[0][2],
+                             word[0][3]);
+            continue;
+        }
         ssdei_interleave((unsigned char *)words, word[0][0], word[0][1], word[0][2], word[0][3]);
         for (lane = 0; lane < ssdei_width && first_row < rows; lane++) {
             unsigned char *to = out + (first_row * dim + 4 * first_block) * 4;
@@ -8414,70 +8508,92 @@ SSDEI_KERNEL void SSDEI_T(draw)(int normal, uint64_t seed, uint32_t stream, uint
 
 /* ---- scores of Gaussian mixtures in the plane; see ssdei_plane ---- */
 
-/* A vector of rows: x and y hold their first and second coordinates, and then their scores'. Three loops, since short
-   chains of one kind keep the machine busier than one long loop. */
-SSDEI_HELPER void SSDEI_T(plane_vector)(const ssdei_plane *work, const int equal, ssdei_v *x, ssdei_v *y) {
+/* 0, and NaN in the lanes of rows that are not finite. */
+SSDEI_HELPER ssdei_v SSDEI_T(plane_zero)(ssdei_v x, ssdei_v y) { return ssdei_add(ssdei_sub(x, x), ssdei_sub(y, y)); }
+
+/* Of a vector of rows with coordinates x and y: the scores, by way of pointers, and sum_k r_k in units of
+   1 / SSDEI_PLANE_PEAK. r_k is cut at 2^-160: what is left is too little to matter, and no product is so small that
+   processors take their time over it. (e_k as x center precision + y ... + a constant is three instructions of 22 less,
+   but loses |x| |center| precision roundings.) */
+SSDEI_HELPER ssdei_v SSDEI_T(plane_single)(const ssdei_plane *work, ssdei_v x, ssdei_v y, ssdei_v *x_score,
+                                           ssdei_v *y_score) {
+    ssdei_v total = SSDEI_T(plane_zero)(x, y), x_sum = ssdei_set(0.0f), y_sum = x_sum, scale;
+    const float *c = work->single;
+    size_t k;
+    for (k = 0; k < work->components; k++, c += SSDEI_PLANE_SINGLES) {
+        ssdei_v x_away = ssdei_sub(ssdei_sub(x, ssdei_set(c[0])), ssdei_set(c[2]));
+        ssdei_v y_away = ssdei_sub(ssdei_sub(y, ssdei_set(c[1])), ssdei_set(c[3]));
+        ssdei_v x_slope = ssdei_mul(x_away, ssdei_set(c[4])), y_slope = ssdei_mul(y_away, ssdei_set(c[5]));
+        ssdei_v exponent = ssdei_fma(x_away, x_slope, ssdei_fma(y_away, y_slope, ssdei_set(c[6])));
+        ssdei_v share = SSDEI_T(exp2)(ssdei_vmax(ssdei_set(-160.0f), exponent), SSDEI_PLANE_PEAK);
+        total = ssdei_add(total, share);
+        x_sum = ssdei_fma(share, x_slope, x_sum);
+        y_sum = ssdei_fma(share, y_slope, y_sum);
+    }
+    scale = ssdei_div(ssdei_set(1.38629436f), total); /* 2 ln 2: from half to -precision */
+    *x_score = ssdei_mul(x_sum, scale);
+    *y_score = ssdei_mul(y_sum, scale);
+    return total;
+}
+
+/* The same in double. Three loops, since short chains of one kind keep the machine busier than one long loop. */
+SSDEI_HELPER void SSDEI_T(plane_double)(const ssdei_plane *work, ssdei_v x, ssdei_v y, ssdei_v *x_score,
+                                        ssdei_v *y_score) {
     ssdei_d *exponent = (ssdei_d *)(void *)work->exponent, zero = ssdei_dset(0.0), largest = ssdei_dset(-HUGE_VAL);
-    ssdei_d x_wide = ssdei_widen(*x), y_wide = ssdei_widen(*y), x_pull = zero, y_pull = zero;
-    ssdei_d x_weight = zero, y_weight = zero, inverse;
-    ssdei_v total = ssdei_set(0.0f);
+    ssdei_d x_wide = ssdei_widen(x), y_wide = ssdei_widen(y), x_sum = zero, y_sum = zero, inverse;
+    const double *center = work->center, *precision = work->precision;
+    ssdei_v total = SSDEI_T(plane_zero)(x, y);
     size_t k, components = work->components;
     for (k = 0; k < components; k++) {
-        ssdei_d sum;
-        if (equal) {
-            sum = ssdei_dfma(x_wide, ssdei_dset(work->pull[2 * k]), ssdei_dset(work->level[k]));
-            sum = ssdei_dfma(y_wide, ssdei_dset(work->pull[2 * k + 1]), sum);
-        } else {
-            ssdei_d x_away = ssdei_dsub(x_wide, ssdei_dset(work->center[2 * k]));
-            ssdei_d y_away = ssdei_dsub(y_wide, ssdei_dset(work->center[2 * k + 1]));
-            sum = ssdei_dset(work->log_scale[k]);
-            sum = ssdei_dfma(ssdei_dmul(x_away, ssdei_dset(work->half[2 * k])), x_away, sum);
-            sum = ssdei_dfma(ssdei_dmul(y_away, ssdei_dset(work->half[2 * k + 1])), y_away, sum);
-        }
+        ssdei_d x_away = ssdei_dsub(ssdei_dset(center[2 * k]), x_wide);
+        ssdei_d y_away = ssdei_dsub(ssdei_dset(center[2 * k + 1]), y_wide);
+        ssdei_d sum = ssdei_dset(work->log_scale[k]);
+        sum = ssdei_dfma(ssdei_dmul(x_away, ssdei_dset(-0.5 * precision[2 * k])), x_away, sum);
+        sum = ssdei_dfma(ssdei_dmul(y_away, ssdei_dset(-0.5 * precision[2 * k + 1])), y_away, sum);
         exponent[k] = sum;
         largest = ssdei_dmax(sum, largest);
     }
     for (k = 0; k < components; k++) {
-        ssdei_v share = SSDEI_T(exp_negative)(ssdei_narrow(ssdei_dsub(exponent[k], largest)));
+        ssdei_v below = ssdei_narrow(ssdei_dmul(ssdei_dsub(exponent[k], largest), ssdei_dset(SSDEI_LOG2_E)));
+        ssdei_v share = SSDEI_T(exp2)(ssdei_vmax(ssdei_set(-127.0f), below), 1.0f);
         total = ssdei_add(total, share);
         exponent[k] = ssdei_widen(share);
     }
     for (k = 0; k < components; k++) {
-        ssdei_d share = exponent[k];
-        x_pull = ssdei_dfma(share, ssdei_dset(work->pull[2 * k]), x_pull);
-        y_pull = ssdei_dfma(share, ssdei_dset(work->pull[2 * k + 1]), y_pull);
-        if (equal) continue;
-        x_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k]), x_weight);
-        y_weight = ssdei_dfma(share, ssdei_dset(work->precision[2 * k + 1]), y_weight);
+        ssdei_d x_slope = ssdei_dmul(ssdei_dsub(ssdei_dset(center[2 * k]), x_wide), ssdei_dset(precision[2 * k]));
+        ssdei_d y_slope =
+            ssdei_dmul(ssdei_dsub(ssdei_dset(center[2 * k + 1]), y_wide), ssdei_dset(precision[2 * k + 1]));
+        x_sum = ssdei_dfma(exponent[k], x_slope, x_sum);
+        y_sum = ssdei_dfma(exponent[k], y_slope, y_sum);
     }
     inverse = ssdei_ddiv(ssdei_dset(1.0), ssdei_widen(total));
-    x_pull = ssdei_dmul(x_pull, inverse);
-    y_pull = ssdei_dmul(y_pull, inverse);
-    x_weight = equal ? ssdei_dset(work->precision[0]) : ssdei_dmul(x_weight, inverse);
-    y_weight = equal ? ssdei_dset(work->precision[1]) : ssdei_dmul(y_weight, inverse);
-    *x = ssdei_narrow(ssdei_dsub(x_pull, ssdei_dmul(ssdei_widen(*x), x_weight)));
-    *y = ssdei_narrow(ssdei_dsub(y_pull, ssdei_dmul(ssdei_widen(*y), y_weight)));
+    *x_score = ssdei_narrow(ssdei_dmul(x_sum, inverse));
+    *y_score = ssdei_narrow(ssdei_dmul(y_sum, inverse));
 }
 
 SSDEI_KERNEL void SSDEI_T(plane_scores)(const ssdei_plane *work) {
+    const ssdei_v least = ssdei_set(SSDEI_PLANE_LEAST), none = ssdei_set(0.0f);
     float padded[2 * ssdei_width];
     size_t r, i, count;
     for (r = 0; r < work->rows; r += ssdei_width) {
         const float *from = work->x + 2 * r;
         float *to = work->out + 2 * r;
-        ssdei_v x, y;
+        ssdei_v x, y, x_score = none, y_score = none, total = none;
         count = 2 * (work->rows - r);
-        if (count < 2 * ssdei_width) {
-            for (i = 0; i < 2 * ssdei_width; i++) padded[i] = i < count ? from[i] : 0.0f;
+        if (count < 2 * ssdei_width) { /* filled up with a row of these */
+            for (i = 0; i < 2 * ssdei_width; i++) padded[i] = from[i < count ? i : i % 2];
             from = to = padded;
         }
         ssdei_split(ssdei_load(from), ssdei_load(from + ssdei_width), &x, &y);
-        if (work->equal)
-            SSDEI_T(plane_vector)(work, 1, &x, &y);
-        else
-            SSDEI_T(plane_vector)(work, 0, &x, &y);
-        ssdei_store(to, ssdei_join_first(x, y));
-        ssdei_store(to + ssdei_width, ssdei_join_second(x, y));
+        if (work->single) total = SSDEI_T(plane_single)(work, x, y, &x_score, &y_score);
+        if (!ssdei_all_less(least, total)) {
+            ssdei_v x_exact, y_exact;
+            SSDEI_T(plane_double)(work, x, y, &x_exact, &y_exact);
+            x_score = ssdei_select_less(least, total, x_score, x_exact);
+            y_score = ssdei_select_less(least, total, y_score, y_exact);
+        }
+        ssdei_store(to, ssdei_join_first(x_score, y_score));
+        ssdei_store(to + ssdei_width, ssdei_join_second(x_score, y_score));
         if (to == padded) memcpy(work->out + 2 * r, padded, count * sizeof *padded);
     }
 }

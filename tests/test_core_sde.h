@@ -1339,6 +1339,114 @@ static void test_mixture_rows_alone(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* log p_t(x) less the highest of the components' log-peaks, w_k / (2 pi s_k0 s_k1), in the plane. */
+static double mixture_above_peak(const ssde_mixture *mixture, const ssde_coefficients *c, double density) {
+    double highest = -HUGE_VAL;
+    size_t k;
+    for (k = 0; k < mixture->components; k++) {
+        double variance[2], peak;
+        int i;
+        for (i = 0; i < 2; i++) variance[i] = pow(c->mean * mixture->std[2 * k + (size_t)i], 2) + c->std * c->std;
+        peak = mixture->log_weight[k] - 0.5 * log(variance[0] * variance[1]) - log(2.0 * SSDEI_PI);
+        if (peak > highest) highest = peak;
+    }
+    return density - highest;
+}
+
+/* Scores of rows drawn around all components and between them, against those in double, relative to |score| + 1 / the
+   least standard deviation: `worst` of rows that the rule gives to floats and of those it does not. Each row's bits are
+   its own; beyond the rule they are those of a kernel without floats. */
+static void mixture_plane_check(ssde_mixture *mixture, const ssde_sde *sde, double t, double worst[2], size_t seen[2]) {
+    enum { ROWS = 203 };
+    const ssdei_kernels *kernels = ssdei_kernels_for(mixture->context);
+    ssde_score_model model = ssde_mixture_model(mixture, sde);
+    ssde_coefficients c = sde_at(sde, t);
+    float x[2 * ROWS], out[2 * ROWS], wide[2 * ROWS], alone[2], point[2];
+    double times[ROWS], least = HUGE_VAL;
+    size_t r, i, components = mixture->components;
+    ssdei_plane work;
+    sde_fill(x, 2 * ROWS, 3);
+    for (i = 0; i < 2 * components; i++) least = fmin(least, hypot(c.mean * mixture->std[i], c.std));
+    for (r = 0; r < ROWS; r++) {
+        size_t k = r % components, other = (r / components) % components;
+        double part = r % 3 == 2 ? 0.5 : 0.0, far = r % 3 == 1 ? 2.5 : 1.0;
+        times[r] = t;
+        for (i = 0; i < 2; i++) {
+            double spread = hypot(c.mean * mixture->std[2 * k + i], c.std);
+            double center = (1.0 - part) * mixture->mean[2 * k + i] + part * mixture->mean[2 * other + i];
+            x[2 * r + i] = (float)(c.mean * center + far * spread * (double)x[2 * r + i]);
+        }
+    }
+    CHECK_OK(model.score(model.user, x, times, NULL, ROWS, 0, out));
+    { /* NaN in one coordinate is NaN in both, whatever else its bits say */
+        const uint32_t bits = 0x7fc00001u;
+        memcpy(point, x, sizeof point);
+        memcpy(point + 1, &bits, sizeof bits);
+        CHECK_OK(model.score(model.user, point, times, NULL, 1, 0, alone));
+        CHECK(alone[0] != alone[0] && alone[1] != alone[1]);
+    }
+    memset(&work, 0, sizeof work);
+    work.components = components, work.rows = ROWS, work.log_scale = mixture->log_scale;
+    work.center = mixture->center, work.precision = mixture->precision, work.exponent = mixture->exponent;
+    work.x = x, work.out = wide;
+    kernels->plane_scores(&work);
+    for (r = 0; r < ROWS; r++) {
+        double at[2], score[2], density, above, error = 0.0;
+        int far;
+        CHECK_OK(model.score(model.user, x + 2 * r, &t, NULL, 1, 0, alone));
+        CHECK_SAME(alone, out + 2 * r, sizeof alone);
+        for (i = 0; i < 2; i++) at[i] = (double)x[2 * r + i];
+        CHECK_OK(ssde_mixture_evaluate(mixture, sde, at, &t, 1, &density, score));
+        above = mixture_above_peak(mixture, &c, density);
+        if (fabs(above + 8.0) < 1e-3) continue; /* either */
+        far = above < -8.0 || !mixture->use_single;
+        if (far) CHECK_SAME(wide + 2 * r, out + 2 * r, sizeof alone);
+        for (i = 0; i < 2; i++) error = fmax(error, fabs((double)out[2 * r + i] - score[i]));
+        error /= fabs(score[0]) + fabs(score[1]) + 1.0 / least;
+        if (!(error <= worst[far])) worst[far] = error;
+        seen[far]++;
+    }
+}
+
+/* Floats where the rule says so, and no worse than it says; with narrow components, far from the origin, with many, and
+   with components of which some are much lower than others. */
+static void test_mixture_plane_rule(void) {
+    enum { MOST = 24 };
+    static const double times[5] = {1e-5, 1e-3, 0.05, 0.3, 1.0};
+    static const size_t counts[6] = {8, 8, 3, MOST, 2, 3};
+    ssde_context context;
+    int tier = 0, which;
+    while (core_next_tier(&tier, &context)) {
+        size_t kind, k, i;
+        for (kind = 0; kind < 6; kind++) {
+            double weights[MOST], means[2 * MOST], stds[2 * MOST], worst[2] = {0.0, 0.0};
+            size_t seen[2] = {0, 0}, components = counts[kind];
+            ssde_mixture *mixture = NULL;
+            uint32_t state = 5;
+            for (k = 0; k < components; k++) {
+                double angle = 2.0 * SSDEI_PI * (double)k / (double)components;
+                weights[k] = kind == 2 ? 1.0 + (double)k : kind == 5 && k ? 1e-3 : 1.0;
+                for (i = 0; i < 2; i++) {
+                    means[2 * k + i] = kind < 2 ? (i ? sin(angle) : cos(angle)) : 2.0 * sde_noise(&state);
+                    stds[2 * k + i] = kind == 1 ? 1e-3 : kind == 2 ? 0.2 + 0.2 * (double)((k + i) % 2) : 0.1;
+                    if (kind == 4) means[2 * k + i] += 1000.0;
+                }
+            }
+            CHECK_OK(ssde_mixture_create(&context, &mixture, components, 2, weights, means, stds));
+            for (which = 0; which < 3; which++) {
+                ssde_sde sde = sde_paper(which);
+                for (i = 0; i < 5; i++) {
+                    mixture_plane_check(mixture, &sde, times[i], worst, seen);
+                    CHECK(mixture->use_single == (kind < 5));
+                }
+            }
+            CHECK(kind == 5 ? !seen[0] : seen[0] > 400 && seen[1] > 20);
+            CHECK(worst[0] <= 6e-6 && worst[1] <= 1e-6);
+            ssde_mixture_destroy(mixture);
+        }
+    }
+}
+
 static void test_mixture_point_masses(void) {
     static const double weights[2] = {1.0, 3.0}, means[2] = {-1.0, 2.0}, stds[2] = {0.0, 0.0};
     ssde_context context = ssde_context_defaults();
@@ -1596,6 +1704,7 @@ static void test_mixture_allocation(void) {
     X(mixture_vjp_kept)          \
     X(mixture_far)               \
     X(mixture_rows_alone)        \
+    X(mixture_plane_rule)        \
     X(mixture_point_masses)      \
     X(mixture_many_dimensions)   \
     X(mixture_sample)            \

@@ -8,7 +8,7 @@
        interleave_rows, transpose    test_kernels_rearrange: indices
        exponential                   test_kernels_elements: libm's
        draw                          test_random_tiers_match_plain, test_random_normal_accuracy: ssde_philox, libm's
-       plane_scores                  test_sampler_plane_scores
+       plane_scores                  test_sampler_plane_scores, test_mixture_plane_rule
        hessian_product               test_kernels_hessian
        update                        test_kernels_elements: float, the same bits
    scoresde_nn.h
