@@ -1586,6 +1586,8 @@ const char *ssde_status_text(ssde_status status) {
     return (unsigned)status < SSDE_STATUS_COUNT ? texts[status] : "unknown status";
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- >>context: errors and memory ---- */
 
 ssde_context ssde_context_defaults(void) {
@@ -1724,6 +1726,8 @@ void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(co
         }
     }
 }
+
+SSDEI_ONCE_END
 
 /* ---- context: threads ---- */
 
@@ -1930,6 +1934,8 @@ void ssdei_parallel_for(ssdei_team *team, size_t count, size_t chunk, ssdei_work
 #undef SSDEI_STAYS
 #undef SSDEI_TEAM_LEAVES
 
+SSDEI_ONCE_BEGIN
+
 /* ---- context: SIMD tier ---- */
 
 #ifdef SSDEI_X86
@@ -1993,6 +1999,8 @@ const char *ssde_tier_name(ssde_tier tier) {
 #undef SSDEI_TIER_TEXT
     return (unsigned)tier < SSDE_TIER_COUNT ? names[tier] : "unknown";
 }
+
+SSDEI_ONCE_END
 
 /* ---- internals: mathematics ---- */
 
@@ -2754,6 +2762,8 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- tensor: pictures ---- */
 
 /* cells * size + (cells - 1) * gap pixels, or 0 where that is no positive int. */
@@ -3045,6 +3055,8 @@ static int ssdei_flush_folder(const char *path) {
 }
 #endif
 
+SSDEI_ONCE_END
+
 /* ---- files: bytes ---- */
 
 /* The number that `count` bytes are. */
@@ -3096,6 +3108,8 @@ static uint32_t ssdei_crc32(const ssdei_crc_tables *tables, uint32_t crc, const 
     for (; size; size--) crc = crc >> 8 ^ of[0][(crc ^ *bytes++) & 255];
     return ~crc;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- files: reading and writing ---- */
 
@@ -3222,6 +3236,8 @@ static void ssdei_writer_put(ssdei_writer *writer, const void *bytes, size_t siz
         ssdei_writer_fail(writer, "cannot write to '%.180s': is the disk full?");
 }
 
+SSDEI_ONCE_END
+
 /* Little-endian; returns the CRC-32 of their bytes, or 0 where tables is NULL. */
 static uint32_t ssdei_writer_put_floats(ssdei_writer *writer, const float *values, size_t count,
                                         const ssdei_crc_tables *tables) {
@@ -3263,6 +3279,8 @@ static void ssdei_writer_abandon(ssdei_writer *writer) {
     if (writer->status == SSDE_OK) writer->status = SSDE_ERROR_CANCELLED;
     ssdei_writer_commit(writer);
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- files: files that are something else ---- */
 
@@ -3350,6 +3368,8 @@ static ssde_status ssdei_wrong_file(ssde_context *context, const char *path, con
     if (!kind) return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.120s' is not %s", path, wanted);
     return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.90s' is not %s but %s", path, wanted, kind);
 }
+
+SSDEI_ONCE_END
 
 /* ---- files: numbers ----
    Every reader of numbers comes here with the bits of an element and its type. */
@@ -3548,6 +3568,8 @@ static ssde_status ssdei_load_array(ssde_context *context, const char *path, ssd
     return status;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- files: .npy ---- */
 
 /* A header being read, and what it said. */
@@ -3694,6 +3716,8 @@ static ssde_status ssdei_npy_header(ssdei_npy *npy, const unsigned char *bytes, 
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* Elements in C order, from where the file's order has them. */
 static ssde_status ssdei_npy_values(const ssdei_npy *npy, size_t count, float *values) {
     const size_t size = npy->dtype->bytes;
@@ -3741,6 +3765,8 @@ static ssde_status ssdei_npy_decode(ssde_context *context, const char *path, con
     return status;
 }
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_npy_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
     const char *member = tensor && path ? strstr(path, ".npz:") : NULL;
     if (tensor) memset(tensor, 0, sizeof *tensor);
@@ -3776,6 +3802,8 @@ ssde_status ssde_npy_save(ssde_context *context, const char *path, const ssde_te
     ssdei_writer_put_floats(&writer, tensor->data, ssde_tensor_count(tensor), NULL);
     return ssdei_writer_commit(&writer);
 }
+
+SSDEI_ONCE_END
 
 /* ---- files: IDX and CIFAR-10 ---- */
 
@@ -3853,6 +3881,8 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
 ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
     return ssdei_load_array(context, path, ssdei_cifar10_decode, "images", images, labels);
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- files: text ---- */
 
@@ -4161,6 +4191,8 @@ void ssdei_json_skip(ssdei_json *json) {
     } while (depth && !json->problem);
 }
 
+SSDEI_ONCE_END
+
 /* ---- files: files of tensors ----
    Every container is read into the same struct, and values out of it by the same function.
 
@@ -4434,6 +4466,8 @@ ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
     return ssdei_read_values(file, tensor, NULL, values);
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- files: safetensors: reading ----
    8 bytes: length of the header, little-endian. The header: a JSON object of tensors {"dtype", "shape", "data_offsets"}
@@ -5976,6 +6010,8 @@ ssde_status ssde_tensor_file_open(ssde_context *context, ssde_tensor_file **file
     return status;
 }
 
+SSDEI_ONCE_END
+
 /* ---- >>random ---- */
 
 /* The constants of Philox4x32 (Salmon et al. 2011, table 2). */
@@ -6175,6 +6211,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
     }
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>sde ---- */
 
@@ -6378,6 +6416,8 @@ static ssde_status ssdei_integrate(ssde_context *context, const ssde_sde *sde, d
         if (ssdei_within(sde, sum, 1.0, sum->growth, sum->variance)) return SSDE_OK;
     }
 }
+
+SSDEI_ONCE_END
 
 /* ---- sde: VE ----
    The bounds of 1e30 and 1e-30 keep squares well inside double's range; float tensors could not hold more anyway. */
@@ -6795,6 +6835,8 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
     return beta && family->beta ? family->beta(context, sde, i, beta) : SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- sde: prior ---- */
 
 /* Whether less than `part` of x(0), beside noise of std(t), is left in x(t): m < part min(1, std). */
@@ -6915,6 +6957,8 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
              ssdei_family(sde)->exploding ? ", or set sigma_max to about the largest distance within the data" : "");
     (context->log)(context->user, text);
 }
+
+SSDEI_ONCE_END
 
 /* ---- >>loss ---- */
 
@@ -7251,6 +7295,8 @@ static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mi
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 size_t ssde_mixture_memory(size_t components, size_t dim) {
     ssde_mixture mixture;
     if (ssdei_mixture_prepare(NULL, &mixture, components, dim, "ssde_mixture_memory") != SSDE_OK) return 0;
@@ -7359,6 +7405,8 @@ ssde_status ssde_ring_create(ssde_context *context, ssde_mixture **mixture, size
 void ssde_mixture_destroy(ssde_mixture *mixture) {
     if (mixture) ssdei_release(mixture->context, mixture);
 }
+
+SSDEI_ONCE_END
 
 /* ---- mixture: density, score and its derivative at one time ---- */
 
@@ -7731,6 +7779,24 @@ SSDEI_END
 #define SSDEI_END
 #endif
 
+/* SSDEI_ONCE_BEGIN, SSDEI_ONCE_END: around what runs once, or as often as files are opened and objects made: it is
+   compiled to be small, in a third of the time. gcc's -Og takes the few cheap passes; inlining what is called once
+   saves each such function its frame. What lies on different sides is not inlined into one another, but always_inline.
+   Builds without optimisation, or for size, stay as they are. */
+#if defined(__clang__) && defined(__OPTIMIZE__)
+#define SSDEI_ONCE_BEGIN                                                           \
+    _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)") \
+        _Pragma("clang attribute push(__attribute__((noinline)), apply_to = function)")
+#define SSDEI_ONCE_END _Pragma("clang attribute pop") _Pragma("clang attribute pop")
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__) && !defined(__clang__)
+#define SSDEI_ONCE_BEGIN \
+    _Pragma("GCC push_options") _Pragma("GCC optimize(\"Og\", \"inline-functions-called-once\", \"fp-contract=off\")")
+#define SSDEI_ONCE_END _Pragma("GCC pop_options")
+#else
+#define SSDEI_ONCE_BEGIN
+#define SSDEI_ONCE_END
+#endif
+
 #if !defined(SCORESDE_NO_SIMD) && (defined(__x86_64__) || defined(_M_X64) || defined(__i386__)) && \
     (defined(__GNUC__) || defined(__clang__) || defined(_MSC_VER))
 #define SSDEI_X86 1
@@ -7870,6 +7936,8 @@ SSDEI_END
 #elif !SSDEI_MACROS && !defined(SCORESDE_KEEP_MACROS)
 #undef SSDEI_BEGIN
 #undef SSDEI_END
+#undef SSDEI_ONCE_BEGIN
+#undef SSDEI_ONCE_END
 #undef SSDEI_X86
 #undef SSDEI_NEON
 #undef SSDEI_TIERS

@@ -821,6 +821,8 @@ static ssde_status ssdei_net_initialise(ssde_net *net) {
     return status;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* Adds prefix.suffix and how its values begin; the index of the parameter, or -1. in = 0: a vector. */
 static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout,
                                    size_t in, size_t out, int kernel, ssdei_initialisation how, double scale) {
@@ -1092,6 +1094,8 @@ ssde_status ssde_net_set(ssde_net *net, size_t index, const float *values) {
     ssdei_parameter_from_file(&net->parameters[index], values, net->weights + net->parameters[index].offset);
     return SSDE_OK;
 }
+
+SSDEI_ONCE_END
 
 /* ---- net: what runs are made of ---- */
 
@@ -2628,6 +2632,8 @@ ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ?
 
 /* ---- operations: convolutions and linear layers ---- */
 
+SSDEI_ONCE_BEGIN
+
 ssde_conv_desc ssde_conv(size_t channels, int kernel) {
     ssde_conv_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -2757,6 +2763,8 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     } else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
+
+SSDEI_ONCE_END
 
 /* A node's products in a direction; *c has all but gathers and weights. */
 static void ssdei_conv_products(ssde_run *run, int index, int direction, ssdei_convolution *c) {
@@ -3873,6 +3881,8 @@ static const struct {
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
 #undef SSDEI_OPERATION_ENTRY
 
+SSDEI_ONCE_BEGIN
+
 /* ---- >>run: the memory plan ----
    Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
    whose lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to
@@ -4209,6 +4219,8 @@ void ssde_run_destroy(ssde_run *run) {
     if (run) ssdei_release(run->context, run);
 }
 
+SSDEI_ONCE_END
+
 /* ---- run: forward and backward ---- */
 
 static void ssdei_run_steps_forward(void *user) {
@@ -4300,6 +4312,8 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     if (run->mode == SSDE_RUN_TRAIN) run->rows = 0; /* gradients have taken the activations' place */
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
 
@@ -4919,6 +4933,8 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
     return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc));
 }
 
+SSDEI_ONCE_END
+
 /* ---- >>score net: what a network is told ---- */
 
 /* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
@@ -5012,6 +5028,8 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     }
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
@@ -5127,6 +5145,8 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
                                  score_net->run->net->classes);
 }
 
+SSDEI_ONCE_END
+
 /* label, sigma, factor and classes of the rows, and of their copies. */
 static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, const uint64_t *sample, size_t rows) {
     size_t row;
@@ -5202,6 +5222,8 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.user = score_net;
     return model;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>classifier ---- */
 
@@ -5282,6 +5304,8 @@ ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32
     return ssdei_class_table_set(classifier->context, &classifier->table, classes, count, first_sample, 0,
                                  classifier->count);
 }
+
+SSDEI_ONCE_END
 
 /* logits of at most max_rows rows */
 static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
@@ -5368,6 +5392,8 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
     }
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>train ---- */
 
@@ -5604,6 +5630,8 @@ ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr) {
 }
 
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ? trainer->ema : NULL; }
+
+SSDEI_ONCE_END
 
 /* ---- train: what a step is given ---- */
 
@@ -5929,6 +5957,8 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position) {
     while (index >= count);
     return index;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>configurations ---- */
 
@@ -7620,6 +7650,8 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
     return ssdei_model_save(trainer->context, trainer->net, trainer->ema->weights, sde, !trainer->desc.loss.discrete,
                             path);
 }
+
+SSDEI_ONCE_END
 
 /* ---- the kernels of each tier ---- */
 

@@ -693,6 +693,8 @@ static size_t ssdei_block_rows(const ssde_score_model *model, size_t floats, siz
     return rows < n ? rows : n;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- >>grid ---- */
 
 static int ssdei_by_index(ssde_grid grid) { return grid == SSDE_GRID_REFERENCE || grid == SSDE_GRID_DISCRETE; }
@@ -830,6 +832,8 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* ---- >>path ---- */
 
 static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
@@ -886,6 +890,8 @@ ssde_status ssde_brownian(ssde_context *context, const ssde_noise_source *source
     }
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>condition ----
    How to add a condition: a value in ssde_condition_kind, its fields and constructor, and a line in
@@ -1052,6 +1058,8 @@ static ssde_status ssdei_measure_term_check(ssde_context *context, const ssde_co
                          "measurement: noise is 0, wanted more: diffusion posterior sampling divides by it");
     return ssdei_check_term(context, condition);
 }
+
+SSDEI_ONCE_END
 
 /* ---- known coordinates: what they are becomes mean known + std z, row by row; z may be NULL where std is 0 ---- */
 
@@ -1434,6 +1442,8 @@ static ssde_status ssdei_measure_transposed(ssdei_conditions *w) {
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. Whoever has conditions names their
    arrays with its own; before the first call it looks at ssdei_measure_transposed. */
 static void ssdei_conditions_prepare(ssdei_conditions *w, ssde_context *context, const ssde_condition *chain, int term,
@@ -1469,6 +1479,8 @@ static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *s
         ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
     return SSDE_OK;
 }
+
+SSDEI_ONCE_END
 
 /* ---- >>guidance ---- */
 
@@ -1545,6 +1557,8 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
     ssde_score_model model;
@@ -1644,6 +1658,8 @@ struct ssde_cfg {
     double *std;           /* [max_rows] */
 };
 
+SSDEI_ONCE_END
+
 /* out = (1 + weight) out - weight other, row by row; a row without weight is out as it stands. */
 static void ssdei_cfg_combine(const ssde_cfg *g, size_t rows, float *out) {
     size_t r, j, dim = g->desc.conditional.dim;
@@ -1689,6 +1705,8 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
@@ -1748,6 +1766,8 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
+
+SSDEI_ONCE_END
 
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ---- */
 
@@ -2068,6 +2088,8 @@ typedef struct ssdei_corrector {
 static void ssdei_setting_choose(ssdei_setting *setting);
 static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *block, double t, uint32_t number);
 
+SSDEI_ONCE_BEGIN
+
 /* The corrector's update at t, whose score and noise are of this ratio of norms. */
 static ssde_status ssdei_correction(const ssdei_setting *setting, double t, double ratio, ssdei_update *u) {
     double mean, std;
@@ -2314,6 +2336,8 @@ ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* ---- one block's work ---- */
 
 /* w->score at the block's x and t. */
@@ -2451,6 +2475,8 @@ static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block,
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- steps of two evaluations ---- */
 
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
@@ -2500,6 +2526,8 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* w->score = p x + q score, or kept + q score. */
 static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
                             float *out) {
@@ -2524,6 +2552,8 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
     ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- multistep: DPM-Solver++, UniPC ----
 
@@ -2644,6 +2674,8 @@ static ssde_status ssdei_3m_plan(const ssdei_setting *setting, ssdei_step_plan *
 static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     return ssdei_multistep_plan(setting, 3, 2, 1, plan);
 }
+
+SSDEI_ONCE_END
 
 /* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
 static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
@@ -2872,6 +2904,8 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
     return ssdei_condition_place(w, block, t, w->mean, w->std);
 }
 
+SSDEI_ONCE_BEGIN
+
 /* ---- the tables ----
    How to add a predictor:
    1. a value in ssde_predictor, with its source and what it needs;
@@ -2981,6 +3015,8 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
                      name);
 }
 
+SSDEI_ONCE_END
+
 /* ---- the driver ---- */
 
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
@@ -3054,6 +3090,8 @@ static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block,
     ssdei_apply(w, block, &u, w->times[to]);
     return SSDE_OK;
 }
+
+SSDEI_ONCE_BEGIN
 
 static ssde_status ssdei_for_blocks(ssdei_sampler *w, size_t step,
                                     ssde_status (*work)(ssdei_sampler *w, const ssdei_block *block, size_t step)) {
@@ -3338,6 +3376,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     ssdei_release(context, w);
     return status;
 }
+
+SSDEI_ONCE_END
 
 /* ---- >>ode ---- */
 
@@ -3625,6 +3665,8 @@ static ssde_status ssdei_ode_solve(ssdei_ode *w) {
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* Up to `systems` systems at a time, `members` to a group. */
 static void ssdei_ode_prepare(ssdei_ode *w, const ssde_ode_desc *how, size_t systems, size_t dim, size_t members) {
     memset(w, 0, sizeof *w);
@@ -3844,6 +3886,8 @@ static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
     ssdei_ode_arrays(&w->ode, memory);
 }
 
+SSDEI_ONCE_END
+
 /* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
    scores bend, but well above x's rounding. */
 static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const double *t, const uint64_t *sample,
@@ -3976,6 +4020,8 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     return ssdei_flow_place_slope(w, t, rows, dy);
 }
 
+SSDEI_ONCE_BEGIN
+
 /* Over blocks of samples, each one ODE. */
 static int ssdei_flow_report(void *user, size_t done, size_t total) {
     const ssdei_flow *w = (const ssdei_flow *)user;
@@ -4032,6 +4078,8 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     return ssdei_check_eps(context, full->eps);
 }
 
+SSDEI_ONCE_END
+
 static void ssdei_scale_floats(float *x, size_t count, double scale) {
     size_t i;
     for (i = 0; scale != 1.0 && i < count; i++) x[i] = (float)(scale * (double)x[i]);
@@ -4046,6 +4094,8 @@ typedef struct ssdei_transport {
     double *frames;            /* [time_count, rows, dim] */
     ssde_ode_report *reports;  /* [n] */
 } ssdei_transport;
+
+SSDEI_ONCE_BEGIN
 
 static void ssdei_transport_arrays(void *object, ssdei_memory *memory) {
     ssdei_transport *w = (ssdei_transport *)object;
@@ -4094,6 +4144,8 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
 static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x, const ssde_ode_report *reports) {
     ssdei_flow *flow = &w->flow;
@@ -4106,6 +4158,8 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     }
     return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
+
+SSDEI_ONCE_BEGIN
 
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
 static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
@@ -4286,6 +4340,8 @@ ssde_status ssde_decode(const ssde_sde *sde, const ssde_score_model *model, cons
     return ssdei_code(sde, model, how, first_sample, n, latent, x, 0, reports);
 }
 
+SSDEI_ONCE_END
+
 static void ssdei_interpolate_row(const float *a, const float *b, double weight, size_t dim, float *out) {
     double length_a = sqrt(ssdei_dot(a, a, dim)), length_b = sqrt(ssdei_dot(b, b, dim));
     double length = (1.0 - weight) * length_a + weight * length_b, inner, across = 0.0, angle;
@@ -4332,6 +4388,8 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
     return ssdei_check_finite(context, "interpolation: out", out, rows, dim); /* codes that end near FLT_MAX */
 }
+
+SSDEI_ONCE_BEGIN
 
 /* ---- >>likelihood ---- */
 
@@ -4608,6 +4666,8 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
     return summary;
 }
+
+SSDEI_ONCE_END
 
 SSDEI_END
 #ifdef __cplusplus
