@@ -1878,11 +1878,11 @@ enum {
     SSDEI_POINTS = 36,
     SSDEI_LINE_POINTS = 6,
     SSDEI_SLICE = 1024,     /* floats of one point of a slice of U: six of them fill half a first-level cache */
-    SSDEI_BLOCK_TILES = 48, /* fewer read U too often, more push V and M out of the cache; 36 to 72 are close */
-    SSDEI_SMALL_WEIGHTS = 128 * 128, /* whose U is read fast enough for blocks of two register tiles */
-    SSDEI_SUM_TILES = 48,            /* the same by weights, about: fewer read and write the sums too often */
-    SSDEI_MOST_TILES = 72,           /* of one block, where that spares packed weights or sums the way through memory */
-    SSDEI_GROUP_COLUMNS = 128
+    SSDEI_BLOCK_TILES = 24, /* fewer read U too often, more push V and M out of the second-level cache; 36 are close */
+    SSDEI_GROUP_COLUMNS = 256, /* fewer read V from the second-level cache again, 128: 8% slower at 256 columns */
+    SSDEI_PANEL_FEW = 384,     /* values of a panel of all tiles up to which U is not worth a way through memory */
+    SSDEI_SUM_TILES = 48,      /* a block by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72      /* the most of one block by weights, where that spares sums the way through memory */
 };
 
 typedef struct ssdei_winograd {
@@ -1894,6 +1894,7 @@ typedef struct ssdei_winograd {
     size_t point_v, point_m, point_u; /* from one point to the next */
     size_t panel_u;                   /* from one panel of U to the next */
     size_t slice;                     /* input channels that are multiplied at a time */
+    int keeps_u;                      /* all of U is transformed first; else what is multiplied next */
     int pad_y, pad_x;                 /* the first tile's window begins at (-pad_y, -pad_x) */
     /* by weights: transformed input and gradient of the block under way, and the sums over blocks */
     size_t first, count, point_sum, shared_floats;
@@ -1957,21 +1958,22 @@ static size_t ssdei_winograd_slice(const ssdei_gather *g) {
     return slice < g->depth ? slice : g->depth;
 }
 
-/* Into blocks that fill register tiles, of a group of panels. One block transforms its weights as it goes, panel by
-   panel and slice by slice, so that U needs no place; several read a U that is kept, and several panels of it at a
-   time, so that each point of V comes once into the first-level cache for all of them. Few tiles keep V and M in the
-   second-level cache, many read U seldom. */
+/* Into blocks that fill register tiles, of a group of panels. Few tiles transform their weights as they go, panel by
+   panel and slice by slice, so that U needs no place. Others read a U that is kept, and several panels of it at a time,
+   so that each point of V comes once into the first-level cache for all of them. */
 static void ssdei_winograd_decide(ssdei_winograd *w) {
     const ssdei_gather *g = w->c.gather;
-    ssdei_winograd_cut(w, SSDEI_MOST_TILES, g->kernels->tile_columns);
-    w->slice = ssdei_winograd_slice(g);
-    w->point_u = w->slice * g->kernels->tile_columns + SSDEI_LINE;
-    if (w->blocks == 1) return;
-    ssdei_winograd_cut(
-        w, g->depth * g->columns <= SSDEI_SMALL_WEIGHTS ? 2 * g->kernels->tile_rows : (size_t)SSDEI_BLOCK_TILES,
-        SSDEI_GROUP_COLUMNS);
-    w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
-    w->point_u = w->panels * w->panel_u;
+    size_t width = g->kernels->tile_columns;
+    w->keeps_u = w->tiles * width > SSDEI_PANEL_FEW;
+    if (w->keeps_u) {
+        ssdei_winograd_cut(w, SSDEI_BLOCK_TILES, SSDEI_GROUP_COLUMNS);
+        w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
+        w->point_u = w->panels * w->panel_u;
+    } else {
+        ssdei_winograd_cut(w, ssdei_divide_up(w->tiles, g->kernels->tile_rows) * g->kernels->tile_rows, width);
+        w->slice = ssdei_winograd_slice(g);
+        w->point_u = w->slice * width + SSDEI_LINE;
+    }
 }
 
 /* One task's workspace: V, M for one group, a line of U, and weights the way the pass forward reads them. */
@@ -1996,8 +1998,9 @@ static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float
 static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(g, rows);
     size_t floats;
-    ssdei_winograd_cut(&w, SSDEI_MOST_TILES, g->kernels->tile_columns);
+    ssdei_winograd_decide(&w);
     floats = ssdei_winograd_layout(&w, NULL).floats;
+    if (w.keeps_u) w.tiles = SSDEI_PANEL_FEW / g->kernels->tile_columns; /* fewer rows than planned for */
     ssdei_winograd_decide(&w);
     return ssdei_max(floats, ssdei_winograd_layout(&w, NULL).floats);
 }
@@ -2029,11 +2032,11 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
                                  g->depth, g->depth, &inside, v, w->point_v);
 }
 
-/* U[36][panels][depth][tile_columns], for several blocks */
+/* U[36][panels][depth][tile_columns], where it is kept */
 static size_t ssdei_winograd_packed_size(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(g, rows);
     ssdei_winograd_decide(&w);
-    return w.blocks > 1 ? ssdei_multiply(SSDEI_POINTS, w.point_u) : 0;
+    return w.keeps_u ? ssdei_multiply(SSDEI_POINTS, w.point_u) : 0;
 }
 
 /* weights[9][channels][tile_columns] of a panel's channels k ..., backward turned by 180 degrees and transposed;
@@ -2195,7 +2198,7 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
     ssdei_winograd w = ssdei_winograd_plan(c->gather, c->run->rows);
     ssdei_winograd_decide(&w);
     w.c = *c;
-    if (w.blocks > 1) {
+    if (w.keeps_u) {
         ssdei_parallel_for(c->run->team, w.panels, 1, ssdei_winograd_pack_run, &w);
         w.c.weights = NULL;
     }
