@@ -1297,6 +1297,18 @@ static size_t ssdei_divide_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t ssdei_least(size_t a, size_t b) { return a < b ? a : b; }
 
+/* Rows that products take as fast as whole register tiles: where it can be divided, a third (see SSDEI_NUMBERS). */
+static size_t ssdei_row_step(const ssdei_kernels *kernels) {
+    return kernels->tile_rows % 3 ? kernels->tile_rows : kernels->tile_rows / 3;
+}
+
+/* `pieces`, or as many more as make them equally many for each worker, if they get at most a third smaller by that. */
+static size_t ssdei_even_pieces(const ssde_run *run, size_t pieces, size_t most) {
+    size_t workers = run->team->present ? run->team->present : run->tasks;
+    size_t even = ssdei_divide_up(pieces, workers) * workers;
+    return even <= most && 2 * even <= 3 * pieces ? even : pieces;
+}
+
 /* Rounded up to whole cache lines, with room for a vector to be read past the end; what is too large stays so. */
 static size_t ssdei_round_floats(size_t count) { return count > SIZE_MAX - 31 ? SIZE_MAX : (count + 31) / 16 * 16; }
 
@@ -2149,6 +2161,12 @@ static void ssdei_winograd_transform_block(const ssdei_winograd *w, size_t first
     memset(v + count * w->tile_v, 0, (beyond - count) * w->tile_v * sizeof *v);
 }
 
+/* A block's first tile. Blocks differ by at most one step, so that workers get equal shares. */
+static size_t ssdei_winograd_first(const ssdei_winograd *w, size_t block) {
+    size_t step = ssdei_row_step(w->c.gather->kernels);
+    return ssdei_least(ssdei_divide_up(w->tiles, step) * block / w->blocks * step, w->tiles);
+}
+
 /* Units of work are a block and a group; a worker that goes on with another group of its block keeps V. */
 static void ssdei_winograd_run(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
@@ -2156,8 +2174,8 @@ static void ssdei_winograd_run(void *argument, ssdei_worker *worker) {
     size_t begin, end, transformed = SSDEI_NOWHERE, i;
     while (ssdei_next_piece(worker, &begin, &end)) {
         for (; begin < end; begin++) {
-            size_t block = begin / w->groups, first_panel = begin % w->groups * w->group, first = block * w->block;
-            size_t count = w->tiles - first < w->block ? w->tiles - first : w->block;
+            size_t block = begin / w->groups, first_panel = begin % w->groups * w->group;
+            size_t first = ssdei_winograd_first(w, block), count = ssdei_winograd_first(w, block + 1) - first;
             size_t end_panel = w->panels - first_panel < w->group ? w->panels : first_panel + w->group;
             if (block != transformed) ssdei_winograd_transform_block(w, first, count, space.v);
             transformed = block;
@@ -2199,6 +2217,7 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
     ssdei_winograd_decide(&w);
     w.c = *c;
     if (w.keeps_u) {
+        w.blocks = ssdei_even_pieces(c->run, w.blocks, ssdei_divide_up(w.tiles, ssdei_row_step(c->gather->kernels)));
         ssdei_parallel_for(c->run->team, w.panels, 1, ssdei_winograd_pack_run, &w);
         w.c.weights = NULL;
     }
@@ -2503,16 +2522,21 @@ static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g)
     return ssdei_winograd_workspace(g, run->max_rows);
 }
 
+static void ssdei_direct_convolve(ssdei_convolution *c) {
+    const ssdei_gather *g = c->gather;
+    size_t pixels = c->run->rows * g->grid_height * g->grid_width, step = ssdei_row_step(g->kernels);
+    size_t steps = ssdei_divide_up(pixels, step), chunks = ssdei_divide_up(pixels, ssdei_chunk_pixels(g));
+    chunks = ssdei_even_pieces(c->run, chunks, steps);
+    if (c->weights)
+        ssdei_parallel_for(c->run->team, ssdei_divide_up(g->columns, g->kernels->tile_columns), 1, ssdei_pack_run, c);
+    ssdei_parallel_for(c->run->team, pixels, ssdei_divide_up(steps, chunks) * step, ssdei_convolve_run, c);
+}
+
 static void ssdei_convolve(ssdei_convolution *c) {
-    if (c->gather->winograd) {
+    if (c->gather->winograd)
         ssdei_winograd_convolve(c);
-    } else {
-        if (c->weights)
-            ssdei_parallel_for(c->run->team, ssdei_divide_up(c->gather->columns, c->gather->kernels->tile_columns), 1,
-                               ssdei_pack_run, c);
-        ssdei_parallel_for(c->run->team, c->run->rows * c->gather->grid_height * c->gather->grid_width,
-                           ssdei_chunk_pixels(c->gather), ssdei_convolve_run, c);
-    }
+    else
+        ssdei_direct_convolve(c);
 }
 
 /* weights[taps][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */

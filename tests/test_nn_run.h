@@ -483,6 +483,52 @@ static void test_run_company(void) {
     ssde_net_destroy(net);
 }
 
+/* Blocks of Winograd's tiles cover all of them, fit where they are kept, and are as many for each worker, unless that
+   made them small; workers' tiles differ by a step then. */
+static void test_run_even_blocks(void) {
+    static ssde_run run;
+    static ssdei_team team;
+    ssde_context context;
+    int tier;
+    run.team = &team;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        ssdei_gather gather;
+        size_t tiles, step, b;
+        memset(&gather, 0, sizeof gather);
+        gather.columns = 256;
+        gather.kernels = ssdei_kernels_for(&context);
+        step = ssdei_row_step(gather.kernels);
+        for (run.tasks = 1; run.tasks < 6; run.tasks++) {
+            for (tiles = 1; tiles < 300; tiles++) {
+                ssdei_winograd w;
+                size_t least = SIZE_MAX, most = 0, covered = 0, few;
+                memset(&w, 0, sizeof w);
+                w.c.gather = &gather;
+                w.tiles = tiles;
+                w.panels = 256 / gather.kernels->tile_columns;
+                ssdei_winograd_cut(&w, 24, 128);
+                few = w.blocks;
+                w.blocks = ssdei_even_pieces(&run, few, ssdei_divide_up(tiles, step));
+                for (b = 0; b < w.blocks; b++) {
+                    size_t count = ssdei_winograd_first(&w, b + 1) - ssdei_winograd_first(&w, b);
+                    CHECK(ssdei_winograd_first(&w, b) == covered && count > 0 && count <= w.block);
+                    covered += count;
+                }
+                CHECK(covered == tiles && w.blocks >= few && 2 * w.blocks <= 3 * few);
+                CHECK(w.blocks % run.tasks == 0 || 2 * (few / run.tasks + 1) * run.tasks > 3 * few ||
+                      (few / run.tasks + 1) * run.tasks > ssdei_divide_up(tiles, step));
+                for (b = 0; b < run.tasks && w.blocks % run.tasks == 0; b++) {
+                    size_t share = ssdei_winograd_first(&w, w.blocks / run.tasks * (b + 1)) -
+                                   ssdei_winograd_first(&w, w.blocks / run.tasks * b);
+                    least = ssdei_least(least, share);
+                    most = ssdei_max(most, share);
+                }
+                CHECK(most == 0 || most - least < 2 * step);
+            }
+        }
+    }
+}
+
 /* Gradients add to what is there; a run follows the weights. */
 static void test_run_reuse(void) {
     static nn_run_data data;
@@ -1170,6 +1216,7 @@ static void test_run_steps_networks(void) {
     X(net_initialisation)   \
     X(run_early_output)     \
     X(run_company)          \
+    X(run_even_blocks)      \
     X(run_reuse)            \
     X(run_memory)           \
     X(run_memory_ddpmpp)    \
