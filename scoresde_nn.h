@@ -1873,7 +1873,8 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
    AVX-512: other register tiles (6 x 4, 8 x 3, 9 x 3, 14 x 2 vectors) or unrolled sums (all 182 of 207 GFLOP/s, as 12 x
    2); transforming weights anew for each of several blocks (a third of the time, where U through the last-level cache
    costs a tenth); reading plain weights for that where they lie, six times, instead of from a copy of the slice (rows a
-   kB apart fall into an eighth of a cache's sets). */
+   kB apart fall into an eighth of a cache's sets). For 32 to 64 channels: the input's transform in three parts whose
+   halves fit the registers, with windows over the border copied first (AVX-512 the same, AVX2 20 to 80% slower). */
 
 enum {
     SSDEI_POINTS = 36,
@@ -3905,7 +3906,12 @@ SSDEI_ONCE_BEGIN
 /* ---- >>run: the memory plan ----
    Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
    whose lifetimes do not meet share memory. In VJP mode the backward steps may run again, so what they read stays to
-   the end. */
+   the end.
+
+   What would not pay, by an estimate: passing a batch depth first, some images through several steps while they stay in
+   the second-level cache. On small networks (32 to 64 channels of 28x28; a Xeon, L2 of 2 MB) all operations but 3x3
+   convolutions take a fifth to a quarter less per image at 4 images than at 64, 8 to 9% of a training step, of which
+   values kept for the backward pass would take a part back. */
 
 typedef struct ssdei_buffer {
     size_t *offset; /* where the plan writes its answer */
