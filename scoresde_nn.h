@@ -2341,20 +2341,33 @@ static void ssdei_winograd_gradient_finish(void *argument, ssdei_worker *worker)
             ssdei_winograd_gradient_store(w, panel, w->sums + panel * SSDEI_POINTS * w->point_sum);
 }
 
-/* Few tiles pass otherwise. A unit of work owns a block of input and output channels, small enough for the 36 sums of
-   each pair to stay in the second-level cache with V and W of a block of tiles; it transforms its channels of all
-   tiles, multiplies, and transforms its sums back. Units that share channels transform them anew, which costs less than
-   the way of V, W and the sums through memory. With many tiles (128 channels of 32x32, 16 images, AVX-512) reading x
-   and dy again for each unit made it 20% slower. */
-enum { SSDEI_UNIT_TILES = 32, SSDEI_UNIT_DEPTH = 64, SSDEI_UNIT_COLUMNS = 64 };
+/* Few tiles, or few channels, pass otherwise. A unit of work owns a block of input and of output channels and a segment
+   of the tiles. The 36 sums of its channels stay in the second-level cache with V and W of a block of tiles; it
+   transforms its channels of all its tiles, multiplies, and transforms its sums back. Units that share channels
+   transform them anew, which costs less than the way of V, W and the sums through memory. Where one unit has all the
+   channels, segments make several, for threads, and what they have is added in order.
+
+   What did not pay (Xeon with AVX-512): units where there are many channels and many tiles (4 to 6% slower with 128 or
+   512 channels: x and dy are waited for, again in each unit), also with larger units, with V and W tile by tile, or
+   with the next block's pixels fetched while products run. */
+
+enum {
+    SSDEI_UNIT_TILES = 32,
+    SSDEI_UNIT_DEPTH = 64,
+    SSDEI_UNIT_COLUMNS = 64,
+    SSDEI_SEGMENTS = 8,
+    SSDEI_SEGMENT_BLOCKS = 4
+};
 
 typedef struct ssdei_winograd_weight_work {
     ssdei_winograd w;
     size_t depth, columns, blocks, groups; /* of a unit; units along the input and the output channels */
+    size_t segment, segments;              /* tiles of a unit */
     size_t point_v, point_w, point_sum;    /* floats from one point to the next */
     const float *gradient;
-    float *weights;
-    double *bias;
+    float *weights, *parts; /* parts[segments - 1][9][depth][columns]: what segments after the first add */
+    double *bias, *part_sums;
+    size_t shared_floats; /* parts[], part_sums[segments - 1][panels][tile_columns] */
 } ssdei_winograd_weight_work;
 
 /* A task's workspace: V[36][tiles][depth], W[36][panels][tiles][tile_columns], sums[36][panels][depth][tile_columns],
@@ -2365,10 +2378,24 @@ typedef struct ssdei_winograd_sums {
     size_t floats;
 } ssdei_winograd_sums;
 
-/* All but its tensors. */
-static ssdei_winograd_weight_work ssdei_winograd_weight_plan(const ssdei_gather *g, size_t rows) {
+/* Whether one unit has all channels. */
+static int ssdei_winograd_few_channels(const ssdei_gather *g) {
+    return g->depth <= SSDEI_UNIT_DEPTH && g->columns <= SSDEI_UNIT_COLUMNS;
+}
+
+/* Segments of at least SSDEI_SEGMENT_BLOCKS blocks of tiles */
+static void ssdei_winograd_weight_segments(ssdei_winograd_weight_work *work, size_t most) {
+    size_t least = SSDEI_SEGMENT_BLOCKS * SSDEI_UNIT_TILES, segments = work->w.tiles / least;
+    if (segments > most) segments = most;
+    work->segment = ssdei_divide_up(work->w.tiles, segments ? segments : 1);
+    work->segment = ssdei_divide_up(work->segment, SSDEI_UNIT_TILES) * SSDEI_UNIT_TILES;
+    work->segments = ssdei_divide_up(work->w.tiles, work->segment);
+}
+
+/* All but its tensors; shared NULL: only how many floats of what all tasks share it takes. */
+static ssdei_winograd_weight_work ssdei_winograd_weight_plan(const ssdei_gather *g, size_t rows, float *shared) {
     ssdei_winograd_weight_work work;
-    size_t width = g->kernels->tile_columns, most = ssdei_divide_up(SSDEI_UNIT_COLUMNS, width);
+    size_t width = g->kernels->tile_columns, most = ssdei_divide_up(SSDEI_UNIT_COLUMNS, width), segments;
     memset(&work, 0, sizeof work);
     work.w = ssdei_winograd_plan(g, rows);
     work.blocks = ssdei_divide_up(g->depth, SSDEI_UNIT_DEPTH);
@@ -2380,6 +2407,11 @@ static ssdei_winograd_weight_work ssdei_winograd_weight_plan(const ssdei_gather 
     work.point_v = SSDEI_UNIT_TILES * work.depth + SSDEI_LINE;
     work.point_w = SSDEI_UNIT_TILES * work.columns + SSDEI_LINE;
     work.point_sum = work.depth * work.columns + SSDEI_LINE;
+    segments = ssdei_winograd_few_channels(g) ? SSDEI_SEGMENTS : 1;
+    ssdei_winograd_weight_segments(&work, segments);
+    work.parts = ssdei_take(shared, &work.shared_floats, (segments - 1) * 9 * g->depth * g->columns);
+    work.part_sums = (double *)(void *)ssdei_take(
+        shared, &work.shared_floats, (segments - 1) * work.w.panels * width * sizeof(double) / sizeof(float));
     return work;
 }
 
@@ -2395,10 +2427,33 @@ static ssdei_winograd_sums ssdei_winograd_weight_layout(const ssdei_winograd_wei
     return space;
 }
 
-/* A block of a unit's channels, or panels. */
+/* A unit's tiles, its input and its output channels, and where its part of the gradient goes. */
 typedef struct ssdei_winograd_unit {
-    size_t channel, depth, column, columns;
+    size_t first, end, channel, depth, column, columns;
+    float *weights;
+    double *bias;
 } ssdei_winograd_unit;
+
+/* A unit by its number; segments after the first begin their part with zeros. */
+static ssdei_winograd_unit ssdei_winograd_weight_cut(const ssdei_winograd_weight_work *work, size_t index) {
+    const ssdei_gather *g = work->w.c.gather;
+    size_t units = work->blocks * work->groups, segment = index / units, k;
+    size_t padded = work->w.panels * g->kernels->tile_columns, all = 9 * g->depth * g->columns;
+    ssdei_winograd_unit unit;
+    unit.first = segment * work->segment;
+    unit.end = work->w.tiles - unit.first < work->segment ? work->w.tiles : unit.first + work->segment;
+    unit.channel = index % units / work->groups * work->depth;
+    unit.depth = g->depth - unit.channel < work->depth ? g->depth - unit.channel : work->depth;
+    unit.column = index % work->groups * work->columns;
+    unit.columns = g->columns - unit.column < work->columns ? g->columns - unit.column : work->columns;
+    unit.weights = segment ? work->parts + (segment - 1) * all : work->weights;
+    unit.bias = segment ? work->part_sums + (segment - 1) * padded : work->bias;
+    for (k = 0; segment && k < 9 * unit.depth; k++)
+        memset(unit.weights + (k / unit.depth * g->depth + unit.channel + k % unit.depth) * g->columns + unit.column, 0,
+               unit.columns * sizeof *unit.weights);
+    if (segment && !unit.channel) memset(unit.bias + unit.column, 0, unit.columns * sizeof *unit.bias);
+    return unit;
+}
 
 static void ssdei_winograd_weight_input(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                         size_t tile, float *v) {
@@ -2461,42 +2516,60 @@ static void ssdei_winograd_weight_store(const ssdei_winograd_weight_work *work, 
             work->w.c.run->nn->winograd_weight_gradient(
                 sums + column * work->depth + k * width, work->point_sum,
                 unit->columns - column < width ? unit->columns - column : width,
-                work->weights + (unit->channel + k) * g->columns + unit->column + column, g->depth * g->columns);
+                unit->weights + (unit->channel + k) * g->columns + unit->column + column, g->depth * g->columns);
 }
 
 static void ssdei_winograd_weight_unit(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                        const ssdei_winograd_sums *space) {
-    const ssdei_winograd *w = &work->w;
     size_t first, count, i;
-    for (first = 0; first < w->tiles; first += count) {
-        count = w->tiles - first < SSDEI_UNIT_TILES ? w->tiles - first : (size_t)SSDEI_UNIT_TILES;
+    for (first = unit->first; first < unit->end; first += count) {
+        count = unit->end - first < SSDEI_UNIT_TILES ? unit->end - first : (size_t)SSDEI_UNIT_TILES;
         for (i = 0; i < count; i++) {
-            ssdei_winograd_weight_output(work, unit, first + i, space->w + i * w->c.gather->kernels->tile_columns,
+            ssdei_winograd_weight_output(work, unit, first + i, space->w + i * work->w.c.gather->kernels->tile_columns,
                                          space->totals + i * unit->columns);
             ssdei_winograd_weight_input(work, unit, first + i, space->v + i * work->depth);
         }
-        if (!unit->channel) w->c.run->nn->channel_sums(space->totals, count, unit->columns, work->bias + unit->column);
-        ssdei_winograd_weight_multiply(work, unit, space, count, first > 0);
+        if (!unit->channel)
+            work->w.c.run->nn->channel_sums(space->totals, count, unit->columns, unit->bias + unit->column);
+        ssdei_winograd_weight_multiply(work, unit, space, count, first > unit->first);
     }
     ssdei_winograd_weight_store(work, unit, space->sums);
 }
 
 static void ssdei_winograd_weight_run(void *argument, ssdei_worker *worker) {
     const ssdei_winograd_weight_work *work = (const ssdei_winograd_weight_work *)argument;
-    const ssdei_gather *g = work->w.c.gather;
     ssdei_winograd_sums space = ssdei_winograd_weight_layout(work, ssdei_workspace(work->w.c.run, worker->index));
     size_t begin, end, i;
     for (i = 0; i < SSDEI_UNIT_TILES; i++) space.rows[i] = space.v + i * work->depth;
-    while (ssdei_next_piece(worker, &begin, &end)) {
+    while (ssdei_next_piece(worker, &begin, &end))
         for (; begin < end; begin++) {
-            ssdei_winograd_unit unit;
-            unit.channel = begin / work->groups * work->depth;
-            unit.depth = g->depth - unit.channel < work->depth ? g->depth - unit.channel : work->depth;
-            unit.column = begin % work->groups * work->columns;
-            unit.columns = g->columns - unit.column < work->columns ? g->columns - unit.column : work->columns;
+            ssdei_winograd_unit unit = ssdei_winograd_weight_cut(work, begin);
             ssdei_winograd_weight_unit(work, &unit, &space);
         }
-    }
+}
+
+/* Adds what the segments after the first have for rows of weights [9 depth][columns]. */
+static void ssdei_winograd_weight_add(void *argument, ssdei_worker *worker) {
+    const ssdei_winograd_weight_work *work = (const ssdei_winograd_weight_work *)argument;
+    const ssdei_gather *g = work->w.c.gather;
+    size_t all = 9 * g->depth * g->columns, begin, end, segment;
+    while (ssdei_next_piece(worker, &begin, &end))
+        for (segment = 1; segment < work->segments; segment++)
+            work->w.c.run->nn->multiply_add(work->parts + (segment - 1) * all + begin * g->columns, 1.0f,
+                                            (end - begin) * g->columns, 1, work->weights + begin * g->columns);
+}
+
+/* All units, and what their segments have, in order. */
+static void ssdei_winograd_weight_units(ssdei_winograd_weight_work *work) {
+    const ssdei_gather *g = work->w.c.gather;
+    ssdei_team *team = work->w.c.run->team;
+    size_t padded = work->w.panels * g->kernels->tile_columns, segment, column;
+    ssdei_parallel_for(team, work->segments * work->blocks * work->groups, 1, ssdei_winograd_weight_run, work);
+    if (work->segments == 1) return;
+    ssdei_parallel_for(team, 9 * g->depth, SSDEI_LINE, ssdei_winograd_weight_add, work);
+    for (segment = 1; segment < work->segments; segment++)
+        for (column = 0; column < g->columns; column++)
+            work->bias[column] += work->part_sums[(segment - 1) * padded + column];
 }
 
 /* weights[3][3][depth][columns] += the gradient, bias[columns] its part; the gradient dy counts c->scale times. */
@@ -2505,13 +2578,13 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
     const ssdei_gather *g = c->gather;
     ssdei_winograd w = ssdei_winograd_gradient_plan(g, run->rows, run->arena + run->shared);
     size_t block;
-    if (w.blocks == 1) {
-        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, run->rows);
+    if (w.blocks == 1 || ssdei_winograd_few_channels(g)) {
+        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, run->rows, run->arena + run->shared);
         work.w.c = *c;
         work.gradient = dy;
         work.weights = weights;
         work.bias = bias;
-        ssdei_parallel_for(run->team, work.blocks * work.groups, 1, ssdei_winograd_weight_run, &work);
+        ssdei_winograd_weight_units(&work);
         return;
     }
     w.c = *c;
@@ -2804,8 +2877,10 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd) {
-        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, 1);
-        step->shared_floats = ssdei_max(step->shared_floats, ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats);
+        ssdei_winograd_weight_work work = ssdei_winograd_weight_plan(g, 1, NULL);
+        size_t blocks = ssdei_winograd_gradient_plan(g, 1, NULL).shared_floats;
+        step->shared_floats =
+            ssdei_max(step->shared_floats, ssdei_winograd_few_channels(g) ? work.shared_floats : blocks);
         step->workspace = ssdei_max(step->workspace, ssdei_winograd_weight_layout(&work, NULL).floats);
     } else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);

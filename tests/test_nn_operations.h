@@ -206,6 +206,45 @@ static void test_operations_conv_wide(void) {
     free(x), free(dw);
 }
 
+/* Few channels of many tiles, which Winograd's gradient by weights takes in two segments, the second one shorter: by
+   weights and bias as the direct sums, and the same bits from 1 and 3 threads. */
+static void test_operations_conv_segments(void) {
+    enum { HEIGHT = 68, WIDTH = 64, CHANNELS = 9, IN = HEIGHT * WIDTH * CHANNELS, WEIGHTS = 9 * CHANNELS * CHANNELS };
+    enum { ALL = WEIGHTS + CHANNELS };
+    float *x = (float *)malloc(3 * IN * sizeof *x), *dy = x + IN, *y = dy + IN, dw[3][ALL];
+    ssde_net *net = NULL;
+    ssde_conv_desc conv = ssde_conv(CHANNELS, 3);
+    ssde_context context;
+    int tier, i;
+    CHECK_OK(ssde_net_create(NULL, &net, 7));
+    CHECK_OK(ssde_net_finish(net, ssde_conv2d(net, ssde_input(net, HEIGHT, WIDTH, CHANNELS), &conv, "c")));
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, 2, IN, x));
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        for (i = 0; i < 3; i++) { /* direct; Winograd on 1 and 3 threads */
+            threads_hook hook;
+            ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, 1);
+            ssde_run *run;
+            memset(&hook, 0, sizeof hook);
+            hook.threads = i == 2 ? 3 : 1;
+            context.parallel_for = i == 2 ? threads_parallel_for : NULL;
+            context.user = &hook;
+            context.threads = hook.threads;
+            desc.convolution = i ? SSDE_CONVOLUTION_WINOGRAD : SSDE_CONVOLUTION_DIRECT;
+            desc.context = &context;
+            CHECK_OK(ssde_run_create(&run, net, &desc));
+            CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, y));
+            memset(dw[i], 0, sizeof dw[i]);
+            CHECK_OK(ssde_run_backward(run, dy, NULL, dw[i]));
+            ssde_run_destroy(run);
+        }
+        CHECK_ARRAY(dw[1], dw[0], WEIGHTS, 2e-6);
+        CHECK_ARRAY(dw[1] + WEIGHTS, dw[0] + WEIGHTS, CHANNELS, 1e-6);
+        CHECK_SAME(dw[1], dw[2], sizeof dw[1]);
+    }
+    ssde_net_destroy(net);
+    free(x);
+}
+
 static void nn_norm_case(size_t height, size_t width, size_t channels, size_t groups, ssde_activation activation,
                          const nn_options *options, int direct) {
     oracle o;
@@ -777,6 +816,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_conv_residual)         \
     X(operations_conv_channel_residual) \
     X(operations_conv_wide)             \
+    X(operations_conv_segments)         \
     X(operations_group_norm)            \
     X(operations_group_norm_extremes)   \
     X(operations_channel_moments)       \
