@@ -1862,8 +1862,8 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
 
    Nothing of the weights is kept from pass to pass. Tiles of one block transform them on the way, a panel's slice of
    channels and a line of six points at a time, which are multiplied from the first-level cache while the next slice of
-   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed
-   once, into a place that all layers share.
+   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed once, into a place that
+   all layers share.
 
    What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
    through 36 pages); fetching the next block's input or this one's output while products run (0 to 2%); packing a few
@@ -2017,7 +2017,9 @@ static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *fir
     *end = size - start < 6 - before ? before + size - start : 6;
 }
 
-static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
+/* Some channels of a tile's input. */
+static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, size_t channel, size_t channels, float *v,
+                                     size_t point) {
     const ssdei_gather *g = w->c.gather;
     size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
     ssdei_window inside;
@@ -2025,8 +2027,8 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
     ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
     y += inside.top - (size_t)w->pad_y;
     x += inside.left - (size_t)w->pad_x;
-    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth, g->width * g->depth,
-                                 g->depth, g->depth, &inside, v, w->point_v);
+    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + channel,
+                                 g->width * g->depth, g->depth, channels, &inside, v, point);
 }
 
 /* U[36][panels][depth][tile_columns], for several blocks */
@@ -2141,9 +2143,10 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
 
 /* Rows that the last register tile may reach beyond `count` are read, but count for nothing. */
 static void ssdei_winograd_transform_block(const ssdei_winograd *w, size_t first, size_t count, float *v) {
-    size_t i, beyond = (count + SSDEI_ROWS_BEYOND) / (SSDEI_ROWS_BEYOND + 1) * (SSDEI_ROWS_BEYOND + 1);
-    for (i = 0; i < count; i++) ssdei_winograd_transform(w, first + i, v + i * w->tile_v);
-    memset(v + count * w->tile_v, 0, (beyond - count) * w->tile_v * sizeof *v);
+    const ssdei_gather *g = w->c.gather;
+    size_t beyond = count % g->kernels->tile_rows ? SSDEI_ROWS_BEYOND : 0, i;
+    for (i = 0; i < count; i++) ssdei_winograd_transform(w, first + i, 0, g->depth, v + i * w->tile_v, w->point_v);
+    memset(v + count * w->tile_v, 0, beyond * w->tile_v * sizeof *v);
 }
 
 /* Units of work are a block and a group; a worker that goes on with another group of its block keeps V. */
@@ -2237,7 +2240,7 @@ static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *work
                     g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
                     w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
                     w->totals + i * g->columns + panel * columns);
-            ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
+            ssdei_winograd_transform(w, w->first + i, 0, g->depth, w->shared_v + i * w->tile_v, w->point_v);
         }
 }
 
@@ -2358,20 +2361,6 @@ typedef struct ssdei_winograd_unit {
     size_t channel, depth, column, columns;
 } ssdei_winograd_unit;
 
-static void ssdei_winograd_weight_input(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
-                                        size_t tile, float *v) {
-    const ssdei_winograd *w = &work->w;
-    const ssdei_gather *g = w->c.gather;
-    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
-    ssdei_window inside;
-    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
-    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
-    y += inside.top - (size_t)w->pad_y;
-    x += inside.left - (size_t)w->pad_x;
-    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + unit->channel,
-                                 g->width * g->depth, g->depth, unit->depth, &inside, v, work->point_v);
-}
-
 static void ssdei_winograd_weight_output(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                          size_t tile, float *to, float *totals) {
     const ssdei_gather *g = work->w.c.gather;
@@ -2431,7 +2420,8 @@ static void ssdei_winograd_weight_unit(const ssdei_winograd_weight_work *work, c
         for (i = 0; i < count; i++) {
             ssdei_winograd_weight_output(work, unit, first + i, space->w + i * w->c.gather->kernels->tile_columns,
                                          space->totals + i * unit->columns);
-            ssdei_winograd_weight_input(work, unit, first + i, space->v + i * work->depth);
+            ssdei_winograd_transform(w, first + i, unit->channel, unit->depth, space->v + i * work->depth,
+                                     work->point_v);
         }
         if (!unit->channel) w->c.run->nn->channel_sums(space->totals, count, unit->columns, work->bias + unit->column);
         ssdei_winograd_weight_multiply(work, unit, space, count, first > 0);
@@ -2588,9 +2578,10 @@ static size_t ssdei_dropout_floats(const ssdei_node *node) {
 
 /* Of a row, drawn into words [ssdei_dropout_floats]; NULL where nothing is dropped. */
 static const uint32_t *ssdei_dropout_words(const ssde_run *run, const ssdei_node *node, size_t row, uint32_t *words) {
-    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t sample = row;
     uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
     if (!run->dropout || !(node->drop > 0.0)) return NULL;
+    if (run->sample) sample = run->sample[row];
     run->kernels->draw(0, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, ssdei_dropout_floats(node),
                        (unsigned char *)words);
     return words;
