@@ -7813,7 +7813,7 @@ SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const flo
                                     int silu, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
     if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
-    SSDEI_T(ask_write)(y + SSDEI_LINE * SSDEI_T(pixels_ahead));
+    SSDEI_T(ask_write)(y + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
@@ -7879,7 +7879,7 @@ SSDEI_HELPER void ssdei_norm_backward_vector(const float *x, const float *du, co
     ssdei_v y = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, slope, shift, n);
     y = ssdei_fma(SSDEI_T(load_some)(du, n), SSDEI_T(load_some)(a, n), y);
     if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx, n));
-    SSDEI_T(ask_write)(dx + SSDEI_LINE * SSDEI_T(pixels_ahead));
+    SSDEI_T(ask_write)(dx + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(dx, y, n);
 }
 
@@ -8305,7 +8305,7 @@ SSDEI_KERNEL void SSDEI_T(sines)(const float *x, size_t count, float *sine, floa
 }
 
 SSDEI_KERNEL double SSDEI_T(squares)(const float *x, size_t count) {
-    enum { block = SSDEI_MAX_WIDTH, vectors = block / ssdei_width };
+    enum { block = SSDEI_MAX_WIDTH, vectors = block / (int)ssdei_width };
     ssdei_d sum[vectors];
     double lanes[block];
     size_t i, j, half;
