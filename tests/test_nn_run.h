@@ -1235,7 +1235,7 @@ static void workers_check(const ssde_net *net, ssde_context *context, ssde_convo
         memset(wanted, 0, floats * sizeof *wanted);
         workers_pass(net, desc, 1, 0, data, x, out, wanted);
         for (i = 0; i < 4; i++) {
-            for (alone = 0; alone < 2; alone++) {
+            for (alone = 0; alone <= (workers[i] == 3); alone++) {
                 memset(derivatives, 0, floats * sizeof *derivatives);
                 memset(other, 0, WORKERS_ROWS * dim * sizeof *other);
                 workers_pass(net, desc, workers[i], alone, data, x, other, derivatives);
