@@ -1874,8 +1874,8 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
 
    Nothing of the weights is kept from pass to pass. Tiles of one block transform them on the way, a panel's slice of
    channels and a line of six points at a time, which are multiplied from the first-level cache while the next slice of
-   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed
-   once, into a place that all layers share.
+   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed once, into a place that
+   all layers share.
 
    What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
    through 36 pages); fetching the next block's input or this one's output while products of many channels run (0 to 2%;
@@ -1893,10 +1893,11 @@ enum {
     SSDEI_LINE_POINTS = 6,
     SSDEI_SLICE = 1024,     /* floats of one point of a slice of U: six of them fill half a first-level cache */
     SSDEI_BLOCK_TILES = 24, /* fewer read U too often, more push V and M out of the second-level cache; 36 are close */
-    SSDEI_GROUP_COLUMNS = 256, /* fewer read V from the second-level cache again, 128: 8% slower at 256 columns */
-    SSDEI_PANEL_FEW = 384,     /* values of a panel of all tiles up to which U is not worth a way through memory */
-    SSDEI_SUM_TILES = 48,      /* a block by weights, about: fewer read and write the sums too often */
-    SSDEI_MOST_TILES = 72      /* the most of one block by weights, where that spares sums the way through memory */
+    SSDEI_GROUP_COLUMNS = 256,     /* fewer read V from the second-level cache again, 128: 8% slower at 256 columns */
+    SSDEI_SMALL_WEIGHTS = 64 * 64, /* whose U stays in the second-level cache */
+    SSDEI_PANEL_FEW = 384,         /* values of a panel of all tiles up to which U is not worth a way through memory */
+    SSDEI_SUM_TILES = 48,          /* a block by weights, about: fewer read and write the sums too often */
+    SSDEI_MOST_TILES = 72          /* the most of one block by weights, where that spares sums the way through memory */
 };
 
 typedef struct ssdei_winograd {
@@ -2034,7 +2035,9 @@ static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *fir
     *end = size - start < 6 - before ? before + size - start : 6;
 }
 
-static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float *v) {
+/* Some channels of a tile's input. */
+static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, size_t channel, size_t channels, float *v,
+                                     size_t point) {
     const ssdei_gather *g = w->c.gather;
     size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
     ssdei_window inside;
@@ -2042,8 +2045,8 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, float
     ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
     y += inside.top - (size_t)w->pad_y;
     x += inside.left - (size_t)w->pad_x;
-    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth, g->width * g->depth,
-                                 g->depth, g->depth, &inside, v, w->point_v);
+    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + channel,
+                                 g->width * g->depth, g->depth, channels, &inside, v, point);
 }
 
 /* U[36][panels][depth][tile_columns], where it is kept */
@@ -2176,9 +2179,10 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
 
 /* Rows that the last register tile may reach beyond `count` are read, but count for nothing. */
 static void ssdei_winograd_transform_block(const ssdei_winograd *w, size_t first, size_t count, float *v) {
-    size_t i, beyond = (count + SSDEI_ROWS_BEYOND) / (SSDEI_ROWS_BEYOND + 1) * (SSDEI_ROWS_BEYOND + 1);
-    for (i = 0; i < count; i++) ssdei_winograd_transform(w, first + i, v + i * w->tile_v);
-    memset(v + count * w->tile_v, 0, (beyond - count) * w->tile_v * sizeof *v);
+    const ssdei_gather *g = w->c.gather;
+    size_t beyond = count % g->kernels->tile_rows ? SSDEI_ROWS_BEYOND : 0, i;
+    for (i = 0; i < count; i++) ssdei_winograd_transform(w, first + i, 0, g->depth, v + i * w->tile_v, w->point_v);
+    memset(v + count * w->tile_v, 0, beyond * w->tile_v * sizeof *v);
 }
 
 /* A block's first tile. Blocks differ by at most one step, so that workers get equal shares. */
@@ -2279,7 +2283,7 @@ static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *work
                     g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
                     w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
                     w->totals + i * g->columns + panel * columns);
-            ssdei_winograd_transform(w, w->first + i, w->shared_v + i * w->tile_v);
+            ssdei_winograd_transform(w, w->first + i, 0, g->depth, w->shared_v + i * w->tile_v, w->point_v);
         }
 }
 
@@ -2455,20 +2459,6 @@ static ssdei_winograd_unit ssdei_winograd_weight_cut(const ssdei_winograd_weight
     return unit;
 }
 
-static void ssdei_winograd_weight_input(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
-                                        size_t tile, float *v) {
-    const ssdei_winograd *w = &work->w;
-    const ssdei_gather *g = w->c.gather;
-    size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
-    ssdei_window inside;
-    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
-    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
-    y += inside.top - (size_t)w->pad_y;
-    x += inside.left - (size_t)w->pad_x;
-    w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + unit->channel,
-                                 g->width * g->depth, g->depth, unit->depth, &inside, v, work->point_v);
-}
-
 static void ssdei_winograd_weight_output(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                          size_t tile, float *to, float *totals) {
     const ssdei_gather *g = work->w.c.gather;
@@ -2527,7 +2517,8 @@ static void ssdei_winograd_weight_unit(const ssdei_winograd_weight_work *work, c
         for (i = 0; i < count; i++) {
             ssdei_winograd_weight_output(work, unit, first + i, space->w + i * work->w.c.gather->kernels->tile_columns,
                                          space->totals + i * unit->columns);
-            ssdei_winograd_weight_input(work, unit, first + i, space->v + i * work->depth);
+            ssdei_winograd_transform(&work->w, first + i, unit->channel, unit->depth, space->v + i * work->depth,
+                                     work->point_v);
         }
         if (!unit->channel)
             work->w.c.run->nn->channel_sums(space->totals, count, unit->columns, unit->bias + unit->column);
@@ -2708,9 +2699,10 @@ static size_t ssdei_dropout_floats(const ssdei_node *node) {
 
 /* Of a row, drawn into words [ssdei_dropout_floats]; NULL where nothing is dropped. */
 static const uint32_t *ssdei_dropout_words(const ssde_run *run, const ssdei_node *node, size_t row, uint32_t *words) {
-    uint64_t sample = run->sample ? run->sample[row] : row;
+    uint64_t sample = row;
     uint64_t seed = run->seed + ((uint64_t)node->ordinal + 1) * 0x9e3779b97f4a7c15u; /* a key for each dropout */
     if (!run->dropout || !(node->drop > 0.0)) return NULL;
+    if (run->sample) sample = run->sample[row];
     run->kernels->draw(0, seed, SSDE_STREAM_DROPOUT, run->step, &sample, 1, ssdei_dropout_floats(node),
                        (unsigned char *)words);
     return words;
@@ -7949,7 +7941,7 @@ SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const flo
                                     int silu, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
     if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
-    SSDEI_T(ask_write)(y + SSDEI_LINE * SSDEI_T(pixels_ahead));
+    SSDEI_T(ask_write)(y + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
@@ -8015,7 +8007,7 @@ SSDEI_HELPER void ssdei_norm_backward_vector(const float *x, const float *du, co
     ssdei_v y = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, slope, shift, n);
     y = ssdei_fma(SSDEI_T(load_some)(du, n), SSDEI_T(load_some)(a, n), y);
     if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx, n));
-    SSDEI_T(ask_write)(dx + SSDEI_LINE * SSDEI_T(pixels_ahead));
+    SSDEI_T(ask_write)(dx + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(dx, y, n);
 }
 
@@ -8441,7 +8433,7 @@ SSDEI_KERNEL void SSDEI_T(sines)(const float *x, size_t count, float *sine, floa
 }
 
 SSDEI_KERNEL double SSDEI_T(squares)(const float *x, size_t count) {
-    enum { block = SSDEI_MAX_WIDTH, vectors = block / ssdei_width };
+    enum { block = SSDEI_MAX_WIDTH, vectors = block / (int)ssdei_width };
     ssdei_d sum[vectors];
     double lanes[block];
     size_t i, j, half;

@@ -688,7 +688,7 @@ static ssde_net *nn_dropout_net(double p) {
 
 /* What the network's n-th dropout, 1 or 2, makes of a row of ones, by the rule. */
 static void nn_dropout_ones(double p, uint64_t seed, uint32_t step, uint64_t sample, int n, float *mask) {
-    double least = floor(65536.0 * p + 0.5);
+    double least = fmin(floor(65536.0 * p + 0.5), 65535.0);
     uint32_t *words = (uint32_t *)malloc(DROPOUT_COUNT / 2 * sizeof *words), number;
     size_t i;
     seed += (uint64_t)n * 0x9e3779b97f4a7c15u;
@@ -768,6 +768,29 @@ static void test_operations_dropout(void) {
     free(buffer);
 }
 
+/* A rate too small for 16 bits drops nothing; one next to 1 keeps one value in 65536. */
+static void test_operations_dropout_ends(void) {
+    static const double rates[] = {1e-9, 1.0 - 1e-9};
+    size_t n = DROPOUT_COUNT, i, r;
+    float *buffer = (float *)malloc(9 * n * sizeof *buffer), *a = buffer, *b = a + 3 * n, *c = b + 3 * n;
+    for (r = 0; r < 2; r++) {
+        ssde_net *net = nn_dropout_net(rates[r]);
+        ssde_run *run = nn_unshare(nn_run(net, NULL, SSDE_RUN_TRAIN, 3));
+        size_t kept = 0;
+        uint64_t row, seed;
+        for (seed = 0; seed < 20; seed++) {
+            nn_dropout_masks(run, 3, seed, 4, NULL, a, b);
+            for (row = 0; row < 3; row++) nn_dropout_ones(rates[r], seed, 4, row, 1, c + row * n);
+            CHECK_SAME(a, c, 3 * n * sizeof *a);
+            for (i = 0; i < 3 * n; i++) kept += a[i] != 0.0f;
+        }
+        CHECK(r ? kept > 0 && kept < 20 * 3 * n / 1000 : kept == 20 * 3 * n);
+        ssde_run_destroy(run);
+        ssde_net_destroy(net);
+    }
+    free(buffer);
+}
+
 /* A group norm's values dropped in one go, or as something between the two wants it; the norm read elsewhere too, or
    not. Of the best tier: kernels have tests of their own. */
 static ssde_net *nn_norm_dropout_net(int apart, int read) {
@@ -829,6 +852,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_resampling)            \
     X(operations_embeddings)            \
     X(operations_dropout)               \
+    X(operations_dropout_ends)          \
     X(operations_norm_dropout)
 
 #endif

@@ -1208,6 +1208,111 @@ static void test_run_steps_networks(void) {
     }
 }
 
+/* ---- whoever works ---- */
+
+enum { WORKERS_ROWS = 5, WORKERS_DIM = 20 * 20 * 3 };
+
+/* Networks whose products are cut in all ways: many tiles and several blocks, few tiles and many channels, attention.
+   Their dropouts stand behind norms and alone. */
+static ssde_net *workers_net(int kind) {
+    ssde_unet_desc unet = nn_small_unet();
+    ssde_conv_desc wide = ssde_conv(72, 3), few = ssde_conv(40, 3), last = ssde_conv(3, 3);
+    ssde_net *net = NULL;
+    ssde_node h;
+    if (kind == 2) {
+        CHECK_OK(ssde_unet_create(&net, &unet));
+        return net;
+    }
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    h = kind ? ssde_input(net, 6, 5, 3) : ssde_input(net, 20, 20, 3);
+    if (kind) few.channels = 136;
+    h = ssde_conv2d(net, h, &few, "few");
+    h = ssde_dropout(net, ssde_group_norm(net, h, 8, SSDE_SILU, "norm"), 0.3);
+    h = ssde_conv2d(net, h, &wide, "wide");
+    h = ssde_dropout(net, ssde_dropout(net, ssde_group_norm(net, h, 8, SSDE_SILU, "other"), 0.1), 0.2);
+    CHECK_OK(ssde_net_finish(net, ssde_conv2d(net, h, &last, "last")));
+    return net;
+}
+
+/* Outputs and derivatives of rows that pass together, or one by one, by so many workers. */
+static void workers_pass(const ssde_net *net, ssde_run_desc desc, int workers, int alone, const nn_run_data *data,
+                         const float *x, float *out, float *derivatives) {
+    size_t count = alone ? 1 : WORKERS_ROWS, dim = ssde_net_dim(net), row;
+    threads_hook hook;
+    ssde_context context = *desc.context;
+    ssde_run *run = NULL;
+    hook.threads = workers;
+    hook.calls = 0;
+    context.parallel_for = threads_parallel_for;
+    context.user = &hook;
+    context.threads = workers;
+    desc.context = &context;
+    CHECK_OK(ssde_run_create(&run, net, &desc));
+    if (!run) return;
+    nn_poison(run);
+    for (row = 0; row < WORKERS_ROWS; row += count) {
+        const float *at = x + row * dim;
+        CHECK_OK(ssde_run_forward(run, at, data->label + row, data->sigma + row, count, 3, 2, data->sample + row,
+                                  out + row * dim));
+        if (desc.mode == SSDE_RUN_VJP)
+            CHECK_OK(ssde_run_backward(run, at, derivatives + row * dim, NULL));
+        else
+            CHECK_OK(ssde_run_backward(run, at, NULL, derivatives));
+    }
+    CHECK((hook.calls > 0) == (workers > 1));
+    ssde_run_destroy(run);
+}
+
+/* The same bits for 1, 2, 3 and 5 workers, who take what pieces they find; of outputs and derivatives by rows also for
+   rows alone. */
+static void workers_check(const ssde_net *net, ssde_context *context, ssde_convolution convolution,
+                          const nn_run_data *data, const float *x) {
+    static const int workers[] = {1, 2, 3, 5};
+    size_t dim = ssde_net_dim(net), weights = ssde_net_weight_count(net), i;
+    size_t floats = ssdei_max(WORKERS_ROWS * dim, weights);
+    float *buffer = (float *)malloc((2 * WORKERS_ROWS * dim + 2 * floats) * sizeof *buffer);
+    float *out = buffer, *other = out + WORKERS_ROWS * dim, *wanted = other + WORKERS_ROWS * dim;
+    float *derivatives = wanted + floats;
+    int mode, alone;
+    for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TRAIN; mode++) {
+        ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, WORKERS_ROWS);
+        desc.context = context;
+        desc.convolution = convolution;
+        memset(wanted, 0, floats * sizeof *wanted);
+        workers_pass(net, desc, 1, 0, data, x, out, wanted);
+        for (i = 0; i < 4; i++) {
+            for (alone = 0; alone <= (workers[i] == 3); alone++) {
+                memset(derivatives, 0, floats * sizeof *derivatives);
+                memset(other, 0, WORKERS_ROWS * dim * sizeof *other);
+                workers_pass(net, desc, workers[i], alone, data, x, other, derivatives);
+                CHECK_SAME(other, out, WORKERS_ROWS * dim * sizeof *out);
+                if (mode == SSDE_RUN_VJP || !alone) CHECK_SAME(derivatives, wanted, floats * sizeof *wanted);
+            }
+        }
+    }
+    free(buffer);
+}
+
+static void test_run_workers(void) {
+    static nn_run_data data;
+    static float x[WORKERS_ROWS * WORKERS_DIM];
+    int kind, tier, convolution;
+    nn_run_data_fill(&data);
+    oracle_normals(7, 1.0, WORKERS_ROWS * WORKERS_DIM, x);
+    for (kind = 0; kind < 3; kind++) {
+        ssde_context context;
+        ssde_net *net = workers_net(kind);
+        oracle o;
+        if (!net) continue;
+        oracle_from_net(&o, net);
+        oracle_random_weights(&o, 5);
+        for (tier = 0; steps_tier(tier, &context); tier++)
+            for (convolution = SSDE_CONVOLUTION_DIRECT; convolution <= SSDE_CONVOLUTION_WINOGRAD; convolution++)
+                workers_check(net, &context, (ssde_convolution)convolution, &data, x);
+        oracle_close(&o);
+    }
+}
+
 #define TEST_NN_RUN_LIST(X) \
     X(net_parameter_order)  \
     X(net_own_optimiser)    \
@@ -1217,6 +1322,7 @@ static void test_run_steps_networks(void) {
     X(run_early_output)     \
     X(run_company)          \
     X(run_even_blocks)      \
+    X(run_workers)          \
     X(run_reuse)            \
     X(run_memory)           \
     X(run_memory_ddpmpp)    \

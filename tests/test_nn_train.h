@@ -8,6 +8,7 @@
 #include "fixtures_core.h"
 #include "fixtures_nn.h"
 #include "nn_oracle.h"
+#include "threads.h"
 
 /* ---- train: training with classes ---- */
 
@@ -450,27 +451,44 @@ static void test_train_bad_checkpoints(void) {
     remove(FILES_PATH);
 }
 
+/* Steps of a network of vectors, of several stretches, and of one of images are the same bits whoever works. */
 static void test_train_threads(void) {
-    ssde_context contexts[3];
-    ssde_net *nets[3];
-    ssde_trainer *trainers[3];
+    enum { MOST = 4, ROWS = 8, DIM = 8 * 8 * 3 };
+    static const int workers[MOST] = {1, 2, 3, 5};
+    static float x[ROWS * DIM];
+    ssde_unet_desc shape = nn_small_unet();
     ssde_sde sde = ssde_ve(0.01, 50.0);
-    int i;
-    for (i = 0; i < 3; i++) {
-        ssde_train_desc desc;
-        contexts[i] = ssde_context_defaults();
-        contexts[i].parallel_for = core_backwards;
-        contexts[i].threads = i + 1;
-        desc = files_train_desc(&contexts[i], &sde);
-        nets[i] = files_mlp(&contexts[i], 2, 96, 3, 3); /* several stretches */
-        CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
-        CHECK(trainers[i]->stretch_count > 3);
-        files_train(trainers[i], 4);
-        files_check_same_trainer(trainers[i], trainers[0]);
-    }
-    for (i = 0; i < 3; i++) {
-        ssde_trainer_destroy(trainers[i]);
-        ssde_net_destroy(nets[i]);
+    int images, i, step;
+    oracle_normals(1, 0.5, ROWS * DIM, x);
+    for (images = 0; images < 2; images++) {
+        ssde_context contexts[MOST];
+        threads_hook hooks[MOST];
+        ssde_net *nets[MOST];
+        ssde_trainer *trainers[MOST];
+        for (i = 0; i < MOST; i++) {
+            ssde_train_desc desc;
+            ssde_batch batch = images ? ssde_batch_of(x, ROWS) : files_batch();
+            contexts[i] = ssde_context_defaults();
+            contexts[i].parallel_for = threads_parallel_for;
+            contexts[i].user = &hooks[i];
+            contexts[i].threads = hooks[i].threads = workers[i];
+            hooks[i].calls = 0;
+            shape.context = &contexts[i];
+            desc = files_train_desc(&contexts[i], &sde);
+            desc.warmup = 0;
+            nets[i] = images ? NULL : files_mlp(&contexts[i], 2, 96, 3, 3);
+            if (images) CHECK_OK(ssde_unet_create(&nets[i], &shape));
+            CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
+            if (!trainers[i]) return;
+            CHECK(trainers[i]->stretch_count > 3);
+            for (step = 0; step < 3; step++) CHECK_OK(ssde_train_step(trainers[i], &batch, NULL));
+            CHECK((hooks[i].calls > 0) == (workers[i] > 1));
+            files_check_same_trainer(trainers[i], trainers[0]);
+        }
+        for (i = 0; i < MOST; i++) {
+            ssde_trainer_destroy(trainers[i]);
+            ssde_net_destroy(nets[i]);
+        }
     }
 }
 
