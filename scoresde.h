@@ -7799,7 +7799,7 @@ SSDEI_END
    compiled to be small, in a third of the time. gcc's -Og takes the few cheap passes; inlining what is called once
    saves each such function its frame. What lies on different sides is not inlined into one another, but always_inline.
    Builds without optimisation, or for size, stay as they are. */
-#if defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define SSDEI_ONCE_BEGIN                                                           \
     _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)") \
         _Pragma("clang attribute push(__attribute__((noinline)), apply_to = function)")
