@@ -2312,6 +2312,8 @@ void ssdei_product(const ssdei_kernels *kernels, const float *a, size_t a_stride
 
 /* ---- tensor: shapes and arithmetic ---- */
 
+SSDEI_ONCE_BEGIN
+
 ssde_tensor ssde_tensor_1d(float *data, size_t n) {
     ssde_tensor tensor;
     memset(&tensor, 0, sizeof tensor);
@@ -2428,6 +2430,8 @@ static ssde_status ssdei_alias_check(ssde_context *context, const char *name, co
                          ssdei_shape(text[1], out->rank, out->shape));
     return SSDE_OK;
 }
+
+SSDEI_ONCE_END
 
 /* Two operands laid over an output of four axes: steps of 0 repeat. */
 typedef struct ssdei_broadcast {
@@ -2717,6 +2721,8 @@ static void ssdei_matmul_arrays(void *object, ssdei_memory *memory) {
     task->transposed = ssdei_place(memory, float, task->transpose_a ? task->rows * task->depth : 0);
 }
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int transpose_a, const ssde_tensor *b,
                                int transpose_b, ssde_tensor *out) {
     char text[3][SSDEI_SHAPE_TEXT];
@@ -2761,8 +2767,6 @@ ssde_status ssde_tensor_matmul(ssde_context *context, const ssde_tensor *a, int 
     ssdei_release(context, block);
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- tensor: pictures ---- */
 
@@ -3837,6 +3841,8 @@ static ssde_status ssdei_idx_decode(ssde_context *context, const char *path, con
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_idx_load(ssde_context *context, const char *path, ssde_tensor *tensor) {
     return ssdei_load_array(context, path, ssdei_idx_decode, "tensor", tensor, NULL);
 }
@@ -3881,8 +3887,6 @@ static ssde_status ssdei_cifar10_decode(ssde_context *context, const char *path,
 ssde_status ssde_cifar10_load(ssde_context *context, const char *path, ssde_tensor *images, ssde_tensor *labels) {
     return ssdei_load_array(context, path, ssdei_cifar10_decode, "images", images, labels);
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- files: text ---- */
 
@@ -4264,6 +4268,8 @@ struct ssde_tensor_file {
     size_t *record_by_name;
 };
 
+SSDEI_ONCE_BEGIN
+
 /* Bytes that the file must have. */
 static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, void *bytes, size_t size) {
     if (offset > file->size || size > file->size - offset)
@@ -4362,6 +4368,8 @@ const char *ssde_tensor_file_metadata(const ssde_tensor_file *file, const char *
         if (!strcmp(file->metadata[i].key, key)) return file->metadata[i].value;
     return NULL;
 }
+
+SSDEI_ONCE_END
 
 /* Moves the file's piece, if need be, so that it has `size` bytes at `offset`, and more of what is behind them up to
    `end`. */
@@ -6425,6 +6433,8 @@ SSDEI_ONCE_END
 static const ssdei_sde_number ssdei_ve_numbers[] = {
     {"sigma_min", offsetof(ssde_sde, sigma_min)}, {"sigma_max", offsetof(ssde_sde, sigma_max)}, {NULL, 0}};
 
+SSDEI_ONCE_BEGIN
+
 static ssde_status ssdei_ve_check(ssde_context *context, const ssde_sde *sde) {
     if (sde->sigma_min >= 1e-30 && sde->sigma_min < sde->sigma_max && sde->sigma_max <= 1e30) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -6731,6 +6741,8 @@ static ssde_status ssdei_row_time(ssde_context *context, const char *name, const
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* out = p x + q y over a row, rounded once. */
 static void ssdei_combine(size_t dim, double p, const float *x, double q, const float *y, float *out) {
     size_t i;
@@ -6792,6 +6804,8 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
 
 /* ---- sde: discrete-time forms ---- */
 
+SSDEI_ONCE_BEGIN
+
 /* A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1 are added, so that
    such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
 int ssdei_step_index(const ssde_sde *sde, double t) {
@@ -6834,8 +6848,6 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
     if (beta) *beta = 0.0;
     return beta && family->beta ? family->beta(context, sde, i, beta) : SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- sde: prior ---- */
 
@@ -6957,8 +6969,6 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
              ssdei_family(sde)->exploding ? ", or set sigma_max to about the largest distance within the data" : "");
     (context->log)(context->user, text);
 }
-
-SSDEI_ONCE_END
 
 /* ---- >>loss ---- */
 
@@ -7227,6 +7237,8 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* ---- >>mixture ---- */
 
 struct ssde_mixture {
@@ -7251,6 +7263,8 @@ struct ssde_mixture {
     const double *model_t;
     size_t model_rows;
 };
+
+SSDEI_ONCE_BEGIN
 
 static void ssdei_mixture_arrays(void *object, ssdei_memory *memory) {
     ssde_mixture *mixture = (ssde_mixture *)object;
@@ -7294,8 +7308,6 @@ static ssde_status ssdei_mixture_prepare(ssde_context *context, ssde_mixture *mi
     mixture->kept = per_row > doubles / least ? least : doubles / per_row;
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 size_t ssde_mixture_memory(size_t components, size_t dim) {
     ssde_mixture mixture;
@@ -7557,6 +7569,8 @@ ssde_status ssde_mixture_evaluate(ssde_mixture *mixture, const ssde_sde *sde, co
 
 /* ---- mixture: draws ---- */
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t rows, float *out, int *component) {
     static const char name[] = "ssde_mixture_sample";
     size_t r, i, dim;
@@ -7582,6 +7596,8 @@ ssde_status ssde_mixture_sample(ssde_mixture *mixture, ssde_rng *rng, size_t row
     rng->next_sample += rows;
     return SSDE_OK;
 }
+
+SSDEI_ONCE_END
 
 /* ---- mixture: the score model ---- */
 
@@ -7783,7 +7799,7 @@ SSDEI_END
    compiled to be small, in a third of the time. gcc's -Og takes the few cheap passes; inlining what is called once
    saves each such function its frame. What lies on different sides is not inlined into one another, but always_inline.
    Builds without optimisation, or for size, stay as they are. */
-#if defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define SSDEI_ONCE_BEGIN                                                           \
     _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)") \
         _Pragma("clang attribute push(__attribute__((noinline)), apply_to = function)")

@@ -684,6 +684,8 @@ static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZ
 
 /* ---- net: parameters ---- */
 
+SSDEI_ONCE_BEGIN
+
 /* Keeps a builder's status, and its text if it failed: ssde_net_finish returns both. -1, the node after a failure. */
 static ssde_node ssdei_net_keep(ssde_net *net, ssde_status status) {
     if (status != SSDE_OK && net->context) memcpy(net->problem, net->context->error, sizeof net->problem);
@@ -696,6 +698,8 @@ static void *ssdei_net_grow(ssde_net *net, void *array, size_t *capacity, size_t
     ssdei_net_keep(net, ssdei_grow(net->context, &array, capacity, used, more, size));
     return array;
 }
+
+SSDEI_ONCE_END
 
 /* A parameter's shape: vectors [out]; linear [out, in]; convolutions [out, in, kernel, kernel]; NIN [in, out]. */
 static void ssdei_parameter_shape(ssde_parameter *info, ssdei_layout layout, size_t in, size_t out, int kernel) {
@@ -761,6 +765,8 @@ static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index,
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 static void ssdei_net_arrays(void *object, ssdei_memory *memory) {
     ssde_net *net = (ssde_net *)object;
     net->nodes = ssdei_place(memory, ssdei_node, (size_t)net->node_count);
@@ -820,8 +826,6 @@ static ssde_status ssdei_net_initialise(ssde_net *net) {
     ssdei_release(net->context, file);
     return status;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* Adds prefix.suffix and how its values begin; the index of the parameter, or -1. in = 0: a vector. */
 static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char *suffix, ssdei_layout layout,
@@ -1446,6 +1450,8 @@ static ssdei_position *ssdei_take_positions(float *workspace, size_t *taken, siz
     return (ssdei_position *)(void *)ssdei_take(workspace, taken, count * sizeof(ssdei_position) / sizeof(float));
 }
 
+SSDEI_ONCE_BEGIN
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     size_t capacity = ssdei_chunk_tiles(g) * SSDEI_MAX_TILE_ROWS;
@@ -1457,6 +1463,8 @@ static ssdei_chunk ssdei_chunk_layout(const ssdei_gather *g, float *workspace) {
     if (g->out_step > 1) chunk.aside = ssdei_take(workspace, &chunk.floats, capacity * g->columns);
     return chunk;
 }
+
+SSDEI_ONCE_END
 
 /* A product with its tensors. */
 typedef struct ssdei_convolution {
@@ -1740,6 +1748,8 @@ static size_t ssdei_weight_count(const ssdei_gather *g) {
     return ssdei_copies_rows(g) ? SSDEI_GRADIENT_PIXELS_COPIED : SSDEI_GRADIENT_PIXELS;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* workspace NULL: only how many floats it takes */
 static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *workspace) {
     size_t count = ssdei_weight_count(g), block = (size_t)SSDEI_GRADIENT_CHANNELS + SSDEI_MAX_TILE_ROWS;
@@ -1752,6 +1762,8 @@ static ssdei_weight_chunk ssdei_weight_layout(const ssdei_gather *g, float *work
     chunk.x = ssdei_take(workspace, &chunk.floats, count * block);
     return chunk;
 }
+
+SSDEI_ONCE_END
 
 /* Points at channels first ... of a tap of every pixel, as outer products read them; returns the distance from one
    register tile's channels to the next's. Where several panels read them they lie in that order: a register tile's of
@@ -1936,6 +1948,8 @@ static int ssdei_use_winograd(const ssde_run *run, const ssdei_gather *g) {
     return run->convolution == SSDE_CONVOLUTION_WINOGRAD || ssdei_winograd_pays(g);
 }
 
+SSDEI_ONCE_BEGIN
+
 /* All but its blocks. */
 static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w;
@@ -2009,6 +2023,8 @@ static ssdei_winograd_space ssdei_winograd_layout(const ssdei_winograd *w, float
     space.v = ssdei_take(workspace, &space.floats, (w->block + SSDEI_ROWS_BEYOND) * w->tile_v);
     return space;
 }
+
+SSDEI_ONCE_END
 
 static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
     ssdei_winograd w = ssdei_winograd_plan(g, rows);
@@ -2253,6 +2269,8 @@ static void ssdei_winograd_convolve(ssdei_convolution *c) {
    [depth, tiles] [tiles, columns] to sums that are transformed back at the end. Every sum belongs to one unit of work
    and takes tiles in order. */
 
+SSDEI_ONCE_BEGIN
+
 /* With what all tasks share: sums, V, the transformed gradients of a block and their totals; shared NULL: only how many
    floats these take. */
 static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t rows, float *shared) {
@@ -2268,6 +2286,8 @@ static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t
     w.totals = ssdei_take(shared, &w.shared_floats, SSDEI_MOST_TILES * g->columns);
     return w;
 }
+
+SSDEI_ONCE_END
 
 static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
@@ -2382,6 +2402,8 @@ typedef struct ssdei_winograd_sums {
     size_t floats;
 } ssdei_winograd_sums;
 
+SSDEI_ONCE_BEGIN
+
 /* Whether one unit has all channels. */
 static int ssdei_winograd_few_channels(const ssdei_gather *g) {
     return g->depth <= SSDEI_UNIT_DEPTH && g->columns <= SSDEI_UNIT_COLUMNS;
@@ -2430,6 +2452,8 @@ static ssdei_winograd_sums ssdei_winograd_weight_layout(const ssdei_winograd_wei
     space.totals = ssdei_take(workspace, &space.floats, SSDEI_UNIT_TILES * work->columns);
     return space;
 }
+
+SSDEI_ONCE_END
 
 /* A unit's tiles, its input and its output channels, and where its part of the gradient goes. */
 typedef struct ssdei_winograd_unit {
@@ -2593,6 +2617,8 @@ static void ssdei_winograd_gradient(const ssdei_convolution *c, const float *dy,
 
 /* ---- products: how each is computed ---- */
 
+SSDEI_ONCE_BEGIN
+
 static void ssdei_gather_decide(const ssde_run *run, ssdei_gather *g) {
     g->kernels = ssdei_kernels_narrow(run->kernels, g->columns);
     g->winograd = (signed char)ssdei_use_winograd(run, g);
@@ -2605,6 +2631,8 @@ static size_t ssdei_gather_workspace(const ssde_run *run, const ssdei_gather *g)
     if (!g->winograd) return ssdei_chunk_layout(g, NULL).floats;
     return ssdei_winograd_workspace(g, run->max_rows);
 }
+
+SSDEI_ONCE_END
 
 static void ssdei_direct_convolve(ssdei_convolution *c) {
     const ssdei_gather *g = c->gather;
@@ -2721,6 +2749,8 @@ static void ssdei_drop(const ssde_run *run, const ssdei_node *node, const uint32
 
 /* ---- operations: inputs, which ssde_run_forward fills in ---- */
 
+SSDEI_ONCE_BEGIN
+
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels) {
     ssdei_node *node;
     if (net && net->input >= 0) return ssdei_net_fail(net, "the network has an input already");
@@ -2741,6 +2771,8 @@ static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
 ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
 ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
 ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
+
+SSDEI_ONCE_END
 
 /* ---- operations: convolutions and linear layers ---- */
 
@@ -2877,8 +2909,6 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     } else
         step->workspace = ssdei_max(step->workspace, ssdei_weight_layout(g, NULL).floats);
 }
-
-SSDEI_ONCE_END
 
 /* A node's products in a direction; *c has all but gathers and weights. */
 static void ssdei_conv_products(ssde_run *run, int index, int direction, ssdei_convolution *c) {
@@ -3987,6 +4017,8 @@ static void ssdei_nothing(ssde_run *run, int index) {
     (void)index;
 }
 
+SSDEI_ONCE_END
+
 #define SSDEI_OPERATION_ENTRY(name, plan, forward, backward) {ssdei_##plan, ssdei_##forward, ssdei_##backward},
 static const struct {
     void (*plan)(ssde_run *run, int index);
@@ -4356,6 +4388,8 @@ static void ssdei_run_steps_backward(void *user) {
         if (run->steps[i].written) ssdei_operations[run->net->nodes[i].operation].backward(run, i);
 }
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
                              uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
     const ssde_net *net;
@@ -4431,8 +4465,6 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     if (run->mode == SSDE_RUN_TRAIN) run->rows = 0; /* gradients have taken the activations' place */
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
 
@@ -5052,8 +5084,6 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
     return ssdei_net_measure(&net, ssdei_mlp_build(&net, desc));
 }
 
-SSDEI_ONCE_END
-
 /* ---- >>score net: what a network is told ---- */
 
 /* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
@@ -5147,8 +5177,6 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     }
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
@@ -5285,6 +5313,8 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
     return s->run->net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
@@ -5341,8 +5371,6 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.user = score_net;
     return model;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>classifier ---- */
 
@@ -5423,8 +5451,6 @@ ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32
     return ssdei_class_table_set(classifier->context, &classifier->table, classes, count, first_sample, 0,
                                  classifier->count);
 }
-
-SSDEI_ONCE_END
 
 /* logits of at most max_rows rows */
 static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
@@ -5511,8 +5537,6 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
     }
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>train ---- */
 
@@ -5753,6 +5777,8 @@ const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer) { return trainer ?
 SSDEI_ONCE_END
 
 /* ---- train: what a step is given ---- */
+
+SSDEI_ONCE_BEGIN
 
 static ssde_status ssdei_train_data_check(const ssde_trainer *trainer, const float *x, size_t rows) {
     size_t dim = trainer->dim, count = ssdei_multiply(rows, dim), i;
@@ -6076,8 +6102,6 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position) {
     while (index >= count);
     return index;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>configurations ---- */
 
@@ -8463,6 +8487,7 @@ SSDEI_KERNEL void SSDEI_T(adam)(const ssdei_adam *step, size_t count, float *gra
         g = ssdei_add(g, ssdei_mul(ssdei_set(by.weight_decay), w));
         m = ssdei_mul(ssdei_set(by.keep1), SSDEI_T(load_some)(first + i, n));
         m = ssdei_add(m, ssdei_mul(ssdei_set(by.take1), g));
+        m = ssdei_select_less(ssdei_vmax(m, ssdei_sub(zero, m)), ssdei_set(FLT_MIN), zero, m);
         h = ssdei_select_less(ssdei_vmax(g, ssdei_sub(zero, g)), ssdei_set(by.least), zero, g);
         v = ssdei_mul(ssdei_set(by.keep2), SSDEI_T(load_some)(second + i, n));
         v = ssdei_add(v, ssdei_mul(ssdei_mul(ssdei_set(by.take2), h), h));

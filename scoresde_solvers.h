@@ -612,6 +612,8 @@ SSDEI_BEGIN
 
 /* ---- checks that every solver makes ---- */
 
+SSDEI_ONCE_BEGIN
+
 /* What an object, or a call, asks of the allocator; 0 where that overflows. */
 static size_t ssdei_object_memory(void *object, size_t size, ssdei_arrays arrays) {
     size_t bytes = ssdei_object_bytes(object, size, arrays);
@@ -692,8 +694,6 @@ static size_t ssdei_block_rows(const ssde_score_model *model, size_t floats, siz
     rows = rows < most ? most : rows / most * most;
     return rows < n ? rows : n;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>grid ---- */
 
@@ -1063,6 +1063,8 @@ SSDEI_ONCE_END
 
 /* ---- known coordinates: what they are becomes mean known + std z, row by row; z may be NULL where std is 0 ---- */
 
+SSDEI_ONCE_BEGIN
+
 static ssde_status ssdei_inpaint_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
                                        size_t rows, const float *z, float *x) {
     size_t r, j;
@@ -1094,6 +1096,8 @@ static ssde_status ssdei_colourise_place(ssdei_conditions *w, const ssde_conditi
     }
     return SSDE_OK;
 }
+
+SSDEI_ONCE_END
 
 /* ---- measurements ---- */
 
@@ -1296,6 +1300,8 @@ static ssde_status ssdei_measure_solve(ssdei_conditions *w, ssde_guided *g, cons
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* A x moves towards mean y + std A z: its distance is mean y - A (x - std z). */
 static ssde_status ssdei_measure_place(ssdei_conditions *w, const ssde_condition *condition, const uint64_t *sample,
                                        size_t rows, const float *z, float *x) {
@@ -1402,6 +1408,8 @@ static ssde_status ssdei_condition_check(ssde_context *context, const ssde_condi
     return SSDE_OK;
 }
 
+SSDEI_ONCE_END
+
 /* <A v, w> = <v, A^T w> for samples `sample[rows]`. w leans towards A v: near 0 <A v, w> would hide a wrong factor. */
 static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_condition *condition, size_t rows) {
     size_t r, i, size = condition->size;
@@ -1428,6 +1436,8 @@ static ssde_status ssdei_measure_compare(ssdei_conditions *w, const ssde_conditi
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* Every measurement of the chain, of the kind in hand, on all samples of the run. */
 static ssde_status ssdei_measure_transposed(ssdei_conditions *w) {
     const ssde_condition *condition = w->chain;
@@ -1441,8 +1451,6 @@ static ssde_status ssdei_measure_transposed(ssdei_conditions *w) {
     }
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* For calls of up to `rows` rows of samples first_sample ... first_sample + n - 1. Whoever has conditions names their
    arrays with its own; before the first call it looks at ssdei_measure_transposed. */
@@ -1479,8 +1487,6 @@ static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *s
         ssdei_try(ssdei_condition_kinds[condition->kind].place(w, condition, sample, rows, z, x));
     return SSDE_OK;
 }
-
-SSDEI_ONCE_END
 
 /* ---- >>guidance ---- */
 
@@ -1557,8 +1563,6 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
     ssde_score_model model;
@@ -1658,8 +1662,6 @@ struct ssde_cfg {
     double *std;           /* [max_rows] */
 };
 
-SSDEI_ONCE_END
-
 /* out = (1 + weight) out - weight other, row by row; a row without weight is out as it stands. */
 static void ssdei_cfg_combine(const ssde_cfg *g, size_t rows, float *out) {
     size_t r, j, dim = g->desc.conditional.dim;
@@ -1705,8 +1707,6 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     ssdei_cfg_combine(g, rows, out);
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
@@ -1979,11 +1979,15 @@ static ssde_status ssdei_norm_ratio(const ssdei_setting *setting, const float *s
 
 /* ---- >>sampler ---- */
 
+SSDEI_ONCE_BEGIN
+
 ssde_sampler_desc ssde_sampler_defaults(void) {
     ssde_sampler_desc desc;
     memset(&desc, 0, sizeof desc);
     return desc;
 }
+
+SSDEI_ONCE_END
 
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
 typedef struct ssdei_step_plan {
@@ -2536,6 +2540,8 @@ static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const fl
     for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
 }
 
+SSDEI_ONCE_BEGIN
+
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     ssdei_try(ssdei_predictor_noise(w, block, plan));
@@ -2552,8 +2558,6 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
     ssdei_apply(w, block, &u, plan->t1);
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- multistep: DPM-Solver++, UniPC ----
 
@@ -2675,8 +2679,6 @@ static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, ssdei_step_pla
     return ssdei_multistep_plan(setting, 3, 2, 1, plan);
 }
 
-SSDEI_ONCE_END
-
 /* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
 static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
@@ -2715,6 +2717,8 @@ static int ssdei_adapt_goes_on(ssdei_sampler *w, const ssdei_block *block, size_
     ssdei_fail_row(w, row, a->here[r], SSDE_ERROR_LIMIT);
     return 0;
 }
+
+SSDEI_ONCE_END
 
 static void ssdei_adapt_begin(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_travellers *a = &w->travellers;
@@ -2882,6 +2886,8 @@ static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, con
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 /* Known coordinates of the block, which is at t, become mean known + std z; w->noise is z, and may be anything where
    std is 0. */
 static ssde_status ssdei_condition_place(ssdei_sampler *w, const ssdei_block *block, double t, double mean,
@@ -2903,8 +2909,6 @@ static ssde_status ssdei_condition_update(ssdei_sampler *w, const ssdei_block *b
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CONDITION, number));
     return ssdei_condition_place(w, block, t, w->mean, w->std);
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- the tables ----
    How to add a predictor:
@@ -3019,6 +3023,8 @@ SSDEI_ONCE_END
 
 /* ---- the driver ---- */
 
+SSDEI_ONCE_BEGIN
+
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
     size_t i;
     (void)step;
@@ -3090,8 +3096,6 @@ static ssde_status ssdei_noise_block(ssdei_sampler *w, const ssdei_block *block,
     ssdei_apply(w, block, &u, w->times[to]);
     return SSDE_OK;
 }
-
-SSDEI_ONCE_BEGIN
 
 static ssde_status ssdei_for_blocks(ssdei_sampler *w, size_t step,
                                     ssde_status (*work)(ssdei_sampler *w, const ssdei_block *block, size_t step)) {
@@ -3377,8 +3381,6 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     return status;
 }
 
-SSDEI_ONCE_END
-
 /* ---- >>ode ---- */
 
 ssde_ode_desc ssde_ode_defaults(void) {
@@ -3386,6 +3388,8 @@ ssde_ode_desc ssde_ode_defaults(void) {
     memset(&desc, 0, sizeof desc);
     return desc;
 }
+
+SSDEI_ONCE_END
 
 enum { SSDEI_STAGES = 7 };
 
@@ -3512,6 +3516,8 @@ static ssde_status ssdei_ode_first_steps(ssdei_ode *w) {
     return SSDE_OK;
 }
 
+SSDEI_ONCE_BEGIN
+
 static void ssdei_ode_write_back(ssdei_ode *w, size_t g) {
     const ssdei_ode_group *group = &w->groups[g];
     size_t r, count = w->members * w->dim;
@@ -3538,6 +3544,8 @@ static void ssdei_ode_compact(ssdei_ode *w) {
     }
     w->active = kept;
 }
+
+SSDEI_ONCE_END
 
 /* The step each group tries next: within [10 ulp of t, max_step], and not beyond t1. */
 static void ssdei_ode_propose(ssdei_ode *w) {
@@ -4144,8 +4152,6 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     return SSDE_OK;
 }
 
-SSDEI_ONCE_END
-
 /* The known coordinates of the block's x[rows, dim] at t, or where a sample ended; at t = 0 what is known. */
 static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x, const ssde_ode_report *reports) {
     ssdei_flow *flow = &w->flow;
@@ -4158,8 +4164,6 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     }
     return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
-
-SSDEI_ONCE_BEGIN
 
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
 static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
@@ -4373,6 +4377,8 @@ static void ssdei_interpolate_row(const float *a, const float *b, double weight,
     }
 }
 
+SSDEI_ONCE_BEGIN
+
 ssde_status ssde_interpolate(ssde_context *context, const float *a, const float *b, double weight, size_t rows,
                              size_t dim, float *out) {
     size_t r;
@@ -4388,8 +4394,6 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
     for (r = 0; r < rows; r++) ssdei_interpolate_row(a + r * dim, b + r * dim, weight, dim, out + r * dim);
     return ssdei_check_finite(context, "interpolation: out", out, rows, dim); /* codes that end near FLT_MAX */
 }
-
-SSDEI_ONCE_BEGIN
 
 /* ---- >>likelihood ---- */
 
