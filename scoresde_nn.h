@@ -1907,7 +1907,7 @@ enum {
     SSDEI_BLOCK_TILES = 24, /* fewer read U too often, more push V and M out of the second-level cache; 36 are close */
     SSDEI_GROUP_COLUMNS = 256,     /* fewer read V from the second-level cache again, 128: 8% slower at 256 columns */
     SSDEI_SMALL_WEIGHTS = 64 * 64, /* whose U stays in the second-level cache */
-    SSDEI_PANEL_FEW = 384,         /* values of a panel of all tiles up to which U is not worth a way through memory */
+    SSDEI_FEW_TILES = 48,          /* up to which U is not worth a way through memory */
     SSDEI_SUM_TILES = 48,          /* a block by weights, about: fewer read and write the sums too often */
     SSDEI_MOST_TILES = 72          /* the most of one block by weights, where that spares sums the way through memory */
 };
@@ -1993,13 +1993,13 @@ static size_t ssdei_winograd_slice(const ssdei_gather *g) {
 static void ssdei_winograd_decide(ssdei_winograd *w) {
     const ssdei_gather *g = w->c.gather;
     size_t width = g->kernels->tile_columns;
-    w->keeps_u = w->tiles * width > SSDEI_PANEL_FEW;
+    w->keeps_u = w->tiles > SSDEI_FEW_TILES;
     if (w->keeps_u) {
         ssdei_winograd_cut(w, SSDEI_BLOCK_TILES, SSDEI_GROUP_COLUMNS);
         w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
         w->point_u = w->panels * w->panel_u;
     } else {
-        ssdei_winograd_cut(w, ssdei_divide_up(w->tiles, g->kernels->tile_rows) * g->kernels->tile_rows, width);
+        ssdei_winograd_cut(w, ssdei_divide_up(SSDEI_FEW_TILES, g->kernels->tile_rows) * g->kernels->tile_rows, width);
         w->slice = ssdei_winograd_slice(g);
         w->point_u = w->slice * width + SSDEI_LINE;
     }
@@ -2031,7 +2031,7 @@ static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
     size_t floats;
     ssdei_winograd_decide(&w);
     floats = ssdei_winograd_layout(&w, NULL).floats;
-    if (w.keeps_u) w.tiles = SSDEI_PANEL_FEW / g->kernels->tile_columns; /* fewer rows than planned for */
+    if (w.keeps_u) w.tiles = SSDEI_FEW_TILES; /* fewer rows than planned for */
     ssdei_winograd_decide(&w);
     return ssdei_max(floats, ssdei_winograd_layout(&w, NULL).floats);
 }
@@ -3018,9 +3018,9 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
-    else if (node->activation == SSDE_IDENTITY)
-        memmove(y, x, count * sizeof *y);
-    else
+    else if (node->activation == SSDE_IDENTITY && y != x)
+        memcpy(y, x, count * sizeof *y);
+    else if (node->activation != SSDE_IDENTITY)
         for (i = 0; i < count; i++) y[i] = ssdei_activation_value(node->activation, x[i]);
 }
 static void ssdei_activate_forward(ssde_run *run, int index) {
