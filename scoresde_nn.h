@@ -1884,10 +1884,10 @@ static void ssdei_direct_gradient(const ssdei_convolution *c, const float *dy, f
    V is multiplied with panels of the transformed weights U, and M, the products, is transformed back. V and M hold all
    points of one tile together, so that a transform writes and reads in one place.
 
-   Nothing of the weights is kept from pass to pass. Tiles of one block transform them on the way, a panel's slice of
-   channels and a line of six points at a time, which are multiplied from the first-level cache while the next slice of
-   the plain weights, a quarter of U's bytes, comes nearer. For several blocks U is transformed once, into a place that
-   all layers share.
+   Nothing of the weights is kept from pass to pass. Few tiles transform them on the way, a panel's slice of channels
+   and a line of six points at a time, which are multiplied from the first-level cache while the next slice of the plain
+   weights, a quarter of U's bytes, comes nearer. For more tiles U is transformed once, into a place that all layers
+   share.
 
    What did not pay (Zen 3, AVX2): V and M point by point instead of tile by tile (5 to 20% slower: each transform goes
    through 36 pages); fetching the next block's input or this one's output while products of many channels run (0 to 2%;
