@@ -1981,8 +1981,8 @@ static void test_sampler_adaptive(void) {
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_ADAPTIVE, 1, 0.05);
     ssde_sample_report report;
     float x[3 * DIM];
-    double y[DIM], taken = 0.0;
-    size_t evaluations = 0, rejected = 0, seed, j;
+    double y[DIM];
+    size_t taken = 0, evaluations = 0, rejected = 0, seed, j;
     how.context = &context, how.report = &report;
     how.rtol = how.atol = 0.02;
     how.skip_denoise = 1;
