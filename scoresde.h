@@ -7256,8 +7256,8 @@ struct ssde_mixture {
     double *kept_share;              /* [kept + 1, components]: their r_k */
     size_t *active;                  /* [kept + 1]: how many e_k each has */
     double *exponent;                /* of ssdei_plane */
-    float *single;                   /* likewise, at the time in use; */
-    int use_single;                  /* or not */
+    float *single;                   /* likewise, at the time in use, */
+    int use_single;                  /* if the score may be in float there */
     ssde_sde sde;                    /* of the score model */
     const float *model_x;            /* what the last differentiable score was asked, for rows not kept */
     const double *model_t;

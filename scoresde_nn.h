@@ -443,7 +443,7 @@ typedef struct ssde_train_desc {
     size_t batch;        /* most rows of one step */
     double lr, beta1, beta2, weight_decay;
     /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
-       second moment. */
+       second moment, and a moment below the least normal float is 0. */
     double adam_eps;
     int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
     double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
@@ -1997,7 +1997,7 @@ static void ssdei_winograd_decide(ssdei_winograd *w) {
     w->keeps_u = w->tiles > SSDEI_FEW_TILES;
     if (w->keeps_u) {
         ssdei_winograd_cut(w, SSDEI_BLOCK_TILES, SSDEI_GROUP_COLUMNS);
-        w->slice = g->depth < SSDEI_DEPTH_BLOCK ? g->depth : (size_t)SSDEI_DEPTH_BLOCK;
+        w->slice = ssdei_block_depth(g->depth);
         w->point_u = w->panels * w->panel_u;
     } else {
         ssdei_winograd_cut(w, ssdei_divide_up(SSDEI_FEW_TILES, g->kernels->tile_rows) * g->kernels->tile_rows, width);
@@ -2290,20 +2290,26 @@ static ssdei_winograd ssdei_winograd_gradient_plan(const ssdei_gather *g, size_t
 
 SSDEI_ONCE_END
 
+/* W of some output channels of a tile, panel by panel, and the totals of their dy. */
+static void ssdei_winograd_transform_gradient(const ssdei_winograd *w, const float *dy, size_t tile, size_t column,
+                                              size_t columns, float *to, size_t panel, size_t point, float *totals) {
+    const ssdei_gather *g = w->c.gather;
+    size_t width = g->kernels->tile_columns, y, x, image = ssdei_winograd_tile(w, tile, &y, &x), i;
+    dy += ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
+    for (i = 0; i < columns; i += width, to += panel)
+        w->c.run->nn->winograd_gradient(dy + i, g->out_width * g->columns, g->columns, g->out_height - y,
+                                        g->out_width - x, ssdei_least(columns - i, width), w->c.scale, to, point,
+                                        totals + i);
+}
+
 static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *worker) {
     const ssdei_winograd *w = (const ssdei_winograd *)argument;
     const ssdei_gather *g = w->c.gather;
-    size_t columns = g->kernels->tile_columns, begin, end, i, panel;
+    size_t width = g->kernels->tile_columns, begin, end, i;
     while (ssdei_next_piece(worker, &begin, &end))
         for (i = begin; i < end; i++) {
-            size_t y, x, image = ssdei_winograd_tile(w, w->first + i, &y, &x);
-            const float *dy = w->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns;
-            for (panel = 0; panel < w->panels; panel++)
-                w->c.run->nn->winograd_gradient(
-                    dy + panel * columns, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
-                    g->columns - panel * columns < columns ? g->columns - panel * columns : columns, w->c.scale,
-                    w->shared_w + panel * SSDEI_POINTS * w->point_m + i * columns, w->point_m,
-                    w->totals + i * g->columns + panel * columns);
+            ssdei_winograd_transform_gradient(w, w->gradient, w->first + i, 0, g->columns, w->shared_w + i * width,
+                                              SSDEI_POINTS * w->point_m, w->point_m, w->totals + i * g->columns);
             ssdei_winograd_transform(w, w->first + i, 0, g->depth, w->shared_v + i * w->tile_v, w->point_v);
         }
 }
@@ -2484,18 +2490,6 @@ static ssdei_winograd_unit ssdei_winograd_weight_cut(const ssdei_winograd_weight
     return unit;
 }
 
-static void ssdei_winograd_weight_output(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
-                                         size_t tile, float *to, float *totals) {
-    const ssdei_gather *g = work->w.c.gather;
-    size_t width = g->kernels->tile_columns, y, x, image = ssdei_winograd_tile(&work->w, tile, &y, &x), column;
-    const float *dy = work->gradient + ((image * g->out_height + y) * g->out_width + x) * g->columns + unit->column;
-    for (column = 0; column < unit->columns; column += width)
-        work->w.c.run->nn->winograd_gradient(
-            dy + column, g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x,
-            unit->columns - column < width ? unit->columns - column : width, work->w.c.scale,
-            to + column * SSDEI_UNIT_TILES, work->point_w, totals + column);
-}
-
 /* sums (+)= the products of a block of tiles */
 static void ssdei_winograd_weight_multiply(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                            const ssdei_winograd_sums *space, size_t count, int accumulate) {
@@ -2536,12 +2530,13 @@ static void ssdei_winograd_weight_store(const ssdei_winograd_weight_work *work, 
 
 static void ssdei_winograd_weight_unit(const ssdei_winograd_weight_work *work, const ssdei_winograd_unit *unit,
                                        const ssdei_winograd_sums *space) {
-    size_t first, count, i;
+    size_t width = work->w.c.gather->kernels->tile_columns, first, count, i;
     for (first = unit->first; first < unit->end; first += count) {
         count = unit->end - first < SSDEI_UNIT_TILES ? unit->end - first : (size_t)SSDEI_UNIT_TILES;
         for (i = 0; i < count; i++) {
-            ssdei_winograd_weight_output(work, unit, first + i, space->w + i * work->w.c.gather->kernels->tile_columns,
-                                         space->totals + i * unit->columns);
+            ssdei_winograd_transform_gradient(&work->w, work->gradient, first + i, unit->column, unit->columns,
+                                              space->w + i * width, SSDEI_UNIT_TILES * width, work->point_w,
+                                              space->totals + i * unit->columns);
             ssdei_winograd_transform(&work->w, first + i, unit->channel, unit->depth, space->v + i * work->depth,
                                      work->point_v);
         }

@@ -573,7 +573,9 @@ static void kernels_adam_fill(size_t count, float values[ADAM_ARRAYS][ADAM_ROOM]
         values[ADAM_SECOND][i] *= values[ADAM_SECOND][i] * values[ADAM_GRADIENT][i] * values[ADAM_GRADIENT][i];
         if (i % 7 == 0 || values[ADAM_SECOND][i] < FLT_MIN) values[ADAM_SECOND][i] = 0.0f;
     }
-    if (count > 8) values[ADAM_GRADIENT][8] = 0.0f, values[ADAM_SECOND][8] = FLT_MIN; /* decays below it */
+    if (count <= 8) return;
+    values[ADAM_GRADIENT][8] = 0.0f;
+    values[ADAM_FIRST][8] = values[ADAM_SECOND][8] = FLT_MIN; /* both decay below it */
 }
 
 /* One weight; what is below `least` or FLT_MIN lies so far below eps that no float sees it. */
@@ -583,7 +585,8 @@ static void kernels_adam_check(const ssdei_adam *by, float before[ADAM_ARRAYS][A
     double g = (double)by->clip * (double)before[ADAM_GRADIENT][i] + (double)by->weight_decay * w;
     double first = (double)by->keep1 * (double)before[ADAM_FIRST][i], part = (double)by->take1 * g;
     double second = (double)by->keep2 * (double)before[ADAM_SECOND][i] + (double)by->take2 * g * g, moved;
-    CHECK_NEAR(after[ADAM_FIRST][i], first + part, 1.3e-7 * (fabs(first) + fabs(part)));
+    CHECK_NEAR(after[ADAM_FIRST][i], first + part, 1.3e-7 * (fabs(first) + fabs(part)) + (double)FLT_MIN);
+    CHECK(fabs((double)after[ADAM_FIRST][i]) >= FLT_MIN || after[ADAM_FIRST][i] == 0.0f);
     CHECK_NEAR(after[ADAM_SECOND][i], second, 3e-7 * second + 2.0 * (double)FLT_MIN);
     CHECK(after[ADAM_SECOND][i] >= FLT_MIN || after[ADAM_SECOND][i] == 0.0f);
     moved = (double)by->rate * (first + part) / (sqrt(second) * (double)by->root_scale + (double)by->eps);
