@@ -666,13 +666,6 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* The status of a function of the caller's, with a text where it left none. t may be NULL. */
-static ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t) {
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    if (!t) return ssde_fail(context, status, "%s returned '%s'", function, ssde_status_text(status));
-    return ssde_fail(context, status, "%s returned '%s' at t = %.6g", function, ssde_status_text(status), *t);
-}
-
 /* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
 static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
                                const uint64_t *sample, size_t rows, float *out) {
@@ -835,9 +828,6 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
 SSDEI_ONCE_END
 
 /* ---- >>path ---- */
-
-static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
-                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out);
 
 enum { SSDEI_PATH_LEVELS = 24 };
 
@@ -2353,16 +2343,6 @@ static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, do
     }
     if (!block->first) w->report.evaluations++;
     return ssdei_score(w->context, &w->model, block->x, w->t, w->sample + block->first, block->rows, w->score);
-}
-
-static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
-                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out) {
-    ssde_status status;
-    if (!source->fill) return ssde_random_normal(context, seed, stream, step, sample, rows, dim, out);
-    status = source->fill(source->user, stream, step, sample, rows, dim, out);
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    return ssde_fail(context, status, "noise.fill returned '%s' for stream %d, step %lu", ssde_status_text(status),
-                     stream, (unsigned long)step);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
