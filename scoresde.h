@@ -7206,7 +7206,8 @@ static void ssdei_simulation_arrays(void *object, ssdei_memory *memory) {
 }
 
 static void ssdei_simulation_size(ssdei_simulation *w, size_t rows, size_t dim) {
-    w->rows = rows < SSDEI_SIMULATED ? rows : SSDEI_SIMULATED;
+    const size_t most = SSDEI_SIMULATED;
+    w->rows = rows < most ? rows : most;
     w->dim = dim;
     w->work = NULL;
 }
@@ -7283,10 +7284,11 @@ static ssde_status ssdei_simulation_rows(const ssde_sde *sde, const ssde_simulat
 
 ssde_status ssdei_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
                            const double *t, size_t rows, size_t dim, float *work, float *x) {
+    const size_t most = SSDEI_SIMULATED;
     uint64_t number[SSDEI_SIMULATED];
     size_t at, r;
-    for (at = 0; at < rows; at += SSDEI_SIMULATED) {
-        size_t count = rows - at < SSDEI_SIMULATED ? rows - at : SSDEI_SIMULATED;
+    for (at = 0; at < rows; at += most) {
+        size_t count = rows - at < most ? rows - at : most;
         for (r = 0; r < count; r++) number[r] = sample ? sample[at + r] : (uint64_t)(at + r);
         ssdei_try(ssdei_simulation_rows(sde, how, seed, number, t, at, count, dim, work, x + at * dim));
     }
