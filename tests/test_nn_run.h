@@ -777,7 +777,7 @@ static void test_run_errors(void) {
     desc.max_rows = 2;
     CHECK_FAILS(&context, ssde_run_create(&run, unfinished, &desc), SSDE_ERROR_ARGUMENT, "not finished");
     desc.mode = (ssde_run_mode)3;
-    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 3");
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 4");
     CHECK(run == NULL);
     CHECK_STATUS(ssde_run_forward(NULL, x, label, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_run_backward(NULL, x, out, NULL), SSDE_ERROR_ARGUMENT);
