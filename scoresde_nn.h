@@ -7620,13 +7620,11 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
-    static const char *const weightings[] = {"std2", "likelihood", "output", "edm", "min_snr", "user", NULL};
-    static const char *const times[] = {"uniform", "importance", "log_normal", "logit_normal", "user", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
-    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, weightings);
+    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, ssdei_weighting_names);
     ssdei_field_flag(fields, "training.half_sum", desc->loss.half_sum);
     ssdei_field_flag(fields, "training.discrete", desc->loss.discrete);
-    ssdei_field_choice(fields, "training.times", (int)desc->loss.times, times);
+    ssdei_field_choice(fields, "training.times", (int)desc->loss.times, ssdei_times_names);
     ssdei_field_number(fields, "training.eps", desc->loss.eps);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);
