@@ -5664,11 +5664,6 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 
 /* ---- >>score net: what a network is told ---- */
 
-/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
-static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
-    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
-}
-
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
     double mean, std;
     if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
@@ -5880,7 +5875,8 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
     for (row = 0; row < rows; row++) {
         if (!(s->sigma[row] > 0.0f))
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
-        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+        s->factor[row] =
+            ssdei_output_of(&s->sde, SSDE_PREDICT_DEFAULT) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
         if (s->copies == 1) continue;
         s->label[rows + row] = s->label[row];
         s->sigma[rows + row] = s->sigma[row];
@@ -6137,11 +6133,11 @@ struct ssde_trainer {
     size_t dim;
     ssdei_stretch *stretches;
     size_t stretch_count;
-    ssdei_adam adam;                         /* of the step under way */
-    float *gradients;                        /* [weight_count], 0 between steps */
-    float *first_moment, *second_moment;     /* [weight_count] */
-    float *x, *z, *output, *output_gradient; /* [batch, dim]; x is perturbed in place */
-    float *label, *sigma;                    /* [batch] and so on */
+    ssdei_adam adam;                              /* of the step under way */
+    float *gradients;                             /* [weight_count], 0 between steps */
+    float *first_moment, *second_moment;          /* [weight_count] */
+    float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
+    float *label, *sigma;                         /* [batch] and so on */
     double *t, *weight, *losses;
     uint64_t *slot;
     int32_t *classes;
@@ -6152,6 +6148,7 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     int exploding = sde && ssdei_family(sde)->exploding;
     double shorter = steps && steps < 200000 ? sqrt(200000.0 / (double)steps) : 1.0;
     memset(&desc, 0, sizeof desc);
+    desc.loss = ssde_loss_defaults();
     desc.loss.half_sum = exploding;
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
@@ -6224,6 +6221,7 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->gradients = ssdei_place(memory, float, weights);
     trainer->first_moment = ssdei_place(memory, float, weights);
     trainer->second_moment = ssdei_place(memory, float, weights);
+    trainer->x0 = ssdei_place(memory, float, values);
     trainer->x = ssdei_place(memory, float, values);
     trainer->z = ssdei_place(memory, float, values);
     trainer->output = ssdei_place(memory, float, results);
@@ -6271,12 +6269,12 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
-    desc->loss.output = ssdei_net_output(&trainer->sde);
+    desc->loss.output = ssdei_output_of(&trainer->sde, SSDE_PREDICT_DEFAULT);
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_loss_check(&trainer->sde, &desc->loss, "ssde_trainer_create: desc.loss"));
     if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
-    /* refuses importance_times whose density is not finite */
+    /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
@@ -6410,26 +6408,26 @@ static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, floa
     return SSDE_OK;
 }
 
-/* From data [rows, dim] and the slots noted: x, perturbed, and z, t, weight, label, sigma. */
+/* From data [rows, dim] and the slots noted: x0, x, z, t, weight, label, sigma. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
-                                  desc->high, trainer->x));
+                                  desc->high, trainer->x0));
     else
-        memcpy(trainer->x, data, rows * dim * sizeof *data);
+        memcpy(trainer->x0, data, rows * dim * sizeof *data);
     for (row = 0; row < rows && flip; row++)
         if (ssde_random_double(seed, SSDE_STREAM_FLIP, step, trainer->slot[row], 0) < 0.5)
-            ssdei_flip(trainer->net, trainer->x + row * dim);
+            ssdei_flip(trainer->net, trainer->x0 + row * dim);
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(
         ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
     for (row = 0; row < rows; row++)
         ssdei_try(ssdei_train_label(trainer, trainer->t[row], &trainer->label[row], &trainer->sigma[row]));
-    return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x, trainer->z, trainer->t, rows, dim, trainer->x);
+    return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x);
 }
 
 /* Checks classes [rows] and keeps them, with some in place of which the null class is trained. */
@@ -6469,7 +6467,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
                                trainer->output));
     if (!trainer->desc.classifier)
-        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x0, trainer->z, trainer->t,
                          trainer->weight, rows, trainer->dim, scale, trainer->losses, gradient);
     for (row = 0; row < rows; row++) {
         ssdei_try(ssde_cross_entropy(trainer->context, trainer->output + row * count, trainer->classes + row, 1, count,
@@ -8204,12 +8202,11 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
-    static const char *const weightings[] = {"std2", "likelihood", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
-    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, weightings);
+    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, ssdei_weighting_names);
     ssdei_field_flag(fields, "training.half_sum", desc->loss.half_sum);
     ssdei_field_flag(fields, "training.discrete", desc->loss.discrete);
-    ssdei_field_flag(fields, "training.importance_times", desc->loss.importance_times);
+    ssdei_field_choice(fields, "training.times", (int)desc->loss.times, ssdei_times_names);
     ssdei_field_number(fields, "training.eps", desc->loss.eps);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);

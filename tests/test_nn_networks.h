@@ -101,7 +101,7 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     ssde_run *run = nn_run(golden->net, context, SSDE_RUN_TRAIN, GOLDEN_ROWS);
     const golden_tensor *tensor = NULL;
     loss.half_sum = 1;
-    loss.output = ssdei_net_output(&golden->sde);
+    loss.output = SSDE_PREDICT_DEFAULT;
     loss.context = context;
     nn_golden_images(golden, "dsm_x0", x0);
     nn_golden_images(golden, "dsm_z", z);
@@ -112,11 +112,11 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     for (i = 0; i < (size_t)golden->net->node_count; i++) golden->net->nodes[i].drop = 0.0;
     CHECK_OK(ssde_run_forward(run, xt, label, sigma, GOLDEN_ROWS, 0, 0, NULL, out));
     loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
-    CHECK_OK(ssde_loss(&golden->sde, &loss, out, xt, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, NULL));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, NULL));
     golden_doubles(golden->io, "dsm_losses_likelihood_weighted", golden_losses, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_RELATIVE(losses[i], golden_losses[i], 2e-5);
     loss.weighting = SSDE_WEIGHT_STD2;
-    CHECK_OK(ssde_loss(&golden->sde, &loss, out, xt, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, slope));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, slope));
     golden_doubles(golden->io, "dsm_losses", golden_losses, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_RELATIVE(losses[i], golden_losses[i], 2e-5);
     CHECK_OK(ssde_run_backward(run, slope, NULL, gradient));

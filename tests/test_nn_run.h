@@ -95,7 +95,7 @@ static void test_net_own_optimiser(void) {
     for (step = 0; step < STEPS; step++) {
         before = loss;
         CHECK_OK(ssde_run_forward(run, x, label, sigma, ROWS, 0, 0, NULL, out));
-        CHECK_OK(ssde_loss(&sde, &how, out, x, z, t, weight, ROWS, 2, 1.0 / (double)ROWS, losses, slope));
+        CHECK_OK(ssde_loss(&sde, &how, out, x0, z, t, weight, ROWS, 2, 1.0 / (double)ROWS, losses, slope));
         for (r = 0, loss = 0.0; r < ROWS; r++) loss += losses[r] / (double)ROWS;
         if (!step) first = loss;
         /* a step of `rate` along the gradient lowers the loss by rate |gradient|^2, to first order */

@@ -239,7 +239,7 @@ static void test_train_gradient(void) {
         desc.lr = 0.0;
         desc.loss.discrete = kind >= 3 && kind < 6;
         desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
-        desc.loss.importance_times = kind == 6;
+        desc.loss.times = kind == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
         sde.num_scales = 50;
         if (kind == 6) sde = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
@@ -554,7 +554,7 @@ static void test_train_evaluate_run(void) {
     CHECK_OK(ssde_trainer_evaluate(trainers[0], &points, 7, &loss, NULL));
     CHECK_OK(ssde_run_create(&run, ssde_trainer_ema(trainers[0]), &inference));
     CHECK_OK(ssde_run_forward(run, trainers[0]->x, NULL, NULL, 8, 0, 0, NULL, out));
-    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x, trainers[0]->z, trainers[0]->t,
+    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x0, trainers[0]->z, trainers[0]->t,
                        trainers[0]->weight, 8, 2, 1.0, losses, NULL));
     CHECK_SAME(losses, trainers[0]->losses, sizeof losses);
     for (i = 0; i < 8; i++) mean += (losses[i] - mean) / (i + 1);
