@@ -525,6 +525,11 @@ static void test_errors_nets(void) {
     ERRORS_ALONE(ssde_run_backward(NULL, out, NULL, NULL));
     ERRORS_SAYS("gradient is NULL", ssde_run_backward(run, NULL, out, NULL));
     ERRORS_SAYS("mode is", ssde_run_backward(run, out, out, NULL));
+    ERRORS_ALONE(ssde_run_forward_tangent(NULL, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("v is NULL", ssde_run_forward_tangent(run, x, NULL, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("mode is", ssde_run_forward_tangent(run, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_ALONE(ssde_run_backward_tangent(NULL, NULL, out, NULL));
+    ERRORS_SAYS("mode is", ssde_run_backward_tangent(run, NULL, out, NULL));
     free(weights);
     ssde_run_destroy(run);
     ssde_net_destroy(twice);
