@@ -5213,6 +5213,7 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, con
     memset(&means, 0, sizeof means);
     means.output = ssdei_output_of(sde, SSDE_PREDICT_DEFAULT);
     if (net) {
+        if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is not finished: ssde_net_finish");
         means = net->means;
         ssdei_try(ssdei_net_meaning(context, "net's output", net, sde, &means));
     }
@@ -5335,7 +5336,7 @@ static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run
     s->means.sigma_data = plain.sigma_data;
     s->means.discrete = net->means.discrete || plain.discrete;
     ssdei_try(ssdei_net_meaning(s->context, "desc.output", net, sde, &s->means));
-    s->mixes = s->means.output != SSDE_PREDICT_SCORE && s->means.output != SSDE_PREDICT_NOISE;
+    s->mixes = s->means.output > SSDE_PREDICT_NOISE;
     s->guidance = plain.guidance;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
     *run = ssdei_score_net_run(&plain, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,

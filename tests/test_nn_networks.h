@@ -55,7 +55,7 @@ static void nn_golden_forward(const nn_golden *golden, ssde_context *context) {
     golden_floats(golden->io, "labels", expected, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) {
         t[i] = (double)t_float[i];
-        CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
+        CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
         CHECK_RELATIVE(label[i], expected[i], 1e-6);
     }
     CHECK_OK(ssde_score_net_create(&score_net, golden->net, &golden->sde, NULL));
@@ -106,7 +106,8 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     nn_golden_images(golden, "dsm_x0", x0);
     nn_golden_images(golden, "dsm_z", z);
     golden_doubles(golden->io, "t", t, GOLDEN_ROWS);
-    for (i = 0; i < GOLDEN_ROWS; i++) CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
+    for (i = 0; i < GOLDEN_ROWS; i++)
+        CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
     CHECK_OK(ssde_perturb(context, &golden->sde, x0, z, t, GOLDEN_ROWS, golden->dim, xt));
     /* the golden gradients are without dropout: run in evaluation, as the reference did, by dropping nothing */
     for (i = 0; i < (size_t)golden->net->node_count; i++) golden->net->nodes[i].drop = 0.0;
@@ -1158,10 +1159,8 @@ static void test_score_net_golden(void) {
         for (row = 0; row < ROWS; row++) {
             float label, sigma;
             nn_flags_image((uint32_t)(1000 + row), &shape, 0.5f, x + row * FLAGS_DIM);
-            if (desc.discrete)
-                CHECK_OK(ssde_score_net_label_discrete(NULL, &sde, t[row], &label, &sigma));
-            else
-                CHECK_OK(ssde_score_net_label(NULL, &sde, t[row], &label, &sigma));
+            net->means.discrete = desc.discrete;
+            CHECK_OK(ssde_score_net_label(NULL, net, &sde, t[row], &label, &sigma, NULL));
             /* the same float, but for powf's last bit */
             CHECK_RELATIVE(label, labels[row], sde.kind == SSDE_VE && !desc.discrete ? 1.2e-7 : 0.0);
         }
@@ -1266,7 +1265,7 @@ static void nn_score_case(ssde_sde sde, ssde_context *context) {
         CHECK_OK(ssde_coefficients_at(context, &sde, times[row], &at));
         label = sde.kind == SSDE_VE ? at.std : 999.0 * times[row];
         factor = sde.kind == SSDE_VE ? 1.0 : -1.0 / at.std;
-        CHECK_OK(ssde_score_net_label(context, &sde, times[row], &net_label, &sigma));
+        CHECK_OK(ssde_score_net_label(context, net, &sde, times[row], &net_label, &sigma, NULL));
         CHECK_RELATIVE(net_label, label, 2e-7);
         CHECK_RELATIVE(sigma, at.std, 1e-7);
         for (k = 0; k < 3; k++) {
@@ -1347,9 +1346,9 @@ static void test_score_net(void) {
     ssde_score_net_destroy(score_net);
     ssde_score_net_destroy(NULL);
     CHECK(ssde_score_net_model(NULL).score == NULL);
-    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, NULL, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, &label, NULL), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label(NULL, NULL, 0.5, &label, &sigma), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, &sde, 0.5, NULL, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, &sde, 0.5, &label, NULL, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, NULL, 0.5, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
     ssde_net_destroy(net);
 }
 
@@ -1608,16 +1607,15 @@ static void test_score_net_discrete_models(void) {
     ssde_trainer_destroy(trainer);
     /* what training told the network at i / (N - 1) is what the score model tells it there */
     for (i = 0; i < sde.num_scales; i++) {
-        CHECK_OK(ssde_score_net_label_discrete(&context, &sde, (double)i / (sde.num_scales - 1), &label, &sigma));
+        CHECK_OK(ssde_score_net_label(&context, read, &sde, (double)i / (sde.num_scales - 1), &label, &sigma, NULL));
         CHECK_OK(ssde_discrete_marginal(&context, &sde, i, NULL, &std, NULL));
         CHECK(label == (float)(sde.num_scales - 1 - i) && sigma == (float)std);
         sde_read = ssde_vp(0.1, 20.0);
-        CHECK_OK(ssde_score_net_label_discrete(&context, &sde_read, (double)i / 999.0, &label, &sigma));
+        CHECK_OK(ssde_score_net_label(&context, read, &sde_read, (double)i / 999.0, &label, &sigma, NULL));
         CHECK_OK(ssde_discrete_marginal(&context, &sde_read, i, NULL, &std, NULL));
-        CHECK_NEAR(label, i, 1e-6 * i);
-        CHECK(sigma == (float)std);
+        CHECK(label == (float)i && sigma == (float)std);
     }
-    net->discrete = 0;
+    net->means.discrete = 0;
     how.discrete = 1;
     CHECK_OK(ssde_score_net_create(&score_nets[0], read, &sde, NULL));
     CHECK_OK(ssde_score_net_create(&score_nets[1], net, &sde, &how));
@@ -1634,11 +1632,11 @@ static void test_score_net_discrete_models(void) {
     ssde_score_net_destroy(score_nets[0]);
     sde = ssde_affine(nn_affine_drift, files_diffusion, NULL);
     CHECK_STATUS(ssde_score_net_create(&score_nets[0], read, &sde, NULL), SSDE_ERROR_UNSUPPORTED);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 0.5, &label, &sigma), SSDE_ERROR_UNSUPPORTED);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 0.5, &label, &sigma, NULL), SSDE_ERROR_UNSUPPORTED);
     sde = ssde_vp(0.1, 20.0);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 1.5, &label, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, NAN, &label, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 0.5, NULL, &sigma), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 1.5, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, NAN, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 0.5, NULL, &sigma, NULL), SSDE_ERROR_ARGUMENT);
     ssde_net_destroy(read);
     ssde_net_destroy(net);
     remove(CONDITIONING_PATH);
@@ -1688,10 +1686,12 @@ static void test_score_net_discrete_logarithms(void) {
 
 /* ---- score net ---- */
 
-/* A discrete level's sigma is that of its index, however its t was computed. */
+/* A discrete level's label and sigma are those of its index, however its t was computed. */
 static void test_score_net_discrete_index(void) {
     static const int levels[3] = {10, 300, 1000};
+    ssde_net *net = files_mlp(NULL, 1, 4, 1, 3);
     int k, i, way;
+    net->means.discrete = 1;
     for (k = 0; k < 3; k++) {
         ssde_sde sde = ssde_vp(0.1, 5.0);
         sde.num_scales = levels[k];
@@ -1701,12 +1701,12 @@ static void test_score_net_discrete_index(void) {
             for (way = 0; way < 2; way++) {
                 double last = levels[k] - 1, t = way ? 1.0 - (last - i) / last : i / last;
                 float label, sigma;
-                CHECK_OK(ssde_score_net_label_discrete(NULL, &sde, t, &label, &sigma));
-                CHECK(sigma == (float)std);
-                CHECK_NEAR(label, i, 1e-4);
+                CHECK_OK(ssde_score_net_label(NULL, net, &sde, t, &label, &sigma, NULL));
+                CHECK(label == (float)i && sigma == (float)std);
             }
         }
     }
+    ssde_net_destroy(net);
 }
 
 /* ---- classifier ---- */
@@ -1804,7 +1804,7 @@ static void classifier_case(ssde_context *context) {
         uint64_t state = 5 + row;
         float label, sigma;
         int side;
-        CHECK_OK(ssde_score_net_label(context, &sde, t[row], &label, &sigma));
+        CHECK_OK(ssde_score_net_label(context, net, &sde, t[row], &label, &sigma, NULL));
         for (i = 0; i < DIM; i++) {
             at[i] = (double)x[row * DIM + i];
             direction[i] = oracle_normal(&state);
