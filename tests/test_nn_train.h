@@ -283,14 +283,14 @@ static void test_train_inputs(void) {
     vp.num_scales = 40;
     desc.loss.discrete = 1;
     CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
-    CHECK_OK(ssdei_train_label(trainer, 1.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 1.0, &label, &sigma, NULL));
     CHECK(label == 0.0f && sigma == 50.0f);
-    CHECK_OK(ssdei_train_label(trainer, 0.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 0.0, &label, &sigma, NULL));
     CHECK(label == 9.0f);
     CHECK_NEAR(sigma, 0.01, 1e-8);
     ssde_trainer_destroy(trainer);
     CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
-    CHECK_OK(ssdei_train_label(trainer, 3.0 / 39.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 3.0 / 39.0, &label, &sigma, NULL));
     CHECK_OK(ssde_discrete_marginal(NULL, &vp, 3, NULL, &std, NULL));
     CHECK(label == 3.0f);
     CHECK_RELATIVE(sigma, std, 1e-7);
