@@ -150,6 +150,9 @@ size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
+/* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
+   SSDE_PREDICT_EDM, else 0. */
+ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data);
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
 /* Valid until the next operation is added, or the network finished. */
 const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
@@ -240,7 +243,8 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 typedef enum ssde_run_mode {
     SSDE_RUN_INFERENCE, /* forward only; activations share memory, which the other modes keep */
     SSDE_RUN_VJP,       /* and backward to the input */
-    SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
+    SSDE_RUN_TRAIN,     /* and to the parameters; dropout on */
+    SSDE_RUN_TANGENT    /* as TRAIN, of the result and of its derivative along a direction of x, in twice the memory */
 } ssde_run_mode;
 /* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) take a quarter of the multiplications. Their error is about
    1.3e-6 of the result's norm, where a direct sum over as many channels has 2e-7. */
@@ -278,6 +282,16 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
    (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
    another gradient; in mode train once. */
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
+/* Mode tangent: as ssde_run_forward, with a direction v [rows, dim] of x, and out_tangent [rows, output_dim] (may be
+   NULL) = J v, J the derivative of out by x; label, sigma and class are constants. */
+ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float *v, const float *label,
+                                     const float *sigma, size_t rows, uint64_t seed, uint32_t step,
+                                     const uint64_t *sample, float *out, float *out_tangent);
+/* Once after it: adds to weight_gradients, as ssde_run_backward, the derivatives of <gradient, out> +
+   <tangent_gradient, J v>, both [rows, output_dim]. Those of v^T J v, say, have tangent_gradient = v and gradient =
+   NULL, zeros. */
+ssde_status ssde_run_backward_tangent(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                      float *weight_gradients);
 
 /* >>networks */
 
@@ -330,7 +344,7 @@ typedef struct ssde_unet_desc {
     ssde_embedding_type embedding_type;
     double fourier_scale; /* 0 to 1e12 */
     double init_scale;    /* 0 to 1e6, of each block's last layer and of the output's, as ssde_conv_desc's */
-    int scale_by_sigma;   /* divide the output by std(t): for VE */
+    int scale_by_sigma;   /* divide the output by std(t): for VE's score */
     int centered;         /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
     ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
     size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
@@ -367,7 +381,7 @@ typedef struct ssde_mlp_desc {
     int layers;    /* 1 to 1000 */
     ssde_embedding_type embedding_type;
     double fourier_scale;
-    int scale_by_sigma; /* for VE: x comes in over sqrt(1 + std(t)^2), the result goes out over std(t) */
+    int scale_by_sigma; /* for VE's score: x comes in over sqrt(1 + std(t)^2), the result goes out over std(t) */
     uint64_t seed;
     ssde_context *context;
 } ssde_mlp_desc;
@@ -380,7 +394,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
-   VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by. */
+   VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
+   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's:
+   score = -(noise_output net(input x, label) + noise_x x) / std. With the output of EDM the label is log(std / m) / 4,
+   at most 10 either way, or its exponential where the network takes the label's logarithm (Fourier embeddings and their
+   SSDE_NOISE_CHANNEL); there are no discrete ones. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -389,6 +407,10 @@ typedef struct ssde_score_net_desc {
     ssde_convolution convolution; /* as in ssde_run_desc */
     /* Labels are indices, as where ssde_net_discrete says so. Not for Fourier embeddings: 0 has no logarithm. */
     int discrete;
+    /* What the output means, where ssde_net_output does not know or is wrong; 0: what it says, or else the reference's.
+       Any but score and noise need scale_by_sigma = 0. sigma_data is read for EDM; 0: the network's, or else 0.5. */
+    ssde_parameterisation output;
+    double sigma_data;
     /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
        null class), both from one pass of twice the rows; 0: s(x, class). */
     double guidance;
@@ -406,16 +428,16 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
    them is an error. NULL: the null class for all, as in the beginning. */
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample);
-/* What the network is conditioned on at t, and the meaning of its raw output; continuous, or discrete. */
-ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma);
-ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
-                                          float *sigma);
+/* What a network is told at t beside x, which goes in times map->input, and what its result means there; map may be
+   NULL. net NULL: a network of one's own, with continuous labels and the reference's output. */
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
+                                 float *label, float *sigma, ssde_output_map *map);
 
 /* >>classifier
    A network of ssde_classifier_net_create that was trained with ssde_train_desc.classifier, as guidance (eq. 14). */
 
 typedef struct ssde_classifier ssde_classifier;
-/* desc may be NULL; no_derivative and guidance are not read. */
+/* desc may be NULL; no_derivative, output and guidance are not read. */
 ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
                                    const ssde_score_net_desc *desc);
 void ssde_classifier_destroy(ssde_classifier *classifier);
@@ -439,8 +461,10 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 /* >>train */
 
 typedef struct ssde_train_desc {
-    ssde_loss_desc loss; /* loss.output is set by the library */
-    size_t batch;        /* most rows of one step */
+    /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
+       but score and noise need scale_by_sigma = 0. Not read of classifiers. */
+    ssde_loss_desc loss;
+    size_t batch; /* most rows of one step */
     double lr, beta1, beta2, weight_decay;
     /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
        second moment, and a moment below the least normal float is 0. */
@@ -480,7 +504,7 @@ typedef struct ssde_batch {
 ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
 typedef struct ssde_trainer ssde_trainer;
-/* The trainer changes net's weights, and ssde_net_discrete to its loss's; the net stays alive. */
+/* The trainer changes net's weights, and ssde_net_discrete and ssde_net_output to its loss's; the net stays alive. */
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
@@ -503,7 +527,7 @@ ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
 /* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
    Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
-   grad_clip. */
+   grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
 /* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
@@ -526,7 +550,8 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network and what its labels and output mean.
+   Only networks of the constructors
    of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
@@ -649,6 +674,14 @@ typedef struct ssdei_node {
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
 
+/* What a network's labels and its output mean. */
+typedef struct ssdei_meaning {
+    ssde_parameterisation output; /* SSDE_PREDICT_DEFAULT: nobody has said */
+    double sigma_data;            /* of SSDE_PREDICT_EDM; 0 likewise */
+    int discrete;                 /* labels are indices of noise levels */
+} ssdei_meaning;
+static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
+
 struct ssde_net {
     ssde_context *context;
     uint64_t seed;
@@ -671,7 +704,7 @@ struct ssde_net {
     size_t weight_count;
     int input, label, sigma, class_number, output;
     size_t classes; /* of the embedding */
-    int discrete;
+    ssdei_meaning means;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
@@ -869,24 +902,24 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 
 /* ---- net: nodes ---- */
 
-#define SSDEI_OPERATIONS(X)                                                     \
-    X(input, nothing, nothing, nothing)                                         \
-    X(conv, conv_plan, conv_forward, conv_backward)                             \
-    X(activate, activate_plan, activate_forward, activate_backward)             \
-    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward)     \
-    X(attention, attention_plan, attention_forward, attention_backward)         \
-    X(add, add_plan, add_forward, add_backward)                                 \
-    X(concat, concat_plan, concat_forward, concat_backward)                     \
-    X(affine, affine_plan, affine_forward, affine_backward)                     \
-    X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
-    X(resample, nothing, resample_forward, resample_backward)                   \
-    X(positional, nothing, positional_forward, nothing)                         \
-    X(fourier, nothing, fourier_forward, nothing)                               \
-    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward)     \
-    X(modulate, modulate_plan, modulate_forward, modulate_backward)             \
-    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward) \
-    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward)
-#define SSDEI_OPERATION_NAME(name, plan, forward, backward) SSDEI_OPERATION_##name,
+#define SSDEI_OPERATIONS(X)                                                             \
+    X(input, nothing, nothing, nothing, linear)                                         \
+    X(conv, conv_plan, conv_forward, conv_backward, linear)                             \
+    X(activate, activate_plan, activate_forward, activate_backward, activate)           \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm) \
+    X(attention, attention_plan, attention_forward, attention_backward, attention)      \
+    X(add, add_plan, add_forward, add_backward, linear)                                 \
+    X(concat, concat_plan, concat_forward, concat_backward, linear)                     \
+    X(affine, affine_plan, affine_forward, affine_backward, linear)                     \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                 \
+    X(resample, nothing, resample_forward, resample_backward, linear)                   \
+    X(positional, nothing, positional_forward, nothing, linear)                         \
+    X(fourier, nothing, fourier_forward, nothing, linear)                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)           \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear) \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear)
+#define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
 
@@ -1015,7 +1048,13 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
-int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
+int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
+
+ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
+    ssde_parameterisation output = net ? net->means.output : SSDE_PREDICT_DEFAULT;
+    if (sigma_data) *sigma_data = output == SSDE_PREDICT_EDM ? net->means.sigma_data : 0.0;
+    return output;
+}
 
 /* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
@@ -1025,18 +1064,37 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
                      (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
 }
 
-/* Labels may be indices: the network takes no logarithm of them, which 0 lacks (as models/ncsnpp.py:72 asserts). */
-static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_net *net) {
+/* Whether the network takes its label's logarithm, as Fourier embeddings do. */
+static int ssdei_net_logarithm(const ssde_net *net) {
     int i;
-    for (i = 0; net->label >= 0 && i < net->node_count; i++) {
+    for (i = 0; net && net->label >= 0 && i < net->node_count; i++) {
         const ssdei_node *node = &net->nodes[i];
         if (node->input[0] == net->label &&
             (node->operation == SSDEI_OPERATION_fourier ||
              (node->operation == SSDEI_OPERATION_activate && node->activation == SSDE_LOG)))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
-                             "embeddings do");
+            return 1;
     }
+    return 0;
+}
+
+/* The network can take such labels and give such an output. */
+static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net *net, const ssdei_meaning *means) {
+    const ssdei_node *last = &net->nodes[net->output];
+    if (means->discrete && ssdei_net_logarithm(net)) /* which 0 lacks (as models/ncsnpp.py:72 asserts) */
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
+                         "embeddings do");
+    if (means->discrete && means->output == SSDE_PREDICT_EDM)
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "labels are discrete, but those of the output 'edm' are log(std / m) / 4: wanted discrete = 0");
+    if (means->output > SSDE_PREDICT_NOISE && last->operation == SSDEI_OPERATION_scale_rows &&
+        last->row_scale == SSDE_OVER_SIGMA)
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "the network divides its result by std(t), as a score wants it, but its output is '%s': wanted "
+            "scale_by_sigma = 0",
+            ssdei_output_names[means->output]);
     return SSDE_OK;
 }
 
@@ -1151,6 +1209,8 @@ typedef struct ssdei_nn_kernels {
                  float *y);
     void (*silu)(const float *x, size_t count, float *y);
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* dx (+)= v dy silu''(x) */
+    void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1206,6 +1266,7 @@ typedef struct ssdei_step {
     unsigned char shares;   /* the value's place is that of input 0 */
     unsigned char idle;     /* nothing reads the value: the step is not run */
     unsigned char needs;    /* a gradient is wanted here */
+    unsigned char moves;    /* mode tangent: the value depends on x; its tangent lies behind it, max_rows further */
     unsigned char written;  /* the gradient's place holds something already */
     unsigned char restored; /* the value has been computed again */
 } ssdei_step;
@@ -1226,11 +1287,12 @@ struct ssde_run {
     ssdei_gather *gathers; /* of all steps */
     size_t gather_count;
     size_t shared;                 /* of packed weights, and of what else the tasks of a step share */
-    size_t zeros;                  /* offset of floats that stay zero: what padding reads */
+    size_t zeros;                  /* offset of floats that stay zero: what padding reads, tangents of constants */
     size_t workspace, task_floats; /* one piece per task */
     size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
+    int on_tangents;               /* a linear step works on tangents */
     int dropout;                   /* on */
     uint64_t seed;                 /* its draws' */
     uint32_t step;
@@ -1238,8 +1300,22 @@ struct ssde_run {
     size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
-static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
-static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+/* What a node's value or gradient is to a step: the tangent's, while a linear step works on tangents. */
+static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_primal_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+static float *ssdei_tangent(const ssde_run *run, int node) {
+    if (!run->steps[node].moves) return run->arena + run->zeros;
+    return ssdei_primal(run, node) + run->max_rows * run->net->nodes[node].count;
+}
+static float *ssdei_tangent_gradient(const ssde_run *run, int node) {
+    return ssdei_primal_gradient(run, node) + run->max_rows * run->net->nodes[node].count;
+}
+static float *ssdei_value(const ssde_run *run, int node) {
+    return run->on_tangents ? ssdei_tangent(run, node) : ssdei_primal(run, node);
+}
+static float *ssdei_gradient(const ssde_run *run, int node) {
+    return run->on_tangents ? ssdei_tangent_gradient(run, node) : ssdei_primal_gradient(run, node);
+}
 static float *ssdei_workspace(const ssde_run *run, size_t task) {
     return run->arena + run->workspace + task * run->task_floats;
 }
@@ -1247,7 +1323,12 @@ static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->
 
 /* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
    wrote. */
-static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
+static int ssdei_wants(const ssde_run *run, int node) {
+    return node >= 0 && run->steps[node].needs && (!run->on_tangents || run->steps[node].moves);
+}
+static int ssdei_wants_tangent(const ssde_run *run, int node) {
+    return ssdei_wants(run, node) && run->steps[node].moves;
+}
 static int ssdei_claim(ssde_run *run, int node) {
     int accumulate = run->steps[node].written;
     run->steps[node].written = 1;
@@ -1272,6 +1353,8 @@ static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
     if (!run->weight_gradients || !run->net->parameters[parameter].info.trainable) return NULL;
     return run->weight_gradients + run->net->parameters[parameter].offset;
 }
+
+static int ssdei_trains(ssde_run_mode mode) { return mode >= SSDE_RUN_TRAIN; }
 
 /* Runs an operation's function over pieces of `count` units of work, with the worker's workspace. */
 typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t worker);
@@ -2662,6 +2745,8 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        forward    fills value [rows, count]
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
+       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases where run->on_tangents;
+                  else its own two: forward of the tangents once the values are there, and backward of both
 
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
    the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
@@ -2684,7 +2769,7 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
 /* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
 static const float *ssdei_value_again(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
-    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
+    if (step->value_again == SSDEI_NOWHERE) return ssdei_value(run, index);
     if (!step->restored) step->again(run, index);
     step->restored = 1;
     return run->arena + step->value_again;
@@ -2893,7 +2978,7 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     const ssdei_gather *g = step->gathers[SSDEI_FORWARD];
     ssdei_conv_gathers(run, index);
     step->workspace = ssdei_max(step->workspace, ssdei_added_workspace(run, node));
-    if (run->mode != SSDE_RUN_TRAIN) return;
+    if (!ssdei_trains(run->mode)) return;
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd) {
@@ -2926,7 +3011,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!run->on_tangents) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -2961,7 +3046,8 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
+    if (!run->on_tangents)
+        ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
 /* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
@@ -3001,9 +3087,16 @@ static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
+static float ssdei_activation_curve(int activation, float x) {
+    float s = 1.0f / (1.0f + ssdei_math_expf(-x));
+    if (activation == SSDE_LOG) return -1.0f / (x * x);
+    if (activation == SSDE_RELU) return 0.0f;
+    if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
+    return s * (1.0f - s);
+}
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
-    run->steps[index].in_place = 1;
+    run->steps[index].in_place = run->mode != SSDE_RUN_TANGENT;
 }
 
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3023,24 +3116,60 @@ static void ssdei_activate_forward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_activate_forward_rows);
 }
 
-/* dx += dy f'(x) */
-static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
-    const float *dy = ssdei_gradient(run, index) + begin * node->count;
-    float *dx = ssdei_gradient(run, node->input[0]) + begin * node->count;
-    size_t count = (end - begin) * node->count, i;
-    (void)task;
-    if (node->activation == SSDE_SILU)
-        run->nn->silu_backward(x, dy, count, run->accumulate[0], dx);
-    else if (node->activation == SSDE_IDENTITY)
-        run->nn->multiply_add(dy, 1.0f, count, run->accumulate[0], dx);
+/* dx (+)= dy f'(x) */
+static void ssdei_activation_slopes(const ssde_run *run, int activation, const float *x, const float *dy, size_t count,
+                                    int accumulate, float *dx) {
+    size_t i;
+    if (activation == SSDE_SILU)
+        run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (activation == SSDE_IDENTITY)
+        run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
         for (i = 0; i < count; i++)
-            dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
+            dx[i] = (accumulate ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(activation, x[i]);
+}
+static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
+                            ssdei_gradient(run, index) + at, (end - begin) * node->count, run->accumulate[0],
+                            ssdei_gradient(run, node->input[0]) + at);
 }
 static void ssdei_activate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+}
+
+/* y' = f'(x) x' */
+static void ssdei_activate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
+                            ssdei_tangent(run, node->input[0]) + at, (end - begin) * node->count, 0,
+                            ssdei_tangent(run, index) + at);
+}
+static void ssdei_activate_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_activate_tangent_rows);
+}
+
+/* dx += dy f'(x) + dy' f''(x) x', dx' += dy' f'(x) */
+static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count, count = (end - begin) * node->count, i;
+    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+    const float *slope = ssdei_tangent_gradient(run, index) + at;
+    float *dx = ssdei_gradient(run, node->input[0]) + at;
+    ssdei_activate_backward_rows(run, index, begin, end, task);
+    ssdei_activation_slopes(run, node->activation, x, slope, count, run->accumulate[0],
+                            ssdei_tangent_gradient(run, node->input[0]) + at);
+    if (node->activation == SSDE_SILU)
+        run->nn->silu_second(x, tangent, slope, count, 1, dx);
+    else if (node->activation != SSDE_IDENTITY)
+        for (i = 0; i < count; i++) dx[i] += slope[i] * ssdei_activation_curve(node->activation, x[i]) * tangent[i];
+}
+static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
 }
 
 /* ---- operations: group norm ---- */
@@ -3069,15 +3198,18 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
-   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
+   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
+   tangent x', its mean over the group and that of x' xhat. */
 #define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
-/* Workspace of a task: five rows of coefficients, two of doubles, an image of slopes, words of draws. */
+/* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
+   draws. */
 typedef struct ssdei_norm_space {
     float *mean, *a, *b, *slope, *shift; /* [channels] */
     double *moments;                     /* [2, channels] */
     float *du;                           /* [pixels, channels]; where the node needs no gradient, NULL */
+    float *u, *tangent;                  /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
     uint32_t *words;                     /* of ssdei_dropout_words */
     size_t floats;
 } ssdei_norm_space;
@@ -3092,10 +3224,14 @@ static ssdei_norm_space ssdei_norm_layout(const ssde_run *run, int index, float 
     space.b = ssdei_take(workspace, &space.floats, channels);
     space.slope = ssdei_take(workspace, &space.floats, channels);
     space.shift = ssdei_take(workspace, &space.floats, channels);
-    space.moments =
-        (double *)(void *)ssdei_take(workspace, &space.floats, 2 * channels * sizeof(double) / sizeof(float));
-    if (run->steps[index].needs) space.du = ssdei_take(workspace, &space.floats, node->count);
-    if (run->mode == SSDE_RUN_TRAIN && node->drop > 0.0)
+    space.moments = (double *)(void *)ssdei_take(
+        workspace, &space.floats, (run->steps[index].moves ? 6 : 2) * channels * sizeof(double) / sizeof(float));
+    if (run->steps[index].moves) {
+        space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.tangent = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+    } else if (run->steps[index].needs)
+        space.du = ssdei_take(workspace, &space.floats, node->count);
+    if (ssdei_trains(run->mode) && node->drop > 0.0)
         space.words = (uint32_t *)(void *)ssdei_take(workspace, &space.floats, ssdei_dropout_floats(node));
     return space;
 }
@@ -3105,9 +3241,9 @@ static void ssdei_group_norm_plan(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_step *step = &run->steps[index];
     step->reads[0] = SSDEI_READ;
-    step->in_place = 1;
+    step->in_place = run->mode != SSDE_RUN_TANGENT;
     step->workspace = ssdei_norm_layout(run, index, NULL).floats;
-    step->saved_floats = 3 * node->groups;
+    step->saved_floats = (step->moves ? 5 : 3) * node->groups;
     if (!(node->drop > 0.0)) step->again = ssdei_group_norm_again;
     if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * node->shape[2]);
 }
@@ -3248,14 +3384,188 @@ static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begi
                                ssdei_gradient(run, node->input[0]) + row * node->count);
     }
 }
-static void ssdei_group_norm_backward(ssde_run *run, int index) {
+static void ssdei_norm_add_parameters(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2];
     float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
-    ssdei_claim_inputs(run, index);
-    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
     if (beta) ssdei_add_rows(ssdei_sums(run), run->rows, 2 * channels, channels, beta);
     if (gamma) ssdei_add_rows(ssdei_sums(run) + channels, run->rows, 2 * channels, channels, gamma);
+}
+static void ssdei_group_norm_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
+    ssdei_norm_add_parameters(run, index);
+}
+
+/* The tangent of a norm, with xhat = (x - mean) rstd, m1 = mean over the group of x', m2 of x' xhat:
+   xhat' = rstd (x' - m1 - xhat m2), u' = gamma xhat', y' = silu'(u) u'; so that u' = a x' + slope (x - mean) + shift.
+ */
+static void ssdei_norm_tangent_slopes(const ssdei_node *node, const float *saved, const float *a, float *slope,
+                                      float *shift) {
+    size_t channels = node->shape[2], size = channels / node->groups, c;
+    for (c = 0; c < channels; c++) {
+        const float *of = saved + c / size;
+        float rest = of[node->groups], rstd = of[2 * node->groups], m1 = of[3 * node->groups],
+              m2 = of[4 * node->groups];
+        slope[c] = -a[c] * rstd * m2;
+        shift[c] = a[c] * (rstd * rest * m2 - m1);
+    }
+}
+
+/* Turns sums over pixels of d (x - mean) into those of d xhat, given those of d; saved is of the channel's group. */
+static double ssdei_norm_centred(const ssdei_node *node, const float *saved, double sum, double product) {
+    return (product - (double)saved[node->groups] * sum) * (double)saved[2 * node->groups];
+}
+
+/* A row's u and u' of some pixels at `at`, u only where there is an activation. */
+static void ssdei_norm_tangent_block(const ssde_run *run, int index, size_t at, size_t pixels,
+                                     const ssdei_norm_space *space, float *tangent) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + at;
+    run->nn->norm_backward(x, ssdei_tangent(run, node->input[0]) + at, space->mean, space->a, space->slope,
+                           space->shift, pixels, node->shape[2], 0, tangent);
+    if (node->activation == SSDE_SILU)
+        run->nn->norm(x, space->mean, space->a, space->b, pixels, node->shape[2], 0, space->u);
+}
+
+static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, c, first, count;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    float *saved = ssdei_norm_saved(run, index, row), *y = ssdei_tangent(run, index) + row * node->count;
+    double *sum = space->moments, *product = sum + channels, members = (double)(node->count / node->groups);
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    memset(sum, 0, 2 * channels * sizeof *sum);
+    run->nn->norm_sums(ssdei_value(run, node->input[0]) + row * node->count,
+                       ssdei_tangent(run, node->input[0]) + row * node->count, space->mean, space->a, space->b, pixels,
+                       channels, 0, y, sum, product);
+    for (c = 0; c < channels; c++) {
+        product[c] = ssdei_norm_centred(node, saved + c / size, sum[c], product[c]);
+        if (c % size) sum[c] += sum[c - 1], product[c] += product[c - 1];
+        saved[3 * node->groups + c / size] = (float)(sum[c] / members);
+        saved[4 * node->groups + c / size] = (float)(product[c] / members);
+    }
+    ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
+    for (first = 0; first < pixels; first += count, y += count * channels) {
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        ssdei_norm_tangent_block(run, index, row * node->count + first * channels, count, space, y);
+        if (node->activation == SSDE_SILU) run->nn->silu_backward(space->u, y, count * channels, 0, y);
+        if (words) ssdei_drop(run, node, words, first * channels, y, count * channels, 0, y);
+    }
+}
+static void ssdei_group_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_group_norm_tangent_row(run, index, begin, &space);
+}
+static void ssdei_group_norm_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_tangent_rows);
+}
+
+/* du = dy silu'(u) + dy' silu''(u) u' and du' = dy' silu'(u) of a row take the places of dy and dy'; moments
+   [6, channels]: the sums over the pixels of du, du xhat, du', du' xhat, and xhat' du' in the last. */
+static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups;
+    size_t at = row * node->count, first, count, c;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    double *sum = space->moments;
+    memset(sum, 0, 6 * channels * sizeof *sum);
+    for (first = 0; first < pixels; first += count, at += count * channels) {
+        const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+        float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at, *from = du;
+        size_t floats;
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        floats = count * channels;
+        if (words) {
+            ssdei_drop(run, node, words, first * channels, du, floats, 0, du);
+            ssdei_drop(run, node, words, first * channels, rate, floats, 0, rate);
+        }
+        if (node->activation == SSDE_SILU) {
+            from = space->tangent;
+            ssdei_norm_tangent_block(run, index, at, count, space, from);
+            run->nn->silu_second(space->u, from, rate, floats, 0, from);
+            run->nn->silu_backward(space->u, du, floats, 1, from);
+            run->nn->silu_backward(space->u, rate, floats, 0, rate);
+        }
+        run->nn->norm_sums(x, from, space->mean, zeros, zeros, count, channels, 0, du, sum, sum + channels);
+        run->nn->norm_sums(x, rate, space->mean, zeros, zeros, count, channels, 0, rate, sum + 2 * channels,
+                           sum + 3 * channels);
+        run->nn->norm_sums(tangent, rate, zeros, zeros, zeros, count, channels, 0, rate, sum + 4 * channels,
+                           sum + 5 * channels);
+    }
+    for (c = 0; c < channels; c++, sum++) {
+        const float *saved = ssdei_norm_saved(run, index, row) + c / size;
+        sum[channels] = ssdei_norm_centred(node, saved, sum[0], sum[channels]);
+        sum[3 * channels] = ssdei_norm_centred(node, saved, sum[2 * channels], sum[3 * channels]);
+        sum[5 * channels] =
+            (double)saved[2 * node->groups] * (sum[5 * channels] - (double)saved[3 * node->groups] * sum[2 * channels] -
+                                               (double)saved[4 * node->groups] * sum[3 * channels]);
+    }
+}
+
+/* With p = gamma du, q = gamma du', means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' what comes to xhat:
+   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'), in parts:
+   dx = a du + slope (x - mean) + shift, and then b du' + rate[c] x'. */
+static void ssdei_norm_second_slopes(const ssdei_node *node, const float *gamma, const float *saved,
+                                     const ssdei_norm_space *space, float *rate) {
+    size_t channels = node->shape[2], size = channels / node->groups, group, c;
+    double members = (double)(node->count / node->groups);
+    for (group = 0; group < node->groups; group++, saved++) {
+        double rest = (double)saved[node->groups], rstd = (double)saved[2 * node->groups];
+        double m1 = (double)saved[3 * node->groups], m2 = (double)saved[4 * node->groups];
+        double p1 = 0.0, p2 = 0.0, q1 = 0.0, q2 = 0.0, mean, product;
+        for (c = group * size; c < (group + 1) * size; c++) {
+            const double *sum = space->moments + c;
+            p1 += (double)gamma[c] * sum[0] / members;
+            p2 += (double)gamma[c] * (sum[channels] + sum[5 * channels]) / members;
+            q1 += (double)gamma[c] * sum[2 * channels] / members;
+            q2 += (double)gamma[c] * sum[3 * channels] / members;
+        }
+        mean = p1 - rstd * (m2 * q1 + q2 * m1);
+        product = p2 - 2.0 * rstd * m2 * q2;
+        for (c = group * size; c < (group + 1) * size; c++) {
+            space->slope[c] = (float)(-rstd * rstd * product);
+            space->shift[c] = (float)(rstd * (rstd * rest * product - mean));
+            space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
+            rate[c] = (float)(-rstd * rstd * q2);
+        }
+    }
+}
+
+static void ssdei_group_norm_tangent_backward_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *gamma = ssdei_weights(run, node->parameter), *saved = ssdei_norm_saved(run, index, row);
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, at = row * node->count, c;
+    double *sums = ssdei_sums(run) + row * 2 * channels, *of = space->moments;
+    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+    const float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
+    ssdei_norm_tangent_sums(run, index, row, space);
+    for (c = 0; c < channels; c++) {
+        sums[c] = of[c];
+        sums[channels + c] = of[channels + c] + of[5 * channels + c];
+    }
+    if (!ssdei_wants(run, node->input[0])) return;
+    ssdei_norm_slopes(node, gamma, saved, of + 2 * channels, of + 3 * channels, space->slope, space->shift);
+    run->nn->norm_backward(x, rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], ssdei_tangent_gradient(run, node->input[0]) + at);
+    ssdei_norm_second_slopes(node, gamma, saved, space, space->tangent);
+    run->nn->norm_backward(x, du, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
+    run->nn->norm_backward(tangent, rate, zeros, space->b, space->tangent, zeros, pixels, channels, 1,
+                           ssdei_gradient(run, node->input[0]) + at);
+}
+static void ssdei_group_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_group_norm_tangent_backward_row(run, index, begin, &space);
+}
+static void ssdei_group_norm_tangent_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_group_norm_tangent_backward_rows);
+    ssdei_norm_add_parameters(run, index);
 }
 
 /* ---- operations: attention ---- */
@@ -3284,6 +3594,9 @@ typedef struct ssdei_attention {
     float *keys_down;   /* packed k [P, C] */
     float *queries;     /* packed q or dy [B, C] */
     const float **rows; /* [B] */
+    /* and of tangents */
+    float *rates, *mixed; /* S', dA [B, P] */
+    float *tangent_keys, *tangent_values, *tangent_keys_down;
     size_t floats;
 } ssdei_attention;
 
@@ -3305,6 +3618,13 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     a.weights = ssdei_take(workspace, &a.floats, weights);
     a.keys = ssdei_take(workspace, &a.floats, across);
     a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
+    if (run->steps[index].moves) {
+        a.rates = ssdei_take(workspace, &a.floats, weights);
+        a.tangent_keys = ssdei_take(workspace, &a.floats, across);
+        a.tangent_values = ssdei_take(workspace, &a.floats, ssdei_max(across, down));
+        a.mixed = ssdei_take(workspace, &a.floats, weights);
+        a.tangent_keys_down = ssdei_take(workspace, &a.floats, down);
+    }
     if (!run->steps[index].needs) return a;
     a.slopes = ssdei_take(workspace, &a.floats, weights);
     a.keys_down = ssdei_take(workspace, &a.floats, down);
@@ -3420,6 +3740,142 @@ static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin
 }
 static void ssdei_attention_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+}
+
+/* S and q' k^T + q k'^T of `rows` query pixels */
+static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *space, const float *q,
+                                  const float *tangent, size_t rows) {
+    ssdei_attention_weights(run, space, q, rows);
+    ssdei_product(run->kernels, tangent, space->channels, space->keys, rows, space->channels, space->pixels,
+                  space->rates, space->stride, 0);
+    ssdei_product(run->kernels, q, space->channels, space->tangent_keys, rows, space->channels, space->pixels,
+                  space->rates, space->stride, 1);
+}
+
+/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
+static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, first, i;
+    for (; begin < end; begin++) {
+        size_t sample = begin * node->count;
+        ssdei_pack(kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[1]) + sample, 1, channels, channels, pixels,
+                   space.tangent_keys);
+        ssdei_pack(kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels, space.values);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, channels, 1, pixels, channels,
+                   space.tangent_values);
+        for (first = 0; first < pixels; first += space.block) {
+            size_t rows = ssdei_least(pixels - first, space.block), at = sample + first * channels;
+            float *y = ssdei_tangent(run, index) + at;
+            ssdei_attention_rates(run, &space, ssdei_value(run, node->input[0]) + at,
+                                  ssdei_tangent(run, node->input[0]) + at, rows);
+            for (i = 0; i < rows; i++)
+                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
+                                          space.rates + i * space.stride);
+            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, y, channels, 0);
+            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels, y,
+                          channels, 1);
+        }
+    }
+}
+static void ssdei_attention_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_attention_tangent_rows);
+}
+
+/* Of one query pixel: from s = S, r = q' k^T + q k'^T, h = dS' = dy' v^T and g = dy v^T + dy' v'^T, with A' less its
+   mean D = (r - sum_j s r) / sqrt(C): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
+   g + D (h - sum_j s h); and h, by the same derivative, dA'. */
+static void ssdei_attention_mix(const ssdei_attention *space, const float *s, const float *h, float *r, float *g) {
+    double mean = 0.0, slope = 0.0;
+    size_t j;
+    for (j = 0; j < space->pixels; j++) {
+        mean += (double)s[j] * (double)r[j];
+        slope += (double)s[j] * (double)h[j];
+    }
+    for (j = 0; j < space->pixels; j++) {
+        float away = space->scale * (r[j] - (float)mean);
+        g[j] += away * (h[j] - (float)slope);
+        r[j] = s[j] * away;
+    }
+}
+
+/* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
+   of the query pixels at `first` of the sample at `sample`. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space,
+                                                   size_t sample, size_t first) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    const int *in = node->input;
+    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = sample + first * channels;
+    size_t rows = ssdei_least(pixels - first, space->block), i;
+    const float *q = ssdei_value(run, in[0]) + at, *tangent = ssdei_tangent(run, in[0]) + at;
+    const float *dy = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
+    ssdei_attention_rates(run, space, q, tangent, rows);
+    ssdei_product(kernels, rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
+    ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
+    ssdei_product(kernels, rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    for (i = 0; i < rows; i++) {
+        const float *s = space->weights + i * stride;
+        float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
+        ssdei_attention_mix(space, s, h, space->rates + i * stride, g);
+        run->nn->softmax_backward(s, space->scale, pixels, h);
+        run->nn->softmax_backward(s, space->scale, pixels, g);
+    }
+    if (ssdei_wants(run, in[2])) {
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, in[2]) + sample);
+        ssdei_attention_outer(run, space, space->rates, rate, rows, ssdei_gradient(run, in[2]) + sample);
+    }
+    if (ssdei_wants_tangent(run, in[2]))
+        ssdei_attention_outer(run, space, space->weights, rate, rows, ssdei_tangent_gradient(run, in[2]) + sample);
+    if (ssdei_wants(run, in[0])) {
+        float *dq = ssdei_gradient(run, in[0]) + at;
+        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, dq, channels, 1);
+        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, dq, channels,
+                      1);
+    }
+    if (ssdei_wants_tangent(run, in[0]))
+        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels,
+                      ssdei_tangent_gradient(run, in[0]) + at, channels, 1);
+    if (ssdei_wants(run, in[1])) {
+        ssdei_attention_outer(run, space, space->mixed, q, rows, ssdei_gradient(run, in[1]) + sample);
+        ssdei_attention_outer(run, space, space->slopes, tangent, rows, ssdei_gradient(run, in[1]) + sample);
+    }
+    if (ssdei_wants_tangent(run, in[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_tangent_gradient(run, in[1]) + sample);
+}
+
+static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, first;
+    int i;
+    for (; begin < end; begin++) {
+        size_t sample = begin * node->count;
+        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+        const float *of_k = ssdei_tangent(run, node->input[1]) + sample;
+        for (i = 0; i < 3; i++) {
+            if (run->accumulate[i]) continue;
+            if (ssdei_wants(run, node->input[i]))
+                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+            if (ssdei_wants_tangent(run, node->input[i]))
+                memset(ssdei_tangent_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+        }
+        ssdei_pack(kernels, k, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(kernels, k, channels, 1, pixels, channels, space.keys_down);
+        ssdei_pack(kernels, of_k, 1, channels, channels, pixels, space.tangent_keys);
+        ssdei_pack(kernels, of_k, channels, 1, pixels, channels, space.tangent_keys_down);
+        ssdei_pack(kernels, v, 1, channels, channels, pixels, space.values);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, 1, channels, channels, pixels,
+                   space.tangent_values);
+        for (first = 0; first < pixels; first += space.block)
+            ssdei_attention_tangent_backward_block(run, index, &space, sample, first);
+    }
+}
+static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_tangent_backward_rows);
 }
 
 /* ---- operations: add ---- */
@@ -3543,7 +3999,8 @@ static void ssdei_affine_plan(ssde_run *run, int index) { run->steps[index].in_p
 static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *x = ssdei_value(run, node->input[0]);
-    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
+    float *y = ssdei_value(run, index), scale = (float)node->scale;
+    float shift = run->on_tangents ? 0.0f : (float)node->shift;
     size_t i;
     for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
 }
@@ -3575,7 +4032,7 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
 
 static void ssdei_dropout_plan(ssde_run *run, int index) {
     run->steps[index].in_place = 1;
-    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
+    if (ssdei_trains(run->mode)) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
 }
 
 static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3829,7 +4286,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
 
 static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
-    float sigma = ssdei_value(run, node->input[1])[row];
+    float sigma = ssdei_primal(run, node->input[1])[row];
     return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
 }
 static void ssdei_scale_rows_forward(ssde_run *run, int index) {
@@ -3867,7 +4324,7 @@ static void ssdei_modulate_plan(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
     step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
     step->reads[1] = SSDEI_READ;
-    step->workspace = 4 * node->shape[2];
+    step->workspace = (step->moves ? 8 : 4) * node->shape[2];
 }
 
 static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3916,6 +4373,71 @@ static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin,
 }
 static void ssdei_modulate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
+}
+
+/* y' = x' (1 + scale) + x scale' + shift' */
+static void ssdei_modulate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        size_t by = p / pixels * 2 * channels;
+        const float *x = ssdei_value(run, node->input[0]) + p * channels;
+        const float *rate = ssdei_tangent(run, node->input[0]) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + by;
+        const float *scale_rate = ssdei_tangent(run, node->input[1]) + by, *shift_rate = scale_rate + channels;
+        float *y = ssdei_tangent(run, index) + p * channels;
+        for (c = 0; c < channels; c++) y[c] = rate[c] * (1.0f + scale[c]) + x[c] * scale_rate[c] + shift_rate[c];
+    }
+}
+static void ssdei_modulate_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_modulate_tangent_rows);
+}
+
+/* dscale += sum over pixels of dy x + dy' x', dshift += sum of dy; dscale' += sum of dy' x, dshift' += sum of dy' */
+static void ssdei_modulate_tangent_backward_by(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], at = row * node->count, p, c;
+    const float *x = ssdei_value(run, node->input[0]) + at, *rate = ssdei_tangent(run, node->input[0]) + at;
+    const float *dy = ssdei_gradient(run, index) + at, *dy_rate = ssdei_tangent_gradient(run, index) + at;
+    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
+    float *by_rate = ssdei_tangent_gradient(run, node->input[1]) + row * 2 * channels;
+    double *sums = (double *)(void *)ssdei_workspace(run, task), *rates = sums + 2 * channels;
+    memset(sums, 0, 4 * channels * sizeof *sums);
+    for (p = 0; p < node->count; p += channels) {
+        for (c = 0; c < channels; c++) {
+            sums[c] += (double)dy[p + c] * (double)x[p + c] + (double)dy_rate[p + c] * (double)rate[p + c];
+            sums[channels + c] += (double)dy[p + c];
+            rates[c] += (double)dy_rate[p + c] * (double)x[p + c];
+            rates[channels + c] += (double)dy_rate[p + c];
+        }
+    }
+    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
+    for (c = 0; c < 2 * channels && ssdei_wants_tangent(run, node->input[1]); c++)
+        by_rate[c] = (run->accumulate[1] ? by_rate[c] : 0.0f) + (float)rates[c];
+}
+
+/* dx += dy (1 + scale) + dy' scale', dx' += dy' (1 + scale) */
+static void ssdei_modulate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
+    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
+        ssdei_modulate_tangent_backward_by(run, index, row, task);
+    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
+        size_t by = p / pixels * 2 * channels;
+        const float *dy = ssdei_gradient(run, index) + p * channels;
+        const float *dy_rate = ssdei_tangent_gradient(run, index) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + by, *rate = ssdei_tangent(run, node->input[1]) + by;
+        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
+        float *dx_rate = ssdei_tangent_gradient(run, node->input[0]) + p * channels;
+        for (c = 0; c < channels; c++)
+            dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]) + dy_rate[c] * rate[c];
+        for (c = 0; c < channels && run->steps[node->input[0]].moves; c++)
+            dx_rate[c] = (run->accumulate[0] ? dx_rate[c] : 0.0f) + dy_rate[c] * (1.0f + scale[c]);
+    }
+}
+static void ssdei_modulate_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_tangent_backward_rows);
 }
 
 /* ---- operations: mean over pixels ---- */
@@ -4013,17 +4535,45 @@ static void ssdei_nothing(ssde_run *run, int index) {
     (void)index;
 }
 
+static void ssdei_linear_tangent(ssde_run *run, int index);
+static void ssdei_linear_tangent_backward(ssde_run *run, int index);
+
 SSDEI_ONCE_END
 
-#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward) {ssdei_##plan, ssdei_##forward, ssdei_##backward},
+#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward, tangent) \
+    {ssdei_##plan, ssdei_##forward, ssdei_##backward, ssdei_##tangent##_tangent, ssdei_##tangent##_tangent_backward},
 static const struct {
     void (*plan)(ssde_run *run, int index);
     void (*forward)(ssde_run *run, int index);
     void (*backward)(ssde_run *run, int index);
+    void (*tangent)(ssde_run *run, int index);
+    void (*tangent_backward)(ssde_run *run, int index);
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
 #undef SSDEI_OPERATION_ENTRY
 
 SSDEI_ONCE_BEGIN
+
+/* A linear operation treats tangents as it does values. */
+static void ssdei_linear_tangent(ssde_run *run, int index) {
+    run->on_tangents = 1;
+    ssdei_operations[run->net->nodes[index].operation].forward(run, index);
+    run->on_tangents = 0;
+}
+
+/* The gradients of both of an input's parts are written, or neither: the tangent's are claimed as the value's were. */
+static void ssdei_linear_tangent_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    unsigned char written[3] = {0, 0, 0};
+    int i;
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0) written[i] = run->steps[node->input[i]].written;
+    ssdei_operations[node->operation].backward(run, index);
+    run->on_tangents = 1;
+    for (i = 0; i < 3; i++)
+        if (ssdei_wants(run, node->input[i])) run->steps[node->input[i]].written = written[i];
+    ssdei_operations[node->operation].backward(run, index);
+    run->on_tangents = 0;
+}
 
 /* ---- >>run: the memory plan ----
    Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
@@ -4074,9 +4624,25 @@ static int ssdei_plan_needs(const ssde_run *run, int index) {
     const ssde_net *net = run->net;
     const ssdei_node *node = &net->nodes[index];
     int needs = run->mode == SSDE_RUN_VJP && index == net->input, i;
-    if (run->mode == SSDE_RUN_TRAIN && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
+    if (ssdei_trains(run->mode) && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
     for (i = 0; i < 3; i++) needs = needs || ssdei_wants(run, node->input[i]);
     return needs;
+}
+
+/* Whether a node has a tangent: it depends on x, and has a derivative. */
+static int ssdei_plan_moves(const ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    if (run->mode != SSDE_RUN_TANGENT || index == run->net->input) return run->mode == SSDE_RUN_TANGENT;
+    if (ssdei_operations[node->operation].backward == ssdei_nothing) return 0;
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0 && run->steps[node->input[i]].moves) return 1;
+    return 0;
+}
+
+/* Of a node's value or gradient, with its tangent's. */
+static size_t ssdei_plan_floats(const ssde_run *run, int index) {
+    return ssdei_multiply(run->max_rows, (run->steps[index].moves ? 2 : 1) * run->net->nodes[index].count);
 }
 
 /* Whether nothing that is run reads a node's value; the steps behind it are known. */
@@ -4099,6 +4665,7 @@ static void ssdei_plan_steps(ssde_run *run) {
         ssdei_step *step = &run->steps[i];
         step->value = step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
         step->needs = (unsigned char)ssdei_plan_needs(run, i);
+        step->moves = (unsigned char)ssdei_plan_moves(run, i);
         step->gathers[SSDEI_FORWARD] = step->gathers[SSDEI_BACKWARD] = gathers;
         gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
         ssdei_operations[run->net->nodes[i].operation].plan(run, i);
@@ -4148,7 +4715,7 @@ static void ssdei_plan_value(ssdei_plan *plan, int index, int from, int to) {
         step->shares = (unsigned char)(buffer->to == from);
     }
     if (!step->shares)
-        ssdei_plan_add(plan, &step->value, ssdei_multiply(run->max_rows, nodes[index].count), from, to);
+        ssdei_plan_add(plan, &step->value, ssdei_plan_floats(run, index), from, to);
     else if (buffer->to < to)
         buffer->to = to;
 }
@@ -4162,7 +4729,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
         ssdei_step *step = &run->steps[i];
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
-        size_t floats = ssdei_multiply(run->max_rows, node->count);
+        size_t floats = ssdei_plan_floats(run, i);
         if (step->idle) continue;
         for (j = i + 1; j < n; j++) {
             for (k = 0; k < 3; k++) {
@@ -4244,6 +4811,8 @@ static void ssdei_plan_arena(ssdei_plan *plan) {
         sums = ssdei_max(sums, run->steps[i].sums);
         shared = ssdei_max(shared, run->steps[i].shared_floats);
         widest = ssdei_max(widest, net->nodes[i].shape[2]);
+        if (run->mode == SSDE_RUN_TANGENT && !run->steps[i].moves && !run->steps[i].idle)
+            widest = ssdei_max(widest, ssdei_plan_floats(run, i)); /* a tangent */
     }
     if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32 ||
         shared > SIZE_MAX / 16) {
@@ -4268,7 +4837,7 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
     if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %.0f, wanted 1 to %d", (double)desc->max_rows,
                          INT_MAX / 2);
-    if ((unsigned)desc->mode > SSDE_RUN_TRAIN)
+    if ((unsigned)desc->mode > SSDE_RUN_TANGENT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d, wanted an ssde_run_mode", (int)desc->mode);
     if ((unsigned)desc->convolution > SSDE_CONVOLUTION_WINOGRAD)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d, wanted an ssde_convolution",
@@ -4285,7 +4854,7 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     run->context = desc->context;
     run->net = net;
     run->mode = desc->mode;
-    run->dropout = desc->mode == SSDE_RUN_TRAIN;
+    run->dropout = ssdei_trains(desc->mode);
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
     run->kernels = ssdei_kernels_for(run->context);
@@ -4373,25 +4942,40 @@ SSDEI_ONCE_END
 static void ssdei_run_steps_forward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
-    for (i = 0; i < run->net->node_count; i++)
-        if (!run->steps[i].idle) ssdei_operations[run->net->nodes[i].operation].forward(run, i);
+    for (i = 0; i < run->net->node_count; i++) {
+        int operation = run->net->nodes[i].operation;
+        if (run->steps[i].idle) continue;
+        ssdei_operations[operation].forward(run, i);
+        if (run->steps[i].moves) ssdei_operations[operation].tangent(run, i);
+    }
 }
 
 static void ssdei_run_steps_backward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
-    for (i = run->net->node_count - 1; i >= 0; i--)
-        if (run->steps[i].written) ssdei_operations[run->net->nodes[i].operation].backward(run, i);
+    for (i = run->net->node_count - 1; i >= 0; i--) {
+        int operation = run->net->nodes[i].operation;
+        if (!run->steps[i].written) continue;
+        if (run->steps[i].moves)
+            ssdei_operations[operation].tangent_backward(run, i);
+        else
+            ssdei_operations[operation].backward(run, i);
+    }
 }
 
 SSDEI_ONCE_BEGIN
 
-ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
-                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
+/* ssde_run_forward, or, with v, ssde_run_forward_tangent. */
+static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v, const float *label, const float *sigma,
+                                  size_t rows, uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
     const ssde_net *net;
     size_t row;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
+    if ((run->mode == SSDE_RUN_TANGENT) != (v != NULL))
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                         "the run's mode is %d, wanted SSDE_RUN_TANGENT with a direction v, or another without",
+                         (int)run->mode);
     if (!x || (net->label >= 0 && !label) || (net->sigma >= 0 && !sigma))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "%s is NULL",
                          !x                          ? "x"
@@ -4403,7 +4987,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (run->class_rows && rows > run->class_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
-    for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
+    for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
                              (unsigned long)row, (double)sample[row]);
@@ -4412,10 +4996,27 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     run->step = step;
     run->sample = sample;
     memcpy(ssdei_value(run, net->input), x, rows * ssde_net_dim(net) * sizeof *x);
+    if (v) memcpy(ssdei_tangent(run, net->input), v, rows * ssde_net_dim(net) * sizeof *v);
     if (net->label >= 0 && label) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
     if (net->sigma >= 0 && sigma) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
     ssdei_team_run(run->team, ssdei_run_steps_forward, run);
     if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_output_dim(net) * sizeof *out);
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
+                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
+    return ssdei_run_pass(run, x, NULL, label, sigma, rows, seed, step, sample, out);
+}
+
+ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float *v, const float *label,
+                                     const float *sigma, size_t rows, uint64_t seed, uint32_t step,
+                                     const uint64_t *sample, float *out, float *out_tangent) {
+    if (run && !v) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "v is NULL");
+    ssdei_try(ssdei_run_pass(run, x, v, label, sigma, rows, seed, step, sample, out));
+    if (out_tangent)
+        memcpy(out_tangent, ssdei_tangent(run, run->net->output),
+               rows * ssde_net_output_dim(run->net) * sizeof *out_tangent);
     return SSDE_OK;
 }
 
@@ -4430,14 +5031,38 @@ static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gr
     const char *wanted = run->mode == SSDE_RUN_INFERENCE                   ? "SSDE_RUN_VJP or SSDE_RUN_TRAIN"
                          : input_gradient && run->mode != SSDE_RUN_VJP     ? "SSDE_RUN_VJP for input_gradient"
                          : weight_gradients && run->mode != SSDE_RUN_TRAIN ? "SSDE_RUN_TRAIN for weight_gradients"
+                         : run->mode == SSDE_RUN_TANGENT                   ? "one of ssde_run_forward"
                                                                            : NULL;
     if (!gradient) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: gradient is NULL");
     if (wanted)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: the run's mode is %d, wanted %s",
                          (int)run->mode, wanted);
-    if (run->rows) return SSDE_OK;
-    return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
-                     run->mode == SSDE_RUN_TRAIN ? " since the last backward pass" : "");
+    return SSDE_OK;
+}
+
+/* From the output's gradients, NULL: zeros, to those of the weights, or of the input. */
+static ssde_status ssdei_run_differentiate(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                           float *weight_gradients) {
+    int output = run->net->output;
+    size_t floats = run->rows * ssde_net_output_dim(run->net);
+    if (!run->rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
+                         ssdei_trains(run->mode) ? " since the last backward pass" : "");
+    run->weight_gradients = weight_gradients;
+    ssdei_run_begin_backward(run);
+    if (run->steps[output].needs) {
+        float *to = ssdei_gradient(run, output);
+        if (gradient)
+            memcpy(to, gradient, floats * sizeof *to);
+        else
+            memset(to, 0, floats * sizeof *to);
+        if (run->steps[output].moves)
+            memcpy(ssdei_tangent_gradient(run, output), tangent_gradient, floats * sizeof *to);
+        run->steps[output].written = 1;
+    }
+    ssdei_team_run(run->team, ssdei_run_steps_backward, run);
+    if (ssdei_trains(run->mode)) run->rows = 0; /* gradients have taken the activations' place */
+    return SSDE_OK;
 }
 
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
@@ -4445,21 +5070,25 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
     ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
-    run->weight_gradients = weight_gradients;
-    ssdei_run_begin_backward(run);
-    if (run->steps[net->output].needs) {
-        memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
-        run->steps[net->output].written = 1;
-    }
-    ssdei_team_run(run->team, ssdei_run_steps_backward, run);
+    ssdei_try(ssdei_run_differentiate(run, gradient, NULL, weight_gradients));
     if (input_gradient) {
         if (run->steps[net->input].written)
             memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
         else
             memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);
     }
-    if (run->mode == SSDE_RUN_TRAIN) run->rows = 0; /* gradients have taken the activations' place */
     return SSDE_OK;
+}
+
+ssde_status ssde_run_backward_tangent(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                      float *weight_gradients) {
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    if (run->mode != SSDE_RUN_TANGENT)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_run_backward_tangent: the run's mode is %d, wanted SSDE_RUN_TANGENT", (int)run->mode);
+    if (!tangent_gradient)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward_tangent: tangent_gradient is NULL");
+    return ssdei_run_differentiate(run, gradient, tangent_gradient, weight_gradients);
 }
 
 /* ---- >>networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
@@ -5082,56 +5711,95 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 
 /* ---- >>score net: what a network is told ---- */
 
-/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
-static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
-    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+/* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
+static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
+                                     ssdei_meaning *means) {
+    const ssdei_meaning *own = &net->means;
+    if (means->output == SSDE_PREDICT_DEFAULT) means->output = own->output;
+    means->output = ssdei_output_of(sde, means->output);
+    if (means->sigma_data == 0.0) means->sigma_data = own->sigma_data;
+    if (means->sigma_data == 0.0) means->sigma_data = 0.5;
+    ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
+    if (means->discrete && !ssdei_family(sde)->level)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
+                         ssdei_family(sde)->name);
+    return ssdei_net_check_meaning(context, net, means);
 }
 
-ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
-    double mean, std;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
-    ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-    *sigma = (float)std;
-    *label = ssdei_family(sde)->label(sde, t);
-    return SSDE_OK;
-}
-
-ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
-                                          float *sigma) {
-    double std;
-    int index;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
-    ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
+/* A discrete label (models/utils.py:129-178, losses.py:104-148), and the marginal of its level. At a level's t, or that
+   as a float, the label is the index itself, which the network was trained with. */
+static ssde_status ssdei_level_label(ssde_context *context, const ssde_sde *sde, double t, float *label, double *mean,
+                                     double *std) {
+    int last = sde->num_scales - 1, index = ssdei_step_index(sde, t);
     if (ssdei_family(sde)->exploding) {
-        *label = rintf((1.0f - (float)t) * (float)(sde->num_scales - 1));
-        index = sde->num_scales - 1 - (int)*label;
+        *label = rintf((1.0f - (float)t) * (float)last);
+        index = last - (int)*label;
     } else {
-        *label = (float)t * (float)(sde->num_scales - 1);
-        index = ssdei_step_index(sde, t);
+        *label = (float)t * (float)last;
+        if (fabs(t * last - index) <= (double)FLT_EPSILON * index) *label = (float)index;
     }
-    ssdei_try(ssde_discrete_marginal(context, sde, index, NULL, &std, NULL));
+    return ssde_discrete_marginal(context, sde, index, mean, std, NULL);
+}
+
+/* Bounded where m or std is 0; a double's 1 - t that is not 0 stays below 9.2. */
+static float ssdei_edm_label(const ssde_net *net, double mean, double std) {
+    double noise = 0.25 * ssdei_math_log(std / mean);
+    noise = noise < 10.0 ? noise : 10.0;
+    noise = noise > -10.0 ? noise : -10.0;
+    return (float)(ssdei_net_logarithm(net) ? ssdei_math_exp(noise) : noise);
+}
+
+static ssde_status ssdei_label(ssde_context *context, const ssde_net *net, const ssdei_meaning *means,
+                               const ssde_sde *sde, double t, float *label, float *sigma, ssde_output_map *map) {
+    double mean, std;
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
+    if (means->discrete) {
+        ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
+    } else {
+        ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(net, mean, std) : ssdei_family(sde)->label(sde, t);
+    }
     *sigma = (float)std;
+    if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);
     return SSDE_OK;
 }
 
-/* label[rows] and sigma[rows]; once per run of equal t. */
-static ssde_status ssdei_labels(ssde_context *context, const ssde_sde *sde, int discrete, const double *t, size_t rows,
-                                float *label, float *sigma) {
+/* What the network is told at t[rows], and, unless map is NULL, what its results mean; once per run of equal t. */
+static ssde_status ssdei_labels(ssde_context *context, const ssde_net *net, const ssdei_meaning *means,
+                                const ssde_sde *sde, const double *t, size_t rows, float *label, float *sigma,
+                                ssde_output_map *map) {
     size_t row;
     for (row = 0; row < rows; row++) {
-        if (row && t[row] == t[row - 1]) {
-            label[row] = label[row - 1];
-            sigma[row] = sigma[row - 1];
-        } else if (discrete) {
-            ssdei_try(ssde_score_net_label_discrete(context, sde, t[row], &label[row], &sigma[row]));
-        } else {
-            ssdei_try(ssde_score_net_label(context, sde, t[row], &label[row], &sigma[row]));
+        if (!row || !(t[row] == t[row - 1])) {
+            ssdei_try(ssdei_label(context, net, means, sde, t[row], &label[row], &sigma[row], map ? map + row : NULL));
+            continue;
         }
+        label[row] = label[row - 1];
+        sigma[row] = sigma[row - 1];
+        if (map) map[row] = map[row - 1];
     }
     return SSDE_OK;
+}
+
+/* out = scale x */
+static void ssdei_scale_row(size_t dim, double scale, const float *x, float *out) {
+    size_t i;
+    for (i = 0; i < dim; i++) out[i] = (float)(scale * (double)x[i]);
+}
+
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
+                                 float *label, float *sigma, ssde_output_map *map) {
+    ssdei_meaning means;
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
+    ssdei_try(ssde_sde_check(context, sde));
+    memset(&means, 0, sizeof means);
+    means.output = ssdei_output_of(sde, SSDE_PREDICT_DEFAULT);
+    if (net) {
+        if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is not finished: ssde_net_finish");
+        means = net->means;
+        ssdei_try(ssdei_net_meaning(context, "net's output", net, sde, &means));
+    }
+    return ssdei_label(context, net, &means, sde, t, label, sigma, map);
 }
 
 /* The classes of samples first ... first + count - 1. */
@@ -5188,10 +5856,14 @@ struct ssde_score_net {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
-    int derivative, discrete;
+    int derivative;
+    ssdei_meaning means;
+    int mixes; /* the score is made of the output and of x */
     double guidance;
-    float *label, *sigma, *factor; /* [copies, max_rows] each; score = sum over copies of factor * net */
-    float *scaled;                 /* [copies, max_rows, dim] */
+    float *label, *sigma;  /* [copies, max_rows] */
+    ssde_output_map *map;  /* [max_rows] */
+    double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
+    float *scaled;         /* [copies, max_rows, dim] */
     ssdei_class_table table;
     int32_t *classes; /* [copies, max_rows] */
     size_t rows;
@@ -5210,12 +5882,6 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
     if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     ssdei_try(ssde_sde_check(context, sde));
-    if (desc->discrete || net->discrete) {
-        if (!ssdei_family(sde)->level)
-            return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
-                             ssdei_family(sde)->name);
-        ssdei_try(ssdei_net_check_discrete(context, net));
-    }
     if (!(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
     if (!(desc->guidance == 0.0) && !net->classes)
@@ -5229,7 +5895,9 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     size_t rows = ssdei_multiply(s->max_rows, s->copies);
     s->label = ssdei_place(memory, float, rows);
     s->sigma = ssdei_place(memory, float, rows);
-    s->factor = ssdei_place(memory, float, rows);
+    s->map = ssdei_place(memory, ssde_output_map, s->max_rows);
+    s->factor = ssdei_place(memory, double, rows);
+    s->by_x = ssdei_place(memory, double, s->max_rows);
     s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
     s->classes = ssdei_place(memory, int32_t, rows);
 }
@@ -5246,7 +5914,11 @@ static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
     s->derivative = !plain.no_derivative;
-    s->discrete = net->discrete || plain.discrete;
+    s->means.output = plain.output;
+    s->means.sigma_data = plain.sigma_data;
+    s->means.discrete = net->means.discrete || plain.discrete;
+    ssdei_try(ssdei_net_meaning(s->context, "desc.output", net, sde, &s->means));
+    s->mixes = s->means.output > SSDE_PREDICT_NOISE;
     s->guidance = plain.guidance;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
     *run = ssdei_score_net_run(&plain, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
@@ -5290,23 +5962,61 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
 
 SSDEI_ONCE_END
 
-/* label, sigma, factor and classes of the rows, and of their copies. */
+/* The score at row, of which its copies have their shares; in float where x has no part in it. */
+static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) {
+    double sigma = (double)s->sigma[row], factor = -s->map[row].noise_output / sigma;
+    size_t copy;
+    if (s->means.output == SSDE_PREDICT_SCORE) factor = 1.0;
+    for (copy = 0; copy < s->copies; copy++) {
+        double share = copy ? -s->guidance : 1.0 + s->guidance;
+        s->factor[copy * rows + row] = s->mixes ? share * factor : (double)((float)share * (float)factor);
+    }
+    s->by_x[row] = s->mixes ? -s->map[row].noise_x / sigma : 0.0;
+}
+
+/* What the network is told of the rows and of their copies, and what its results mean. */
 static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, const uint64_t *sample, size_t rows) {
+    const ssde_net *net = s->run->net;
     size_t row;
-    ssdei_try(ssdei_labels(s->context, &s->sde, s->discrete, t, rows, s->label, s->sigma));
+    ssdei_try(ssdei_labels(s->context, net, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
         if (!(s->sigma[row] > 0.0f))
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
-        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+        ssdei_score_net_factors(s, row, rows);
         if (s->copies == 1) continue;
         s->label[rows + row] = s->label[row];
         s->sigma[rows + row] = s->sigma[row];
         s->classes[rows + row] = -1;
-        s->factor[rows + row] = (float)-s->guidance * s->factor[row];
-        s->factor[row] *= (float)(1.0 + s->guidance);
     }
-    return s->run->net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+    return net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+}
+
+/* x as the network wants it, for each copy; x itself where that is so. */
+static const float *ssdei_score_net_input(ssde_score_net *s, const float *x, size_t rows) {
+    size_t dim = s->dim, row;
+    if (s->copies == 1 && s->means.output != SSDE_PREDICT_EDM) return x;
+    for (row = 0; row < s->copies * rows; row++)
+        ssdei_scale_row(dim, s->map[row % rows].input, x + row % rows * dim, s->scaled + row * dim);
+    return s->scaled;
+}
+
+/* out = the score, by the network's results value [copies, rows, dim]. */
+static void ssdei_score_net_combine(const ssde_score_net *s, const float *value, const float *x, size_t rows,
+                                    float *out) {
+    size_t count = rows * s->dim, row, at;
+    for (row = 0, at = 0; row < rows; row++) {
+        const double *factor = s->factor + row;
+        for (; at < (row + 1) * s->dim; at++) {
+            if (s->mixes) { /* terms that may cancel */
+                double sum = factor[0] * (double)value[at] + s->by_x[row] * (double)x[at];
+                out[at] = (float)(s->copies == 2 ? sum + factor[rows] * (double)value[count + at] : sum);
+            } else {
+                out[at] = value[at] * (float)factor[0];
+                if (s->copies == 2) out[at] += value[count + at] * (float)factor[rows];
+            }
+        }
+    }
 }
 
 SSDEI_ONCE_BEGIN
@@ -5314,8 +6024,6 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    const float *value;
-    size_t count = rows * s->dim, i;
     s->differentiable = 0;
     if (!x || !t || !out)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
@@ -5323,17 +6031,9 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %.0f, wanted 1 to max_rows = %.0f",
                          (double)rows, (double)s->max_rows);
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
-    if (s->copies == 2) {
-        memcpy(s->scaled, x, count * sizeof *x);
-        memcpy(s->scaled + count, x, count * sizeof *x);
-        x = s->scaled;
-    }
-    ssdei_try(ssde_run_forward(s->run, x, s->label, s->sigma, s->copies * rows, 0, 0, NULL, NULL));
-    value = ssdei_value(s->run, s->run->net->output);
-    for (i = 0; i < count; i++) {
-        out[i] = value[i] * s->factor[i / s->dim];
-        if (s->copies == 2) out[i] += value[count + i] * s->factor[rows + i / s->dim];
-    }
+    ssdei_try(ssde_run_forward(s->run, ssdei_score_net_input(s, x, rows), s->label, s->sigma, s->copies * rows, 0, 0,
+                               NULL, NULL));
+    ssdei_score_net_combine(s, ssdei_value(s->run, s->run->net->output), x, rows, out);
     s->rows = rows;
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
@@ -5341,7 +6041,7 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
 
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t count = rows * s->dim, i;
+    size_t dim = s->dim, count = rows * dim, row, i;
     if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
     if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
@@ -5349,10 +6049,14 @@ static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, 
     if (rows != s->rows)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
                          (double)rows, (double)s->rows);
-    for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
-    if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);
+    for (row = 0; row < s->copies * rows; row++)
+        ssdei_scale_row(dim, s->factor[row] * s->map[row % rows].input, v + row % rows * dim, s->scaled + row * dim);
+    if (s->copies == 1 && !s->mixes) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
-    for (i = 0; i < count; i++) out[i] = s->scaled[i] + s->scaled[count + i];
+    for (i = 0; i < count; i++) {
+        double sum = (double)s->scaled[i] + s->by_x[i / dim] * (double)v[i];
+        out[i] = (float)(s->copies == 2 ? sum + (double)s->scaled[count + i] : sum);
+    }
     return SSDE_OK;
 }
 
@@ -5375,7 +6079,7 @@ struct ssde_classifier {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, count; /* of classes */
-    int discrete;
+    ssdei_meaning means;
     float *label, *sigma; /* [max_rows] */
     float *logits;        /* [max_rows, count]; then the gradient */
     double *losses;       /* [max_rows] */
@@ -5408,7 +6112,8 @@ static ssde_status ssdei_classifier_prepare(ssde_classifier *c, ssde_run_desc *r
     c->max_rows = plain.max_rows ? plain.max_rows : 64;
     c->dim = ssde_net_dim(net);
     c->count = ssde_net_output_dim(net);
-    c->discrete = net->discrete || plain.discrete;
+    c->means.discrete = net->means.discrete || plain.discrete;
+    ssdei_try(ssdei_net_meaning(c->context, "net's output", net, sde, &c->means));
     *run = ssdei_score_net_run(&plain, SSDE_RUN_VJP, c->max_rows);
     return SSDE_OK;
 }
@@ -5450,7 +6155,7 @@ ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32
 
 /* logits of at most max_rows rows */
 static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
-    ssdei_try(ssdei_labels(c->context, &c->sde, c->discrete, t, rows, c->label, c->sigma));
+    ssdei_try(ssdei_labels(c->context, c->run->net, &c->means, &c->sde, t, rows, c->label, c->sigma, NULL));
     return ssde_run_forward(c->run, x, c->label, c->sigma, rows, 0, 0, NULL, c->logits);
 }
 
@@ -5555,11 +6260,13 @@ struct ssde_trainer {
     size_t dim;
     ssdei_stretch *stretches;
     size_t stretch_count;
-    ssdei_adam adam;                         /* of the step under way */
-    float *gradients;                        /* [weight_count], 0 between steps */
-    float *first_moment, *second_moment;     /* [weight_count] */
-    float *x, *z, *output, *output_gradient; /* [batch, dim]; x is perturbed in place */
-    float *label, *sigma;                    /* [batch] and so on */
+    ssdei_adam adam;                              /* of the step under way */
+    float *gradients;                             /* [weight_count], 0 between steps */
+    float *first_moment, *second_moment;          /* [weight_count] */
+    float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
+    ssdei_meaning means;
+    float *label, *sigma; /* [batch] and so on */
+    ssde_output_map *map;
     double *t, *weight, *losses;
     uint64_t *slot;
     int32_t *classes;
@@ -5570,6 +6277,7 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     int exploding = sde && ssdei_family(sde)->exploding;
     double shorter = steps && steps < 200000 ? sqrt(200000.0 / (double)steps) : 1.0;
     memset(&desc, 0, sizeof desc);
+    desc.loss = ssde_loss_defaults();
     desc.loss.half_sum = exploding;
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
@@ -5642,12 +6350,14 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->gradients = ssdei_place(memory, float, weights);
     trainer->first_moment = ssdei_place(memory, float, weights);
     trainer->second_moment = ssdei_place(memory, float, weights);
+    trainer->x0 = ssdei_place(memory, float, values);
     trainer->x = ssdei_place(memory, float, values);
     trainer->z = ssdei_place(memory, float, values);
     trainer->output = ssdei_place(memory, float, results);
     trainer->output_gradient = ssdei_place(memory, float, results);
     trainer->label = ssdei_place(memory, float, batch);
     trainer->sigma = ssdei_place(memory, float, batch);
+    trainer->map = ssdei_place(memory, ssde_output_map, batch);
     trainer->t = ssdei_place(memory, double, batch);
     trainer->weight = ssdei_place(memory, double, batch);
     trainer->losses = ssdei_place(memory, double, batch);
@@ -5672,7 +6382,6 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
-    if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -5683,18 +6392,33 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     return SSDE_OK;
 }
 
+/* The loss takes what the network says its output means, where desc does not say it. A classifier has none. */
+static ssde_status ssdei_trainer_meaning(ssde_trainer *trainer, const ssde_net *net) {
+    static const char where[] = "ssde_trainer_create: desc.loss";
+    ssde_loss_desc *loss = &trainer->desc.loss;
+    ssdei_meaning *means = &trainer->means;
+    if (trainer->desc.classifier) loss->output = SSDE_PREDICT_DEFAULT;
+    ssdei_try(ssdei_loss_check(&trainer->sde, loss, where));
+    means->output = loss->output;
+    means->sigma_data = loss->output == SSDE_PREDICT_DEFAULT ? 0.0 : loss->sigma_data;
+    means->discrete = loss->discrete != 0;
+    ssdei_try(ssdei_net_meaning(trainer->context, where, net, &trainer->sde, means));
+    if (loss->output == SSDE_PREDICT_DEFAULT && means->output == SSDE_PREDICT_EDM) loss->sigma_data = means->sigma_data;
+    loss->output = means->output;
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
     double t, weight;
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
-    desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
-    ssdei_try(ssdei_loss_check(&trainer->sde, &desc->loss, "ssde_trainer_create: desc.loss"));
-    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
-    /* refuses importance_times whose density is not finite */
+    ssdei_try(ssdei_trainer_meaning(trainer, net));
+    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
+    /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
@@ -5703,7 +6427,9 @@ static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
     ssdei_train_stretches(trainer->net, trainer->stretches);
     ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
-    trainer->net->discrete = trainer->ema->discrete = trainer->desc.loss.discrete != 0;
+    trainer->net->means.discrete = trainer->means.discrete;
+    if (!trainer->desc.classifier) trainer->net->means = trainer->means;
+    trainer->ema->means = trainer->net->means;
     return SSDE_OK;
 }
 
@@ -5815,39 +6541,30 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
-/* What the network is told about t. Discrete: the index of the noise level, for SMLD counted from the highest
-   (models/utils.py:129-178, losses.py:104-148). */
-static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, float *label, float *sigma) {
-    const ssde_sde *sde = &trainer->sde;
-    double std;
-    int index = ssdei_step_index(sde, t);
-    if (!trainer->desc.loss.discrete) return ssde_score_net_label(trainer->context, sde, t, label, sigma);
-    ssdei_try(ssde_loss_marginal(sde, &trainer->desc.loss, t, NULL, &std));
-    *label = (float)(ssdei_family(sde)->exploding ? sde->num_scales - 1 - index : index);
-    *sigma = (float)std;
-    return SSDE_OK;
-}
-
-/* From data [rows, dim] and the slots noted: x, perturbed, and z, t, weight, label, sigma. */
+/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
-                                  desc->high, trainer->x));
+                                  desc->high, trainer->x0));
     else
-        memcpy(trainer->x, data, rows * dim * sizeof *data);
+        memcpy(trainer->x0, data, rows * dim * sizeof *data);
     for (row = 0; row < rows && flip; row++)
         if (ssde_random_double(seed, SSDE_STREAM_FLIP, step, trainer->slot[row], 0) < 0.5)
-            ssdei_flip(trainer->net, trainer->x + row * dim);
+            ssdei_flip(trainer->net, trainer->x0 + row * dim);
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(
         ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
-    for (row = 0; row < rows; row++)
-        ssdei_try(ssdei_train_label(trainer, trainer->t[row], &trainer->label[row], &trainer->sigma[row]));
-    return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x, trainer->z, trainer->t, rows, dim, trainer->x);
+    ssdei_try(ssdei_labels(trainer->context, trainer->net, &trainer->means, &trainer->sde, trainer->t, rows,
+                           trainer->label, trainer->sigma, trainer->map));
+    ssdei_try(
+        ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
+        ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
+    return SSDE_OK;
 }
 
 /* Checks classes [rows] and keeps them, with some in place of which the null class is trained. */
@@ -5887,7 +6604,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
                                trainer->output));
     if (!trainer->desc.classifier)
-        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x0, trainer->z, trainer->t,
                          trainer->weight, rows, trainer->dim, scale, trainer->losses, gradient);
     for (row = 0; row < rows; row++) {
         ssdei_try(ssde_cross_entropy(trainer->context, trainer->output + row * count, trainer->classes + row, 1, count,
@@ -6611,17 +7328,30 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     return net->status;
 }
 
-/* A network's description, the SDE's fields, if it is not NULL, and, as the reference's training.continuous, whether
-   labels are functions of t rather than indices. */
+/* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
+   indices; and, which is not the reference's, the output, where somebody has said. */
+static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
+    if (ssdei_field_present(fields, "training.continuous", 1))
+        means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
+    if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
+    means->output =
+        (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output, ssdei_output_names);
+    if (means->output != SSDE_PREDICT_EDM) return;
+    means->sigma_data = ssdei_field_number(fields, "training.sigma_data", means->sigma_data);
+    if (ssdei_output_check(NULL, "", means->output, means->sigma_data) != SSDE_OK)
+        ssdei_fields_fail(fields, "training.sigma_data", "is none, wanted 1e-6 to 1e6");
+}
+
+/* A network's description, the SDE's fields, if it is not NULL, and what labels and output mean. */
 static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
-                                        int continuous, char **text) {
+                                        ssdei_meaning means, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
         ssdei_sde_fields(&fields, &copy);
     }
-    ssdei_field_flag(&fields, "training.continuous", continuous);
+    ssdei_meaning_fields(&fields, &means);
     return ssdei_fields_finish(&fields, text);
 }
 
@@ -6686,13 +7416,12 @@ static ssde_status ssdei_parts_save(ssde_context *context, const ssde_net *net, 
     return ssdei_tensor_writer_end(&writer, status);
 }
 
-/* Saves net with the weights given under the names of the reference. */
-static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, float *weights, const ssde_sde *sde,
-                                    int continuous, const char *path) {
+/* Saves net under the names of the reference. */
+static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, const ssde_sde *sde, const char *path) {
     ssdei_part part = {"", 0, NULL};
     char *config = NULL;
     ssde_status status;
-    part.values = weights;
+    part.values = net->weights;
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
@@ -6704,7 +7433,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
     }
-    ssdei_try(ssdei_describe_model(context, net->description, sde, continuous, &config));
+    ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
     return status;
@@ -6714,7 +7443,7 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: net is not finished");
     if (!path) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: path is NULL");
-    return ssdei_model_save(net->context, net, net->weights, sde, !net->discrete, path);
+    return ssdei_model_save(net->context, net, sde, path);
 }
 
 /* Where a parameter's values are in a file. */
@@ -7167,8 +7896,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
                          path);
     if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
     ssdei_try(ssdei_model_build(&fields, file, net));
-    if (ssdei_field_present(&fields, "training.continuous", 0))
-        (*net)->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
+    ssdei_meaning_fields(&fields, &(*net)->means);
     ssdei_try(fields.status);
     return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
 }
@@ -7584,7 +8312,7 @@ static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
     ssdei_try(ssde_unet_create(net, &desc));
-    (*net)->discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
+    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
     return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
 }
 
@@ -7621,14 +8349,29 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
+static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
+    if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
+        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_output_names);
+    if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
+        ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
+    ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
+    if (loss->weighting == SSDE_WEIGHT_MIN_SNR)
+        ssdei_field_number(fields, "training.min_snr_gamma", loss->min_snr_gamma);
+    if (ssdei_field_present(fields, "training.times", loss->times != SSDE_TIMES_UNIFORM))
+        ssdei_field_choice(fields, "training.times", (int)loss->times, ssdei_times_names);
+    if (loss->times == SSDE_TIMES_LOG_NORMAL || loss->times == SSDE_TIMES_LOGIT_NORMAL) {
+        ssdei_field_number(fields, "training.time_mean", loss->time_mean);
+        ssdei_field_number(fields, "training.time_std", loss->time_std);
+    }
+    if (ssdei_field_present(fields, "training.stratified", loss->stratified))
+        ssdei_field_flag(fields, "training.stratified", loss->stratified);
+    ssdei_field_flag(fields, "training.half_sum", loss->half_sum);
+    ssdei_field_flag(fields, "training.discrete", loss->discrete);
+    ssdei_field_number(fields, "training.eps", loss->eps);
+}
+
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
-    static const char *const weightings[] = {"std2", "likelihood", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
-    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, weightings);
-    ssdei_field_flag(fields, "training.half_sum", desc->loss.half_sum);
-    ssdei_field_flag(fields, "training.discrete", desc->loss.discrete);
-    ssdei_field_flag(fields, "training.importance_times", desc->loss.importance_times);
-    ssdei_field_number(fields, "training.eps", desc->loss.eps);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);
     ssdei_field_number(fields, "optim.eps", desc->adam_eps);
@@ -7660,6 +8403,7 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
+    ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
@@ -7786,8 +8530,7 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");
-    return ssdei_model_save(trainer->context, trainer->net, trainer->ema->weights, sde, !trainer->desc.loss.discrete,
-                            path);
+    return ssdei_model_save(trainer->context, trainer->ema, sde, path);
 }
 
 SSDEI_ONCE_END
@@ -7952,6 +8695,12 @@ SSDEI_HELPER ssdei_v SSDEI_T(silu_slope)(ssdei_v u) {
     return ssdei_mul(s, ssdei_fma(u, ssdei_sub(one, s), one));
 }
 
+/* silu''(u) = s (1 - s) (2 + u (1 - 2 s)) */
+SSDEI_HELPER ssdei_v SSDEI_T(silu_curve)(ssdei_v u) {
+    ssdei_v s = SSDEI_T(gate)(u), one = ssdei_set(1.0f), rest = ssdei_sub(one, s);
+    return ssdei_mul(ssdei_mul(s, rest), ssdei_fma(u, ssdei_sub(rest, s), ssdei_set(2.0f)));
+}
+
 /* a (x - mean) + b of n lanes */
 SSDEI_HELPER ssdei_v SSDEI_T(normalise)(ssdei_v x, const float *mean, const float *a, const float *b, size_t n) {
     return ssdei_fma(SSDEI_T(load_some)(a, n), ssdei_sub(x, SSDEI_T(load_some)(mean, n)), SSDEI_T(load_some)(b, n));
@@ -8086,6 +8835,18 @@ SSDEI_KERNEL void SSDEI_T(silu_backward)(const float *x, const float *dy, size_t
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
         ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), SSDEI_T(silu_slope)(SSDEI_T(load_some)(x + i, n)));
+        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
+        SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate,
+                                       float *dx) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(v + i, n), SSDEI_T(load_some)(dy + i, n));
+        y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
     }
@@ -8507,6 +9268,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(drop),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
+                                                     SSDEI_T(silu_second),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),

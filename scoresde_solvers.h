@@ -131,8 +131,6 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* The same for all; rho is Karras', 0: 7. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
-/* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
-ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>path
    A virtual Brownian path for every sample and element, addressed and nowhere stored: out[rows, dim] = W(t[r]), W(0) =
@@ -728,16 +726,6 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
     return ssdei_time_grid(context, grid, 1.0, eps, steps, times);
 }
 
-/* s = std / m, where it is a finite number. */
-static ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde, double t, double *noise) {
-    double mean, std;
-    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-    *noise = std / mean;
-    if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a finite number", std,
-                     mean, t);
-}
-
 /* ssde_prior_time of a run that ends at eps. */
 static ssde_status ssdei_start_time(ssde_context *context, const ssde_sde *sde, double eps, double *start,
                                     double *scale) {
@@ -756,44 +744,6 @@ static double ssdei_spread(const ssde_sde *sde, double start, double scale, doub
     if (t < 1.0 && !ssdei_marginal(NULL, sde, start, &mean, &from) && !ssdei_marginal(NULL, sde, t, &mean, &std))
         return std / from;
     return 1.0 / scale;
-}
-
-/* Newton's method on log s, d log s / dt = g^2 / (2 std^2), within a bracket that every try narrows; where a step
-   leaves it, its middle. s(0) < noise < s(high). */
-static ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double high, double *t) {
-    double low = 0.0;
-    int tries;
-    *t = 0.5 * high;
-    for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
-        double mean, std, drift, diffusion, here, step;
-        ssdei_try(ssdei_marginal(context, sde, *t, &mean, &std));
-        ssdei_try(ssdei_rates(context, sde, *t, &drift, &diffusion));
-        here = std / mean;
-        if (here < noise)
-            low = *t;
-        else
-            high = *t;
-        step = ssdei_math_log(noise / here) * 2.0 * std * std / (diffusion * diffusion);
-        if (fabs(step) <= DBL_EPSILON * *t) break;
-        *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
-    }
-    return SSDE_OK;
-}
-
-ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
-    double high = 1.0, scale, first, last;
-    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
-    ssdei_try(ssde_sde_check(context, sde));
-    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
-    if (ssdei_noise_level(NULL, sde, 1.0, &last) != SSDE_OK) {
-        ssdei_try(ssde_prior_time(context, sde, &high, &scale));
-        ssdei_try(ssdei_noise_level(context, sde, high, &last));
-    }
-    if (!(noise >= first && noise <= last))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
-                         first, last);
-    *t = noise == first ? 0.0 : high;
-    return noise == first || noise == last ? SSDE_OK : ssdei_noise_time(context, sde, noise, high, t);
 }
 
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,

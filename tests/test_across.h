@@ -413,6 +413,7 @@ static void test_errors_loss(void) {
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.0f, 0.0f}, y[2];
     double t[1] = {0.5}, weight[1] = {1.0}, losses[1], mean, std;
+    ssde_output_map map;
     const double means[2] = {0.0, 0.0}, stds[2] = {1.0, 1.0}, minus[2] = {-1.0, -1.0};
     memset(&how, 0, sizeof how);
     how.context = c;
@@ -435,11 +436,23 @@ static void test_errors_loss(void) {
     ERRORS_SAYS("t is NULL", ssde_loss(&vp, &how, x, x, x, NULL, weight, 1, 2, 1.0, losses, y));
     ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
     ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
-    ERRORS_SAYS("sde is NULL", ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, y));
-    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, x,
-                                                     t, x, 1, 2, y));
-    ERRORS_SAYS("x is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, NULL, t, x, 1, 2, y));
-    ERRORS_SAYS("out is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, NULL));
+    ERRORS_SAYS("sde is NULL",
+                ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, 0.5,
+                                                     x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("output is 77", ssde_output_map_at(c, &vp, ERRORS_ENUM(ssde_parameterisation), 0.5, 0.5, &map));
+    ERRORS_SAYS("name is NULL", ssde_parameterisation_find(c, NULL, &wrong.output));
+    ERRORS_SAYS("parameterisation is NULL", ssde_parameterisation_find(c, "noise", NULL));
+    ERRORS_SAYS("name is NULL", ssde_weighting_find(c, NULL, &wrong.weighting));
+    ERRORS_SAYS("weighting is NULL", ssde_weighting_find(c, "std2", NULL));
+    ERRORS_SAYS("name is NULL", ssde_times_find(c, NULL, &wrong.times));
+    ERRORS_SAYS("times is NULL", ssde_times_find(c, "uniform", NULL));
+    ERRORS_SAYS("sde is NULL", ssde_output_map_at(c, NULL, SSDE_PREDICT_DATA, 0.5, 0.5, &map));
+    ERRORS_SAYS("map is NULL", ssde_output_map_at(c, &vp, SSDE_PREDICT_DATA, 0.5, 0.5, NULL));
+    ERRORS_SAYS("x is NULL",
+                ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, NULL, t, x, 1, 2, y));
+    ERRORS_SAYS("out is NULL",
+                ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, NULL));
     ERRORS_SAYS("mixture is NULL", ssde_mixture_create(c, NULL, 1, 2, NULL, means, stds));
     ERRORS_SAYS("weights is NULL", ssde_mixture_create(c, &mixture, 1, 2, NULL, means, stds));
     ERRORS_SAYS("means is NULL", ssde_mixture_create(c, &mixture, 1, 2, stds, NULL, stds));
@@ -532,6 +545,11 @@ static void test_errors_nets(void) {
     ERRORS_ALONE(ssde_run_backward(NULL, out, NULL, NULL));
     ERRORS_SAYS("gradient is NULL", ssde_run_backward(run, NULL, out, NULL));
     ERRORS_SAYS("mode is", ssde_run_backward(run, out, out, NULL));
+    ERRORS_ALONE(ssde_run_forward_tangent(NULL, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("v is NULL", ssde_run_forward_tangent(run, x, NULL, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("mode is", ssde_run_forward_tangent(run, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_ALONE(ssde_run_backward_tangent(NULL, NULL, out, NULL));
+    ERRORS_SAYS("mode is", ssde_run_backward_tangent(run, NULL, out, NULL));
     free(weights);
     ssde_run_destroy(run);
     ssde_net_destroy(twice);
@@ -550,6 +568,7 @@ static void test_errors_trained(void) {
     ssde_net *net = NULL, *other = NULL, *class_net = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
+    ssde_output_map map;
     ssde_trainer *trainer = NULL;
     ssde_batch batch;
     float x[64] = {0}, out[64], label, sigma;
@@ -569,11 +588,10 @@ static void test_errors_trained(void) {
     CHECK_OK(ssde_score_net_create(&score_net, net, &vp, &how));
     ERRORS_ALONE(ssde_score_net_set_classes(NULL, classes, 1, 0));
     ERRORS_SAYS("classes", ssde_score_net_set_classes(score_net, classes, 1, 0));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label(c, &vp, 2.0, &label, &sigma));
-    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, &vp, 0.5, NULL, &sigma));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label_discrete(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label_discrete(c, &vp, 2.0, &label, &sigma));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, net, NULL, 0.5, &label, &sigma, &map));
+    ERRORS_SAYS("t is 2", ssde_score_net_label(c, net, &vp, 2.0, &label, &sigma, &map));
+    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, net, &vp, 0.5, NULL, &sigma, &map));
+    ERRORS_SAYS("sigma is NULL", ssde_score_net_label(c, net, &vp, 0.5, &label, NULL, &map));
     ERRORS_SAYS("classifier is NULL", ssde_classifier_create(NULL, class_net, &vp, &how));
     ERRORS_SAYS("net is NULL", ssde_classifier_create(&classifier, NULL, &vp, &how));
     ERRORS_SAYS("sde is NULL", ssde_classifier_create(&classifier, class_net, NULL, &how));

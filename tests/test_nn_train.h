@@ -239,7 +239,7 @@ static void test_train_gradient(void) {
         desc.lr = 0.0;
         desc.loss.discrete = kind >= 3 && kind < 6;
         desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
-        desc.loss.importance_times = kind == 6;
+        desc.loss.times = kind == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
         sde.num_scales = 50;
         if (kind == 6) sde = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
@@ -283,14 +283,14 @@ static void test_train_inputs(void) {
     vp.num_scales = 40;
     desc.loss.discrete = 1;
     CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
-    CHECK_OK(ssdei_train_label(trainer, 1.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 1.0, &label, &sigma, NULL));
     CHECK(label == 0.0f && sigma == 50.0f);
-    CHECK_OK(ssdei_train_label(trainer, 0.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 0.0, &label, &sigma, NULL));
     CHECK(label == 9.0f);
     CHECK_NEAR(sigma, 0.01, 1e-8);
     ssde_trainer_destroy(trainer);
     CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
-    CHECK_OK(ssdei_train_label(trainer, 3.0 / 39.0, &label, &sigma));
+    CHECK_OK(ssde_score_net_label(NULL, net, &trainer->sde, 3.0 / 39.0, &label, &sigma, NULL));
     CHECK_OK(ssde_discrete_marginal(NULL, &vp, 3, NULL, &std, NULL));
     CHECK(label == 3.0f);
     CHECK_RELATIVE(sigma, std, 1e-7);
@@ -554,7 +554,7 @@ static void test_train_evaluate_run(void) {
     CHECK_OK(ssde_trainer_evaluate(trainers[0], &points, 7, &loss, NULL));
     CHECK_OK(ssde_run_create(&run, ssde_trainer_ema(trainers[0]), &inference));
     CHECK_OK(ssde_run_forward(run, trainers[0]->x, NULL, NULL, 8, 0, 0, NULL, out));
-    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x, trainers[0]->z, trainers[0]->t,
+    CHECK_OK(ssde_loss(&sde, &trainers[0]->desc.loss, out, trainers[0]->x0, trainers[0]->z, trainers[0]->t,
                        trainers[0]->weight, 8, 2, 1.0, losses, NULL));
     CHECK_SAME(losses, trainers[0]->losses, sizeof losses);
     for (i = 0; i < 8; i++) mean += (losses[i] - mean) / (i + 1);

@@ -2415,7 +2415,7 @@ static ssde_status rates_prior_density(rates_task *task) {
 static ssde_status rates_loss_std2(rates_task *task) { return rates_loss(task, SSDE_WEIGHT_STD2); }
 static ssde_status rates_loss_likelihood(rates_task *task) { return rates_loss(task, SSDE_WEIGHT_LIKELIHOOD); }
 static ssde_status rates_convert(rates_task *task) {
-    return ssde_convert_output(task->context, task->sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, task->x, task->t,
+    return ssde_convert_output(task->context, task->sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, 0.5, task->x, task->t,
                                task->x, RATES_ROWS, 1, task->out);
 }
 static ssde_status rates_mixture(rates_task *task) {
@@ -2455,7 +2455,7 @@ static ssde_status rates_likelihood(rates_task *task) {
 }
 static ssde_status rates_label(rates_task *task) {
     float label, sigma;
-    return ssde_score_net_label(task->context, task->sde, 0.65, &label, &sigma);
+    return ssde_score_net_label(task->context, NULL, task->sde, 0.65, &label, &sigma, NULL);
 }
 static ssde_status rates_score_net(rates_task *task) {
     ssde_score_net *score_net;
