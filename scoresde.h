@@ -451,8 +451,8 @@ typedef struct ssde_sde {
     ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim, float *out);
     ssde_status (*drift_vjp)(void *user, const float *x, const double *t, const float *v, size_t rows, size_t dim,
                              float *out);
-    double
-        prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP), none (nonlinear) */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP), or none of a
+                         nonlinear SDE */
     /* Another prior than N(0, prior_std^2 I), of any kind of SDE: draws out[rows, dim] of these samples, and
        log-densities out[rows] in nats. Where one is given, what would need the other is refused. */
     ssde_status (*prior_sample)(void *user, uint64_t seed, const uint64_t *sample, size_t rows, size_t dim, float *out);
