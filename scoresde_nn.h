@@ -460,6 +460,18 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 
 /* >>train */
 
+/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0); the others, x(t) alone, and a
+   derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
+   differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
+   as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
+   output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
+typedef enum ssde_objective {
+    SSDE_OBJECTIVE_DENOISING,
+    SSDE_OBJECTIVE_IMPLICIT, /* the exact trace (Hyvarinen 2005): dim passes of twice a pass's work a step */
+    SSDE_OBJECTIVE_SLICED,   /* `probes` of them, along random signs (Song et al. 2019, arXiv 1905.07088) */
+    SSDE_OBJECTIVE_COUNT
+} ssde_objective;
+
 typedef struct ssde_train_desc {
     /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
        but score and noise need scale_by_sigma = 0. Not read of classifiers. */
@@ -481,6 +493,9 @@ typedef struct ssde_train_desc {
     /* With this probability a row trains the null class instead of its own (SSDE_STREAM_CLASS). */
     double class_dropout;
     int classifier; /* cross-entropy of batch.classes given perturbed x: for ssde_classifier_net_create's networks */
+    ssde_objective objective;
+    int probes; /* of SSDE_OBJECTIVE_SLICED, 1 to 65536; 0: 1. Under (SSDE_STREAM_PROBE, step, slot), probe k with the
+                   seed + k 0x9e3779b97f4a7c15 */
     uint64_t seed;
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
@@ -6264,10 +6279,11 @@ struct ssde_trainer {
     float *gradients;                             /* [weight_count], 0 between steps */
     float *first_moment, *second_moment;          /* [weight_count] */
     float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
+    float *tangent;                               /* of the output, where the objective has one; z is its direction */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
     ssde_output_map *map;
-    double *t, *weight, *losses;
+    double *t, *weight, *losses, *probe_losses;
     uint64_t *slot;
     int32_t *classes;
 };
@@ -6321,6 +6337,12 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number from 1 to 2^24, or 0");
     if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
+    if ((unsigned)desc->objective >= SSDE_OBJECTIVE_COUNT)
+        return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "an ssde_objective");
+    if (desc->objective && desc->classifier)
+        return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "0, of a classifier");
+    if (desc->probes < 0 || desc->probes > 65536)
+        return ssdei_train_out_of_range(desc, "probes", (double)desc->probes, "1 to 65536, or 0 for 1");
     if (!(desc->levels > 0.0)) return SSDE_OK;
     return ssdei_check_interval(desc->context, "ssde_trainer_create: desc.", desc->low, desc->high);
 }
@@ -6355,18 +6377,20 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->z = ssdei_place(memory, float, values);
     trainer->output = ssdei_place(memory, float, results);
     trainer->output_gradient = ssdei_place(memory, float, results);
+    trainer->tangent = ssdei_place(memory, float, trainer->desc.objective ? results : 0);
     trainer->label = ssdei_place(memory, float, batch);
     trainer->sigma = ssdei_place(memory, float, batch);
     trainer->map = ssdei_place(memory, ssde_output_map, batch);
     trainer->t = ssdei_place(memory, double, batch);
     trainer->weight = ssdei_place(memory, double, batch);
     trainer->losses = ssdei_place(memory, double, batch);
+    trainer->probe_losses = ssdei_place(memory, double, trainer->desc.objective ? batch : 0);
     trainer->slot = ssdei_place(memory, uint64_t, batch);
     trainer->classes = ssdei_place(memory, int32_t, batch);
 }
 
 static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
-    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, train->batch);
+    ssde_run_desc desc = ssde_run_defaults(train->objective ? SSDE_RUN_TANGENT : SSDE_RUN_TRAIN, train->batch);
     desc.convolution = train->convolution;
     desc.context = train->context;
     return desc;
@@ -6417,7 +6441,7 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
     ssdei_try(ssdei_trainer_meaning(trainer, net));
-    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
+    if (desc->loss.eps == 0.0 && desc->loss.times != SSDE_TIMES_USER) desc->loss.eps = 1e-5;
     /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
@@ -6541,7 +6565,8 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
-/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma. */
+/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma; but, where the
+   objective asks for nothing but x(t), that in x0's place. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
@@ -6562,6 +6587,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
                            trainer->label, trainer->sigma, trainer->map));
     ssdei_try(
         ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
     for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
@@ -6594,6 +6620,47 @@ static void ssdei_train_on(ssde_trainer *trainer, const ssde_net *net) {
     trainer->run->dropout = net == trainer->net;
 }
 
+/* A direction of mean square 1 per dimension, for each row, and as the network sees it: random signs, or for the exact
+   trace sqrt(dim) e_k. */
+static ssde_status ssdei_train_probe(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, size_t k,
+                                     float *v, float *seen) {
+    size_t dim = trainer->dim, row;
+    if (trainer->desc.objective == SSDE_OBJECTIVE_SLICED)
+        ssdei_try(ssde_random_sign(trainer->context, seed + (uint64_t)k * 0x9e3779b97f4a7c15u, SSDE_STREAM_PROBE, step,
+                                   trainer->slot, rows, dim, v));
+    else {
+        memset(v, 0, rows * dim * sizeof *v);
+        for (row = 0; row < rows; row++) v[row * dim + k] = (float)sqrt((double)dim);
+    }
+    memcpy(seen, v, rows * dim * sizeof *v);
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
+        ssdei_scale_row(dim, trainer->map[row].input, seen + row * dim, seen + row * dim);
+    return SSDE_OK;
+}
+
+/* As ssdei_train_losses, of the mean over all probes; unless gradient is NULL, scale times its derivatives by the
+   weights are added to those of the trainer. */
+static ssde_status ssdei_train_implicit(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, double scale,
+                                        float *gradient) {
+    size_t dim = trainer->dim, row, k;
+    size_t probes = trainer->desc.objective == SSDE_OBJECTIVE_IMPLICIT ? dim
+                    : trainer->desc.probes                             ? (size_t)trainer->desc.probes
+                                                                       : 1;
+    memset(trainer->losses, 0, rows * sizeof *trainer->losses);
+    for (k = 0; k < probes; k++) {
+        ssdei_try(ssdei_train_probe(trainer, rows, seed, step, k, trainer->z, trainer->output));
+        ssdei_try(ssde_run_forward_tangent(trainer->run, trainer->x, trainer->output, trainer->label, trainer->sigma,
+                                           rows, seed, step, trainer->slot, trainer->output, trainer->tangent));
+        ssdei_try(ssde_loss_implicit(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->tangent, trainer->x0,
+                                     trainer->z, trainer->t, trainer->weight, rows, dim, scale / (double)probes,
+                                     trainer->probe_losses, gradient, gradient ? trainer->tangent : NULL));
+        for (row = 0; row < rows; row++) trainer->losses[row] += trainer->probe_losses[row] / (double)probes;
+        if (gradient)
+            ssdei_try(ssde_run_backward_tangent(trainer->run, gradient, trainer->tangent, trainer->gradients));
+    }
+    return SSDE_OK;
+}
+
 /* A pass over what ssdei_train_perturb made; losses [rows], and scale times their derivatives unless gradient is NULL.
  */
 static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, double scale,
@@ -6601,6 +6668,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
     ssde_run *run = trainer->run;
     size_t count = ssde_net_output_dim(trainer->net), row;
     if (trainer->net->classes) ssdei_try(ssde_run_set_classes(run, trainer->classes, rows));
+    if (trainer->desc.objective) return ssdei_train_implicit(trainer, rows, seed, step, scale, gradient);
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
                                trainer->output));
     if (!trainer->desc.classifier)
@@ -6698,6 +6766,7 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     *loss = 0.0;
     for (row = 0; row < rows; row++) *loss += trainer->losses[row];
     *loss /= (double)rows;
+    if (trainer->desc.objective) return SSDE_OK; /* its passes back are done */
     return ssde_run_backward(trainer->run, trainer->output_gradient, NULL, trainer->gradients);
 }
 
@@ -8371,7 +8440,12 @@ static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const s
 }
 
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
+    static const char *const objectives[] = {"denoising", "implicit", "sliced", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
+    if (ssdei_field_present(fields, "training.objective", desc->objective != SSDE_OBJECTIVE_DENOISING))
+        ssdei_field_choice(fields, "training.objective", (int)desc->objective, objectives);
+    if (desc->objective == SSDE_OBJECTIVE_SLICED)
+        ssdei_field_unsigned(fields, "training.probes", desc->probes ? (uint64_t)desc->probes : 1);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);
     ssdei_field_number(fields, "optim.eps", desc->adam_eps);
