@@ -669,10 +669,10 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
    independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088,
    eq. 8), or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
    x0 + std z is ssde_loss's but for a constant, and so are the gradients' means, as lambda = std^2 times what desc
-   gives |z_o - z|^2. Where std is 0, of data as they are, the output must be the score, and lambda is 1, g^2
-   (likelihood) or weight's. output [rows, dim] is the model's at x; tangent its derivative along v, both [rows, dim].
-   gradient and tangent_gradient (both NULL, or neither): scale times the derivatives by output and by tangent, whose
-   places they may take. Errors as ssde_loss's. */
+   gives |z_o - z|^2. Where std is 0, of data as they are, and of nonlinear SDEs, the output must be the score, and
+   lambda is 1, g^2 (likelihood) or weight's, to which m and std of a nonlinear SDE are NaN. output [rows, dim] is the
+   model's at x; tangent its derivative along v, both [rows, dim]. gradient and tangent_gradient (both NULL, or
+   neither): scale times the derivatives by output and by tangent, whose places they may take. Errors as ssde_loss's. */
 ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
                                const float *tangent, const float *x, const float *v, const double *t,
                                const double *weight, size_t rows, size_t dim, double scale, double *losses,
@@ -872,10 +872,11 @@ ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t,
 /* out[rows, dim] = f(x, t) of any of them, t [rows]; out is not x. Rows that are not finite pass through. */
 ssde_status ssdei_drift(ssde_context *context, const ssde_sde *sde, const float *x, const double *t, size_t rows,
                         size_t dim, float *out);
-/* ssde_simulate of arguments that are checked, how without open defaults; work [3, min(rows, SSDEI_SIMULATED), dim]. */
+/* ssde_simulate of arguments that are checked, how without open defaults. Each work has room for [min(rows,
+   SSDEI_SIMULATED), dim]; the third is Heun's alone. */
 enum { SSDEI_SIMULATED = 64 };
 ssde_status ssdei_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
-                           const double *t, size_t rows, size_t dim, float *work, float *x);
+                           const double *t, size_t rows, size_t dim, float *const work[3], float *x);
 /* Whether the SDE has a prior to draw from, or one with a density. */
 ssde_status ssdei_prior_check(ssde_context *context, const ssde_sde *sde, int density);
 /* The status of a function of the caller's, with a text where it left none. t may be NULL. */
@@ -7366,19 +7367,19 @@ ssde_simulation_desc ssde_simulation_defaults(void) {
 /* The work of a call. */
 typedef struct ssdei_simulation {
     size_t rows, dim; /* rows: at a time */
-    float *work;      /* [3, rows, dim] */
+    float *work[3];   /* [rows, dim] */
 } ssdei_simulation;
 
 static void ssdei_simulation_arrays(void *object, ssdei_memory *memory) {
     ssdei_simulation *w = (ssdei_simulation *)object;
-    w->work = ssdei_place(memory, float, ssdei_multiply(3 * w->rows, w->dim));
+    int i;
+    for (i = 0; i < 3; i++) w->work[i] = ssdei_place(memory, float, ssdei_multiply(w->rows, w->dim));
 }
 
 static void ssdei_simulation_size(ssdei_simulation *w, size_t rows, size_t dim) {
     const size_t most = SSDEI_SIMULATED;
     w->rows = rows < most ? rows : most;
     w->dim = dim;
-    w->work = NULL;
 }
 
 size_t ssde_simulate_memory(size_t rows, size_t dim) {
@@ -7420,9 +7421,9 @@ SSDEI_ONCE_BEGIN
 /* Rows [first, first + rows) all the way; sample and x are theirs, t that of all rows. */
 static ssde_status ssdei_simulation_rows(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed,
                                          const uint64_t *sample, const double *t, size_t first, size_t rows, size_t dim,
-                                         float *work, float *x) {
+                                         float *const work[3], float *x) {
     double here[SSDEI_SIMULATED], next[SSDEI_SIMULATED], steps = (double)how->steps, a, g = 0.0, g1 = 0.0;
-    float *z = work, *drift = z + rows * dim, *trial = drift + rows * dim;
+    float *z = work[0], *drift = work[1], *trial = work[2];
     int heun = how->scheme == SSDE_SCHEME_HEUN;
     size_t k, r, i;
     for (r = 0; r < rows; r++) next[r] = how->t0;
@@ -7452,7 +7453,7 @@ static ssde_status ssdei_simulation_rows(const ssde_sde *sde, const ssde_simulat
 }
 
 ssde_status ssdei_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
-                           const double *t, size_t rows, size_t dim, float *work, float *x) {
+                           const double *t, size_t rows, size_t dim, float *const work[3], float *x) {
     const size_t most = SSDEI_SIMULATED;
     uint64_t number[SSDEI_SIMULATED];
     size_t at, r;
@@ -7782,6 +7783,20 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
     return SSDE_OK;
 }
 
+static ssde_status ssdei_loss_check_nonlinear(const ssde_loss_desc *desc, const char *where) {
+    if (desc->output > SSDE_PREDICT_SCORE)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s.output is '%s', which m(t) and std(t) define: of a nonlinear SDE it is the score", where,
+                         ssdei_parameterisation_names[desc->output]);
+    if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD || desc->weighting == SSDE_WEIGHT_OUTPUT ||
+        desc->weighting == SSDE_WEIGHT_USER)
+        return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s.weighting is '%s', made of m(t) and std(t), which a nonlinear SDE has not: wanted likelihood "
+                     "(g^2), output (1) or user",
+                     where, ssdei_weighting_names[desc->weighting]);
+}
+
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
     char output[64];
     if (!desc) return SSDE_ERROR_ARGUMENT;
@@ -7790,6 +7805,7 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
     ssdei_try(ssdei_output_check(desc->context, output, desc->output, desc->sigma_data));
     ssdei_try(ssdei_loss_weighting_check(desc, where));
     ssdei_try(ssdei_loss_times_check(sde, desc, where));
+    if (sde->kind == SSDE_NONLINEAR) ssdei_try(ssdei_loss_check_nonlinear(desc, where));
     if (!desc->discrete) return SSDE_OK;
     if (!ssdei_family(sde)->level)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.discrete is set, but SDE '%s' has no discrete form",
@@ -8089,7 +8105,11 @@ static ssde_status ssdei_implicit_at(const ssde_sde *sde, const ssde_loss_desc *
     ssde_parameterisation output = ssdei_output_of(sde, desc->output);
     ssde_coefficients at;
     ssde_output_map map;
-    ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
+    if (sde->kind == SSDE_NONLINEAR) {
+        ssdei_try(ssdei_rates(desc->context, sde, t[r], &at.drift, &at.diffusion));
+        at.mean = at.std = (double)NAN; /* as of data as they are */
+    } else
+        ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
     out->by_output = out->size = out->lambda = 1.0;
     out->by_x = 0.0;
     if (at.std > 0.0) {
