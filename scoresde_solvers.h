@@ -279,9 +279,10 @@ ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
-   langevin_batch; ssde_guide is its condition. With y = x / m, s = std / m and the denoised D = (x + std^2
-   score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE: what is written for VE applies as it
-   stands. */
+   langevin_batch; ssde_guide is its condition. A drift that pulls back faster than x grows throws out as fast on the
+   way back: where a learned score is too weak to hold it, beyond the data, a sample ends as NaN. With y = x / m, s =
+   std / m and the denoised D = (x + std^2 score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE:
+   what is written for VE applies as it stands. */
 typedef enum ssde_predictor {
     SSDE_PREDICTOR_DEFAULT, /* VE: reverse diffusion; others: Euler-Maruyama */
     SSDE_PREDICTOR_NONE,    /* the corrector alone */
