@@ -30,9 +30,10 @@
 #include "test_nn_operations.h"
 #include "test_nn_run.h"
 #include "test_nn_train.h"
+#include "test_nonlinear.h"
 #include "test_solvers_condition.h"
 #include "test_solvers_flow.h"
-#include "test_solvers_nonlinear.h"
+
 #include "test_solvers_sampler.h"
 
 typedef struct test {
@@ -47,7 +48,7 @@ static const test all_tests[] = {
             TEST_NN_RUN_LIST(TEST_ENTRY) TEST_NN_NETWORKS_LIST(TEST_ENTRY) TEST_NN_TRAIN_LIST(TEST_ENTRY)
                 TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY)
                     TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_FLOW_LIST(TEST_ENTRY)
-                        TEST_SOLVERS_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
+                        TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */

@@ -1,6 +1,6 @@
-/* SDEs that are not affine: simulated, sampled, priced. */
-#ifndef TEST_SOLVERS_NONLINEAR_H
-#define TEST_SOLVERS_NONLINEAR_H
+/* SDEs that are not affine: simulated, sampled, priced, learned. */
+#ifndef TEST_NONLINEAR_H
+#define TEST_NONLINEAR_H
 
 #include "check.h"
 #include "fixtures_core.h"
@@ -463,7 +463,16 @@ static void test_sde_nonlinear_refused(void) {
     CHECK_FAILS(c, ssde_discretise(c, &sde, SSDE_DISCRETISE_EULER, 0.5, &step), SSDE_ERROR_UNSUPPORTED, "nonlinear");
     CHECK_FAILS(c, ssde_discretise(c, &sde, SSDE_DISCRETISE_OWN, 0.5, &step), SSDE_ERROR_UNSUPPORTED, "nonlinear");
     CHECK_FAILS(c, ssde_discrete_marginal(c, &sde, 0, &number, &scale, NULL), SSDE_ERROR_UNSUPPORTED, "nonlinear");
+    CHECK_FAILS(c, ssde_loss_perturb(&sde, &loss, x, z, t, 1, 2, y), SSDE_ERROR_UNSUPPORTED, "'std2'");
+    loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
     CHECK_FAILS(c, ssde_loss_perturb(&sde, &loss, x, z, t, 1, 2, y), SSDE_ERROR_UNSUPPORTED, "nonlinear");
+    CHECK_FAILS(c, ssde_loss(&sde, &loss, y, x, z, t, NULL, 1, 2, 1.0, &number, NULL), SSDE_ERROR_UNSUPPORTED,
+                "nonlinear");
+    CHECK_FAILS(c, ssde_loss_marginal(&sde, &loss, 0.5, &number, &scale), SSDE_ERROR_UNSUPPORTED, "nonlinear");
+    CHECK_FAILS(c, ssde_convert_output(c, &sde, SSDE_PREDICT_SCORE, SSDE_PREDICT_NOISE, 0.5, x, t, z, 1, 2, y),
+                SSDE_ERROR_UNSUPPORTED, "nonlinear");
+    CHECK_OK(ssde_loss_implicit(&sde, &loss, x, z, x, x, t, NULL, 1, 2, 1.0, &number, NULL, NULL));
+    CHECK_NEAR(number, 0.5 * (1.25 + 2.0 * (0.05 - 0.2)), 1e-7); /* g = 1: (|s|^2 + 2 v^T J v) / 2 */
     CHECK_FAILS(c, ssde_noise_time(c, &sde, 1.0, &number), SSDE_ERROR_UNSUPPORTED, "nonlinear");
     CHECK_FAILS(c, ssde_sde_time_grid(c, &sde, SSDE_GRID_KARRAS, 7.0, 1e-3, 3, times), SSDE_ERROR_UNSUPPORTED,
                 "nonlinear");
@@ -886,6 +895,175 @@ static void test_likelihood_nonlinear_double_well(void) {
                 "no prior until");
 }
 
+/* ---- training ---- */
+
+enum { WELL_BATCH = 64 };
+
+static ssde_net *well_net(ssde_context *context, int hidden) {
+    ssde_net *net = NULL;
+    ssde_mlp_desc shape = ssde_mlp(1);
+    shape.hidden = (size_t)hidden, shape.layers = 2, shape.context = context;
+    CHECK_OK(ssde_mlp_create(&net, &shape));
+    return net;
+}
+
+/* The mean of (learned - exact)^2 over p(x, t), over that of exact^2. */
+static double well_divergence(const ssde_score_model *model, double t) {
+    double width = 2.0 * well_end / WELL_CELLS, away = 0.0, size = 0.0, slope, at[WELL_CELLS];
+    float x[WELL_CELLS], score[WELL_CELLS];
+    uint64_t sample[WELL_CELLS];
+    int i;
+    for (i = 0; i < WELL_CELLS; i++) x[i] = (float)well_center(i), at[i] = t, sample[i] = (uint64_t)i;
+    CHECK_OK(model->score(model->user, x, at, sample, WELL_CELLS, 0, score));
+    for (i = 0; i < WELL_CELLS; i++) {
+        double exact = well_interpolate(well_get()->score, well_center(i), t, &slope);
+        double p = well_interpolate(well_get()->density, well_center(i), t, &slope) * width;
+        away += p * ((double)score[i] - exact) * ((double)score[i] - exact);
+        size += p * exact * exact;
+    }
+    return away / size;
+}
+
+/* A small network learns the score at every t from simulated x(t), by either objective. */
+static void test_train_nonlinear_learns(void) {
+    int sliced, step, steps = check_quick ? 300 : 1000;
+    for (sliced = 0; sliced < 2; sliced++) {
+        ssde_sde sde = well_sde();
+        ssde_context context = ssde_context_defaults();
+        ssde_net *net = well_net(&context, 32);
+        ssde_train_desc desc = ssde_train_defaults(&sde, (uint64_t)steps);
+        ssde_score_net_desc plain = ssde_score_net_defaults();
+        ssde_trainer *trainer = NULL;
+        ssde_score_net *wrapped = NULL;
+        ssde_score_model model;
+        float x[256];
+        ssde_batch batch = ssde_batch_of(x, 256);
+        CHECK(desc.objective == SSDE_OBJECTIVE_SLICED && desc.loss.weighting == SSDE_WEIGHT_LIKELIHOOD);
+        if (!sliced) desc.objective = SSDE_OBJECTIVE_IMPLICIT, desc.loss.weighting = SSDE_WEIGHT_OUTPUT;
+        desc.batch = 256, desc.simulation_steps = 25, desc.lr = 5e-3, desc.context = plain.context = &context;
+        plain.max_rows = WELL_CELLS;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_SCORE);
+        for (step = 0; step < steps; step++) {
+            double loss;
+            well_start((uint64_t)step, 256, x);
+            CHECK_OK(ssde_train_step(trainer, &batch, &loss));
+        }
+        CHECK_OK(ssde_score_net_create(&wrapped, ssde_trainer_ema(trainer), &sde, &plain));
+        model = ssde_score_net_model(wrapped);
+        CHECK(well_divergence(&model, 0.1) < 0.1);
+        CHECK(well_divergence(&model, 0.9) < 0.1);
+        ssde_score_net_destroy(wrapped);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* Rows do not know their batch; x(t) is ssde_simulate's; a training resumed is the same. */
+static void test_train_nonlinear_resumes(void) {
+    static const char path[] = "tests/tmp_nonlinear.safetensors";
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = well_sde();
+    ssde_net *net[2];
+    ssde_trainer *trainer[2] = {NULL, NULL};
+    ssde_train_desc desc = ssde_train_defaults(&sde, 100);
+    float x[WELL_BATCH];
+    double whole, error, parts = 0.0, loss[2];
+    int k, step;
+    size_t r;
+    well_start(3, WELL_BATCH, x);
+    desc.warmup = 0, desc.simulation_steps = 10, desc.context = &context;
+    for (k = 0; k < 2; k++) {
+        net[k] = well_net(&context, 8);
+        desc.batch = k ? 5 : WELL_BATCH;
+        CHECK_OK(ssde_trainer_create(&trainer[k], net[k], &sde, &desc));
+    }
+    for (k = 0; k < 2; k++) {
+        ssde_batch batch = ssde_batch_of(x, WELL_BATCH);
+        CHECK_OK(ssde_trainer_evaluate(trainer[k], &batch, 9, &loss[k], &error));
+    }
+    CHECK(loss[0] == loss[1]);
+    whole = loss[0];
+    for (r = 0; r < WELL_BATCH; r++) {
+        ssde_batch batch = ssde_batch_of(x + r, 1);
+        batch.first_slot = r;
+        CHECK_OK(ssde_trainer_evaluate(trainer[1], &batch, 9, &loss[1], NULL));
+        parts += loss[1] / WELL_BATCH;
+    }
+    CHECK_RELATIVE(parts, whole, 1e-12);
+    for (step = 0; step < 4; step++) {
+        ssde_batch batch = ssde_batch_of(x, WELL_BATCH);
+        CHECK_OK(ssde_train_step(trainer[0], &batch, &loss[0]));
+        if (step == 1) {
+            CHECK_OK(ssde_trainer_save(trainer[0], path));
+            ssde_trainer_destroy(trainer[1]);
+            desc.batch = WELL_BATCH;
+            CHECK_OK(ssde_trainer_create(&trainer[1], net[1], &sde, &desc));
+            CHECK_OK(ssde_trainer_load(trainer[1], path));
+        }
+        if (step < 2) continue;
+        CHECK_OK(ssde_train_step(trainer[1], &batch, &loss[1]));
+        CHECK(loss[0] == loss[1]);
+    }
+    CHECK_OK(ssde_trainer_save_model(trainer[0], path)); /* without the SDE */
+    ssde_trainer_destroy(trainer[1]);
+    desc.simulation_steps = 11;
+    CHECK_OK(ssde_trainer_create(&trainer[1], net[1], &sde, &desc));
+    CHECK_OK(ssde_trainer_save(trainer[0], path));
+    CHECK_FAILS(&context, ssde_trainer_load(trainer[1], path), SSDE_ERROR_FORMAT, "simulation_steps");
+    CHECK_FAILS(&context, ssde_net_save(net[0], &sde, path), SSDE_ERROR_UNSUPPORTED, "functions");
+    for (k = 0; k < 2; k++) {
+        ssde_trainer_destroy(trainer[k]);
+        ssde_net_destroy(net[k]);
+    }
+    remove(path);
+}
+
+static void test_train_nonlinear_refused(void) {
+    ssde_context context = ssde_context_defaults(), *c = &context;
+    int failing = 1;
+    ssde_sde sde = well_sde(), broken = ssde_nonlinear(broken_drift, well_noise, &failing);
+    ssde_net *net = well_net(c, 8), *scaled = NULL;
+    ssde_mlp_desc shape = ssde_mlp(1);
+    ssde_train_desc good = ssde_train_defaults(&sde, 100), desc;
+    ssde_score_net_desc plain = ssde_score_net_defaults();
+    ssde_score_net *wrapped = NULL;
+    ssde_trainer *trainer = NULL;
+    float x[4] = {0.0f, 0.5f, 1.0f, -0.5f};
+    ssde_batch batch = ssde_batch_of(x, 4);
+    double loss = 7.0;
+    good.context = plain.context = c;
+    good.batch = 4;
+    desc = good, desc.objective = SSDE_OBJECTIVE_DENOISING;
+    CHECK_FAILS(c, ssde_trainer_create(&trainer, net, &sde, &desc), SSDE_ERROR_UNSUPPORTED, "implicit or sliced");
+    desc = good, desc.loss.output = SSDE_PREDICT_NOISE;
+    CHECK_FAILS(c, ssde_trainer_create(&trainer, net, &sde, &desc), SSDE_ERROR_UNSUPPORTED, "output is 'noise'");
+    desc = good, desc.loss.weighting = SSDE_WEIGHT_STD2;
+    CHECK_FAILS(c, ssde_trainer_create(&trainer, net, &sde, &desc), SSDE_ERROR_UNSUPPORTED, "weighting is 'std2'");
+    desc = good, desc.loss.times = SSDE_TIMES_IMPORTANCE;
+    CHECK(ssde_trainer_create(&trainer, net, &sde, &desc) != SSDE_OK);
+    desc = good, desc.loss.times = SSDE_TIMES_LOG_NORMAL;
+    CHECK(ssde_trainer_create(&trainer, net, &sde, &desc) != SSDE_OK);
+    desc = good, desc.loss.discrete = 1;
+    CHECK(ssde_trainer_create(&trainer, net, &sde, &desc) != SSDE_OK);
+    desc = good, desc.simulation_steps = (size_t)1 << 31;
+    CHECK_FAILS(c, ssde_trainer_create(&trainer, net, &sde, &desc), SSDE_ERROR_ARGUMENT, "simulation_steps");
+    shape.hidden = 8, shape.scale_by_sigma = 1, shape.context = c;
+    CHECK_OK(ssde_mlp_create(&scaled, &shape));
+    CHECK_FAILS(c, ssde_trainer_create(&trainer, scaled, &sde, &good), SSDE_ERROR_UNSUPPORTED, "takes sigma");
+    CHECK_FAILS(c, ssde_score_net_create(&wrapped, scaled, &sde, &plain), SSDE_ERROR_UNSUPPORTED, "takes sigma");
+    plain.output = SSDE_PREDICT_VELOCITY;
+    CHECK_FAILS(c, ssde_score_net_create(&wrapped, net, &sde, &plain), SSDE_ERROR_UNSUPPORTED, "score");
+    CHECK_OK(ssde_trainer_create(&trainer, net, &broken, &good));
+    CHECK_FAILS(c, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_FILE, "sde->drift returned");
+    failing = 0, x[2] = 300.0f;
+    CHECK_FAILS(c, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC, "row 2, element 0");
+    CHECK(loss == 7.0 && ssde_trainer_step_count(trainer) == 0);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(scaled);
+    ssde_net_destroy(net);
+}
+
 /* ---- memory ---- */
 
 /* What was told is taken, in one piece; its refusal is an error. */
@@ -934,7 +1112,7 @@ static void test_memory_nonlinear(void) {
     CHECK(ssde_simulate_memory(0, 1) == 0 && ssde_simulate_memory(1, SIZE_MAX / 4) == 0);
 }
 
-#define TEST_SOLVERS_NONLINEAR_LIST(X)  \
+#define TEST_NONLINEAR_LIST(X)          \
     X(sde_nonlinear_refused)            \
     X(sde_nonlinear_reverse)            \
     X(simulation_double_well)           \
@@ -950,6 +1128,9 @@ static void test_memory_nonlinear(void) {
     X(flow_nonlinear_affine)            \
     X(likelihood_nonlinear_affine)      \
     X(likelihood_nonlinear_double_well) \
+    X(train_nonlinear_learns)           \
+    X(train_nonlinear_resumes)          \
+    X(train_nonlinear_refused)          \
     X(memory_nonlinear)
 
 #endif
