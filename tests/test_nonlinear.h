@@ -639,6 +639,7 @@ static void test_sampler_nonlinear_denoises(void) {
             ssde_score_model model;
             ssde_mixture *mixture = solver_mixture_model(&plane, &g.sde, &model);
             ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_EULER_MARUYAMA, 200, 1e-3);
+            ssde_flow_desc ode = ssde_flow_defaults();
             ssde_rng first = ssde_rng_seed(5), second = first, third = first;
             float x[2 * N], y[2 * N], noisy[2 * N];
             how.probability_flow = flow;
@@ -647,6 +648,15 @@ static void test_sampler_nonlinear_denoises(void) {
             how.skip_denoise = 1;
             CHECK_OK(ssde_sample(&sde, &model, &how, &third, N, noisy));
             CHECK_ARRAY(y, x, 2 * N, which == 1 ? 1e-4 : 5e-4);
+            CHECK(check_distance(noisy, x, 2 * N) > 5.0 * check_distance(y, x, 2 * N));
+            ode.denoise = 1;
+            first = second = ssde_rng_seed(5);
+            CHECK_OK(ssde_sample_ode(&g.sde, &model, &ode, &first, N, x, NULL));
+            CHECK_OK(ssde_sample_ode(&sde, &model, &ode, &second, N, y, NULL));
+            CHECK_ARRAY(y, x, 2 * N, 5e-4);
+            ode.denoise = 0;
+            third = ssde_rng_seed(5);
+            CHECK_OK(ssde_sample_ode(&sde, &model, &ode, &third, N, noisy, NULL));
             CHECK(check_distance(noisy, x, 2 * N) > 5.0 * check_distance(y, x, 2 * N));
             ssde_mixture_destroy(mixture);
         }
