@@ -1584,7 +1584,6 @@ static void test_score_net_output_solvers(void) {
             CHECK_OK(ssde_sample_ode(&sde, &models[k], &flow, &rng, OUTPUT_ROWS, x[k], NULL));
             CHECK_OK(ssde_likelihood(&sde, &models[k], &price, &rng, OUTPUT_ROWS, files_points, results[k]));
         }
-        printf("%g\n", check_distance(x[0], x[1], 2 * OUTPUT_ROWS));
         CHECK_ARRAY(x[0], x[1], 2 * OUTPUT_ROWS, 5e-5);
         for (i = 0; i < OUTPUT_ROWS; i++) CHECK_NEAR(results[0][i].log_density, results[1][i].log_density, 1e-4);
         ssde_run_destroy(by_definition.run);
