@@ -5998,7 +5998,7 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
     ssdei_try(ssdei_labels(s->context, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
-        if (!(s->sigma[row] > 0.0f))
+        if (!(s->sigma[row] > 0.0f) && s->means.output != SSDE_PREDICT_SCORE)
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
         ssdei_score_net_factors(s, row, rows);
         if (s->copies == 1) continue;
