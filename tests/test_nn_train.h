@@ -942,8 +942,8 @@ static void test_train_objective_probes(void) {
             CHECK_OK(ssde_run_forward_tangent(run, trainer->x, seen, trainer->label, trainer->sigma, ROWS, 0, 0, NULL,
                                               out, tangent));
             CHECK_OK(ssde_loss_implicit(&sde, &trainer->desc.loss, out, tangent, trainer->x0, v, trainer->t,
-                                        trainer->weight, ROWS, DIM, 1.0 / ROWS, each[i > 0], out, tangent));
-            for (row = 0; row < ROWS; row++) losses[1] += (each[i > 0][row] - (i ? each[0][row] : 0.0)) / ROWS;
+                                        trainer->weight, ROWS, DIM, 1.0 / (double)ROWS, each[i > 0], out, tangent));
+            for (row = 0; row < ROWS; row++) losses[1] += (each[i > 0][row] - (i ? each[0][row] : 0.0)) / (double)ROWS;
             CHECK_OK(ssde_run_backward_tangent(run, i ? NULL : out, tangent, gradients[1]));
         }
         ssde_run_destroy(run);
@@ -993,7 +993,7 @@ static double objective_divergence(const ssde_trainer *trainer, ssde_mixture *mi
     ssde_score_net_destroy(net);
     for (i = 0; i < ROWS * 2; i++) {
         double away = (double)score[i] - (double)exact[i];
-        sum += away * away / ROWS;
+        sum += away * away / (double)ROWS;
     }
     return sum;
 }
