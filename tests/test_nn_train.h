@@ -226,8 +226,9 @@ static void test_train_first_steps(void) {
 /* The gradient is that of the loss reported, for every kind of loss: differences at fixed draws (step set back). */
 static void test_train_gradient(void) {
     int kind;
-    for (kind = 0; kind < 7; kind++) {
-        ssde_sde sde = kind % 3 == 0 ? ssde_ve(0.1, 3.0) : kind % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
+    for (kind = 0; kind < 21; kind++) {
+        int objective = kind / 7, way = kind % 7;
+        ssde_sde sde = way % 3 == 0 ? ssde_ve(0.1, 3.0) : way % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
         ssde_train_desc desc = files_train_desc(NULL, &sde);
         ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
         ssde_batch batch = files_batch();
@@ -237,11 +238,13 @@ static void test_train_gradient(void) {
         size_t i;
         batch.rows = 7;
         desc.lr = 0.0;
-        desc.loss.discrete = kind >= 3 && kind < 6;
-        desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
-        desc.loss.times = kind == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
+        desc.objective = (ssde_objective)objective;
+        desc.probes = 3;
+        desc.loss.discrete = way >= 3 && way < 6;
+        desc.loss.weighting = way == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+        desc.loss.times = way == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
         sde.num_scales = 50;
-        if (kind == 6) sde = ssde_vp(0.1, 20.0);
+        if (way == 6) sde = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
         if (!trainer) return;
         train_step(trainer, &batch, &loss, gradients);
@@ -258,7 +261,7 @@ static void test_train_gradient(void) {
             trainer->step = 0;
             difference = (up - down) / (2.0 * (double)h);
             /* curvature over 1e-2 and float's rounding of the loss over 2e-2 */
-            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + loss));
+            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + fabs(loss)));
             CHECK_OK(ssde_train_step(trainer, &batch, &up));
             CHECK_NEAR(up, loss, 0.0);
         }
@@ -400,6 +403,237 @@ static void test_train_resume(void) {
     remove(FILES_OTHER);
 }
 
+/* ---- train: every meaning of an output ---- */
+
+/* The loss of o = W (input x) + b with respect to W and b, in double from the definitions: of z_o - z, or of the output
+   against its target, which is (z_o - z) / (dz_o / do). */
+static double outputs_naive(const ssde_trainer *trainer, const double weight[4], const double bias[2],
+                            double gradient[6]) {
+    const ssde_loss_desc *loss = &trainer->desc.loss;
+    double sum = 0.0, mean, std;
+    int row, i, k;
+    memset(gradient, 0, 6 * sizeof *gradient);
+    for (row = 0; row < 8; row++) {
+        double u[2], x[2], input;
+        CHECK_OK(ssde_loss_marginal(&trainer->sde, loss, trainer->t[row], &mean, &std));
+        input = outputs_input(loss->output, loss->sigma_data, mean, std);
+        for (i = 0; i < 2; i++) {
+            x[i] = mean * (double)files_points[2 * row + i] + std * (double)trainer->z[2 * row + i];
+            u[i] = input * x[i];
+        }
+        for (i = 0; i < 2; i++) {
+            double o = weight[2 * i] * u[0] + weight[2 * i + 1] * u[1] + bias[i];
+            double slope = outputs_noise(loss->output, loss->sigma_data, mean, std, 1.0, 0.0);
+            double e =
+                outputs_noise(loss->output, loss->sigma_data, mean, std, o, x[i]) - (double)trainer->z[2 * row + i];
+            if (loss->weighting == SSDE_WEIGHT_OUTPUT) e /= slope, slope = 1.0;
+            sum += e * e / 16.0;
+            for (k = 0; k < 2; k++) gradient[2 * i + k] += e * slope * u[k] / 8.0;
+            gradient[4 + i] += e * slope / 8.0;
+        }
+    }
+    return sum;
+}
+
+static void test_train_outputs_gradient(void) {
+    int which, output, own;
+    for (which = 0; which < OUTPUT_SDES; which++)
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++)
+            for (own = 0; own < 2; own++) {
+                ssde_sde sde = outputs_sde(which);
+                ssde_train_desc desc = files_train_desc(NULL, &sde);
+                ssde_batch batch = files_batch();
+                ssde_trainer *trainer = NULL;
+                ssde_net *net;
+                float values[2][4];
+                double weight[4], bias[2], wanted[6], loss, norm[2] = {0.0, 0.0}, error[2] = {0.0, 0.0};
+                int part, i;
+                CHECK_OK(ssde_net_create(NULL, &net, 5));
+                CHECK_OK(ssde_net_finish(net, ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "w")));
+                desc.loss.output = (ssde_parameterisation)output;
+                desc.loss.sigma_data = 0.7;
+                desc.loss.weighting = own ? SSDE_WEIGHT_OUTPUT : SSDE_WEIGHT_STD2;
+                desc.loss.half_sum = 0;
+                desc.loss.eps = which == 4 ? 1e-3 : 1e-5;
+                CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+                CHECK_OK(ssde_net_get(net, 0, values[0]));
+                CHECK_OK(ssde_net_get(net, 1, values[1]));
+                for (i = 0; i < 4; i++) weight[i] = (double)values[0][i];
+                for (i = 0; i < 2; i++) bias[i] = (double)values[1][i];
+                CHECK_OK(ssdei_train_gradients(trainer, &batch, &loss));
+                /* x and the output are floats */
+                CHECK_RELATIVE(loss, outputs_naive(trainer, weight, bias, wanted), 1e-5);
+                CHECK_OK(ssde_net_get_gradient(net, 0, trainer->gradients, values[0]));
+                CHECK_OK(ssde_net_get_gradient(net, 1, trainer->gradients, values[1]));
+                for (i = 0; i < 6; i++) {
+                    double found;
+                    part = i / 4;
+                    found = (double)values[part][i % 4];
+                    norm[part] += wanted[i] * wanted[i];
+                    error[part] += (found - wanted[i]) * (found - wanted[i]);
+                }
+                for (part = 0; part < 2; part++) CHECK_NEAR(sqrt(error[part]), 0.0, 1e-5 * sqrt(norm[part]));
+                ssde_trainer_destroy(trainer);
+                ssde_net_destroy(net);
+            }
+}
+
+/* The loss under the averaged weights, less that of the exact output at the same draws. */
+enum { RING_ROWS = 128 };
+static double outputs_excess(ssde_trainer *trainer, ssde_mixture *ring, const ssde_batch *batch) {
+    static float x[2 * RING_ROWS], score[2 * RING_ROWS];
+    const ssde_loss_desc *desc = &trainer->desc.loss;
+    ssde_score_model exact = ssde_mixture_model(ring, &trainer->sde);
+    double losses[RING_ROWS], loss = 0.0;
+    size_t row;
+    CHECK_OK(ssde_trainer_evaluate(trainer, batch, 3, &loss, NULL));
+    CHECK_OK(ssde_loss_perturb(&trainer->sde, desc, batch->x, trainer->z, trainer->t, RING_ROWS, 2, x));
+    CHECK_OK(exact.score(exact.user, x, trainer->t, NULL, RING_ROWS, 0, score));
+    CHECK_OK(ssde_convert_output(NULL, &trainer->sde, SSDE_PREDICT_SCORE, desc->output, desc->sigma_data, x, trainer->t,
+                                 score, RING_ROWS, 2, score));
+    CHECK_OK(ssde_loss(&trainer->sde, desc, score, batch->x, trainer->z, trainer->t, trainer->weight, RING_ROWS, 2, 1.0,
+                       losses, NULL));
+    for (row = 0; row < RING_ROWS; row++) loss -= losses[row] / RING_ROWS;
+    return loss;
+}
+
+/* From the same seed, each meaning under each SDE learns the ring. */
+static void test_train_outputs(void) {
+    static float x[RING_ROWS * 2];
+    int steps = check_quick ? 100 : 400, which, output, step;
+    ssde_mixture *ring = NULL;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    for (which = 0; which < OUTPUT_SDES; which++)
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+            ssde_sde sde = which ? outputs_sde(which) : ssde_ve(0.01, 5.0);
+            ssde_rng rng = ssde_rng_seed(1);
+            ssde_mlp_desc shape = ssde_mlp(2);
+            ssde_train_desc desc = ssde_train_defaults(&sde, 0);
+            ssde_net *net = NULL;
+            ssde_trainer *trainer = NULL;
+            ssde_batch batch = ssde_batch_of(x, RING_ROWS);
+            double before, after;
+            shape.hidden = 32;
+            shape.seed = 2;
+            shape.scale_by_sigma = output == SSDE_PREDICT_SCORE;
+            desc.loss.output = (ssde_parameterisation)output;
+            desc.loss.sigma_data = 0.7;
+            desc.loss.weighting = output > SSDE_PREDICT_NOISE ? SSDE_WEIGHT_OUTPUT : SSDE_WEIGHT_STD2;
+            if (output == SSDE_PREDICT_VELOCITY || output == SSDE_PREDICT_EDM) desc.loss.times = SSDE_TIMES_LOG_NORMAL;
+            desc.batch = RING_ROWS;
+            desc.lr = 1e-2;
+            desc.warmup = 10;
+            CHECK_OK(ssde_mlp_create(&net, &shape));
+            CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+            CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+            before = outputs_excess(trainer, ring, &batch);
+            for (step = 0; step < steps; step++) {
+                CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+                CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+            }
+            rng.next_sample = 0;
+            CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+            after = outputs_excess(trainer, ring, &batch);
+            CHECK(before > 0.0 && after < 0.95 * before);
+            ssde_trainer_destroy(trainer);
+            ssde_net_destroy(net);
+        }
+    ssde_mixture_destroy(ring);
+}
+
+/* A network that has been told keeps what it was told, until another training says otherwise. */
+static void test_train_outputs_own(void) {
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 20.0);
+    ssde_unet_desc body = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
+    ssde_classifier_desc classifies = ssde_classifier_of(&body, 3);
+    ssde_train_desc desc = files_train_desc(NULL, &vp);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *class_net = NULL;
+    ssde_trainer *trainer = NULL;
+    double sigma_data = -1.0;
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_DEFAULT && sigma_data == 0.0);
+    CHECK(ssde_net_output(NULL, NULL) == SSDE_PREDICT_DEFAULT);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE && trainer->desc.loss.output == SSDE_PREDICT_NOISE);
+    ssde_trainer_destroy(trainer);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE && trainer->desc.loss.output == SSDE_PREDICT_NOISE);
+    ssde_trainer_destroy(trainer);
+    desc.loss.output = SSDE_PREDICT_EDM;
+    desc.loss.sigma_data = 0.7;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    ssde_trainer_destroy(trainer);
+    desc = files_train_desc(NULL, &vp);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_EDM && sigma_data == 0.7);
+    CHECK(ssde_net_output(ssde_trainer_ema(trainer), &sigma_data) == SSDE_PREDICT_EDM && sigma_data == 0.7);
+    CHECK(trainer->desc.loss.output == SSDE_PREDICT_EDM && trainer->desc.loss.sigma_data == 0.7);
+    ssde_trainer_destroy(trainer);
+    desc.loss.output = SSDE_PREDICT_FLOW;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_FLOW && sigma_data == 0.0);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    /* classifiers mean nothing of the kind */
+    desc.classifier = 1;
+    desc.loss.output = SSDE_PREDICT_EDM;
+    CHECK_OK(ssde_classifier_net_create(&class_net, &classifies));
+    CHECK_OK(ssde_trainer_create(&trainer, class_net, &vp, &desc));
+    CHECK(ssde_net_output(class_net, NULL) == SSDE_PREDICT_DEFAULT);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(class_net);
+}
+
+/* A checkpoint knows what is trained, and how t is drawn and errors count. */
+static void test_train_outputs_resume(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    int output, change;
+    for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+        static const char *const words[] = {"training.output",    "training.sigma_data", "training.weighting",
+                                            "training.times",     "training.time_mean",  "training.time_std",
+                                            "training.stratified"};
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *second = files_mlp(NULL, 2, 8, 1, 99);
+        ssde_train_desc desc = files_train_desc(&context, &sde);
+        ssde_trainer *straight = NULL, *resumed = NULL;
+        desc.loss.output = (ssde_parameterisation)output;
+        desc.loss.sigma_data = 0.7;
+        desc.loss.weighting = SSDE_WEIGHT_EDM;
+        desc.loss.times = SSDE_TIMES_LOG_NORMAL;
+        desc.loss.time_mean = -1.0;
+        desc.loss.time_std = 1.5;
+        desc.loss.stratified = 1;
+        CHECK_OK(ssde_trainer_create(&straight, net, &sde, &desc));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_save(straight, FILES_PATH));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_create(&resumed, second, &sde, &desc));
+        files_train(resumed, 1);
+        CHECK_OK(ssde_trainer_load(resumed, FILES_PATH));
+        files_train(resumed, 3);
+        files_check_same_trainer(straight, resumed);
+        ssde_trainer_destroy(resumed);
+        for (change = 0; change < 7; change++) {
+            ssde_train_desc other = desc;
+            if (change == 0) other.loss.output = output == SSDE_PREDICT_DATA ? SSDE_PREDICT_NOISE : SSDE_PREDICT_DATA;
+            if (change == 1) other.loss.sigma_data = 0.6;
+            if (change == 2) other.loss.weighting = SSDE_WEIGHT_OUTPUT;
+            if (change == 3) other.loss.times = SSDE_TIMES_UNIFORM;
+            if (change == 4) other.loss.time_mean = 0.0;
+            if (change == 5) other.loss.time_std = 1.0;
+            if (change == 6) other.loss.stratified = 0;
+            CHECK_OK(ssde_trainer_create(&resumed, second, &sde, &other));
+            CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_PATH), SSDE_ERROR_FORMAT, words[change]);
+            ssde_trainer_destroy(resumed);
+        }
+        ssde_trainer_destroy(straight);
+        ssde_net_destroy(second);
+        ssde_net_destroy(net);
+    }
+    remove(FILES_PATH);
+}
+
+/* ---- train ---- */
+
 /* Truncated and changed checkpoints change nothing. */
 static void test_train_bad_checkpoints(void) {
     static unsigned char bytes[65536];
@@ -460,7 +694,7 @@ static void test_train_threads(void) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
     int images, i, step;
     oracle_normals(1, 0.5, ROWS * DIM, x);
-    for (images = 0; images < 2; images++) {
+    for (images = 0; images < 3; images++) {
         ssde_context contexts[MOST];
         threads_hook hooks[MOST];
         ssde_net *nets[MOST];
@@ -476,6 +710,7 @@ static void test_train_threads(void) {
             shape.context = &contexts[i];
             desc = files_train_desc(&contexts[i], &sde);
             desc.warmup = 0;
+            desc.objective = images == 2 ? SSDE_OBJECTIVE_SLICED : SSDE_OBJECTIVE_DENOISING;
             nets[i] = images ? NULL : files_mlp(&contexts[i], 2, 96, 3, 3);
             if (images) CHECK_OK(ssde_unet_create(&nets[i], &shape));
             CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
@@ -502,18 +737,23 @@ static void test_train_memory(void) {
     ssde_trainer *trainer;
     ssde_batch points = files_batch();
     double loss;
-    size_t before = memory.bytes, said = ssde_trainer_memory(net, &desc);
+    size_t before = memory.bytes, said;
     long made;
-    CHECK(said > 0 && memory.bytes == before);
-    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK(memory.bytes == before + said);
-    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
-    made = memory.made;
-    files_train(trainer, 2);
-    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
-    CHECK(memory.made == made);
-    ssde_trainer_destroy(trainer);
-    CHECK(memory.bytes == before);
+    int objective;
+    for (objective = 0; objective < SSDE_OBJECTIVE_COUNT; objective++) {
+        desc.objective = (ssde_objective)objective;
+        said = ssde_trainer_memory(net, &desc);
+        CHECK(said > 0 && memory.bytes == before);
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK(memory.bytes == before + said);
+        CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
+        made = memory.made;
+        files_train(trainer, 2);
+        CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
+        CHECK(memory.made == made);
+        ssde_trainer_destroy(trainer);
+        CHECK(memory.bytes == before);
+    }
     CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
     desc.random_flip = 1; /* of vectors */
     CHECK(ssde_trainer_memory(net, &desc) == 0);
@@ -652,6 +892,202 @@ static void test_train_ring(void) {
         ssde_net_destroy(net);
         ssde_mixture_destroy(ring);
     }
+}
+
+/* ---- train: objectives ---- */
+
+/* The gradients of a step, and its loss, by the trainer's own functions. */
+static void objective_step(ssde_net *net, const ssde_sde *sde, const ssde_train_desc *desc, ssde_batch batch,
+                           double *loss, float gradients[TRAIN_MOST]) {
+    ssde_trainer *trainer;
+    CHECK_OK(ssde_trainer_create(&trainer, net, sde, desc));
+    if (trainer) train_step(trainer, &batch, loss, gradients);
+    ssde_trainer_destroy(trainer);
+}
+
+/* Sliced score matching over the probes e_i one by one is implicit score matching; and so is its mean over many signs;
+   and the loss of a step is that which is evaluated. Any parameterisation. */
+static void test_train_objective_probes(void) {
+    static const ssde_parameterisation outputs[4] = {SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, SSDE_PREDICT_VELOCITY,
+                                                     SSDE_PREDICT_EDM};
+    enum { ROWS = 8, DIM = 2 };
+    int which, i;
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, DIM, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        ssde_run_desc how = ssde_run_defaults(SSDE_RUN_TANGENT, ROWS);
+        ssde_run *run = NULL;
+        float gradients[3][TRAIN_MOST], out[ROWS * DIM], tangent[ROWS * DIM], v[ROWS * DIM], seen[ROWS * DIM];
+        double losses[3] = {0, 0, 0}, each[2][ROWS];
+        size_t row, k;
+        desc.lr = 0.0;
+        desc.loss.output = outputs[which];
+        desc.objective = SSDE_OBJECTIVE_IMPLICIT;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        if (!trainer) return;
+        train_step(trainer, &batch, &losses[0], gradients[0]);
+        /* |s|^2 from v = 0, and the rest of each e_i */
+        CHECK_OK(ssde_run_create(&run, net, &how));
+        memset(gradients[1], 0, sizeof gradients[1]);
+        for (i = 0; i <= DIM; i++) {
+            for (row = 0; row < ROWS; row++)
+                for (k = 0; k < DIM; k++) {
+                    v[row * DIM + k] = (int)k == i - 1 ? 1.0f : 0.0f;
+                    seen[row * DIM + k] = v[row * DIM + k];
+                    if (outputs[which] == SSDE_PREDICT_EDM) seen[row * DIM + k] *= (float)trainer->map[row].input;
+                }
+            CHECK_OK(ssde_run_forward_tangent(run, trainer->x, seen, trainer->label, trainer->sigma, ROWS, 0, 0, NULL,
+                                              out, tangent));
+            CHECK_OK(ssde_loss_implicit(&sde, &trainer->desc.loss, out, tangent, trainer->x0, v, trainer->t,
+                                        trainer->weight, ROWS, DIM, 1.0 / (double)ROWS, each[i > 0], out, tangent));
+            for (row = 0; row < ROWS; row++) losses[1] += (each[i > 0][row] - (i ? each[0][row] : 0.0)) / (double)ROWS;
+            CHECK_OK(ssde_run_backward_tangent(run, i ? NULL : out, tangent, gradients[1]));
+        }
+        ssde_run_destroy(run);
+        CHECK_RELATIVE(losses[1], losses[0], 1e-5);
+        CHECK_ARRAY(gradients[0], gradients[1], net->weight_count, 1e-5);
+        /* at step 0 the averaged weights are the weights */
+        trainer->step = 0;
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, desc.seed, &losses[1], NULL));
+        CHECK_RELATIVE(losses[1], losses[0], 1e-14);
+        ssde_trainer_destroy(trainer);
+        desc.objective = SSDE_OBJECTIVE_SLICED;
+        desc.probes = 4096;
+        objective_step(net, &sde, &desc, batch, &losses[2], gradients[2]);
+        CHECK_RELATIVE(losses[2], losses[0], 0.05);
+        CHECK_ARRAY(gradients[2], gradients[0], net->weight_count, 0.05);
+        desc.probes = 1; /* one probe is another estimate */
+        objective_step(net, &sde, &desc, batch, &losses[2], gradients[1]);
+        CHECK(check_distance(gradients[1], gradients[0], net->weight_count) > 0.02);
+        ssde_net_destroy(net);
+    }
+}
+
+static double objective_one_time(void *user, double u) { return (void)u, *(const double *)user; }
+
+/* Fisher divergence E |s - s*|^2 of the averaged weights from the mixture at t, over its own samples. */
+static double objective_divergence(const ssde_trainer *trainer, ssde_mixture *mixture, const ssde_sde *sde, double at) {
+    enum { ROWS = 512 };
+    static float x[ROWS * 2], z[ROWS * 2], score[ROWS * 2], exact[ROWS * 2];
+    static double t[ROWS];
+    ssde_loss_desc loss = ssde_loss_defaults();
+    ssde_score_model model = ssde_mixture_model(mixture, sde);
+    ssde_score_net *net = NULL;
+    ssde_rng rng = ssde_rng_seed(77);
+    double sum = 0.0;
+    size_t i;
+    loss.times = SSDE_TIMES_USER;
+    loss.time = objective_one_time;
+    for (i = 0; i < ROWS; i++) t[i] = at;
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x, NULL));
+    CHECK_OK(ssde_random_normal(NULL, 5, SSDE_STREAM_USER, 0, NULL, ROWS, 2, z));
+    CHECK_OK(ssde_loss_perturb(sde, &loss, x, z, t, ROWS, 2, x));
+    CHECK_OK(model.score(model.user, x, t, NULL, ROWS, 0, exact));
+    CHECK_OK(ssde_score_net_create(&net, ssde_trainer_ema(trainer), sde, NULL));
+    model = ssde_score_net_model(net);
+    for (i = 0; i < ROWS; i += model.max_rows)
+        CHECK_OK(model.score(model.user, x + 2 * i, t + i, NULL, model.max_rows, 0, score + 2 * i));
+    ssde_score_net_destroy(net);
+    for (i = 0; i < ROWS * 2; i++) {
+        double away = (double)score[i] - (double)exact[i];
+        sum += away * away / (double)ROWS;
+    }
+    return sum;
+}
+
+/* A Gaussian and two clusters: by each objective, over all times, and of data as they are at t = 0 by those that can,
+   the learned score comes near the exact one; E |s*|^2 is 2 / 0.49 of the Gaussian at 0. */
+static void test_train_objectives(void) {
+    enum { ROWS = 128 };
+    static const double weights[2] = {1.0, 1.0}, means[4] = {-0.8, 0.4, 0.8, -0.4}, stds[4] = {0.5, 0.5, 0.5, 0.5};
+    static float x[ROWS * 2];
+    int steps = check_quick ? 300 : 1000, data, objective, at_once, step;
+    for (data = 0; data < 2; data++)
+        for (objective = 0; objective < SSDE_OBJECTIVE_COUNT; objective++)
+            for (at_once = 0; at_once < (objective ? 2 : 1); at_once++) {
+                ssde_sde sde = ssde_vp(0.1, 20.0);
+                ssde_train_desc desc = ssde_train_defaults(&sde, (uint64_t)steps);
+                ssde_mlp_desc shape = ssde_mlp(2);
+                ssde_batch batch = ssde_batch_of(x, ROWS);
+                ssde_rng rng = ssde_rng_seed(1);
+                ssde_mixture *mixture = NULL;
+                ssde_trainer *trainer;
+                ssde_net *net;
+                double zero = 0.0, near, far;
+                shape.hidden = 32;
+                desc.objective = (ssde_objective)objective;
+                desc.loss.output = at_once ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+                if (at_once) {
+                    desc.loss.times = SSDE_TIMES_USER;
+                    desc.loss.time = objective_one_time;
+                    desc.loss.user = &zero;
+                }
+                if (data)
+                    CHECK_OK(ssde_mixture_create(NULL, &mixture, 2, 2, weights, means, stds));
+                else
+                    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.7));
+                CHECK_OK(ssde_mlp_create(&net, &shape));
+                CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+                if (!trainer) return;
+                for (step = 0; step < steps; step++) {
+                    CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x, NULL));
+                    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+                }
+                near = objective_divergence(trainer, mixture, &sde, at_once ? 0.0 : 0.2);
+                far = at_once ? 0.0 : objective_divergence(trainer, mixture, &sde, 0.5);
+                CHECK(near < (check_quick ? 1.0 : 0.1));
+                CHECK(far < (check_quick ? 0.2 : 0.05));
+                ssde_trainer_destroy(trainer);
+                ssde_net_destroy(net);
+                ssde_mixture_destroy(mixture);
+            }
+}
+
+/* What no objective can do, and a checkpoint of another one. */
+static void test_train_objective_errors(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde), bad;
+    ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
+    ssde_batch batch = files_batch();
+    ssde_trainer *trainer, *other;
+    double zero = 0.0, loss;
+    bad = desc;
+    memset(&bad.objective, 1, sizeof bad.objective);
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.objective is ");
+    bad = desc;
+    bad.probes = -1;
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.probes is -1");
+    bad = desc;
+    bad.objective = SSDE_OBJECTIVE_SLICED;
+    bad.classifier = 1;
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.objective is 2");
+    bad = desc;
+    bad.objective = SSDE_OBJECTIVE_SLICED;
+    bad.loss.times = SSDE_TIMES_USER;
+    bad.loss.time = objective_one_time;
+    bad.loss.user = &zero;
+    bad.loss.output = SSDE_PREDICT_NOISE;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC,
+                "training step 0: ssde_loss_implicit: std is 0");
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    CHECK_OK(ssde_trainer_load(trainer, FILES_PATH));
+    bad.probes = 2;
+    CHECK_OK(ssde_trainer_create(&other, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_trainer_load(other, FILES_PATH), SSDE_ERROR_FORMAT, "training.probes");
+    ssde_trainer_destroy(other);
+    bad.objective = SSDE_OBJECTIVE_DENOISING;
+    CHECK_OK(ssde_trainer_create(&other, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_trainer_load(other, FILES_PATH), SSDE_ERROR_FORMAT, "training.objective");
+    CHECK_FAILS(&context, ssde_train_step(other, &batch, &loss), SSDE_ERROR_NUMERIC, "ssde_loss: std is 0");
+    remove(FILES_PATH);
+    ssde_trainer_destroy(other);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
 }
 
 /* Long trainings have the reference's numbers to the bit (configs/default_cifar10_configs.py), short ones what they
@@ -977,6 +1413,10 @@ static void test_train_flip(void) {
     X(train_first_steps)      \
     X(train_gradient)         \
     X(train_inputs)           \
+    X(train_outputs_gradient) \
+    X(train_outputs)          \
+    X(train_outputs_own)      \
+    X(train_outputs_resume)   \
     X(train_resume)           \
     X(train_bad_checkpoints)  \
     X(train_threads)          \
@@ -984,6 +1424,9 @@ static void test_train_flip(void) {
     X(train_evaluate_run)     \
     X(train_frozen)           \
     X(train_ring)             \
+    X(train_objective_probes) \
+    X(train_objectives)       \
+    X(train_objective_errors) \
     X(train_defaults)         \
     X(train_sampled)          \
     X(train_evaluate)         \
