@@ -88,11 +88,11 @@ static void draw_start(uint64_t first, size_t n, float *x) {
 
 /* ---- the Fokker-Planck equation ---- */
 
-static double cell(int i) { return reach * ((2 * i + 1.0) / CELLS - 1.0); }
+static double cell(int i) { return reach * ((2 * i + 1.0) / (double)CELLS - 1.0); }
 
 /* The change of p in a short time: what flows over each cell's edges, by drift (of the mean) and by diffusion. */
 static void flow_on(double h, const double *p, double *next) {
-    const double width = 2.0 * reach / CELLS;
+    const double width = 2.0 * reach / (double)CELLS;
     double before = 0.0;
     for (int i = 0; i < CELLS; i++) {
         double after = 0.0;
@@ -178,7 +178,7 @@ static void compare_scores(const ssde_score_model *model, float learned[TIMES][C
     for (int k = 0; k < TIMES; k++) {
         double away = 0, size = 0;
         for (int i = 0; i < CELLS; i++) {
-            double exact = grid_score(times[k], i), p = grid_at(times[k])[i] * 2.0 * reach / CELLS;
+            double exact = grid_score(times[k], i), p = grid_at(times[k])[i] * 2.0 * reach / (double)CELLS;
             away += p * pow((double)learned[k][i] - exact, 2);
             size += p * exact * exact;
         }

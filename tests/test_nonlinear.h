@@ -11,7 +11,8 @@
    of Scharfetter and Gummel, exact for each constant drift between two cells, Runge and Kutta's method in t. */
 
 enum { WELL_CELLS = 300, WELL_FRAMES = 1000, WELL_SUBSTEPS = 10 };
-static const double well_depth = 0.5, well_end = 3.0; /* a; cells cover [-3, 3] */
+static const double well_depth = 0.5, well_end = 3.0;             /* a; cells cover [-3, 3] */
+static const double well_width = 6.0 / 300.0, well_rate = 1000.0; /* of a cell; frames in a unit of t */
 static const double well_weight[2] = {0.7, 0.3}, well_mean[2] = {-0.5, 0.8}, well_std[2] = {0.4, 0.3};
 
 typedef struct well {
@@ -20,12 +21,12 @@ typedef struct well {
 } well;
 
 static double well_force(double x) { return -4.0 * well_depth * x * (x * x - 1.0); }
-static double well_center(int i) { return -well_end + (i + 0.5) * 2.0 * well_end / WELL_CELLS; }
+static double well_center(int i) { return -well_end + (i + 0.5) * well_width; }
 static double well_bernoulli(double z) { return fabs(z) < 1e-8 ? 1.0 - 0.5 * z : z / (exp(z) - 1.0); }
 
 /* dp/dt; left and right are the fluxes' factors on the cells of every inner edge. */
 static void well_slope(const double *left, const double *right, const double *p, double *out) {
-    double width = 2.0 * well_end / WELL_CELLS, before = 0.0;
+    double width = well_width, before = 0.0;
     int i;
     for (i = 0; i < WELL_CELLS; i++) {
         double after = i + 1 < WELL_CELLS ? left[i] * p[i] - right[i] * p[i + 1] : 0.0;
@@ -47,7 +48,7 @@ static void well_step(const double *left, const double *right, double h, double 
 /* Solved once. */
 static const well *well_get(void) {
     static well w;
-    double width = 2.0 * well_end / WELL_CELLS, left[WELL_CELLS], right[WELL_CELLS], p[WELL_CELLS], total = 0.0;
+    double width = well_width, left[WELL_CELLS], right[WELL_CELLS], p[WELL_CELLS], total = 0.0;
     int i, k, s;
     if (w.density) return &w;
     w.density = (double *)malloc(sizeof p * (WELL_FRAMES + 1));
@@ -63,7 +64,7 @@ static const well *well_get(void) {
     }
     for (k = 0; k <= WELL_FRAMES; k++) {
         double *density = w.density + k * WELL_CELLS, *score = w.score + k * WELL_CELLS;
-        for (s = 0; k && s < WELL_SUBSTEPS; s++) well_step(left, right, 1.0 / (WELL_FRAMES * WELL_SUBSTEPS), p);
+        for (s = 0; k && s < WELL_SUBSTEPS; s++) well_step(left, right, 1.0 / (well_rate * (double)WELL_SUBSTEPS), p);
         memcpy(density, p, sizeof p);
         for (i = 2; i + 2 < WELL_CELLS; i++)
             score[i] = (8.0 * log(p[i + 1] / p[i - 1]) - log(p[i + 2] / p[i - 2])) / (12.0 * width);
@@ -76,8 +77,9 @@ static const well *well_get(void) {
 
 /* The cubic through four cells of `values` around x, linear in t; and its derivative. */
 static double well_interpolate(const double *values, double x, double t, double *slope) {
-    double width = 2.0 * well_end / WELL_CELLS, place = (x + well_end) / width - 0.5, frame = t * WELL_FRAMES, u, v;
-    int i = (int)fmin(fmax(floor(place), 1.0), WELL_CELLS - 3.0), k = (int)fmin(floor(frame), WELL_FRAMES - 1.0), j;
+    double width = well_width, place = (x + well_end) / width - 0.5, frame = t * well_rate, u, v;
+    int i = (int)fmin(fmax(floor(place), 1.0), (double)WELL_CELLS - 3.0), k = (int)fmin(floor(frame), well_rate - 1.0),
+        j;
     double weight[4], change[4], sum = 0.0;
     u = fmin(fmax(place - i, -1.0), 2.0), v = frame - k;
     weight[0] = -u * (u - 1.0) * (u - 2.0) / 6.0, change[0] = -(3.0 * u * u - 6.0 * u + 2.0) / 6.0;
@@ -152,8 +154,8 @@ static double well_noise(void *user, double t) {
 
 /* The distribution function at t: of cells, linear within each. */
 static double well_distribution(double x, double t) {
-    const double *p = well_get()->density + (int)(t * WELL_FRAMES + 0.5) * WELL_CELLS;
-    double width = 2.0 * well_end / WELL_CELLS, sum = 0.0, place = (x + well_end) / width;
+    const double *p = well_get()->density + (int)(t * well_rate + 0.5) * WELL_CELLS;
+    double width = well_width, sum = 0.0, place = (x + well_end) / width;
     int i;
     for (i = 0; i < WELL_CELLS && i + 1 <= place; i++) sum += width * p[i];
     return i < WELL_CELLS && place > i ? sum + (place - i) * width * p[i] : sum;
@@ -368,7 +370,7 @@ static void test_simulation_order(void) {
                 continue;
             }
             for (error[scheme][k] = 0.0, r = 0; r < ROWS; r++)
-                error[scheme][k] += fabs((double)x[r] - (double)exact[r]) / ROWS;
+                error[scheme][k] += fabs((double)x[r] - (double)exact[r]) / (double)ROWS;
         }
     }
     for (scheme = 0; scheme < SSDE_SCHEME_COUNT; scheme++) {
@@ -919,7 +921,7 @@ static ssde_net *well_net(ssde_context *context, int hidden) {
 
 /* The mean of (learned - exact)^2 over p(x, t), over that of exact^2. */
 static double well_divergence(const ssde_score_model *model, double t) {
-    double width = 2.0 * well_end / WELL_CELLS, away = 0.0, size = 0.0, slope, at[WELL_CELLS];
+    double width = well_width, away = 0.0, size = 0.0, slope, at[WELL_CELLS];
     float x[WELL_CELLS], score[WELL_CELLS];
     uint64_t sample[WELL_CELLS];
     int i;
@@ -998,7 +1000,7 @@ static void test_train_nonlinear_resumes(void) {
         ssde_batch batch = ssde_batch_of(x + r, 1);
         batch.first_slot = r;
         CHECK_OK(ssde_trainer_evaluate(trainer[1], &batch, 9, &loss[1], NULL));
-        parts += loss[1] / WELL_BATCH;
+        parts += loss[1] / (double)WELL_BATCH;
     }
     CHECK_RELATIVE(parts, whole, 1e-12);
     for (step = 0; step < 4; step++) {
