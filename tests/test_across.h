@@ -543,6 +543,7 @@ static void test_errors_trained(void) {
     ssde_net *net = NULL, *other = NULL, *class_net = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
+    ssde_output_map map;
     ssde_trainer *trainer = NULL;
     ssde_batch batch;
     float x[64] = {0}, out[64], label, sigma;
@@ -562,11 +563,10 @@ static void test_errors_trained(void) {
     CHECK_OK(ssde_score_net_create(&score_net, net, &vp, &how));
     ERRORS_ALONE(ssde_score_net_set_classes(NULL, classes, 1, 0));
     ERRORS_SAYS("classes", ssde_score_net_set_classes(score_net, classes, 1, 0));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label(c, &vp, 2.0, &label, &sigma));
-    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, &vp, 0.5, NULL, &sigma));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label_discrete(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label_discrete(c, &vp, 2.0, &label, &sigma));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, net, NULL, 0.5, &label, &sigma, &map));
+    ERRORS_SAYS("t is 2", ssde_score_net_label(c, net, &vp, 2.0, &label, &sigma, &map));
+    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, net, &vp, 0.5, NULL, &sigma, &map));
+    ERRORS_SAYS("sigma is NULL", ssde_score_net_label(c, net, &vp, 0.5, &label, NULL, &map));
     ERRORS_SAYS("classifier is NULL", ssde_classifier_create(NULL, class_net, &vp, &how));
     ERRORS_SAYS("net is NULL", ssde_classifier_create(&classifier, NULL, &vp, &how));
     ERRORS_SAYS("sde is NULL", ssde_classifier_create(&classifier, class_net, NULL, &how));

@@ -2455,7 +2455,7 @@ static ssde_status rates_likelihood(rates_task *task) {
 }
 static ssde_status rates_label(rates_task *task) {
     float label, sigma;
-    return ssde_score_net_label(task->context, task->sde, 0.65, &label, &sigma);
+    return ssde_score_net_label(task->context, NULL, task->sde, 0.65, &label, &sigma, NULL);
 }
 static ssde_status rates_score_net(rates_task *task) {
     ssde_score_net *score_net;
