@@ -531,6 +531,7 @@ static void test_errors_trained(void) {
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
     ssde_trainer *trainer = NULL;
+    const char *paths[1] = {NULL};
     ssde_batch batch;
     float x[64] = {0}, out[64], label, sigma;
     double t[1] = {0.5}, loss, error;
@@ -599,6 +600,16 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("path is NULL", ssde_trainer_load(trainer, NULL));
     ERRORS_ALONE(ssde_trainer_save_model(NULL, "none"));
     ERRORS_SAYS("path is NULL", ssde_trainer_save_model(trainer, NULL));
+    ERRORS_ALONE(ssde_trainer_save_averages(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_save_averages(trainer, NULL));
+    ERRORS_SAYS("keep_averages was 0", ssde_trainer_save_averages(trainer, "none"));
+    ERRORS_ALONE(ssde_net_reconstruct_average(NULL, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("paths is NULL", ssde_net_reconstruct_average(net, NULL, 1, 0.07, NULL));
+    ERRORS_SAYS("paths[0] is NULL", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("count is 0", ssde_net_reconstruct_average(net, paths, 0, 0.07, NULL));
+    paths[0] = "no such file";
+    ERRORS_SAYS("sigma_rel is nan", ssde_net_reconstruct_average(net, paths, 1, (double)NAN, NULL));
+    ERRORS_SAYS("no such file", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
     ERRORS_SAYS("name is NULL", ssde_configuration(c, NULL, &unet, &vp, &train));
     ERRORS_SAYS("'none'", ssde_configuration(c, "none", &unet, &vp, &train));
     ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
