@@ -692,10 +692,16 @@ static void test_errors_solvers(void) {
     ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
     ssde_rng rng = ssde_rng_seed(1);
+    ssde_stein_desc stein = ssde_stein_defaults();
+    ssde_stein_result discrepancy;
+    ssde_fisher_desc fisher = ssde_fisher_defaults();
+    ssde_fisher_result divergence;
+    const float pair[4] = {0.1f, 0.2f, -0.3f, 0.4f};
     float x[2] = {0.1f, 0.2f}, out[2];
     double y[2] = {1.0, 2.0};
     memset(&model, 0, sizeof model);
     how.context = flow.context = ode.context = price.context = free_desc.context = c;
+    stein.context = fisher.context = c;
     how.steps = 4;
     model.dim = 2;
     model.score = errors_score;
@@ -743,6 +749,20 @@ static void test_errors_solvers(void) {
     ERRORS_SAYS("x is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, NULL, &result));
     ERRORS_SAYS("score", ssde_likelihood(&vp, &failing, &price, &rng, 1, x, &result));
     ERRORS_SAYS("results is NULL", ssde_likelihood_batch(&vp, &model, &price, &rng, 1, x, NULL));
+    ERRORS_SAYS("model is NULL", ssde_stein_discrepancy(NULL, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("rng is NULL", ssde_stein_discrepancy(&model, &stein, NULL, 2, pair, &discrepancy));
+    ERRORS_SAYS("n is 0", ssde_stein_discrepancy(&model, &stein, &rng, 0, pair, &discrepancy));
+    ERRORS_SAYS("x is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, NULL, &discrepancy));
+    ERRORS_SAYS("result is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, pair, NULL));
+    ERRORS_SAYS("score", ssde_stein_discrepancy(&failing, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("sde is NULL", ssde_fisher_divergence(NULL, &model, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("model is NULL", ssde_fisher_divergence(&vp, NULL, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("b is NULL", ssde_fisher_divergence(&vp, &model, NULL, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("rng is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, NULL, 1, x, &divergence));
+    ERRORS_SAYS("n is 0", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 0, x, &divergence));
+    ERRORS_SAYS("x is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, NULL, &divergence));
+    ERRORS_SAYS("result is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, x, NULL));
+    ERRORS_SAYS("score", ssde_fisher_divergence(&vp, &model, &failing, &fisher, &rng, 1, x, &divergence));
     price.trace = ERRORS_ENUM(ssde_trace);
     ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
 }
