@@ -352,6 +352,7 @@ typedef enum ssde_stream {
     SSDE_STREAM_CLASS,
     SSDE_STREAM_BROWNIAN,
     SSDE_STREAM_TRANSPOSE,
+    SSDE_STREAM_BOOTSTRAP,
     SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
 } ssde_stream;
 

@@ -16,6 +16,7 @@
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
        >>likelihood        log-densities in nats and bits/dim by the same ODE
+       >>distance          samples beside a model, and a model beside another, by their scores
        >>implementation    the functions, in the same order; "how to add" stands above each table
 
    QUICK START: draw samples, price them, and steer what is drawn; in all that, the score model is interchangeable
@@ -591,6 +592,75 @@ typedef struct ssde_likelihood_summary {
 } ssde_likelihood_summary;
 ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *results, size_t n);
 
+/* >>distance
+   How far samples are from a model, and a model from another, by scores alone: no density, no network that judges. */
+
+/* Kernel Stein discrepancy (Liu et al. 2016, arXiv 1602.03253; Chwialkowski et al. 2016, arXiv 1602.02964) of samples x
+   from the density whose score s at t the model gives:
+
+       D^2 = E u(x, y),  u = s(x)^T s(y) k + (s(x) - s(y))^T (x - y) k^3 / length^2
+                             + (dim - 3 k^2 |x - y|^2 / length^2) k^3 / length^2
+
+   over independent samples x and y, with the inverse multiquadric kernel k = (1 + |x - y|^2 / length^2)^(-1/2) of
+   Gorham and Mackey (2017, arXiv 1703.01717). It is 0 if and only if the samples are the model's. Scores are local:
+   modes far apart whose shares are wrong hardly show. Squared scores' unit; numbers of the same t and length compare.
+ */
+typedef struct ssde_stein_desc {
+    double t;         /* in (0, 1]; x are draws of p_t under the hypothesis, or of p_0 if std(t) is too small to matter;
+                         0: 1e-3 */
+    double length;    /* 0: sqrt(dim), for data with a standard deviation of about 1 */
+    size_t bootstrap; /* how many draws p_value is made of (200, say); 0: none */
+    ssde_context *context;
+} ssde_stein_desc;
+ssde_stein_desc ssde_stein_defaults(void);
+
+typedef struct ssde_stein_result {
+    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so below 0 about as
+                              often as above where x are the model's */
+    double standard_error; /* of that, by the jackknife; where x are the model's, it is about sqrt(2) too large, and
+                              `squared` is no normal number: ask p_value. NaN for n = 2 */
+    double root;    /* of the mean over all n^2 pairs, which is never below 0: the distance of these points themselves.
+                       Of the model's draws it falls like 1 / sqrt(n) */
+    double p_value; /* the share of draws of sum_ij e_i e_j u_ij with random signs e (a wild bootstrap,
+                       SSDE_STREAM_BOOTSTRAP) that reach `squared`, at least 1 / (bootstrap + 1): a test whether
+                       independent samples are the model's. NaN without bootstrap */
+} ssde_stein_result;
+
+/* x [n, model->dim], n at least 2, row i being sample rng->next_sample + i. Sums are in double; n^2 / 2 (dim +
+   bootstrap) steps, about a nanosecond each. Threads share them. */
+ssde_status ssde_stein_discrepancy(const ssde_score_model *model, const ssde_stein_desc *how, ssde_rng *rng, size_t n,
+                                   const float *x, ssde_stein_result *result);
+size_t ssde_stein_memory(const ssde_score_model *model, const ssde_stein_desc *how, size_t n);
+
+/* Fisher divergence of score model b from a, a learned one and an exact one for example, over samples of p_t. */
+typedef struct ssde_fisher_desc {
+    double t;      /* in (0, 1]; 0: each sample has its own, spread evenly over eps to ssde_prior_time: its number times
+                      the golden ratio, modulo 1, from a start drawn under (SSDE_STREAM_TIME, 0, 0) */
+    double eps;    /* 0: 1e-3 */
+    int perturbed; /* x holds x(t); otherwise data x(0), which z of (SSDE_STREAM_NOISE, 0) perturbs */
+    ssde_noise_source noise;
+    ssde_context *context;
+} ssde_fisher_desc;
+ssde_fisher_desc ssde_fisher_defaults(void);
+
+/* Means over the samples, each with its standard error (NaN for a single sample; with t = 0 somewhat too large, for
+   times are spread more evenly than random ones). */
+typedef struct ssde_fisher_result {
+    double divergence, divergence_error; /* E |a - b|^2, without a factor of 1/2 */
+    double loss, loss_error;             /* E std^2 |a - b|^2 / dim: by so much is a's denoising loss of weight std^2,
+                                            mean over dimensions, above that of the exact score b */
+    double nats, nats_error;             /* E g^2 |a - b|^2 / 2, with t = 0 integrated over t. With that, the prior's
+                                            mismatch aside, it bounds KL(p_eps | what the reverse SDE with a draws), b
+                                            exact (Song et al. 2021, arXiv 2101.09258) */
+} ssde_fisher_result;
+
+/* Row i of x [n, dim] is sample rng->next_sample + i. */
+ssde_status ssde_fisher_divergence(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                                   const ssde_fisher_desc *how, ssde_rng *rng, size_t n, const float *x,
+                                   ssde_fisher_result *result);
+size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                          const ssde_fisher_desc *how, size_t n);
+
 #ifdef __cplusplus
 }
 #endif
@@ -618,12 +688,10 @@ static size_t ssdei_object_memory(void *object, size_t size, ssdei_arrays arrays
     return bytes < SIZE_MAX ? bytes : 0;
 }
 
-static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
-                                   uint64_t first_sample, size_t n, const void *x) {
+static ssde_status ssdei_check_samples(ssde_context *context, const ssde_score_model *model, uint64_t first_sample,
+                                       size_t n, const void *x) {
     if (context) context->error[0] = 0; /* a model that fails without a text gets one */
     ssdei_try(ssdei_check_arithmetic(context));
-    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    ssdei_try(ssde_sde_check(context, sde));
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
     if (((uint64_t)model->dim - 1) >> 32)
@@ -637,6 +705,13 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
     return SSDE_OK;
+}
+
+static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                                   uint64_t first_sample, size_t n, const void *x) {
+    ssdei_try(ssdei_check_samples(context, model, first_sample, n, x));
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    return ssde_sde_check(context, sde);
 }
 
 static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
@@ -4619,6 +4694,323 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
     return summary;
+}
+
+SSDEI_ONCE_END
+
+/* ---- >>distance ---- */
+
+typedef struct ssdei_stein {
+    ssde_stein_desc how;
+    const ssde_score_model *model;
+    const float *x;
+    size_t n, chunks; /* row i is chunk i % chunks', with all pairs (i, j > i): by n alone, so that sums are */
+    float *score;     /* [n, dim] */
+    float *sign;      /* [n, bootstrap] */
+    double *t;        /* [n] */
+    uint64_t *sample; /* [n] */
+    double *sum;      /* [chunks, n]: of u over the pairs of each row */
+    double *drawn;    /* [chunks, bootstrap + 1]: over the pairs, of e_i e_j u_ij, and of u_ij */
+} ssdei_stein;
+
+enum { SSDEI_STEIN_CHUNKS = 64 };
+
+/* u(x, y) of two rows. */
+static double ssdei_stein_pair(const ssdei_stein *w, size_t i, size_t j) {
+    enum { lanes = 4 };
+    size_t dim = w->model->dim, k, l;
+    const float *x = w->x + i * dim, *y = w->x + j * dim, *s = w->score + i * dim, *r = w->score + j * dim;
+    double square[lanes] = {0.0, 0.0, 0.0, 0.0}, along[lanes] = {0.0, 0.0, 0.0, 0.0}, dot[lanes] = {0.0, 0.0, 0.0, 0.0};
+    double q, power, h = 1.0 / (w->how.length * w->how.length);
+    for (k = 0; k + lanes <= dim; k += lanes) {
+        SSDEI_UNROLL for (l = 0; l < lanes; l++) {
+            double apart = (double)x[k + l] - (double)y[k + l], a = (double)s[k + l], b = (double)r[k + l];
+            square[l] += apart * apart, along[l] += apart * (a - b), dot[l] += a * b;
+        }
+    }
+    for (l = 0; k < dim; k++, l++) {
+        double apart = (double)x[k] - (double)y[k], a = (double)s[k], b = (double)r[k];
+        square[l] += apart * apart, along[l] += apart * (a - b), dot[l] += a * b;
+    }
+    for (l = 1; l < lanes; l++) square[0] += square[l], along[0] += along[l], dot[0] += dot[l];
+    q = 1.0 / (1.0 + square[0] * h); /* k^2 */
+    power = q * sqrt(q);
+    return dot[0] * sqrt(q) + power * h * (along[0] + ((double)dim - 3.0 * q * square[0] * h));
+}
+
+static void ssdei_stein_chunks(void *argument, ssdei_worker *worker) {
+    ssdei_stein *w = (ssdei_stein *)argument;
+    size_t begin, end, draws = w->how.bootstrap, i, j, k;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            double *sum = w->sum + begin * w->n, *drawn = w->drawn + begin * (draws + 1);
+            for (i = begin; i < w->n; i += w->chunks) {
+                const float *e = w->sign + i * draws;
+                for (j = i + 1; j < w->n; j++) {
+                    const float *f = w->sign + j * draws;
+                    double u = ssdei_stein_pair(w, i, j);
+                    sum[i] += u, sum[j] += u;
+                    for (k = 0; k < draws; k++) drawn[k] += u * (double)(e[k] * f[k]);
+                    drawn[draws] += u;
+                }
+            }
+        }
+    }
+}
+
+SSDEI_ONCE_BEGIN
+
+ssde_stein_desc ssde_stein_defaults(void) {
+    ssde_stein_desc how;
+    memset(&how, 0, sizeof how);
+    return how;
+}
+
+static void ssdei_stein_arrays(void *object, ssdei_memory *memory) {
+    ssdei_stein *w = (ssdei_stein *)object;
+    w->score = ssdei_place(memory, float, ssdei_multiply(w->n, w->model->dim));
+    w->sign = ssdei_place(memory, float, ssdei_multiply(w->n, w->how.bootstrap));
+    w->t = ssdei_place(memory, double, w->n);
+    w->sample = ssdei_place(memory, uint64_t, w->n);
+    w->sum = ssdei_place(memory, double, ssdei_multiply(w->chunks, w->n));
+    w->drawn = ssdei_place(memory, double, ssdei_multiply(w->chunks, w->how.bootstrap + 1));
+}
+
+/* 0: the default. */
+static ssde_status ssdei_check_time(ssde_context *context, double *t, double standard) {
+    ssdei_try(ssdei_check_positive(context, "t", t, standard));
+    return *t <= 1.0 ? SSDE_OK : ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted up to 1", *t);
+}
+
+static ssde_status ssdei_stein_prepare(ssdei_stein *w, const ssde_score_model *model, const ssde_stein_desc *how,
+                                       uint64_t first_sample, size_t n, const void *x) {
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_stein_defaults();
+    ssdei_try(ssdei_check_samples(w->how.context, model, first_sample, n, x));
+    if (n < 2) return ssde_fail(w->how.context, SSDE_ERROR_ARGUMENT, "n is 1, wanted at least two samples");
+    ssdei_try(ssdei_check_time(w->how.context, &w->how.t, 1e-3));
+    ssdei_try(ssdei_check_positive(w->how.context, "length", &w->how.length, sqrt((double)model->dim)));
+    if (((uint64_t)w->how.bootstrap) >> 32)
+        return ssde_fail(w->how.context, SSDE_ERROR_ARGUMENT, "bootstrap is %.0f, wanted below 2^32",
+                         (double)w->how.bootstrap);
+    w->model = model, w->n = n;
+    w->chunks = n < SSDEI_STEIN_CHUNKS ? n : (size_t)SSDEI_STEIN_CHUNKS;
+    return SSDE_OK;
+}
+
+size_t ssde_stein_memory(const ssde_score_model *model, const ssde_stein_desc *how, size_t n) {
+    ssdei_stein w;
+    if (ssdei_stein_prepare(&w, model, how, 0, n, model) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_stein_arrays);
+}
+
+/* Fills score and sign. */
+static ssde_status ssdei_stein_ask(ssdei_stein *w, const ssde_rng *rng) {
+    ssde_context *context = w->how.context;
+    size_t dim = w->model->dim, i;
+    for (i = 0; i < w->n; i++) w->t[i] = w->how.t, w->sample[i] = rng->next_sample + i;
+    ssdei_try(ssdei_score(context, w->model, w->x, w->t, w->sample, w->n, w->score));
+    i = ssdei_first_nonfinite(w->score, w->n * dim);
+    if (i < w->n * dim)
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "the score of sample %.0f is %g at t = %.6g",
+                         (double)w->sample[i / dim], (double)w->score[i], w->how.t);
+    if (!w->how.bootstrap) return SSDE_OK;
+    return ssde_random_sign(context, rng->seed, SSDE_STREAM_BOOTSTRAP, 0, w->sample, w->n, w->how.bootstrap, w->sign);
+}
+
+/* From the chunks' sums. */
+static ssde_status ssdei_stein_finish(ssdei_stein *w, ssde_stein_result *result) {
+    double n = (double)w->n, dim = (double)w->model->dim, own = 0.0, spread = 0.0, reached = 1.0;
+    size_t draws = w->how.bootstrap, i, k, c;
+    for (c = 1; c < w->chunks; c++) {
+        for (i = 0; i < w->n; i++) w->sum[i] += w->sum[c * w->n + i];
+        for (k = 0; k <= draws; k++) w->drawn[k] += w->drawn[c * (draws + 1) + k];
+    }
+    result->squared = 2.0 * w->drawn[draws] / (n * (n - 1.0));
+    for (i = 0; i < w->n; i++) {
+        const float *s = w->score + i * w->model->dim;
+        own += ssdei_dot(s, s, w->model->dim) + dim / (w->how.length * w->how.length);
+    }
+    /* the mean without sample i is that of all plus 2 (mean - mean over the pairs of i) / (n - 2) */
+    for (i = 0; i < w->n; i++) {
+        double apart = result->squared - w->sum[i] / (n - 1.0);
+        spread += apart * apart;
+    }
+    result->standard_error = w->n > 2 ? 2.0 / (n - 2.0) * sqrt((n - 1.0) / n * spread) : (double)NAN;
+    result->root = sqrt(fmax(0.0, ((n - 1.0) * result->squared + own / n) / n));
+    for (k = 0; k < draws; k++) reached += w->drawn[k] >= w->drawn[draws];
+    result->p_value = draws ? reached / ((double)draws + 1.0) : (double)NAN;
+    if (fabs(result->squared) <= DBL_MAX && result->root <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(w->how.context, SSDE_ERROR_NUMERIC, "the discrepancy is %g", result->squared);
+}
+
+ssde_status ssde_stein_discrepancy(const ssde_score_model *model, const ssde_stein_desc *how, ssde_rng *rng, size_t n,
+                                   const float *x, ssde_stein_result *result) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_stein made, *w;
+    ssdei_team team;
+    ssde_status status;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    if (!result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "result is NULL");
+    ssdei_try(ssdei_stein_prepare(&made, model, how, rng->next_sample, n, x));
+    ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    w = (ssdei_stein *)ssdei_object_create(context, &made, sizeof made, ssdei_stein_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    w->x = x;
+    status = ssdei_stein_ask(w, rng);
+    if (status == SSDE_OK) {
+        ssdei_team_set(&team, context);
+        ssdei_parallel_for(&team, w->chunks, 1, ssdei_stein_chunks, w);
+        status = ssdei_stein_finish(w, result);
+    }
+    if (status == SSDE_OK) rng->next_sample += n;
+    ssdei_release(context, w);
+    return status;
+}
+
+/* A mean that grows by one number at a time, and the sum of squared distances from it. */
+typedef struct ssdei_mean {
+    double mean, squares;
+} ssdei_mean;
+
+static void ssdei_mean_add(ssdei_mean *m, double value, size_t count) {
+    double away = value - m->mean;
+    m->mean += away / (double)count;
+    m->squares += away * (value - m->mean);
+}
+
+static double ssdei_mean_error(const ssdei_mean *m, size_t count) {
+    return count > 1 ? sqrt(m->squares / ((double)count - 1.0) / (double)count) : (double)NAN;
+}
+
+typedef struct ssdei_fisher {
+    ssde_fisher_desc how;
+    const ssde_sde *sde;
+    const ssde_score_model *a, *b;
+    size_t n, dim, rows, done;
+    double end, start;                 /* of times: ssde_prior_time, and where the golden ratio's multiples begin */
+    ssdei_mean divergence, loss, nats; /* of the samples before `done` */
+    uint64_t *sample;                  /* [rows], as t, mean and std */
+    double *t, *mean, *std;
+    float *x, *score, *other; /* [rows, dim] */
+} ssdei_fisher;
+
+ssde_fisher_desc ssde_fisher_defaults(void) {
+    ssde_fisher_desc how;
+    memset(&how, 0, sizeof how);
+    return how;
+}
+
+static void ssdei_fisher_arrays(void *object, ssdei_memory *memory) {
+    ssdei_fisher *w = (ssdei_fisher *)object;
+    size_t values = ssdei_multiply(w->rows, w->dim);
+    w->sample = ssdei_place(memory, uint64_t, w->rows);
+    w->t = ssdei_place(memory, double, w->rows);
+    w->mean = ssdei_place(memory, double, w->rows);
+    w->std = ssdei_place(memory, double, w->rows);
+    w->x = ssdei_place(memory, float, values);
+    w->score = ssdei_place(memory, float, values);
+    w->other = ssdei_place(memory, float, values);
+}
+
+static ssde_status ssdei_fisher_prepare(ssdei_fisher *w, const ssde_sde *sde, const ssde_score_model *a,
+                                        const ssde_score_model *b, const ssde_fisher_desc *how, uint64_t first_sample,
+                                        size_t n, const void *x) {
+    ssde_context *context;
+    double scale;
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_fisher_defaults();
+    context = w->how.context;
+    ssdei_try(ssdei_check_run(context, sde, a, first_sample, n, x));
+    if (!b || !b->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "b%s is NULL", b ? "->score" : "");
+    if (b->dim != a->dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "b->dim is %.0f, a->dim %.0f", (double)b->dim, (double)a->dim);
+    ssdei_try(ssdei_check_time(context, &w->how.t, 0.0));
+    ssdei_try(ssdei_check_positive(context, "eps", &w->how.eps, 1e-3));
+    ssdei_try(ssdei_check_eps(context, w->how.eps));
+    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
+    w->sde = sde, w->a = a, w->b = b, w->n = n, w->dim = a->dim;
+    w->rows = ssdei_block_rows(a, 16384, n);
+    return SSDE_OK;
+}
+
+size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                          const ssde_fisher_desc *how, size_t n) {
+    ssdei_fisher w;
+    if (ssdei_fisher_prepare(&w, sde, a, b, how, 0, n, a) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_fisher_arrays);
+}
+
+/* Times, and w->x from x [rows, dim]. */
+static ssde_status ssdei_fisher_open(ssdei_fisher *w, const ssde_rng *rng, const float *x, size_t rows) {
+    ssde_context *context = w->how.context;
+    size_t r;
+    for (r = 0; r < rows; r++) {
+        uint64_t sample = w->sample[r] = rng->next_sample + w->done + r;
+        double place = w->start + ldexp((double)(sample * 0x9e3779b97f4a7c15u >> 11), -53); /* 2^64 / golden ratio */
+        w->t[r] = w->how.t > 0.0 ? w->how.t : w->how.eps + (w->end - w->how.eps) * (place - floor(place));
+    }
+    ssdei_try(ssdei_marginals(context, w->sde, w->t, rows, w->mean, w->std));
+    if (w->how.perturbed) {
+        memcpy(w->x, x, rows * w->dim * sizeof *x);
+        return SSDE_OK;
+    }
+    ssdei_try(
+        ssdei_draw_normal(context, &w->how.noise, rng->seed, SSDE_STREAM_NOISE, 0, w->sample, rows, w->dim, w->x));
+    return ssde_perturb(context, w->sde, x, w->x, w->t, rows, w->dim, w->x);
+}
+
+/* Row r's part in the means. */
+static ssde_status ssdei_fisher_add(ssdei_fisher *w, size_t r) {
+    const float *a = w->score + r * w->dim, *b = w->other + r * w->dim;
+    double square = 0.0, drift, diffusion, span = w->how.t > 0.0 ? 1.0 : w->end - w->how.eps;
+    size_t i;
+    for (i = 0; i < w->dim; i++) square += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    if (!(square <= DBL_MAX))
+        return ssde_fail(w->how.context, SSDE_ERROR_NUMERIC, "|a - b|^2 of sample %.0f is %g at t = %.6g",
+                         (double)w->sample[r], square, w->t[r]);
+    ssdei_try(ssdei_rates(w->how.context, w->sde, w->t[r], &drift, &diffusion));
+    w->done++;
+    ssdei_mean_add(&w->divergence, square, w->done);
+    ssdei_mean_add(&w->loss, w->std[r] * w->std[r] * square / (double)w->dim, w->done);
+    ssdei_mean_add(&w->nats, 0.5 * diffusion * diffusion * span * square, w->done);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_fisher_run(ssdei_fisher *w, const ssde_rng *rng, const float *x) {
+    ssde_context *context = w->how.context;
+    w->start = ssde_random_double(rng->seed, SSDE_STREAM_TIME, 0, 0, 0);
+    while (w->done < w->n) {
+        size_t rows = w->n - w->done < w->rows ? w->n - w->done : w->rows, r;
+        ssdei_try(ssdei_fisher_open(w, rng, x + w->done * w->dim, rows));
+        ssdei_try(ssdei_score(context, w->a, w->x, w->t, w->sample, rows, w->score));
+        ssdei_try(ssdei_score(context, w->b, w->x, w->t, w->sample, rows, w->other));
+        for (r = 0; r < rows; r++) ssdei_try(ssdei_fisher_add(w, r));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_fisher_divergence(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                                   const ssde_fisher_desc *how, ssde_rng *rng, size_t n, const float *x,
+                                   ssde_fisher_result *result) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_fisher made, *w;
+    ssde_status status;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    if (!result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "result is NULL");
+    ssdei_try(ssdei_fisher_prepare(&made, sde, a, b, how, rng->next_sample, n, x));
+    ssdei_try(ssdei_check_finite(context, "x", x, n, a->dim));
+    w = (ssdei_fisher *)ssdei_object_create(context, &made, sizeof made, ssdei_fisher_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_fisher_run(w, rng, x);
+    if (status == SSDE_OK) {
+        result->divergence = w->divergence.mean, result->divergence_error = ssdei_mean_error(&w->divergence, n);
+        result->loss = w->loss.mean, result->loss_error = ssdei_mean_error(&w->loss, n);
+        result->nats = w->nats.mean, result->nats_error = ssdei_mean_error(&w->nats, n);
+        rng->next_sample += n;
+    }
+    ssdei_release(context, w);
+    return status;
 }
 
 SSDEI_ONCE_END
