@@ -1848,27 +1848,34 @@ typedef struct ssdei_clip_row {
     size_t dim;
 } ssdei_clip_row;
 
-/* |D - middle| of coordinate j, as the word of its float: floats without sign are in the order of their words. */
-static uint32_t ssdei_clip_distance(const ssdei_clip_row *row, size_t j) {
-    float distance = (float)fabs(row->keep * (double)row->x[j] + row->gain * (double)row->score[j] - row->middle);
+/* |D - middle| of coordinate j. */
+static float ssdei_clip_distance(const ssdei_clip_row *row, size_t j) {
+    return (float)fabs(row->keep * (double)row->x[j] + row->gain * (double)row->score[j] - row->middle);
+}
+
+/* Floats without sign are in the order of their words. */
+static uint32_t ssdei_clip_word(const ssdei_clip_row *row, size_t j) {
+    float distance = ssdei_clip_distance(row, j);
     uint32_t word;
     memcpy(&word, &distance, sizeof word);
     return word;
 }
 
-/* The quantile of these distances, by linear interpolation. The word of a rank is found four bits at a time, from the
-   highest on, by counting those that go on with each of 16 digits: in no memory. */
-static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile) {
+/* The quantile of these distances, by linear interpolation, or `least` where it is no more. The word of a rank is found
+   four bits at a time, from the highest on, by counting those that go on with each of 16 digits: in no memory. */
+static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, double least) {
     double place = quantile * (double)(row->dim - 1), part;
-    size_t rank = (size_t)place, count[16], j;
+    size_t rank = (size_t)place, count[16], inside = 0, j;
     uint32_t word = 0, known = 0, next = 0xffffffffu, digit = 0;
     float found, above;
     int shift;
     part = place - (double)rank;
+    for (j = 0; j < row->dim; j++) inside += (double)ssdei_clip_distance(row, j) <= least;
+    if (inside == row->dim || inside > rank + 1) return least;
     for (shift = 28; shift >= 0; shift -= 4) {
         memset(count, 0, sizeof count);
         for (j = 0; j < row->dim; j++) {
-            uint32_t other = ssdei_clip_distance(row, j);
+            uint32_t other = ssdei_clip_word(row, j);
             if (!((other ^ word) & known)) count[other >> shift & 15]++;
         }
         for (digit = 0; rank >= count[digit]; digit++) rank -= count[digit];
@@ -1878,7 +1885,7 @@ static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile) {
     memcpy(&found, &word, sizeof found);
     if (part == 0.0 || rank + 1 < count[digit]) return (double)found;
     for (j = 0; j < row->dim; j++) {
-        uint32_t other = ssdei_clip_distance(row, j);
+        uint32_t other = ssdei_clip_word(row, j);
         if (other > word && other < next) next = other;
     }
     memcpy(&above, &next, sizeof above);
@@ -1894,9 +1901,9 @@ static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, cons
     if (!(mean > 0.0 && variance > 0.0)) return;
     row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
     for (r = 0; r < rows; r++, x += dim, score += dim) {
-        double low = clip->low, high = clip->high, factor = 1.0, limit = 0.0;
+        double low = clip->low, high = clip->high, factor = 1.0, limit = half;
         row.x = x, row.score = score;
-        if (clip->kind == SSDE_CLIP_DYNAMIC) limit = ssdei_clip_quantile(&row, clip->quantile);
+        if (clip->kind == SSDE_CLIP_DYNAMIC) limit = ssdei_clip_quantile(&row, clip->quantile, half);
         if (limit > half && limit <= FLT_MAX)
             low = row.middle - limit, high = row.middle + limit, factor = half / limit;
         for (j = 0; j < dim; j++) {

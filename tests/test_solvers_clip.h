@@ -128,9 +128,9 @@ static void test_clip_quantiles(void) {
     for (n = 0; n < 4; n++) {
         ssdei_clip_row row;
         row.keep = 1.0, row.gain = 1.0, row.middle = 0.0, row.x = x, row.score = zeros, row.dim = counts[n];
-        for (q = 0; q < 5; q++) CHECK_RELATIVE(ssdei_clip_quantile(&row, at[q]), wanted[n][q], 1e-12);
+        for (q = 0; q < 5; q++) CHECK_RELATIVE(ssdei_clip_quantile(&row, at[q], 0.0), wanted[n][q], 1e-12);
         row.score = x, row.gain = -1.0, row.middle = -2.0; /* 2 everywhere */
-        for (q = 0; q < 5; q++) CHECK(ssdei_clip_quantile(&row, at[q]) == 2.0);
+        for (q = 0; q < 5; q++) CHECK(ssdei_clip_quantile(&row, at[q], 0.0) == 2.0);
     }
     { /* many, with duplicates, against sorting */
         enum { MANY = 1001 };
@@ -147,8 +147,8 @@ static void test_clip_quantiles(void) {
         row.keep = 1.0, row.gain = 1.0, row.middle = 0.0, row.x = many, row.score = none, row.dim = MANY;
         for (i = 0; i < 1000; i++) {
             double place = (double)i, low = sorted[i], high = sorted[i + 1];
-            CHECK(i == 0 || ssdei_clip_quantile(&row, place / 1000.0) <= high);
-            CHECK_NEAR(i ? ssdei_clip_quantile(&row, (place + 0.25) / 1000.0) : 0.75 * low + 0.25 * high,
+            CHECK(i == 0 || ssdei_clip_quantile(&row, place / 1000.0, 0.0) <= high);
+            CHECK_NEAR(i ? ssdei_clip_quantile(&row, (place + 0.25) / 1000.0, 0.0) : 0.75 * low + 0.25 * high,
                        0.75 * low + 0.25 * high, 1e-12);
         }
     }
