@@ -11,7 +11,8 @@
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: known pixels or colours, measurements, classes
-       >>guidance          score models steered by those, or by another model
+       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance
+       >>clip              bounds of what is denoised
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
@@ -256,13 +257,16 @@ size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde
                           const ssde_condition *condition, size_t n);
 ssde_score_model ssde_guided_model(ssde_guided *guided);
 
-/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u. */
+/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u.
+   Autoguidance (Karras et al. 2024, arXiv 2406.02507) is the same away from a weaker model, a smaller or less trained
+   one that knows the same classes, in place of the unconditional one; weight is their w - 1. */
 typedef struct ssde_cfg ssde_cfg;
 typedef struct ssde_cfg_desc {
     ssde_score_model conditional, unconditional; /* of the same dim; two objects, or one that needs no vjp */
     double weight;
-    double low, high; /* the noise levels std / m between which the weight applies (Kynkaanniemi et al. 2024, arXiv
-                         2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
+    double low, high; /* guidance interval (Kynkaanniemi et al. 2024, arXiv 2404.07724): the noise levels std / m, both
+                         ends among them, at which the weight applies; elsewhere s_c alone, and only that evaluated.
+                         high 0: no upper end */
     ssde_context *context;
 } ssde_cfg_desc;
 ssde_cfg_desc ssde_cfg_defaults(void);
@@ -271,6 +275,26 @@ void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
 /* With vjp where both models have one. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
+
+/* >>clip
+   Bounds of the denoised D = (x + std^2 score) / m, what a model takes x(0) for: a value of samplers' and flows' descs.
+   Wherever these ask for a score, after guidance and terms, D becomes D' within [low, high] and the score (m D' - x) /
+   std^2, so that predictors, correctors, the ODE and the last denoising see it; the noise becomes (x - m D') / std with
+   it. Where D stays, its score does bit for bit. Known coordinates are put in place afterwards. A score that is not
+   finite stays so. What is denoised in the end, by the formula or by a last update without noise, lies in [low, high].
+   Likelihoods are those of the model and do not clip. m and std are the SDE's; on SSDE_GRID_DISCRETE those of
+   ssde_discrete_marginal, or of ddpm's schedule. */
+typedef enum ssde_clip_kind { SSDE_CLIP_NONE, SSDE_CLIP_RANGE, SSDE_CLIP_DYNAMIC, SSDE_CLIP_COUNT } ssde_clip_kind;
+typedef struct ssde_clip {
+    ssde_clip_kind kind;
+    double low, high; /* low < high, floats */
+    double quantile;  /* dynamic: in (0, 1] */
+} ssde_clip;
+ssde_clip ssde_clip_to(double low, double high); /* D' = min(max(D, low), high) */
+/* Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3), of each sample: with c the middle of the
+   range and r half its width, q is the quantile of |D - c| over all coordinates, between two of them by linear
+   interpolation (NumPy's and PyTorch's default). q up to r: as above; else D' = c + (r / q) min(max(D - c, -q), q). */
+ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
 
 /* >>sampler
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
@@ -373,6 +397,12 @@ typedef struct ssde_sampler_desc {
     int corrector_first;  /* the reference's order */
     int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it */
     int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
+    /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
+       < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
+       to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
+       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. 0: off */
+    double edit_from;
+    ssde_clip clip;
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
        times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs under
        probability_flow: Euler's. */
@@ -430,6 +460,10 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean);
+/* Clips score [rows, dim] in place, for those that follow: single updates take scores as they come. From `how`: clip,
+   context; and under SSDE_GRID_DISCRETE steps, and schedule with ddpm. */
+ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const double *t,
+                            size_t rows, size_t dim, float *score);
 /* From `how`: corrector, snr, context; and under SSDE_GRID_REFERENCE and SSDE_GRID_DISCRETE steps. */
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean);
@@ -497,7 +531,10 @@ typedef struct ssde_flow_desc {
                                  was at reports[i].t */
     int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps */
     int given_start;          /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
-    double temperature;       /* sampling: factor on the prior's standard deviation; 0: 1 */
+    double edit_from;         /* sampling: x holds data when called and begins at this t from m x + std z, as in
+                                 ssde_sampler_desc; 0: off */
+    double temperature;       /* sampling: factor on the standard deviation of what is drawn; 0: 1 */
+    ssde_clip clip;           /* both ways: the same ODE */
     ssde_condition condition; /* known coordinates follow m(t) known + std(t) z from start to end */
     uint64_t seed;            /* encoding and decoding: of z; sampling takes rng's */
     /* Trajectories: states [time_count, n, dim] receives x at these times, as in ssde_ode_desc. */
@@ -823,13 +860,14 @@ static double ssdei_spread(const ssde_sde *sde, double start, double scale, doub
     return 1.0 / scale;
 }
 
-ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
-                               size_t steps, double *times) {
+/* From `from` on, or from 1 by index, of a checked SDE. */
+static ssde_status ssdei_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho,
+                                       double from, double eps, size_t steps, double *times) {
     double start, scale, first, last;
     size_t k;
-    ssdei_try(ssde_sde_check(context, sde));
     if (ssdei_by_index(grid)) return ssde_time_grid(context, grid, eps, steps, times);
     ssdei_try(ssdei_start_time(context, sde, eps, &start, &scale));
+    start = fmin(start, from);
     if (grid != SSDE_GRID_LOG_SNR && grid != SSDE_GRID_KARRAS)
         return ssdei_time_grid(context, grid, start, eps, steps, times);
     ssdei_try(ssdei_check_positive(context, "rho", &rho, 7.0));
@@ -855,6 +893,12 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
                              (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k, noise);
     }
     return SSDE_OK;
+}
+
+ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
+                               size_t steps, double *times) {
+    ssdei_try(ssde_sde_check(context, sde));
+    return ssdei_sde_time_grid(context, sde, grid, rho, 1.0, eps, steps, times);
 }
 
 SSDEI_ONCE_END
@@ -1794,6 +1838,120 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
 
 SSDEI_ONCE_END
 
+/* ---- >>clip ---- */
+
+SSDEI_ONCE_BEGIN
+
+ssde_clip ssde_clip_dynamic(double low, double high, double quantile) {
+    ssde_clip clip;
+    clip.kind = SSDE_CLIP_DYNAMIC;
+    clip.low = low, clip.high = high, clip.quantile = quantile;
+    return clip;
+}
+
+ssde_clip ssde_clip_to(double low, double high) {
+    ssde_clip clip = ssde_clip_dynamic(low, high, 0.0);
+    clip.kind = SSDE_CLIP_RANGE;
+    return clip;
+}
+
+static ssde_status ssdei_clip_check(ssde_context *context, const ssde_clip *clip) {
+    if (clip->kind == SSDE_CLIP_NONE) return SSDE_OK;
+    if ((unsigned)clip->kind >= SSDE_CLIP_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip.kind is %d, wanted an ssde_clip_kind", (int)clip->kind);
+    ssdei_try(ssdei_check_interval(context, "clip: ", clip->low, clip->high));
+    if (clip->kind == SSDE_CLIP_RANGE || (clip->quantile > 0.0 && clip->quantile <= 1.0)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip: quantile is %.9g, wanted above 0, up to 1", clip->quantile);
+}
+
+SSDEI_ONCE_END
+
+/* One sample, whose denoised D is keep x + gain score. */
+typedef struct ssdei_clip_row {
+    double keep, gain, middle;
+    const float *x, *score;
+    size_t dim;
+} ssdei_clip_row;
+
+/* |D - middle| of coordinate j. */
+static float ssdei_clip_distance(const ssdei_clip_row *row, size_t j) {
+    return (float)fabs(row->keep * (double)row->x[j] + row->gain * (double)row->score[j] - row->middle);
+}
+
+/* Floats without sign are in the order of their words. */
+static uint32_t ssdei_clip_word(const ssdei_clip_row *row, size_t j) {
+    float distance = ssdei_clip_distance(row, j);
+    uint32_t word;
+    memcpy(&word, &distance, sizeof word);
+    return word;
+}
+
+/* The quantile of these distances, by linear interpolation, or `least` where it is no more. The word of a rank is found
+   four bits at a time, from the highest on, by counting those that go on with each of 16 digits: in no memory. */
+static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, double least) {
+    double place = quantile * (double)(row->dim - 1), part;
+    size_t rank = (size_t)place, count[16], inside = 0, j;
+    uint32_t word = 0, known = 0, next = 0xffffffffu, digit = 0;
+    float found, above;
+    int shift;
+    part = place - (double)rank;
+    for (j = 0; j < row->dim; j++) inside += (double)ssdei_clip_distance(row, j) <= least;
+    if (inside == row->dim || inside > rank + 1) return least;
+    for (shift = 28; shift >= 0; shift -= 4) {
+        memset(count, 0, sizeof count);
+        for (j = 0; j < row->dim; j++) {
+            uint32_t other = ssdei_clip_word(row, j);
+            if (!((other ^ word) & known)) count[other >> shift & 15]++;
+        }
+        for (digit = 0; rank >= count[digit]; digit++) rank -= count[digit];
+        word |= digit << shift;
+        known |= (uint32_t)15 << shift;
+    }
+    memcpy(&found, &word, sizeof found);
+    if (part == 0.0 || rank + 1 < count[digit]) return (double)found;
+    for (j = 0; j < row->dim; j++) {
+        uint32_t other = ssdei_clip_word(row, j);
+        if (other > word && other < next) next = other;
+    }
+    memcpy(&above, &next, sizeof above);
+    return (double)found + part * ((double)above - (double)found);
+}
+
+/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. */
+static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, const float *x, size_t rows, size_t dim,
+                            float *score) {
+    double half = 0.5 * (clip->high - clip->low), variance = std * std;
+    ssdei_clip_row row;
+    size_t r, j;
+    if (!(mean > 0.0 && variance > 0.0)) return;
+    row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
+    for (r = 0; r < rows; r++, x += dim, score += dim) {
+        double low = clip->low, high = clip->high, factor = 1.0, limit = half;
+        row.x = x, row.score = score;
+        if (clip->kind == SSDE_CLIP_DYNAMIC) limit = ssdei_clip_quantile(&row, clip->quantile, half);
+        if (limit > half && limit <= FLT_MAX)
+            low = row.middle - limit, high = row.middle + limit, factor = half / limit;
+        for (j = 0; j < dim; j++) {
+            double denoised = row.keep * (double)x[j] + row.gain * (double)score[j];
+            double bounded = denoised < low ? low : denoised > high ? high : denoised;
+            if ((bounded == denoised && factor == 1.0) || !(fabs(denoised) <= DBL_MAX)) continue;
+            bounded = row.middle + factor * (bounded - row.middle);
+            score[j] = (float)((mean * bounded - (double)x[j]) / variance);
+        }
+    }
+}
+
+SSDEI_ONCE_BEGIN
+
+/* What is denoised, x[count], to the last rounding within the range. */
+static void ssdei_clip_end(const ssde_clip *clip, float *x, size_t count) {
+    float low = (float)clip->low, high = (float)clip->high;
+    size_t i;
+    for (i = 0; clip->kind != SSDE_CLIP_NONE && i < count; i++) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
+SSDEI_ONCE_END
+
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ---- */
 
 typedef struct ssdei_update {
@@ -1810,6 +1968,38 @@ typedef struct ssdei_setting {
     ssde_context *context;
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
+
+SSDEI_ONCE_BEGIN
+
+/* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
+static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
+    const double *betas = setting->how.schedule;
+    double left = 1.0;
+    int i, k;
+    if (setting->how.grid != SSDE_GRID_DISCRETE || !ssdei_family(&setting->sde)->beta)
+        return ssdei_marginal(setting->context, &setting->sde, t, mean, std);
+    i = ssdei_step_index(&setting->sde, t);
+    if (!betas) return ssde_discrete_marginal(setting->context, &setting->sde, i, mean, std, NULL);
+    for (k = 0; k <= i; k++) left *= 1.0 - betas[k];
+    *mean = sqrt(left);
+    *std = sqrt(1.0 - left);
+    return SSDE_OK;
+}
+
+/* score[rows, dim] at x and t, which come in runs, of a run's model. */
+static ssde_status ssdei_setting_clip(const ssdei_setting *setting, const float *x, const double *t, size_t rows,
+                                      size_t dim, float *score) {
+    size_t r, end;
+    double mean, std;
+    for (r = 0; setting->how.clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
+        ssdei_clip_rows(&setting->how.clip, mean, std, x + r * dim, end - r, dim, score + r * dim);
+    }
+    return SSDE_OK;
+}
+
+SSDEI_ONCE_END
 
 /* x(to) = (1 + drift) x(from) + diffusion z: the forward SDE's exact transition. */
 static ssde_status ssdei_transition(const ssdei_setting *setting, double from, double to, ssde_step *out) {
@@ -1857,7 +2047,7 @@ static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, doubl
 /* dx = (a x - g^2 s) dt + g dw backwards (eq. 6), by Euler. */
 static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     int flow = setting->how.probability_flow;
-    double step = ssdei_by_index(setting->how.grid) ? 1.0 / (double)setting->how.steps : t - t_next;
+    double step = ssdei_by_index(setting->how.grid) ? 1.0 / setting->sde.num_scales : t - t_next;
     double a, g;
     ssdei_try(ssdei_rates(setting->context, &setting->sde, t, &a, &g));
     u->x = -a * step;
@@ -1922,7 +2112,8 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
     alpha = 0.2 * std * std;
     if (setting->how.step_size > 0.0) {
-        double last = setting->how.schedule ? setting->how.schedule[setting->how.steps - 1] : setting->sde.sigma_min;
+        double last =
+            setting->how.schedule ? setting->how.schedule[setting->sde.num_scales - 1] : setting->sde.sigma_min;
         alpha = setting->how.step_size * (std / last) * (std / last);
     }
     u->x = 0.0;
@@ -2175,6 +2366,16 @@ static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
     return SSDE_OK;
 }
 
+/* last: of the times, 0 where they are not known yet. */
+static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int given_start, double last) {
+    if (!(edit_from == 0.0 || (edit_from > last && edit_from <= 1.0)))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "edit_from is %.17g, wanted above the last time, %g, up to 1",
+                         edit_from, last);
+    if (edit_from == 0.0 || !given_start) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "edit_from and given_start are both set: x holds data, or x at the first time, not both");
+}
+
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2196,6 +2397,7 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssdei_try(ssdei_check_positive(context, "s_noise", &full->s_noise, 1.0));
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
+    ssdei_try(ssdei_clip_check(context, &full->clip));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
@@ -2251,6 +2453,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ssdei_family(sde)->exploding ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
+    ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start,
+                               full->times || ssdei_by_index(full->grid) ? 0.0 : full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
     if (!full->steps) full->steps = setting->info->steps;
     if (!full->steps) full->steps = (size_t)sde->num_scales;
@@ -2347,6 +2551,14 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     return SSDE_OK;
 }
 
+ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const double *t,
+                            size_t rows, size_t dim, float *score) {
+    ssdei_setting setting;
+    ssdei_try(ssdei_check_step(how ? how->context : NULL, sde, x, score, x, t, rows, dim, score));
+    ssdei_try(ssdei_setting_make(&setting, sde, how));
+    return ssdei_setting_clip(&setting, x, t, rows, dim, score);
+}
+
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean) {
     ssde_context *context = how ? how->context : NULL;
@@ -2369,6 +2581,13 @@ SSDEI_ONCE_END
 
 /* ---- one block's work ---- */
 
+/* The run's score at x[rows, dim]: the model's, clipped. */
+static ssde_status ssdei_sampler_score(ssdei_sampler *w, const float *x, const double *t, const uint64_t *sample,
+                                       size_t rows) {
+    ssdei_try(ssdei_score(w->context, &w->model, x, t, sample, rows, w->score));
+    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
+}
+
 /* w->score at the block's x and t. */
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
     size_t r;
@@ -2377,7 +2596,7 @@ static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, do
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_score(w->context, &w->model, block->x, w->t, w->sample + block->first, block->rows, w->score);
+    return ssdei_sampler_score(w, block->x, w->t, w->sample + block->first, block->rows);
 }
 
 static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
@@ -2770,7 +2989,7 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
         a->evaluations[block->first + r]++;
     }
     if (!count) return SSDE_OK;
-    ssdei_try(ssdei_score(w->context, &w->model, a->next, a->t, a->sample, count, w->score));
+    ssdei_try(ssdei_sampler_score(w, a->next, a->t, a->sample, count));
     for (i = count = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
@@ -2813,7 +3032,7 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
         for (j = 0; j < w->dim && a->noise[i] > 0.0; j++)
             next[i * w->dim + j] += (float)(a->noise[i] * diffusion) * (path[j] - path_next[i * w->dim + j]);
     }
-    return ssdei_score(w->context, &w->model, next, a->t, a->sample, a->count, w->score);
+    return ssdei_sampler_score(w, next, a->t, a->sample, a->count);
 }
 
 /* w->noise of traveller i becomes x2, the trapezoid of both ends; returns the RMS of x1 - x2 over the tolerance. */
@@ -3050,16 +3269,22 @@ SSDEI_ONCE_END
 
 SSDEI_ONCE_BEGIN
 
+/* x at times[0]: as given; data with noise on them; or the prior's. */
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
-    size_t i;
+    const ssde_sampler_desc *how = &w->setting.how;
+    double mean, std;
+    size_t i, count = block->rows * w->dim;
     (void)step;
-    for (i = 0; w->setting.how.given_start && w->scale != 1.0 && i < block->rows * w->dim; i++)
-        block->x[i] *= (float)w->scale;
-    if (!w->setting.how.given_start) {
-        double std;
-        ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
+    for (i = 0; how->given_start && w->scale != 1.0 && i < count; i++) block->x[i] *= (float)w->scale;
+    if (!how->given_start) {
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, 0));
-        for (i = 0; i < block->rows * w->dim; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
+        if (how->edit_from > 0.0) {
+            ssdei_try(ssdei_seen_marginal(&w->setting, w->times[0], &mean, &std));
+            for (i = 0; i < count; i++) block->x[i] = (float)mean * block->x[i] + (float)std * w->noise[i];
+        } else {
+            ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
+            for (i = 0; i < count; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
+        }
         if (ssdei_first_nonfinite(block->x, block->rows * w->dim) < block->rows * w->dim)
             ssdei_drop_failed(w, block, w->times[0]);
     }
@@ -3103,6 +3328,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
     }
+    ssdei_clip_end(&w->setting.how.clip, block->x, block->rows * w->dim);
     /* what is known is that of x(0) */
     return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
@@ -3177,9 +3403,10 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
                              "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
                              how->times[k]);
     }
-    if (!how->given_start && how->times[0] != 1.0)
+    if (!how->given_start && how->times[0] != (how->edit_from > 0.0 ? how->edit_from : 1.0))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", how->times[0]);
+                         "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", how->times[0],
+                         how->edit_from > 0.0 ? "edit_from" : "1");
     ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
     while (how->times[beyond + 1] >= start) beyond++;
     w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
@@ -3190,6 +3417,20 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     return SSDE_OK;
 }
 
+/* Levels above edit_from fall away. */
+static ssde_status ssdei_edit_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    size_t beyond = 0;
+    while (beyond < how->steps && w->times[beyond] > how->edit_from) beyond++;
+    if (beyond == how->steps)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                         "edit_from is %.9g, wanted the last level's t, %.9g, or above", how->edit_from,
+                         w->times[how->steps]);
+    how->steps -= beyond;
+    memmove(w->times, w->times + beyond, (how->steps + 1) * sizeof *w->times);
+    return SSDE_OK;
+}
+
 /* w->times, w->scale and setting.start. */
 static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
@@ -3197,19 +3438,20 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
+    if (how->times) return ssdei_given_times(w);
     if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
-        return SSDE_OK;
-    }
-    if (how->times) return ssdei_given_times(w);
-    ssdei_try(ssde_sde_time_grid(context, &w->setting.sde, how->grid, how->rho, how->eps, how->steps, w->times));
+    } else
+        ssdei_try(ssdei_sde_time_grid(context, &w->setting.sde, how->grid, how->rho,
+                                      how->edit_from > 0.0 ? how->edit_from : 1.0, how->eps, how->steps, w->times));
+    if (how->edit_from > 0.0) ssdei_try(ssdei_edit_times(w));
     ssdei_try(ssde_prior_time(context, &w->setting.sde, &start, &scale));
     if (!ssdei_by_index(how->grid)) {
         w->setting.start = start;
         w->scale = scale;
-    } else if (start < 1.0 && !ssdei_family(&w->setting.sde)->step)
+    } else if (w->times[0] > start && !ssdei_family(&w->setting.sde)->step)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "grids by index begin at t = 1, but m is below 1e-4 min(1, std) from t = %g on: take another",
                          start);
@@ -3392,7 +3634,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     if (how && how->report) memset(how->report, 0, sizeof *how->report);
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     ssdei_try(ssdei_sampler_prepare(&made, sde, model, how, rng->next_sample, n, x));
-    if (made.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    if (made.setting.how.given_start || made.setting.how.edit_from > 0.0)
+        ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
     made.seed = rng->seed;
     made.x = x;
     w = (ssdei_sampler *)ssdei_object_create(context, &made, sizeof made, ssdei_sampler_arrays);
@@ -3876,6 +4119,7 @@ typedef struct ssdei_flow {
     ssde_score_model model;      /* the caller's, or that of `guided` */
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
+    ssde_clip clip;              /* none for likelihoods */
     uint64_t first_sample;       /* of the call */
     size_t n, done, block;       /* samples in all, before the block, in it */
     uint64_t *sample;            /* [rows] */
@@ -3984,10 +4228,23 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
     return SSDE_OK;
 }
 
+/* w->score at x, clipped. */
+static ssde_status ssdei_flow_score(ssdei_flow *w, const float *x, const double *t, size_t rows) {
+    size_t r, end;
+    double mean, std;
+    ssdei_try(ssdei_score(w->context, &w->model, x, t, w->sample, rows, w->score));
+    for (r = 0; w->clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
+        ssdei_clip_rows(&w->clip, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
+    }
+    return SSDE_OK;
+}
+
 /* w->score, and w->divergence where it is wanted, in calls of at most max_rows: products belong to the last call. */
 static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
     size_t most = w->model.max_rows ? w->model.max_rows : rows, at;
-    if (!w->integrals) return ssdei_score(w->context, &w->model, w->x, t, w->sample, rows, w->score);
+    if (!w->integrals) return ssdei_flow_score(w, w->x, t, rows);
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
         ssdei_try(ssdei_called(w->context, "model->score",
@@ -4108,7 +4365,9 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     ssdei_try(ssdei_check_positive(context, "temperature", &full->temperature, 1.0));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, 1e-3));
     if (!full->max_evaluations) full->max_evaluations = 10000;
-    return ssdei_check_eps(context, full->eps);
+    ssdei_try(ssdei_check_eps(context, full->eps));
+    ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start, full->eps));
+    return ssdei_clip_check(context, &full->clip);
 }
 
 SSDEI_ONCE_END
@@ -4146,7 +4405,7 @@ static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *s
     const ssde_condition *chain = &how->condition;
     memset(w, 0, sizeof *w);
     w->how = how;
-    flow->context = context, flow->sde = sde;
+    flow->context = context, flow->sde = sde, flow->clip = how->clip;
     flow->progress = how->progress, flow->user = how->user;
     ssdei_try(ssdei_guided_prepare(&flow->guided, context, sde, model, chain, first_sample, n));
     flow->model = flow->guided.conditions.chain ? ssde_guided_model(&flow->guided) : *model;
@@ -4165,7 +4424,8 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     size_t r, j, rows = flow->block, dim = flow->dim;
     double *t = flow->y; /* no longer needed */
     for (r = 0; r < rows; r++) t[r] = flow->ode.t1;
-    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, ssdei_flow_samples(flow), rows, flow->score));
+    ssdei_flow_samples(flow);
+    ssdei_try(ssdei_flow_score(flow, x, t, rows));
     ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
     for (r = 0; r < rows; r++) {
         if (reports[r].status != SSDE_OK) continue;
@@ -4173,6 +4433,7 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
         for (j = r * dim; j < (r + 1) * dim; j++)
             x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)flow->score[j]);
         if (ssdei_first_nonfinite(x + r * dim, dim) < dim) reports[r].status = SSDE_ERROR_NUMERIC;
+        ssdei_clip_end(&flow->clip, x + r * dim, dim);
     }
     return SSDE_OK;
 }
@@ -4190,11 +4451,25 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
 
+/* Data that are to be edited, the block's x[rows, dim], get the noise of t0. */
+static ssde_status ssdei_transport_edit(ssdei_transport *w, float *x) {
+    ssdei_flow *flow = &w->flow;
+    double mean, std;
+    size_t i, count = flow->block * flow->dim;
+    ssdei_try(ssdei_marginal(flow->context, flow->sde, flow->ode.t0, &mean, &std));
+    ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_PRIOR, 0,
+                                ssdei_flow_samples(flow), flow->block, flow->dim, flow->score));
+    std *= w->how->temperature;
+    for (i = 0; i < count; i++) x[i] = (float)mean * x[i] + (float)std * flow->score[i];
+    return SSDE_OK;
+}
+
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
-static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
+static ssde_status ssdei_transport_open(ssdei_transport *w, float *x, const ssde_ode_report *reports) {
     ssdei_flow *flow = &w->flow;
     size_t i, dim = flow->dim, count = flow->block * dim;
     int finite = 1;
+    if (w->how->edit_from > 0.0) ssdei_try(ssdei_transport_edit(w, x));
     if (flow->conditions.chain)
         ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0,
                                     ssdei_flow_samples(flow), flow->block, dim, flow->z));
@@ -4247,7 +4522,7 @@ static ssde_status ssdei_transport_blocks(ssdei_transport *w, float *x) {
     return ssdei_ode_verdict(flow->context, "sample", flow->first_sample, w->reports, flow->n, w->how->max_evaluations);
 }
 
-/* The whole way between eps and 1. */
+/* The whole way between eps and 1, or from where editing begins. */
 static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x) {
     ssdei_flow *flow = &w->flow;
     const ssde_flow_desc *how = w->how;
@@ -4256,7 +4531,7 @@ static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x)
     flow->ode.how.times = w->times, flow->ode.how.states = w->frames;
     for (k = 0; k < how->time_count * count; k++) how->states[k] = (float)NAN;
     for (k = 0; k < how->time_count; k++) w->times[k] = fmin(how->times[k], w->start);
-    if (!encode) ssdei_scale_floats(x, count, w->scale);
+    if (!encode && how->edit_from == 0.0) ssdei_scale_floats(x, count, w->scale);
     status = ssdei_transport_blocks(w, x);
     for (k = 0; k < how->time_count; k++)
         ssdei_scale_floats(how->states + k * count, count, ssdei_spread(flow->sde, w->start, w->scale, how->times[k]));
@@ -4268,13 +4543,13 @@ static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x)
     return status;
 }
 
-/* x[n, dim] from eps to 1, or back. */
+/* x[n, dim] from eps to 1, or back, or back from where editing begins. */
 static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                         int batch, uint64_t first_sample, int encode, size_t n, float *x,
                                         ssde_ode_report *reports) {
     ssdei_transport made, *w;
     ssde_status status;
-    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps;
+    double t0 = encode ? how->eps : how->edit_from > 0.0 ? how->edit_from : 1.0, t1 = encode ? 1.0 : how->eps;
     ssdei_try(ssdei_transport_prepare(&made, sde, model, how, batch, first_sample, n));
     ssdei_try(ssdei_ode_check_times(how->context, how->times, how->time_count, how->states, t0, t1));
     ssdei_try(ssdei_start_time(how->context, sde, how->eps, &made.start, &made.scale));
@@ -4327,8 +4602,8 @@ static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model 
     ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
     ssdei_try(ssdei_flow_desc_make(&full, how));
     full.seed = rng->seed;
-    if (!full.given_start) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
-    ssdei_try(ssdei_check_finite(context, "x(1)", x, n, model->dim));
+    if (!full.given_start && full.edit_from == 0.0) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
+    ssdei_try(ssdei_check_finite(context, full.edit_from > 0.0 ? "x" : "x(1)", x, n, model->dim));
     status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 0, n, x, reports);
     ssdei_rng_advance(rng, n, status);
     return status;
@@ -4353,6 +4628,7 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode == (from == NULL) ? "x" : "latent");
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, from));
     ssdei_try(ssdei_flow_desc_make(&full, how));
+    full.edit_from = 0.0;
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
     if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
     if (from != to) memcpy(to, from, n * model->dim * sizeof *to);

@@ -680,6 +680,13 @@ static void test_errors_steps(void) {
     how.predictor = ERRORS_ENUM(ssde_predictor);
     ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
     how.predictor = SSDE_PREDICTOR_DEFAULT;
+    ERRORS_SAYS("sde is NULL", ssde_clip_score(NULL, &how, x, t, 1, 2, out));
+    ERRORS_SAYS("x is NULL", ssde_clip_score(&vp, &how, NULL, t, 1, 2, out));
+    ERRORS_SAYS("t is NULL", ssde_clip_score(&vp, &how, x, NULL, 1, 2, out));
+    ERRORS_SAYS("score is NULL", ssde_clip_score(&vp, &how, x, t, 1, 2, NULL));
+    how.clip.kind = ERRORS_ENUM(ssde_clip_kind);
+    ERRORS_OF_ENUM("clip.kind is 77", ssde_clip_score(&vp, &how, x, t, 1, 2, out));
+    how.clip.kind = SSDE_CLIP_NONE;
     ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
     ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
     ERRORS_SAYS("x_next is NULL", ssde_corrector_step(&vp, &how, x, x, x, t, 1, 2, NULL, NULL));
