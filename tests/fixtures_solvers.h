@@ -449,6 +449,7 @@ static double signal_diffusion(void *user, double t) {
 static ssde_sde signal_sde(int *kind, int closed) {
     ssde_sde sde = ssde_affine(signal_drift, signal_diffusion, kind);
     if (*kind == SIGNAL_CLOSED) return closed ? ssde_vp(0.1, 1e6) : ssde_subvp(0.1, 1e5);
+    if (*kind == SIGNAL_FLOW && closed) return ssde_rectified_flow();
     if (closed) sde.mean = signal_mean, sde.std = signal_std;
     return sde;
 }
