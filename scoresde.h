@@ -769,6 +769,8 @@ typedef struct ssdei_sde_family {
     ssde_status (*importance)(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
                               double *weight);
     float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
+    int even; /* std / m is about t where it is small, and goes without bounds at 1: grids in t suit it, log-SNR's do
+                 not */
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
@@ -6739,18 +6741,19 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
      An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
    losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
 
-/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label */
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, even */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
-     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label},
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, 0},
     {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
-     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label},
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, 0},
     {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
-     ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label},
+     ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label,
+     0},
     {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
-     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label},
+     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, 1},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
-     NULL, NULL, NULL, ssdei_time_label},
+     NULL, NULL, NULL, ssdei_time_label, 0},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
