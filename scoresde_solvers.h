@@ -113,7 +113,7 @@ extern "C" {
 /* steps + 1 times from 1, or where nothing of x(0) is left there from ssde_prior_time, to eps. s = std / m is the noise
    beside data of scale 1: the variable of DDIM, Karras et al. and DPM-Solver, in which every affine SDE is VE. */
 typedef enum ssde_grid {
-    SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info */
+    SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info; of rectified flow in t, see there */
     SSDE_GRID_UNIFORM, /* equally spaced t */
     /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
        update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
@@ -322,8 +322,14 @@ typedef enum ssde_predictor {
                                        atol let them be, for each sample apart. A rejected step keeps its path: noise
                                        is always `brownian`. Updates lie between the grid's times, which are `steps`
                                        stops */
-    SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling */
-    SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2; s_churn etc. */
+    SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling. Without
+                                       noise it is what others call euler: Euler's method in s, and that of flow matching
+                                       in t, x + (t_next - t) u */
+    SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2: in s; s_churn etc. 18 steps are made for
+                                       s up to 80 or so */
+    SSDE_PREDICTOR_STRAIGHT_HEUN,   /* flow matching's Heun: in tau = std / (m + std), along the straight path x / (m +
+                                       std) = (1 - tau) x(0) + tau z, whose slope is the velocity z - x(0); of rectified
+                                       flow, whose tau is t, the textbook's */
     /* Multistep: order k takes the last k D's for a polynomial in log s. Its first steps have fewer; and on any grid a
        step is of a higher order only as far as its length in log s, h, and those before it, h_1 and h_2, let the
        polynomial be trusted: D_0, the newest, gains over the weight 1 - e^-h that DDIM gives it at most e^-h of what
@@ -351,7 +357,7 @@ typedef struct ssde_predictor_properties {
     int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
-    ssde_grid grid;   /* default */
+    ssde_grid grid;   /* default; where this is log_snr, rectified flow's is quadratic */
     size_t steps;     /* default; 0: sde->num_scales */
 } ssde_predictor_properties;
 /* NULL for a value that is none. */
@@ -468,7 +474,8 @@ ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, c
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean);
 
-/* "euler_maruyama", "langevin", ...: the names of the enums in lower case; NULL for a value that is none. */
+/* "euler_maruyama", "langevin", ...: the names of the enums in lower case; NULL for a value that is none. "euler" finds
+   ddim. */
 const char *ssde_predictor_name(ssde_predictor predictor);
 const char *ssde_corrector_name(ssde_corrector corrector);
 ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor);
@@ -1590,9 +1597,10 @@ static ssde_status ssdei_check_model(ssde_context *context, const char *name, co
                      (double)model->dim);
 }
 
+/* Where m is 0, x says nothing of x(0): the gradient of log p(y | x) is 0. */
 static int ssdei_term_applies(const ssdei_conditions *w, const ssde_condition *condition, size_t r) {
     double level = w->std[r] / w->mean[r];
-    return level >= condition->low && (condition->high == 0.0 || level <= condition->high);
+    return w->mean[r] > 0.0 && level >= condition->low && (condition->high == 0.0 || level <= condition->high);
 }
 
 /* Adds a condition's term to out where it applies; where it does so nowhere, it costs nothing. */
@@ -2774,6 +2782,21 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
     return SSDE_OK;
 }
 
+/* In y = x / (m + std) and tau, dy / dtau = u = -(x + std (m + std) score) / m: DDIM's step by tau - tau' = 2 half /
+   (m' + std'), and the trapezoid of the slopes at both ends, x1 + half (u - u1). */
+static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean, std, mean_next, std_next, half;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    ssdei_try(ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update));
+    half = 0.5 * (std * mean_next - std_next * mean) / (mean + std);
+    plan->keep_x = -half / mean;
+    plan->keep_score = plan->keep_x * std * (mean + std);
+    plan->second.x = half / mean_next;
+    plan->second.score = plan->second.x * std_next * (mean_next + std_next);
+    return SSDE_OK;
+}
+
 SSDEI_ONCE_END
 
 /* w->score = p x + q score, or kept + q score. */
@@ -3193,6 +3216,8 @@ static const struct {
      {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, NULL, ssdei_once_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
      {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
+    {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
+     {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
@@ -3220,7 +3245,9 @@ static void ssdei_setting_choose(ssdei_setting *setting) {
     if (how->corrector == SSDE_CORRECTOR_DEFAULT)
         how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
     setting->corrector = &ssdei_correctors[how->corrector];
-    if (how->grid == SSDE_GRID_DEFAULT) how->grid = setting->info->grid;
+    if (how->grid != SSDE_GRID_DEFAULT) return;
+    how->grid = setting->info->grid;
+    if (how->grid == SSDE_GRID_LOG_SNR && ssdei_family(&setting->sde)->even) how->grid = SSDE_GRID_QUADRATIC;
 }
 
 const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
@@ -3241,11 +3268,12 @@ ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_pr
     int i;
     if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
-        if (!strcmp(name, ssdei_predictors[i].info.name)) {
+        int euler = i == SSDE_PREDICTOR_DDIM;
+        if (!strcmp(name, ssdei_predictors[i].info.name) || (euler && !strcmp(name, "euler"))) {
             *predictor = (ssde_predictor)i;
             return SSDE_OK;
         }
-        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
+        snprintf(known + length, sizeof known - length, " %s%s", ssdei_predictors[i].info.name, euler ? " euler" : "");
         length = strlen(known);
     }
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);

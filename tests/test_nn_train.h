@@ -341,11 +341,12 @@ static void files_check_same_trainer(const ssde_trainer *a, const ssde_trainer *
 static void test_train_resume(void) {
     counted_memory memory;
     ssde_context context = counted_context(&memory);
-    ssde_sde sdes[2], other = ssde_vp(0.2, 20.0);
+    ssde_sde sdes[3], other = ssde_vp(0.2, 20.0);
     int i;
     sdes[0] = ssde_vp(0.1, 20.0);
     sdes[1] = ssde_affine(files_no_drift, files_diffusion, NULL);
-    for (i = 0; i < 2; i++) {
+    sdes[2] = ssde_rectified_flow();
+    for (i = 0; i < 3; i++) {
         ssde_train_desc desc = files_train_desc(&context, &sdes[i]);
         ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
         ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
@@ -393,8 +394,9 @@ static void test_train_resume(void) {
         CHECK_OK(ssde_trainer_save_model(straight, FILES_OTHER));
         CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_OTHER), SSDE_ERROR_FORMAT, "no checkpoint");
         files_check_same_trainer(straight, resumed);
-        CHECK_OK(ssde_net_load(&context, &loaded, i ? NULL : &other, FILES_OTHER));
-        if (!i) CHECK(other.kind == SSDE_VP && other.beta_min == 0.1);
+        CHECK_OK(ssde_net_load(&context, &loaded, i == 1 ? NULL : &other, FILES_OTHER));
+        if (i != 1) CHECK(other.kind == sdes[i].kind && (i || other.beta_min == 0.1));
+        other = ssde_vp(0.2, 20.0);
         CHECK_SAME(loaded->weights, ssde_trainer_ema(straight)->weights, loaded->weight_count * sizeof(float));
         ssde_net_destroy(loaded);
         ssde_trainer_destroy(straight);
