@@ -716,7 +716,6 @@ typedef struct ssdei_meaning {
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
 } ssdei_meaning;
-static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
 
 struct ssde_net {
     ssde_context *context;
@@ -1130,7 +1129,7 @@ static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net
             context, SSDE_ERROR_UNSUPPORTED,
             "the network divides its result by std(t), as a score wants it, but its output is '%s': wanted "
             "scale_by_sigma = 0",
-            ssdei_output_names[means->output]);
+            ssdei_parameterisation_names[means->output]);
     return SSDE_OK;
 }
 
@@ -7463,8 +7462,8 @@ static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
     if (ssdei_field_present(fields, "training.continuous", 1))
         means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
     if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
-    means->output =
-        (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output, ssdei_output_names);
+    means->output = (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output,
+                                                              ssdei_parameterisation_names);
     if (means->output != SSDE_PREDICT_EDM) return;
     means->sigma_data = ssdei_field_number(fields, "training.sigma_data", means->sigma_data);
     if (ssdei_output_check(NULL, "", means->output, means->sigma_data) != SSDE_OK)
@@ -8481,7 +8480,7 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
    purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
     if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
-        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_output_names);
+        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_parameterisation_names);
     if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
         ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
     ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
@@ -8888,7 +8887,15 @@ ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths
     if (status == SSDE_OK) {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, net->context,
                                                 ssde_tensor_file_metadata(w.first, "training"), paths[0]);
-        net->discrete = ssdei_field_flag(&fields, "training.discrete", net->discrete);
+        ssdei_meaning *means = &net->means;
+        means->discrete = ssdei_field_flag(&fields, "training.discrete", means->discrete);
+        means->output = SSDE_PREDICT_DEFAULT; /* the family's, which is not written */
+        if (ssdei_field_present(&fields, "training.output", 0))
+            means->output =
+                (ssde_parameterisation)ssdei_field_choice(&fields, "training.output", 0, ssdei_parameterisation_names);
+        means->sigma_data = 0.0;
+        if (means->output == SSDE_PREDICT_EDM)
+            means->sigma_data = ssdei_field_number(&fields, "training.sigma_data", 0.0);
         memcpy(net->weights, w.values, net->weight_count * sizeof(float));
         if (residual) *residual = left;
     }

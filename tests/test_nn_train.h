@@ -1489,12 +1489,12 @@ static void test_train_bad_averages(void) {
     CHECK_OK(ssde_trainer_save_model(trainer, FILES_OTHER));
     ssde_trainer_destroy(trainer);
     memcpy(net->weights, kept->weights, size);
-    net->discrete = 0;
+    net->means.discrete = 0;
 #define AVERAGE_REFUSED(network, files, count, length, status, words)                                                 \
     do {                                                                                                              \
         residual = -7.0;                                                                                              \
         CHECK_FAILS(&context, ssde_net_reconstruct_average(network, files, count, length, &residual), status, words); \
-        CHECK(residual == -7.0 && !net->discrete);                                                                    \
+        CHECK(residual == -7.0 && !net->means.discrete);                                                              \
         CHECK_SAME(net->weights, kept->weights, size);                                                                \
     } while (0)
     twice[0] = twice[1] = paths[1];
@@ -1516,10 +1516,10 @@ static void test_train_bad_averages(void) {
         CHECK(strstr(context.error, "allocate") != NULL);
         CHECK_SAME(net->weights, kept->weights, size);
     }
-    CHECK(refused > 3 && refused < 1000 && net->discrete); /* in the end it was as the file says */
+    CHECK(refused > 3 && refused < 1000 && net->means.discrete); /* in the end it was as the file says */
     memory.refuse = -1;
     memcpy(net->weights, kept->weights, size);
-    net->discrete = 0;
+    net->means.discrete = 0;
     files_flip(paths[1], 8 * 2000);
     AVERAGE_REFUSED(net, paths, 2, 0.07, SSDE_ERROR_FORMAT, paths[1]);
 #undef AVERAGE_REFUSED
