@@ -588,6 +588,15 @@ typedef struct ssde_loss_desc {
 } ssde_loss_desc;
 ssde_loss_desc ssde_loss_defaults(void);
 
+/* "noise", "min_snr", "log_normal", ...: the names of the enums' values in lower case, in files and for programs'
+   options; NULL for a value that is none. A name that is unknown is an error that lists those that there are. */
+const char *ssde_parameterisation_name(ssde_parameterisation output);
+const char *ssde_weighting_name(ssde_weighting weighting);
+const char *ssde_times_name(ssde_times times);
+ssde_status ssde_parameterisation_find(ssde_context *context, const char *name, ssde_parameterisation *output);
+ssde_status ssde_weighting_find(ssde_context *context, const char *name, ssde_weighting *weighting);
+ssde_status ssde_times_find(ssde_context *context, const char *name, ssde_times *times);
+
 /* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight that each loss must carry
    (1, but for SSDE_TIMES_IMPORTANCE). */
 ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
@@ -775,6 +784,10 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
 /* What an output means; DEFAULT is the family's. sigma_data and output are checked. */
 ssde_parameterisation ssdei_output_of(const ssde_sde *sde, ssde_parameterisation output);
 void ssdei_output_map(ssde_parameterisation output, double sigma_data, double mean, double std, ssde_output_map *map);
+/* The names of the enums' values; NULL behind the last. */
+extern const char *const ssdei_parameterisation_names[SSDE_PREDICT_COUNT + 1];
+extern const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1];
+extern const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1];
 /* `where` names the caller's description. */
 ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
                                double sigma_data);
@@ -7263,6 +7276,68 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         ssdei_try(ssdei_combine_row(context, name, dim, map.by_output, in + r * dim, map.by_x, x + r * dim,
                                     out + r * dim, r, t[r]));
     }
+    return SSDE_OK;
+}
+
+/* ---- loss: names ---- */
+
+const char *const ssdei_parameterisation_names[SSDE_PREDICT_COUNT + 1] = {"default",  "score", "noise", "data",
+                                                                          "velocity", "edm",   "flow",  NULL};
+const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1] = {"std2",    "likelihood", "output", "edm",
+                                                                  "min_snr", "user",       NULL};
+const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1] = {"uniform",      "importance", "log_normal",
+                                                             "logit_normal", "user",       NULL};
+
+/* The index of `name`, or `count` with an error that lists all. */
+static int ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
+                            const char *const *names, int count) {
+    char known[160] = "";
+    size_t length = 0;
+    int i;
+    if (!name || !out) {
+        ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
+        return count;
+    }
+    for (i = 0; i < count; i++) {
+        if (!strcmp(name, names[i])) return i;
+        snprintf(known + length, sizeof known - length, " %s", names[i]);
+        length = strlen(known);
+    }
+    ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
+    return count;
+}
+
+const char *ssde_parameterisation_name(ssde_parameterisation output) {
+    return (unsigned)output < SSDE_PREDICT_COUNT ? ssdei_parameterisation_names[output] : NULL;
+}
+
+const char *ssde_weighting_name(ssde_weighting weighting) {
+    return (unsigned)weighting < SSDE_WEIGHT_COUNT ? ssdei_weighting_names[weighting] : NULL;
+}
+
+const char *ssde_times_name(ssde_times times) {
+    return (unsigned)times < SSDE_TIMES_COUNT ? ssdei_times_names[times] : NULL;
+}
+
+ssde_status ssde_parameterisation_find(ssde_context *context, const char *name, ssde_parameterisation *output) {
+    int i =
+        ssdei_name_index(context, "parameterisation", name, output, ssdei_parameterisation_names, SSDE_PREDICT_COUNT);
+    if (i == SSDE_PREDICT_COUNT) return SSDE_ERROR_ARGUMENT;
+    *output = (ssde_parameterisation)i;
+    return SSDE_OK;
+}
+
+ssde_status ssde_weighting_find(ssde_context *context, const char *name, ssde_weighting *weighting) {
+    int i = ssdei_name_index(context, "weighting", name, weighting, ssdei_weighting_names, SSDE_WEIGHT_COUNT);
+    if (i == SSDE_WEIGHT_COUNT) return SSDE_ERROR_ARGUMENT;
+    *weighting = (ssde_weighting)i;
+    return SSDE_OK;
+}
+
+ssde_status ssde_times_find(ssde_context *context, const char *name, ssde_times *times) {
+    int i = ssdei_name_index(context, "times", name, times, ssdei_times_names, SSDE_TIMES_COUNT);
+    if (i == SSDE_TIMES_COUNT) return SSDE_ERROR_ARGUMENT;
+    *times = (ssde_times)i;
     return SSDE_OK;
 }
 

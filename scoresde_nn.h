@@ -671,7 +671,6 @@ typedef struct ssdei_meaning {
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
 } ssdei_meaning;
-static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
 
 struct ssde_net {
     ssde_context *context;
@@ -1085,7 +1084,7 @@ static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net
             context, SSDE_ERROR_UNSUPPORTED,
             "the network divides its result by std(t), as a score wants it, but its output is '%s': wanted "
             "scale_by_sigma = 0",
-            ssdei_output_names[means->output]);
+            ssdei_parameterisation_names[means->output]);
     return SSDE_OK;
 }
 
@@ -6756,8 +6755,8 @@ static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
     if (ssdei_field_present(fields, "training.continuous", 1))
         means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
     if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
-    means->output =
-        (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output, ssdei_output_names);
+    means->output = (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output,
+                                                              ssdei_parameterisation_names);
     if (means->output != SSDE_PREDICT_EDM) return;
     means->sigma_data = ssdei_field_number(fields, "training.sigma_data", means->sigma_data);
     if (ssdei_output_check(NULL, "", means->output, means->sigma_data) != SSDE_OK)
@@ -7772,17 +7771,15 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
-    static const char *const weightings[] = {"std2", "likelihood", "output", "edm", "min_snr", "user", NULL};
-    static const char *const times[] = {"uniform", "importance", "log_normal", "logit_normal", "user", NULL};
     if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
-        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_output_names);
+        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_parameterisation_names);
     if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
         ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
-    ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, weightings);
+    ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
     if (loss->weighting == SSDE_WEIGHT_MIN_SNR)
         ssdei_field_number(fields, "training.min_snr_gamma", loss->min_snr_gamma);
     if (ssdei_field_present(fields, "training.times", loss->times != SSDE_TIMES_UNIFORM))
-        ssdei_field_choice(fields, "training.times", (int)loss->times, times);
+        ssdei_field_choice(fields, "training.times", (int)loss->times, ssdei_times_names);
     if (loss->times == SSDE_TIMES_LOG_NORMAL || loss->times == SSDE_TIMES_LOGIT_NORMAL) {
         ssdei_field_number(fields, "training.time_mean", loss->time_mean);
         ssdei_field_number(fields, "training.time_std", loss->time_std);

@@ -421,6 +421,12 @@ static void test_errors_loss(void) {
     ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, 0.5,
                                                      x, t, x, 1, 2, y));
     ERRORS_OF_ENUM("output is 77", ssde_output_map_at(c, &vp, ERRORS_ENUM(ssde_parameterisation), 0.5, 0.5, &map));
+    ERRORS_SAYS("name is NULL", ssde_parameterisation_find(c, NULL, &wrong.output));
+    ERRORS_SAYS("parameterisation is NULL", ssde_parameterisation_find(c, "noise", NULL));
+    ERRORS_SAYS("name is NULL", ssde_weighting_find(c, NULL, &wrong.weighting));
+    ERRORS_SAYS("weighting is NULL", ssde_weighting_find(c, "std2", NULL));
+    ERRORS_SAYS("name is NULL", ssde_times_find(c, NULL, &wrong.times));
+    ERRORS_SAYS("times is NULL", ssde_times_find(c, "uniform", NULL));
     ERRORS_SAYS("sde is NULL", ssde_output_map_at(c, NULL, SSDE_PREDICT_DATA, 0.5, 0.5, &map));
     ERRORS_SAYS("map is NULL", ssde_output_map_at(c, &vp, SSDE_PREDICT_DATA, 0.5, 0.5, NULL));
     ERRORS_SAYS("x is NULL",

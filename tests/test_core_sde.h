@@ -1026,6 +1026,37 @@ static void test_loss_output_ends(void) {
                 "t[0] is 1.5");
 }
 
+/* Every value has a name of its own, which finds it; behind the last there is none. */
+static void test_loss_names(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_parameterisation output = SSDE_PREDICT_COUNT;
+    ssde_weighting weighting = SSDE_WEIGHT_COUNT;
+    ssde_times times = SSDE_TIMES_COUNT;
+    int i;
+    for (i = 0; i < SSDE_PREDICT_COUNT; i++) {
+        CHECK_OK(ssde_parameterisation_find(&context, ssde_parameterisation_name((ssde_parameterisation)i), &output));
+        CHECK((int)output == i);
+    }
+    for (i = 0; i < SSDE_WEIGHT_COUNT; i++) {
+        CHECK_OK(ssde_weighting_find(&context, ssde_weighting_name((ssde_weighting)i), &weighting));
+        CHECK((int)weighting == i);
+    }
+    for (i = 0; i < SSDE_TIMES_COUNT; i++) {
+        CHECK_OK(ssde_times_find(&context, ssde_times_name((ssde_times)i), &times));
+        CHECK((int)times == i);
+    }
+    CHECK(!ssde_parameterisation_name(SSDE_PREDICT_COUNT) && !ssde_weighting_name(SSDE_WEIGHT_COUNT) &&
+          !ssde_times_name(SSDE_TIMES_COUNT));
+    CHECK(!strcmp(ssde_parameterisation_name(SSDE_PREDICT_VELOCITY), "velocity"));
+    CHECK_FAILS(&context, ssde_parameterisation_find(&context, "eps", &output), SSDE_ERROR_ARGUMENT,
+                "no parameterisation 'eps': default score noise data velocity edm flow");
+    CHECK_FAILS(&context, ssde_weighting_find(&context, "snr", &weighting), SSDE_ERROR_ARGUMENT,
+                "no weighting 'snr': std2 likelihood output edm min_snr user");
+    CHECK_FAILS(&context, ssde_times_find(&context, "", &times), SSDE_ERROR_ARGUMENT,
+                "no times '': uniform importance log_normal logit_normal user");
+    CHECK((int)output == SSDE_PREDICT_COUNT - 1 && (int)weighting == SSDE_WEIGHT_COUNT - 1);
+}
+
 /* The quantile, against the C library's complementary error function: their difference over the density is x's error.
  */
 static void test_math_normal_quantile(void) {
@@ -1925,6 +1956,7 @@ static void test_mixture_allocation(void) {
     X(loss_importance)           \
     X(loss_convert)              \
     X(loss_output_ends)          \
+    X(loss_names)                \
     X(math_normal_quantile)      \
     X(loss_time_densities)       \
     X(loss_stratified)           \

@@ -1624,7 +1624,7 @@ static void test_score_net_output_errors(void) {
                 CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, sde, &how), SSDE_ERROR_UNSUPPORTED,
                             "scale_by_sigma = 0");
                 CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, sde, &train), SSDE_ERROR_UNSUPPORTED,
-                            ssdei_output_names[output]);
+                            ssdei_parameterisation_names[output]);
                 CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE); /* as the last trainer made it */
             }
         }
