@@ -395,10 +395,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
-   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's:
-   score = -(noise_output net(input x, label) + noise_x x) / std. With the output of EDM the label is log(std / m) / 4,
-   at most 10 either way, or its exponential where the network takes the label's logarithm (Fourier embeddings and their
-   SSDE_NOISE_CHANNEL); there are no discrete ones. */
+   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's: score = -(noise_output
+   net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
+   its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
+   x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
+   / 999 - 1 hardly moves. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -585,9 +586,9 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network and what its labels and output mean.
-   Only networks of the constructors
-   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network, and what its labels and its output
+   mean where somebody has said. Only networks of the constructors of >>networks and of ssde_net_load_diffusers have a
+   description; the others have ssde_net_get and ssde_net_set.
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
