@@ -448,8 +448,8 @@ typedef struct ssde_train_desc {
     int warmup;        /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
     double grad_clip;  /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;   /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
-    int keep_averages; /* two more averages, 2 floats per weight: any can be chosen after training, see
-                          ssde_trainer_save_averages */
+    int keep_averages; /* two more averages, of which any can be made after training, ssde_trainer_save_averages: 8
+                          bytes and about a nanosecond per weight */
     int random_flip;   /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
        which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
