@@ -15,7 +15,7 @@
        >>files             .npy, IDX, CIFAR-10, safetensors, PyTorch's checkpoints
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
-       >>sde               VE, VP, sub-VP and any affine SDE
+       >>sde               VE, VP, sub-VP, rectified flow and any affine SDE
        >>loss              denoising score matching on plain buffers
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
@@ -41,7 +41,7 @@
 
        int main(void) {
            static float x[1000 * 2];
-           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_affine
+           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_rectified_flow, ssde_affine
            ssde_rng rng = ssde_rng_seed(42);
 
            ssde_mixture *ring; // eight Gaussians on a circle
@@ -420,7 +420,14 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
    Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
    section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE". */
 
-typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE, SSDE_SDE_COUNT } ssde_sde_kind;
+typedef enum ssde_sde_kind {
+    SSDE_VE,
+    SSDE_VP,
+    SSDE_SUBVP,
+    SSDE_RECTIFIED_FLOW, /* flow matching's straight path x(t) = (1 - t) x(0) + t z */
+    SSDE_AFFINE,
+    SSDE_SDE_COUNT
+} ssde_sde_kind;
 
 /* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
    beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
@@ -440,12 +447,19 @@ typedef struct ssde_sde {
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
     void *user;
-    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow) */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
 ssde_sde ssde_vp(double beta_min, double beta_max);   /* the paper: 0.1, 20 */
 ssde_sde ssde_subvp(double beta_min, double beta_max);
+/* Rectified flow (Liu et al. 2022, arXiv 2209.03003), flow matching along the optimal-transport path (Lipman et al.
+   2022, arXiv 2210.02747): m(t) = 1 - t, std(t) = t. Its probability flow, dx/dt = E[z - x(0) | x(t)], is the velocity
+   that both learn; their time runs the other way, from noise to data. a = -1 / (1 - t) and g^2 = 2 t / (1 - t) have no
+   bounds at 1: whatever asks for them there is refused, and solvers begin at ssde_prior_time. So do times drawn by g^2
+   / std^2, whose integral diverges at 1; without them the likelihood's weights have no mean. It has no discrete-time
+   form, and no numbers to choose. */
+ssde_sde ssde_rectified_flow(void);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde);
 
@@ -476,7 +490,7 @@ typedef struct ssde_step {
 typedef enum ssde_discretisation {
     /* VP: DDPM's x_i = sqrt(1 - beta_i) x + sqrt(beta_i) z. VE: SMLD's sqrt(sigma_i^2 - sigma_{i-1}^2) z. sub-VP:
        sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance
-       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine:
+       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Others:
        Euler's. */
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
@@ -505,34 +519,101 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
    leaves out is m(t) x(0), at most 1e-4 of x(0) beside noise of std(t). m(1) = 1 (VE) is left alone: only its user
    knows what noise is large. Where mean or std are NULL and the integrals to 1 diverge, std(1) stands for std(t). */
 ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *t, double *scale);
+/* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>loss
    Denoising score matching (eq. 7) and its discrete forms, on buffers; no knowledge of networks. */
 
-/* What a model's output means: the score s, the noise z in x = m x0 + std z, or the denoised x0.
-   s = -z / std = (m x0 - x) / std^2. */
-typedef enum ssde_parameterisation { SSDE_PREDICT_SCORE, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA } ssde_parameterisation;
+/* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
+   target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
+typedef enum ssde_parameterisation {
+    SSDE_PREDICT_DEFAULT,  /* the reference's: under VE the score, else the noise; of networks, what they say */
+    SSDE_PREDICT_SCORE,    /* -z / std */
+    SSDE_PREDICT_NOISE,    /* z */
+    SSDE_PREDICT_DATA,     /* x0 */
+    SSDE_PREDICT_VELOCITY, /* m z - std x0: v of Salimans and Ho 2022 (arXiv 2202.00512) */
+    /* F of Karras et al. 2022 (arXiv 2206.00364, eq. 7 and table 1): with y = x / m and sigma = std / m, x0 = c_skip y
+       + c_out F(c_in y, c_noise). The target (std x0 - m sigma_data^2 z) / (sigma_data r), r^2 = std^2 + m^2
+       sigma_data^2, has variance 1 at every t where the data have the variance sigma_data^2, and so has what the
+       network sees, x / r. c_noise = log(sigma) / 4 is what it is told of t. */
+    SSDE_PREDICT_EDM,
+    SSDE_PREDICT_FLOW, /* z - x0: the velocity of the straight path of flow matching, whatever the SDE */
+    SSDE_PREDICT_COUNT
+} ssde_parameterisation;
+
+/* That as coefficients at a time: o = target_data x0 + target_noise z, z = noise_output o + noise_x x, x0 = data_output
+   o + data_x x. The score is -z / std. Infinite where x says nothing of x0 (m = 0: that of score and noise) or of z
+   (std = 0: that of data). */
+typedef struct ssde_output_map {
+    double input; /* factor on x in front of the network: EDM's c_in / m, else 1 */
+    double target_data, target_noise;
+    double noise_output, noise_x;
+    double data_output, data_x;
+} ssde_output_map;
+/* t in [0, 1]; sigma_data, 1e-6 to 1e6, is read for EDM alone. */
+ssde_status ssde_output_map_at(ssde_context *context, const ssde_sde *sde, ssde_parameterisation output,
+                               double sigma_data, double t, ssde_output_map *map);
+
+/* How errors count at different t, written for |z_o - z|^2, the noise that the output o stands for against what was
+   added, and for |D - x0|^2 = (std / m)^2 |z_o - z|^2, of the denoised. */
 typedef enum ssde_weighting {
-    SSDE_WEIGHT_STD2,      /* |std s + z|^2, the paper's (section 4.1) */
-    SSDE_WEIGHT_LIKELIHOOD /* g^2 |s + z / std|^2 (Song et al. 2021, arXiv 2101.09258) */
+    SSDE_WEIGHT_STD2,       /* |z_o - z|^2 = |std s + z|^2, the paper's (section 4.1) */
+    SSDE_WEIGHT_LIKELIHOOD, /* (g / std)^2 |z_o - z|^2: g^2 |s + z / std|^2 (Song et al. 2021, arXiv 2101.09258) */
+    SSDE_WEIGHT_OUTPUT,     /* |o - its target|^2, as data, velocity, EDM and flow are trained by their papers */
+    SSDE_WEIGHT_EDM,        /* (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 |D - x0|^2, sigma = std / m */
+    SSDE_WEIGHT_MIN_SNR,    /* min((m / std)^2, min_snr_gamma) |D - x0|^2 (Hang et al. 2023, arXiv 2303.09556) */
+    SSDE_WEIGHT_USER,       /* weight(user, t, m, std) |z_o - z|^2 */
+    SSDE_WEIGHT_COUNT
 } ssde_weighting;
 
-/* The defaults: the paper's continuous loss, mean over dimensions, t uniform in [1e-5, 1], output = score. */
+/* How t is drawn, of continuous losses. Importance alone leaves the loss's expectation as it is; the others are weights
+   of their own. Times outside [eps, 1] are moved to its end. */
+typedef enum ssde_times {
+    SSDE_TIMES_UNIFORM,
+    SSDE_TIMES_IMPORTANCE,   /* density proportional to g^2 / std^2, losses weighted back; VE, VP, sub-VP */
+    SSDE_TIMES_LOG_NORMAL,   /* log(std / m) ~ N(time_mean, time_std^2): EDM's, -1.2 and 1.2 */
+    SSDE_TIMES_LOGIT_NORMAL, /* log(t / (1 - t)) ~ N(time_mean, time_std^2): 0 and 1 (Esser et al. 2024, arXiv
+                              * 2403.03206)
+                              */
+    SSDE_TIMES_USER,         /* t = time(user, u), u uniform in (0, 1); in [eps, 1] */
+    SSDE_TIMES_COUNT
+} ssde_times;
+
+/* Zeros are the paper's continuous loss: mean over dimensions, t uniform in [1e-5, 1]. */
 typedef struct ssde_loss_desc {
     ssde_parameterisation output;
+    double sigma_data; /* standard deviation of the data, for EDM's output and weight: 1e-6 to 1e6; constructors set
+                          0.5, which images in [-1, 1] have */
     ssde_weighting weighting;
-    int half_sum;         /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
-    int discrete;         /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, marginals the discrete ones;
-                             SSDE_WEIGHT_STD2 only; not for affine SDEs */
-    int importance_times; /* t with density proportional to g^2 / std^2, losses weighted back; continuous losses of VE,
-                             VP, sub-VP */
-    double eps;           /* smallest t of the continuous losses; 0: 1e-5 */
+    double min_snr_gamma; /* 0: 5 */
+    ssde_times times;
+    double time_mean, time_std; /* time_std 0: both as written at the times that have them */
+    int stratified; /* the u that make the t of one step are spread evenly: those of 2^k slots in a row lie one in each
+                       of 2^k equal parts of (0, 1), moved by a draw per step. Each is uniform still, the gradient's
+                       mean the same, its variance lower. Not set: they are independent, as in the reference */
+    double (*weight)(void *user, double t, double mean, double std);
+    double (*time)(void *user, double u);
+    void *user;
+    int half_sum; /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
+    int discrete; /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, uniform; marginals the discrete
+                     ones; no SSDE_WEIGHT_LIKELIHOOD, no EDM output; not for affine SDEs */
+    double eps;   /* smallest t of the continuous losses; 0: 1e-5 */
     ssde_context *context;
 } ssde_loss_desc;
 ssde_loss_desc ssde_loss_defaults(void);
 
-/* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight each loss must carry so
-   that its expectation is that of uniform t (all 1 without importance_times). */
+/* "noise", "min_snr", "log_normal", ...: the names of the enums' values in lower case, in files and for programs'
+   options; NULL for a value that is none. A name that is unknown is an error that lists those that there are. */
+const char *ssde_parameterisation_name(ssde_parameterisation output);
+const char *ssde_weighting_name(ssde_weighting weighting);
+const char *ssde_times_name(ssde_times times);
+ssde_status ssde_parameterisation_find(ssde_context *context, const char *name, ssde_parameterisation *output);
+ssde_status ssde_weighting_find(ssde_context *context, const char *name, ssde_weighting *weighting);
+ssde_status ssde_times_find(ssde_context *context, const char *name, ssde_times *times);
+
+/* Draws t[rows] for slots sample[r] of training step `step` (SSDE_STREAM_TIME) and the weight that each loss must carry
+   (1, but for SSDE_TIMES_IMPORTANCE). */
 ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
                             const uint64_t *sample, size_t rows, double *t, double *weight);
 /* The mean and std of x given x0 at t under desc (continuous or discrete); either may be NULL. */
@@ -541,17 +622,18 @@ ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, 
 ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, const float *x0, const float *z,
                               const double *t, size_t rows, size_t dim, float *out);
 /* losses[rows] (weighted; weight may be NULL) and, unless gradient is NULL, gradient[rows, dim] = scale * d losses[r] /
-   d output[r]. xt and z are what ssde_loss_perturb made and was given; x0 = (xt - std z) / m. A NaN or infinity
-   anywhere is SSDE_ERROR_NUMERIC and names its row. gradient may be output. */
-ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
+   d output[r]. output is the model's at what ssde_loss_perturb made of x0 and z. A NaN or infinity anywhere is
+   SSDE_ERROR_NUMERIC and names its row. gradient may be output. */
+ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *x0,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient);
-/* Rewrites a model's output from one meaning into another, by the continuous marginals. t where std(t) > 0; into data
-   also where m(t) is at least 1.2e-7 min(1, std(t)): below, float's rounding of x outweighs what x says of x(0). out
-   may be in or x. NaNs and infinities pass through; those of a result alone are SSDE_ERROR_NUMERIC. */
+/* Rewrites a model's output from one meaning into another, by the continuous marginals; sigma_data is read for EDM
+   alone. t where std(t) > 0; from score or noise into another also where m(t) is at least 1.2e-7 min(1, std(t)): below,
+   float's rounding of x outweighs what x says of x(0). out may be in or x. NaNs and infinities pass through; those of a
+   result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
-                                ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
-                                size_t dim, float *out);
+                                ssde_parameterisation to, double sigma_data, const float *x, const double *t,
+                                const float *in, size_t rows, size_t dim, float *out);
 
 /* >>mixture
    A mixture of Gaussians with diagonal covariances stays one under every SDE here, component k with mean m(t) mu_k and
@@ -714,6 +796,20 @@ ssde_status ssdei_check_interval(ssde_context *context, const char *before, doub
 /* Logs where data x[count], mapped to [low, high] if levels is not 0, are not near the prior at t = 1. */
 void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *sde, const float *x, size_t count,
                       double levels, double low, double high);
+/* What an output means; DEFAULT is the family's. sigma_data and output are checked. */
+ssde_parameterisation ssdei_output_of(const ssde_sde *sde, ssde_parameterisation output);
+void ssdei_output_map(ssde_parameterisation output, double sigma_data, double mean, double std, ssde_output_map *map);
+/* The names of the enums' values; NULL behind the last. */
+extern const char *const ssdei_parameterisation_names[SSDE_PREDICT_COUNT + 1];
+extern const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1];
+extern const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1];
+/* `where` names the caller's description. */
+ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
+                               double sigma_data);
+/* s = std / m, where it is a finite number. */
+ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde, double t, double *noise);
+/* The t at which s is `noise`, s(0) < noise < s(high), high at most ssde_prior_time's. */
+ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double high, double *t);
 /* A loss that this SDE has; `where` names the caller's description of it. */
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where);
 /* The noise level at t, trunc(t (N - 1)). */
@@ -751,11 +847,14 @@ typedef struct ssdei_sde_family {
     ssde_status (*step)(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step);
     ssde_status (*level)(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std);
     ssde_status (*beta)(ssde_context *context, const ssde_sde *sde, int i, double *beta);
-    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1]: t, and the uniform density
-       over it. NULL: not available. */
+    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1], or up to ssde_prior_time where
+       it has no integral: t, and the uniform density over it. NULL: not available. */
     ssde_status (*importance)(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
                               double *weight);
     float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
+    double (*noise_time)(const ssde_sde *sde, double noise); /* the t where std / m is `noise`; NULL: found by search */
+    int even; /* std / m is about t where it is small, and goes without bounds at 1: grids in t suit it, log-SNR's do
+                 not */
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
@@ -775,6 +874,8 @@ double ssdei_math_pow(double x, double y); /* x >= 0, else NaN; 1.6 ulp, 0.7 whe
    ulp of x. */
 double ssdei_math_sin(double x);
 double ssdei_math_cos(double x);
+/* The x below which a standard normal is with probability p, 0 < p < 1; 1.5e-15 of x. */
+double ssdei_math_normal_quantile(double p);
 double ssdei_math_atan2(double y, double x); /* 7 ulp; the squares of x and y neither overflow nor vanish */
 /* The same in float: computed in double, rounded once. */
 SSDEI_INLINE float ssdei_math_expf(float x) { return (float)ssdei_math_exp(x); }
@@ -6257,6 +6358,8 @@ ssde_sde ssde_subvp(double beta_min, double beta_max) {
     return sde;
 }
 
+ssde_sde ssde_rectified_flow(void) { return ssdei_sde(SSDE_RECTIFIED_FLOW); }
+
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
     ssde_sde sde = ssdei_sde(SSDE_AFFINE);
     sde.a = a;
@@ -6484,6 +6587,10 @@ static ssde_status ssdei_ve_importance(ssde_context *context, const ssde_sde *sd
     return SSDE_OK;
 }
 
+static double ssdei_ve_noise_time(const ssde_sde *sde, double noise) {
+    return ssdei_math_log(noise / sde->sigma_min) / ssdei_math_log(sde->sigma_max / sde->sigma_min);
+}
+
 static float ssdei_ve_label(const ssde_sde *sde, double t) {
     return (float)sde->sigma_min *
            (float)ssdei_math_pow((double)(float)(sde->sigma_max / sde->sigma_min), (double)(float)t);
@@ -6613,10 +6720,19 @@ static double ssdei_vp_noise_integral(double noise) {
 static double ssdei_subvp_noise(double integral) {
     return integral + 2.0 * ssdei_math_log(-ssdei_math_expm1(-integral)) - 2.0 * ssdei_math_log(2.0);
 }
+/* 2 asinh(x), x >= 0. */
+static double ssdei_twice_asinh(double x) { return 2.0 * ssdei_math_log1p(x + x * x / (1.0 + sqrt(1.0 + x * x))); }
 static double ssdei_subvp_noise_integral(double noise) {
-    double half = ssdei_math_exp(0.5 * noise);
     return noise > 0.0 ? noise + 2.0 * ssdei_math_log1p(sqrt(1.0 + ssdei_math_exp(-noise)))
-                       : 2.0 * ssdei_math_log1p(half + half * half / (1.0 + sqrt(1.0 + half * half))); /* asinh(half) */
+                       : ssdei_twice_asinh(ssdei_math_exp(0.5 * noise));
+}
+
+/* (std / m)^2 is e^B - 1 for VP, 4 sinh(B / 2)^2 for sub-VP. */
+static double ssdei_vp_noise_time(const ssde_sde *sde, double noise) {
+    return ssdei_beta_time(sde, ssdei_math_log1p(noise * noise));
+}
+static double ssdei_subvp_noise_time(const ssde_sde *sde, double noise) {
+    return ssdei_beta_time(sde, ssdei_twice_asinh(0.5 * noise));
 }
 
 static ssde_status ssdei_beta_importance(ssde_context *context, const ssde_sde *sde, double eps, double u,
@@ -6647,6 +6763,44 @@ static ssde_status ssdei_subvp_importance(ssde_context *context, const ssde_sde 
 static float ssdei_time_label(const ssde_sde *sde, double t) {
     (void)sde;
     return (float)t * 999.0f;
+}
+
+/* ---- sde: rectified flow ---- */
+
+static const ssdei_sde_number ssdei_flow_numbers[] = {{NULL, 0}};
+
+static void ssdei_flow_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    (void)sde;
+    *drift = -1.0 / (1.0 - t);
+    *diffusion = sqrt(2.0 * t / (1.0 - t));
+}
+
+static ssde_status ssdei_flow_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                       double *std) {
+    (void)context, (void)sde;
+    *mean = 1.0 - t;
+    *std = t;
+    return SSDE_OK;
+}
+
+static double ssdei_flow_noise_time(const ssde_sde *sde, double noise) {
+    (void)sde;
+    return noise / (1.0 + noise);
+}
+
+/* The integral of g^2 / std^2 is 2 log(t / (1 - t)), which diverges at 1: as far as ssde_prior_time, t / (1 - t) = 1 /
+   SSDEI_SIGNAL, where likelihoods begin. */
+static ssde_status ssdei_flow_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                         double *weight) {
+    double first = ssdei_math_log(eps / (1.0 - eps)), last = -ssdei_math_log(SSDEI_SIGNAL);
+    (void)sde;
+    if (!(first < last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_loss_times: eps is %.9g, wanted below %.9g, the t of ssde_prior_time", eps,
+                         1.0 / (1.0 + SSDEI_SIGNAL));
+    *t = ssdei_clamp_time(1.0 / (1.0 + ssdei_math_exp(-(first + u * (last - first)))), eps);
+    *weight = (last - first) / (1.0 - eps) * *t * (1.0 - *t);
+    return SSDE_OK;
 }
 
 /* ---- sde: affine, of the user's functions ---- */
@@ -6689,18 +6843,23 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
      Of m(t) and std(t) the rates are a = m' / m and g^2 = (std^2)' - 2 a std^2. Where they have no bounds at 1 (m(1) =
    0), ssde_prior_time keeps everybody away. What is small near t = 0 keeps its digits (expm1, products).
      An SDE has no discrete-time form where step, level and beta are NULL: grids by index take Euler's steps, discrete
-   losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL. */
+   losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL, nor of
+   the time of a noise level where noise_time is. */
 
-/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label */
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time,
+   even */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
-     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label},
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time, 0},
     {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
-     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label},
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time, 0},
     {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
-     ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label},
+     ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label,
+     ssdei_subvp_noise_time, 0},
+    {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
+     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
-     NULL, NULL, NULL, ssdei_time_label},
+     NULL, NULL, NULL, ssdei_time_label, NULL, 0},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
@@ -6884,6 +7043,58 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
     return SSDE_OK;
 }
 
+ssde_status ssdei_noise_level(ssde_context *context, const ssde_sde *sde, double t, double *noise) {
+    double mean, std;
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+    *noise = std / mean;
+    if (*noise >= 0.0 && *noise <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a finite number", std,
+                     mean, t);
+}
+
+/* Newton's method on log s, d log s / dt = g^2 / (2 std^2), within a bracket that every try narrows; where a step
+   leaves it, its middle. */
+ssde_status ssdei_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double high, double *t) {
+    double low = 0.0;
+    int tries;
+    if (ssdei_family(sde)->noise_time) {
+        *t = ssdei_family(sde)->noise_time(sde, noise);
+        *t = *t < 0.0 ? 0.0 : *t > high ? high : *t;
+        return SSDE_OK;
+    }
+    *t = 0.5 * high;
+    for (tries = 0; tries < 100 && high - low > 2.0 * DBL_EPSILON * high; tries++) {
+        double mean, std, drift, diffusion, here, step;
+        ssdei_try(ssdei_marginal(context, sde, *t, &mean, &std));
+        ssdei_try(ssdei_rates(context, sde, *t, &drift, &diffusion));
+        here = std / mean;
+        if (here < noise)
+            low = *t;
+        else
+            high = *t;
+        step = ssdei_math_log(noise / here) * 2.0 * std * std / (diffusion * diffusion);
+        if (fabs(step) <= DBL_EPSILON * *t) break;
+        *t = *t + step > low && *t + step < high ? *t + step : 0.5 * (low + high);
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t) {
+    double high = 1.0, scale, first, last;
+    if (!t) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: t is NULL");
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, &first));
+    if (ssdei_noise_level(NULL, sde, 1.0, &last) != SSDE_OK) {
+        ssdei_try(ssde_prior_time(context, sde, &high, &scale));
+        ssdei_try(ssdei_noise_level(context, sde, high, &last));
+    }
+    if (!(noise >= first && noise <= last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_time: noise is %.9g, wanted %.9g to %.9g", noise,
+                         first, last);
+    *t = noise == first ? 0.0 : high;
+    return noise == first || noise == last ? SSDE_OK : ssdei_noise_time(context, sde, noise, high, t);
+}
+
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std) {
     const ssdei_sde_family *family;
     double t, scale, mean;
@@ -6971,11 +7182,230 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
     (context->log)(context->user, text);
 }
 
-/* ---- >>loss ---- */
+/* ---- >>loss: what an output means ---- */
+
+ssde_parameterisation ssdei_output_of(const ssde_sde *sde, ssde_parameterisation output) {
+    if (output != SSDE_PREDICT_DEFAULT) return output;
+    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+}
+
+/* With det = m target_noise - std target_data, x0 = (target_noise x - std o) / det and z = (m o - target_data x) / det,
+   which is written out so that nothing cancels. */
+void ssdei_output_map(ssde_parameterisation output, double sigma_data, double mean, double std, ssde_output_map *map) {
+    double square = mean * mean + std * std, sum = mean + std, r, part;
+    memset(map, 0, sizeof *map);
+    map->input = 1.0;
+    switch (output) {
+        case SSDE_PREDICT_SCORE:
+            map->target_noise = -1.0 / std;
+            map->noise_output = -std;
+            map->data_output = std / mean * std;
+            map->data_x = 1.0 / mean;
+            break;
+        case SSDE_PREDICT_DATA:
+            map->target_data = 1.0;
+            map->noise_output = -mean / std;
+            map->noise_x = 1.0 / std;
+            map->data_output = 1.0;
+            break;
+        case SSDE_PREDICT_VELOCITY:
+            map->target_data = -std;
+            map->target_noise = mean;
+            map->noise_output = mean / square;
+            map->noise_x = std / square;
+            map->data_output = -std / square;
+            map->data_x = mean / square;
+            break;
+        case SSDE_PREDICT_EDM:
+            r = sqrt(std * std + mean * sigma_data * (mean * sigma_data));
+            part = mean * sigma_data / r;
+            map->input = 1.0 / r;
+            map->target_data = std / r / sigma_data;
+            map->target_noise = -part;
+            map->noise_output = -part;
+            map->noise_x = std / r / r;
+            map->data_output = std / r * sigma_data;
+            map->data_x = part * (sigma_data / r);
+            break;
+        case SSDE_PREDICT_FLOW:
+            map->target_data = -1.0;
+            map->target_noise = 1.0;
+            map->noise_output = mean / sum;
+            map->noise_x = 1.0 / sum;
+            map->data_output = -std / sum;
+            map->data_x = 1.0 / sum;
+            break;
+        default: /* noise */
+            map->target_noise = 1.0;
+            map->noise_output = 1.0;
+            map->data_output = -std / mean;
+            map->data_x = 1.0 / mean;
+    }
+}
+
+static int ssdei_sigma_data_fits(double sigma_data) { return sigma_data >= 1e-6 && sigma_data <= 1e6; }
+
+ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
+                               double sigma_data) {
+    if ((unsigned)output >= SSDE_PREDICT_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted one of ssde_parameterisation", where,
+                         (int)output);
+    if (output != SSDE_PREDICT_EDM || ssdei_sigma_data_fits(sigma_data)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s is EDM's and sigma_data %.9g, wanted the standard deviation of the data, 1e-6 to 1e6", where,
+                     sigma_data);
+}
+
+ssde_status ssde_output_map_at(ssde_context *context, const ssde_sde *sde, ssde_parameterisation output,
+                               double sigma_data, double t, ssde_output_map *map) {
+    double mean, std;
+    int anew;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!map) return ssdei_missing(context, "ssde_output_map_at", "map");
+    ssdei_try(ssdei_output_check(context, "ssde_output_map_at: output", output, sigma_data));
+    ssdei_try(ssdei_row_time(context, "ssde_output_map_at", &t, 0, 0.0, &anew));
+    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+    ssdei_output_map(ssdei_output_of(sde, output), sigma_data, mean, std, map);
+    return SSDE_OK;
+}
+
+/* o of one meaning as o of another: by_output o + by_x x. */
+typedef struct ssdei_linear {
+    double by_output, by_x;
+} ssdei_linear;
+
+static ssdei_linear ssdei_conversion(const ssde_output_map *from, const ssde_output_map *to) {
+    ssdei_linear map = {0.0, 0.0};
+    if (to->target_data < 0.0 || to->target_data > 0.0) {
+        map.by_output += to->target_data * from->data_output;
+        map.by_x += to->target_data * from->data_x;
+    }
+    if (to->target_noise < 0.0 || to->target_noise > 0.0) {
+        map.by_output += to->target_noise * from->noise_output;
+        map.by_x += to->target_noise * from->noise_x;
+    }
+    return map;
+}
+
+static int ssdei_is_noise(ssde_parameterisation output) {
+    return output == SSDE_PREDICT_NOISE || output == SSDE_PREDICT_SCORE;
+}
+
+/* Whether x and an output of one meaning hold one of the other. */
+static ssde_status ssdei_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
+                                          ssde_parameterisation to, double mean, double std, size_t r, double t) {
+    if (!(std > 0.0))
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
+                         (unsigned long)r, t);
+    if (from == to || !ssdei_is_noise(from) || ssdei_is_noise(to) || !ssdei_signal_below(FLT_EPSILON, mean, std))
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std / m is %g / %g at t[%lu] = %g: nothing of x(0) is left in x",
+                     name, std, mean, (unsigned long)r, t);
+}
+
+ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
+                                ssde_parameterisation to, double sigma_data, const float *x, const double *t,
+                                const float *in, size_t rows, size_t dim, float *out) {
+    static const char name[] = "ssde_convert_output";
+    ssdei_linear map = {1.0, 0.0};
+    double mean, std;
+    size_t r;
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_rows(context, name, rows, dim));
+    ssdei_try(ssdei_output_check(context, "ssde_convert_output: from", from, sigma_data));
+    ssdei_try(ssdei_output_check(context, "ssde_convert_output: to", to, sigma_data));
+    if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
+    from = ssdei_output_of(sde, from);
+    to = ssdei_output_of(sde, to);
+    for (r = 0; r < rows; r++) {
+        int anew;
+        ssdei_try(ssdei_row_time(context, name, t, r, 0.0, &anew));
+        if (anew) {
+            ssde_output_map maps[2];
+            ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
+            ssdei_try(ssdei_conversion_check(context, name, from, to, mean, std, r, t[r]));
+            ssdei_output_map(from, sigma_data, mean, std, &maps[0]);
+            ssdei_output_map(to, sigma_data, mean, std, &maps[1]);
+            map = ssdei_conversion(&maps[0], &maps[1]);
+        }
+        if (from == to) {
+            if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
+            continue;
+        }
+        ssdei_try(ssdei_combine_row(context, name, dim, map.by_output, in + r * dim, map.by_x, x + r * dim,
+                                    out + r * dim, r, t[r]));
+    }
+    return SSDE_OK;
+}
+
+/* ---- loss: names ---- */
+
+const char *const ssdei_parameterisation_names[SSDE_PREDICT_COUNT + 1] = {"default",  "score", "noise", "data",
+                                                                          "velocity", "edm",   "flow",  NULL};
+const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1] = {"std2",    "likelihood", "output", "edm",
+                                                                  "min_snr", "user",       NULL};
+const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1] = {"uniform",      "importance", "log_normal",
+                                                             "logit_normal", "user",       NULL};
+
+/* The index of `name`, or `count` with an error that lists all. */
+static int ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
+                            const char *const *names, int count) {
+    char known[160] = "";
+    size_t length = 0;
+    int i;
+    if (!name || !out) {
+        ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
+        return count;
+    }
+    for (i = 0; i < count; i++) {
+        if (!strcmp(name, names[i])) return i;
+        snprintf(known + length, sizeof known - length, " %s", names[i]);
+        length = strlen(known);
+    }
+    ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
+    return count;
+}
+
+const char *ssde_parameterisation_name(ssde_parameterisation output) {
+    return (unsigned)output < SSDE_PREDICT_COUNT ? ssdei_parameterisation_names[output] : NULL;
+}
+
+const char *ssde_weighting_name(ssde_weighting weighting) {
+    return (unsigned)weighting < SSDE_WEIGHT_COUNT ? ssdei_weighting_names[weighting] : NULL;
+}
+
+const char *ssde_times_name(ssde_times times) {
+    return (unsigned)times < SSDE_TIMES_COUNT ? ssdei_times_names[times] : NULL;
+}
+
+ssde_status ssde_parameterisation_find(ssde_context *context, const char *name, ssde_parameterisation *output) {
+    int i =
+        ssdei_name_index(context, "parameterisation", name, output, ssdei_parameterisation_names, SSDE_PREDICT_COUNT);
+    if (i == SSDE_PREDICT_COUNT) return SSDE_ERROR_ARGUMENT;
+    *output = (ssde_parameterisation)i;
+    return SSDE_OK;
+}
+
+ssde_status ssde_weighting_find(ssde_context *context, const char *name, ssde_weighting *weighting) {
+    int i = ssdei_name_index(context, "weighting", name, weighting, ssdei_weighting_names, SSDE_WEIGHT_COUNT);
+    if (i == SSDE_WEIGHT_COUNT) return SSDE_ERROR_ARGUMENT;
+    *weighting = (ssde_weighting)i;
+    return SSDE_OK;
+}
+
+ssde_status ssde_times_find(ssde_context *context, const char *name, ssde_times *times) {
+    int i = ssdei_name_index(context, "times", name, times, ssdei_times_names, SSDE_TIMES_COUNT);
+    if (i == SSDE_TIMES_COUNT) return SSDE_ERROR_ARGUMENT;
+    *times = (ssde_times)i;
+    return SSDE_OK;
+}
+
+/* ---- loss: descriptions ---- */
 
 ssde_loss_desc ssde_loss_defaults(void) {
     ssde_loss_desc desc;
     memset(&desc, 0, sizeof desc);
+    desc.sigma_data = 0.5;
     return desc;
 }
 
@@ -6984,54 +7414,172 @@ static double ssdei_loss_lowest(const ssde_loss_desc *desc) {
     return desc->discrete ? 0.0 : desc->eps > 0.0 ? desc->eps : 1e-5;
 }
 
-ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
-    if (!desc) return SSDE_ERROR_ARGUMENT;
-    ssdei_try(ssde_sde_check(desc->context, sde));
-    if (desc->output != SSDE_PREDICT_SCORE && desc->output != SSDE_PREDICT_NOISE && desc->output != SSDE_PREDICT_DATA)
-        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.output is %d, wanted one of ssde_parameterisation",
-                         where, (int)desc->output);
-    if (desc->weighting != SSDE_WEIGHT_STD2 && desc->weighting != SSDE_WEIGHT_LIKELIHOOD)
+static ssde_status ssdei_loss_weighting_check(const ssde_loss_desc *desc, const char *where) {
+    if ((unsigned)desc->weighting >= SSDE_WEIGHT_COUNT)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting is %d, wanted one of ssde_weighting", where,
                          (int)desc->weighting);
+    if (desc->weighting == SSDE_WEIGHT_EDM && !ssdei_sigma_data_fits(desc->sigma_data))
+        return ssde_fail(
+            desc->context, SSDE_ERROR_ARGUMENT,
+            "%s.weighting is EDM's and sigma_data %.9g, wanted the standard deviation of the data, 1e-6 to "
+            "1e6",
+            where, desc->sigma_data);
+    if (!(desc->min_snr_gamma >= 0.0 && desc->min_snr_gamma <= DBL_MAX))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.min_snr_gamma is %.9g, wanted above 0, or 0 for 5",
+                         where, desc->min_snr_gamma);
+    if (desc->weighting == SSDE_WEIGHT_USER && !desc->weight)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.weighting is the user's, but weight is NULL", where);
+    if (desc->discrete && desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s.discrete is set: these losses have no likelihood weighting, for the levels have no g",
+                         where);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
+    if ((unsigned)desc->times >= SSDE_TIMES_COUNT)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.times is %d, wanted one of ssde_times", where,
+                         (int)desc->times);
+    if (!(fabs(desc->time_mean) <= 100.0 && desc->time_std >= 0.0 && desc->time_std <= 100.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "%s.time_mean is %.9g and time_std %.9g, wanted up to 100 in size, and 0 to 100", where,
+                         desc->time_mean, desc->time_std);
     if (!(desc->eps >= 0.0 && desc->eps < 1.0))
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps is %.9g, wanted 0 (the default) or below 1", where,
                          desc->eps);
-    if (desc->discrete && desc->weighting != SSDE_WEIGHT_STD2)
+    if (desc->times == SSDE_TIMES_USER && !desc->time)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.times are the user's, but time is NULL", where);
+    if (desc->discrete && desc->times != SSDE_TIMES_UNIFORM)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.discrete is set: these losses have no likelihood weighting, wanted SSDE_WEIGHT_STD2",
-                         where);
-    if (desc->importance_times && (desc->discrete || !ssdei_family(sde)->importance))
+                         "%s.discrete is set and times is %d, but levels are drawn uniformly", where, (int)desc->times);
+    if (desc->times == SSDE_TIMES_IMPORTANCE && !ssdei_family(sde)->importance)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.importance_times is set: it is for continuous VE, VP and sub-VP losses", where);
-    if (desc->discrete && !ssdei_family(sde)->level)
+                         "%s.times is importance, which SDE '%s' does not have", where,
+                         ssdei_family(sde)->name);
+    return SSDE_OK;
+}
+
+ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
+    char output[64];
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssde_sde_check(desc->context, sde));
+    snprintf(output, sizeof output, "%.50s.output", where);
+    ssdei_try(ssdei_output_check(desc->context, output, desc->output, desc->sigma_data));
+    ssdei_try(ssdei_loss_weighting_check(desc, where));
+    ssdei_try(ssdei_loss_times_check(sde, desc, where));
+    if (!desc->discrete) return SSDE_OK;
+    if (!ssdei_family(sde)->level)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.discrete is set, but SDE '%s' has no discrete form",
                          where, ssdei_family(sde)->name);
+    if (desc->output == SSDE_PREDICT_EDM)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s.discrete is set and output is EDM's, whose networks are told std / m, not a level", where);
     return SSDE_OK;
 }
 
 /* ---- loss: times ---- */
 
+/* Rational approximations of Wichura 1988, algorithm AS 241 (PPND16): in the middle of (0.5 - p)^2, beyond of sqrt(-log
+   p). */
+static double ssdei_rational(const double *top, const double *bottom, double x) {
+    double a = top[7], b = bottom[7];
+    int i;
+    for (i = 6; i >= 0; i--) {
+        a = a * x + top[i];
+        b = b * x + bottom[i];
+    }
+    return a / b;
+}
+
+double ssdei_math_normal_quantile(double p) {
+    static const double top[3][8] = {
+        {3.3871328727963666080, 133.14166789178437745, 1971.5909503065514427, 13731.693765509461125,
+         45921.953931549871457, 67265.770927008700853, 33430.575583588128105, 2509.0809287301226727},
+        {1.42343711074968357734, 4.63033784615654529590, 5.76949722146069140550, 3.64784832476320460504,
+         1.27045825245236838258, 0.241780725177450611770, 0.0227238449892691845833, 7.74545014278341407640e-4},
+        {6.65790464350110377720, 5.46378491116411436990, 1.78482653991729133580, 0.296560571828504891230,
+         0.0265321895265761230930, 1.24266094738807843860e-3, 2.71155556874348757815e-5, 2.01033439929228813265e-7}};
+    static const double bottom[3][8] = {
+        {1.0, 42.313330701600911252, 687.18700749205790830, 5394.1960214247511077, 21213.794301586595867,
+         39307.895800092710610, 28729.085735721942674, 5226.4952788528545610},
+        {1.0, 2.05319162663775882187, 1.67638483018380384940, 0.689767334985100004550, 0.148103976427480074590,
+         0.0151986665636164571966, 5.47593808499534494600e-4, 1.05075007164441684324e-9},
+        {1.0, 0.599832206555887937690, 0.136929880922735805310, 0.0148753612908506148525, 7.86869131145613259100e-4,
+         1.84631831751005468180e-5, 1.42151175831644588870e-7, 2.04426310338993978564e-15}};
+    double away = p - 0.5, root, x;
+    if (fabs(away) <= 0.425) return away * ssdei_rational(top[0], bottom[0], 0.180625 - away * away);
+    root = sqrt(-ssdei_math_log(away < 0.0 ? p : 1.0 - p));
+    x = root <= 5.0 ? ssdei_rational(top[1], bottom[1], root - 1.6) : ssdei_rational(top[2], bottom[2], root - 5.0);
+    return away < 0.0 ? -x : x;
+}
+
+/* Van der Corput's sequence over slots, its binary digits mirrored, turned by the step's own draw. */
+static double ssdei_stratified(uint64_t seed, uint32_t step, uint64_t slot) {
+    double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, 0, 1), part = 0.5;
+    int bit;
+    for (bit = 0; bit < 32; bit++, part *= 0.5)
+        if (slot >> bit & 1) u += part;
+    u -= floor(u);
+    return u > 0.0 ? u : 0.5 * DBL_EPSILON;
+}
+
+/* log(std / m) normally distributed; levels that the SDE does not have are those of its ends. */
+static ssde_status ssdei_log_normal_time(const ssde_sde *sde, const ssde_loss_desc *desc, double eps, double u,
+                                         double *t) {
+    int given = desc->time_std > 0.0;
+    double high, scale, first, last, noise;
+    ssdei_try(ssde_prior_time(desc->context, sde, &high, &scale));
+    ssdei_try(ssdei_noise_level(desc->context, sde, eps, &first));
+    ssdei_try(ssdei_noise_level(desc->context, sde, high, &last));
+    noise = ssdei_math_exp((given ? desc->time_mean : -1.2) +
+                           (given ? desc->time_std : 1.2) * ssdei_math_normal_quantile(u));
+    *t = noise > first ? 1.0 : eps;
+    return noise > first && noise < last ? ssdei_noise_time(desc->context, sde, noise, high, t) : SSDE_OK;
+}
+
+/* t at the quantile u of desc's density, and the weight of its loss. */
+static ssde_status ssdei_loss_time(const ssde_sde *sde, const ssde_loss_desc *desc, double u, double *t,
+                                   double *weight) {
+    double eps = ssdei_loss_lowest(desc), logit;
+    *weight = 1.0;
+    *t = eps + u * (1.0 - eps);
+    if (desc->discrete) {
+        *t = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
+        return SSDE_OK;
+    }
+    if (desc->times == SSDE_TIMES_IMPORTANCE)
+        return ssdei_family(sde)->importance(desc->context, sde, eps, u, t, weight);
+    if (desc->times == SSDE_TIMES_LOG_NORMAL) ssdei_try(ssdei_log_normal_time(sde, desc, eps, u, t));
+    if (desc->times == SSDE_TIMES_LOGIT_NORMAL) {
+        logit = desc->time_mean + (desc->time_std > 0.0 ? desc->time_std : 1.0) * ssdei_math_normal_quantile(u);
+        *t = 1.0 / (1.0 + ssdei_math_exp(-logit));
+    }
+    if (desc->times == SSDE_TIMES_USER) {
+        *t = desc->time(desc->user, u);
+        if (!(*t >= eps && *t <= 1.0))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                             "ssde_loss_times: desc.time gives t = %.17g at u = %.9g, wanted eps = %g to 1", *t, u,
+                             eps);
+    }
+    *t = ssdei_clamp_time(*t, eps);
+    return SSDE_OK;
+}
+
 ssde_status ssde_loss_times(const ssde_sde *sde, const ssde_loss_desc *desc, uint64_t seed, uint32_t step,
                             const uint64_t *sample, size_t rows, double *t, double *weight) {
-    double eps;
     size_t r;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_times: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss_times", rows, 1));
     if (!t || !weight) return ssdei_missing(desc->context, "ssde_loss_times", !t ? "t" : "weight");
-    eps = ssdei_loss_lowest(desc);
     for (r = 0; r < rows; r++) {
         uint64_t slot = sample ? sample[r] : r;
-        double u = ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
+        double u;
         if (slot >> 48)
             return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
                              "ssde_loss_times: sample[%lu] is %.0f, wanted below 2^48", (unsigned long)r, (double)slot);
-        weight[r] = 1.0;
-        if (desc->discrete)
-            t[r] = sde->num_scales > 1 ? floor(u * sde->num_scales) / (sde->num_scales - 1) : 0.0;
-        else if (desc->importance_times)
-            ssdei_try(ssdei_family(sde)->importance(desc->context, sde, eps, u, &t[r], &weight[r]));
-        else
-            t[r] = ssdei_clamp_time(eps + u * (1.0 - eps), eps);
+        u = desc->stratified ? ssdei_stratified(seed, step, slot)
+                             : ssde_random_double(seed, SSDE_STREAM_TIME, step, slot, 0);
+        ssdei_try(ssdei_loss_time(sde, desc, u, &t[r], &weight[r]));
         if (!ssdei_is_finite(t[r]) || !ssdei_is_finite(weight[r]))
             return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
                              "ssde_loss_times: t is %g and weight is %g of row %lu, wanted finite numbers", t[r],
@@ -7093,71 +7641,84 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
 
 /* ---- loss: loss and gradient ---- */
 
-/* A linear map of (output, x). */
-typedef struct ssdei_linear {
-    double by_output, by_x;
-} ssdei_linear;
-
-/* std s + z = by_output o + by_x xt + z, whatever the output o means. */
-static ssdei_linear ssdei_residual_of(ssde_parameterisation output, const ssde_coefficients *at) {
-    ssdei_linear residual;
-    residual.by_output = output == SSDE_PREDICT_SCORE   ? at->std
-                         : output == SSDE_PREDICT_NOISE ? -1.0
-                                                        : at->mean / at->std;
-    residual.by_x = output == SSDE_PREDICT_DATA ? -1.0 / at->std : 0.0;
-    return residual;
+/* The factor on |o - its target|^2. With (m / std)^2 |x0 error|^2 = |z error|^2, either of the two coefficients gives
+   it: the one that is finite is taken. */
+static ssde_status ssdei_loss_weight(const ssde_loss_desc *desc, const ssde_output_map *map,
+                                     const ssde_coefficients *at, double t, double *weight) {
+    double gamma = desc->min_snr_gamma > 0.0 ? desc->min_snr_gamma : 5.0, snr = at->mean / at->std, noise, data, r;
+    snr *= snr;
+    noise = map->noise_output * map->noise_output;
+    data = map->data_output * map->data_output;
+    *weight = noise;
+    switch (desc->weighting) {
+        case SSDE_WEIGHT_LIKELIHOOD: *weight *= at->diffusion / at->std * (at->diffusion / at->std); break;
+        case SSDE_WEIGHT_OUTPUT: *weight = 1.0; break;
+        case SSDE_WEIGHT_EDM:
+            r = map->data_output / at->std / desc->sigma_data;
+            *weight = r * r * (at->std * at->std + at->mean * desc->sigma_data * (at->mean * desc->sigma_data));
+            break;
+        case SSDE_WEIGHT_MIN_SNR: *weight = snr <= gamma ? noise : gamma * data; break;
+        case SSDE_WEIGHT_USER: *weight *= desc->weight(desc->user, t, at->mean, at->std); break;
+        default: break;
+    }
+    if (*weight >= 0.0 && *weight <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(
+        desc->context, SSDE_ERROR_NUMERIC,
+        "ssde_loss: desc.weighting gives errors the weight %g at t = %g, wanted a finite number, 0 or above", *weight,
+        t);
 }
 
-/* Sum of squared residuals of a row. */
-static double ssdei_loss_row(ssdei_linear residual, const float *output, const float *xt, const float *z, size_t dim) {
+/* Sum over a row of e^2, e = o - its target. */
+static double ssdei_loss_row(const ssde_output_map *map, const float *output, const float *x0, const float *z,
+                             size_t dim) {
     double sum = 0.0;
     size_t i;
     for (i = 0; i < dim; i++) {
-        double e = residual.by_output * (double)output[i] + residual.by_x * (double)xt[i] + (double)z[i];
+        double e = (double)output[i] - map->target_data * (double)x0[i] - map->target_noise * (double)z[i];
         sum += e * e;
     }
     return sum;
 }
 
-static void ssdei_loss_gradient(ssdei_linear residual, double scale, const float *output, const float *xt,
+static void ssdei_loss_gradient(const ssde_output_map *map, double scale, const float *output, const float *x0,
                                 const float *z, size_t dim, float *gradient) {
     size_t i;
     for (i = 0; i < dim; i++) {
-        double e = residual.by_output * (double)output[i] + residual.by_x * (double)xt[i] + (double)z[i];
-        gradient[i] = (float)(scale * residual.by_output * e);
+        double e = (double)output[i] - map->target_data * (double)x0[i] - map->target_noise * (double)z[i];
+        gradient[i] = (float)(scale * e);
     }
 }
 
 /* The loss of row r is not finite: says which of its inputs is to blame. */
-static ssde_status ssdei_loss_blame(const ssde_loss_desc *desc, const float *output, const float *xt, const float *z,
+static ssde_status ssdei_loss_blame(const ssde_loss_desc *desc, const float *output, const float *x0, const float *z,
                                     size_t r, size_t dim, double t) {
     ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "output", output + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "xt", xt + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "x0", x0 + r * dim, r, dim, t));
     ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "z", z + r * dim, r, dim, t));
     return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "ssde_loss: the loss of row %lu overflows at t = %g",
                      (unsigned long)r, t);
 }
 
-ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *xt,
+ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *x0,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient) {
     ssde_coefficients at;
-    ssdei_linear residual;
+    ssde_output_map map;
     double per_time = 0.0;
     size_t r;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss: desc"));
     ssdei_try(ssdei_check_rows(desc->context, "ssde_loss", rows, dim));
-    if (!output || !xt || !z || !t || !losses)
+    if (!output || !x0 || !z || !t || !losses)
         return ssdei_missing(desc->context, "ssde_loss",
                              !output ? "output"
-                             : !xt   ? "xt"
+                             : !x0   ? "x0"
                              : !z    ? "z"
                              : !t    ? "t"
                                      : "losses");
     if (!ssdei_is_finite(scale))
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_loss: scale is %g, wanted a finite number", scale);
     memset(&at, 0, sizeof at);
-    memset(&residual, 0, sizeof residual);
+    memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
         size_t row = r * dim;
         double w = weight ? weight[r] : 1.0;
@@ -7168,72 +7729,15 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                              "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
         if (anew) {
             ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
-            residual = ssdei_residual_of(desc->output, &at);
-            per_time = desc->half_sum ? 0.5 : 1.0 / (double)dim;
-            if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
-                per_time *= (at.diffusion / at.std) * (at.diffusion / at.std);
+            ssdei_output_map(ssdei_output_of(sde, desc->output), desc->sigma_data, at.mean, at.std, &map);
+            ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &per_time));
+            per_time *= desc->half_sum ? 0.5 : 1.0 / (double)dim;
         }
-        losses[r] = w * per_time * ssdei_loss_row(residual, output + row, xt + row, z + row, dim);
-        if (!ssdei_is_finite(losses[r])) return ssdei_loss_blame(desc, output, xt, z, r, dim, t[r]);
+        losses[r] = w * per_time * ssdei_loss_row(&map, output + row, x0 + row, z + row, dim);
+        if (!ssdei_is_finite(losses[r])) return ssdei_loss_blame(desc, output, x0, z, r, dim, t[r]);
         if (!gradient) continue;
-        ssdei_loss_gradient(residual, 2.0 * scale * w * per_time, output + row, xt + row, z + row, dim, gradient + row);
+        ssdei_loss_gradient(&map, 2.0 * scale * w * per_time, output + row, x0 + row, z + row, dim, gradient + row);
         ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "the gradient", gradient + row, r, dim, t[r]));
-    }
-    return SSDE_OK;
-}
-
-/* ---- loss: what an output means ---- */
-
-static ssdei_linear ssdei_to_score(ssde_parameterisation from, double mean, double std) {
-    ssdei_linear map;
-    map.by_output = from == SSDE_PREDICT_SCORE ? 1.0 : from == SSDE_PREDICT_NOISE ? -1.0 / std : mean / (std * std);
-    map.by_x = from == SSDE_PREDICT_DATA ? -1.0 / (std * std) : 0.0;
-    return map;
-}
-
-/* The map from a score followed by this one. */
-static ssdei_linear ssdei_from_score(ssde_parameterisation to, double mean, double std, ssdei_linear score) {
-    double by_score = to == SSDE_PREDICT_SCORE ? 1.0 : to == SSDE_PREDICT_NOISE ? -std : std * std / mean;
-    double by_x = to == SSDE_PREDICT_DATA ? 1.0 / mean : 0.0;
-    score.by_output *= by_score;
-    score.by_x = score.by_x * by_score + by_x;
-    return score;
-}
-
-ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde_parameterisation from,
-                                ssde_parameterisation to, const float *x, const double *t, const float *in, size_t rows,
-                                size_t dim, float *out) {
-    static const char name[] = "ssde_convert_output";
-    ssdei_linear map;
-    double mean, std;
-    size_t r;
-    ssdei_try(ssde_sde_check(context, sde));
-    ssdei_try(ssdei_check_rows(context, name, rows, dim));
-    if ((unsigned)from > SSDE_PREDICT_DATA || (unsigned)to > SSDE_PREDICT_DATA)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "%s: from is %d and to %d, wanted values of ssde_parameterisation", name, (int)from, (int)to);
-    if (!x || !t || !in || !out) return ssdei_missing(context, name, !x ? "x" : !t ? "t" : !in ? "in" : "out");
-    memset(&map, 0, sizeof map);
-    for (r = 0; r < rows; r++) {
-        int anew;
-        ssdei_try(ssdei_row_time(context, name, t, r, 0.0, &anew));
-        if (anew) {
-            ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            if (!(std > 0.0))
-                return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
-                                 (unsigned long)r, t[r]);
-            if (to == SSDE_PREDICT_DATA && from != to && ssdei_signal_below(FLT_EPSILON, mean, std))
-                return ssde_fail(context, SSDE_ERROR_NUMERIC,
-                                 "%s: std / m is %g / %g at t[%lu] = %g: nothing of x(0) is left in x", name, std, mean,
-                                 (unsigned long)r, t[r]);
-            map = ssdei_from_score(to, mean, std, ssdei_to_score(from, mean, std));
-        }
-        if (from == to) {
-            if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
-            continue;
-        }
-        ssdei_try(ssdei_combine_row(context, name, dim, map.by_output, in + r * dim, map.by_x, x + r * dim,
-                                    out + r * dim, r, t[r]));
     }
     return SSDE_OK;
 }

@@ -150,6 +150,9 @@ size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
+/* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
+   SSDE_PREDICT_EDM, else 0. */
+ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data);
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels);
 /* Valid until the next operation is added, or the network finished. */
 const ssde_parameter *ssde_net_parameter(const ssde_net *net, size_t index);
@@ -330,7 +333,7 @@ typedef struct ssde_unet_desc {
     ssde_embedding_type embedding_type;
     double fourier_scale; /* 0 to 1e12 */
     double init_scale;    /* 0 to 1e6, of each block's last layer and of the output's, as ssde_conv_desc's */
-    int scale_by_sigma;   /* divide the output by std(t): for VE */
+    int scale_by_sigma;   /* divide the output by std(t): for VE's score */
     int centered;         /* data in [-1, 1]; 0: in [0, 1], mapped to [-1, 1] by the network */
     ssde_noise_conditioning noise_conditioning; /* where conditional is 1 */
     size_t classes; /* conditioned on by an embedding class_embedding.weight, added to the noise's; 0: none */
@@ -367,7 +370,7 @@ typedef struct ssde_mlp_desc {
     int layers;    /* 1 to 1000 */
     ssde_embedding_type embedding_type;
     double fourier_scale;
-    int scale_by_sigma; /* for VE: x comes in over sqrt(1 + std(t)^2), the result goes out over std(t) */
+    int scale_by_sigma; /* for VE's score: x comes in over sqrt(1 + std(t)^2), the result goes out over std(t) */
     uint64_t seed;
     ssde_context *context;
 } ssde_mlp_desc;
@@ -380,7 +383,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
-   VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by. */
+   VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
+   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's:
+   score = -(noise_output net(input x, label) + noise_x x) / std. With the output of EDM the label is log(std / m) / 4,
+   at most 10 either way, or its exponential where the network takes the label's logarithm (Fourier embeddings and their
+   SSDE_NOISE_CHANNEL); there are no discrete ones. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -389,6 +396,10 @@ typedef struct ssde_score_net_desc {
     ssde_convolution convolution; /* as in ssde_run_desc */
     /* Labels are indices, as where ssde_net_discrete says so. Not for Fourier embeddings: 0 has no logarithm. */
     int discrete;
+    /* What the output means, where ssde_net_output does not know or is wrong; 0: what it says, or else the reference's.
+       Any but score and noise need scale_by_sigma = 0. sigma_data is read for EDM; 0: the network's, or else 0.5. */
+    ssde_parameterisation output;
+    double sigma_data;
     /* Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598): (1 + guidance) s(x, class) - guidance s(x,
        null class), both from one pass of twice the rows; 0: s(x, class). */
     double guidance;
@@ -406,16 +417,16 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
    them is an error. NULL: the null class for all, as in the beginning. */
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample);
-/* What the network is conditioned on at t, and the meaning of its raw output; continuous, or discrete. */
-ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma);
-ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
-                                          float *sigma);
+/* What a network is told at t beside x, which goes in times map->input, and what its result means there; map may be
+   NULL. net NULL: a network of one's own, with continuous labels and the reference's output. */
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
+                                 float *label, float *sigma, ssde_output_map *map);
 
 /* >>classifier
    A network of ssde_classifier_net_create that was trained with ssde_train_desc.classifier, as guidance (eq. 14). */
 
 typedef struct ssde_classifier ssde_classifier;
-/* desc may be NULL; no_derivative and guidance are not read. */
+/* desc may be NULL; no_derivative, output and guidance are not read. */
 ssde_status ssde_classifier_create(ssde_classifier **classifier, const ssde_net *net, const ssde_sde *sde,
                                    const ssde_score_net_desc *desc);
 void ssde_classifier_destroy(ssde_classifier *classifier);
@@ -439,8 +450,10 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 /* >>train */
 
 typedef struct ssde_train_desc {
-    ssde_loss_desc loss; /* loss.output is set by the library */
-    size_t batch;        /* most rows of one step */
+    /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
+       but score and noise need scale_by_sigma = 0. Not read of classifiers. */
+    ssde_loss_desc loss;
+    size_t batch; /* most rows of one step */
     double lr, beta1, beta2, weight_decay;
     /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
        second moment, and a moment below the least normal float is 0. */
@@ -482,7 +495,7 @@ typedef struct ssde_batch {
 ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
 typedef struct ssde_trainer ssde_trainer;
-/* The trainer changes net's weights, and ssde_net_discrete to its loss's; the net stays alive. */
+/* The trainer changes net's weights, and ssde_net_discrete and ssde_net_output to its loss's; the net stays alive. */
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc);
 void ssde_trainer_destroy(ssde_trainer *trainer);
@@ -506,7 +519,7 @@ const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
 /* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME", and
    what desc.keep_averages keeps.
    Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
-   grad_clip. */
+   grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
 /* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
@@ -546,7 +559,8 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network. Only networks of the constructors
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network and what its labels and output mean.
+   Only networks of the constructors
    of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
@@ -669,6 +683,15 @@ typedef struct ssdei_node {
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
 
+/* What a network's labels and its output mean. */
+typedef struct ssdei_meaning {
+    ssde_parameterisation output; /* SSDE_PREDICT_DEFAULT: nobody has said */
+    double sigma_data;            /* of SSDE_PREDICT_EDM; 0 likewise */
+    int discrete;                 /* labels are indices of noise levels */
+    int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
+} ssdei_meaning;
+static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
+
 struct ssde_net {
     ssde_context *context;
     uint64_t seed;
@@ -691,7 +714,7 @@ struct ssde_net {
     size_t weight_count;
     int input, label, sigma, class_number, output;
     size_t classes; /* of the embedding */
-    int discrete;
+    ssdei_meaning means;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
@@ -1035,7 +1058,13 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
-int ssde_net_discrete(const ssde_net *net) { return net && net->discrete; }
+int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
+
+ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
+    ssde_parameterisation output = net ? net->means.output : SSDE_PREDICT_DEFAULT;
+    if (sigma_data) *sigma_data = output == SSDE_PREDICT_EDM ? net->means.sigma_data : 0.0;
+    return output;
+}
 
 /* The output has the input's shape. */
 static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
@@ -1045,18 +1074,37 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
                      (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
 }
 
-/* Labels may be indices: the network takes no logarithm of them, which 0 lacks (as models/ncsnpp.py:72 asserts). */
-static ssde_status ssdei_net_check_discrete(ssde_context *context, const ssde_net *net) {
+/* Whether the network takes its label's logarithm, as Fourier embeddings do. */
+static int ssdei_net_logarithm(const ssde_net *net) {
     int i;
     for (i = 0; net->label >= 0 && i < net->node_count; i++) {
         const ssdei_node *node = &net->nodes[i];
         if (node->input[0] == net->label &&
             (node->operation == SSDEI_OPERATION_fourier ||
              (node->operation == SSDEI_OPERATION_activate && node->activation == SSDE_LOG)))
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                             "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
-                             "embeddings do");
+            return 1;
     }
+    return 0;
+}
+
+/* The network can take such labels and give such an output. */
+static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net *net, const ssdei_meaning *means) {
+    const ssdei_node *last = &net->nodes[net->output];
+    if (means->discrete && means->logarithm) /* which 0 lacks (as models/ncsnpp.py:72 asserts) */
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
+                         "embeddings do");
+    if (means->discrete && means->output == SSDE_PREDICT_EDM)
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "labels are discrete, but those of the output 'edm' are log(std / m) / 4: wanted discrete = 0");
+    if (means->output > SSDE_PREDICT_NOISE && last->operation == SSDEI_OPERATION_scale_rows &&
+        last->row_scale == SSDE_OVER_SIGMA)
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "the network divides its result by std(t), as a score wants it, but its output is '%s': wanted "
+            "scale_by_sigma = 0",
+            ssdei_output_names[means->output]);
     return SSDE_OK;
 }
 
@@ -5104,56 +5152,96 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 
 /* ---- >>score net: what a network is told ---- */
 
-/* The raw output's meaning under an SDE: noise with the sign of the reference's convention. */
-static ssde_parameterisation ssdei_net_output(const ssde_sde *sde) {
-    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+/* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
+static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
+                                     ssdei_meaning *means) {
+    const ssdei_meaning *own = &net->means;
+    if (means->output == SSDE_PREDICT_DEFAULT) means->output = own->output;
+    means->output = ssdei_output_of(sde, means->output);
+    if (means->sigma_data == 0.0) means->sigma_data = own->sigma_data;
+    if (means->sigma_data == 0.0) means->sigma_data = 0.5;
+    means->logarithm = ssdei_net_logarithm(net);
+    ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
+    if (means->discrete && !ssdei_family(sde)->level)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
+                         ssdei_family(sde)->name);
+    return ssdei_net_check_meaning(context, net, means);
 }
 
-ssde_status ssde_score_net_label(ssde_context *context, const ssde_sde *sde, double t, float *label, float *sigma) {
-    double mean, std;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
-    ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-    *sigma = (float)std;
-    *label = ssdei_family(sde)->label(sde, t);
-    return SSDE_OK;
-}
-
-ssde_status ssde_score_net_label_discrete(ssde_context *context, const ssde_sde *sde, double t, float *label,
-                                          float *sigma) {
-    double std;
-    int index;
-    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
-    ssdei_try(ssde_sde_check(context, sde));
-    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
+/* A discrete label (models/utils.py:129-178, losses.py:104-148), and the marginal of its level. At a level's t, or that
+   as a float, the label is the index itself, which the network was trained with. */
+static ssde_status ssdei_level_label(ssde_context *context, const ssde_sde *sde, double t, float *label, double *mean,
+                                     double *std) {
+    int last = sde->num_scales - 1, index = ssdei_step_index(sde, t);
     if (ssdei_family(sde)->exploding) {
-        *label = rintf((1.0f - (float)t) * (float)(sde->num_scales - 1));
-        index = sde->num_scales - 1 - (int)*label;
+        *label = rintf((1.0f - (float)t) * (float)last);
+        index = last - (int)*label;
     } else {
-        *label = (float)t * (float)(sde->num_scales - 1);
-        index = ssdei_step_index(sde, t);
+        *label = (float)t * (float)last;
+        if (fabs(t * last - index) <= (double)FLT_EPSILON * index) *label = (float)index;
     }
-    ssdei_try(ssde_discrete_marginal(context, sde, index, NULL, &std, NULL));
+    return ssde_discrete_marginal(context, sde, index, mean, std, NULL);
+}
+
+/* Bounded where m or std is 0; a double's 1 - t that is not 0 stays below 9.2. */
+static float ssdei_edm_label(double mean, double std, int logarithm) {
+    double noise = 0.25 * ssdei_math_log(std / mean);
+    noise = noise < 10.0 ? noise : 10.0;
+    noise = noise > -10.0 ? noise : -10.0;
+    return (float)(logarithm ? ssdei_math_exp(noise) : noise);
+}
+
+static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, double t,
+                               float *label, float *sigma, ssde_output_map *map) {
+    double mean, std;
+    if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
+    if (means->discrete) {
+        ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
+    } else {
+        ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
+                                                   : ssdei_family(sde)->label(sde, t);
+    }
     *sigma = (float)std;
+    if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);
     return SSDE_OK;
 }
 
-/* label[rows] and sigma[rows]; once per run of equal t. */
-static ssde_status ssdei_labels(ssde_context *context, const ssde_sde *sde, int discrete, const double *t, size_t rows,
-                                float *label, float *sigma) {
+/* What the network is told at t[rows], and, unless map is NULL, what its results mean; once per run of equal t. */
+static ssde_status ssdei_labels(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, const double *t,
+                                size_t rows, float *label, float *sigma, ssde_output_map *map) {
     size_t row;
     for (row = 0; row < rows; row++) {
-        if (row && t[row] == t[row - 1]) {
-            label[row] = label[row - 1];
-            sigma[row] = sigma[row - 1];
-        } else if (discrete) {
-            ssdei_try(ssde_score_net_label_discrete(context, sde, t[row], &label[row], &sigma[row]));
-        } else {
-            ssdei_try(ssde_score_net_label(context, sde, t[row], &label[row], &sigma[row]));
+        if (!row || !(t[row] == t[row - 1])) {
+            ssdei_try(ssdei_label(context, means, sde, t[row], &label[row], &sigma[row], map ? map + row : NULL));
+            continue;
         }
+        label[row] = label[row - 1];
+        sigma[row] = sigma[row - 1];
+        if (map) map[row] = map[row - 1];
     }
     return SSDE_OK;
+}
+
+/* out = scale x */
+static void ssdei_scale_row(size_t dim, double scale, const float *x, float *out) {
+    size_t i;
+    for (i = 0; i < dim; i++) out[i] = (float)(scale * (double)x[i]);
+}
+
+ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
+                                 float *label, float *sigma, ssde_output_map *map) {
+    ssdei_meaning means;
+    if (!label || !sigma) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", label ? "sigma" : "label");
+    ssdei_try(ssde_sde_check(context, sde));
+    memset(&means, 0, sizeof means);
+    means.output = ssdei_output_of(sde, SSDE_PREDICT_DEFAULT);
+    if (net) {
+        if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is not finished: ssde_net_finish");
+        means = net->means;
+        ssdei_try(ssdei_net_meaning(context, "net's output", net, sde, &means));
+    }
+    return ssdei_label(context, &means, sde, t, label, sigma, map);
 }
 
 /* The classes of samples first ... first + count - 1. */
@@ -5210,10 +5298,14 @@ struct ssde_score_net {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
-    int derivative, discrete;
+    int derivative;
+    ssdei_meaning means;
+    int mixes; /* the score is made of the output and of x */
     double guidance;
-    float *label, *sigma, *factor; /* [copies, max_rows] each; score = sum over copies of factor * net */
-    float *scaled;                 /* [copies, max_rows, dim] */
+    float *label, *sigma;  /* [copies, max_rows] */
+    ssde_output_map *map;  /* [max_rows] */
+    double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
+    float *scaled;         /* [copies, max_rows, dim] */
     ssdei_class_table table;
     int32_t *classes; /* [copies, max_rows] */
     size_t rows;
@@ -5232,12 +5324,6 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "net is NULL");
     if (!net->finished) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "the network is not finished: ssde_net_finish");
     ssdei_try(ssde_sde_check(context, sde));
-    if (desc->discrete || net->discrete) {
-        if (!ssdei_family(sde)->level)
-            return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
-                             ssdei_family(sde)->name);
-        ssdei_try(ssdei_net_check_discrete(context, net));
-    }
     if (!(fabs(desc->guidance) <= 1e6))
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %.9g, wanted -1e6 to 1e6", desc->guidance);
     if (!(desc->guidance == 0.0) && !net->classes)
@@ -5251,7 +5337,9 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     size_t rows = ssdei_multiply(s->max_rows, s->copies);
     s->label = ssdei_place(memory, float, rows);
     s->sigma = ssdei_place(memory, float, rows);
-    s->factor = ssdei_place(memory, float, rows);
+    s->map = ssdei_place(memory, ssde_output_map, s->max_rows);
+    s->factor = ssdei_place(memory, double, rows);
+    s->by_x = ssdei_place(memory, double, s->max_rows);
     s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
     s->classes = ssdei_place(memory, int32_t, rows);
 }
@@ -5268,7 +5356,11 @@ static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
     s->derivative = !plain.no_derivative;
-    s->discrete = net->discrete || plain.discrete;
+    s->means.output = plain.output;
+    s->means.sigma_data = plain.sigma_data;
+    s->means.discrete = net->means.discrete || plain.discrete;
+    ssdei_try(ssdei_net_meaning(s->context, "desc.output", net, sde, &s->means));
+    s->mixes = s->means.output > SSDE_PREDICT_NOISE;
     s->guidance = plain.guidance;
     s->copies = s->guidance > 0.0 || s->guidance < 0.0 ? 2 : 1;
     *run = ssdei_score_net_run(&plain, s->derivative ? SSDE_RUN_VJP : SSDE_RUN_INFERENCE,
@@ -5312,23 +5404,61 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
 
 SSDEI_ONCE_END
 
-/* label, sigma, factor and classes of the rows, and of their copies. */
+/* The score at row, of which its copies have their shares; in float where x has no part in it. */
+static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) {
+    double sigma = (double)s->sigma[row], factor = -s->map[row].noise_output / sigma;
+    size_t copy;
+    if (s->means.output == SSDE_PREDICT_SCORE) factor = 1.0;
+    for (copy = 0; copy < s->copies; copy++) {
+        double share = copy ? -s->guidance : 1.0 + s->guidance;
+        s->factor[copy * rows + row] = s->mixes ? share * factor : (double)((float)share * (float)factor);
+    }
+    s->by_x[row] = s->mixes ? -s->map[row].noise_x / sigma : 0.0;
+}
+
+/* What the network is told of the rows and of their copies, and what its results mean. */
 static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, const uint64_t *sample, size_t rows) {
+    const ssde_net *net = s->run->net;
     size_t row;
-    ssdei_try(ssdei_labels(s->context, &s->sde, s->discrete, t, rows, s->label, s->sigma));
+    ssdei_try(ssdei_labels(s->context, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
         if (!(s->sigma[row] > 0.0f))
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
-        s->factor[row] = ssdei_net_output(&s->sde) == SSDE_PREDICT_SCORE ? 1.0f : -1.0f / s->sigma[row];
+        ssdei_score_net_factors(s, row, rows);
         if (s->copies == 1) continue;
         s->label[rows + row] = s->label[row];
         s->sigma[rows + row] = s->sigma[row];
         s->classes[rows + row] = -1;
-        s->factor[rows + row] = (float)-s->guidance * s->factor[row];
-        s->factor[row] *= (float)(1.0 + s->guidance);
     }
-    return s->run->net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+    return net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+}
+
+/* x as the network wants it, for each copy; x itself where that is so. */
+static const float *ssdei_score_net_input(ssde_score_net *s, const float *x, size_t rows) {
+    size_t dim = s->dim, row;
+    if (s->copies == 1 && s->means.output != SSDE_PREDICT_EDM) return x;
+    for (row = 0; row < s->copies * rows; row++)
+        ssdei_scale_row(dim, s->map[row % rows].input, x + row % rows * dim, s->scaled + row * dim);
+    return s->scaled;
+}
+
+/* out = the score, by the network's results value [copies, rows, dim]. */
+static void ssdei_score_net_combine(const ssde_score_net *s, const float *value, const float *x, size_t rows,
+                                    float *out) {
+    size_t count = rows * s->dim, row, at;
+    for (row = 0, at = 0; row < rows; row++) {
+        const double *factor = s->factor + row;
+        for (; at < (row + 1) * s->dim; at++) {
+            if (s->mixes) { /* terms that may cancel */
+                double sum = factor[0] * (double)value[at] + s->by_x[row] * (double)x[at];
+                out[at] = (float)(s->copies == 2 ? sum + factor[rows] * (double)value[count + at] : sum);
+            } else {
+                out[at] = value[at] * (float)factor[0];
+                if (s->copies == 2) out[at] += value[count + at] * (float)factor[rows];
+            }
+        }
+    }
 }
 
 SSDEI_ONCE_BEGIN
@@ -5336,8 +5466,6 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    const float *value;
-    size_t count = rows * s->dim, i;
     s->differentiable = 0;
     if (!x || !t || !out)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
@@ -5345,17 +5473,9 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: rows is %.0f, wanted 1 to max_rows = %.0f",
                          (double)rows, (double)s->max_rows);
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
-    if (s->copies == 2) {
-        memcpy(s->scaled, x, count * sizeof *x);
-        memcpy(s->scaled + count, x, count * sizeof *x);
-        x = s->scaled;
-    }
-    ssdei_try(ssde_run_forward(s->run, x, s->label, s->sigma, s->copies * rows, 0, 0, NULL, NULL));
-    value = ssdei_value(s->run, s->run->net->output);
-    for (i = 0; i < count; i++) {
-        out[i] = value[i] * s->factor[i / s->dim];
-        if (s->copies == 2) out[i] += value[count + i] * s->factor[rows + i / s->dim];
-    }
+    ssdei_try(ssde_run_forward(s->run, ssdei_score_net_input(s, x, rows), s->label, s->sigma, s->copies * rows, 0, 0,
+                               NULL, NULL));
+    ssdei_score_net_combine(s, ssdei_value(s->run, s->run->net->output), x, rows, out);
     s->rows = rows;
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
@@ -5363,7 +5483,7 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
 
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t count = rows * s->dim, i;
+    size_t dim = s->dim, count = rows * dim, row, i;
     if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
     if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
@@ -5371,10 +5491,14 @@ static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, 
     if (rows != s->rows)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
                          (double)rows, (double)s->rows);
-    for (i = 0; i < s->copies * count; i++) s->scaled[i] = v[i % count] * s->factor[i / s->dim];
-    if (s->copies == 1) return ssde_run_backward(s->run, s->scaled, out, NULL);
+    for (row = 0; row < s->copies * rows; row++)
+        ssdei_scale_row(dim, s->factor[row] * s->map[row % rows].input, v + row % rows * dim, s->scaled + row * dim);
+    if (s->copies == 1 && !s->mixes) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
-    for (i = 0; i < count; i++) out[i] = s->scaled[i] + s->scaled[count + i];
+    for (i = 0; i < count; i++) {
+        double sum = (double)s->scaled[i] + s->by_x[i / dim] * (double)v[i];
+        out[i] = (float)(s->copies == 2 ? sum + (double)s->scaled[count + i] : sum);
+    }
     return SSDE_OK;
 }
 
@@ -5397,7 +5521,7 @@ struct ssde_classifier {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, count; /* of classes */
-    int discrete;
+    ssdei_meaning means;
     float *label, *sigma; /* [max_rows] */
     float *logits;        /* [max_rows, count]; then the gradient */
     double *losses;       /* [max_rows] */
@@ -5430,7 +5554,8 @@ static ssde_status ssdei_classifier_prepare(ssde_classifier *c, ssde_run_desc *r
     c->max_rows = plain.max_rows ? plain.max_rows : 64;
     c->dim = ssde_net_dim(net);
     c->count = ssde_net_output_dim(net);
-    c->discrete = net->discrete || plain.discrete;
+    c->means.discrete = net->means.discrete || plain.discrete;
+    ssdei_try(ssdei_net_meaning(c->context, "net's output", net, sde, &c->means));
     *run = ssdei_score_net_run(&plain, SSDE_RUN_VJP, c->max_rows);
     return SSDE_OK;
 }
@@ -5472,7 +5597,7 @@ ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32
 
 /* logits of at most max_rows rows */
 static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
-    ssdei_try(ssdei_labels(c->context, &c->sde, c->discrete, t, rows, c->label, c->sigma));
+    ssdei_try(ssdei_labels(c->context, &c->means, &c->sde, t, rows, c->label, c->sigma, NULL));
     return ssde_run_forward(c->run, x, c->label, c->sigma, rows, 0, 0, NULL, c->logits);
 }
 
@@ -5577,13 +5702,15 @@ struct ssde_trainer {
     size_t dim;
     ssdei_stretch *stretches;
     size_t stretch_count;
-    ssdei_adam adam;                         /* of the step under way */
-    float take[2];                           /* and of the averages */
-    float *gradients;                        /* [weight_count], 0 between steps */
-    float *first_moment, *second_moment;     /* [weight_count] */
-    float *averages[2];                      /* [weight_count], where desc.keep_averages */
-    float *x, *z, *output, *output_gradient; /* [batch, dim]; x is perturbed in place */
-    float *label, *sigma;                    /* [batch] and so on */
+    ssdei_adam adam;                              /* of the step under way */
+    float take[2];                                /* and of the averages */
+    float *gradients;                             /* [weight_count], 0 between steps */
+    float *first_moment, *second_moment;          /* [weight_count] */
+    float *averages[2];                           /* [weight_count], where desc.keep_averages */
+    float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
+    ssdei_meaning means;
+    float *label, *sigma; /* [batch] and so on */
+    ssde_output_map *map;
     double *t, *weight, *losses;
     uint64_t *slot;
     int32_t *classes;
@@ -5594,6 +5721,7 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     int exploding = sde && ssdei_family(sde)->exploding;
     double shorter = steps && steps < 200000 ? sqrt(200000.0 / (double)steps) : 1.0;
     memset(&desc, 0, sizeof desc);
+    desc.loss = ssde_loss_defaults();
     desc.loss.half_sum = exploding;
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
@@ -5666,6 +5794,7 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->gradients = ssdei_place(memory, float, weights);
     trainer->first_moment = ssdei_place(memory, float, weights);
     trainer->second_moment = ssdei_place(memory, float, weights);
+    trainer->x0 = ssdei_place(memory, float, values);
     trainer->averages[0] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
     trainer->averages[1] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
     trainer->x = ssdei_place(memory, float, values);
@@ -5674,6 +5803,7 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->output_gradient = ssdei_place(memory, float, results);
     trainer->label = ssdei_place(memory, float, batch);
     trainer->sigma = ssdei_place(memory, float, batch);
+    trainer->map = ssdei_place(memory, ssde_output_map, batch);
     trainer->t = ssdei_place(memory, double, batch);
     trainer->weight = ssdei_place(memory, double, batch);
     trainer->losses = ssdei_place(memory, double, batch);
@@ -5698,7 +5828,6 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
-    if (desc->loss.discrete) ssdei_try(ssdei_net_check_discrete(trainer->context, net));
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -5709,18 +5838,33 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
     return SSDE_OK;
 }
 
+/* The loss takes what the network says its output means, where desc does not say it. A classifier has none. */
+static ssde_status ssdei_trainer_meaning(ssde_trainer *trainer, const ssde_net *net) {
+    static const char where[] = "ssde_trainer_create: desc.loss";
+    ssde_loss_desc *loss = &trainer->desc.loss;
+    ssdei_meaning *means = &trainer->means;
+    if (trainer->desc.classifier) loss->output = SSDE_PREDICT_DEFAULT;
+    ssdei_try(ssdei_loss_check(&trainer->sde, loss, where));
+    means->output = loss->output;
+    means->sigma_data = loss->output == SSDE_PREDICT_DEFAULT ? 0.0 : loss->sigma_data;
+    means->discrete = loss->discrete != 0;
+    ssdei_try(ssdei_net_meaning(trainer->context, where, net, &trainer->sde, means));
+    if (loss->output == SSDE_PREDICT_DEFAULT && means->output == SSDE_PREDICT_EDM) loss->sigma_data = means->sigma_data;
+    loss->output = means->output;
+    return SSDE_OK;
+}
+
 static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     ssde_train_desc *desc = &trainer->desc;
     double t, weight;
     trainer->net = net;
     trainer->dim = ssde_net_dim(net);
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
-    desc->loss.output = ssdei_net_output(&trainer->sde);
     desc->loss.context = trainer->context;
-    ssdei_try(ssdei_loss_check(&trainer->sde, &desc->loss, "ssde_trainer_create: desc.loss"));
-    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
-    /* refuses importance_times whose density is not finite */
+    ssdei_try(ssdei_trainer_meaning(trainer, net));
+    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
+    /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
@@ -5732,7 +5876,9 @@ static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
         memcpy(trainer->averages[k], trainer->net->weights, trainer->net->weight_count * sizeof(float));
     ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
-    trainer->net->discrete = trainer->ema->discrete = trainer->desc.loss.discrete != 0;
+    trainer->net->means.discrete = trainer->means.discrete;
+    if (!trainer->desc.classifier) trainer->net->means = trainer->means;
+    trainer->ema->means = trainer->net->means;
     return SSDE_OK;
 }
 
@@ -5844,39 +5990,31 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
-/* What the network is told about t. Discrete: the index of the noise level, for SMLD counted from the highest
-   (models/utils.py:129-178, losses.py:104-148). */
-static ssde_status ssdei_train_label(const ssde_trainer *trainer, double t, float *label, float *sigma) {
-    const ssde_sde *sde = &trainer->sde;
-    double std;
-    int index = ssdei_step_index(sde, t);
-    if (!trainer->desc.loss.discrete) return ssde_score_net_label(trainer->context, sde, t, label, sigma);
-    ssdei_try(ssde_loss_marginal(sde, &trainer->desc.loss, t, NULL, &std));
-    *label = (float)(ssdei_family(sde)->exploding ? sde->num_scales - 1 - index : index);
-    *sigma = (float)std;
-    return SSDE_OK;
-}
-
-/* From data [rows, dim] and the slots noted: x, perturbed, and z, t, weight, label, sigma. */
+/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
+    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
-                                  desc->high, trainer->x));
+                                  desc->high, trainer->x0));
     else
-        memcpy(trainer->x, data, rows * dim * sizeof *data);
+        memcpy(trainer->x0, data, rows * dim * sizeof *data);
     for (row = 0; row < rows && flip; row++)
         if (ssde_random_double(seed, SSDE_STREAM_FLIP, step, trainer->slot[row], 0) < 0.5)
-            ssdei_flip(trainer->net, trainer->x + row * dim);
+            ssdei_flip(trainer->net, trainer->x0 + row * dim);
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(
         ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
-    for (row = 0; row < rows; row++)
-        ssdei_try(ssdei_train_label(trainer, trainer->t[row], &trainer->label[row], &trainer->sigma[row]));
-    return ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x, trainer->z, trainer->t, rows, dim, trainer->x);
+    ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
+                           trainer->sigma, scaled ? trainer->map : NULL));
+    ssdei_try(
+        ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    for (row = 0; row < rows && scaled; row++)
+        ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
+    return SSDE_OK;
 }
 
 /* Checks classes [rows] and keeps them, with some in place of which the null class is trained. */
@@ -5916,7 +6054,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
                                trainer->output));
     if (!trainer->desc.classifier)
-        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x, trainer->z, trainer->t,
+        return ssde_loss(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->x0, trainer->z, trainer->t,
                          trainer->weight, rows, trainer->dim, scale, trainer->losses, gradient);
     for (row = 0; row < rows; row++) {
         ssdei_try(ssde_cross_entropy(trainer->context, trainer->output + row * count, trainer->classes + row, 1, count,
@@ -6668,17 +6806,30 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     return net->status;
 }
 
-/* A network's description, the SDE's fields, if it is not NULL, and, as the reference's training.continuous, whether
-   labels are functions of t rather than indices. */
+/* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
+   indices; and, which is not the reference's, the output, where somebody has said. */
+static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
+    if (ssdei_field_present(fields, "training.continuous", 1))
+        means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
+    if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
+    means->output =
+        (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output, ssdei_output_names);
+    if (means->output != SSDE_PREDICT_EDM) return;
+    means->sigma_data = ssdei_field_number(fields, "training.sigma_data", means->sigma_data);
+    if (ssdei_output_check(NULL, "", means->output, means->sigma_data) != SSDE_OK)
+        ssdei_fields_fail(fields, "training.sigma_data", "is none, wanted 1e-6 to 1e6");
+}
+
+/* A network's description, the SDE's fields, if it is not NULL, and what labels and output mean. */
 static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
-                                        int continuous, char **text) {
+                                        ssdei_meaning means, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
         ssdei_sde_fields(&fields, &copy);
     }
-    ssdei_field_flag(&fields, "training.continuous", continuous);
+    ssdei_meaning_fields(&fields, &means);
     return ssdei_fields_finish(&fields, text);
 }
 
@@ -6743,13 +6894,12 @@ static ssde_status ssdei_parts_save(ssde_context *context, const ssde_net *net, 
     return ssdei_tensor_writer_end(&writer, status);
 }
 
-/* Saves net with the weights given under the names of the reference. */
-static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, float *weights, const ssde_sde *sde,
-                                    int continuous, const char *path) {
+/* Saves net under the names of the reference. */
+static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, const ssde_sde *sde, const char *path) {
     ssdei_part part = {"", 0, NULL};
     char *config = NULL;
     ssde_status status;
-    part.values = weights;
+    part.values = net->weights;
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
@@ -6761,7 +6911,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
     }
-    ssdei_try(ssdei_describe_model(context, net->description, sde, continuous, &config));
+    ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
     return status;
@@ -6771,7 +6921,7 @@ ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *
     if (!net) return SSDE_ERROR_ARGUMENT;
     if (!net->finished) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: net is not finished");
     if (!path) return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_save: path is NULL");
-    return ssdei_model_save(net->context, net, net->weights, sde, !net->discrete, path);
+    return ssdei_model_save(net->context, net, sde, path);
 }
 
 /* Where a parameter's values are in a file. */
@@ -7224,8 +7374,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
                          path);
     if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
     ssdei_try(ssdei_model_build(&fields, file, net));
-    if (ssdei_field_present(&fields, "training.continuous", 0))
-        (*net)->discrete = !ssdei_field_flag(&fields, "training.continuous", 1);
+    ssdei_meaning_fields(&fields, &(*net)->means);
     ssdei_try(fields.status);
     return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
 }
@@ -7641,7 +7790,7 @@ static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor
     ssdei_config_desc(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
     ssdei_try(ssde_unet_create(net, &desc));
-    (*net)->discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
+    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
     return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
 }
 
@@ -7679,14 +7828,29 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
+static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
+    if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
+        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_output_names);
+    if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
+        ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
+    ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
+    if (loss->weighting == SSDE_WEIGHT_MIN_SNR)
+        ssdei_field_number(fields, "training.min_snr_gamma", loss->min_snr_gamma);
+    if (ssdei_field_present(fields, "training.times", loss->times != SSDE_TIMES_UNIFORM))
+        ssdei_field_choice(fields, "training.times", (int)loss->times, ssdei_times_names);
+    if (loss->times == SSDE_TIMES_LOG_NORMAL || loss->times == SSDE_TIMES_LOGIT_NORMAL) {
+        ssdei_field_number(fields, "training.time_mean", loss->time_mean);
+        ssdei_field_number(fields, "training.time_std", loss->time_std);
+    }
+    if (ssdei_field_present(fields, "training.stratified", loss->stratified))
+        ssdei_field_flag(fields, "training.stratified", loss->stratified);
+    ssdei_field_flag(fields, "training.half_sum", loss->half_sum);
+    ssdei_field_flag(fields, "training.discrete", loss->discrete);
+    ssdei_field_number(fields, "training.eps", loss->eps);
+}
+
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
-    static const char *const weightings[] = {"std2", "likelihood", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
-    ssdei_field_choice(fields, "training.weighting", (int)desc->loss.weighting, weightings);
-    ssdei_field_flag(fields, "training.half_sum", desc->loss.half_sum);
-    ssdei_field_flag(fields, "training.discrete", desc->loss.discrete);
-    ssdei_field_flag(fields, "training.importance_times", desc->loss.importance_times);
-    ssdei_field_number(fields, "training.eps", desc->loss.eps);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);
     ssdei_field_number(fields, "optim.eps", desc->adam_eps);
@@ -7720,6 +7884,7 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
+    ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
@@ -7857,8 +8022,7 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
     if (!trainer || !path)
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");
-    return ssdei_model_save(trainer->context, trainer->net, trainer->ema->weights, sde, !trainer->desc.loss.discrete,
-                            path);
+    return ssdei_model_save(trainer->context, trainer->ema, sde, path);
 }
 
 /* ---- models: an average chosen after training ----
@@ -8068,7 +8232,14 @@ ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths
     if (status == SSDE_OK) {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, net->context,
                                                 ssde_tensor_file_metadata(w.first, "training"), paths[0]);
-        net->discrete = ssdei_field_flag(&fields, "training.discrete", net->discrete);
+        ssdei_meaning means;
+        memset(&means, 0, sizeof means);
+        ssdei_meaning_fields(&fields, &means);
+        means.discrete = ssdei_field_flag(&fields, "training.discrete", 0);
+        status = fields.status;
+        if (status == SSDE_OK) net->means = means;
+    }
+    if (status == SSDE_OK) {
         memcpy(net->weights, w.values, net->weight_count * sizeof(float));
         if (residual) *residual = left;
     }

@@ -156,7 +156,7 @@ static void print_header(const char *title) {
 /* One row of a table; x [n, 2] receives the samples. */
 static void try_sampler(const ssde_sde *sde, const ssde_score_model *model, const sampler *with, size_t sampler_steps,
                         size_t n, float *x) {
-    static const char *const names[] = {"VE", "VP", "sub-VP", "affine"};
+    static const char *const names[] = {"VE", "VP", "sub-VP", "flow", "affine"};
     double *log_density = (double *)allocate(n, sizeof *log_density);
     clock_t start = clock();
     double evaluations = draw(sde, model, with, sampler_steps, n, x), taken = seconds_since(start);
@@ -190,7 +190,7 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     how.batch = BATCH;
     how.lr = 2e-3; /* so many points a step bear more than the default, which is for 128 */
     how.loss.weighting = SSDE_WEIGHT_LIKELIHOOD; /* where p_t has fine structure, at small t, it counts most ... */
-    how.loss.importance_times = 1;               /* ... and most t are drawn */
+    how.loss.times = SSDE_TIMES_IMPORTANCE;      /* ... and most t are drawn */
     how.loss.eps = 5e-3;                         /* std 0.03 there, well within a mode */
     how.seed = (uint64_t)seed;
     how.context = &context;

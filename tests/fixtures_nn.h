@@ -336,17 +336,21 @@ static ssde_unet_desc conditioning_unet(ssde_noise_conditioning noise, size_t cl
     return desc;
 }
 
-/* The network, with weights that are zero nowhere. */
-static ssde_net *conditioning_net(ssde_noise_conditioning noise, size_t classes, uint64_t seed) {
-    ssde_unet_desc desc = conditioning_unet(noise, classes);
+/* A network with weights that are zero nowhere. */
+static ssde_net *conditioning_net_of(const ssde_unet_desc *desc, uint64_t seed) {
     ssde_net *net = NULL;
     oracle o;
-    CHECK_OK(ssde_unet_create(&net, &desc));
+    CHECK_OK(ssde_unet_create(&net, desc));
     oracle_from_net(&o, net);
     oracle_random_weights(&o, seed);
     o.net = NULL;
     oracle_close(&o);
     return net;
+}
+
+static ssde_net *conditioning_net(ssde_noise_conditioning noise, size_t classes, uint64_t seed) {
+    ssde_unet_desc desc = conditioning_unet(noise, classes);
+    return conditioning_net_of(&desc, seed);
 }
 
 static const ssde_parameter *conditioning_parameter(const ssde_net *net, const char *name, size_t *index) {
@@ -444,6 +448,61 @@ static double files_no_drift(void *user, double t) {
 static double files_diffusion(void *user, double t) {
     (void)user;
     return 1.0 + t;
+}
+
+/* ---- what an output means, by its definition ---- */
+
+enum { OUTPUT_SDES = 5 };
+static double outputs_straight_drift(void *user, double t) {
+    (void)user;
+    return -1.0 / (1.0 - t);
+}
+static double outputs_straight_diffusion(void *user, double t) {
+    (void)user;
+    return sqrt(2.0 * t / (1.0 - t));
+}
+static double outputs_straight_mean(void *user, double t) {
+    (void)user;
+    return 1.0 - t;
+}
+static double outputs_straight_std(void *user, double t) {
+    (void)user;
+    return t;
+}
+
+/* One of each kind; the last has m = 1 - t and std = t. */
+static ssde_sde outputs_sde(int which) {
+    ssde_sde sde;
+    if (which == 0) return ssde_ve(0.01, 50.0);
+    if (which == 1) return ssde_vp(0.1, 20.0);
+    if (which == 2) return ssde_subvp(0.1, 20.0);
+    if (which == 3) return ssde_affine(files_no_drift, files_diffusion, NULL);
+    sde = ssde_affine(outputs_straight_drift, outputs_straight_diffusion, NULL);
+    sde.mean = outputs_straight_mean;
+    sde.std = outputs_straight_std;
+    return sde;
+}
+
+/* What EDM's network is given of x, times it. */
+static double outputs_input(ssde_parameterisation output, double sigma_data, double mean, double std) {
+    return output == SSDE_PREDICT_EDM ? 1.0 / sqrt(std * std + mean * mean * sigma_data * sigma_data) : 1.0;
+}
+
+/* z of x = mean x0 + std z that the output o at x stands for. */
+static double outputs_noise(ssde_parameterisation output, double sigma_data, double mean, double std, double o,
+                            double x) {
+    double data = 0.0, noise = 0.0; /* o = data x0 + noise z */
+    if (output == SSDE_PREDICT_SCORE) noise = -1.0 / std;
+    if (output == SSDE_PREDICT_NOISE) noise = 1.0;
+    if (output == SSDE_PREDICT_DATA) data = 1.0;
+    if (output == SSDE_PREDICT_VELOCITY) data = -std, noise = mean;
+    if (output == SSDE_PREDICT_FLOW) data = -1.0, noise = 1.0;
+    if (output == SSDE_PREDICT_EDM) { /* Karras et al. 2022, table 1, with y = x / mean */
+        double sigma = std / mean, square = sigma * sigma + sigma_data * sigma_data;
+        if (mean == 0.0) return x / std;
+        return (x - mean * (sigma_data * sigma_data / square * x / mean + sigma * sigma_data / sqrt(square) * o)) / std;
+    }
+    return data == 0.0 ? o / noise : (mean * o - data * x) / (mean * noise - data * std);
 }
 
 /* ---- PyTorch's files ---- */

@@ -393,6 +393,7 @@ static void test_errors_loss(void) {
     ssde_rng rng = ssde_rng_seed(1);
     float x[2] = {0.0f, 0.0f}, y[2];
     double t[1] = {0.5}, weight[1] = {1.0}, losses[1], mean, std;
+    ssde_output_map map;
     const double means[2] = {0.0, 0.0}, stds[2] = {1.0, 1.0}, minus[2] = {-1.0, -1.0};
     memset(&how, 0, sizeof how);
     how.context = c;
@@ -415,11 +416,23 @@ static void test_errors_loss(void) {
     ERRORS_SAYS("t is NULL", ssde_loss(&vp, &how, x, x, x, NULL, weight, 1, 2, 1.0, losses, y));
     ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
     ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
-    ERRORS_SAYS("sde is NULL", ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, y));
-    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, x,
-                                                     t, x, 1, 2, y));
-    ERRORS_SAYS("x is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, NULL, t, x, 1, 2, y));
-    ERRORS_SAYS("out is NULL", ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, x, t, x, 1, 2, NULL));
+    ERRORS_SAYS("sde is NULL",
+                ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, 0.5,
+                                                     x, t, x, 1, 2, y));
+    ERRORS_OF_ENUM("output is 77", ssde_output_map_at(c, &vp, ERRORS_ENUM(ssde_parameterisation), 0.5, 0.5, &map));
+    ERRORS_SAYS("name is NULL", ssde_parameterisation_find(c, NULL, &wrong.output));
+    ERRORS_SAYS("parameterisation is NULL", ssde_parameterisation_find(c, "noise", NULL));
+    ERRORS_SAYS("name is NULL", ssde_weighting_find(c, NULL, &wrong.weighting));
+    ERRORS_SAYS("weighting is NULL", ssde_weighting_find(c, "std2", NULL));
+    ERRORS_SAYS("name is NULL", ssde_times_find(c, NULL, &wrong.times));
+    ERRORS_SAYS("times is NULL", ssde_times_find(c, "uniform", NULL));
+    ERRORS_SAYS("sde is NULL", ssde_output_map_at(c, NULL, SSDE_PREDICT_DATA, 0.5, 0.5, &map));
+    ERRORS_SAYS("map is NULL", ssde_output_map_at(c, &vp, SSDE_PREDICT_DATA, 0.5, 0.5, NULL));
+    ERRORS_SAYS("x is NULL",
+                ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, NULL, t, x, 1, 2, y));
+    ERRORS_SAYS("out is NULL",
+                ssde_convert_output(c, &vp, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, NULL));
     ERRORS_SAYS("mixture is NULL", ssde_mixture_create(c, NULL, 1, 2, NULL, means, stds));
     ERRORS_SAYS("weights is NULL", ssde_mixture_create(c, &mixture, 1, 2, NULL, means, stds));
     ERRORS_SAYS("means is NULL", ssde_mixture_create(c, &mixture, 1, 2, stds, NULL, stds));
@@ -530,6 +543,7 @@ static void test_errors_trained(void) {
     ssde_net *net = NULL, *other = NULL, *class_net = NULL;
     ssde_score_net *score_net = NULL;
     ssde_classifier *classifier = NULL;
+    ssde_output_map map;
     ssde_trainer *trainer = NULL;
     const char *paths[1] = {NULL};
     ssde_batch batch;
@@ -550,11 +564,10 @@ static void test_errors_trained(void) {
     CHECK_OK(ssde_score_net_create(&score_net, net, &vp, &how));
     ERRORS_ALONE(ssde_score_net_set_classes(NULL, classes, 1, 0));
     ERRORS_SAYS("classes", ssde_score_net_set_classes(score_net, classes, 1, 0));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label(c, &vp, 2.0, &label, &sigma));
-    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, &vp, 0.5, NULL, &sigma));
-    ERRORS_SAYS("sde is NULL", ssde_score_net_label_discrete(c, NULL, 0.5, &label, &sigma));
-    ERRORS_SAYS("t is 2", ssde_score_net_label_discrete(c, &vp, 2.0, &label, &sigma));
+    ERRORS_SAYS("sde is NULL", ssde_score_net_label(c, net, NULL, 0.5, &label, &sigma, &map));
+    ERRORS_SAYS("t is 2", ssde_score_net_label(c, net, &vp, 2.0, &label, &sigma, &map));
+    ERRORS_SAYS("label is NULL", ssde_score_net_label(c, net, &vp, 0.5, NULL, &sigma, &map));
+    ERRORS_SAYS("sigma is NULL", ssde_score_net_label(c, net, &vp, 0.5, &label, NULL, &map));
     ERRORS_SAYS("classifier is NULL", ssde_classifier_create(NULL, class_net, &vp, &how));
     ERRORS_SAYS("net is NULL", ssde_classifier_create(&classifier, NULL, &vp, &how));
     ERRORS_SAYS("sde is NULL", ssde_classifier_create(&classifier, class_net, NULL, &how));
@@ -667,6 +680,13 @@ static void test_errors_steps(void) {
     how.predictor = ERRORS_ENUM(ssde_predictor);
     ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
     how.predictor = SSDE_PREDICTOR_DEFAULT;
+    ERRORS_SAYS("sde is NULL", ssde_clip_score(NULL, &how, x, t, 1, 2, out));
+    ERRORS_SAYS("x is NULL", ssde_clip_score(&vp, &how, NULL, t, 1, 2, out));
+    ERRORS_SAYS("t is NULL", ssde_clip_score(&vp, &how, x, NULL, 1, 2, out));
+    ERRORS_SAYS("score is NULL", ssde_clip_score(&vp, &how, x, t, 1, 2, NULL));
+    how.clip.kind = ERRORS_ENUM(ssde_clip_kind);
+    ERRORS_OF_ENUM("clip.kind is 77", ssde_clip_score(&vp, &how, x, t, 1, 2, out));
+    how.clip.kind = SSDE_CLIP_NONE;
     ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
     ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
     ERRORS_SAYS("x_next is NULL", ssde_corrector_step(&vp, &how, x, x, x, t, 1, 2, NULL, NULL));

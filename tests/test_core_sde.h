@@ -19,9 +19,10 @@ static void sde_fill(float *out, size_t count, uint32_t state) {
     for (i = 0; i < count; i++) out[i] = (float)(2.0 * sde_noise(&state));
 }
 
-/* The paper's three SDEs as the golden data has them. */
+/* The paper's three SDEs as the golden data has them, and rectified flow. */
 static const char *const sde_names[3] = {"ve", "vp", "subvp"};
 static ssde_sde sde_paper(int which) {
+    if (which == 3) return ssde_rectified_flow();
     return which == 0 ? ssde_ve(0.01, 50.0) : which == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
 }
 
@@ -99,9 +100,9 @@ static void test_sde_small_t(void) {
 static void test_sde_consistent(void) {
     int which;
     double t;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < 4; which++) {
         ssde_sde sde = sde_paper(which);
-        for (t = 0.05; t < 1.0; t += 0.05) {
+        for (t = 0.05; t < 0.99; t += 0.05) {
             double h = 1e-5;
             ssde_coefficients c = sde_at(&sde, t), up = sde_at(&sde, t + h), down = sde_at(&sde, t - h);
             double slope = (up.mean - down.mean) / (2 * h);
@@ -151,6 +152,42 @@ static void test_sde_affine_is_vp(void) {
         sde_at(&affine, 0.7);
         CHECK(affine_calls <= 500); /* smooth: a handful of intervals */
     }
+}
+
+/* Its own digits at both ends, where m or std is small; at t = 1 what is there, and a text for what is not. */
+static void test_sde_rectified_flow(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_rectified_flow(), affine = ssde_affine(affine_a, affine_g, &sde);
+    ssde_coefficients c;
+    ssde_step step;
+    double t, scale, std, one = 1.0;
+    float x[2] = {3.0f, -2.0f}, z[2] = {0.5f, 0.25f}, out[2];
+    CHECK_OK(ssde_sde_check(&context, &sde));
+    CHECK(sde.kind == SSDE_RECTIFIED_FLOW && sde.num_scales == 1000);
+    for (t = 1e-300; t < 1.0; t = t < 0.1 ? t * 10.0 : 1.0 - 0.5 * (1.0 - t)) {
+        c = sde_at(&sde, t);
+        CHECK(c.mean == 1.0 - t && c.std == t);
+        CHECK_RELATIVE(c.drift * c.mean, -1.0, 4e-16);
+        CHECK_RELATIVE(c.diffusion * c.diffusion * c.mean, 2.0 * t, 1e-15);
+    }
+    for (t = 1e-12; t < 0.9; t *= 3.0) {
+        ssde_coefficients by_rates = sde_at(&affine, t);
+        CHECK_RELATIVE(by_rates.mean, 1.0 - t, 1e-8);
+        CHECK_RELATIVE(by_rates.std, t, 1e-8);
+    }
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0, &c), SSDE_ERROR_NUMERIC, "at t = 1");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, z, &one, 1, 2, 0, out), SSDE_ERROR_NUMERIC, "t = 1");
+    CHECK_OK(ssde_perturb(&context, &sde, x, z, &one, 1, 2, out));
+    CHECK(out[0] == z[0] && out[1] == z[1]);
+    CHECK_OK(ssde_prior_time(&context, &sde, &t, &scale));
+    CHECK_NEAR(t, 1.0 / 1.0001, 1e-15);
+    CHECK_NEAR(scale, t, 0.0);
+    CHECK_OK(ssde_prior_std(&context, &sde, &std));
+    CHECK(std == 1.0);
+    CHECK_OK(ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, &step));
+    CHECK(step.drift == -2.0 / 1000.0 && fabs(step.diffusion - sqrt(2.0 / 1000.0)) < 1e-16);
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 0, &std, NULL, NULL), SSDE_ERROR_UNSUPPORTED,
+                "SDE 'rectified_flow' has no discrete form");
 }
 
 static double hard_jump_a(void *user, double t) {
@@ -544,23 +581,25 @@ static void test_sde_extremes(void) {
                 CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
             if (ssde_mixture_evaluate(mixture, &sde, wide, &times[k], 1, &density, score) == SSDE_OK)
                 CHECK(fabs(density) + fabs(score[0]) + fabs(score[1]) <= DBL_MAX);
-            for (a = 0; a < 3; a++) {
-                for (b = 0; b < 3; b++) {
-                    if (ssde_convert_output(NULL, &sde, (ssde_parameterisation)a, (ssde_parameterisation)b, x,
+            for (a = 0; a < SSDE_PREDICT_COUNT; a++) {
+                for (b = 0; b < SSDE_PREDICT_COUNT; b++) {
+                    if (ssde_convert_output(NULL, &sde, (ssde_parameterisation)a, (ssde_parameterisation)b, 0.5, x,
                                             &times[k], x, 1, 2, out) == SSDE_OK)
                         CHECK(fabsf(out[0]) <= FLT_MAX && fabsf(out[1]) <= FLT_MAX);
                 }
                 desc.output = (ssde_parameterisation)a, desc.eps = 1e-300;
-                for (b = 0; b < 2; b++) {
-                    desc.weighting = b ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+                for (b = 0; b < SSDE_WEIGHT_USER; b++) {
+                    desc.weighting = (ssde_weighting)b;
                     if (ssde_loss(&sde, &desc, x, x, x, &times[k], NULL, 1, 2, 1.0, &losses, out) == SSDE_OK)
                         CHECK(losses <= DBL_MAX && fabsf(out[0]) <= FLT_MAX);
                 }
             }
-            desc.importance_times = 1;
             desc.eps = times[k] < 1.0 ? times[k] : 1e-170;
-            if (ssde_loss_times(&sde, &desc, 1, 0, NULL, 4, t, weight) == SSDE_OK) {
-                for (a = 0; a < 4; a++) CHECK(t[a] >= desc.eps && t[a] <= 1.0 && weight[a] <= DBL_MAX);
+            for (b = 0; b < SSDE_TIMES_USER; b++) {
+                desc.times = (ssde_times)b;
+                if (ssde_loss_times(&sde, &desc, 1, 0, NULL, 4, t, weight) == SSDE_OK) {
+                    for (a = 0; a < 4; a++) CHECK(t[a] >= desc.eps && t[a] <= 1.0 && weight[a] <= DBL_MAX);
+                }
             }
         }
         for (k = 0; k < 3; k++) {
@@ -580,19 +619,27 @@ static void test_sde_no_signal(void) {
     double t = 1.0, loss, density;
     sde.mean = hard_zero, sde.std = hard_one;
     CHECK_FAILS(&context,
-                ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, &t, in, 1, 2, out),
+                ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, 0.0, x, &t, in, 1, 2, out),
                 SSDE_ERROR_NUMERIC, "std / m is 1 / 0");
-    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_SCORE, x, &t, in, 1, 2, out));
+    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_SCORE, 0.0, x, &t, in, 1, 2, out));
     CHECK(out[0] == -0.5f && out[1] == 1.0f);
-    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_NOISE, x, &t, in, 1, 2, out));
+    CHECK_OK(ssde_convert_output(NULL, &sde, SSDE_PREDICT_DATA, SSDE_PREDICT_NOISE, 0.0, x, &t, in, 1, 2, out));
     CHECK(out[0] == 0.5f && out[1] == -1.0f);
-    desc.output = SSDE_PREDICT_DATA; /* x = z: nothing is asked of the output */
+    desc.output = SSDE_PREDICT_DATA; /* of the noise, x tells all: nothing is asked of the output */
     CHECK_OK(ssde_loss(&sde, &desc, in, x, x, &t, NULL, 1, 2, 1.0, &loss, gradient));
     CHECK(loss == 0.0 && gradient[0] == 0.0f && gradient[1] == 0.0f);
+    desc.weighting = SSDE_WEIGHT_OUTPUT; /* unless one asks: in - x is -0.25 and 3 */
+    CHECK_OK(ssde_loss(&sde, &desc, in, x, x, &t, NULL, 1, 2, 1.0, &loss, gradient));
+    CHECK_NEAR(loss, 0.5 * (0.25 * 0.25 + 9.0), 1e-15);
+    desc.output = SSDE_PREDICT_NOISE;
+    desc.weighting = SSDE_WEIGHT_EDM;
+    desc.context = &context;
+    CHECK_FAILS(&context, ssde_loss(&sde, &desc, in, x, x, &t, NULL, 1, 2, 1.0, &loss, gradient), SSDE_ERROR_NUMERIC,
+                "the weight inf at t = 1");
     sde = ssde_vp(0.0, 20.0);
     sde.prior_std = 1e-200;
     CHECK_FAILS(&context, ssde_prior_log_density(&context, &sde, x, 1, 2, &density), SSDE_ERROR_NUMERIC, "1e-200");
-    desc.importance_times = 1, desc.eps = 1e-170, desc.context = &context;
+    desc.times = SSDE_TIMES_IMPORTANCE, desc.eps = 1e-170, desc.context = &context;
     CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 1, 0, NULL, 1, &t, &loss), SSDE_ERROR_NUMERIC, "not finite");
 }
 
@@ -644,22 +691,34 @@ typedef struct loss_case {
     ssde_sde sde;
     ssde_loss_desc desc;
     double t[LOSS_ROWS], weight[LOSS_ROWS];
-    float x0[LOSS_ROWS * LOSS_DIM], z[LOSS_ROWS * LOSS_DIM], xt[LOSS_ROWS * LOSS_DIM], output[LOSS_ROWS * LOSS_DIM];
+    float x0[LOSS_ROWS * LOSS_DIM], z[LOSS_ROWS * LOSS_DIM], output[LOSS_ROWS * LOSS_DIM];
 } loss_case;
+
+static double loss_user_weight(void *user, double t, double mean, double std) {
+    return *(const double *)user + t + 2.0 * mean + 3.0 * std;
+}
 
 /* Case `index` of all combinations of SDE, parameterisation, weighting, half_sum and discrete; 0 where there is none.
  */
-enum { LOSS_CASES = 4 * 3 * 2 * 2 * 2 };
+enum { LOSS_OUTPUTS = SSDE_PREDICT_COUNT - 1, LOSS_CASES = 4 * LOSS_OUTPUTS * SSDE_WEIGHT_COUNT * 2 * 2 };
 static int loss_case_make(int index, loss_case *made) {
     static const int whole[LOSS_ROWS] = {0, 3, 3, 500, 998, 999};
+    static double user = 0.5;
     int which = index % 4, i;
     memset(made, 0, sizeof *made);
     made->sde = which < 3 ? sde_paper(which) : ssde_affine(hard_negative, hard_ten, NULL);
-    made->desc.output = (ssde_parameterisation)(index / 4 % 3);
-    made->desc.weighting = (ssde_weighting)(index / 12 % 2);
-    made->desc.half_sum = index / 24 % 2;
-    made->desc.discrete = index / 48 % 2;
-    if (made->desc.discrete && (which == 3 || made->desc.weighting == SSDE_WEIGHT_LIKELIHOOD)) return 0;
+    made->desc = ssde_loss_defaults();
+    made->desc.output = (ssde_parameterisation)(1 + index / 4 % LOSS_OUTPUTS);
+    made->desc.weighting = (ssde_weighting)(index / 4 / LOSS_OUTPUTS % SSDE_WEIGHT_COUNT);
+    made->desc.half_sum = index / 4 / LOSS_OUTPUTS / SSDE_WEIGHT_COUNT % 2;
+    made->desc.discrete = index / 8 / LOSS_OUTPUTS / SSDE_WEIGHT_COUNT;
+    made->desc.sigma_data = 0.7;
+    made->desc.min_snr_gamma = index % 3 ? 3.0 : 0.0;
+    made->desc.weight = loss_user_weight;
+    made->desc.user = &user;
+    if (made->desc.discrete &&
+        (which == 3 || made->desc.weighting == SSDE_WEIGHT_LIKELIHOOD || made->desc.output == SSDE_PREDICT_EDM))
+        return 0;
     for (i = 0; i < LOSS_ROWS; i++) {
         made->t[i] = made->desc.discrete ? whole[i] / 999.0 : i == 2 ? made->t[1] : 1e-5 + 0.199 * i;
         made->weight[i] = 0.5 + 0.3 * i;
@@ -667,8 +726,41 @@ static int loss_case_make(int index, loss_case *made) {
     sde_fill(made->x0, LOSS_ROWS * LOSS_DIM, 11);
     sde_fill(made->z, LOSS_ROWS * LOSS_DIM, 12);
     sde_fill(made->output, LOSS_ROWS * LOSS_DIM, 13);
-    CHECK_OK(ssde_loss_perturb(&made->sde, &made->desc, made->x0, made->z, made->t, LOSS_ROWS, LOSS_DIM, made->xt));
     return 1;
+}
+
+/* An output read as its paper defines it: its target, and the denoised x0 that it stands for, in double. */
+typedef struct loss_reading {
+    double target, denoised;
+} loss_reading;
+static loss_reading loss_read(ssde_parameterisation output, double sigma_data, double m, double std, double x0,
+                              double z, double o) {
+    double x = m * x0 + std * z, y = x / m, sigma = std / m, total = sigma * sigma + sigma_data * sigma_data;
+    double skip = sigma_data * sigma_data / total, out = sigma * sigma_data / sqrt(total);
+    loss_reading read = {0.0, 0.0};
+    switch (output) {
+        case SSDE_PREDICT_SCORE: read.target = -z / std, read.denoised = (x + std * std * o) / m; break;
+        case SSDE_PREDICT_NOISE: read.target = z, read.denoised = (x - std * o) / m; break;
+        case SSDE_PREDICT_DATA: read.target = x0, read.denoised = o; break;
+        case SSDE_PREDICT_VELOCITY:
+            read.target = m * z - std * x0, read.denoised = (m * x - std * o) / (m * m + std * std);
+            break;
+        case SSDE_PREDICT_EDM: read.target = (x0 - skip * y) / out, read.denoised = skip * y + out * o; break;
+        default: read.target = z - x0, read.denoised = (x - std * o) / (m + std);
+    }
+    return read;
+}
+
+/* The weight of |D - x0|^2, as the weightings' papers write it; of SSDE_WEIGHT_OUTPUT none. */
+static double loss_weight_of_data(const ssde_loss_desc *desc, double t, double m, double std, double g) {
+    double snr = m * m / std / std, sigma_data = desc->sigma_data;
+    double gamma = desc->min_snr_gamma > 0.0 ? desc->min_snr_gamma : 5.0;
+    if (desc->weighting == SSDE_WEIGHT_STD2) return snr;
+    if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD) return snr * g / std * g / std;
+    if (desc->weighting == SSDE_WEIGHT_MIN_SNR) return snr < gamma ? snr : gamma;
+    if (desc->weighting == SSDE_WEIGHT_EDM)
+        return (1.0 / snr + sigma_data * sigma_data) * snr / (sigma_data * sigma_data);
+    return snr * loss_user_weight(desc->user, t, m, std);
 }
 
 /* Each loss as its paper writes it. */
@@ -680,10 +772,10 @@ static void test_loss_formulas(void) {
         if (!loss_case_make(index, &c)) continue;
         made++;
         CHECK_OK(
-            ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, NULL));
-        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, LOSS_ROWS, LOSS_DIM, 1.0, plain, NULL));
+            ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, NULL));
+        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, NULL, LOSS_ROWS, LOSS_DIM, 1.0, plain, NULL));
         for (r = 0; r < LOSS_ROWS; r++) {
-            double mean, std, g = 0.0, sum = 0.0, loss, rounding, unit;
+            double mean, std, g = 0.0, sum = 0.0;
             if (c.desc.discrete) {
                 CHECK_OK(ssde_discrete_marginal(NULL, &c.sde, (int)(c.t[r] * 999.0 + 0.5), &mean, &std, NULL));
             } else {
@@ -692,28 +784,22 @@ static void test_loss_formulas(void) {
             }
             for (i = 0; i < LOSS_DIM; i++) {
                 int at = r * LOSS_DIM + i;
-                double o = (double)c.output[at], x0 = (double)c.x0[at], z = (double)c.z[at], e;
-                if (c.desc.output == SSDE_PREDICT_SCORE) /* (s + z / std), target -(x - m x0) / std^2 */
-                    e = o + z / std;
-                else if (c.desc.output == SSDE_PREDICT_NOISE) /* |o - z| in units of 1 / std */
-                    e = (z - o) / std;
+                double o = (double)c.output[at], x0 = (double)c.x0[at];
+                loss_reading read = loss_read(c.desc.output, c.desc.sigma_data, mean, std, x0, (double)c.z[at], o);
+                if (c.desc.weighting == SSDE_WEIGHT_OUTPUT)
+                    sum += (o - read.target) * (o - read.target);
                 else
-                    e = (o - x0) * mean / (std * std);
-                sum += e * e;
+                    sum += (read.denoised - x0) * (read.denoised - x0);
             }
-            loss = sum * (c.desc.weighting == SSDE_WEIGHT_STD2 ? std * std : g * g);
-            loss *= c.desc.half_sum ? 0.5 : 1.0 / (double)LOSS_DIM;
-            /* xt is a float: 6e-8 |x| / std of each residual, where std is as small as 1e-6 for sub-VP */
-            rounding = c.desc.output == SSDE_PREDICT_DATA ? 6e-8 * 2.0 * (mean + std) / std : 0.0;
-            sum *= std * std;
-            unit = sum > 0.0 ? loss / sum : 0.0;
-            CHECK_NEAR(
-                plain[r], loss,
-                1e-12 * loss + unit * (2.0 * sqrt(sum * (double)LOSS_DIM) + (double)LOSS_DIM * rounding) * rounding);
+            if (c.desc.weighting != SSDE_WEIGHT_OUTPUT) sum *= loss_weight_of_data(&c.desc, c.t[r], mean, std, g);
+            sum *= c.desc.half_sum ? 0.5 : 1.0 / (double)LOSS_DIM;
+            /* D - x0 cancels here to std / m of itself, 1e-6 for sub-VP and 150 for VP */
+            CHECK_RELATIVE(plain[r], sum, 1e-8);
             CHECK_RELATIVE(losses[r], c.weight[r] * plain[r], 1e-14);
         }
     }
-    CHECK(made == 3 * 2 * (4 * 2 + 3)); /* parameterisations, half_sum, (SDEs x weightings + discrete SDEs) */
+    /* half_sum x (4 SDEs x outputs x weightings + 3 discrete ones without EDM's output and without g^2) */
+    CHECK(made == 2 * (4 * 6 * 6 + 3 * 5 * 5));
 }
 
 /* Losses are quadratic in the output, so that a central difference is exact at any distance: here 1/4. */
@@ -724,7 +810,7 @@ static void test_loss_gradient(void) {
         double losses[LOSS_ROWS], up[LOSS_ROWS], down[LOSS_ROWS], scale = 1.0 / (double)LOSS_ROWS;
         float gradient[LOSS_ROWS * LOSS_DIM], moved[LOSS_ROWS * LOSS_DIM];
         if (!loss_case_make(index, &c)) continue;
-        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses,
+        CHECK_OK(ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses,
                            gradient));
         for (i = 0; i < LOSS_DIM; i++) {
             float above[LOSS_ROWS], below[LOSS_ROWS];
@@ -734,9 +820,9 @@ static void test_loss_gradient(void) {
             }
             memcpy(moved, c.output, sizeof moved);
             for (r = 0; r < LOSS_ROWS; r++) moved[r * LOSS_DIM + i] = above[r];
-            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, up, NULL));
+            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, up, NULL));
             for (r = 0; r < LOSS_ROWS; r++) moved[r * LOSS_DIM + i] = below[r];
-            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, down, NULL));
+            CHECK_OK(ssde_loss(&c.sde, &c.desc, moved, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, down, NULL));
             for (r = 0; r < LOSS_ROWS; r++) {
                 double slope = scale * (up[r] - down[r]) / ((double)above[r] - (double)below[r]);
                 /* a float gradient, and the rounding of the two losses */
@@ -745,7 +831,7 @@ static void test_loss_gradient(void) {
         }
         memcpy(moved, c.output, sizeof moved); /* in place */
         CHECK_OK(
-            ssde_loss(&c.sde, &c.desc, moved, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses, moved));
+            ssde_loss(&c.sde, &c.desc, moved, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, scale, losses, moved));
         CHECK_SAME(moved, gradient, sizeof gradient);
     }
 }
@@ -767,13 +853,14 @@ static void test_loss_exact_score(void) {
             ssde_rng rng = ssde_rng_seed(3);
             double sum[2] = {0, 0}, squares[2] = {0, 0};
             int along;
+            desc.output = SSDE_PREDICT_SCORE;
             desc.weighting = (ssde_weighting)likelihood;
             for (r = 0; r < ROWS; r++) t[r] = r < ROWS / 2 ? 0.2 : 0.6;
             CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x0, NULL));
             CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_NOISE, 0, NULL, ROWS, DIM, z));
             CHECK_OK(ssde_loss_perturb(&sde, &desc, x0, z, t, ROWS, DIM, xt));
             CHECK_OK(model.score(model.user, xt, t, NULL, ROWS, 0, score));
-            CHECK_OK(ssde_loss(&sde, &desc, score, xt, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
+            CHECK_OK(ssde_loss(&sde, &desc, score, x0, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
             for (r = 0; r < ROWS; r++) {
                 double dot[2] = {0, 0};
                 for (i = r * DIM; i < (r + 1) * DIM; i++) {
@@ -788,7 +875,7 @@ static void test_loss_exact_score(void) {
             for (along = 0; along < 2; along++) CHECK_NEAR(sum[along], 0.0, 4.0 * sqrt(squares[along]));
             /* and half the score would not do */
             for (i = 0; i < ROWS * DIM; i++) score[i] *= 0.5f;
-            CHECK_OK(ssde_loss(&sde, &desc, score, xt, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
+            CHECK_OK(ssde_loss(&sde, &desc, score, x0, z, t, NULL, ROWS, DIM, 1.0, losses, gradient));
             for (sum[0] = 0.0, i = 0; i < ROWS * DIM; i++) sum[0] += (double)gradient[i] * (double)score[i];
             CHECK(fabs(sum[0]) > 4.0 * sqrt(squares[0]));
         }
@@ -831,11 +918,12 @@ static void test_loss_times(void) {
     CHECK(t[0] == 0.0 && t[2] == 0.0);
 }
 
-/* int_eps^t g^2 / std^2 by Simpson's rule in log t. */
+/* int_eps^t g^2 / std^2 by Simpson's rule in log t; in closed form near the pole of rectified flow. */
 static double loss_importance_integral(const ssde_sde *sde, double eps, double t) {
     enum { PIECES = 2000 };
     double from = log(eps), h = (log(t) - from) / (double)PIECES, sum = 0.0;
     int i;
+    if (sde->kind == SSDE_RECTIFIED_FLOW) return 2.0 * log(t / (1.0 - t) / (eps / (1.0 - eps)));
     for (i = 0; i <= PIECES; i++) {
         ssde_coefficients c;
         double at = exp(from + h * i);
@@ -849,17 +937,19 @@ static void test_loss_importance(void) {
     enum { ROWS = 20000 };
     static double t[ROWS], weight[ROWS];
     int which, r, rows = check_quick ? 4000 : ROWS;
-    for (which = 0; which < 4; which++) {
-        ssde_sde sde = which < 3 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
+    for (which = 0; which < 5; which++) {
+        ssde_sde sde = which < 4 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
         ssde_loss_desc desc = ssde_loss_defaults();
-        double total, mean = 0.0, squares = 0.0, error;
-        desc.importance_times = 1;
-        desc.eps = which == 3 ? 1e-3 : 0.0;
+        double total, mean = 0.0, squares = 0.0, error, last, scale;
+        desc.times = SSDE_TIMES_IMPORTANCE;
+        desc.eps = which == 4 ? 1e-3 : 0.0;
         CHECK_OK(ssde_loss_times(&sde, &desc, 2, 0, NULL, (size_t)rows, t, weight));
-        total = loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, 1.0);
+        CHECK_OK(ssde_prior_time(NULL, &sde, &last, &scale));
+        if (which == 4) last = 1.0;
+        total = loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, last);
         for (r = 0; r < 40; r++) { /* the distribution function at a draw is the uniform it was made from */
             double u = ssde_random_double(2, SSDE_STREAM_TIME, 0, (uint64_t)r, 0);
-            CHECK_NEAR(loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
+            CHECK_NEAR(loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
         }
         for (r = 0; r < rows; r++) { /* E[weight t (1 - t)] = 1/6 up to eps */
             double value = weight[r] * t[r] * (1.0 - t[r]);
@@ -873,60 +963,245 @@ static void test_loss_importance(void) {
     }
 }
 
+/* From any meaning into any other, against double arithmetic, at the ends and in the middle of time. */
 static void test_loss_convert(void) {
-    enum { ROWS = 5, DIM = 6 };
-    static const double t[ROWS] = {0.02, 0.3, 0.3, 0.7, 0.95};
-    float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], value[3][ROWS * DIM], out[ROWS * DIM];
-    ssde_context context = ssde_context_defaults();
-    int which, from, to, i;
+    enum { ROWS = 6, DIM = 6, COUNT = SSDE_PREDICT_COUNT };
+    static const double t[ROWS] = {1e-5, 0.3, 0.3, 0.5, 0.95, 1.0};
+    static float value[COUNT][ROWS * DIM];
+    float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], out[ROWS * DIM];
+    int which, from, to, i, inplace;
     sde_fill(x0, ROWS * DIM, 5);
     sde_fill(z, ROWS * DIM, 6);
     for (which = 0; which < 3; which++) {
         ssde_sde sde = sde_paper(which);
         CHECK_OK(ssde_perturb(NULL, &sde, x0, z, t, ROWS, DIM, x));
-        for (i = 0; i < ROWS * DIM; i++) {
-            ssde_coefficients c = sde_at(&sde, t[i / DIM]);
-            double noise = ((double)x[i] - c.mean * (double)x0[i]) / c.std; /* of the x there is, rounded */
-            value[SSDE_PREDICT_SCORE][i] = (float)(-noise / c.std);
-            value[SSDE_PREDICT_NOISE][i] = (float)noise;
-            value[SSDE_PREDICT_DATA][i] = x0[i];
+        for (from = 1; from < COUNT; from++) {
+            for (i = 0; i < ROWS * DIM; i++) {
+                ssde_coefficients c = sde_at(&sde, t[i / DIM]);
+                value[from][i] =
+                    (float)loss_read((ssde_parameterisation)from, 0.7, c.mean, c.std, (double)x0[i], (double)z[i], 0.0)
+                        .target;
+            }
         }
-        for (from = 0; from < 3; from++) {
-            for (to = 0; to < 3; to++) {
-                int inplace;
+        for (from = 1; from < COUNT; from++) {
+            for (to = 1; to < COUNT; to++) {
                 for (inplace = 0; inplace < 2; inplace++) {
                     memcpy(out, value[from], sizeof out);
-                    CHECK_OK(ssde_convert_output(&context, &sde, (ssde_parameterisation)from, (ssde_parameterisation)to,
-                                                 x, t, inplace ? out : value[from], ROWS, DIM, out));
+                    CHECK_OK(ssde_convert_output(NULL, &sde, (ssde_parameterisation)from, (ssde_parameterisation)to,
+                                                 0.7, x, t, inplace ? out : value[from], ROWS, DIM, out));
                     for (i = 0; i < ROWS * DIM; i++) {
                         ssde_coefficients c = sde_at(&sde, t[i / DIM]);
-                        /* floats rounded at the size of x0 and of the noise, seen in the target's units */
-                        double z_error = 1e-6 * (1.0 + 1.0 / c.std), unit = to == 0   ? 1.0 / c.std
-                                                                            : to == 1 ? 1.0
-                                                                                      : c.std / c.mean;
-                        if (from == to) z_error = 0.0;
-                        CHECK_NEAR(out[i], value[to][i], z_error * unit);
+                        /* The output and x are rounded to floats, half a unit in 2^-24 each: what either is worth in
+                           the target, by the slopes of the reading in double. */
+                        double o = (double)value[from][i], ox = (double)x[i], h = 6e-8, wanted, slack, denoised, noise;
+                        loss_reading read =
+                            loss_read((ssde_parameterisation)from, 0.7, c.mean, c.std, 0.0, ox / c.std, o);
+                        denoised = read.denoised, noise = (ox - c.mean * denoised) / c.std;
+                        wanted = loss_read((ssde_parameterisation)to, 0.7, c.mean, c.std, denoised, noise, 0.0).target;
+                        /* the reading itself cancels in double: 1e-16 (|x| / m + |D|) of D, and m / std of it in z */
+                        slack = 1e-15 * (fabs(ox) / c.mean + fabs(denoised)) * (1.0 + c.mean / c.std) *
+                                (to == SSDE_PREDICT_SCORE ? 1.0 / c.std : 1.0 + c.std);
+                        if (from == to) wanted = o;
+                        CHECK_NEAR(out[i], wanted, h * fabs(wanted) + slack);
                     }
                 }
             }
         }
     }
     {
+        ssde_context context = ssde_context_defaults();
         ssde_sde sde = ssde_vp(0.1, 20.0);
-        double zero[ROWS] = {0.5, 0.0, 0.5, 0.5, 0.5};
+        double zero[ROWS] = {0.5, 0.0, 0.5, 0.5, 0.5, 0.5};
+        CHECK_FAILS(&context,
+                    ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, 0.5, x, zero, z, ROWS,
+                                        DIM, out),
+                    SSDE_ERROR_NUMERIC, "t[1] = 0");
         CHECK_FAILS(
             &context,
-            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, x, zero, z, ROWS, DIM, out),
-            SSDE_ERROR_NUMERIC, "t[1] = 0");
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_COUNT, 0.5, x, t, z, ROWS, DIM, out),
+            SSDE_ERROR_ARGUMENT, "to is 7");
         CHECK_FAILS(
             &context,
-            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, (ssde_parameterisation)3, x, t, z, ROWS, DIM, out),
-            SSDE_ERROR_ARGUMENT, "to 3");
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_EDM, SSDE_PREDICT_DATA, 0.0, x, t, z, ROWS, DIM, out),
+            SSDE_ERROR_ARGUMENT, "from is EDM's and sigma_data 0, wanted");
         CHECK_FAILS(
             &context,
-            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, x, t, NULL, ROWS, DIM, out),
+            ssde_convert_output(&context, &sde, SSDE_PREDICT_NOISE, SSDE_PREDICT_DATA, 0.5, x, t, NULL, ROWS, DIM, out),
             SSDE_ERROR_ARGUMENT, "in is NULL");
     }
+}
+
+static double loss_mean_falling(void *user, double t) { return (void)user, 1.0 - t; }
+static double loss_std_rising(void *user, double t) { return (void)user, t; }
+
+/* At m = 0 and at std = 0 the coefficients are those of the limit, wherever there is one. */
+static void test_loss_output_ends(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_affine(hard_nan, hard_nan, NULL);
+    ssde_output_map map;
+    int output;
+    sde.a = hard_zero, sde.g = hard_one; /* not asked for here */
+    sde.mean = loss_mean_falling, sde.std = loss_std_rising;
+    for (output = SSDE_PREDICT_VELOCITY; output < SSDE_PREDICT_COUNT; output++) {
+        int edm = output == SSDE_PREDICT_EDM;
+        CHECK_OK(ssde_output_map_at(&context, &sde, (ssde_parameterisation)output, 2.0, 1.0, &map)); /* x = z */
+        CHECK(map.noise_output == 0.0 && map.noise_x == 1.0 && map.data_x == (output == SSDE_PREDICT_FLOW));
+        CHECK(map.data_output == (edm ? 2.0 : -1.0) && map.target_data == (edm ? 0.5 : -1.0));
+        CHECK(map.target_noise == (output == SSDE_PREDICT_FLOW) && map.input == 1.0);
+        CHECK_OK(ssde_output_map_at(&context, &sde, (ssde_parameterisation)output, 2.0, 0.0, &map)); /* x = x0 */
+        CHECK(map.data_output == 0.0 && map.data_x == 1.0 && map.noise_x == (output == SSDE_PREDICT_FLOW));
+        CHECK(map.noise_output == (edm ? -1.0 : 1.0) && map.target_noise == (edm ? -1.0 : 1.0));
+        CHECK(map.target_data == -(double)(output == SSDE_PREDICT_FLOW) && map.input == (edm ? 0.5 : 1.0));
+    }
+    CHECK_OK(ssde_output_map_at(&context, &sde, SSDE_PREDICT_DEFAULT, 0.0, 1.0, &map)); /* the noise */
+    CHECK(map.noise_output == 1.0 && map.noise_x == 0.0 && map.target_noise == 1.0 && !(fabs(map.data_x) <= DBL_MAX));
+    CHECK_OK(ssde_output_map_at(&context, &sde, SSDE_PREDICT_DATA, 0.0, 0.0, &map));
+    CHECK(map.data_output == 1.0 && map.data_x == 0.0 && !(fabs(map.noise_x) <= DBL_MAX));
+    sde = ssde_ve(0.01, 50.0);
+    CHECK_OK(ssde_output_map_at(&context, &sde, SSDE_PREDICT_DEFAULT, 0.0, 1.0, &map)); /* the score */
+    CHECK_NEAR(map.noise_output, -50.0, 1e-12);
+    CHECK_FAILS(&context, ssde_output_map_at(&context, &sde, SSDE_PREDICT_EDM, (double)NAN, 1.0, &map),
+                SSDE_ERROR_ARGUMENT, "sigma_data nan");
+    CHECK_FAILS(&context, ssde_output_map_at(&context, &sde, SSDE_PREDICT_EDM, 0.5, 1.5, &map), SSDE_ERROR_ARGUMENT,
+                "t[0] is 1.5");
+}
+
+/* Every value has a name of its own, which finds it; behind the last there is none. */
+static void test_loss_names(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_parameterisation output = SSDE_PREDICT_COUNT;
+    ssde_weighting weighting = SSDE_WEIGHT_COUNT;
+    ssde_times times = SSDE_TIMES_COUNT;
+    int i;
+    for (i = 0; i < SSDE_PREDICT_COUNT; i++) {
+        CHECK_OK(ssde_parameterisation_find(&context, ssde_parameterisation_name((ssde_parameterisation)i), &output));
+        CHECK((int)output == i);
+    }
+    for (i = 0; i < SSDE_WEIGHT_COUNT; i++) {
+        CHECK_OK(ssde_weighting_find(&context, ssde_weighting_name((ssde_weighting)i), &weighting));
+        CHECK((int)weighting == i);
+    }
+    for (i = 0; i < SSDE_TIMES_COUNT; i++) {
+        CHECK_OK(ssde_times_find(&context, ssde_times_name((ssde_times)i), &times));
+        CHECK((int)times == i);
+    }
+    CHECK(!ssde_parameterisation_name(SSDE_PREDICT_COUNT) && !ssde_weighting_name(SSDE_WEIGHT_COUNT) &&
+          !ssde_times_name(SSDE_TIMES_COUNT));
+    CHECK(!strcmp(ssde_parameterisation_name(SSDE_PREDICT_VELOCITY), "velocity"));
+    CHECK_FAILS(&context, ssde_parameterisation_find(&context, "eps", &output), SSDE_ERROR_ARGUMENT,
+                "no parameterisation 'eps': default score noise data velocity edm flow");
+    CHECK_FAILS(&context, ssde_weighting_find(&context, "snr", &weighting), SSDE_ERROR_ARGUMENT,
+                "no weighting 'snr': std2 likelihood output edm min_snr user");
+    CHECK_FAILS(&context, ssde_times_find(&context, "", &times), SSDE_ERROR_ARGUMENT,
+                "no times '': uniform importance log_normal logit_normal user");
+    CHECK((int)output == SSDE_PREDICT_COUNT - 1 && (int)weighting == SSDE_WEIGHT_COUNT - 1);
+}
+
+/* The quantile, against the C library's complementary error function: their difference over the density is x's error.
+ */
+static void test_math_normal_quantile(void) {
+    int i;
+    for (i = 1; i < 4000; i++) {
+        double p = i < 2000 ? i / 4000.0 : exp(-0.018 * (i - 1960)), x = ssdei_math_normal_quantile(p);
+        double away = 0.5 * erfc(-x / sqrt(2.0)) - p, density = exp(-0.5 * x * x) / sqrt(6.283185307179586);
+        CHECK_NEAR(away / density, 0.0, 4e-15 * (fabs(x) > 0.1 ? fabs(x) : 0.1));
+        if (i < 2000) CHECK_NEAR(ssdei_math_normal_quantile(1.0 - p), -x, 1e-12);
+    }
+    CHECK(ssdei_math_normal_quantile(0.5) == 0.0);
+}
+
+static double loss_user_time(void *user, double u) { return *(double *)user * u; }
+
+/* What t is a function of is normal: its distribution function there is the uniform that t was drawn with. */
+static void test_loss_time_densities(void) {
+    enum { ROWS = 500 };
+    static double t[ROWS], weight[ROWS];
+    ssde_context context = ssde_context_defaults();
+    double user = 1.0;
+    int which, logit, given, r;
+    for (which = 0; which < 4; which++) {
+        for (logit = 0; logit < 2; logit++) {
+            for (given = 0; given < 2; given++) {
+                ssde_sde sde = which < 3 ? sde_paper(which) : ssde_affine(hard_negative, hard_ten, NULL);
+                ssde_loss_desc desc = ssde_loss_defaults();
+                double mean = given ? 0.4 : logit ? 0.0 : -1.2, std = given ? 0.6 : logit ? 1.0 : 1.2;
+                desc.times = logit ? SSDE_TIMES_LOGIT_NORMAL : SSDE_TIMES_LOG_NORMAL;
+                if (given) desc.time_mean = mean, desc.time_std = std;
+                CHECK_OK(ssde_loss_times(&sde, &desc, 2, 3, NULL, ROWS, t, weight));
+                for (r = 0; r < ROWS; r++) {
+                    double u = ssde_random_double(2, SSDE_STREAM_TIME, 3, (uint64_t)r, 0), value;
+                    ssde_coefficients c = sde_at(&sde, t[r]);
+                    value = logit ? log(t[r] / (1.0 - t[r])) : log(c.std / c.mean);
+                    CHECK(weight[r] == 1.0 && t[r] >= 1e-5 && t[r] <= 1.0);
+                    if (t[r] > 1e-5 && t[r] < 1.0) CHECK_NEAR(0.5 * erfc((mean - value) / std / sqrt(2.0)), u, 1e-8);
+                }
+            }
+        }
+    }
+    {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        ssde_loss_desc desc = ssde_loss_defaults();
+        desc.context = &context;
+        desc.times = SSDE_TIMES_LOG_NORMAL; /* beyond the levels that there are: the ends */
+        desc.time_std = 1e-9;
+        desc.time_mean = -30.0;
+        CHECK_OK(ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight));
+        CHECK(t[0] == 1e-5);
+        desc.time_mean = 30.0;
+        CHECK_OK(ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight));
+        CHECK(t[0] == 1.0);
+        desc.times = SSDE_TIMES_USER;
+        CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT,
+                    "times are the user's, but time is NULL");
+        desc.time = loss_user_time;
+        desc.user = &user;
+        CHECK_OK(ssde_loss_times(&sde, &desc, 2, 3, NULL, 9, t, weight));
+        for (r = 0; r < 9; r++) CHECK(t[r] == ssde_random_double(2, SSDE_STREAM_TIME, 3, (uint64_t)r, 0));
+        user = (double)NAN;
+        CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT,
+                    "desc.time gives t = nan at u = 0.");
+        desc.time_mean = (double)INFINITY;
+        CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT,
+                    "time_mean is inf");
+        desc.time_mean = 0.0;
+        memset(&desc.times, 1, sizeof desc.times);
+        CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT, "times is ");
+    }
+}
+
+/* Of 2^k slots in a row one in each of 2^k equal parts, whoever asks for them; each uniform over the steps. */
+static void test_loss_stratified(void) {
+    enum { ROWS = 256, STEPS = 2000 };
+    static double t[ROWS], weight[ROWS], u[ROWS];
+    ssde_sde sde = ssde_ve(0.01, 50.0);
+    ssde_loss_desc desc = ssde_loss_defaults();
+    uint64_t sample[2] = {200, 17};
+    double some[2], mean = 0.0, square = 0.0;
+    int k, r, i, step;
+    desc.stratified = 1;
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, NULL, ROWS, t, weight));
+    CHECK_OK(ssde_loss_times(&sde, &desc, 9, 4, sample, 2, some, weight));
+    CHECK(some[0] == t[200] && some[1] == t[17]);
+    for (r = 0; r < ROWS; r++) u[r] = (t[r] - 1e-5) / (1.0 - 1e-5);
+    for (k = 1; k <= ROWS; k *= 2) {
+        int first = ROWS - k; /* not only the first ones */
+        for (i = 0; i < k; i++) {
+            int in = 0;
+            for (r = first; r < first + k; r++) {
+                double from = u[first] - 0.25 / ROWS + (double)i / k, at = u[r] - from;
+                at -= floor(at);
+                in += at < 1.0 / k;
+            }
+            CHECK(in == 1);
+        }
+    }
+    for (step = 0; step < STEPS; step++) { /* one slot */
+        CHECK_OK(ssde_loss_times(&sde, &desc, 9, (uint32_t)step, sample, 1, some, weight));
+        mean += some[0] / STEPS;
+        square += some[0] * some[0] / STEPS;
+    }
+    CHECK_NEAR(mean, 0.5, 4.0 * sqrt(1.0 / 12.0 / STEPS));
+    CHECK_NEAR(square, 1.0 / 3.0, 4.0 * sqrt(4.0 / 45.0 / STEPS));
 }
 
 static void test_loss_bad_input(void) {
@@ -935,23 +1210,24 @@ static void test_loss_bad_input(void) {
     double losses[LOSS_ROWS], mean, std, t[LOSS_ROWS], w[LOSS_ROWS];
     uint64_t huge = (uint64_t)1 << 48;
     float gradient[LOSS_ROWS * LOSS_DIM], keep;
+    double user;
     loss_case_make(1, &c);
     c.desc.context = &context;
 #define LOSS_CALL \
-    ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, gradient)
+    ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 1.0, losses, gradient)
     CHECK_OK(LOSS_CALL);
-    CHECK_STATUS(ssde_loss(&c.sde, NULL, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_loss(&c.sde, NULL, c.output, c.x0, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_loss_times(&c.sde, NULL, 1, 1, NULL, 1, t, w), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_loss_marginal(&c.sde, NULL, 0.5, &mean, &std), SSDE_ERROR_ARGUMENT);
-    CHECK_FAILS(&context, ssde_loss(NULL, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
+    CHECK_FAILS(&context, ssde_loss(NULL, &c.desc, c.output, c.x0, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
                 SSDE_ERROR_ARGUMENT, "sde is NULL");
-    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, NULL, c.xt, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, NULL, c.x0, c.z, c.t, NULL, 1, 1, 1.0, losses, NULL),
                 SSDE_ERROR_ARGUMENT, "output is NULL");
-    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, 1.0, NULL, NULL),
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, NULL, 1, 1, 1.0, NULL, NULL),
                 SSDE_ERROR_ARGUMENT, "losses is NULL");
-    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 0, 1, 1.0, losses, NULL),
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, NULL, 0, 1, 1.0, losses, NULL),
                 SSDE_ERROR_ARGUMENT, "rows is 0");
-    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.xt, c.z, c.t, NULL, 1, 1, (double)NAN, losses, NULL),
+    CHECK_FAILS(&context, ssde_loss(&c.sde, &c.desc, c.output, c.x0, c.z, c.t, NULL, 1, 1, (double)NAN, losses, NULL),
                 SSDE_ERROR_ARGUMENT, "scale");
     c.weight[4] = -1.0;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight[4] is -1");
@@ -971,26 +1247,51 @@ static void test_loss_bad_input(void) {
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 2, element 5 of the gradient");
     c.output[2 * LOSS_DIM + 5] = keep;
     c.weight[2] = 1.0;
-    c.xt[LOSS_DIM] = (float)INFINITY;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 1, element 0 of xt");
-    c.xt[LOSS_DIM] = 0.0f;
+    c.desc.output = SSDE_PREDICT_DATA;
+    c.x0[LOSS_DIM] = (float)INFINITY;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 1, element 0 of x0");
+    c.desc.output = SSDE_PREDICT_SCORE;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 1, element 0 of x0");
+    c.x0[LOSS_DIM] = 0.0f;
     c.z[0] = (float)-INFINITY;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "row 0, element 0 of z");
     c.z[0] = 0.0f;
     CHECK_OK(LOSS_CALL);
-    c.desc.output = (ssde_parameterisation)3;
-    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output is 3");
+    c.desc.output = SSDE_PREDICT_COUNT;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output is 7");
     c.desc.output = SSDE_PREDICT_SCORE;
     memset(&c.desc.weighting, 1, sizeof c.desc.weighting);
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.weighting is ");
+    c.desc.weighting = SSDE_WEIGHT_EDM;
+    c.desc.sigma_data = 0.0;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weighting is EDM's and sigma_data 0, wanted");
+    c.desc.output = SSDE_PREDICT_EDM;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "desc.output is EDM's and sigma_data 0, wanted");
+    c.desc.sigma_data = 0.5;
+    CHECK_OK(LOSS_CALL);
+    c.desc.discrete = 1;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_UNSUPPORTED, "told std / m, not a level");
+    c.desc.discrete = 0;
+    c.desc.output = SSDE_PREDICT_SCORE;
+    c.desc.weighting = SSDE_WEIGHT_MIN_SNR;
+    c.desc.min_snr_gamma = -1.0;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "min_snr_gamma is -1");
+    c.desc.min_snr_gamma = 0.0;
+    c.desc.weighting = SSDE_WEIGHT_USER;
+    user = (double)NAN;
+    c.desc.user = &user;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_NUMERIC, "the weight nan at t = 1e-05");
+    c.desc.weight = NULL;
+    CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "weight is NULL");
     c.desc.weighting = SSDE_WEIGHT_LIKELIHOOD;
     c.desc.discrete = 1;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_UNSUPPORTED, "likelihood");
     c.desc.weighting = SSDE_WEIGHT_STD2;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "is not i / 999");
-    c.desc.importance_times = 1;
-    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_UNSUPPORTED, "importance");
-    c.desc.importance_times = c.desc.discrete = 0;
+    c.desc.times = SSDE_TIMES_IMPORTANCE;
+    CHECK_FAILS(&context, ssde_loss_times(&c.sde, &c.desc, 1, 1, NULL, 1, t, w), SSDE_ERROR_UNSUPPORTED, "uniformly");
+    c.desc.times = SSDE_TIMES_UNIFORM;
+    c.desc.discrete = 0;
     c.desc.eps = -0.5;
     CHECK_FAILS(&context, LOSS_CALL, SSDE_ERROR_ARGUMENT, "eps is -0.5");
     c.desc.eps = 1.0;
@@ -1014,7 +1315,7 @@ static void test_loss_importance_eps(void) {
     ssde_loss_desc desc = ssde_loss_defaults();
     double mean = 0.0, squares = 0.0, rows = ROWS;
     size_t r;
-    desc.importance_times = 1;
+    desc.times = SSDE_TIMES_IMPORTANCE;
     desc.eps = 0.3;
     CHECK_OK(ssde_loss_times(&sde, &desc, 4, 0, NULL, ROWS, t, weight));
     for (r = 0; r < ROWS; r++) {
@@ -1677,6 +1978,7 @@ static void test_mixture_allocation(void) {
     X(sde_small_t)               \
     X(sde_consistent)            \
     X(sde_affine_is_vp)          \
+    X(sde_rectified_flow)        \
     X(sde_affine_hard)           \
     X(sde_affine_stack)          \
     X(sde_affine_errors)         \
@@ -1694,6 +1996,11 @@ static void test_mixture_allocation(void) {
     X(loss_times)                \
     X(loss_importance)           \
     X(loss_convert)              \
+    X(loss_output_ends)          \
+    X(loss_names)                \
+    X(math_normal_quantile)      \
+    X(loss_time_densities)       \
+    X(loss_stratified)           \
     X(loss_bad_input)            \
     X(loss_importance_eps)       \
     X(mixture_golden)            \

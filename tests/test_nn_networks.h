@@ -55,7 +55,7 @@ static void nn_golden_forward(const nn_golden *golden, ssde_context *context) {
     golden_floats(golden->io, "labels", expected, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) {
         t[i] = (double)t_float[i];
-        CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
+        CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
         CHECK_RELATIVE(label[i], expected[i], 1e-6);
     }
     CHECK_OK(ssde_score_net_create(&score_net, golden->net, &golden->sde, NULL));
@@ -101,22 +101,23 @@ static void nn_golden_loss(const nn_golden *golden, ssde_context *context) {
     ssde_run *run = nn_run(golden->net, context, SSDE_RUN_TRAIN, GOLDEN_ROWS);
     const golden_tensor *tensor = NULL;
     loss.half_sum = 1;
-    loss.output = ssdei_net_output(&golden->sde);
+    loss.output = SSDE_PREDICT_DEFAULT;
     loss.context = context;
     nn_golden_images(golden, "dsm_x0", x0);
     nn_golden_images(golden, "dsm_z", z);
     golden_doubles(golden->io, "t", t, GOLDEN_ROWS);
-    for (i = 0; i < GOLDEN_ROWS; i++) CHECK_OK(ssde_score_net_label(context, &golden->sde, t[i], &label[i], &sigma[i]));
+    for (i = 0; i < GOLDEN_ROWS; i++)
+        CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
     CHECK_OK(ssde_perturb(context, &golden->sde, x0, z, t, GOLDEN_ROWS, golden->dim, xt));
     /* the golden gradients are without dropout: run in evaluation, as the reference did, by dropping nothing */
     for (i = 0; i < (size_t)golden->net->node_count; i++) golden->net->nodes[i].drop = 0.0;
     CHECK_OK(ssde_run_forward(run, xt, label, sigma, GOLDEN_ROWS, 0, 0, NULL, out));
     loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
-    CHECK_OK(ssde_loss(&golden->sde, &loss, out, xt, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, NULL));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, NULL));
     golden_doubles(golden->io, "dsm_losses_likelihood_weighted", golden_losses, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_RELATIVE(losses[i], golden_losses[i], 2e-5);
     loss.weighting = SSDE_WEIGHT_STD2;
-    CHECK_OK(ssde_loss(&golden->sde, &loss, out, xt, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, slope));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, GOLDEN_ROWS, golden->dim, 0.5, losses, slope));
     golden_doubles(golden->io, "dsm_losses", golden_losses, GOLDEN_ROWS);
     for (i = 0; i < GOLDEN_ROWS; i++) CHECK_RELATIVE(losses[i], golden_losses[i], 2e-5);
     CHECK_OK(ssde_run_backward(run, slope, NULL, gradient));
@@ -1158,10 +1159,8 @@ static void test_score_net_golden(void) {
         for (row = 0; row < ROWS; row++) {
             float label, sigma;
             nn_flags_image((uint32_t)(1000 + row), &shape, 0.5f, x + row * FLAGS_DIM);
-            if (desc.discrete)
-                CHECK_OK(ssde_score_net_label_discrete(NULL, &sde, t[row], &label, &sigma));
-            else
-                CHECK_OK(ssde_score_net_label(NULL, &sde, t[row], &label, &sigma));
+            net->means.discrete = desc.discrete;
+            CHECK_OK(ssde_score_net_label(NULL, net, &sde, t[row], &label, &sigma, NULL));
             /* the same float, but for powf's last bit */
             CHECK_RELATIVE(label, labels[row], sde.kind == SSDE_VE && !desc.discrete ? 1.2e-7 : 0.0);
         }
@@ -1266,7 +1265,7 @@ static void nn_score_case(ssde_sde sde, ssde_context *context) {
         CHECK_OK(ssde_coefficients_at(context, &sde, times[row], &at));
         label = sde.kind == SSDE_VE ? at.std : 999.0 * times[row];
         factor = sde.kind == SSDE_VE ? 1.0 : -1.0 / at.std;
-        CHECK_OK(ssde_score_net_label(context, &sde, times[row], &net_label, &sigma));
+        CHECK_OK(ssde_score_net_label(context, net, &sde, times[row], &net_label, &sigma, NULL));
         CHECK_RELATIVE(net_label, label, 2e-7);
         CHECK_RELATIVE(sigma, at.std, 1e-7);
         for (k = 0; k < 3; k++) {
@@ -1347,10 +1346,329 @@ static void test_score_net(void) {
     ssde_score_net_destroy(score_net);
     ssde_score_net_destroy(NULL);
     CHECK(ssde_score_net_model(NULL).score == NULL);
-    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, NULL, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label(NULL, &sde, 0.5, &label, NULL), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label(NULL, NULL, 0.5, &label, &sigma), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, &sde, 0.5, NULL, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, &sde, 0.5, &label, NULL, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, NULL, NULL, 0.5, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
     ssde_net_destroy(net);
+}
+
+/* ---- score net: every meaning of an output ---- */
+
+enum { OUTPUT_ROWS = 5, OUTPUT_DIM = 3 };
+static const double outputs_times[OUTPUT_ROWS] = {1e-5, 0.5, 0.5, 1.0 - 1e-4, 1.0};
+
+typedef struct outputs_case {
+    oracle o; /* a network of x and a positional embedding */
+    ssde_sde sde;
+    ssde_parameterisation output;
+    double sigma_data;
+    float x[OUTPUT_ROWS * OUTPUT_DIM], v[OUTPUT_ROWS * OUTPUT_DIM];
+    float score[OUTPUT_ROWS * OUTPUT_DIM], vjp[OUTPUT_ROWS * OUTPUT_DIM]; /* by the score net */
+} outputs_case;
+
+static void outputs_run(outputs_case *c, ssde_context *context) {
+    ssde_score_net_desc desc = ssde_score_net_defaults();
+    ssde_score_net *score_net = NULL;
+    ssde_score_model model;
+    desc.output = c->output;
+    desc.sigma_data = c->sigma_data;
+    desc.context = context;
+    CHECK_OK(ssde_score_net_create(&score_net, c->o.net, &c->sde, &desc));
+    model = ssde_score_net_model(score_net);
+    oracle_normals(1, 1.0, OUTPUT_ROWS * OUTPUT_DIM, c->x);
+    oracle_normals(2, 1.0, OUTPUT_ROWS * OUTPUT_DIM, c->v);
+    CHECK_OK(model.score(model.user, c->x, outputs_times, NULL, OUTPUT_ROWS, 1, c->score));
+    CHECK_OK(model.vjp(model.user, c->v, OUTPUT_ROWS, c->vjp));
+    ssde_score_net_destroy(score_net);
+}
+
+/* Row by row in double from what the network gives to this score net's labels: what is left is the rounding of the
+   result, and of x where EDM scales it, however much of the terms cancels. The VJP by the chain rule. */
+static void outputs_check_raw(const outputs_case *c, ssde_context *context, const float *label, const float *sigma,
+                              const double *mean, const double *std) {
+    float in[OUTPUT_ROWS * OUTPUT_DIM], raw[OUTPUT_ROWS * OUTPUT_DIM], back[OUTPUT_ROWS * OUTPUT_DIM];
+    ssde_run *run = nn_run(c->o.net, context, SSDE_RUN_VJP, OUTPUT_ROWS);
+    int i;
+    for (i = 0; i < OUTPUT_ROWS * OUTPUT_DIM; i++) {
+        int row = i / OUTPUT_DIM;
+        in[i] = (float)((double)c->x[i] * outputs_input(c->output, c->sigma_data, mean[row], std[row]));
+    }
+    CHECK_OK(ssde_run_forward(run, in, label, sigma, OUTPUT_ROWS, 0, 0, NULL, raw));
+    CHECK_OK(ssde_run_backward(run, c->v, back, NULL));
+    for (i = 0; i < OUTPUT_ROWS * OUTPUT_DIM; i++) {
+        int row = i / OUTPUT_DIM;
+        double m = mean[row], s = std[row], o = (double)raw[i], x = (double)c->x[i], factor, by_x, score, chain;
+        score = -outputs_noise(c->output, c->sigma_data, m, s, o, x) / s;
+        factor = -outputs_noise(c->output, c->sigma_data, m, s, 1.0, 0.0) / s;
+        by_x = -outputs_noise(c->output, c->sigma_data, m, s, 0.0, 1.0) / s;
+        CHECK_NEAR(c->score[i], score,
+                   2e-7 * fabs(score) + (c->output == SSDE_PREDICT_EDM ? 3e-7 * (fabs(o) + 1.0) * fabs(factor) : 0.0));
+        chain = factor * outputs_input(c->output, c->sigma_data, m, s);
+        /* the network's own rounding on the way back, of a row of a few such numbers */
+        CHECK_NEAR(c->vjp[i], chain * (double)back[i] + by_x * (double)c->v[i],
+                   3e-6 * (fabs(chain) * nn_norm(back + row * OUTPUT_DIM, OUTPUT_DIM) + fabs(by_x)));
+    }
+    ssde_run_destroy(run);
+}
+
+/* v^T (d score / d x) u for a direction u, by differences of the score in double. */
+static void outputs_check_slope(outputs_case *c, int row, double label, double sigma, double mean, double std) {
+    double input = outputs_input(c->output, c->sigma_data, mean, std), slope = 0.0, difference = 0.0, size = 0.0;
+    int side, i;
+    for (side = -1; side <= 1; side += 2) {
+        uint64_t state = 9;
+        double x[OUTPUT_DIM], in[OUTPUT_DIM];
+        const double *o;
+        for (i = 0; i < OUTPUT_DIM; i++) {
+            double direction = oracle_normal(&state);
+            x[i] = (double)c->x[row * OUTPUT_DIM + i] + 1e-5 * side * direction;
+            in[i] = input * x[i];
+            if (side > 0) slope += (double)c->vjp[row * OUTPUT_DIM + i] * direction;
+            if (side > 0) size += fabs((double)c->vjp[row * OUTPUT_DIM + i]);
+        }
+        o = oracle_forward(&c->o, in, label, sigma);
+        for (i = 0; i < OUTPUT_DIM; i++)
+            difference -= side * (double)c->v[row * OUTPUT_DIM + i] / 2e-5 / std *
+                          outputs_noise(c->output, c->sigma_data, mean, std, o[i], x[i]);
+    }
+    CHECK_NEAR(slope, difference, 1e-4 * size);
+}
+
+/* Every meaning under every SDE, from std = 0 nearly to m = 0: scores and their derivatives are those of the definition
+   in double. */
+static void test_score_net_outputs(void) {
+    ssde_context context;
+    int which, output, tier, row;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (which = 0; which < OUTPUT_SDES; which++)
+            for (output = SSDE_PREDICT_DEFAULT; output < SSDE_PREDICT_COUNT; output++) {
+                ssde_loss_desc loss = ssde_loss_defaults();
+                outputs_case c;
+                float label[OUTPUT_ROWS], sigma[OUTPUT_ROWS];
+                double mean[OUTPUT_ROWS], std[OUTPUT_ROWS];
+                int h;
+                oracle_open(&c.o);
+                h = oracle_conv1(&c.o, oracle_input(&c.o, 1, 1, OUTPUT_DIM), 8);
+                h = oracle_add(&c.o, h, oracle_conv1(&c.o, oracle_positional(&c.o, oracle_label(&c.o), 6), 8), 1.0);
+                oracle_finish(&c.o, oracle_conv1(&c.o, oracle_activate(&c.o, h, SSDE_SILU), OUTPUT_DIM));
+                c.sde = outputs_sde(which);
+                c.output = (ssde_parameterisation)output;
+                c.sigma_data = 0.7;
+                outputs_run(&c, &context);
+                if (output == SSDE_PREDICT_DEFAULT) c.output = which ? SSDE_PREDICT_NOISE : SSDE_PREDICT_SCORE;
+                c.o.net->means.output = c.output; /* what labels go by */
+                for (row = 0; row < OUTPUT_ROWS; row++) {
+                    double t = outputs_times[row];
+                    CHECK_OK(ssde_loss_marginal(&c.sde, &loss, t, &mean[row], &std[row]));
+                    CHECK_OK(ssde_score_net_label(NULL, c.o.net, &c.sde, t, &label[row], &sigma[row], NULL));
+                    CHECK_RELATIVE(sigma[row], std[row], 1e-7);
+                    /* 999 t is a product of floats, VE's label a power of them */
+                    CHECK_NEAR(label[row],
+                               output != SSDE_PREDICT_EDM ? which ? 999.0 * t : std[row]
+                               : mean[row] > 0.0 ? 0.25 * log(std[row] / mean[row])
+                                                          : 10.0,
+                               output == SSDE_PREDICT_EDM ? 1e-6 : 3e-7 * (which ? 999.0 * t : std[row]));
+                }
+                outputs_check_raw(&c, &context, label, sigma, mean, std);
+                for (row = 0; row < OUTPUT_ROWS; row++)
+                    outputs_check_slope(&c, row, (double)label[row], (double)sigma[row], mean[row], std[row]);
+                oracle_close(&c.o);
+            }
+}
+
+/* EDM's label is log(std / m) / 4, its exponential for networks that take the logarithm, within e^10 and e^-10. */
+static void test_score_net_edm_label(void) {
+    static const ssde_embedding_type types[2] = {SSDE_EMBEDDING_POSITIONAL, SSDE_EMBEDDING_FOURIER};
+    int which, k;
+    for (which = 0; which < OUTPUT_SDES; which++)
+        for (k = 0; k < 4; k++) {
+            ssde_sde sde = outputs_sde(which);
+            ssde_mlp_desc shape = ssde_mlp(2);
+            ssde_unet_desc unet = conditioning_unet(SSDE_NOISE_CHANNEL, 0);
+            ssde_net *net = NULL;
+            ssde_output_map map;
+            double t, noise, mean, std;
+            float label, sigma;
+            shape.embedding_type = unet.embedding_type = types[k % 2];
+            unet.scale_by_sigma = 0;
+            CHECK_OK(k < 2 ? ssde_mlp_create(&net, &shape) : ssde_unet_create(&net, &unet));
+            net->means.output = SSDE_PREDICT_EDM;
+            net->means.sigma_data = 2.0;
+            for (t = 0.0; t <= 1.0; t += 0.125) {
+                CHECK_OK(ssdei_marginal(NULL, &sde, t, &mean, &std));
+                CHECK_OK(ssde_score_net_label(NULL, net, &sde, t, &label, &sigma, &map));
+                noise = std == 0.0 ? -10.0 : mean == 0.0 ? 10.0 : 0.25 * log(std / mean);
+                CHECK_NEAR(label, k % 2 ? exp(noise) : noise, k % 2 ? 1e-7 * exp(noise) : 1e-6);
+                CHECK_RELATIVE(map.input, outputs_input(SSDE_PREDICT_EDM, 2.0, mean, std), 1e-14);
+            }
+            ssde_net_destroy(net);
+        }
+}
+
+/* A model that knows nothing of score nets: what the network gives, in double by the definition of its output. */
+typedef struct outputs_model {
+    ssde_run *run;
+    const ssde_net *net;
+    ssde_sde sde;
+    ssde_parameterisation output;
+    double sigma_data, factor[OUTPUT_ROWS], input[OUTPUT_ROWS], by_x[OUTPUT_ROWS];
+} outputs_model;
+
+static ssde_status outputs_model_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    outputs_model *m = (outputs_model *)user;
+    float label[OUTPUT_ROWS], sigma[OUTPUT_ROWS], in[2 * OUTPUT_ROWS], raw[2 * OUTPUT_ROWS];
+    size_t i;
+    (void)sample;
+    (void)differentiate;
+    for (i = 0; i < rows; i++) {
+        double mean, std;
+        CHECK_OK(ssde_score_net_label(NULL, m->net, &m->sde, t[i], &label[i], &sigma[i], NULL));
+        CHECK_OK(ssdei_marginal(NULL, &m->sde, t[i], &mean, &std));
+        m->input[i] = outputs_input(m->output, m->sigma_data, mean, std);
+        m->factor[i] = -outputs_noise(m->output, m->sigma_data, mean, std, 1.0, 0.0) / std;
+        m->by_x[i] = -outputs_noise(m->output, m->sigma_data, mean, std, 0.0, 1.0) / std;
+    }
+    for (i = 0; i < 2 * rows; i++) in[i] = (float)((double)x[i] * m->input[i / 2]);
+    CHECK_OK(ssde_run_forward(m->run, in, label, sigma, rows, 0, 0, NULL, raw));
+    for (i = 0; i < 2 * rows; i++) out[i] = (float)(m->factor[i / 2] * (double)raw[i] + m->by_x[i / 2] * (double)x[i]);
+    return SSDE_OK;
+}
+
+static ssde_status outputs_model_vjp(void *user, const float *v, size_t rows, float *out) {
+    outputs_model *m = (outputs_model *)user;
+    float back[2 * OUTPUT_ROWS];
+    size_t i;
+    CHECK_OK(ssde_run_backward(m->run, v, back, NULL));
+    for (i = 0; i < 2 * rows; i++)
+        out[i] = (float)(m->factor[i / 2] * m->input[i / 2] * (double)back[i] + m->by_x[i / 2] * (double)v[i]);
+    return SSDE_OK;
+}
+
+/* No solver learns what a network is: samples and densities of trained networks are those of that model. */
+static void test_score_net_output_solvers(void) {
+    static const ssde_parameterisation outputs[3] = {SSDE_PREDICT_VELOCITY, SSDE_PREDICT_EDM, SSDE_PREDICT_FLOW};
+    int which, k;
+    for (which = 0; which < 6; which++) {
+        ssde_sde sde = which < 3 ? ssde_vp(0.1, 20.0) : ssde_ve(0.01, 3.0);
+        ssde_train_desc train = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer = NULL;
+        ssde_score_net *score_net = NULL;
+        ssde_score_model models[2];
+        ssde_flow_desc flow = ssde_flow_defaults();
+        ssde_likelihood_desc price = ssde_likelihood_defaults();
+        ssde_likelihood_result results[2][OUTPUT_ROWS];
+        outputs_model by_definition;
+        float x[2][2 * OUTPUT_ROWS];
+        size_t i;
+        train.loss.output = outputs[which % 3];
+        train.loss.sigma_data = 0.7;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &train));
+        for (k = 0; k < 20; k++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+        CHECK_OK(ssde_score_net_create(&score_net, net, &sde, NULL));
+        models[0] = models[1] = ssde_score_net_model(score_net);
+        by_definition.run = nn_run(net, NULL, SSDE_RUN_VJP, OUTPUT_ROWS);
+        by_definition.net = net;
+        by_definition.sde = sde;
+        by_definition.output = ssde_net_output(net, &by_definition.sigma_data);
+        models[1].score = outputs_model_score;
+        models[1].vjp = outputs_model_vjp;
+        models[1].user = &by_definition;
+        models[1].max_rows = OUTPUT_ROWS;
+        flow.rtol = flow.atol = price.rtol = price.atol = 1e-7; /* else steps that were taken by a hair differ more */
+        price.trace = SSDE_TRACE_EXACT;
+        for (k = 0; k < 2; k++) {
+            ssde_rng rng = ssde_rng_seed(7);
+            CHECK_OK(ssde_sample_ode(&sde, &models[k], &flow, &rng, OUTPUT_ROWS, x[k], NULL));
+            CHECK_OK(ssde_likelihood(&sde, &models[k], &price, &rng, OUTPUT_ROWS, files_points, results[k]));
+        }
+        CHECK_ARRAY(x[0], x[1], 2 * OUTPUT_ROWS, 5e-5);
+        for (i = 0; i < OUTPUT_ROWS; i++) CHECK_NEAR(results[0][i].log_density, results[1][i].log_density, 1e-4);
+        ssde_run_destroy(by_definition.run);
+        ssde_score_net_destroy(score_net);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
+/* What a network cannot mean is refused, by whatever takes it. */
+static void test_score_net_output_errors(void) {
+    const ssde_sde sdes[2] = {ssde_ve(0.01, 20.0), ssde_vp(0.1, 20.0)};
+    const double bad[4] = {-1.0, 1e-7, 1e7, (double)NAN};
+    ssde_context context = ssde_context_defaults();
+    ssde_score_net_desc how = ssde_score_net_defaults();
+    ssde_score_net *score_net = NULL;
+    ssde_trainer *trainer = NULL;
+    int output, kind, i;
+    how.context = &context;
+    for (kind = 0; kind < 4; kind++) {
+        ssde_unet_desc unet = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
+        ssde_mlp_desc mlp = ssde_mlp(2);
+        ssde_train_desc train = ssde_train_defaults(&sdes[kind % 2], 0);
+        const ssde_sde *sde = &sdes[kind % 2];
+        ssde_net *net = NULL;
+        train.batch = 1;
+        train.context = &context;
+        mlp.scale_by_sigma = 1;
+        CHECK_OK(kind < 2 ? ssde_unet_create(&net, &unet) : ssde_mlp_create(&net, &mlp));
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+            how.output = train.loss.output = (ssde_parameterisation)output;
+            if (output <= SSDE_PREDICT_NOISE) {
+                CHECK_OK(ssde_score_net_create(&score_net, net, sde, &how));
+                ssde_score_net_destroy(score_net);
+                CHECK_OK(ssde_trainer_create(&trainer, net, sde, &train));
+                ssde_trainer_destroy(trainer);
+            } else {
+                CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, sde, &how), SSDE_ERROR_UNSUPPORTED,
+                            "scale_by_sigma = 0");
+                CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, sde, &train), SSDE_ERROR_UNSUPPORTED,
+                            ssdei_output_names[output]);
+                CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE); /* as the last trainer made it */
+            }
+        }
+        ssde_net_destroy(net);
+    }
+    for (kind = 0; kind < 2; kind++) {
+        ssde_net *net = files_mlp(NULL, 2, 4, 1, 3);
+        ssde_train_desc train = ssde_train_defaults(&sdes[kind], 0);
+        float label, sigma;
+        train.batch = 1;
+        train.context = &context;
+        how.output = train.loss.output = SSDE_PREDICT_EDM;
+        how.discrete = train.loss.discrete = 1;
+        CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sdes[kind], &how), SSDE_ERROR_UNSUPPORTED,
+                    "discrete");
+        CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sdes[kind], &train), SSDE_ERROR_UNSUPPORTED,
+                    "discrete");
+        how.discrete = train.loss.discrete = 0;
+        for (i = 0; i < 4; i++) {
+            how.sigma_data = train.loss.sigma_data = bad[i];
+            CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sdes[kind], &how), SSDE_ERROR_ARGUMENT,
+                        "sigma_data");
+            CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sdes[kind], &train), SSDE_ERROR_ARGUMENT,
+                        "sigma_data");
+        }
+        train.loss.sigma_data = 0.0;
+        CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sdes[kind], &train), SSDE_ERROR_ARGUMENT,
+                    "sigma_data");
+        how.sigma_data = 0.0;
+        how.output = train.loss.output = SSDE_PREDICT_COUNT;
+        CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sdes[kind], &how), SSDE_ERROR_ARGUMENT,
+                    "output is 7");
+        CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sdes[kind], &train), SSDE_ERROR_ARGUMENT,
+                    "output is 7");
+        CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_DEFAULT && !score_net && !trainer);
+        net->means.discrete = 1; /* told so, but not of EDM */
+        how.output = SSDE_PREDICT_EDM;
+        CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sdes[kind], &how), SSDE_ERROR_UNSUPPORTED,
+                    "discrete");
+        net->means.output = SSDE_PREDICT_EDM;
+        CHECK_FAILS(&context, ssde_score_net_label(&context, net, &sdes[kind], 0.5, &label, &sigma, NULL),
+                    SSDE_ERROR_UNSUPPORTED, "discrete");
+        ssde_net_destroy(net);
+    }
 }
 
 /* Every way, with and without classes, both embeddings: values and derivatives against the oracle; parameters of the
@@ -1466,11 +1784,13 @@ static void test_score_net_classes(void) {
     ssde_net_destroy(net);
 }
 
-static ssde_score_net *class_score_net(const ssde_net *net, ssde_context *context, double guidance, size_t max_rows) {
+static ssde_score_net *class_score_net(const ssde_net *net, ssde_context *context, ssde_parameterisation output,
+                                       double guidance, size_t max_rows) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     ssde_score_net_desc desc = ssde_score_net_defaults();
     ssde_score_net *score_net = NULL;
     desc.max_rows = max_rows;
+    desc.output = output;
     desc.guidance = guidance;
     desc.context = context;
     CHECK_OK(ssde_score_net_create(&score_net, net, &sde, &desc));
@@ -1478,17 +1798,21 @@ static ssde_score_net *class_score_net(const ssde_net *net, ssde_context *contex
 }
 
 /* (1 + w) s(x, c) - w s(x, null) and its VJP, from two models of the same network; rows in any company. */
-static void class_guidance_case(double w, ssde_context *context) {
-    ssde_net *net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 6);
-    ssde_score_net *guided = class_score_net(net, context, w, CLASS_ROWS);
-    ssde_score_net *with = class_score_net(net, context, 0.0, CLASS_ROWS);
-    ssde_score_net *without = class_score_net(net, context, 0.0, CLASS_ROWS);
+static void class_guidance_case(ssde_parameterisation output, double w, ssde_context *context) {
+    ssde_unet_desc shape = conditioning_unet(SSDE_NOISE_EMBEDDING, 3);
+    ssde_net *net;
+    ssde_score_net *guided, *with, *without;
     ssde_score_model models[3];
     class_data data;
     float out[2][3][CLASS_ROWS * CLASS_DIM], alone[CLASS_DIM], expected[CLASS_ROWS * CLASS_DIM];
     size_t i, row;
     int m, k;
     class_data_fill(&data);
+    shape.scale_by_sigma = output <= SSDE_PREDICT_NOISE;
+    net = conditioning_net_of(&shape, 6);
+    guided = class_score_net(net, context, output, w, CLASS_ROWS);
+    with = class_score_net(net, context, output, 0.0, CLASS_ROWS);
+    without = class_score_net(net, context, output, 0.0, CLASS_ROWS);
     CHECK_OK(ssde_score_net_set_classes(guided, class_of_sample, 8, 10));
     CHECK_OK(ssde_score_net_set_classes(with, class_of_sample, 8, 10));
     models[0] = ssde_score_net_model(guided);
@@ -1543,12 +1867,15 @@ static void test_score_net_guidance(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
     int tier;
     for (tier = 0; nn_tier(tier, &context); tier++) {
-        class_guidance_case(1.5, &context);
-        class_guidance_case(-0.5, &context);
+        int output;
+        for (output = SSDE_PREDICT_DEFAULT; output < SSDE_PREDICT_COUNT; output += 2)
+            class_guidance_case((ssde_parameterisation)output, 1.5, &context);
+        class_guidance_case(SSDE_PREDICT_EDM, -0.5, &context);
+        class_guidance_case(SSDE_PREDICT_NOISE, -0.5, &context);
     }
     desc.context = &context;
     net = conditioning_net(SSDE_NOISE_EMBEDDING, 3, 6);
-    score_net = class_score_net(net, &context, 0.0, 2);
+    score_net = class_score_net(net, &context, SSDE_PREDICT_DEFAULT, 0.0, 2);
     CHECK_FAILS(&context, ssde_score_net_set_classes(score_net, wrong, 2, 0), SSDE_ERROR_ARGUMENT, "classes[1] is 3");
     CHECK_FAILS(&context, ssde_score_net_set_classes(score_net, wrong, 0, 0), SSDE_ERROR_ARGUMENT, "count is 0");
     CHECK_STATUS(ssde_score_net_set_classes(NULL, wrong, 1, 0), SSDE_ERROR_ARGUMENT);
@@ -1560,7 +1887,7 @@ static void test_score_net_guidance(void) {
     desc.guidance = 1.0;
     CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, &sde, &desc), SSDE_ERROR_ARGUMENT, "has no classes");
     CHECK(score_net == NULL);
-    score_net = class_score_net(net, &context, 0.0, 2);
+    score_net = class_score_net(net, &context, SSDE_PREDICT_DEFAULT, 0.0, 2);
     CHECK_FAILS(&context, ssde_score_net_set_classes(score_net, wrong, 1, 0), SSDE_ERROR_ARGUMENT, "has none");
     ssde_score_net_destroy(score_net);
     ssde_net_destroy(net);
@@ -1608,16 +1935,15 @@ static void test_score_net_discrete_models(void) {
     ssde_trainer_destroy(trainer);
     /* what training told the network at i / (N - 1) is what the score model tells it there */
     for (i = 0; i < sde.num_scales; i++) {
-        CHECK_OK(ssde_score_net_label_discrete(&context, &sde, (double)i / (sde.num_scales - 1), &label, &sigma));
+        CHECK_OK(ssde_score_net_label(&context, read, &sde, (double)i / (sde.num_scales - 1), &label, &sigma, NULL));
         CHECK_OK(ssde_discrete_marginal(&context, &sde, i, NULL, &std, NULL));
         CHECK(label == (float)(sde.num_scales - 1 - i) && sigma == (float)std);
         sde_read = ssde_vp(0.1, 20.0);
-        CHECK_OK(ssde_score_net_label_discrete(&context, &sde_read, (double)i / 999.0, &label, &sigma));
+        CHECK_OK(ssde_score_net_label(&context, read, &sde_read, (double)i / 999.0, &label, &sigma, NULL));
         CHECK_OK(ssde_discrete_marginal(&context, &sde_read, i, NULL, &std, NULL));
-        CHECK_NEAR(label, i, 1e-6 * i);
-        CHECK(sigma == (float)std);
+        CHECK(label == (float)i && sigma == (float)std);
     }
-    net->discrete = 0;
+    net->means.discrete = 0;
     how.discrete = 1;
     CHECK_OK(ssde_score_net_create(&score_nets[0], read, &sde, NULL));
     CHECK_OK(ssde_score_net_create(&score_nets[1], net, &sde, &how));
@@ -1634,11 +1960,11 @@ static void test_score_net_discrete_models(void) {
     ssde_score_net_destroy(score_nets[0]);
     sde = ssde_affine(nn_affine_drift, files_diffusion, NULL);
     CHECK_STATUS(ssde_score_net_create(&score_nets[0], read, &sde, NULL), SSDE_ERROR_UNSUPPORTED);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 0.5, &label, &sigma), SSDE_ERROR_UNSUPPORTED);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 0.5, &label, &sigma, NULL), SSDE_ERROR_UNSUPPORTED);
     sde = ssde_vp(0.1, 20.0);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 1.5, &label, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, NAN, &label, &sigma), SSDE_ERROR_ARGUMENT);
-    CHECK_STATUS(ssde_score_net_label_discrete(NULL, &sde, 0.5, NULL, &sigma), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 1.5, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, NAN, &label, &sigma, NULL), SSDE_ERROR_ARGUMENT);
+    CHECK_STATUS(ssde_score_net_label(NULL, read, &sde, 0.5, NULL, &sigma, NULL), SSDE_ERROR_ARGUMENT);
     ssde_net_destroy(read);
     ssde_net_destroy(net);
     remove(CONDITIONING_PATH);
@@ -1688,10 +2014,12 @@ static void test_score_net_discrete_logarithms(void) {
 
 /* ---- score net ---- */
 
-/* A discrete level's sigma is that of its index, however its t was computed. */
+/* A discrete level's label and sigma are those of its index, however its t was computed. */
 static void test_score_net_discrete_index(void) {
     static const int levels[3] = {10, 300, 1000};
+    ssde_net *net = files_mlp(NULL, 1, 4, 1, 3);
     int k, i, way;
+    net->means.discrete = 1;
     for (k = 0; k < 3; k++) {
         ssde_sde sde = ssde_vp(0.1, 5.0);
         sde.num_scales = levels[k];
@@ -1701,12 +2029,12 @@ static void test_score_net_discrete_index(void) {
             for (way = 0; way < 2; way++) {
                 double last = levels[k] - 1, t = way ? 1.0 - (last - i) / last : i / last;
                 float label, sigma;
-                CHECK_OK(ssde_score_net_label_discrete(NULL, &sde, t, &label, &sigma));
-                CHECK(sigma == (float)std);
-                CHECK_NEAR(label, i, 1e-4);
+                CHECK_OK(ssde_score_net_label(NULL, net, &sde, t, &label, &sigma, NULL));
+                CHECK(label == (float)i && sigma == (float)std);
             }
         }
     }
+    ssde_net_destroy(net);
 }
 
 /* ---- classifier ---- */
@@ -1804,7 +2132,7 @@ static void classifier_case(ssde_context *context) {
         uint64_t state = 5 + row;
         float label, sigma;
         int side;
-        CHECK_OK(ssde_score_net_label(context, &sde, t[row], &label, &sigma));
+        CHECK_OK(ssde_score_net_label(context, net, &sde, t[row], &label, &sigma, NULL));
         for (i = 0; i < DIM; i++) {
             at[i] = (double)x[row * DIM + i];
             direction[i] = oracle_normal(&state);
@@ -2091,6 +2419,10 @@ static void test_configurations(void) {
     X(score_net_golden)               \
     X(score_net_memory)               \
     X(score_net)                      \
+    X(score_net_outputs)              \
+    X(score_net_edm_label)            \
+    X(score_net_output_solvers)       \
+    X(score_net_output_errors)        \
     X(score_net_ways)                 \
     X(score_net_classes)              \
     X(score_net_guidance)             \

@@ -91,11 +91,11 @@ static void test_net_own_optimiser(void) {
     CHECK_OK(ssde_loss_times(&sde, &how, 5, 0, NULL, ROWS, t, weight));
     CHECK_OK(ssde_random_normal(NULL, 5, SSDE_STREAM_NOISE, 0, NULL, ROWS, 2, z));
     CHECK_OK(ssde_loss_perturb(&sde, &how, x0, z, t, ROWS, 2, x));
-    for (r = 0; r < ROWS; r++) CHECK_OK(ssde_score_net_label(NULL, &sde, t[r], &label[r], &sigma[r]));
+    for (r = 0; r < ROWS; r++) CHECK_OK(ssde_score_net_label(NULL, net, &sde, t[r], &label[r], &sigma[r], NULL));
     for (step = 0; step < STEPS; step++) {
         before = loss;
         CHECK_OK(ssde_run_forward(run, x, label, sigma, ROWS, 0, 0, NULL, out));
-        CHECK_OK(ssde_loss(&sde, &how, out, x, z, t, weight, ROWS, 2, 1.0 / (double)ROWS, losses, slope));
+        CHECK_OK(ssde_loss(&sde, &how, out, x0, z, t, weight, ROWS, 2, 1.0 / (double)ROWS, losses, slope));
         for (r = 0, loss = 0.0; r < ROWS; r++) loss += losses[r] / (double)ROWS;
         if (!step) first = loss;
         /* a step of `rate` along the gradient lowers the loss by rate |gradient|^2, to first order */

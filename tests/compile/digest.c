@@ -46,7 +46,7 @@ static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor
 }
 
 static void digest_solvers(void) {
-    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0), straight = ssde_rectified_flow();
     ssde_mixture *ring;
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(8);
@@ -81,6 +81,8 @@ static void digest_solvers(void) {
     model = ssde_mixture_model(ring, &ve);
     digest_sampler("Langevin, VE", &ve, SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, &model);
     digest_sampler("adaptive, VE", &ve, SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, &model);
+    model = ssde_mixture_model(ring, &straight);
+    digest_sampler("Heun, rectified flow", &straight, SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, &model);
     digest_coefficients("coefficients, VP", vp);
     digest_coefficients("coefficients, VE", ve);
     digest_coefficients("coefficients, sub-VP", ssde_subvp(0.1, 20.0));
