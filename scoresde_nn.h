@@ -485,8 +485,8 @@ typedef struct ssde_train_desc {
     int warmup;        /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
     double grad_clip;  /* on the global norm; 0, or the reference's negative numbers: off */
     double ema_rate;   /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
-    int keep_averages; /* two more averages, 2 floats per weight: any can be chosen after training, see
-                          ssde_trainer_save_averages */
+    int keep_averages; /* two more averages, of which any can be made after training, ssde_trainer_save_averages: 8
+                          bytes and about a nanosecond per weight */
     int random_flip;   /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
        which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
@@ -8888,15 +8888,14 @@ ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths
     if (status == SSDE_OK) {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, net->context,
                                                 ssde_tensor_file_metadata(w.first, "training"), paths[0]);
-        ssdei_meaning *means = &net->means;
-        means->discrete = ssdei_field_flag(&fields, "training.discrete", means->discrete);
-        means->output = SSDE_PREDICT_DEFAULT; /* the family's, which is not written */
-        if (ssdei_field_present(&fields, "training.output", 0))
-            means->output =
-                (ssde_parameterisation)ssdei_field_choice(&fields, "training.output", 0, ssdei_parameterisation_names);
-        means->sigma_data = 0.0;
-        if (means->output == SSDE_PREDICT_EDM)
-            means->sigma_data = ssdei_field_number(&fields, "training.sigma_data", 0.0);
+        ssdei_meaning means;
+        memset(&means, 0, sizeof means);
+        ssdei_meaning_fields(&fields, &means);
+        means.discrete = ssdei_field_flag(&fields, "training.discrete", 0);
+        status = fields.status;
+        if (status == SSDE_OK) net->means = means;
+    }
+    if (status == SSDE_OK) {
         memcpy(net->weights, w.values, net->weight_count * sizeof(float));
         if (residual) *residual = left;
     }

@@ -5019,27 +5019,26 @@ typedef struct ssdei_stein {
 
 enum { SSDEI_STEIN_CHUNKS = 64 };
 
-/* u(x, y) of two rows. */
+/* u(x, y) of two rows. Each sum is two, of even and of odd elements, for additions wait for each other. */
 static double ssdei_stein_pair(const ssdei_stein *w, size_t i, size_t j) {
-    enum { lanes = 4 };
-    size_t dim = w->model->dim, k, l;
+    size_t dim = w->model->dim, k;
     const float *x = w->x + i * dim, *y = w->x + j * dim, *s = w->score + i * dim, *r = w->score + j * dim;
-    double square[lanes] = {0.0, 0.0, 0.0, 0.0}, along[lanes] = {0.0, 0.0, 0.0, 0.0}, dot[lanes] = {0.0, 0.0, 0.0, 0.0};
+    double square = 0.0, along = 0.0, dot = 0.0, square1 = 0.0, along1 = 0.0, dot1 = 0.0;
     double q, power, h = 1.0 / (w->how.length * w->how.length);
-    for (k = 0; k + lanes <= dim; k += lanes) {
-        SSDEI_UNROLL for (l = 0; l < lanes; l++) {
-            double apart = (double)x[k + l] - (double)y[k + l], a = (double)s[k + l], b = (double)r[k + l];
-            square[l] += apart * apart, along[l] += apart * (a - b), dot[l] += a * b;
-        }
-    }
-    for (l = 0; k < dim; k++, l++) {
+    for (k = 0; k + 2 <= dim; k += 2) {
         double apart = (double)x[k] - (double)y[k], a = (double)s[k], b = (double)r[k];
-        square[l] += apart * apart, along[l] += apart * (a - b), dot[l] += a * b;
+        double apart1 = (double)x[k + 1] - (double)y[k + 1], a1 = (double)s[k + 1], b1 = (double)r[k + 1];
+        square += apart * apart, along += apart * (a - b), dot += a * b;
+        square1 += apart1 * apart1, along1 += apart1 * (a1 - b1), dot1 += a1 * b1;
     }
-    for (l = 1; l < lanes; l++) square[0] += square[l], along[0] += along[l], dot[0] += dot[l];
-    q = 1.0 / (1.0 + square[0] * h); /* k^2 */
+    if (k < dim) {
+        double apart = (double)x[k] - (double)y[k], a = (double)s[k], b = (double)r[k];
+        square += apart * apart, along += apart * (a - b), dot += a * b;
+    }
+    square = (square + square1) * h;
+    q = 1.0 / (1.0 + square); /* k^2 */
     power = q * sqrt(q);
-    return dot[0] * sqrt(q) + power * h * (along[0] + ((double)dim - 3.0 * q * square[0] * h));
+    return (dot + dot1) * sqrt(q) + power * h * (along + along1 + ((double)dim - 3.0 * q * square));
 }
 
 static void ssdei_stein_chunks(void *argument, ssdei_worker *worker) {

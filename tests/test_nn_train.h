@@ -1436,12 +1436,13 @@ static void test_train_averages(void) {
     double x[2 * AVERAGE_FILES], residual = -1.0, again = -1.0;
     size_t i, size = net->weight_count * sizeof(float);
     float first[AVERAGE_WEIGHTS];
-    desc.keep_averages = 1;
+    desc.keep_averages = 1, desc.loss.output = SSDE_PREDICT_VELOCITY;
     CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
     average_train(trainer);
     for (i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         CHECK_OK(ssde_net_reconstruct_average(other, average_paths, AVERAGE_FILES, lengths[i], &residual));
         CHECK(residual == average_combine(AVERAGE_FILES, lengths[i], x));
+        CHECK(ssde_net_output(other, NULL) == SSDE_PREDICT_VELOCITY && !ssde_net_discrete(other));
         average_check(other, lengths[i]);
     }
     for (i = 0; i < 2; i++) { /* those that are kept, as they are */
@@ -1489,7 +1490,7 @@ static void test_train_bad_averages(void) {
     CHECK_OK(ssde_trainer_save_model(trainer, FILES_OTHER));
     ssde_trainer_destroy(trainer);
     memcpy(net->weights, kept->weights, size);
-    net->means.discrete = 0;
+    memset(&net->means, 0, sizeof net->means);
 #define AVERAGE_REFUSED(network, files, count, length, status, words)                                                 \
     do {                                                                                                              \
         residual = -7.0;                                                                                              \
@@ -1519,7 +1520,7 @@ static void test_train_bad_averages(void) {
     CHECK(refused > 3 && refused < 1000 && net->means.discrete); /* in the end it was as the file says */
     memory.refuse = -1;
     memcpy(net->weights, kept->weights, size);
-    net->means.discrete = 0;
+    memset(&net->means, 0, sizeof net->means);
     files_flip(paths[1], 8 * 2000);
     AVERAGE_REFUSED(net, paths, 2, 0.07, SSDE_ERROR_FORMAT, paths[1]);
 #undef AVERAGE_REFUSED

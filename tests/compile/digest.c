@@ -53,7 +53,14 @@ static void digest_solvers(void) {
     ssde_flow_desc flow = ssde_flow_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result results[SAMPLES];
+    ssde_stein_desc stein = ssde_stein_defaults();
+    ssde_fisher_desc fisher = ssde_fisher_defaults();
     double densities[SAMPLES];
+    struct {
+        ssde_stein_result stein;
+        ssde_fisher_result fisher;
+    } distances;
+    ssde_score_model other;
     size_t i;
     check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
     model = ssde_mixture_model(ring, &vp);
@@ -65,6 +72,12 @@ static void digest_solvers(void) {
     check(ssde_likelihood(&vp, &model, &price, &rng, SAMPLES, x, results));
     for (i = 0; i < SAMPLES; i++) densities[i] = results[i].log_density;
     digest("likelihood, VP", densities, sizeof densities);
+    other = ssde_mixture_model(ring, &ve);
+    stein.bootstrap = 9;
+    stein.context = fisher.context = &context;
+    check(ssde_stein_discrepancy(&model, &stein, &rng, SAMPLES, x, &distances.stein));
+    check(ssde_fisher_divergence(&vp, &model, &other, &fisher, &rng, SAMPLES, x, &distances.fisher));
+    digest("distances", &distances, sizeof distances);
     model = ssde_mixture_model(ring, &ve);
     digest_sampler("Langevin, VE", &ve, SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, &model);
     digest_sampler("adaptive, VE", &ve, SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, &model);
