@@ -8782,7 +8782,7 @@ static void ssdei_average_substitute(const ssdei_average *w, double *x) {
 static ssde_status ssdei_average_factor(ssdei_average *w, const double gamma[2]) {
     size_t n = w->count, i, k, j;
     for (i = 0; i < n; i++) {
-        double *row = w->factor + i * n, a = gamma[i % 2], t = w->step[i / 2], sum;
+        double *row = w->factor + i * n, a = gamma[i % 2], t = w->step[i / 2], sum = 0.0;
         w->scale[i] = 1.0 / sqrt(ssdei_profile_product(a, t, a, t));
         for (k = 0; k <= i; k++) {
             const double *other = w->factor + k * n;
