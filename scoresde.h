@@ -7288,7 +7288,7 @@ typedef struct ssdei_linear {
     double by_output, by_x;
 } ssdei_linear;
 
-static ssdei_linear ssdei_conversion(const ssde_output_map *from, const ssde_output_map *to) {
+static ssdei_linear ssdei_output_conversion(const ssde_output_map *from, const ssde_output_map *to) {
     ssdei_linear map = {0.0, 0.0};
     if (to->target_data < 0.0 || to->target_data > 0.0) {
         map.by_output += to->target_data * from->data_output;
@@ -7306,8 +7306,9 @@ static int ssdei_is_noise(ssde_parameterisation output) {
 }
 
 /* Whether x and an output of one meaning hold one of the other. */
-static ssde_status ssdei_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
-                                          ssde_parameterisation to, double mean, double std, size_t r, double t) {
+static ssde_status ssdei_output_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
+                                                 ssde_parameterisation to, double mean, double std, size_t r,
+                                                 double t) {
     if (!(std > 0.0))
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                          (unsigned long)r, t);
@@ -7337,10 +7338,10 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssde_output_map maps[2];
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            ssdei_try(ssdei_conversion_check(context, name, from, to, mean, std, r, t[r]));
+            ssdei_try(ssdei_output_conversion_check(context, name, from, to, mean, std, r, t[r]));
             ssdei_output_map(from, sigma_data, mean, std, &maps[0]);
             ssdei_output_map(to, sigma_data, mean, std, &maps[1]);
-            map = ssdei_conversion(&maps[0], &maps[1]);
+            map = ssdei_output_conversion(&maps[0], &maps[1]);
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
