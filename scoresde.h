@@ -7826,33 +7826,24 @@ static void ssdei_implicit_gradients(const ssdei_implicit *at, double scale, con
     }
 }
 
-static ssde_status ssdei_implicit_blame(const ssde_loss_desc *desc, const float *output, const float *tangent,
-                                        const float *x, const float *v, size_t r, size_t dim, double t) {
-    static const char name[] = "ssde_loss_implicit";
-    ssdei_try(ssdei_nonfinite(desc->context, name, "output", output + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "tangent", tangent + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "x", x + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "v", v + r * dim, r, dim, t));
-    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
-                     (unsigned long)r, t);
-}
-
 ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
                                const float *tangent, const float *x, const float *v, const double *t,
                                const double *weight, size_t rows, size_t dim, double scale, double *losses,
                                float *gradient, float *tangent_gradient) {
     static const char name[] = "ssde_loss_implicit";
+    static const char *const names[] = {"output", "tangent", "x", "v"};
+    const float *given[4];
     ssdei_implicit at;
     size_t r;
+    int i;
+    given[0] = output, given[1] = tangent, given[2] = x, given[3] = v;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_implicit: desc"));
     ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
-    if (!output || !tangent || !x || !v || !t || !losses || !gradient != !tangent_gradient)
+    for (i = 0; i < 4; i++)
+        if (!given[i]) return ssdei_missing(desc->context, name, names[i]);
+    if (!t || !losses || !gradient != !tangent_gradient)
         return ssdei_missing(desc->context, name,
-                             !output     ? "output"
-                             : !tangent  ? "tangent"
-                             : !x        ? "x"
-                             : !v        ? "v"
-                             : !t        ? "t"
+                             !t          ? "t"
                              : !losses   ? "losses"
                              : !gradient ? "gradient"
                                          : "tangent_gradient");
@@ -7868,7 +7859,12 @@ ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, 
         if (anew) ssdei_try(ssdei_implicit_at(sde, desc, t, r, &at));
         w *= at.lambda * (desc->half_sum ? 0.5 : 1.0 / (double)dim);
         losses[r] = w * ssdei_implicit_row(&at, output + row, tangent + row, x + row, v + row, dim);
-        if (!ssdei_is_finite(losses[r])) return ssdei_implicit_blame(desc, output, tangent, x, v, r, dim, t[r]);
+        if (!ssdei_is_finite(losses[r])) {
+            for (i = 0; i < 4; i++)
+                ssdei_try(ssdei_nonfinite(desc->context, name, names[i], given[i] + row, r, dim, t[r]));
+            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
+                             (unsigned long)r, t[r]);
+        }
         if (!gradient) continue;
         ssdei_implicit_gradients(&at, scale * w, output + row, x + row, v + row, dim, gradient + row,
                                  tangent_gradient + row);
