@@ -5686,7 +5686,7 @@ struct ssde_trainer {
     float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
-    ssde_output_map *map;
+    ssde_output_map *map; /* at t */
     double *t, *weight, *losses;
     uint64_t *slot;
     int32_t *classes;
@@ -5965,7 +5965,6 @@ static void ssdei_flip(const ssde_net *net, float *image) {
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
-    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
@@ -5980,10 +5979,10 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
     ssdei_try(
         ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
     ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
-                           trainer->sigma, scaled ? trainer->map : NULL));
+                           trainer->sigma, trainer->map));
     ssdei_try(
         ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
-    for (row = 0; row < rows && scaled; row++)
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
 }
