@@ -6305,7 +6305,7 @@ struct ssde_trainer {
     float *tangent;                               /* of the output, where the objective has one; z is its direction */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
-    ssde_output_map *map;
+    ssde_output_map *map; /* at t */
     double *t, *weight, *losses, *probe_losses;
     uint64_t *slot;
     int32_t *classes;
@@ -6626,7 +6626,6 @@ static ssde_status ssdei_train_simulate(ssde_trainer *trainer, size_t rows, uint
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
-    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
@@ -6639,7 +6638,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
-                           trainer->sigma, scaled ? trainer->map : NULL));
+                           trainer->sigma, trainer->map));
     if (trainer->sde.kind == SSDE_NONLINEAR)
         ssdei_try(ssdei_train_simulate(trainer, rows, seed, step));
     else {
@@ -6649,7 +6648,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
             ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
     }
     if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
-    for (row = 0; row < rows && scaled; row++)
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
 }
