@@ -11,7 +11,7 @@
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: known pixels or colours, measurements, classes
-       >>guidance          score models steered by those, or by another model
+       >>guidance          score models steered by those, or by another model, or taken to another SDE
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
