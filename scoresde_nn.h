@@ -391,7 +391,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
-   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
+   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Others: as VP.
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.

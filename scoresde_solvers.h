@@ -11,7 +11,8 @@
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: known pixels or colours, measurements, classes
-       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance
+       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance;
+                           or taken to another SDE
        >>clip              bounds of what is denoised
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system

@@ -862,12 +862,13 @@ static void test_train_ring(void) {
     enum { ROWS = 64 };
     static float x[ROWS * 2];
     int steps = check_quick ? 150 : 600, step;
-    ssde_sde sdes[3];
+    ssde_sde sdes[4];
     size_t i;
     sdes[0] = ssde_vp(0.1, 20.0);
     sdes[1] = ssde_subvp(0.1, 20.0);
     sdes[2] = ssde_ve(0.01, 5.0);
-    for (i = 0; i < 3; i++) {
+    sdes[3] = ssde_rectified_flow();
+    for (i = 0; i < 4; i++) {
         ssde_mixture *ring;
         ssde_rng rng = ssde_rng_seed(1);
         ssde_mlp_desc shape = ssde_mlp(2);
@@ -1109,11 +1110,13 @@ static void test_train_defaults(void) {
     static const uint64_t whole[4] = {0, 200000, 950001, 1300001}, shorter[4] = {1, 1000, 10000, 100000};
     static const int warmup[4] = {0, 50, 500, 5000};
     static const double lr[4] = {2e-3, 2e-3, 8.944271909999159e-4, 2.8284271247461903e-4};
-    ssde_sde sdes[2];
+    ssde_sde sdes[2], straight = ssde_rectified_flow();
     ssde_train_desc desc;
     int i, k;
     sdes[0] = ssde_subvp(0.1, 20.0);
     sdes[1] = ssde_ve(0.01, 50.0);
+    desc = ssde_train_defaults(&straight, 0);
+    CHECK(desc.low == -1.0 && desc.high == 1.0 && !desc.loss.half_sum && desc.ema_rate == 0.9999);
     for (k = 0; k < 2; k++)
         for (i = 0; i < 4; i++) {
             desc = ssde_train_defaults(&sdes[k], whole[i]);
