@@ -1326,7 +1326,8 @@ struct ssde_run {
     ssde_convolution convolution;
     float *arena;
     size_t arena_floats;
-    ssdei_step *steps;     /* one per node */
+    ssdei_step *steps; /* one per node: of_values, but while a linear step works on tangents */
+    ssdei_step *of_values, *of_tangents;
     ssdei_gather *gathers; /* of all steps */
     size_t gather_count;
     size_t shared;                 /* of packed weights, and of what else the tasks of a step share */
@@ -1335,7 +1336,6 @@ struct ssde_run {
     size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
-    int on_tangents;               /* a linear step works on tangents */
     int dropout;                   /* on */
     uint64_t seed;                 /* its draws' */
     uint32_t step;
@@ -1343,21 +1343,14 @@ struct ssde_run {
     size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
-/* What a node's value or gradient is to a step: the tangent's, while a linear step works on tangents. */
-static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
-static float *ssdei_primal_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
-static float *ssdei_tangent(const ssde_run *run, int node) {
-    if (!run->steps[node].moves) return run->arena + run->zeros;
-    return ssdei_primal(run, node) + run->max_rows * run->net->nodes[node].count;
-}
+static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+/* Whether a linear step works on tangents; values and gradients are then theirs, but for ssdei_primal's. */
+static int ssdei_on_tangents(const ssde_run *run) { return run->steps != run->of_values; }
+static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->of_values[node].value; }
+static float *ssdei_tangent(const ssde_run *run, int node) { return run->arena + run->of_tangents[node].value; }
 static float *ssdei_tangent_gradient(const ssde_run *run, int node) {
-    return ssdei_primal_gradient(run, node) + run->max_rows * run->net->nodes[node].count;
-}
-static float *ssdei_value(const ssde_run *run, int node) {
-    return run->on_tangents ? ssdei_tangent(run, node) : ssdei_primal(run, node);
-}
-static float *ssdei_gradient(const ssde_run *run, int node) {
-    return run->on_tangents ? ssdei_tangent_gradient(run, node) : ssdei_primal_gradient(run, node);
+    return run->arena + run->of_tangents[node].gradient;
 }
 static float *ssdei_workspace(const ssde_run *run, size_t task) {
     return run->arena + run->workspace + task * run->task_floats;
@@ -1366,9 +1359,7 @@ static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->
 
 /* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
    wrote. */
-static int ssdei_wants(const ssde_run *run, int node) {
-    return node >= 0 && run->steps[node].needs && (!run->on_tangents || run->steps[node].moves);
-}
+static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
 static int ssdei_claim(ssde_run *run, int node) {
     int accumulate = run->steps[node].written;
     run->steps[node].written = 1;
@@ -2785,7 +2776,7 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        forward    fills value [rows, count]
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
-       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases where run->on_tangents;
+       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases (ssdei_on_tangents);
                   else its own two: forward of the tangents once the values are there, and backward of both
 
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
@@ -2809,7 +2800,7 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
 /* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
 static const float *ssdei_value_again(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
-    if (step->value_again == SSDEI_NOWHERE) return ssdei_value(run, index);
+    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
     if (!step->restored) step->again(run, index);
     step->restored = 1;
     return run->arena + step->value_again;
@@ -3077,7 +3068,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    if (!run->on_tangents) c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!ssdei_on_tangents(run)) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -3112,7 +3103,7 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    if (!run->on_tangents)
+    if (!ssdei_on_tangents(run))
         ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -4035,7 +4026,7 @@ static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *x = ssdei_value(run, node->input[0]);
     float *y = ssdei_value(run, index), scale = (float)node->scale;
-    float shift = run->on_tangents ? 0.0f : (float)node->shift;
+    float shift = ssdei_on_tangents(run) ? 0.0f : (float)node->shift;
     size_t i;
     for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
 }
@@ -4585,24 +4576,17 @@ SSDEI_ONCE_BEGIN
 
 /* A linear operation treats tangents as it does values. */
 static void ssdei_linear_tangent(ssde_run *run, int index) {
-    run->on_tangents = 1;
+    run->steps = run->of_tangents;
     ssdei_operations[run->net->nodes[index].operation].forward(run, index);
-    run->on_tangents = 0;
+    run->steps = run->of_values;
 }
 
-/* The gradients of both of an input's parts are written, or neither: the tangent's are claimed as the value's were. */
 static void ssdei_linear_tangent_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    unsigned char written[3] = {0, 0, 0};
-    int i;
-    for (i = 0; i < 3; i++)
-        if (node->input[i] >= 0) written[i] = run->steps[node->input[i]].written;
-    ssdei_operations[node->operation].backward(run, index);
-    run->on_tangents = 1;
-    for (i = 0; i < 3; i++)
-        if (ssdei_wants(run, node->input[i])) run->steps[node->input[i]].written = written[i];
-    ssdei_operations[node->operation].backward(run, index);
-    run->on_tangents = 0;
+    int operation = run->net->nodes[index].operation;
+    ssdei_operations[operation].backward(run, index);
+    run->steps = run->of_tangents;
+    ssdei_operations[operation].backward(run, index);
+    run->steps = run->of_values;
 }
 
 /* ---- >>run: the memory plan ----
@@ -4630,7 +4614,9 @@ typedef struct ssdei_plan {
 
 static void ssdei_run_arrays(void *object, ssdei_memory *memory) {
     ssde_run *run = (ssde_run *)object;
-    run->steps = ssdei_place(memory, ssdei_step, (size_t)run->net->node_count);
+    size_t nodes = (size_t)run->net->node_count;
+    run->steps = run->of_values = ssdei_place(memory, ssdei_step, nodes);
+    run->of_tangents = ssdei_place(memory, ssdei_step, run->mode == SSDE_RUN_TANGENT ? nodes : 0);
     run->gathers = ssdei_place(memory, ssdei_gather, run->gather_count);
     run->team = ssdei_place(memory, ssdei_team, 1);
     run->arena = ssdei_place(memory, float, run->arena_floats);
@@ -4924,6 +4910,14 @@ static void ssdei_run_take_steps(ssde_run *run, const ssdei_step *steps, const s
     for (i = 0; i < nodes; i++)
         for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++)
             run->steps[i].gathers[d] = run->gathers + (steps[i].gathers[d] - gathers);
+    for (i = 0; i < nodes && run->mode == SSDE_RUN_TANGENT; i++) {
+        ssdei_step *step = &run->of_tangents[i];
+        size_t behind = run->max_rows * run->net->nodes[i].count;
+        *step = run->steps[i];
+        step->value = step->moves ? step->value + behind : run->zeros;
+        step->gradient = step->moves && step->needs ? step->gradient + behind : SSDEI_NOWHERE;
+        step->needs = step->needs && step->moves;
+    }
 }
 
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc) {
@@ -4980,16 +4974,24 @@ static void ssdei_run_steps_forward(void *user) {
     }
 }
 
+/* The gradients of an input and of its tangent are written together. */
+static void ssdei_run_tangent_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    ssdei_operations[node->operation].tangent_backward(run, index);
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0) run->of_tangents[node->input[i]].written = run->steps[node->input[i]].written;
+}
+
 static void ssdei_run_steps_backward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
     for (i = run->net->node_count - 1; i >= 0; i--) {
-        int operation = run->net->nodes[i].operation;
         if (!run->steps[i].written) continue;
         if (run->steps[i].moves)
-            ssdei_operations[operation].tangent_backward(run, i);
+            ssdei_run_tangent_backward(run, i);
         else
-            ssdei_operations[operation].backward(run, i);
+            ssdei_operations[run->net->nodes[i].operation].backward(run, i);
     }
 }
 
@@ -5053,7 +5055,10 @@ ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float 
 /* Nothing is differentiated, nor computed again, yet. */
 static void ssdei_run_begin_backward(ssde_run *run) {
     int i;
-    for (i = 0; i < run->net->node_count; i++) run->steps[i].written = run->steps[i].restored = 0;
+    for (i = 0; i < run->net->node_count; i++) {
+        run->steps[i].written = run->steps[i].restored = 0;
+        if (run->mode == SSDE_RUN_TANGENT) run->of_tangents[i].written = 0;
+    }
 }
 
 static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,

@@ -1048,7 +1048,7 @@ static void guarded_step(guarded *g, int index, int backward, const char *what) 
     if (!backward && run->steps[index].moves)
         ssdei_operations[node->operation].tangent(run, index);
     else if (backward && run->steps[index].moves)
-        ssdei_operations[node->operation].tangent_backward(run, index);
+        ssdei_run_tangent_backward(run, index);
     else if (backward)
         ssdei_operations[node->operation].backward(run, index);
     for (i = 0; i < run->arena_floats; i++) {
