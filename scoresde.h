@@ -16,7 +16,7 @@
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
        >>sde               VE, VP, sub-VP, rectified flow and any affine SDE
-       >>loss              denoising score matching on plain buffers
+       >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
        >>implementation    the functions, in the same order
@@ -523,7 +523,8 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>loss
-   Denoising score matching (eq. 7) and its discrete forms, on buffers; no knowledge of networks. */
+   Denoising score matching (eq. 7) and its discrete forms, implicit and sliced score matching, on buffers; no knowledge
+   of networks. */
 
 /* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
    target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
@@ -598,7 +599,7 @@ typedef struct ssde_loss_desc {
     int half_sum; /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
     int discrete; /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, uniform; marginals the discrete
                      ones; no SSDE_WEIGHT_LIKELIHOOD, no EDM output; not for affine SDEs */
-    double eps;   /* smallest t of the continuous losses; 0: 1e-5 */
+    double eps;   /* smallest t of the continuous losses; 0: 1e-5, of times of the user's 0 */
     ssde_context *context;
 } ssde_loss_desc;
 ssde_loss_desc ssde_loss_defaults(void);
@@ -627,6 +628,19 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
 ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *x0,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient);
+/* Score matching that needs no x0 and no z, only x at t and the model's derivative: with the output's score s and J its
+   derivative by x, losses[r] = weight lambda (|s|^2 + 2 v^T J v), mean over dimensions (half_sum: sum / 2). For v of
+   independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088,
+   eq. 8), or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
+   x0 + std z is ssde_loss's but for a constant, and so are the gradients' means, as lambda = std^2 times what desc
+   gives |z_o - z|^2. Where std is 0, of data as they are, the output must be the score, and lambda is 1, g^2
+   (likelihood) or weight's. output [rows, dim] is the model's at x; tangent its derivative along v, both [rows, dim].
+   gradient and tangent_gradient (both NULL, or neither): scale times the derivatives by output and by tangent, whose
+   places they may take. Errors as ssde_loss's. */
+ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
+                               const float *tangent, const float *x, const float *v, const double *t,
+                               const double *weight, size_t rows, size_t dim, double scale, double *losses,
+                               float *gradient, float *tangent_gradient);
 /* Rewrites a model's output from one meaning into another, by the continuous marginals; sigma_data is read for EDM
    alone. t where std(t) > 0; from score or noise into another also where m(t) is at least 1.2e-7 min(1, std(t)): below,
    float's rounding of x outweighs what x says of x(0). out may be in or x. NaNs and infinities pass through; those of a
@@ -7411,7 +7425,7 @@ ssde_loss_desc ssde_loss_defaults(void) {
 
 /* The smallest t. */
 static double ssdei_loss_lowest(const ssde_loss_desc *desc) {
-    return desc->discrete ? 0.0 : desc->eps > 0.0 ? desc->eps : 1e-5;
+    return desc->discrete ? 0.0 : desc->eps > 0.0 || desc->times == SSDE_TIMES_USER ? desc->eps : 1e-5;
 }
 
 static ssde_status ssdei_loss_weighting_check(const ssde_loss_desc *desc, const char *where) {
@@ -7453,9 +7467,8 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
                          "%s.discrete is set and times is %d, but levels are drawn uniformly", where, (int)desc->times);
     if (desc->times == SSDE_TIMES_IMPORTANCE && !ssdei_family(sde)->importance)
-        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.times is importance, which SDE '%s' does not have", where,
-                         ssdei_family(sde)->name);
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.times is importance, which SDE '%s' does not have",
+                         where, ssdei_family(sde)->name);
     return SSDE_OK;
 }
 
@@ -7605,8 +7618,22 @@ static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_
             ssdei_try(ssdei_rates(desc->context, sde, t[r], &at->drift, &at->diffusion));
         ssdei_try(ssdei_marginal(desc->context, sde, t[r], &at->mean, &at->std));
     }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_loss_noise_check(const ssde_loss_desc *desc, const char *name, const ssde_coefficients *at,
+                                          size_t r, double t) {
     if (at->std > 0.0) return SSDE_OK;
-    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: std is 0 at t[%lu] = %g", name, (unsigned long)r, t[r]);
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: std is 0 at t[%lu] = %g", name, (unsigned long)r, t);
+}
+
+/* Row r's factor on its loss. */
+static ssde_status ssdei_loss_row_weight(const ssde_loss_desc *desc, const char *name, const double *weight, size_t r,
+                                         double *w) {
+    *w = weight ? weight[r] : 1.0;
+    if (*w >= 0.0 && *w <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: weight[%lu] is %g, wanted a finite number of at least 0",
+                     name, (unsigned long)r, *w);
 }
 
 ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, double t, double *mean, double *std) {
@@ -7615,6 +7642,7 @@ ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, 
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal: desc"));
     ssdei_try(ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, ssdei_loss_lowest(desc), &anew));
     ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_marginal", &t, 0, &at));
+    ssdei_try(ssdei_loss_noise_check(desc, "ssde_loss_marginal", &at, 0, t));
     if (mean) *mean = at.mean;
     if (std) *std = at.std;
     return SSDE_OK;
@@ -7721,14 +7749,13 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
     memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
         size_t row = r * dim;
-        double w = weight ? weight[r] : 1.0;
+        double w;
         int anew;
         ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, ssdei_loss_lowest(desc), &anew));
-        if (!(w >= 0.0 && w <= DBL_MAX))
-            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
+        ssdei_try(ssdei_loss_row_weight(desc, "ssde_loss", weight, r, &w));
         if (anew) {
             ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
+            ssdei_try(ssdei_loss_noise_check(desc, "ssde_loss", &at, r, t[r]));
             ssdei_output_map(ssdei_output_of(sde, desc->output), desc->sigma_data, at.mean, at.std, &map);
             ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &per_time));
             per_time *= desc->half_sum ? 0.5 : 1.0 / (double)dim;
@@ -7738,6 +7765,114 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
         if (!gradient) continue;
         ssdei_loss_gradient(&map, 2.0 * scale * w * per_time, output + row, x0 + row, z + row, dim, gradient + row);
         ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "the gradient", gradient + row, r, dim, t[r]));
+    }
+    return SSDE_OK;
+}
+
+/* At a time: q = by_output o + by_x x is `size` times the score, the loss lambda (|q|^2 + 2 size v^T dq/dx v). */
+typedef struct ssdei_implicit {
+    double by_output, by_x, size, lambda;
+} ssdei_implicit;
+
+static ssde_status ssdei_implicit_at(const ssde_sde *sde, const ssde_loss_desc *desc, const double *t, size_t r,
+                                     ssdei_implicit *out) {
+    ssde_parameterisation output = ssdei_output_of(sde, desc->output);
+    ssde_coefficients at;
+    ssde_output_map map;
+    ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
+    out->by_output = out->size = out->lambda = 1.0;
+    out->by_x = 0.0;
+    if (at.std > 0.0) {
+        ssdei_output_map(output, desc->sigma_data, at.mean, at.std, &map);
+        ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &out->lambda));
+        out->by_output = map.noise_output;
+        out->by_x = map.noise_x;
+        out->size = -at.std;
+        out->lambda /= map.noise_output * map.noise_output;
+    } else if (output != SSDE_PREDICT_SCORE)
+        return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                         "ssde_loss_implicit: std is 0 at t[%lu] = %g, where only the output that is the score has one",
+                         (unsigned long)r, t[r]);
+    else if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
+        out->lambda = at.diffusion * at.diffusion;
+    else if (desc->weighting == SSDE_WEIGHT_USER)
+        out->lambda = desc->weight(desc->user, t[r], at.mean, at.std);
+    if (out->lambda >= 0.0 && out->lambda <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                     "ssde_loss_implicit: desc.weighting gives the score the weight %g at t[%lu] = %g, wanted a finite "
+                     "number, 0 or above",
+                     out->lambda, (unsigned long)r, t[r]);
+}
+
+static double ssdei_implicit_row(const ssdei_implicit *at, const float *output, const float *tangent, const float *x,
+                                 const float *v, size_t dim) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        double q = at->by_output * (double)output[i] + at->by_x * (double)x[i];
+        sum += q * q + 2.0 * at->size * (double)v[i] * (at->by_output * (double)tangent[i] + at->by_x * (double)v[i]);
+    }
+    return sum;
+}
+
+static void ssdei_implicit_gradients(const ssdei_implicit *at, double scale, const float *output, const float *x,
+                                     const float *v, size_t dim, float *gradient, float *tangent_gradient) {
+    double by = 2.0 * scale * at->by_output;
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        gradient[i] = (float)(by * (at->by_output * (double)output[i] + at->by_x * (double)x[i]));
+        tangent_gradient[i] = (float)(by * at->size * (double)v[i]);
+    }
+}
+
+static ssde_status ssdei_implicit_blame(const ssde_loss_desc *desc, const float *output, const float *tangent,
+                                        const float *x, const float *v, size_t r, size_t dim, double t) {
+    static const char name[] = "ssde_loss_implicit";
+    ssdei_try(ssdei_nonfinite(desc->context, name, "output", output + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "tangent", tangent + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "x", x + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "v", v + r * dim, r, dim, t));
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
+                     (unsigned long)r, t);
+}
+
+ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
+                               const float *tangent, const float *x, const float *v, const double *t,
+                               const double *weight, size_t rows, size_t dim, double scale, double *losses,
+                               float *gradient, float *tangent_gradient) {
+    static const char name[] = "ssde_loss_implicit";
+    ssdei_implicit at;
+    size_t r;
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_implicit: desc"));
+    ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
+    if (!output || !tangent || !x || !v || !t || !losses || !gradient != !tangent_gradient)
+        return ssdei_missing(desc->context, name,
+                             !output     ? "output"
+                             : !tangent  ? "tangent"
+                             : !x        ? "x"
+                             : !v        ? "v"
+                             : !t        ? "t"
+                             : !losses   ? "losses"
+                             : !gradient ? "gradient"
+                                         : "tangent_gradient");
+    if (!ssdei_is_finite(scale))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: scale is %g, wanted a finite number", name, scale);
+    memset(&at, 0, sizeof at);
+    for (r = 0; r < rows; r++) {
+        size_t row = r * dim;
+        double w;
+        int anew;
+        ssdei_try(ssdei_row_time(desc->context, name, t, r, ssdei_loss_lowest(desc), &anew));
+        ssdei_try(ssdei_loss_row_weight(desc, name, weight, r, &w));
+        if (anew) ssdei_try(ssdei_implicit_at(sde, desc, t, r, &at));
+        w *= at.lambda * (desc->half_sum ? 0.5 : 1.0 / (double)dim);
+        losses[r] = w * ssdei_implicit_row(&at, output + row, tangent + row, x + row, v + row, dim);
+        if (!ssdei_is_finite(losses[r])) return ssdei_implicit_blame(desc, output, tangent, x, v, r, dim, t[r]);
+        if (!gradient) continue;
+        ssdei_implicit_gradients(&at, scale * w, output + row, x + row, v + row, dim, gradient + row,
+                                 tangent_gradient + row);
+        ssdei_try(ssdei_nonfinite(desc->context, name, "the gradient", gradient + row, r, dim, t[r]));
+        ssdei_try(ssdei_nonfinite(desc->context, name, "the tangent's gradient", tangent_gradient + row, r, dim, t[r]));
     }
     return SSDE_OK;
 }

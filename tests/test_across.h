@@ -416,6 +416,10 @@ static void test_errors_loss(void) {
     ERRORS_SAYS("t is NULL", ssde_loss(&vp, &how, x, x, x, NULL, weight, 1, 2, 1.0, losses, y));
     ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
     ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("tangent is NULL",
+                ssde_loss_implicit(&vp, &how, x, NULL, x, x, t, weight, 1, 2, 1.0, losses, NULL, NULL));
+    ERRORS_SAYS("tangent_gradient is NULL",
+                ssde_loss_implicit(&vp, &how, x, x, x, x, t, weight, 1, 2, 1.0, losses, y, NULL));
     ERRORS_SAYS("sde is NULL",
                 ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, y));
     ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, 0.5,
@@ -525,6 +529,11 @@ static void test_errors_nets(void) {
     ERRORS_ALONE(ssde_run_backward(NULL, out, NULL, NULL));
     ERRORS_SAYS("gradient is NULL", ssde_run_backward(run, NULL, out, NULL));
     ERRORS_SAYS("mode is", ssde_run_backward(run, out, out, NULL));
+    ERRORS_ALONE(ssde_run_forward_tangent(NULL, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("v is NULL", ssde_run_forward_tangent(run, x, NULL, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("mode is", ssde_run_forward_tangent(run, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_ALONE(ssde_run_backward_tangent(NULL, NULL, out, NULL));
+    ERRORS_SAYS("mode is", ssde_run_backward_tangent(run, NULL, out, NULL));
     free(weights);
     ssde_run_destroy(run);
     ssde_net_destroy(twice);

@@ -226,8 +226,9 @@ static void test_train_first_steps(void) {
 /* The gradient is that of the loss reported, for every kind of loss: differences at fixed draws (step set back). */
 static void test_train_gradient(void) {
     int kind;
-    for (kind = 0; kind < 7; kind++) {
-        ssde_sde sde = kind % 3 == 0 ? ssde_ve(0.1, 3.0) : kind % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
+    for (kind = 0; kind < 21; kind++) {
+        int objective = kind / 7, way = kind % 7;
+        ssde_sde sde = way % 3 == 0 ? ssde_ve(0.1, 3.0) : way % 3 == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
         ssde_train_desc desc = files_train_desc(NULL, &sde);
         ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
         ssde_batch batch = files_batch();
@@ -237,11 +238,13 @@ static void test_train_gradient(void) {
         size_t i;
         batch.rows = 7;
         desc.lr = 0.0;
-        desc.loss.discrete = kind >= 3 && kind < 6;
-        desc.loss.weighting = kind == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
-        desc.loss.times = kind == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
+        desc.objective = (ssde_objective)objective;
+        desc.probes = 3;
+        desc.loss.discrete = way >= 3 && way < 6;
+        desc.loss.weighting = way == 6 ? SSDE_WEIGHT_LIKELIHOOD : SSDE_WEIGHT_STD2;
+        desc.loss.times = way == 6 ? SSDE_TIMES_IMPORTANCE : SSDE_TIMES_UNIFORM;
         sde.num_scales = 50;
-        if (kind == 6) sde = ssde_vp(0.1, 20.0);
+        if (way == 6) sde = ssde_vp(0.1, 20.0);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
         if (!trainer) return;
         train_step(trainer, &batch, &loss, gradients);
@@ -258,7 +261,7 @@ static void test_train_gradient(void) {
             trainer->step = 0;
             difference = (up - down) / (2.0 * (double)h);
             /* curvature over 1e-2 and float's rounding of the loss over 2e-2 */
-            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + loss));
+            CHECK_NEAR(gradient, difference, 5e-3 * (fabs(gradient) + fabs(loss)));
             CHECK_OK(ssde_train_step(trainer, &batch, &up));
             CHECK_NEAR(up, loss, 0.0);
         }
@@ -701,7 +704,7 @@ static void test_train_threads(void) {
     ssde_sde sde = ssde_ve(0.01, 50.0);
     int images, i, step;
     oracle_normals(1, 0.5, ROWS * DIM, x);
-    for (images = 0; images < 2; images++) {
+    for (images = 0; images < 3; images++) {
         ssde_context contexts[MOST];
         threads_hook hooks[MOST];
         ssde_net *nets[MOST];
@@ -718,6 +721,7 @@ static void test_train_threads(void) {
             desc = files_train_desc(&contexts[i], &sde);
             desc.warmup = 0;
             desc.keep_averages = 1;
+            desc.objective = images == 2 ? SSDE_OBJECTIVE_SLICED : SSDE_OBJECTIVE_DENOISING;
             nets[i] = images ? NULL : files_mlp(&contexts[i], 2, 96, 3, 3);
             if (images) CHECK_OK(ssde_unet_create(&nets[i], &shape));
             CHECK_OK(ssde_trainer_create(&trainers[i], nets[i], &sde, &desc));
@@ -744,21 +748,25 @@ static void test_train_memory(void) {
     ssde_trainer *trainer;
     ssde_batch points = files_batch();
     double loss;
-    size_t before = memory.bytes, said = ssde_trainer_memory(net, &desc);
+    size_t before = memory.bytes, said = 0;
     long made;
-    desc.keep_averages = 1;
-    CHECK(ssde_trainer_memory(net, &desc) >= said + 2 * sizeof(float) * net->weight_count);
-    said = ssde_trainer_memory(net, &desc);
-    CHECK(said > 0 && memory.bytes == before);
-    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
-    CHECK(memory.bytes == before + said);
-    CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
-    made = memory.made;
-    files_train(trainer, 2);
-    CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
-    CHECK(memory.made == made);
-    ssde_trainer_destroy(trainer);
-    CHECK(memory.bytes == before);
+    int objective;
+    for (objective = 0; objective < 2 * SSDE_OBJECTIVE_COUNT; objective++) {
+        desc.objective = (ssde_objective)(objective / 2);
+        desc.keep_averages = objective % 2;
+        if (desc.keep_averages) CHECK(ssde_trainer_memory(net, &desc) >= said + 2 * sizeof(float) * net->weight_count);
+        said = ssde_trainer_memory(net, &desc);
+        CHECK(said > 0 && memory.bytes == before);
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        CHECK(memory.bytes == before + said);
+        CHECK(ssde_net_memory(ssde_trainer_ema(trainer)) < ssde_net_memory(net));
+        made = memory.made;
+        files_train(trainer, 2);
+        CHECK_OK(ssde_trainer_evaluate(trainer, &points, 1, &loss, NULL));
+        CHECK(memory.made == made);
+        ssde_trainer_destroy(trainer);
+        CHECK(memory.bytes == before);
+    }
     CHECK(ssde_trainer_memory(NULL, &desc) == 0 && ssde_trainer_memory(net, NULL) == 0);
     desc.random_flip = 1; /* of vectors */
     CHECK(ssde_trainer_memory(net, &desc) == 0);
@@ -897,6 +905,201 @@ static void test_train_ring(void) {
         ssde_net_destroy(net);
         ssde_mixture_destroy(ring);
     }
+}
+
+/* ---- train: objectives ---- */
+
+/* The gradients of a step, and its loss, by the trainer's own functions. */
+static void objective_step(ssde_net *net, const ssde_sde *sde, const ssde_train_desc *desc, ssde_batch batch,
+                           double *loss, float gradients[TRAIN_MOST]) {
+    ssde_trainer *trainer;
+    CHECK_OK(ssde_trainer_create(&trainer, net, sde, desc));
+    if (trainer) train_step(trainer, &batch, loss, gradients);
+    ssde_trainer_destroy(trainer);
+}
+
+/* Sliced score matching over the probes e_i one by one is implicit score matching; and so is its mean over many signs;
+   and the loss of a step is that which is evaluated. Any parameterisation. */
+static void test_train_objective_probes(void) {
+    static const ssde_parameterisation outputs[4] = {SSDE_PREDICT_NOISE, SSDE_PREDICT_SCORE, SSDE_PREDICT_VELOCITY,
+                                                     SSDE_PREDICT_EDM};
+    enum { ROWS = 8, DIM = 2 };
+    int which, i;
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = ssde_vp(0.1, 20.0);
+        ssde_train_desc desc = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, DIM, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer;
+        ssde_run_desc how = ssde_run_defaults(SSDE_RUN_TANGENT, ROWS);
+        ssde_run *run = NULL;
+        float gradients[3][TRAIN_MOST], out[ROWS * DIM], tangent[ROWS * DIM], v[ROWS * DIM], seen[ROWS * DIM];
+        double losses[3] = {0, 0, 0}, each[2][ROWS];
+        size_t row, k;
+        desc.lr = 0.0;
+        desc.loss.output = outputs[which];
+        desc.objective = SSDE_OBJECTIVE_IMPLICIT;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+        if (!trainer) return;
+        train_step(trainer, &batch, &losses[0], gradients[0]);
+        /* |s|^2 from v = 0, and the rest of each e_i */
+        CHECK_OK(ssde_run_create(&run, net, &how));
+        memset(gradients[1], 0, sizeof gradients[1]);
+        for (i = 0; i <= DIM; i++) {
+            for (row = 0; row < ROWS; row++)
+                for (k = 0; k < DIM; k++) {
+                    v[row * DIM + k] = (int)k == i - 1 ? 1.0f : 0.0f;
+                    seen[row * DIM + k] = v[row * DIM + k] * (float)trainer->map[row].input;
+                }
+            CHECK_OK(ssde_run_forward_tangent(run, trainer->x, seen, trainer->label, trainer->sigma, ROWS, 0, 0, NULL,
+                                              out, tangent));
+            CHECK_OK(ssde_loss_implicit(&sde, &trainer->desc.loss, out, tangent, trainer->x0, v, trainer->t,
+                                        trainer->weight, ROWS, DIM, 1.0 / ROWS, each[i > 0], out, tangent));
+            for (row = 0; row < ROWS; row++) losses[1] += (each[i > 0][row] - (i ? each[0][row] : 0.0)) / ROWS;
+            CHECK_OK(ssde_run_backward_tangent(run, i ? NULL : out, tangent, gradients[1]));
+        }
+        ssde_run_destroy(run);
+        CHECK_RELATIVE(losses[1], losses[0], 1e-5);
+        CHECK_ARRAY(gradients[0], gradients[1], net->weight_count, 1e-5);
+        /* at step 0 the averaged weights are the weights */
+        trainer->step = 0;
+        CHECK_OK(ssde_trainer_evaluate(trainer, &batch, desc.seed, &losses[1], NULL));
+        CHECK_RELATIVE(losses[1], losses[0], 1e-14);
+        ssde_trainer_destroy(trainer);
+        desc.objective = SSDE_OBJECTIVE_SLICED;
+        desc.probes = 4096;
+        objective_step(net, &sde, &desc, batch, &losses[2], gradients[2]);
+        CHECK_RELATIVE(losses[2], losses[0], 0.05);
+        CHECK_ARRAY(gradients[2], gradients[0], net->weight_count, 0.05);
+        desc.probes = 1; /* one probe is another estimate */
+        objective_step(net, &sde, &desc, batch, &losses[2], gradients[1]);
+        CHECK(check_distance(gradients[1], gradients[0], net->weight_count) > 0.02);
+        ssde_net_destroy(net);
+    }
+}
+
+/* Fisher divergence E |s - s*|^2 of the averaged weights from the mixture at t, over its own samples. */
+static double objective_divergence(const ssde_trainer *trainer, ssde_mixture *mixture, const ssde_sde *sde, double at) {
+    enum { ROWS = 512 };
+    static float x[ROWS * 2], z[ROWS * 2], score[ROWS * 2], exact[ROWS * 2];
+    static double t[ROWS];
+    ssde_loss_desc loss = ssde_loss_defaults();
+    ssde_score_model model = ssde_mixture_model(mixture, sde);
+    ssde_score_net *net = NULL;
+    ssde_rng rng = ssde_rng_seed(77);
+    double sum = 0.0;
+    size_t i;
+    loss.times = SSDE_TIMES_USER;
+    for (i = 0; i < ROWS; i++) t[i] = at;
+    CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x, NULL));
+    CHECK_OK(ssde_random_normal(NULL, 5, SSDE_STREAM_USER, 0, NULL, ROWS, 2, z));
+    CHECK_OK(ssde_loss_perturb(sde, &loss, x, z, t, ROWS, 2, x));
+    CHECK_OK(model.score(model.user, x, t, NULL, ROWS, 0, exact));
+    CHECK_OK(ssde_score_net_create(&net, ssde_trainer_ema(trainer), sde, NULL));
+    model = ssde_score_net_model(net);
+    for (i = 0; i < ROWS; i += model.max_rows)
+        CHECK_OK(model.score(model.user, x + 2 * i, t + i, NULL, model.max_rows, 0, score + 2 * i));
+    ssde_score_net_destroy(net);
+    for (i = 0; i < ROWS * 2; i++) {
+        double away = (double)score[i] - (double)exact[i];
+        sum += away * away / ROWS;
+    }
+    return sum;
+}
+
+static double objective_one_time(void *user, double u) { return (void)u, *(const double *)user; }
+
+/* A Gaussian and two clusters: by each objective, over all times, and of data as they are at t = 0 by those that can,
+   the learned score comes near the exact one; E |s*|^2 is 2 / 0.49 of the Gaussian at 0. */
+static void test_train_objectives(void) {
+    enum { ROWS = 128 };
+    static const double weights[2] = {1.0, 1.0}, means[4] = {-0.8, 0.4, 0.8, -0.4}, stds[4] = {0.5, 0.5, 0.5, 0.5};
+    static float x[ROWS * 2];
+    int steps = check_quick ? 300 : 1500, data, objective, at_once, step;
+    for (data = 0; data < 2; data++)
+        for (objective = 0; objective < SSDE_OBJECTIVE_COUNT; objective++)
+            for (at_once = 0; at_once < (objective ? 2 : 1); at_once++) {
+                ssde_sde sde = ssde_vp(0.1, 20.0);
+                ssde_train_desc desc = ssde_train_defaults(&sde, (uint64_t)steps);
+                ssde_mlp_desc shape = ssde_mlp(2);
+                ssde_batch batch = ssde_batch_of(x, ROWS);
+                ssde_rng rng = ssde_rng_seed(1);
+                ssde_mixture *mixture = NULL;
+                ssde_trainer *trainer;
+                ssde_net *net;
+                double zero = 0.0, near, far;
+                shape.hidden = 32;
+                desc.objective = (ssde_objective)objective;
+                desc.loss.output = at_once ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+                if (at_once) {
+                    desc.loss.times = SSDE_TIMES_USER;
+                    desc.loss.time = objective_one_time;
+                    desc.loss.user = &zero;
+                }
+                if (data)
+                    CHECK_OK(ssde_mixture_create(NULL, &mixture, 2, 2, weights, means, stds));
+                else
+                    CHECK_OK(ssde_gaussian_create(NULL, &mixture, 2, 0.0, 0.7));
+                CHECK_OK(ssde_mlp_create(&net, &shape));
+                CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+                if (!trainer) return;
+                for (step = 0; step < steps; step++) {
+                    CHECK_OK(ssde_mixture_sample(mixture, &rng, ROWS, x, NULL));
+                    CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+                }
+                near = objective_divergence(trainer, mixture, &sde, at_once ? 0.0 : 0.2);
+                far = at_once ? 0.0 : objective_divergence(trainer, mixture, &sde, 0.5);
+                printf("data %d objective %d once %d: %.4f %.4f\n", data, objective, at_once, near, far);
+                CHECK(near < (check_quick ? 0.5 : 0.1));
+                CHECK(far < (check_quick ? 0.2 : 0.05));
+                ssde_trainer_destroy(trainer);
+                ssde_net_destroy(net);
+                ssde_mixture_destroy(mixture);
+            }
+}
+
+/* What no objective can do, and a checkpoint of another one. */
+static void test_train_objective_errors(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde), bad;
+    ssde_net *net = files_mlp(&context, 2, 8, 1, 3);
+    ssde_batch batch = files_batch();
+    ssde_trainer *trainer, *other;
+    double zero = 0.0, loss;
+    bad = desc;
+    memset(&bad.objective, 1, sizeof bad.objective);
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.objective is ");
+    bad = desc;
+    bad.probes = -1;
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.probes is -1");
+    bad = desc;
+    bad.objective = SSDE_OBJECTIVE_SLICED;
+    bad.classifier = 1;
+    CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, &sde, &bad), SSDE_ERROR_ARGUMENT, "desc.objective is 2");
+    bad = desc;
+    bad.objective = SSDE_OBJECTIVE_SLICED;
+    bad.loss.times = SSDE_TIMES_USER;
+    bad.loss.time = objective_one_time;
+    bad.loss.user = &zero;
+    bad.loss.output = SSDE_PREDICT_NOISE;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_train_step(trainer, &batch, &loss), SSDE_ERROR_NUMERIC,
+                "training step 0: ssde_loss_implicit: std is 0");
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    CHECK_OK(ssde_trainer_load(trainer, FILES_PATH));
+    bad.probes = 2;
+    CHECK_OK(ssde_trainer_create(&other, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_trainer_load(other, FILES_PATH), SSDE_ERROR_FORMAT, "training.probes");
+    ssde_trainer_destroy(other);
+    bad.objective = SSDE_OBJECTIVE_DENOISING;
+    CHECK_OK(ssde_trainer_create(&other, net, &sde, &bad));
+    CHECK_FAILS(&context, ssde_trainer_load(other, FILES_PATH), SSDE_ERROR_FORMAT, "training.objective");
+    CHECK_FAILS(&context, ssde_train_step(other, &batch, &loss), SSDE_ERROR_NUMERIC, "ssde_loss: std is 0");
+    remove(FILES_PATH);
+    ssde_trainer_destroy(other);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
 }
 
 /* Long trainings have the reference's numbers to the bit (configs/default_cifar10_configs.py), short ones what they
@@ -1445,6 +1648,9 @@ static void test_train_flip(void) {
     X(train_evaluate_run)     \
     X(train_frozen)           \
     X(train_ring)             \
+    X(train_objective_probes) \
+    X(train_objectives)       \
+    X(train_objective_errors) \
     X(train_defaults)         \
     X(train_sampled)          \
     X(train_evaluate)         \
