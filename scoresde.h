@@ -7288,7 +7288,7 @@ typedef struct ssdei_linear {
     double by_output, by_x;
 } ssdei_linear;
 
-static ssdei_linear ssdei_conversion(const ssde_output_map *from, const ssde_output_map *to) {
+static ssdei_linear ssdei_output_conversion(const ssde_output_map *from, const ssde_output_map *to) {
     ssdei_linear map = {0.0, 0.0};
     if (to->target_data < 0.0 || to->target_data > 0.0) {
         map.by_output += to->target_data * from->data_output;
@@ -7306,8 +7306,9 @@ static int ssdei_is_noise(ssde_parameterisation output) {
 }
 
 /* Whether x and an output of one meaning hold one of the other. */
-static ssde_status ssdei_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
-                                          ssde_parameterisation to, double mean, double std, size_t r, double t) {
+static ssde_status ssdei_output_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
+                                                 ssde_parameterisation to, double mean, double std, size_t r,
+                                                 double t) {
     if (!(std > 0.0))
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                          (unsigned long)r, t);
@@ -7337,10 +7338,10 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssde_output_map maps[2];
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            ssdei_try(ssdei_conversion_check(context, name, from, to, mean, std, r, t[r]));
+            ssdei_try(ssdei_output_conversion_check(context, name, from, to, mean, std, r, t[r]));
             ssdei_output_map(from, sigma_data, mean, std, &maps[0]);
             ssdei_output_map(to, sigma_data, mean, std, &maps[1]);
-            map = ssdei_conversion(&maps[0], &maps[1]);
+            map = ssdei_output_conversion(&maps[0], &maps[1]);
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
@@ -7825,33 +7826,24 @@ static void ssdei_implicit_gradients(const ssdei_implicit *at, double scale, con
     }
 }
 
-static ssde_status ssdei_implicit_blame(const ssde_loss_desc *desc, const float *output, const float *tangent,
-                                        const float *x, const float *v, size_t r, size_t dim, double t) {
-    static const char name[] = "ssde_loss_implicit";
-    ssdei_try(ssdei_nonfinite(desc->context, name, "output", output + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "tangent", tangent + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "x", x + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "v", v + r * dim, r, dim, t));
-    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
-                     (unsigned long)r, t);
-}
-
 ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
                                const float *tangent, const float *x, const float *v, const double *t,
                                const double *weight, size_t rows, size_t dim, double scale, double *losses,
                                float *gradient, float *tangent_gradient) {
     static const char name[] = "ssde_loss_implicit";
+    static const char *const names[] = {"output", "tangent", "x", "v"};
+    const float *given[4];
     ssdei_implicit at;
     size_t r;
+    int i;
+    given[0] = output, given[1] = tangent, given[2] = x, given[3] = v;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_implicit: desc"));
     ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
-    if (!output || !tangent || !x || !v || !t || !losses || !gradient != !tangent_gradient)
+    for (i = 0; i < 4; i++)
+        if (!given[i]) return ssdei_missing(desc->context, name, names[i]);
+    if (!t || !losses || !gradient != !tangent_gradient)
         return ssdei_missing(desc->context, name,
-                             !output     ? "output"
-                             : !tangent  ? "tangent"
-                             : !x        ? "x"
-                             : !v        ? "v"
-                             : !t        ? "t"
+                             !t          ? "t"
                              : !losses   ? "losses"
                              : !gradient ? "gradient"
                                          : "tangent_gradient");
@@ -7867,7 +7859,12 @@ ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, 
         if (anew) ssdei_try(ssdei_implicit_at(sde, desc, t, r, &at));
         w *= at.lambda * (desc->half_sum ? 0.5 : 1.0 / (double)dim);
         losses[r] = w * ssdei_implicit_row(&at, output + row, tangent + row, x + row, v + row, dim);
-        if (!ssdei_is_finite(losses[r])) return ssdei_implicit_blame(desc, output, tangent, x, v, r, dim, t[r]);
+        if (!ssdei_is_finite(losses[r])) {
+            for (i = 0; i < 4; i++)
+                ssdei_try(ssdei_nonfinite(desc->context, name, names[i], given[i] + row, r, dim, t[r]));
+            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
+                             (unsigned long)r, t[r]);
+        }
         if (!gradient) continue;
         ssdei_implicit_gradients(&at, scale * w, output + row, x + row, v + row, dim, gradient + row,
                                  tangent_gradient + row);

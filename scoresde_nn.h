@@ -395,10 +395,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
-   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's:
-   score = -(noise_output net(input x, label) + noise_x x) / std. With the output of EDM the label is log(std / m) / 4,
-   at most 10 either way, or its exponential where the network takes the label's logarithm (Fourier embeddings and their
-   SSDE_NOISE_CHANNEL); there are no discrete ones. */
+   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's: score = -(noise_output
+   net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
+   its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
+   x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
+   / 999 - 1 hardly moves. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -585,9 +586,9 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network and what its labels and output mean.
-   Only networks of the constructors
-   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network, and what its labels and its output
+   mean where somebody has said. Only networks of the constructors of >>networks and of ssde_net_load_diffusers have a
+   description; the others have ssde_net_get and ssde_net_set.
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
@@ -1362,9 +1363,6 @@ static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->
    wrote. */
 static int ssdei_wants(const ssde_run *run, int node) {
     return node >= 0 && run->steps[node].needs && (!run->on_tangents || run->steps[node].moves);
-}
-static int ssdei_wants_tangent(const ssde_run *run, int node) {
-    return ssdei_wants(run, node) && run->steps[node].moves;
 }
 static int ssdei_claim(ssde_run *run, int node) {
     int accumulate = run->steps[node].written;
@@ -2812,6 +2810,32 @@ static const float *ssdei_value_again(ssde_run *run, int index) {
     return run->arena + step->value_again;
 }
 
+/* Rows of an input of a step and of the step's result, from one on, in mode tangent: values x, their tangents and the
+   gradients of both. NULL where none is wanted. */
+typedef struct ssdei_dual {
+    const float *x, *x_rate;
+    float *y_rate, *dx, *dx_rate, *dy, *dy_rate;
+} ssdei_dual;
+
+static ssdei_dual ssdei_dual_rows(const ssde_run *run, int index, int which, size_t row) {
+    int input = run->net->nodes[index].input[which];
+    size_t from = row * run->net->nodes[input].count, to = row * run->net->nodes[index].count;
+    ssdei_dual dual;
+    memset(&dual, 0, sizeof dual);
+    dual.x = ssdei_primal(run, input) + from;
+    dual.x_rate = ssdei_tangent(run, input) + from;
+    dual.y_rate = ssdei_tangent(run, index) + to;
+    if (run->steps[input].needs) {
+        dual.dx = ssdei_gradient(run, input) + from;
+        if (run->steps[input].moves) dual.dx_rate = ssdei_tangent_gradient(run, input) + from;
+    }
+    if (run->steps[index].needs) {
+        dual.dy = ssdei_gradient(run, index) + to;
+        dual.dy_rate = ssdei_tangent_gradient(run, index) + to;
+    }
+    return dual;
+}
+
 /* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
 static void ssdei_added_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3180,11 +3204,9 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
 /* y' = f'(x) x' */
 static void ssdei_activate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
     (void)task;
-    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
-                            ssdei_tangent(run, node->input[0]) + at, (end - begin) * node->count, 0,
-                            ssdei_tangent(run, index) + at);
+    ssdei_activation_slopes(run, node->activation, d.x, d.x_rate, (end - begin) * node->count, 0, d.y_rate);
 }
 static void ssdei_activate_tangent(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_activate_tangent_rows);
@@ -3193,17 +3215,16 @@ static void ssdei_activate_tangent(ssde_run *run, int index) {
 /* dx += dy f'(x) + dy' f''(x) x', dx' += dy' f'(x) */
 static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count, count = (end - begin) * node->count, i;
-    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-    const float *slope = ssdei_tangent_gradient(run, index) + at;
-    float *dx = ssdei_gradient(run, node->input[0]) + at;
-    ssdei_activate_backward_rows(run, index, begin, end, task);
-    ssdei_activation_slopes(run, node->activation, x, slope, count, run->accumulate[0],
-                            ssdei_tangent_gradient(run, node->input[0]) + at);
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, d.x, d.dy, count, run->accumulate[0], d.dx);
+    ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
     if (node->activation == SSDE_SILU)
-        run->nn->silu_second(x, tangent, slope, count, 1, dx);
+        run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
     else if (node->activation != SSDE_IDENTITY)
-        for (i = 0; i < count; i++) dx[i] += slope[i] * ssdei_activation_curve(node->activation, x[i]) * tangent[i];
+        for (i = 0; i < count; i++)
+            d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
 }
 static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
@@ -3246,7 +3267,7 @@ typedef struct ssdei_norm_space {
     float *mean, *a, *b, *slope, *shift; /* [channels] */
     double *moments;                     /* [2, channels] */
     float *du;                           /* [pixels, channels]; where the node needs no gradient, NULL */
-    float *u, *tangent;                  /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
+    float *u, *rate;                     /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
     uint32_t *words;                     /* of ssdei_dropout_words */
     size_t floats;
 } ssdei_norm_space;
@@ -3265,7 +3286,7 @@ static ssdei_norm_space ssdei_norm_layout(const ssde_run *run, int index, float 
         workspace, &space.floats, (run->steps[index].moves ? 6 : 2) * channels * sizeof(double) / sizeof(float));
     if (run->steps[index].moves) {
         space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
-        space.tangent = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.rate = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
     } else if (run->steps[index].needs)
         space.du = ssdei_take(workspace, &space.floats, node->count);
     if (ssdei_trains(run->mode) && node->drop > 0.0)
@@ -3454,13 +3475,11 @@ static double ssdei_norm_centred(const ssdei_node *node, const float *saved, dou
     return (product - (double)saved[node->groups] * sum) * (double)saved[2 * node->groups];
 }
 
-/* A row's u and u' of some pixels at `at`, u only where there is an activation. */
-static void ssdei_norm_tangent_block(const ssde_run *run, int index, size_t at, size_t pixels,
-                                     const ssdei_norm_space *space, float *tangent) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + at;
-    run->nn->norm_backward(x, ssdei_tangent(run, node->input[0]) + at, space->mean, space->a, space->slope,
-                           space->shift, pixels, node->shape[2], 0, tangent);
+/* u and u' of some pixels, u only where there is an activation. */
+static void ssdei_norm_tangent_block(const ssde_run *run, const ssdei_node *node, const float *x, const float *x_rate,
+                                     size_t pixels, const ssdei_norm_space *space, float *rate) {
+    run->nn->norm_backward(x, x_rate, space->mean, space->a, space->slope, space->shift, pixels, node->shape[2], 0,
+                           rate);
     if (node->activation == SSDE_SILU)
         run->nn->norm(x, space->mean, space->a, space->b, pixels, node->shape[2], 0, space->u);
 }
@@ -3469,13 +3488,12 @@ static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, c
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, c, first, count;
     const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
-    float *saved = ssdei_norm_saved(run, index, row), *y = ssdei_tangent(run, index) + row * node->count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    float *saved = ssdei_norm_saved(run, index, row);
     double *sum = space->moments, *product = sum + channels, members = (double)(node->count / node->groups);
     ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
     memset(sum, 0, 2 * channels * sizeof *sum);
-    run->nn->norm_sums(ssdei_value(run, node->input[0]) + row * node->count,
-                       ssdei_tangent(run, node->input[0]) + row * node->count, space->mean, space->a, space->b, pixels,
-                       channels, 0, y, sum, product);
+    run->nn->norm_sums(d.x, d.x_rate, space->mean, space->a, space->b, pixels, channels, 0, d.y_rate, sum, product);
     for (c = 0; c < channels; c++) {
         product[c] = ssdei_norm_centred(node, saved + c / size, sum[c], product[c]);
         if (c % size) sum[c] += sum[c - 1], product[c] += product[c - 1];
@@ -3483,11 +3501,13 @@ static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, c
         saved[4 * node->groups + c / size] = (float)(product[c] / members);
     }
     ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
-    for (first = 0; first < pixels; first += count, y += count * channels) {
+    for (first = 0; first < pixels; first += count) {
+        size_t at = first * channels;
+        float *y = d.y_rate + at;
         count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
-        ssdei_norm_tangent_block(run, index, row * node->count + first * channels, count, space, y);
+        ssdei_norm_tangent_block(run, node, d.x + at, d.x_rate + at, count, space, y);
         if (node->activation == SSDE_SILU) run->nn->silu_backward(space->u, y, count * channels, 0, y);
-        if (words) ssdei_drop(run, node, words, first * channels, y, count * channels, 0, y);
+        if (words) ssdei_drop(run, node, words, at, y, count * channels, 0, y);
     }
 }
 static void ssdei_group_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3500,100 +3520,77 @@ static void ssdei_group_norm_tangent(ssde_run *run, int index) {
 
 /* du = dy silu'(u) + dy' silu''(u) u' and du' = dy' silu'(u) of a row take the places of dy and dy'; moments
    [6, channels]: the sums over the pixels of du, du xhat, du', du' xhat, and xhat' du' in the last. */
-static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, ssdei_dual d,
+                                    const ssdei_norm_space *space) {
     const ssdei_node *node = &run->net->nodes[index];
-    const float *zeros = run->arena + run->zeros;
-    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups;
-    size_t at = row * node->count, first, count, c;
+    const float *zeros = run->arena + run->zeros, *saved = ssdei_norm_saved(run, index, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count, floats, c;
     const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
     double *sum = space->moments;
     memset(sum, 0, 6 * channels * sizeof *sum);
-    for (first = 0; first < pixels; first += count, at += count * channels) {
-        const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-        float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at, *from = du;
-        size_t floats;
+    for (first = 0; first < pixels; first += count) {
+        float *du = d.dy;
         count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
         floats = count * channels;
         if (words) {
-            ssdei_drop(run, node, words, first * channels, du, floats, 0, du);
-            ssdei_drop(run, node, words, first * channels, rate, floats, 0, rate);
+            ssdei_drop(run, node, words, first * channels, d.dy, floats, 0, d.dy);
+            ssdei_drop(run, node, words, first * channels, d.dy_rate, floats, 0, d.dy_rate);
         }
         if (node->activation == SSDE_SILU) {
-            from = space->tangent;
-            ssdei_norm_tangent_block(run, index, at, count, space, from);
-            run->nn->silu_second(space->u, from, rate, floats, 0, from);
-            run->nn->silu_backward(space->u, du, floats, 1, from);
-            run->nn->silu_backward(space->u, rate, floats, 0, rate);
+            du = space->rate;
+            ssdei_norm_tangent_block(run, node, d.x, d.x_rate, count, space, du);
+            run->nn->silu_second(space->u, du, d.dy_rate, floats, 0, du);
+            run->nn->silu_backward(space->u, d.dy, floats, 1, du);
+            run->nn->silu_backward(space->u, d.dy_rate, floats, 0, d.dy_rate);
         }
-        run->nn->norm_sums(x, from, space->mean, zeros, zeros, count, channels, 0, du, sum, sum + channels);
-        run->nn->norm_sums(x, rate, space->mean, zeros, zeros, count, channels, 0, rate, sum + 2 * channels,
-                           sum + 3 * channels);
-        run->nn->norm_sums(tangent, rate, zeros, zeros, zeros, count, channels, 0, rate, sum + 4 * channels,
-                           sum + 5 * channels);
+        run->nn->norm_sums(d.x, du, space->mean, zeros, zeros, count, channels, 0, d.dy, sum, sum + channels);
+        for (c = 2; c < 6; c += 2)
+            run->nn->norm_sums(c == 2 ? d.x : d.x_rate, d.dy_rate, c == 2 ? space->mean : zeros, zeros, zeros, count,
+                               channels, 0, d.dy_rate, sum + c * channels, sum + (c + 1) * channels);
+        d.x += floats, d.x_rate += floats, d.dy += floats, d.dy_rate += floats;
     }
     for (c = 0; c < channels; c++, sum++) {
-        const float *saved = ssdei_norm_saved(run, index, row) + c / size;
-        sum[channels] = ssdei_norm_centred(node, saved, sum[0], sum[channels]);
-        sum[3 * channels] = ssdei_norm_centred(node, saved, sum[2 * channels], sum[3 * channels]);
+        const float *of = saved + c / (channels / node->groups);
+        sum[channels] = ssdei_norm_centred(node, of, sum[0], sum[channels]);
+        sum[3 * channels] = ssdei_norm_centred(node, of, sum[2 * channels], sum[3 * channels]);
         sum[5 * channels] =
-            (double)saved[2 * node->groups] * (sum[5 * channels] - (double)saved[3 * node->groups] * sum[2 * channels] -
-                                               (double)saved[4 * node->groups] * sum[3 * channels]);
+            (double)of[2 * node->groups] * (sum[5 * channels] - (double)of[3 * node->groups] * sum[2 * channels] -
+                                            (double)of[4 * node->groups] * sum[3 * channels]);
     }
 }
 
-/* With p = gamma du, q = gamma du', means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' what comes to xhat:
-   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'), in parts:
-   dx = a du + slope (x - mean) + shift, and then b du' + rate[c] x'. */
-static void ssdei_norm_second_slopes(const ssdei_node *node, const float *gamma, const float *saved,
-                                     const ssdei_norm_space *space, float *rate) {
-    size_t channels = node->shape[2], size = channels / node->groups, group, c;
-    double members = (double)(node->count / node->groups);
-    for (group = 0; group < node->groups; group++, saved++) {
-        double rest = (double)saved[node->groups], rstd = (double)saved[2 * node->groups];
-        double m1 = (double)saved[3 * node->groups], m2 = (double)saved[4 * node->groups];
-        double p1 = 0.0, p2 = 0.0, q1 = 0.0, q2 = 0.0, mean, product;
-        for (c = group * size; c < (group + 1) * size; c++) {
-            const double *sum = space->moments + c;
-            p1 += (double)gamma[c] * sum[0] / members;
-            p2 += (double)gamma[c] * (sum[channels] + sum[5 * channels]) / members;
-            q1 += (double)gamma[c] * sum[2 * channels] / members;
-            q2 += (double)gamma[c] * sum[3 * channels] / members;
-        }
-        mean = p1 - rstd * (m2 * q1 + q2 * m1);
-        product = p2 - 2.0 * rstd * m2 * q2;
-        for (c = group * size; c < (group + 1) * size; c++) {
-            space->slope[c] = (float)(-rstd * rstd * product);
-            space->shift[c] = (float)(rstd * (rstd * rest * product - mean));
-            space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
-            rate[c] = (float)(-rstd * rstd * q2);
-        }
-    }
-}
-
+/* With p = gamma du, q = gamma du' and means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' comes to xhat:
+   dx' = rstd (q - mean(q) - xhat mean(q xhat)), as in the norm's own derivative, and
+   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'): the same of p but for two terms, and for the
+   sums, which take what P and xhat' add to p's. */
 static void ssdei_group_norm_tangent_backward_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *gamma = ssdei_weights(run, node->parameter), *saved = ssdei_norm_saved(run, index, row);
     const float *zeros = run->arena + run->zeros;
-    size_t channels = node->shape[2], pixels = node->count / channels, at = row * node->count, c;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
     double *sums = ssdei_sums(run) + row * 2 * channels, *of = space->moments;
-    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-    const float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
     ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
     ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
-    ssdei_norm_tangent_sums(run, index, row, space);
-    for (c = 0; c < channels; c++) {
-        sums[c] = of[c];
-        sums[channels + c] = of[channels + c] + of[5 * channels + c];
-    }
-    if (!ssdei_wants(run, node->input[0])) return;
+    ssdei_norm_tangent_sums(run, index, row, d, space);
     ssdei_norm_slopes(node, gamma, saved, of + 2 * channels, of + 3 * channels, space->slope, space->shift);
-    run->nn->norm_backward(x, rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
-                           run->accumulate[0], ssdei_tangent_gradient(run, node->input[0]) + at);
-    ssdei_norm_second_slopes(node, gamma, saved, space, space->tangent);
-    run->nn->norm_backward(x, du, space->mean, space->a, space->slope, space->shift, pixels, channels,
-                           run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
-    run->nn->norm_backward(tangent, rate, zeros, space->b, space->tangent, zeros, pixels, channels, 1,
-                           ssdei_gradient(run, node->input[0]) + at);
+    for (c = 0; c < channels; c++, of++) {
+        const float *group = saved + c / (channels / node->groups);
+        double rstd = (double)group[2 * node->groups], m1 = (double)group[3 * node->groups];
+        double m2 = (double)group[4 * node->groups];
+        sums[c] = of[0];
+        sums[channels + c] = of[channels] += of[5 * channels];
+        of[0] -= rstd * (m2 * of[2 * channels] + m1 * of[3 * channels]);
+        of[channels] -= 2.0 * rstd * m2 * of[3 * channels];
+        space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
+    }
+    if (!d.dx) return;
+    run->nn->norm_backward(d.x, d.dy_rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], d.dx_rate);
+    run->nn->norm_backward(d.x_rate, d.dy_rate, zeros, space->b, space->slope, zeros, pixels, channels,
+                           run->accumulate[0], d.dx);
+    ssdei_norm_slopes(node, gamma, saved, space->moments, space->moments + channels, space->slope, space->shift);
+    run->nn->norm_backward(d.x, d.dy, space->mean, space->a, space->slope, space->shift, pixels, channels, 1, d.dx);
 }
 static void ssdei_group_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
@@ -3789,31 +3786,44 @@ static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *sp
                   space->rates, space->stride, 1);
 }
 
+/* Keys and values, of the tangents too, for either way. */
+static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t row, int backward,
+                                          const ssdei_attention *space) {
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_dual key = ssdei_dual_rows(run, index, 1, row), value = ssdei_dual_rows(run, index, 2, row);
+    size_t pixels = space->pixels, channels = space->channels;
+    int i;
+    for (i = 0; i < 2; i++) {
+        const float *k = i ? key.x_rate : key.x, *v = i ? value.x_rate : value.x;
+        float *to = i ? space->tangent_values : space->values;
+        ssdei_pack(kernels, k, 1, channels, channels, pixels, i ? space->tangent_keys : space->keys);
+        if (!backward) {
+            ssdei_pack(kernels, v, channels, 1, pixels, channels, to);
+            continue;
+        }
+        ssdei_pack(kernels, k, channels, 1, pixels, channels, i ? space->tangent_keys_down : space->keys_down);
+        ssdei_pack(kernels, v, 1, channels, channels, pixels, to);
+    }
+}
+
 /* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
 static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
     const ssdei_kernels *kernels = run->kernels;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
     size_t pixels = space.pixels, channels = space.channels, first, i;
     for (; begin < end; begin++) {
-        size_t sample = begin * node->count;
-        ssdei_pack(kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                   space.tangent_keys);
-        ssdei_pack(kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels, space.values);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                   space.tangent_values);
+        ssdei_dual q = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_attention_pack_tangents(run, index, begin, 0, &space);
         for (first = 0; first < pixels; first += space.block) {
-            size_t rows = ssdei_least(pixels - first, space.block), at = sample + first * channels;
-            float *y = ssdei_tangent(run, index) + at;
-            ssdei_attention_rates(run, &space, ssdei_value(run, node->input[0]) + at,
-                                  ssdei_tangent(run, node->input[0]) + at, rows);
+            size_t rows = ssdei_least(pixels - first, space.block), at = first * channels;
+            ssdei_attention_rates(run, &space, q.x + at, q.x_rate + at, rows);
             for (i = 0; i < rows; i++)
                 run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
                                           space.rates + i * space.stride);
-            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, y, channels, 0);
-            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels, y,
-                          channels, 1);
+            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, q.y_rate + at,
+                          channels, 0);
+            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels,
+                          q.y_rate + at, channels, 1);
         }
     }
 }
@@ -3839,20 +3849,19 @@ static void ssdei_attention_mix(const ssdei_attention *space, const float *s, co
 }
 
 /* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
-   of the query pixels at `first` of the sample at `sample`. */
-static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space,
-                                                   size_t sample, size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
+   of the query pixels at `first` of row `row`. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t row,
+                                                   size_t first) {
     const ssdei_kernels *kernels = run->kernels;
-    const int *in = node->input;
-    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = sample + first * channels;
+    ssdei_dual q = ssdei_dual_rows(run, index, 0, row), k = ssdei_dual_rows(run, index, 1, row);
+    ssdei_dual v = ssdei_dual_rows(run, index, 2, row);
+    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = first * channels;
     size_t rows = ssdei_least(pixels - first, space->block), i;
-    const float *q = ssdei_value(run, in[0]) + at, *tangent = ssdei_tangent(run, in[0]) + at;
-    const float *dy = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
-    ssdei_attention_rates(run, space, q, tangent, rows);
-    ssdei_product(kernels, rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
+    const float *x = q.x + at, *x_rate = q.x_rate + at, *dy = q.dy + at, *dy_rate = q.dy_rate + at;
+    ssdei_attention_rates(run, space, x, x_rate, rows);
+    ssdei_product(kernels, dy_rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
     ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
-    ssdei_product(kernels, rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    ssdei_product(kernels, dy_rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
     for (i = 0; i < rows; i++) {
         const float *s = space->weights + i * stride;
         float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
@@ -3860,55 +3869,39 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
         run->nn->softmax_backward(s, space->scale, pixels, h);
         run->nn->softmax_backward(s, space->scale, pixels, g);
     }
-    if (ssdei_wants(run, in[2])) {
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, in[2]) + sample);
-        ssdei_attention_outer(run, space, space->rates, rate, rows, ssdei_gradient(run, in[2]) + sample);
+    if (v.dx) {
+        ssdei_attention_outer(run, space, space->weights, dy, rows, v.dx);
+        ssdei_attention_outer(run, space, space->rates, dy_rate, rows, v.dx);
     }
-    if (ssdei_wants_tangent(run, in[2]))
-        ssdei_attention_outer(run, space, space->weights, rate, rows, ssdei_tangent_gradient(run, in[2]) + sample);
-    if (ssdei_wants(run, in[0])) {
-        float *dq = ssdei_gradient(run, in[0]) + at;
-        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, dq, channels, 1);
-        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, dq, channels,
-                      1);
+    if (v.dx_rate) ssdei_attention_outer(run, space, space->weights, dy_rate, rows, v.dx_rate);
+    if (q.dx) {
+        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, q.dx + at, channels, 1);
+        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, q.dx + at,
+                      channels, 1);
     }
-    if (ssdei_wants_tangent(run, in[0]))
-        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels,
-                      ssdei_tangent_gradient(run, in[0]) + at, channels, 1);
-    if (ssdei_wants(run, in[1])) {
-        ssdei_attention_outer(run, space, space->mixed, q, rows, ssdei_gradient(run, in[1]) + sample);
-        ssdei_attention_outer(run, space, space->slopes, tangent, rows, ssdei_gradient(run, in[1]) + sample);
+    if (q.dx_rate)
+        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels, q.dx_rate + at,
+                      channels, 1);
+    if (k.dx) {
+        ssdei_attention_outer(run, space, space->mixed, x, rows, k.dx);
+        ssdei_attention_outer(run, space, space->slopes, x_rate, rows, k.dx);
     }
-    if (ssdei_wants_tangent(run, in[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_tangent_gradient(run, in[1]) + sample);
+    if (k.dx_rate) ssdei_attention_outer(run, space, space->slopes, x, rows, k.dx_rate);
 }
 
 static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const ssdei_kernels *kernels = run->kernels;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, first;
+    size_t bytes = run->net->nodes[index].count * sizeof(float), first;
     int i;
     for (; begin < end; begin++) {
-        size_t sample = begin * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
-        const float *of_k = ssdei_tangent(run, node->input[1]) + sample;
         for (i = 0; i < 3; i++) {
-            if (run->accumulate[i]) continue;
-            if (ssdei_wants(run, node->input[i]))
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-            if (ssdei_wants_tangent(run, node->input[i]))
-                memset(ssdei_tangent_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+            ssdei_dual d = ssdei_dual_rows(run, index, i, begin);
+            if (d.dx && !run->accumulate[i]) memset(d.dx, 0, bytes);
+            if (d.dx_rate && !run->accumulate[i]) memset(d.dx_rate, 0, bytes);
         }
-        ssdei_pack(kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(kernels, of_k, 1, channels, channels, pixels, space.tangent_keys);
-        ssdei_pack(kernels, of_k, channels, 1, pixels, channels, space.tangent_keys_down);
-        ssdei_pack(kernels, v, 1, channels, channels, pixels, space.values);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, 1, channels, channels, pixels,
-                   space.tangent_values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_tangent_backward_block(run, index, &space, sample, first);
+        ssdei_attention_pack_tangents(run, index, begin, 1, &space);
+        for (first = 0; first < space.pixels; first += space.block)
+            ssdei_attention_tangent_backward_block(run, index, &space, begin, first);
     }
 }
 static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
@@ -4361,7 +4354,7 @@ static void ssdei_modulate_plan(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
     step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
     step->reads[1] = SSDEI_READ;
-    step->workspace = (step->moves ? 8 : 4) * node->shape[2];
+    step->workspace = (step->moves ? 9 : 4) * node->shape[2];
 }
 
 static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -4412,19 +4405,22 @@ static void ssdei_modulate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
 }
 
+/* Of a row of mode tangent: 1 + scale, behind the sums in the task's workspace. */
+static float *ssdei_modulate_factors(const ssde_run *run, const ssdei_node *node, const float *scale, size_t task) {
+    float *factors = ssdei_workspace(run, task) + 8 * node->shape[2];
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) factors[c] = 1.0f + scale[c];
+    return factors;
+}
+
 /* y' = x' (1 + scale) + x scale' + shift' */
 static void ssdei_modulate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
-    (void)task;
-    for (p = begin * pixels; p < end * pixels; p++) {
-        size_t by = p / pixels * 2 * channels;
-        const float *x = ssdei_value(run, node->input[0]) + p * channels;
-        const float *rate = ssdei_tangent(run, node->input[0]) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + by;
-        const float *scale_rate = ssdei_tangent(run, node->input[1]) + by, *shift_rate = scale_rate + channels;
-        float *y = ssdei_tangent(run, index) + p * channels;
-        for (c = 0; c < channels; c++) y[c] = rate[c] * (1.0f + scale[c]) + x[c] * scale_rate[c] + shift_rate[c];
+    size_t channels = node->shape[2];
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin), by = ssdei_dual_rows(run, index, 1, begin);
+        run->nn->norm_backward(d.x, d.x_rate, run->arena + run->zeros, ssdei_modulate_factors(run, node, by.x, task),
+                               by.x_rate, by.x_rate + channels, node->count / channels, channels, 0, d.y_rate);
     }
 }
 static void ssdei_modulate_tangent(ssde_run *run, int index) {
@@ -4432,45 +4428,37 @@ static void ssdei_modulate_tangent(ssde_run *run, int index) {
 }
 
 /* dscale += sum over pixels of dy x + dy' x', dshift += sum of dy; dscale' += sum of dy' x, dshift' += sum of dy' */
-static void ssdei_modulate_tangent_backward_by(ssde_run *run, int index, size_t row, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], at = row * node->count, p, c;
-    const float *x = ssdei_value(run, node->input[0]) + at, *rate = ssdei_tangent(run, node->input[0]) + at;
-    const float *dy = ssdei_gradient(run, index) + at, *dy_rate = ssdei_tangent_gradient(run, index) + at;
-    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
-    float *by_rate = ssdei_tangent_gradient(run, node->input[1]) + row * 2 * channels;
-    double *sums = (double *)(void *)ssdei_workspace(run, task), *rates = sums + 2 * channels;
-    memset(sums, 0, 4 * channels * sizeof *sums);
-    for (p = 0; p < node->count; p += channels) {
-        for (c = 0; c < channels; c++) {
-            sums[c] += (double)dy[p + c] * (double)x[p + c] + (double)dy_rate[p + c] * (double)rate[p + c];
-            sums[channels + c] += (double)dy[p + c];
-            rates[c] += (double)dy_rate[p + c] * (double)x[p + c];
-            rates[channels + c] += (double)dy_rate[p + c];
-        }
+static void ssdei_modulate_tangent_backward_by(ssde_run *run, const ssdei_node *node, const ssdei_dual *d,
+                                               const ssdei_dual *by, double *sums) {
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
+    double *shift = sums + channels, *rates = shift + channels;
+    memset(sums, 0, 2 * channels * sizeof *sums);
+    run->nn->norm_sums(d->x_rate, d->dy_rate, zeros, zeros, zeros, pixels, channels, 0, d->dy_rate, shift, sums);
+    memset(shift, 0, 3 * channels * sizeof *sums);
+    run->nn->norm_sums(d->x, d->dy, zeros, zeros, zeros, pixels, channels, 0, d->dy, shift, sums);
+    run->nn->norm_sums(d->x, d->dy_rate, zeros, zeros, zeros, pixels, channels, 0, d->dy_rate, rates + channels, rates);
+    for (c = 0; c < 2 * channels; c++) {
+        by->dx[c] = (run->accumulate[1] ? by->dx[c] : 0.0f) + (float)sums[c];
+        if (by->dx_rate) by->dx_rate[c] = (run->accumulate[1] ? by->dx_rate[c] : 0.0f) + (float)rates[c];
     }
-    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
-    for (c = 0; c < 2 * channels && ssdei_wants_tangent(run, node->input[1]); c++)
-        by_rate[c] = (run->accumulate[1] ? by_rate[c] : 0.0f) + (float)rates[c];
 }
 
 /* dx += dy (1 + scale) + dy' scale', dx' += dy' (1 + scale) */
 static void ssdei_modulate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
-    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
-        ssdei_modulate_tangent_backward_by(run, index, row, task);
-    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
-        size_t by = p / pixels * 2 * channels;
-        const float *dy = ssdei_gradient(run, index) + p * channels;
-        const float *dy_rate = ssdei_tangent_gradient(run, index) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + by, *rate = ssdei_tangent(run, node->input[1]) + by;
-        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
-        float *dx_rate = ssdei_tangent_gradient(run, node->input[0]) + p * channels;
-        for (c = 0; c < channels; c++)
-            dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]) + dy_rate[c] * rate[c];
-        for (c = 0; c < channels && run->steps[node->input[0]].moves; c++)
-            dx_rate[c] = (run->accumulate[0] ? dx_rate[c] : 0.0f) + dy_rate[c] * (1.0f + scale[c]);
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels;
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin), by = ssdei_dual_rows(run, index, 1, begin);
+        const float *factors = ssdei_modulate_factors(run, node, by.x, task);
+        if (by.dx) ssdei_modulate_tangent_backward_by(run, node, &d, &by, (double *)(void *)ssdei_workspace(run, task));
+        if (d.dx)
+            run->nn->norm_backward(d.dy_rate, d.dy, zeros, factors, by.x_rate, zeros, pixels, channels,
+                                   run->accumulate[0], d.dx);
+        if (d.dx_rate)
+            run->nn->norm_backward(d.dy_rate, d.dy_rate, zeros, factors, zeros, zeros, pixels, channels,
+                                   run->accumulate[0], d.dx_rate);
     }
 }
 static void ssdei_modulate_tangent_backward(ssde_run *run, int index) {
@@ -6019,7 +6007,7 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
     ssdei_try(ssdei_labels(s->context, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
-        if (!(s->sigma[row] > 0.0f))
+        if (!(s->sigma[row] > 0.0f) && s->means.output != SSDE_PREDICT_SCORE)
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
         ssdei_score_net_factors(s, row, rows);
         if (s->copies == 1) continue;

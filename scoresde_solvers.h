@@ -276,6 +276,25 @@ size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
 /* With vjp where both models have one. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
+/* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
+   equal s, x of `from` is r x, r the ratio of both m, and the score of `to` r times that of `from`, exactly. Data stay
+   as the model has them: in [0, 1] where VE's are. Every sampler, ODE and likelihood of `to` then runs on the model.
+   Beyond the noise that `from` has:
+   - above the s_max of its ssde_prior_time (sigma_max of VE, 152 of the paper's VP, 10,000 of rectified flow) the
+     denoised D = (x + std^2 score) / m is the model's at s_max, where x is scaled to that noise. D hardly depends on x
+     any more: with v the data's variance, the largest of any direction, the score is off by v / (s s_max) of itself.
+   - below s(0) (sigma_min of VE) the score of y is that at s(0), for data as if blurred by so much: off by s(0)^2 / v,
+     v the least variance. There an eps of the solver's with s(eps) of at least s(0) is right.
+   SSDE_ERROR_ARGUMENT where the two have no s in common. */
+typedef struct ssde_converted ssde_converted;
+ssde_status ssde_converted_create(ssde_context *context, ssde_converted **converted, const ssde_sde *from,
+                                  const ssde_score_model *model, const ssde_sde *to);
+void ssde_converted_destroy(ssde_converted *converted);
+size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
+                             const ssde_sde *to);
+/* With vjp where the model has one. */
+ssde_score_model ssde_converted_model(ssde_converted *converted);
+
 /* >>clip
    Bounds of the denoised D = (x + std^2 score) / m, what a model takes x(0) for: a value of samplers' and flows' descs.
    Wherever these ask for a score, after guidance and terms, D becomes D' within [low, high] and the score (m D' - x) /
@@ -1843,6 +1862,156 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     ssdei_try(ssdei_cfg_prepare(&made, sde, desc));
     *guided = (ssde_cfg *)ssdei_object_create(context, &made, sizeof made, ssdei_cfg_arrays);
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+typedef struct ssdei_conversion {
+    double scale, by_score, by_x;
+} ssdei_conversion;
+
+struct ssde_converted {
+    ssde_context *context;
+    ssde_sde from, to;
+    ssde_score_model model;
+    double first, last, high; /* s(0) and s(high) of `from`, high its prior's time */
+    size_t max_rows, rows;    /* rows: of the last score to be differentiated */
+    ssdei_conversion *row;    /* [max_rows] */
+    double *t;                /* [max_rows]: the model's */
+    float *x;                 /* [max_rows, dim]: likewise */
+};
+
+/* The score of `to` is (m D - x) / std^2. Within the noise of `from` D is the model's at x / m, and scale the ratio of
+   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands. */
+static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double *own, ssdei_conversion *row) {
+    double mean, std, mean_own, std_own, s, part = 1.0;
+    if (!(t >= 0.0 && t <= 1.0))
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT, "converted model: t is %.17g, wanted 0 to 1", t);
+    ssdei_try(ssdei_marginal(g->context, &g->to, t, &mean, &std));
+    s = std / mean;
+    if (s > g->first && s < g->last)
+        ssdei_try(ssdei_noise_time(g->context, &g->from, s, g->high, own));
+    else
+        *own = s <= g->first ? 0.0 : g->high;
+    ssdei_try(ssdei_marginal(g->context, &g->from, *own, &mean_own, &std_own));
+    if (s > g->last) {
+        part = g->last / s;
+        row->scale = std_own / std;
+    } else
+        row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
+    row->by_score = part * row->scale;
+    row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                         size_t rows, int differentiate, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t r, i, dim = g->model.dim;
+    if (rows > g->max_rows)
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT, "converted model: rows is %.0f, wanted up to %.0f",
+                         (double)rows, (double)g->max_rows);
+    for (r = 0; r < rows; r++) {
+        if (r && t[r] == t[r - 1])
+            g->t[r] = g->t[r - 1], g->row[r] = g->row[r - 1];
+        else
+            ssdei_try(ssdei_conversion_at(g, t[r], &g->t[r], &g->row[r]));
+        for (i = r * dim; i < (r + 1) * dim; i++) g->x[i] = (float)(g->row[r].scale * (double)x[i]);
+    }
+    g->rows = differentiate ? rows : 0;
+    ssdei_try(ssdei_called(g->context, "model->score",
+                           g->model.score(g->model.user, g->x, g->t, sample, rows, differentiate, out), g->t));
+    for (i = 0; i < rows * dim; i++) {
+        const ssdei_conversion *row = &g->row[i / dim];
+        out[i] = (float)(row->by_score * (double)out[i] + row->by_x * (double)x[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    if (!rows || rows != g->rows)
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT,
+                         "converted vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
+                         (double)rows, (double)g->rows);
+    ssdei_try(g->model.vjp(g->model.user, v, rows, out));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        out[i] = (float)(row->by_score * row->scale * (double)out[i] + row->by_x * (double)v[i]);
+    }
+    return SSDE_OK;
+}
+
+ssde_score_model ssde_converted_model(ssde_converted *converted) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    if (!converted) return model;
+    model.dim = converted->model.dim;
+    model.max_rows = converted->max_rows;
+    model.score = ssdei_converted_score;
+    if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    model.user = converted;
+    return model;
+}
+
+void ssde_converted_destroy(ssde_converted *converted) {
+    if (converted) ssdei_release(converted->context, converted);
+}
+
+/* s at 0, and at the prior's time, which is *high. */
+static ssde_status ssdei_noise_range(ssde_context *context, const char *name, const ssde_sde *sde, double *first,
+                                     double *last, double *high) {
+    double scale;
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    ssdei_try(ssde_prior_time(context, sde, high, &scale));
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, first));
+    ssdei_try(ssdei_noise_level(context, sde, *high, last));
+    if (*first < *last) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: std / m is %g at t = 0 and %g at %g, wanted it to grow", name,
+                     *first, *last, *high);
+}
+
+static ssde_status ssdei_converted_prepare(ssde_converted *g, ssde_context *context, const ssde_sde *from,
+                                           const ssde_score_model *model, const ssde_sde *to) {
+    double first, last, high;
+    memset(g, 0, sizeof *g);
+    ssdei_try(ssdei_noise_range(context, "from", from, &g->first, &g->last, &g->high));
+    ssdei_try(ssdei_check_model(context, "model", model));
+    ssdei_try(ssdei_noise_range(context, "to", to, &first, &last, &high));
+    if (first >= g->last || last <= g->first)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "to has std / m from %g to %g and from %g to %g: no noise that the model knows", first, last,
+                         g->first, g->last);
+    g->context = context;
+    g->from = *from;
+    g->to = *to;
+    g->model = *model;
+    g->max_rows = ssdei_made_rows(model, NULL);
+    return SSDE_OK;
+}
+
+static void ssdei_converted_arrays(void *object, ssdei_memory *memory) {
+    ssde_converted *g = (ssde_converted *)object;
+    g->row = ssdei_place(memory, ssdei_conversion, g->max_rows);
+    g->t = ssdei_place(memory, double, g->max_rows);
+    g->x = ssdei_place(memory, float, ssdei_multiply(g->max_rows, g->model.dim));
+}
+
+size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
+                             const ssde_sde *to) {
+    ssde_converted g;
+    if (ssdei_converted_prepare(&g, context, from, model, to) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_converted_arrays);
+}
+
+ssde_status ssde_converted_create(ssde_context *context, ssde_converted **converted, const ssde_sde *from,
+                                  const ssde_score_model *model, const ssde_sde *to) {
+    ssde_converted made;
+    if (!converted) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "converted is NULL");
+    *converted = NULL;
+    ssdei_try(ssdei_converted_prepare(&made, context, from, model, to));
+    *converted = (ssde_converted *)ssdei_object_create(context, &made, sizeof made, ssdei_converted_arrays);
+    return *converted ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
 SSDEI_ONCE_END

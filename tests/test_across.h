@@ -18,11 +18,12 @@ static ssde_status control_decay(void *user, const double *y, const double *t, c
 }
 
 /* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
-enum { CONTROL_TAKERS = 14 };
+enum { CONTROL_TAKERS = 15 };
 static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
                                 const ssde_condition *condition, int taker, size_t *bytes) {
     ssde_guided *guided = NULL;
     ssde_cfg *cfg = NULL;
+    ssde_converted *converted = NULL;
     ssde_cfg_desc mix;
     ssde_ode_desc ode;
     ssde_flow_desc flow;
@@ -76,6 +77,12 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
             status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
         else
             status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
+    } else if (taker == 14) {
+        if (bytes)
+            *bytes = ssde_converted_memory(context, sde, &model, sde);
+        else
+            status = ssde_converted_create(context, &converted, sde, &model, sde);
+        ssde_converted_destroy(converted);
     } else {
         if (bytes)
             *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
@@ -161,6 +168,8 @@ static void test_memory_refused(void) {
     CHECK(ssde_cfg_memory(&sde, &mix) > 0 && !ssde_cfg_memory(&sde, NULL) && !ssde_cfg_memory(&bad, &mix));
     mix.conditional.dim = 5;
     CHECK(!ssde_cfg_memory(&sde, &mix));
+    CHECK(ssde_converted_memory(NULL, &sde, &model, &sde) > 0 && !ssde_converted_memory(NULL, &sde, &model, &bad));
+    CHECK(!ssde_converted_memory(NULL, &sde, &none, &sde) && !ssde_converted_memory(NULL, NULL, &model, &sde));
     ssde_mixture_destroy(mixture);
 }
 
@@ -720,6 +729,7 @@ static void test_errors_solvers(void) {
     ssde_guided *guided = NULL;
     ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
+    ssde_converted *converted = NULL;
     ssde_rng rng = ssde_rng_seed(1);
     ssde_stein_desc stein = ssde_stein_defaults();
     ssde_stein_result discrepancy;
@@ -754,6 +764,10 @@ static void test_errors_solvers(void) {
     ERRORS_ALONE(ssde_cfg_create(&free_model, &vp, NULL));
     free_desc.weight = (double)NAN;
     ERRORS_SAYS("weight is nan", ssde_cfg_create(&free_model, &vp, &free_desc));
+    ERRORS_SAYS("converted is NULL", ssde_converted_create(c, NULL, &vp, &model, &vp));
+    ERRORS_SAYS("from is NULL", ssde_converted_create(c, &converted, NULL, &model, &vp));
+    ERRORS_SAYS("model is NULL", ssde_converted_create(c, &converted, &vp, NULL, &vp));
+    ERRORS_SAYS("to is NULL", ssde_converted_create(c, &converted, &vp, &model, NULL));
     ERRORS_SAYS("function is NULL", ssde_ode_integrate(&ode, NULL, NULL, 1, 2, 0.0, 1.0, y, NULL));
     ERRORS_SAYS("y is NULL", ssde_ode_integrate(&ode, errors_ode, NULL, 1, 2, 0.0, 1.0, NULL, NULL));
     ERRORS_SAYS("systems is 0", ssde_ode_integrate(&ode, errors_ode, NULL, 0, 2, 0.0, 1.0, y, NULL));

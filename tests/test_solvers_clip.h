@@ -243,6 +243,67 @@ static void test_clip_samplers(void) {
     }
 }
 
+/* A model that clips its scores itself. */
+typedef struct clip_model {
+    ssde_score_model inner;
+    const ssde_sde *sde;
+    ssde_sampler_desc how;
+} clip_model;
+
+static ssde_status clip_model_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                    int differentiate, float *out) {
+    const clip_model *m = (const clip_model *)user;
+    ssdei_try(m->inner.score(m->inner.user, x, t, sample, rows, differentiate, out));
+    return ssde_clip_score(m->sde, &m->how, x, t, rows, m->inner.dim, out);
+}
+
+/* Every evaluation of every way is clipped: as a model's that does so itself. */
+static void test_clip_everywhere(void) {
+    enum { N = 6, DIM = 3 };
+    solver_mixture m = solver_wide_mixture(DIM);
+    int which, way, kind, denoise;
+    for (which = 0; which < 3; which++) {
+        ssde_sde sde = solver_sde(which);
+        ssde_mixture *mixture = NULL;
+        clip_model clipping;
+        ssde_score_model model, clipped;
+        CHECK_OK(solver_mixture_create(&m, NULL, &mixture));
+        model = clipped = ssde_mixture_model(mixture, &sde);
+        memset(&clipping, 0, sizeof clipping);
+        clipping.inner = model, clipping.sde = &sde;
+        clipped.score = clip_model_score, clipped.user = &clipping;
+        for (kind = 0; kind < CLIP_KINDS; kind++) {
+            ssde_clip clip = clip_kind(kind);
+            clip.low *= 0.5, clip.high *= 0.5;
+            clipping.how.clip = clip;
+            for (way = 0; way < SAMPLERS_WAYS + 2; way++) {
+                float x[N * DIM], other[N * DIM];
+                ssde_rng rng = ssde_rng_seed(3), again = rng;
+                denoise = way > SAMPLERS_WAYS;
+                if (way >= SAMPLERS_WAYS) {
+                    ssde_flow_desc how = ssde_flow_defaults();
+                    how.eps = 0.1, how.denoise = denoise;
+                    CHECK_OK(ssde_sample_ode(&sde, &clipped, &how, &rng, N, other, NULL));
+                    how.clip = clip;
+                    CHECK_OK(ssde_sample_ode(&sde, &model, &how, &again, N, x, NULL));
+                } else {
+                    ssde_sampler_desc how = samplers_way_desc(&samplers_ways[way]);
+                    if (!clip_has(way, which) || how.predictor == SSDE_PREDICTOR_DDPM) continue;
+                    how.steps = how.predictor == SSDE_PREDICTOR_ADAPTIVE ? 2 : 25;
+                    CHECK_OK(ssde_sample(&sde, &clipped, &how, &rng, N, other));
+                    how.clip = clip;
+                    CHECK_OK(ssde_sample(&sde, &model, &how, &again, N, x));
+                }
+                if (denoise)
+                    CHECK_ARRAY(x, other, N * DIM, 1e-6);
+                else
+                    CHECK_SAME(x, other, sizeof x);
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
 /* Of an exact score whose data lie well within the range, samples keep their law: the denoised stays within the hull of
    the means but for the modes' widths. */
 static void test_clip_changes_nothing(void) {
@@ -375,7 +436,7 @@ static void test_clip_ddpm(void) {
 
 /* The flow: there and back through the same clipped field; likelihoods and skip_denoise know of no range. */
 static void test_clip_flow(void) {
-    enum { N = 4, DIM = 2 };
+    enum { N = 64, DIM = 2 };
     int which;
     for (which = 0; which < 3; which++) {
         ssde_sde sde = solver_sde(which);
@@ -662,6 +723,61 @@ static void test_sampler_edit_law(void) {
     }
 }
 
+/* Signal until 0.5, noise that grows on: 1 - 2 t and 2 t. */
+static double edit_mean(void *user, double t) { return (void)user, t < 0.5 ? 1.0 - 2.0 * t : 0.0; }
+static double edit_std(void *user, double t) { return (void)user, 2.0 * t; }
+static double edit_drift(void *user, double t) { return (void)user, t < 0.5 ? -2.0 / (1.0 - 2.0 * t) : 0.0; }
+static double edit_diffusion(void *user, double t) {
+    double a = edit_drift(user, t), std = edit_std(user, t);
+    return sqrt(8.0 * t - 2.0 * a * std * std);
+}
+
+/* The flow begins with m x + std z, times `temperature`; later than the signal lasts, with what it was then, spread. */
+static void test_flow_edit(void) {
+    enum { N = 3 };
+    static const double froms[4] = {0.2, 0.45, 0.8, 1.0};
+    int which, at, warm;
+    size_t i;
+    for (which = 0; which < 4; which++) {
+        ssde_sde sde = which < 3 ? solver_sde(which) : ssde_affine(edit_drift, edit_diffusion, NULL);
+        ssde_score_model model;
+        ssde_mixture *mixture;
+        float data[N], z[N];
+        if (which == 3) sde.mean = edit_mean, sde.std = edit_std;
+        mixture = solver_gaussian_model(1, 0.3, 0.5, &sde, &model);
+        CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, N, 1, data));
+        CHECK_OK(ssde_random_normal(NULL, 7, SSDE_STREAM_PRIOR, 0, NULL, N, 1, z));
+        for (at = 0; at < 4; at++) {
+            for (warm = 0; warm < 2; warm++) {
+                ssde_flow_desc how = ssde_flow_defaults();
+                ssde_rng rng = ssde_rng_seed(7);
+                double mean, std, signal, scale, spread = 1.0, begin;
+                float x[N], other[N], first[N];
+                CHECK_OK(ssde_prior_time(NULL, &sde, &signal, &scale));
+                begin = fmin(signal, froms[at]);
+                CHECK_OK(ssdei_marginal(NULL, &sde, begin, &mean, &std));
+                if (begin < froms[at]) spread = froms[at] / begin;
+                how.rtol = how.atol = 1e-6;
+                how.edit_from = froms[at];
+                how.temperature = warm ? 0.5 : 0.0;
+                how.times = &froms[at], how.time_count = 1, how.states = first;
+                memcpy(x, data, sizeof x);
+                CHECK_OK(ssde_sample_ode(&sde, &model, &how, &rng, N, x, NULL));
+                rng = ssde_rng_seed(7);
+                memcpy(other, data, sizeof other);
+                CHECK_OK(ssde_sample_ode_batch(&sde, &model, &how, &rng, N, other, NULL));
+                for (i = 0; i < N; i++) {
+                    double start = mean * (double)data[i] + (warm ? 0.5 : 1.0) * std * (double)z[i];
+                    CHECK_NEAR(first[i], spread * start, 3e-7 * (spread * std + 1.0));
+                    CHECK_NEAR(x[i], solver_gaussian_flow(&sde, 0.3, 0.5, start, begin, 1e-3), 2e-4);
+                    CHECK_NEAR(other[i], x[i], 2e-4);
+                }
+            }
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
 /* Next to no noise gives back what was given; at 1, without a trace of data, it is the prior's run; conditions hold. */
 static void test_sampler_edit_ends(void) {
     enum { N = 4, DIM = 2 };
@@ -815,6 +931,7 @@ static void test_guidance_auto(void) {
     X(clip_map)                   \
     X(clip_quantiles)             \
     X(clip_samplers)              \
+    X(clip_everywhere)            \
     X(clip_changes_nothing)       \
     X(clip_ddim)                  \
     X(clip_ddpm)                  \
@@ -825,6 +942,7 @@ static void test_guidance_auto(void) {
     X(sampler_edit_by_index)      \
     X(sampler_edit_law)           \
     X(sampler_edit_ends)          \
+    X(flow_edit)                  \
     X(sampler_edit_bad_input)     \
     X(guidance_auto)
 

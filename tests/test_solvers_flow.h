@@ -701,6 +701,42 @@ static void test_likelihood_mixtures(void) {
     }
 }
 
+/* Rectified flow prices a Gaussian by its closed form: around 0 that of x itself; elsewhere the prior does not know the
+   m mu that is left where solvers begin, m 1e-4, and log p(x) is off by m mu . x(1). */
+static void test_likelihood_rectified_flow(void) {
+    enum { N = 8, DIM = 2 };
+    int shifted;
+    for (shifted = 0; shifted < 2; shifted++) {
+        ssde_sde sde = ssde_rectified_flow();
+        ssde_score_model model;
+        double mu = shifted ? 0.3 : 0.0, start, scale, at_x[N], at_start[N], prior[N], wide[N * DIM], t[N];
+        ssde_mixture *mixture = solver_gaussian_model(DIM, mu, 0.5, &sde, &model);
+        ssde_likelihood_desc how = ssde_likelihood_defaults();
+        ssde_likelihood_result results[N];
+        ssde_rng rng = ssde_rng_seed(5), data = ssde_rng_seed(6);
+        float x[N * DIM], codes[N * DIM];
+        size_t i;
+        CHECK_OK(ssde_mixture_sample(mixture, &data, N, x, NULL));
+        how.trace = SSDE_TRACE_EXACT;
+        how.rtol = how.atol = 1e-10;
+        how.latent = codes;
+        CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
+        CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
+        for (i = 0; i < N * DIM; i++) wide[i] = (double)x[i], t[i / DIM] = how.eps;
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, wide, t, N, at_x, NULL));
+        for (i = 0; i < N * DIM; i++) wide[i] = scale * (double)codes[i], t[i / DIM] = start;
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, wide, t, N, at_start, NULL));
+        CHECK_OK(ssde_prior_log_density(NULL, &sde, codes, N, DIM, prior));
+        for (i = 0; i < N; i++) {
+            double off = prior[i] - (double)DIM * log(scale) - at_start[i];
+            CHECK_NEAR(results[i].log_density, at_x[i] + off, 1e-6);
+            CHECK_NEAR(off, -1e-4 * mu * ((double)codes[2 * i] + (double)codes[2 * i + 1]), 2e-7);
+            if (!shifted) CHECK_NEAR(results[i].log_density, at_x[i], 1e-6);
+        }
+        ssde_mixture_destroy(mixture);
+    }
+}
+
 /* Log-densities, latents and evaluations of single points under the ring, from an independent solver. */
 static void test_likelihood_ring(void) {
     static const double points[5][2] = {{1.0, 0.0}, {0.5, 0.5}, {0.0, 0.1}, {1.2, -0.3}, {-0.7, 0.75}};
@@ -1131,6 +1167,7 @@ static void test_likelihood_whole_numbers(void) {
     X(likelihood_golden)          \
     X(likelihood_summary)         \
     X(likelihood_mixtures)        \
+    X(likelihood_rectified_flow)  \
     X(likelihood_ring)            \
     X(likelihood_integers)        \
     X(likelihood_probes)          \
