@@ -686,8 +686,8 @@ typedef struct ssde_stein_desc {
 ssde_stein_desc ssde_stein_defaults(void);
 
 typedef struct ssde_stein_result {
-    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so below 0 about as
-                              often as above where x are the model's */
+    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so around 0, often
+                              below, where x are the model's */
     double standard_error; /* of that, by the jackknife; where x are the model's, it is about sqrt(2) too large, and
                               `squared` is no normal number: ask p_value. NaN for n = 2 */
     double root;    /* of the mean over all n^2 pairs, which is never below 0: the distance of these points themselves.
@@ -719,7 +719,8 @@ ssde_fisher_desc ssde_fisher_defaults(void);
 typedef struct ssde_fisher_result {
     double divergence, divergence_error; /* E |a - b|^2, without a factor of 1/2 */
     double loss, loss_error;             /* E std^2 |a - b|^2 / dim: by so much is a's denoising loss of weight std^2,
-                                            mean over dimensions, above that of the exact score b */
+                                            mean over dimensions, above that of the exact score b; NaN for an SDE that has
+                                            no std, x perturbed */
     double nats, nats_error;             /* E g^2 |a - b|^2 / 2, with t = 0 integrated over t. With that, the prior's
                                             mismatch aside, it bounds KL(p_eps | what the reverse SDE with a draws), b
                                             exact (Song et al. 2021, arXiv 2101.09258) */
@@ -5535,7 +5536,7 @@ static ssde_status ssdei_fisher_prepare(ssdei_fisher *w, const ssde_sde *sde, co
     ssdei_try(ssdei_check_time(context, &w->how.t, 0.0));
     ssdei_try(ssdei_check_positive(context, "eps", &w->how.eps, 1e-3));
     ssdei_try(ssdei_check_eps(context, w->how.eps));
-    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
+    if (w->how.t == 0.0) ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
     w->sde = sde, w->a = a, w->b = b, w->n = n, w->dim = a->dim;
     w->rows = ssdei_block_rows(a, 16384, n);
     return SSDE_OK;
@@ -5551,17 +5552,20 @@ size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const 
 /* Times, and w->x from x [rows, dim]. */
 static ssde_status ssdei_fisher_open(ssdei_fisher *w, const ssde_rng *rng, const float *x, size_t rows) {
     ssde_context *context = w->how.context;
+    ssde_status status;
     size_t r;
     for (r = 0; r < rows; r++) {
         uint64_t sample = w->sample[r] = rng->next_sample + w->done + r;
         double place = w->start + ldexp((double)(sample * 0x9e3779b97f4a7c15u >> 11), -53); /* 2^64 / golden ratio */
         w->t[r] = w->how.t > 0.0 ? w->how.t : w->how.eps + (w->end - w->how.eps) * (place - floor(place));
     }
-    ssdei_try(ssdei_marginals(context, w->sde, w->t, rows, w->mean, w->std));
+    status = ssdei_marginals(w->how.perturbed ? NULL : context, w->sde, w->t, rows, w->mean, w->std);
     if (w->how.perturbed) {
+        for (r = 0; r < rows && status != SSDE_OK; r++) w->std[r] = (double)NAN;
         memcpy(w->x, x, rows * w->dim * sizeof *x);
         return SSDE_OK;
     }
+    ssdei_try(status);
     ssdei_try(
         ssdei_draw_normal(context, &w->how.noise, rng->seed, SSDE_STREAM_NOISE, 0, w->sample, rows, w->dim, w->x));
     return ssde_perturb(context, w->sde, x, w->x, w->t, rows, w->dim, w->x);
