@@ -668,6 +668,7 @@ typedef struct ssdei_meaning {
     ssde_parameterisation output; /* SSDE_PREDICT_DEFAULT: nobody has said */
     double sigma_data;            /* of SSDE_PREDICT_EDM; 0 likewise */
     int discrete;                 /* labels are indices of noise levels */
+    int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
 } ssdei_meaning;
 static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
 
@@ -1056,7 +1057,7 @@ static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *
 /* Whether the network takes its label's logarithm, as Fourier embeddings do. */
 static int ssdei_net_logarithm(const ssde_net *net) {
     int i;
-    for (i = 0; net && net->label >= 0 && i < net->node_count; i++) {
+    for (i = 0; net->label >= 0 && i < net->node_count; i++) {
         const ssdei_node *node = &net->nodes[i];
         if (node->input[0] == net->label &&
             (node->operation == SSDEI_OPERATION_fourier ||
@@ -1069,7 +1070,7 @@ static int ssdei_net_logarithm(const ssde_net *net) {
 /* The network can take such labels and give such an output. */
 static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net *net, const ssdei_meaning *means) {
     const ssdei_node *last = &net->nodes[net->output];
-    if (means->discrete && ssdei_net_logarithm(net)) /* which 0 lacks (as models/ncsnpp.py:72 asserts) */
+    if (means->discrete && means->logarithm) /* which 0 lacks (as models/ncsnpp.py:72 asserts) */
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "discrete labels count from 0, but the network takes its label's logarithm, as Fourier "
                          "embeddings do");
@@ -5137,6 +5138,7 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
     means->output = ssdei_output_of(sde, means->output);
     if (means->sigma_data == 0.0) means->sigma_data = own->sigma_data;
     if (means->sigma_data == 0.0) means->sigma_data = 0.5;
+    means->logarithm = ssdei_net_logarithm(net);
     ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
     if (means->discrete && !ssdei_family(sde)->level)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
@@ -5160,22 +5162,23 @@ static ssde_status ssdei_level_label(ssde_context *context, const ssde_sde *sde,
 }
 
 /* Bounded where m or std is 0; a double's 1 - t that is not 0 stays below 9.2. */
-static float ssdei_edm_label(const ssde_net *net, double mean, double std) {
+static float ssdei_edm_label(double mean, double std, int logarithm) {
     double noise = 0.25 * ssdei_math_log(std / mean);
     noise = noise < 10.0 ? noise : 10.0;
     noise = noise > -10.0 ? noise : -10.0;
-    return (float)(ssdei_net_logarithm(net) ? ssdei_math_exp(noise) : noise);
+    return (float)(logarithm ? ssdei_math_exp(noise) : noise);
 }
 
-static ssde_status ssdei_label(ssde_context *context, const ssde_net *net, const ssdei_meaning *means,
-                               const ssde_sde *sde, double t, float *label, float *sigma, ssde_output_map *map) {
+static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, double t,
+                               float *label, float *sigma, ssde_output_map *map) {
     double mean, std;
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     if (means->discrete) {
         ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
     } else {
         ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(net, mean, std) : ssdei_family(sde)->label(sde, t);
+        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
+                                                   : ssdei_family(sde)->label(sde, t);
     }
     *sigma = (float)std;
     if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);
@@ -5183,13 +5186,12 @@ static ssde_status ssdei_label(ssde_context *context, const ssde_net *net, const
 }
 
 /* What the network is told at t[rows], and, unless map is NULL, what its results mean; once per run of equal t. */
-static ssde_status ssdei_labels(ssde_context *context, const ssde_net *net, const ssdei_meaning *means,
-                                const ssde_sde *sde, const double *t, size_t rows, float *label, float *sigma,
-                                ssde_output_map *map) {
+static ssde_status ssdei_labels(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, const double *t,
+                                size_t rows, float *label, float *sigma, ssde_output_map *map) {
     size_t row;
     for (row = 0; row < rows; row++) {
         if (!row || !(t[row] == t[row - 1])) {
-            ssdei_try(ssdei_label(context, net, means, sde, t[row], &label[row], &sigma[row], map ? map + row : NULL));
+            ssdei_try(ssdei_label(context, means, sde, t[row], &label[row], &sigma[row], map ? map + row : NULL));
             continue;
         }
         label[row] = label[row - 1];
@@ -5217,7 +5219,7 @@ ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, con
         means = net->means;
         ssdei_try(ssdei_net_meaning(context, "net's output", net, sde, &means));
     }
-    return ssdei_label(context, net, &means, sde, t, label, sigma, map);
+    return ssdei_label(context, &means, sde, t, label, sigma, map);
 }
 
 /* The classes of samples first ... first + count - 1. */
@@ -5396,7 +5398,7 @@ static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) 
 static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, const uint64_t *sample, size_t rows) {
     const ssde_net *net = s->run->net;
     size_t row;
-    ssdei_try(ssdei_labels(s->context, net, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
+    ssdei_try(ssdei_labels(s->context, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
         if (!(s->sigma[row] > 0.0f))
@@ -5573,7 +5575,7 @@ ssde_status ssde_classifier_set_classes(ssde_classifier *classifier, const int32
 
 /* logits of at most max_rows rows */
 static ssde_status ssdei_classifier_logits(ssde_classifier *c, const float *x, const double *t, size_t rows) {
-    ssdei_try(ssdei_labels(c->context, c->run->net, &c->means, &c->sde, t, rows, c->label, c->sigma, NULL));
+    ssdei_try(ssdei_labels(c->context, &c->means, &c->sde, t, rows, c->label, c->sigma, NULL));
     return ssde_run_forward(c->run, x, c->label, c->sigma, rows, 0, 0, NULL, c->logits);
 }
 
@@ -5963,6 +5965,7 @@ static void ssdei_flip(const ssde_net *net, float *image) {
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
+    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
@@ -5976,11 +5979,11 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(
         ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
-    ssdei_try(ssdei_labels(trainer->context, trainer->net, &trainer->means, &trainer->sde, trainer->t, rows,
-                           trainer->label, trainer->sigma, trainer->map));
+    ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
+                           trainer->sigma, scaled ? trainer->map : NULL));
     ssdei_try(
         ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
-    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
+    for (row = 0; row < rows && scaled; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
 }

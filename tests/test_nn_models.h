@@ -413,6 +413,83 @@ static void test_models_descriptions(void) {
     remove(FILES_PATH);
 }
 
+/* What a network's output means goes with the file: a score net of what is read needs no telling. */
+static void test_models_outputs(void) {
+    static const char config[] =
+        "{\"model.name\": \"mlp\", \"data.dim\": 2, \"model.hidden\": 4, "
+        "\"model.layers\": 1, \"model.embedding_type\": \"positional\", "
+        "\"model.fourier_scale\": 16, \"model.scale_by_sigma\": false%s}";
+    static const struct {
+        const char *more;
+        ssde_status status;
+        const char *words;
+    } bad[] = {{", \"training.output\": \"sample\"", SSDE_ERROR_UNSUPPORTED, "'sample'"},
+               {", \"training.output\": 1", SSDE_ERROR_FORMAT, "training.output"},
+               {", \"training.output\": \"edm\"", SSDE_ERROR_FORMAT, "'training.sigma_data' in its description is "},
+               {", \"training.output\": \"edm\", \"training.sigma_data\": 0", SSDE_ERROR_FORMAT, "1e-6 to 1e6"}};
+    ssde_context context = ssde_context_defaults();
+    const ssde_sde sdes[2] = {ssde_ve(0.01, 20.0), ssde_vp(0.1, 20.0)};
+    ssde_net *net, *read;
+    char text[1000];
+    double sigma_data;
+    int kind, output, way;
+    size_t i;
+    for (kind = 0; kind < 2; kind++)
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+            ssde_train_desc desc = files_train_desc(&context, &sdes[kind]);
+            ssde_batch batch = files_batch();
+            ssde_trainer *trainer = NULL;
+            ssde_score_net *score_net = NULL;
+            ssde_score_model model;
+            ssde_sde sde;
+            float wanted[16], found[16];
+            const double t[8] = {1e-3, 0.1, 0.3, 0.3, 0.5, 0.7, 0.9, 1.0};
+            net = files_mlp(NULL, 2, 8, 1, 3);
+            read = NULL;
+            desc.loss.output = (ssde_parameterisation)output;
+            desc.loss.sigma_data = 0.1 + 0.2;
+            CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[kind], &desc));
+            for (i = 0; i < 5; i++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+            CHECK_OK(ssde_trainer_save_model(trainer, FILES_PATH));
+            CHECK_OK(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), &sdes[kind], NULL));
+            model = ssde_score_net_model(score_net);
+            CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, wanted));
+            ssde_score_net_destroy(score_net);
+            ssde_trainer_destroy(trainer);
+            for (way = 0; way < 2; way++) {
+                CHECK_OK(ssde_net_load(&context, &read, &sde, FILES_PATH));
+                CHECK(ssde_net_output(read, &sigma_data) == (ssde_parameterisation)output);
+                CHECK(sigma_data == (output == SSDE_PREDICT_EDM ? 0.1 + 0.2 : 0.0));
+                CHECK_OK(ssde_score_net_create(&score_net, read, &sde, NULL));
+                model = ssde_score_net_model(score_net);
+                CHECK_OK(model.score(model.user, files_points, t, NULL, 8, 0, found));
+                CHECK_SAME(found, wanted, sizeof found);
+                ssde_score_net_destroy(score_net);
+                CHECK_OK(ssde_net_save(read, &sde, FILES_PATH));
+                ssde_net_destroy(read);
+            }
+            ssde_net_destroy(net);
+        }
+    /* what nobody has told stays open; what is no meaning is refused */
+    net = files_mlp(NULL, 2, 4, 1, 3);
+    CHECK_OK(ssde_net_save(net, NULL, FILES_PATH));
+    CHECK_OK(ssde_net_load(&context, &read, NULL, FILES_PATH));
+    CHECK(ssde_net_output(read, NULL) == SSDE_PREDICT_DEFAULT);
+    ssde_net_destroy(read);
+    snprintf(text, sizeof text, config, "");
+    files_save_as(net, text, (size_t)-1, NULL);
+    CHECK_OK(ssde_net_load(&context, &read, NULL, FILES_PATH));
+    CHECK(ssde_net_output(read, NULL) == SSDE_PREDICT_DEFAULT);
+    ssde_net_destroy(read);
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, config, bad[i].more);
+        files_save_as(net, text, (size_t)-1, NULL);
+        CHECK_FAILS(&context, ssde_net_load(&context, &read, NULL, FILES_PATH), bad[i].status, bad[i].words);
+    }
+    ssde_net_destroy(net);
+    remove(FILES_PATH);
+}
+
 static void test_models_bad_saves(void) {
     static unsigned char before[65536], after[65536];
     counted_memory memory;
@@ -1525,6 +1602,7 @@ static void test_models_memory(void) {
     X(models_layout)            \
     X(models_golden)            \
     X(models_descriptions)      \
+    X(models_outputs)           \
     X(models_bad_saves)         \
     X(models_hostile)           \
     X(models_pth_golden)        \

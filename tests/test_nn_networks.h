@@ -1505,6 +1505,94 @@ static void test_score_net_edm_label(void) {
         }
 }
 
+/* A model that knows nothing of score nets: what the network gives, in double by the definition of its output. */
+typedef struct outputs_model {
+    ssde_run *run;
+    const ssde_net *net;
+    ssde_sde sde;
+    ssde_parameterisation output;
+    double sigma_data, factor[OUTPUT_ROWS], input[OUTPUT_ROWS], by_x[OUTPUT_ROWS];
+} outputs_model;
+
+static ssde_status outputs_model_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    outputs_model *m = (outputs_model *)user;
+    float label[OUTPUT_ROWS], sigma[OUTPUT_ROWS], in[2 * OUTPUT_ROWS], raw[2 * OUTPUT_ROWS];
+    size_t i;
+    (void)sample;
+    (void)differentiate;
+    for (i = 0; i < rows; i++) {
+        double mean, std;
+        CHECK_OK(ssde_score_net_label(NULL, m->net, &m->sde, t[i], &label[i], &sigma[i], NULL));
+        CHECK_OK(ssdei_marginal(NULL, &m->sde, t[i], &mean, &std));
+        m->input[i] = outputs_input(m->output, m->sigma_data, mean, std);
+        m->factor[i] = -outputs_noise(m->output, m->sigma_data, mean, std, 1.0, 0.0) / std;
+        m->by_x[i] = -outputs_noise(m->output, m->sigma_data, mean, std, 0.0, 1.0) / std;
+    }
+    for (i = 0; i < 2 * rows; i++) in[i] = (float)((double)x[i] * m->input[i / 2]);
+    CHECK_OK(ssde_run_forward(m->run, in, label, sigma, rows, 0, 0, NULL, raw));
+    for (i = 0; i < 2 * rows; i++) out[i] = (float)(m->factor[i / 2] * (double)raw[i] + m->by_x[i / 2] * (double)x[i]);
+    return SSDE_OK;
+}
+
+static ssde_status outputs_model_vjp(void *user, const float *v, size_t rows, float *out) {
+    outputs_model *m = (outputs_model *)user;
+    float back[2 * OUTPUT_ROWS];
+    size_t i;
+    CHECK_OK(ssde_run_backward(m->run, v, back, NULL));
+    for (i = 0; i < 2 * rows; i++)
+        out[i] = (float)(m->factor[i / 2] * m->input[i / 2] * (double)back[i] + m->by_x[i / 2] * (double)v[i]);
+    return SSDE_OK;
+}
+
+/* No solver learns what a network is: samples and densities of trained networks are those of that model. */
+static void test_score_net_output_solvers(void) {
+    static const ssde_parameterisation outputs[3] = {SSDE_PREDICT_VELOCITY, SSDE_PREDICT_EDM, SSDE_PREDICT_FLOW};
+    int which, k;
+    for (which = 0; which < 6; which++) {
+        ssde_sde sde = which < 3 ? ssde_vp(0.1, 20.0) : ssde_ve(0.01, 3.0);
+        ssde_train_desc train = files_train_desc(NULL, &sde);
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3);
+        ssde_batch batch = files_batch();
+        ssde_trainer *trainer = NULL;
+        ssde_score_net *score_net = NULL;
+        ssde_score_model models[2];
+        ssde_flow_desc flow = ssde_flow_defaults();
+        ssde_likelihood_desc price = ssde_likelihood_defaults();
+        ssde_likelihood_result results[2][OUTPUT_ROWS];
+        outputs_model by_definition;
+        float x[2][2 * OUTPUT_ROWS];
+        size_t i;
+        train.loss.output = outputs[which % 3];
+        train.loss.sigma_data = 0.7;
+        CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &train));
+        for (k = 0; k < 20; k++) CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+        CHECK_OK(ssde_score_net_create(&score_net, net, &sde, NULL));
+        models[0] = models[1] = ssde_score_net_model(score_net);
+        by_definition.run = nn_run(net, NULL, SSDE_RUN_VJP, OUTPUT_ROWS);
+        by_definition.net = net;
+        by_definition.sde = sde;
+        by_definition.output = ssde_net_output(net, &by_definition.sigma_data);
+        models[1].score = outputs_model_score;
+        models[1].vjp = outputs_model_vjp;
+        models[1].user = &by_definition;
+        models[1].max_rows = OUTPUT_ROWS;
+        flow.rtol = flow.atol = price.rtol = price.atol = 1e-7; /* else steps that were taken by a hair differ more */
+        price.trace = SSDE_TRACE_EXACT;
+        for (k = 0; k < 2; k++) {
+            ssde_rng rng = ssde_rng_seed(7);
+            CHECK_OK(ssde_sample_ode(&sde, &models[k], &flow, &rng, OUTPUT_ROWS, x[k], NULL));
+            CHECK_OK(ssde_likelihood(&sde, &models[k], &price, &rng, OUTPUT_ROWS, files_points, results[k]));
+        }
+        CHECK_ARRAY(x[0], x[1], 2 * OUTPUT_ROWS, 5e-5);
+        for (i = 0; i < OUTPUT_ROWS; i++) CHECK_NEAR(results[0][i].log_density, results[1][i].log_density, 1e-4);
+        ssde_run_destroy(by_definition.run);
+        ssde_score_net_destroy(score_net);
+        ssde_trainer_destroy(trainer);
+        ssde_net_destroy(net);
+    }
+}
+
 /* What a network cannot mean is refused, by whatever takes it. */
 static void test_score_net_output_errors(void) {
     const ssde_sde sdes[2] = {ssde_ve(0.01, 20.0), ssde_vp(0.1, 20.0)};
@@ -2333,6 +2421,7 @@ static void test_configurations(void) {
     X(score_net)                      \
     X(score_net_outputs)              \
     X(score_net_edm_label)            \
+    X(score_net_output_solvers)       \
     X(score_net_output_errors)        \
     X(score_net_ways)                 \
     X(score_net_classes)              \

@@ -400,6 +400,237 @@ static void test_train_resume(void) {
     remove(FILES_OTHER);
 }
 
+/* ---- train: every meaning of an output ---- */
+
+/* The loss of o = W (input x) + b with respect to W and b, in double from the definitions: of z_o - z, or of the output
+   against its target, which is (z_o - z) / (dz_o / do). */
+static double outputs_naive(const ssde_trainer *trainer, const double weight[4], const double bias[2],
+                            double gradient[6]) {
+    const ssde_loss_desc *loss = &trainer->desc.loss;
+    double sum = 0.0, mean, std;
+    int row, i, k;
+    memset(gradient, 0, 6 * sizeof *gradient);
+    for (row = 0; row < 8; row++) {
+        double u[2], x[2], input;
+        CHECK_OK(ssde_loss_marginal(&trainer->sde, loss, trainer->t[row], &mean, &std));
+        input = outputs_input(loss->output, loss->sigma_data, mean, std);
+        for (i = 0; i < 2; i++) {
+            x[i] = mean * (double)files_points[2 * row + i] + std * (double)trainer->z[2 * row + i];
+            u[i] = input * x[i];
+        }
+        for (i = 0; i < 2; i++) {
+            double o = weight[2 * i] * u[0] + weight[2 * i + 1] * u[1] + bias[i];
+            double slope = outputs_noise(loss->output, loss->sigma_data, mean, std, 1.0, 0.0);
+            double e =
+                outputs_noise(loss->output, loss->sigma_data, mean, std, o, x[i]) - (double)trainer->z[2 * row + i];
+            if (loss->weighting == SSDE_WEIGHT_OUTPUT) e /= slope, slope = 1.0;
+            sum += e * e / 16.0;
+            for (k = 0; k < 2; k++) gradient[2 * i + k] += e * slope * u[k] / 8.0;
+            gradient[4 + i] += e * slope / 8.0;
+        }
+    }
+    return sum;
+}
+
+static void test_train_outputs_gradient(void) {
+    int which, output, own;
+    for (which = 0; which < OUTPUT_SDES; which++)
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++)
+            for (own = 0; own < 2; own++) {
+                ssde_sde sde = outputs_sde(which);
+                ssde_train_desc desc = files_train_desc(NULL, &sde);
+                ssde_batch batch = files_batch();
+                ssde_trainer *trainer = NULL;
+                ssde_net *net;
+                float values[2][4];
+                double weight[4], bias[2], wanted[6], loss, norm[2] = {0.0, 0.0}, error[2] = {0.0, 0.0};
+                int part, i;
+                CHECK_OK(ssde_net_create(NULL, &net, 5));
+                CHECK_OK(ssde_net_finish(net, ssde_linear(net, ssde_input(net, 1, 1, 2), 2, 1.0, "w")));
+                desc.loss.output = (ssde_parameterisation)output;
+                desc.loss.sigma_data = 0.7;
+                desc.loss.weighting = own ? SSDE_WEIGHT_OUTPUT : SSDE_WEIGHT_STD2;
+                desc.loss.half_sum = 0;
+                desc.loss.eps = which == 4 ? 1e-3 : 1e-5;
+                CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+                CHECK_OK(ssde_net_get(net, 0, values[0]));
+                CHECK_OK(ssde_net_get(net, 1, values[1]));
+                for (i = 0; i < 4; i++) weight[i] = (double)values[0][i];
+                for (i = 0; i < 2; i++) bias[i] = (double)values[1][i];
+                CHECK_OK(ssdei_train_gradients(trainer, &batch, &loss));
+                /* x and the output are floats */
+                CHECK_RELATIVE(loss, outputs_naive(trainer, weight, bias, wanted), 1e-5);
+                CHECK_OK(ssde_net_get_gradient(net, 0, trainer->gradients, values[0]));
+                CHECK_OK(ssde_net_get_gradient(net, 1, trainer->gradients, values[1]));
+                for (i = 0; i < 6; i++) {
+                    double found;
+                    part = i / 4;
+                    found = (double)values[part][i % 4];
+                    norm[part] += wanted[i] * wanted[i];
+                    error[part] += (found - wanted[i]) * (found - wanted[i]);
+                }
+                for (part = 0; part < 2; part++) CHECK_NEAR(sqrt(error[part]), 0.0, 1e-5 * sqrt(norm[part]));
+                ssde_trainer_destroy(trainer);
+                ssde_net_destroy(net);
+            }
+}
+
+/* The loss under the averaged weights, less that of the exact output at the same draws. */
+enum { RING_ROWS = 128 };
+static double outputs_excess(ssde_trainer *trainer, ssde_mixture *ring, const ssde_batch *batch) {
+    static float x[2 * RING_ROWS], score[2 * RING_ROWS];
+    const ssde_loss_desc *desc = &trainer->desc.loss;
+    ssde_score_model exact = ssde_mixture_model(ring, &trainer->sde);
+    double losses[RING_ROWS], loss = 0.0;
+    size_t row;
+    CHECK_OK(ssde_trainer_evaluate(trainer, batch, 3, &loss, NULL));
+    CHECK_OK(ssde_loss_perturb(&trainer->sde, desc, batch->x, trainer->z, trainer->t, RING_ROWS, 2, x));
+    CHECK_OK(exact.score(exact.user, x, trainer->t, NULL, RING_ROWS, 0, score));
+    CHECK_OK(ssde_convert_output(NULL, &trainer->sde, SSDE_PREDICT_SCORE, desc->output, desc->sigma_data, x, trainer->t,
+                                 score, RING_ROWS, 2, score));
+    CHECK_OK(ssde_loss(&trainer->sde, desc, score, batch->x, trainer->z, trainer->t, trainer->weight, RING_ROWS, 2, 1.0,
+                       losses, NULL));
+    for (row = 0; row < RING_ROWS; row++) loss -= losses[row] / RING_ROWS;
+    return loss;
+}
+
+/* From the same seed, each meaning under each SDE learns the ring. */
+static void test_train_outputs(void) {
+    static float x[RING_ROWS * 2];
+    int steps = check_quick ? 100 : 400, which, output, step;
+    ssde_mixture *ring = NULL;
+    CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
+    for (which = 0; which < OUTPUT_SDES; which++)
+        for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+            ssde_sde sde = which ? outputs_sde(which) : ssde_ve(0.01, 5.0);
+            ssde_rng rng = ssde_rng_seed(1);
+            ssde_mlp_desc shape = ssde_mlp(2);
+            ssde_train_desc desc = ssde_train_defaults(&sde, 0);
+            ssde_net *net = NULL;
+            ssde_trainer *trainer = NULL;
+            ssde_batch batch = ssde_batch_of(x, RING_ROWS);
+            double before, after;
+            shape.hidden = 32;
+            shape.seed = 2;
+            shape.scale_by_sigma = output == SSDE_PREDICT_SCORE;
+            desc.loss.output = (ssde_parameterisation)output;
+            desc.loss.sigma_data = 0.7;
+            desc.loss.weighting = output > SSDE_PREDICT_NOISE ? SSDE_WEIGHT_OUTPUT : SSDE_WEIGHT_STD2;
+            if (output == SSDE_PREDICT_VELOCITY || output == SSDE_PREDICT_EDM) desc.loss.times = SSDE_TIMES_LOG_NORMAL;
+            desc.batch = RING_ROWS;
+            desc.lr = 1e-2;
+            desc.warmup = 10;
+            CHECK_OK(ssde_mlp_create(&net, &shape));
+            CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+            CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+            before = outputs_excess(trainer, ring, &batch);
+            for (step = 0; step < steps; step++) {
+                CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+                CHECK_OK(ssde_train_step(trainer, &batch, NULL));
+            }
+            rng.next_sample = 0;
+            CHECK_OK(ssde_mixture_sample(ring, &rng, RING_ROWS, x, NULL));
+            after = outputs_excess(trainer, ring, &batch);
+            CHECK(before > 0.0 && after < 0.95 * before);
+            ssde_trainer_destroy(trainer);
+            ssde_net_destroy(net);
+        }
+    ssde_mixture_destroy(ring);
+}
+
+/* A network that has been told keeps what it was told, until another training says otherwise. */
+static void test_train_outputs_own(void) {
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 20.0);
+    ssde_unet_desc body = conditioning_unet(SSDE_NOISE_EMBEDDING, 0);
+    ssde_classifier_desc classifies = ssde_classifier_of(&body, 3);
+    ssde_train_desc desc = files_train_desc(NULL, &vp);
+    ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *class_net = NULL;
+    ssde_trainer *trainer = NULL;
+    double sigma_data = -1.0;
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_DEFAULT && sigma_data == 0.0);
+    CHECK(ssde_net_output(NULL, NULL) == SSDE_PREDICT_DEFAULT);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE && trainer->desc.loss.output == SSDE_PREDICT_NOISE);
+    ssde_trainer_destroy(trainer);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE && trainer->desc.loss.output == SSDE_PREDICT_NOISE);
+    ssde_trainer_destroy(trainer);
+    desc.loss.output = SSDE_PREDICT_EDM;
+    desc.loss.sigma_data = 0.7;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &ve, &desc));
+    ssde_trainer_destroy(trainer);
+    desc = files_train_desc(NULL, &vp);
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_EDM && sigma_data == 0.7);
+    CHECK(ssde_net_output(ssde_trainer_ema(trainer), &sigma_data) == SSDE_PREDICT_EDM && sigma_data == 0.7);
+    CHECK(trainer->desc.loss.output == SSDE_PREDICT_EDM && trainer->desc.loss.sigma_data == 0.7);
+    ssde_trainer_destroy(trainer);
+    desc.loss.output = SSDE_PREDICT_FLOW;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
+    CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_FLOW && sigma_data == 0.0);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    /* classifiers mean nothing of the kind */
+    desc.classifier = 1;
+    desc.loss.output = SSDE_PREDICT_EDM;
+    CHECK_OK(ssde_classifier_net_create(&class_net, &classifies));
+    CHECK_OK(ssde_trainer_create(&trainer, class_net, &vp, &desc));
+    CHECK(ssde_net_output(class_net, NULL) == SSDE_PREDICT_DEFAULT);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(class_net);
+}
+
+/* A checkpoint knows what is trained, and how t is drawn and errors count. */
+static void test_train_outputs_resume(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    int output, change;
+    for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+        static const char *const words[] = {"training.output",    "training.sigma_data", "training.weighting",
+                                            "training.times",     "training.time_mean",  "training.time_std",
+                                            "training.stratified"};
+        ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *second = files_mlp(NULL, 2, 8, 1, 99);
+        ssde_train_desc desc = files_train_desc(&context, &sde);
+        ssde_trainer *straight = NULL, *resumed = NULL;
+        desc.loss.output = (ssde_parameterisation)output;
+        desc.loss.sigma_data = 0.7;
+        desc.loss.weighting = SSDE_WEIGHT_EDM;
+        desc.loss.times = SSDE_TIMES_LOG_NORMAL;
+        desc.loss.time_mean = -1.0;
+        desc.loss.time_std = 1.5;
+        desc.loss.stratified = 1;
+        CHECK_OK(ssde_trainer_create(&straight, net, &sde, &desc));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_save(straight, FILES_PATH));
+        files_train(straight, 3);
+        CHECK_OK(ssde_trainer_create(&resumed, second, &sde, &desc));
+        files_train(resumed, 1);
+        CHECK_OK(ssde_trainer_load(resumed, FILES_PATH));
+        files_train(resumed, 3);
+        files_check_same_trainer(straight, resumed);
+        ssde_trainer_destroy(resumed);
+        for (change = 0; change < 7; change++) {
+            ssde_train_desc other = desc;
+            if (change == 0) other.loss.output = output == SSDE_PREDICT_DATA ? SSDE_PREDICT_NOISE : SSDE_PREDICT_DATA;
+            if (change == 1) other.loss.sigma_data = 0.6;
+            if (change == 2) other.loss.weighting = SSDE_WEIGHT_OUTPUT;
+            if (change == 3) other.loss.times = SSDE_TIMES_UNIFORM;
+            if (change == 4) other.loss.time_mean = 0.0;
+            if (change == 5) other.loss.time_std = 1.0;
+            if (change == 6) other.loss.stratified = 0;
+            CHECK_OK(ssde_trainer_create(&resumed, second, &sde, &other));
+            CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_PATH), SSDE_ERROR_FORMAT, words[change]);
+            ssde_trainer_destroy(resumed);
+        }
+        ssde_trainer_destroy(straight);
+        ssde_net_destroy(second);
+        ssde_net_destroy(net);
+    }
+    remove(FILES_PATH);
+}
+
+/* ---- train ---- */
+
 /* Truncated and changed checkpoints change nothing. */
 static void test_train_bad_checkpoints(void) {
     static unsigned char bytes[65536];
@@ -977,6 +1208,10 @@ static void test_train_flip(void) {
     X(train_first_steps)      \
     X(train_gradient)         \
     X(train_inputs)           \
+    X(train_outputs_gradient) \
+    X(train_outputs)          \
+    X(train_outputs_own)      \
+    X(train_outputs_resume)   \
     X(train_resume)           \
     X(train_bad_checkpoints)  \
     X(train_threads)          \
