@@ -15,8 +15,8 @@
        >>files             .npy, IDX, CIFAR-10, safetensors, PyTorch's checkpoints
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
-       >>sde               VE, VP, sub-VP and any affine SDE
-       >>loss              denoising score matching on plain buffers
+       >>sde               VE, VP, sub-VP, rectified flow and any affine SDE
+       >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
        >>implementation    the functions, in the same order
@@ -41,7 +41,7 @@
 
        int main(void) {
            static float x[1000 * 2];
-           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_affine
+           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_rectified_flow, ssde_affine
            ssde_rng rng = ssde_rng_seed(42);
 
            ssde_mixture *ring; // eight Gaussians on a circle
@@ -352,6 +352,7 @@ typedef enum ssde_stream {
     SSDE_STREAM_CLASS,
     SSDE_STREAM_BROWNIAN,
     SSDE_STREAM_TRANSPOSE,
+    SSDE_STREAM_BOOTSTRAP,
     SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
 } ssde_stream;
 
@@ -419,7 +420,14 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
    Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
    section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE". */
 
-typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE, SSDE_SDE_COUNT } ssde_sde_kind;
+typedef enum ssde_sde_kind {
+    SSDE_VE,
+    SSDE_VP,
+    SSDE_SUBVP,
+    SSDE_RECTIFIED_FLOW, /* flow matching's straight path x(t) = (1 - t) x(0) + t z */
+    SSDE_AFFINE,
+    SSDE_SDE_COUNT
+} ssde_sde_kind;
 
 /* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
    beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
@@ -439,12 +447,19 @@ typedef struct ssde_sde {
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
     void *user;
-    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP) */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow) */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
 ssde_sde ssde_vp(double beta_min, double beta_max);   /* the paper: 0.1, 20 */
 ssde_sde ssde_subvp(double beta_min, double beta_max);
+/* Rectified flow (Liu et al. 2022, arXiv 2209.03003), flow matching along the optimal-transport path (Lipman et al.
+   2022, arXiv 2210.02747): m(t) = 1 - t, std(t) = t. Its probability flow, dx/dt = E[z - x(0) | x(t)], is the velocity
+   that both learn; their time runs the other way, from noise to data. a = -1 / (1 - t) and g^2 = 2 t / (1 - t) have no
+   bounds at 1: whatever asks for them there is refused, and solvers begin at ssde_prior_time. So do times drawn by g^2
+   / std^2, whose integral diverges at 1; without them the likelihood's weights have no mean. It has no discrete-time
+   form, and no numbers to choose. */
+ssde_sde ssde_rectified_flow(void);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde);
 
@@ -475,7 +490,7 @@ typedef struct ssde_step {
 typedef enum ssde_discretisation {
     /* VP: DDPM's x_i = sqrt(1 - beta_i) x + sqrt(beta_i) z. VE: SMLD's sqrt(sigma_i^2 - sigma_{i-1}^2) z. sub-VP:
        sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance
-       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine:
+       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Others:
        Euler's. */
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
@@ -508,7 +523,8 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
 
 /* >>loss
-   Denoising score matching (eq. 7) and its discrete forms, on buffers; no knowledge of networks. */
+   Denoising score matching (eq. 7) and its discrete forms, implicit and sliced score matching, on buffers; no knowledge
+   of networks. */
 
 /* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
    target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
@@ -583,7 +599,7 @@ typedef struct ssde_loss_desc {
     int half_sum; /* sum over dimensions / 2 instead of the mean; the reference's reduce_mean = False */
     int discrete; /* SMLD (VE) and DDPM (VP, sub-VP): t is i / (N - 1) for whole i, uniform; marginals the discrete
                      ones; no SSDE_WEIGHT_LIKELIHOOD, no EDM output; not for affine SDEs */
-    double eps;   /* smallest t of the continuous losses; 0: 1e-5 */
+    double eps;   /* smallest t of the continuous losses; 0: 1e-5, of times of the user's 0 */
     ssde_context *context;
 } ssde_loss_desc;
 ssde_loss_desc ssde_loss_defaults(void);
@@ -612,6 +628,19 @@ ssde_status ssde_loss_perturb(const ssde_sde *sde, const ssde_loss_desc *desc, c
 ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output, const float *x0,
                       const float *z, const double *t, const double *weight, size_t rows, size_t dim, double scale,
                       double *losses, float *gradient);
+/* Score matching that needs no x0 and no z, only x at t and the model's derivative: with the output's score s and J its
+   derivative by x, losses[r] = weight lambda (|s|^2 + 2 v^T J v), mean over dimensions (half_sum: sum / 2). For v of
+   independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088,
+   eq. 8), or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
+   x0 + std z is ssde_loss's but for a constant, and so are the gradients' means, as lambda = std^2 times what desc
+   gives |z_o - z|^2. Where std is 0, of data as they are, the output must be the score, and lambda is 1, g^2
+   (likelihood) or weight's. output [rows, dim] is the model's at x; tangent its derivative along v, both [rows, dim].
+   gradient and tangent_gradient (both NULL, or neither): scale times the derivatives by output and by tangent, whose
+   places they may take. Errors as ssde_loss's. */
+ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
+                               const float *tangent, const float *x, const float *v, const double *t,
+                               const double *weight, size_t rows, size_t dim, double scale, double *losses,
+                               float *gradient, float *tangent_gradient);
 /* Rewrites a model's output from one meaning into another, by the continuous marginals; sigma_data is read for EDM
    alone. t where std(t) > 0; from score or noise into another also where m(t) is at least 1.2e-7 min(1, std(t)): below,
    float's rounding of x outweighs what x says of x(0). out may be in or x. NaNs and infinities pass through; those of a
@@ -832,12 +861,14 @@ typedef struct ssdei_sde_family {
     ssde_status (*step)(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step);
     ssde_status (*level)(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std);
     ssde_status (*beta)(ssde_context *context, const ssde_sde *sde, int i, double *beta);
-    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1]: t, and the uniform density
-       over it. NULL: not available. */
+    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1], or up to ssde_prior_time where
+       it has no integral: t, and the uniform density over it. NULL: not available. */
     ssde_status (*importance)(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
                               double *weight);
     float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
     double (*noise_time)(const ssde_sde *sde, double noise); /* the t where std / m is `noise`; NULL: found by search */
+    int even; /* std / m is about t where it is small, and goes without bounds at 1: grids in t suit it, log-SNR's do
+                 not */
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
@@ -6341,6 +6372,8 @@ ssde_sde ssde_subvp(double beta_min, double beta_max) {
     return sde;
 }
 
+ssde_sde ssde_rectified_flow(void) { return ssdei_sde(SSDE_RECTIFIED_FLOW); }
+
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
     ssde_sde sde = ssdei_sde(SSDE_AFFINE);
     sde.a = a;
@@ -6746,6 +6779,44 @@ static float ssdei_time_label(const ssde_sde *sde, double t) {
     return (float)t * 999.0f;
 }
 
+/* ---- sde: rectified flow ---- */
+
+static const ssdei_sde_number ssdei_flow_numbers[] = {{NULL, 0}};
+
+static void ssdei_flow_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    (void)sde;
+    *drift = -1.0 / (1.0 - t);
+    *diffusion = sqrt(2.0 * t / (1.0 - t));
+}
+
+static ssde_status ssdei_flow_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                       double *std) {
+    (void)context, (void)sde;
+    *mean = 1.0 - t;
+    *std = t;
+    return SSDE_OK;
+}
+
+static double ssdei_flow_noise_time(const ssde_sde *sde, double noise) {
+    (void)sde;
+    return noise / (1.0 + noise);
+}
+
+/* The integral of g^2 / std^2 is 2 log(t / (1 - t)), which diverges at 1: as far as ssde_prior_time, t / (1 - t) = 1 /
+   SSDEI_SIGNAL, where likelihoods begin. */
+static ssde_status ssdei_flow_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                         double *weight) {
+    double first = ssdei_math_log(eps / (1.0 - eps)), last = -ssdei_math_log(SSDEI_SIGNAL);
+    (void)sde;
+    if (!(first < last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_loss_times: eps is %.9g, wanted below %.9g, the t of ssde_prior_time", eps,
+                         1.0 / (1.0 + SSDEI_SIGNAL));
+    *t = ssdei_clamp_time(1.0 / (1.0 + ssdei_math_exp(-(first + u * (last - first)))), eps);
+    *weight = (last - first) / (1.0 - eps) * *t * (1.0 - *t);
+    return SSDE_OK;
+}
+
 /* ---- sde: affine, of the user's functions ---- */
 
 /* Infinite is allowed: 0.5 may be where a or g is singular. */
@@ -6789,18 +6860,20 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
    losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL, nor of
    the time of a noise level where noise_time is. */
 
-/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time
- */
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time,
+   even */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
-     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time},
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time, 0},
     {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
-     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time},
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time, 0},
     {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
      ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label,
-     ssdei_subvp_noise_time},
+     ssdei_subvp_noise_time, 0},
+    {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
+     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
-     NULL, NULL, NULL, ssdei_time_label, NULL},
+     NULL, NULL, NULL, ssdei_time_label, NULL, 0},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
@@ -7352,7 +7425,7 @@ ssde_loss_desc ssde_loss_defaults(void) {
 
 /* The smallest t. */
 static double ssdei_loss_lowest(const ssde_loss_desc *desc) {
-    return desc->discrete ? 0.0 : desc->eps > 0.0 ? desc->eps : 1e-5;
+    return desc->discrete ? 0.0 : desc->eps > 0.0 || desc->times == SSDE_TIMES_USER ? desc->eps : 1e-5;
 }
 
 static ssde_status ssdei_loss_weighting_check(const ssde_loss_desc *desc, const char *where) {
@@ -7394,9 +7467,8 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
                          "%s.discrete is set and times is %d, but levels are drawn uniformly", where, (int)desc->times);
     if (desc->times == SSDE_TIMES_IMPORTANCE && !ssdei_family(sde)->importance)
-        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.times is importance, which SDE '%s' does not have: it is for VE, VP and sub-VP", where,
-                         ssdei_family(sde)->name);
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.times is importance, which SDE '%s' does not have",
+                         where, ssdei_family(sde)->name);
     return SSDE_OK;
 }
 
@@ -7546,8 +7618,22 @@ static ssde_status ssdei_loss_coefficients(const ssde_sde *sde, const ssde_loss_
             ssdei_try(ssdei_rates(desc->context, sde, t[r], &at->drift, &at->diffusion));
         ssdei_try(ssdei_marginal(desc->context, sde, t[r], &at->mean, &at->std));
     }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_loss_noise_check(const ssde_loss_desc *desc, const char *name, const ssde_coefficients *at,
+                                          size_t r, double t) {
     if (at->std > 0.0) return SSDE_OK;
-    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: std is 0 at t[%lu] = %g", name, (unsigned long)r, t[r]);
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: std is 0 at t[%lu] = %g", name, (unsigned long)r, t);
+}
+
+/* Row r's factor on its loss. */
+static ssde_status ssdei_loss_row_weight(const ssde_loss_desc *desc, const char *name, const double *weight, size_t r,
+                                         double *w) {
+    *w = weight ? weight[r] : 1.0;
+    if (*w >= 0.0 && *w <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: weight[%lu] is %g, wanted a finite number of at least 0",
+                     name, (unsigned long)r, *w);
 }
 
 ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, double t, double *mean, double *std) {
@@ -7556,6 +7642,7 @@ ssde_status ssde_loss_marginal(const ssde_sde *sde, const ssde_loss_desc *desc, 
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_marginal: desc"));
     ssdei_try(ssdei_row_time(desc->context, "ssde_loss_marginal", &t, 0, ssdei_loss_lowest(desc), &anew));
     ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_marginal", &t, 0, &at));
+    ssdei_try(ssdei_loss_noise_check(desc, "ssde_loss_marginal", &at, 0, t));
     if (mean) *mean = at.mean;
     if (std) *std = at.std;
     return SSDE_OK;
@@ -7662,14 +7749,13 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
     memset(&map, 0, sizeof map);
     for (r = 0; r < rows; r++) {
         size_t row = r * dim;
-        double w = weight ? weight[r] : 1.0;
+        double w;
         int anew;
         ssdei_try(ssdei_row_time(desc->context, "ssde_loss", t, r, ssdei_loss_lowest(desc), &anew));
-        if (!(w >= 0.0 && w <= DBL_MAX))
-            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
-                             "ssde_loss: weight[%lu] is %g, wanted a finite number of at least 0", (unsigned long)r, w);
+        ssdei_try(ssdei_loss_row_weight(desc, "ssde_loss", weight, r, &w));
         if (anew) {
             ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss", t, r, &at));
+            ssdei_try(ssdei_loss_noise_check(desc, "ssde_loss", &at, r, t[r]));
             ssdei_output_map(ssdei_output_of(sde, desc->output), desc->sigma_data, at.mean, at.std, &map);
             ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &per_time));
             per_time *= desc->half_sum ? 0.5 : 1.0 / (double)dim;
@@ -7679,6 +7765,114 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
         if (!gradient) continue;
         ssdei_loss_gradient(&map, 2.0 * scale * w * per_time, output + row, x0 + row, z + row, dim, gradient + row);
         ssdei_try(ssdei_nonfinite(desc->context, "ssde_loss", "the gradient", gradient + row, r, dim, t[r]));
+    }
+    return SSDE_OK;
+}
+
+/* At a time: q = by_output o + by_x x is `size` times the score, the loss lambda (|q|^2 + 2 size v^T dq/dx v). */
+typedef struct ssdei_implicit {
+    double by_output, by_x, size, lambda;
+} ssdei_implicit;
+
+static ssde_status ssdei_implicit_at(const ssde_sde *sde, const ssde_loss_desc *desc, const double *t, size_t r,
+                                     ssdei_implicit *out) {
+    ssde_parameterisation output = ssdei_output_of(sde, desc->output);
+    ssde_coefficients at;
+    ssde_output_map map;
+    ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
+    out->by_output = out->size = out->lambda = 1.0;
+    out->by_x = 0.0;
+    if (at.std > 0.0) {
+        ssdei_output_map(output, desc->sigma_data, at.mean, at.std, &map);
+        ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &out->lambda));
+        out->by_output = map.noise_output;
+        out->by_x = map.noise_x;
+        out->size = -at.std;
+        out->lambda /= map.noise_output * map.noise_output;
+    } else if (output != SSDE_PREDICT_SCORE)
+        return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                         "ssde_loss_implicit: std is 0 at t[%lu] = %g, where only the output that is the score has one",
+                         (unsigned long)r, t[r]);
+    else if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD)
+        out->lambda = at.diffusion * at.diffusion;
+    else if (desc->weighting == SSDE_WEIGHT_USER)
+        out->lambda = desc->weight(desc->user, t[r], at.mean, at.std);
+    if (out->lambda >= 0.0 && out->lambda <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
+                     "ssde_loss_implicit: desc.weighting gives the score the weight %g at t[%lu] = %g, wanted a finite "
+                     "number, 0 or above",
+                     out->lambda, (unsigned long)r, t[r]);
+}
+
+static double ssdei_implicit_row(const ssdei_implicit *at, const float *output, const float *tangent, const float *x,
+                                 const float *v, size_t dim) {
+    double sum = 0.0;
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        double q = at->by_output * (double)output[i] + at->by_x * (double)x[i];
+        sum += q * q + 2.0 * at->size * (double)v[i] * (at->by_output * (double)tangent[i] + at->by_x * (double)v[i]);
+    }
+    return sum;
+}
+
+static void ssdei_implicit_gradients(const ssdei_implicit *at, double scale, const float *output, const float *x,
+                                     const float *v, size_t dim, float *gradient, float *tangent_gradient) {
+    double by = 2.0 * scale * at->by_output;
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        gradient[i] = (float)(by * (at->by_output * (double)output[i] + at->by_x * (double)x[i]));
+        tangent_gradient[i] = (float)(by * at->size * (double)v[i]);
+    }
+}
+
+static ssde_status ssdei_implicit_blame(const ssde_loss_desc *desc, const float *output, const float *tangent,
+                                        const float *x, const float *v, size_t r, size_t dim, double t) {
+    static const char name[] = "ssde_loss_implicit";
+    ssdei_try(ssdei_nonfinite(desc->context, name, "output", output + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "tangent", tangent + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "x", x + r * dim, r, dim, t));
+    ssdei_try(ssdei_nonfinite(desc->context, name, "v", v + r * dim, r, dim, t));
+    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
+                     (unsigned long)r, t);
+}
+
+ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
+                               const float *tangent, const float *x, const float *v, const double *t,
+                               const double *weight, size_t rows, size_t dim, double scale, double *losses,
+                               float *gradient, float *tangent_gradient) {
+    static const char name[] = "ssde_loss_implicit";
+    ssdei_implicit at;
+    size_t r;
+    ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_implicit: desc"));
+    ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
+    if (!output || !tangent || !x || !v || !t || !losses || !gradient != !tangent_gradient)
+        return ssdei_missing(desc->context, name,
+                             !output     ? "output"
+                             : !tangent  ? "tangent"
+                             : !x        ? "x"
+                             : !v        ? "v"
+                             : !t        ? "t"
+                             : !losses   ? "losses"
+                             : !gradient ? "gradient"
+                                         : "tangent_gradient");
+    if (!ssdei_is_finite(scale))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s: scale is %g, wanted a finite number", name, scale);
+    memset(&at, 0, sizeof at);
+    for (r = 0; r < rows; r++) {
+        size_t row = r * dim;
+        double w;
+        int anew;
+        ssdei_try(ssdei_row_time(desc->context, name, t, r, ssdei_loss_lowest(desc), &anew));
+        ssdei_try(ssdei_loss_row_weight(desc, name, weight, r, &w));
+        if (anew) ssdei_try(ssdei_implicit_at(sde, desc, t, r, &at));
+        w *= at.lambda * (desc->half_sum ? 0.5 : 1.0 / (double)dim);
+        losses[r] = w * ssdei_implicit_row(&at, output + row, tangent + row, x + row, v + row, dim);
+        if (!ssdei_is_finite(losses[r])) return ssdei_implicit_blame(desc, output, tangent, x, v, r, dim, t[r]);
+        if (!gradient) continue;
+        ssdei_implicit_gradients(&at, scale * w, output + row, x + row, v + row, dim, gradient + row,
+                                 tangent_gradient + row);
+        ssdei_try(ssdei_nonfinite(desc->context, name, "the gradient", gradient + row, r, dim, t[r]));
+        ssdei_try(ssdei_nonfinite(desc->context, name, "the tangent's gradient", tangent_gradient + row, r, dim, t[r]));
     }
     return SSDE_OK;
 }

@@ -243,7 +243,8 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 typedef enum ssde_run_mode {
     SSDE_RUN_INFERENCE, /* forward only; activations share memory, which the other modes keep */
     SSDE_RUN_VJP,       /* and backward to the input */
-    SSDE_RUN_TRAIN      /* and to the parameters; dropout on */
+    SSDE_RUN_TRAIN,     /* and to the parameters; dropout on */
+    SSDE_RUN_TANGENT    /* as TRAIN, of the result and of its derivative along a direction of x, in twice the memory */
 } ssde_run_mode;
 /* 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3) take a quarter of the multiplications. Their error is about
    1.3e-6 of the result's norm, where a direct sum over as many channels has 2e-7. */
@@ -281,6 +282,16 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
    (NULL: none), from which ssde_net_get_gradient copies those of one parameter. In mode VJP it may be called again for
    another gradient; in mode train once. */
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients);
+/* Mode tangent: as ssde_run_forward, with a direction v [rows, dim] of x, and out_tangent [rows, output_dim] (may be
+   NULL) = J v, J the derivative of out by x; label, sigma and class are constants. */
+ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float *v, const float *label,
+                                     const float *sigma, size_t rows, uint64_t seed, uint32_t step,
+                                     const uint64_t *sample, float *out, float *out_tangent);
+/* Once after it: adds to weight_gradients, as ssde_run_backward, the derivatives of <gradient, out> +
+   <tangent_gradient, J v>, both [rows, output_dim]. Those of v^T J v, say, have tangent_gradient = v and gradient =
+   NULL, zeros. */
+ssde_status ssde_run_backward_tangent(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                      float *weight_gradients);
 
 /* >>networks */
 
@@ -450,6 +461,18 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 
 /* >>train */
 
+/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0); the others, x(t) alone, and a
+   derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
+   differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
+   as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
+   output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
+typedef enum ssde_objective {
+    SSDE_OBJECTIVE_DENOISING,
+    SSDE_OBJECTIVE_IMPLICIT, /* the exact trace (Hyvarinen 2005): dim passes of twice a pass's work a step */
+    SSDE_OBJECTIVE_SLICED,   /* `probes` of them, along random signs (Song et al. 2019, arXiv 1905.07088) */
+    SSDE_OBJECTIVE_COUNT
+} ssde_objective;
+
 typedef struct ssde_train_desc {
     /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
        but score and noise need scale_by_sigma = 0. Not read of classifiers. */
@@ -459,10 +482,12 @@ typedef struct ssde_train_desc {
     /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
        second moment, and a moment below the least normal float is 0. */
     double adam_eps;
-    int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
-    double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
-    double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
-    int random_flip;  /* images mirrored left to right with probability 1/2 */
+    int warmup;        /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
+    double grad_clip;  /* on the global norm; 0, or the reference's negative numbers: off */
+    double ema_rate;   /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
+    int keep_averages; /* two more averages, of which any can be made after training, ssde_trainer_save_averages: 8
+                          bytes and about a nanosecond per weight */
+    int random_flip;   /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
        which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
        VE distances within the data of up to sigma_max. Where p_1 of the first step's data is more than 0.01 bits per
@@ -471,6 +496,9 @@ typedef struct ssde_train_desc {
     /* With this probability a row trains the null class instead of its own (SSDE_STREAM_CLASS). */
     double class_dropout;
     int classifier; /* cross-entropy of batch.classes given perturbed x: for ssde_classifier_net_create's networks */
+    ssde_objective objective;
+    int probes; /* of SSDE_OBJECTIVE_SLICED, 1 to 65536; 0: 1. Under (SSDE_STREAM_PROBE, step, slot), probe k with the
+                   seed + k 0x9e3779b97f4a7c15 */
     uint64_t seed;
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
@@ -515,13 +543,31 @@ ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
    and a score net made of it once draws with those of the last step. Sampling and steps take turns: in one thread, or
    in several that keep each other out; the trainer's context is used by both. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
-/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
+/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME", and
+   what desc.keep_averages keeps.
    Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
    grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
 /* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
+
+/* An average chosen after training (Karras et al. 2024, arXiv 2312.02696, section 3). At step t it weights step s by
+   about (gamma + 1) s^gamma / t^(gamma + 1): its span grows with training. sigma_rel, the standard deviation of s over
+   t, is its length: sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)). With desc.keep_averages the trainer keeps
+   those of 0.05 and 0.10, in checkpoints too. Here it saves a snapshot of both, safetensors "average_0.05/NAME" and
+   "average_0.10/NAME", not before the first step. Equal distances between snapshots are best. */
+ssde_status ssde_trainer_save_averages(const ssde_trainer *trainer, const char *path);
+/* Sets the weights of net, of the same topology as the trained one, to the average of length sigma_rel, 0.001 to 0.288,
+   at the step of the last of `count` snapshots of one training, in any order; checkpoints are as good. They are
+   combined by least squares, with weights that add up to 1, so that the profile comes as near to the wanted one as it
+   can. residual (may be NULL) is what remains, relative: the L2 norm over s of the difference between both profiles
+   over that of the wanted one. With 10 snapshots it is 0.08, 0.009, 0.02 and 0.05 for lengths of 0.03, 0.07, 0.15 and
+   0.2; with 50 it is 0.005, 0.0004, 0.001 and 0.003; 0 for the two lengths kept. Takes 12 bytes per weight meanwhile,
+   and 32 count^2. A file of another network or training, a step that comes twice, a value that is not finite: an error,
+   which leaves net as it was. */
+ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
+                                         double *residual);
 
 /* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b
    ... s b + b - 1. Random access, so that resuming needs no state. */
@@ -892,24 +938,24 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
 
 /* ---- net: nodes ---- */
 
-#define SSDEI_OPERATIONS(X)                                                     \
-    X(input, nothing, nothing, nothing)                                         \
-    X(conv, conv_plan, conv_forward, conv_backward)                             \
-    X(activate, activate_plan, activate_forward, activate_backward)             \
-    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward)     \
-    X(attention, attention_plan, attention_forward, attention_backward)         \
-    X(add, add_plan, add_forward, add_backward)                                 \
-    X(concat, concat_plan, concat_forward, concat_backward)                     \
-    X(affine, affine_plan, affine_forward, affine_backward)                     \
-    X(dropout, dropout_plan, dropout_forward, dropout_backward)                 \
-    X(resample, nothing, resample_forward, resample_backward)                   \
-    X(positional, nothing, positional_forward, nothing)                         \
-    X(fourier, nothing, fourier_forward, nothing)                               \
-    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward)     \
-    X(modulate, modulate_plan, modulate_forward, modulate_backward)             \
-    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward) \
-    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward)
-#define SSDEI_OPERATION_NAME(name, plan, forward, backward) SSDEI_OPERATION_##name,
+#define SSDEI_OPERATIONS(X)                                                             \
+    X(input, nothing, nothing, nothing, linear)                                         \
+    X(conv, conv_plan, conv_forward, conv_backward, linear)                             \
+    X(activate, activate_plan, activate_forward, activate_backward, activate)           \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm) \
+    X(attention, attention_plan, attention_forward, attention_backward, attention)      \
+    X(add, add_plan, add_forward, add_backward, linear)                                 \
+    X(concat, concat_plan, concat_forward, concat_backward, linear)                     \
+    X(affine, affine_plan, affine_forward, affine_backward, linear)                     \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                 \
+    X(resample, nothing, resample_forward, resample_backward, linear)                   \
+    X(positional, nothing, positional_forward, nothing, linear)                         \
+    X(fourier, nothing, fourier_forward, nothing, linear)                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)           \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear) \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear)
+#define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
 
@@ -1199,6 +1245,8 @@ typedef struct ssdei_nn_kernels {
                  float *y);
     void (*silu)(const float *x, size_t count, float *y);
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* dx (+)= v dy silu''(x) */
+    void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1226,6 +1274,8 @@ typedef struct ssdei_nn_kernels {
     /* One step, which leaves the gradient 0. */
     void (*adam)(const ssdei_adam *step, size_t count, float *gradient, float *weight, float *average, float *first,
                  float *second);
+    /* mean -= take (mean - x). No FMA. */
+    void (*approach)(const float *x, float take, size_t count, float *mean);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
@@ -1254,6 +1304,7 @@ typedef struct ssdei_step {
     unsigned char shares;   /* the value's place is that of input 0 */
     unsigned char idle;     /* nothing reads the value: the step is not run */
     unsigned char needs;    /* a gradient is wanted here */
+    unsigned char moves;    /* mode tangent: the value depends on x; its tangent lies behind it, max_rows further */
     unsigned char written;  /* the gradient's place holds something already */
     unsigned char restored; /* the value has been computed again */
 } ssdei_step;
@@ -1274,11 +1325,12 @@ struct ssde_run {
     ssdei_gather *gathers; /* of all steps */
     size_t gather_count;
     size_t shared;                 /* of packed weights, and of what else the tasks of a step share */
-    size_t zeros;                  /* offset of floats that stay zero: what padding reads */
+    size_t zeros;                  /* offset of floats that stay zero: what padding reads, tangents of constants */
     size_t workspace, task_floats; /* one piece per task */
     size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
+    int on_tangents;               /* a linear step works on tangents */
     int dropout;                   /* on */
     uint64_t seed;                 /* its draws' */
     uint32_t step;
@@ -1286,8 +1338,22 @@ struct ssde_run {
     size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
-static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
-static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+/* What a node's value or gradient is to a step: the tangent's, while a linear step works on tangents. */
+static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_primal_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+static float *ssdei_tangent(const ssde_run *run, int node) {
+    if (!run->steps[node].moves) return run->arena + run->zeros;
+    return ssdei_primal(run, node) + run->max_rows * run->net->nodes[node].count;
+}
+static float *ssdei_tangent_gradient(const ssde_run *run, int node) {
+    return ssdei_primal_gradient(run, node) + run->max_rows * run->net->nodes[node].count;
+}
+static float *ssdei_value(const ssde_run *run, int node) {
+    return run->on_tangents ? ssdei_tangent(run, node) : ssdei_primal(run, node);
+}
+static float *ssdei_gradient(const ssde_run *run, int node) {
+    return run->on_tangents ? ssdei_tangent_gradient(run, node) : ssdei_primal_gradient(run, node);
+}
 static float *ssdei_workspace(const ssde_run *run, size_t task) {
     return run->arena + run->workspace + task * run->task_floats;
 }
@@ -1295,7 +1361,12 @@ static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->
 
 /* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
    wrote. */
-static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
+static int ssdei_wants(const ssde_run *run, int node) {
+    return node >= 0 && run->steps[node].needs && (!run->on_tangents || run->steps[node].moves);
+}
+static int ssdei_wants_tangent(const ssde_run *run, int node) {
+    return ssdei_wants(run, node) && run->steps[node].moves;
+}
 static int ssdei_claim(ssde_run *run, int node) {
     int accumulate = run->steps[node].written;
     run->steps[node].written = 1;
@@ -1320,6 +1391,8 @@ static float *ssdei_weight_gradient(const ssde_run *run, int parameter) {
     if (!run->weight_gradients || !run->net->parameters[parameter].info.trainable) return NULL;
     return run->weight_gradients + run->net->parameters[parameter].offset;
 }
+
+static int ssdei_trains(ssde_run_mode mode) { return mode >= SSDE_RUN_TRAIN; }
 
 /* Runs an operation's function over pieces of `count` units of work, with the worker's workspace. */
 typedef void (*ssdei_share_function)(ssde_run *run, int index, size_t begin, size_t end, size_t worker);
@@ -2710,6 +2783,8 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        forward    fills value [rows, count]
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
+       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases where run->on_tangents;
+                  else its own two: forward of the tangents once the values are there, and backward of both
 
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
    the builder's declaration in >>operations. What it computes goes to tests/nn_oracle.h, by definition (its kind there
@@ -2732,7 +2807,7 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
 /* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
 static const float *ssdei_value_again(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
-    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
+    if (step->value_again == SSDEI_NOWHERE) return ssdei_value(run, index);
     if (!step->restored) step->again(run, index);
     step->restored = 1;
     return run->arena + step->value_again;
@@ -2941,7 +3016,7 @@ static void ssdei_conv_plan(ssde_run *run, int index) {
     const ssdei_gather *g = step->gathers[SSDEI_FORWARD];
     ssdei_conv_gathers(run, index);
     step->workspace = ssdei_max(step->workspace, ssdei_added_workspace(run, node));
-    if (run->mode != SSDE_RUN_TRAIN) return;
+    if (!ssdei_trains(run->mode)) return;
     step->reads[0] = SSDEI_READ_AGAIN;
     step->sums = ssdei_packed_size(g->kernels, 1, g->columns);
     if (g->winograd) {
@@ -2974,7 +3049,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!run->on_tangents) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -3009,7 +3084,8 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
+    if (!run->on_tangents)
+        ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
 /* The residual first, while the gradient is unscaled; packed weights carry the scale for the input. */
@@ -3049,9 +3125,16 @@ static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
+static float ssdei_activation_curve(int activation, float x) {
+    float s = 1.0f / (1.0f + ssdei_math_expf(-x));
+    if (activation == SSDE_LOG) return -1.0f / (x * x);
+    if (activation == SSDE_RELU) return 0.0f;
+    if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
+    return s * (1.0f - s);
+}
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
-    run->steps[index].in_place = 1;
+    run->steps[index].in_place = run->mode != SSDE_RUN_TANGENT;
 }
 
 static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3071,24 +3154,60 @@ static void ssdei_activate_forward(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_activate_forward_rows);
 }
 
-/* dx += dy f'(x) */
-static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + begin * node->count;
-    const float *dy = ssdei_gradient(run, index) + begin * node->count;
-    float *dx = ssdei_gradient(run, node->input[0]) + begin * node->count;
-    size_t count = (end - begin) * node->count, i;
-    (void)task;
-    if (node->activation == SSDE_SILU)
-        run->nn->silu_backward(x, dy, count, run->accumulate[0], dx);
-    else if (node->activation == SSDE_IDENTITY)
-        run->nn->multiply_add(dy, 1.0f, count, run->accumulate[0], dx);
+/* dx (+)= dy f'(x) */
+static void ssdei_activation_slopes(const ssde_run *run, int activation, const float *x, const float *dy, size_t count,
+                                    int accumulate, float *dx) {
+    size_t i;
+    if (activation == SSDE_SILU)
+        run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (activation == SSDE_IDENTITY)
+        run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
         for (i = 0; i < count; i++)
-            dx[i] = (run->accumulate[0] ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(node->activation, x[i]);
+            dx[i] = (accumulate ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(activation, x[i]);
+}
+static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
+                            ssdei_gradient(run, index) + at, (end - begin) * node->count, run->accumulate[0],
+                            ssdei_gradient(run, node->input[0]) + at);
 }
 static void ssdei_activate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_backward_rows);
+}
+
+/* y' = f'(x) x' */
+static void ssdei_activate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
+                            ssdei_tangent(run, node->input[0]) + at, (end - begin) * node->count, 0,
+                            ssdei_tangent(run, index) + at);
+}
+static void ssdei_activate_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_activate_tangent_rows);
+}
+
+/* dx += dy f'(x) + dy' f''(x) x', dx' += dy' f'(x) */
+static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t at = begin * node->count, count = (end - begin) * node->count, i;
+    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+    const float *slope = ssdei_tangent_gradient(run, index) + at;
+    float *dx = ssdei_gradient(run, node->input[0]) + at;
+    ssdei_activate_backward_rows(run, index, begin, end, task);
+    ssdei_activation_slopes(run, node->activation, x, slope, count, run->accumulate[0],
+                            ssdei_tangent_gradient(run, node->input[0]) + at);
+    if (node->activation == SSDE_SILU)
+        run->nn->silu_second(x, tangent, slope, count, 1, dx);
+    else if (node->activation != SSDE_IDENTITY)
+        for (i = 0; i < count; i++) dx[i] += slope[i] * ssdei_activation_curve(node->activation, x[i]) * tangent[i];
+}
+static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
 }
 
 /* ---- operations: group norm ---- */
@@ -3117,15 +3236,18 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
-   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. */
+   that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
+   tangent x', its mean over the group and that of x' xhat. */
 #define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
-/* Workspace of a task: five rows of coefficients, two of doubles, an image of slopes, words of draws. */
+/* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
+   draws. */
 typedef struct ssdei_norm_space {
     float *mean, *a, *b, *slope, *shift; /* [channels] */
     double *moments;                     /* [2, channels] */
     float *du;                           /* [pixels, channels]; where the node needs no gradient, NULL */
+    float *u, *tangent;                  /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
     uint32_t *words;                     /* of ssdei_dropout_words */
     size_t floats;
 } ssdei_norm_space;
@@ -3140,10 +3262,14 @@ static ssdei_norm_space ssdei_norm_layout(const ssde_run *run, int index, float 
     space.b = ssdei_take(workspace, &space.floats, channels);
     space.slope = ssdei_take(workspace, &space.floats, channels);
     space.shift = ssdei_take(workspace, &space.floats, channels);
-    space.moments =
-        (double *)(void *)ssdei_take(workspace, &space.floats, 2 * channels * sizeof(double) / sizeof(float));
-    if (run->steps[index].needs) space.du = ssdei_take(workspace, &space.floats, node->count);
-    if (run->mode == SSDE_RUN_TRAIN && node->drop > 0.0)
+    space.moments = (double *)(void *)ssdei_take(
+        workspace, &space.floats, (run->steps[index].moves ? 6 : 2) * channels * sizeof(double) / sizeof(float));
+    if (run->steps[index].moves) {
+        space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.tangent = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+    } else if (run->steps[index].needs)
+        space.du = ssdei_take(workspace, &space.floats, node->count);
+    if (ssdei_trains(run->mode) && node->drop > 0.0)
         space.words = (uint32_t *)(void *)ssdei_take(workspace, &space.floats, ssdei_dropout_floats(node));
     return space;
 }
@@ -3153,9 +3279,9 @@ static void ssdei_group_norm_plan(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_step *step = &run->steps[index];
     step->reads[0] = SSDEI_READ;
-    step->in_place = 1;
+    step->in_place = run->mode != SSDE_RUN_TANGENT;
     step->workspace = ssdei_norm_layout(run, index, NULL).floats;
-    step->saved_floats = 3 * node->groups;
+    step->saved_floats = (step->moves ? 5 : 3) * node->groups;
     if (!(node->drop > 0.0)) step->again = ssdei_group_norm_again;
     if (step->needs) step->sums = ssdei_multiply(run->max_rows, 2 * node->shape[2]);
 }
@@ -3296,14 +3422,188 @@ static void ssdei_group_norm_backward_rows(ssde_run *run, int index, size_t begi
                                ssdei_gradient(run, node->input[0]) + row * node->count);
     }
 }
-static void ssdei_group_norm_backward(ssde_run *run, int index) {
+static void ssdei_norm_add_parameters(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2];
     float *gamma = ssdei_weight_gradient(run, node->parameter), *beta = ssdei_weight_gradient(run, node->parameter + 1);
-    ssdei_claim_inputs(run, index);
-    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
     if (beta) ssdei_add_rows(ssdei_sums(run), run->rows, 2 * channels, channels, beta);
     if (gamma) ssdei_add_rows(ssdei_sums(run) + channels, run->rows, 2 * channels, channels, gamma);
+}
+static void ssdei_group_norm_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_group_norm_backward_rows);
+    ssdei_norm_add_parameters(run, index);
+}
+
+/* The tangent of a norm, with xhat = (x - mean) rstd, m1 = mean over the group of x', m2 of x' xhat:
+   xhat' = rstd (x' - m1 - xhat m2), u' = gamma xhat', y' = silu'(u) u'; so that u' = a x' + slope (x - mean) + shift.
+ */
+static void ssdei_norm_tangent_slopes(const ssdei_node *node, const float *saved, const float *a, float *slope,
+                                      float *shift) {
+    size_t channels = node->shape[2], size = channels / node->groups, c;
+    for (c = 0; c < channels; c++) {
+        const float *of = saved + c / size;
+        float rest = of[node->groups], rstd = of[2 * node->groups], m1 = of[3 * node->groups],
+              m2 = of[4 * node->groups];
+        slope[c] = -a[c] * rstd * m2;
+        shift[c] = a[c] * (rstd * rest * m2 - m1);
+    }
+}
+
+/* Turns sums over pixels of d (x - mean) into those of d xhat, given those of d; saved is of the channel's group. */
+static double ssdei_norm_centred(const ssdei_node *node, const float *saved, double sum, double product) {
+    return (product - (double)saved[node->groups] * sum) * (double)saved[2 * node->groups];
+}
+
+/* A row's u and u' of some pixels at `at`, u only where there is an activation. */
+static void ssdei_norm_tangent_block(const ssde_run *run, int index, size_t at, size_t pixels,
+                                     const ssdei_norm_space *space, float *tangent) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *x = ssdei_value(run, node->input[0]) + at;
+    run->nn->norm_backward(x, ssdei_tangent(run, node->input[0]) + at, space->mean, space->a, space->slope,
+                           space->shift, pixels, node->shape[2], 0, tangent);
+    if (node->activation == SSDE_SILU)
+        run->nn->norm(x, space->mean, space->a, space->b, pixels, node->shape[2], 0, space->u);
+}
+
+static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, c, first, count;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    float *saved = ssdei_norm_saved(run, index, row), *y = ssdei_tangent(run, index) + row * node->count;
+    double *sum = space->moments, *product = sum + channels, members = (double)(node->count / node->groups);
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    memset(sum, 0, 2 * channels * sizeof *sum);
+    run->nn->norm_sums(ssdei_value(run, node->input[0]) + row * node->count,
+                       ssdei_tangent(run, node->input[0]) + row * node->count, space->mean, space->a, space->b, pixels,
+                       channels, 0, y, sum, product);
+    for (c = 0; c < channels; c++) {
+        product[c] = ssdei_norm_centred(node, saved + c / size, sum[c], product[c]);
+        if (c % size) sum[c] += sum[c - 1], product[c] += product[c - 1];
+        saved[3 * node->groups + c / size] = (float)(sum[c] / members);
+        saved[4 * node->groups + c / size] = (float)(product[c] / members);
+    }
+    ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
+    for (first = 0; first < pixels; first += count, y += count * channels) {
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        ssdei_norm_tangent_block(run, index, row * node->count + first * channels, count, space, y);
+        if (node->activation == SSDE_SILU) run->nn->silu_backward(space->u, y, count * channels, 0, y);
+        if (words) ssdei_drop(run, node, words, first * channels, y, count * channels, 0, y);
+    }
+}
+static void ssdei_group_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_group_norm_tangent_row(run, index, begin, &space);
+}
+static void ssdei_group_norm_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_group_norm_tangent_rows);
+}
+
+/* du = dy silu'(u) + dy' silu''(u) u' and du' = dy' silu'(u) of a row take the places of dy and dy'; moments
+   [6, channels]: the sums over the pixels of du, du xhat, du', du' xhat, and xhat' du' in the last. */
+static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups;
+    size_t at = row * node->count, first, count, c;
+    const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
+    double *sum = space->moments;
+    memset(sum, 0, 6 * channels * sizeof *sum);
+    for (first = 0; first < pixels; first += count, at += count * channels) {
+        const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+        float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at, *from = du;
+        size_t floats;
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        floats = count * channels;
+        if (words) {
+            ssdei_drop(run, node, words, first * channels, du, floats, 0, du);
+            ssdei_drop(run, node, words, first * channels, rate, floats, 0, rate);
+        }
+        if (node->activation == SSDE_SILU) {
+            from = space->tangent;
+            ssdei_norm_tangent_block(run, index, at, count, space, from);
+            run->nn->silu_second(space->u, from, rate, floats, 0, from);
+            run->nn->silu_backward(space->u, du, floats, 1, from);
+            run->nn->silu_backward(space->u, rate, floats, 0, rate);
+        }
+        run->nn->norm_sums(x, from, space->mean, zeros, zeros, count, channels, 0, du, sum, sum + channels);
+        run->nn->norm_sums(x, rate, space->mean, zeros, zeros, count, channels, 0, rate, sum + 2 * channels,
+                           sum + 3 * channels);
+        run->nn->norm_sums(tangent, rate, zeros, zeros, zeros, count, channels, 0, rate, sum + 4 * channels,
+                           sum + 5 * channels);
+    }
+    for (c = 0; c < channels; c++, sum++) {
+        const float *saved = ssdei_norm_saved(run, index, row) + c / size;
+        sum[channels] = ssdei_norm_centred(node, saved, sum[0], sum[channels]);
+        sum[3 * channels] = ssdei_norm_centred(node, saved, sum[2 * channels], sum[3 * channels]);
+        sum[5 * channels] =
+            (double)saved[2 * node->groups] * (sum[5 * channels] - (double)saved[3 * node->groups] * sum[2 * channels] -
+                                               (double)saved[4 * node->groups] * sum[3 * channels]);
+    }
+}
+
+/* With p = gamma du, q = gamma du', means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' what comes to xhat:
+   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'), in parts:
+   dx = a du + slope (x - mean) + shift, and then b du' + rate[c] x'. */
+static void ssdei_norm_second_slopes(const ssdei_node *node, const float *gamma, const float *saved,
+                                     const ssdei_norm_space *space, float *rate) {
+    size_t channels = node->shape[2], size = channels / node->groups, group, c;
+    double members = (double)(node->count / node->groups);
+    for (group = 0; group < node->groups; group++, saved++) {
+        double rest = (double)saved[node->groups], rstd = (double)saved[2 * node->groups];
+        double m1 = (double)saved[3 * node->groups], m2 = (double)saved[4 * node->groups];
+        double p1 = 0.0, p2 = 0.0, q1 = 0.0, q2 = 0.0, mean, product;
+        for (c = group * size; c < (group + 1) * size; c++) {
+            const double *sum = space->moments + c;
+            p1 += (double)gamma[c] * sum[0] / members;
+            p2 += (double)gamma[c] * (sum[channels] + sum[5 * channels]) / members;
+            q1 += (double)gamma[c] * sum[2 * channels] / members;
+            q2 += (double)gamma[c] * sum[3 * channels] / members;
+        }
+        mean = p1 - rstd * (m2 * q1 + q2 * m1);
+        product = p2 - 2.0 * rstd * m2 * q2;
+        for (c = group * size; c < (group + 1) * size; c++) {
+            space->slope[c] = (float)(-rstd * rstd * product);
+            space->shift[c] = (float)(rstd * (rstd * rest * product - mean));
+            space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
+            rate[c] = (float)(-rstd * rstd * q2);
+        }
+    }
+}
+
+static void ssdei_group_norm_tangent_backward_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *gamma = ssdei_weights(run, node->parameter), *saved = ssdei_norm_saved(run, index, row);
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, at = row * node->count, c;
+    double *sums = ssdei_sums(run) + row * 2 * channels, *of = space->moments;
+    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
+    const float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
+    ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
+    ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
+    ssdei_norm_tangent_sums(run, index, row, space);
+    for (c = 0; c < channels; c++) {
+        sums[c] = of[c];
+        sums[channels + c] = of[channels + c] + of[5 * channels + c];
+    }
+    if (!ssdei_wants(run, node->input[0])) return;
+    ssdei_norm_slopes(node, gamma, saved, of + 2 * channels, of + 3 * channels, space->slope, space->shift);
+    run->nn->norm_backward(x, rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], ssdei_tangent_gradient(run, node->input[0]) + at);
+    ssdei_norm_second_slopes(node, gamma, saved, space, space->tangent);
+    run->nn->norm_backward(x, du, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
+    run->nn->norm_backward(tangent, rate, zeros, space->b, space->tangent, zeros, pixels, channels, 1,
+                           ssdei_gradient(run, node->input[0]) + at);
+}
+static void ssdei_group_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_group_norm_tangent_backward_row(run, index, begin, &space);
+}
+static void ssdei_group_norm_tangent_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_group_norm_tangent_backward_rows);
+    ssdei_norm_add_parameters(run, index);
 }
 
 /* ---- operations: attention ---- */
@@ -3332,6 +3632,9 @@ typedef struct ssdei_attention {
     float *keys_down;   /* packed k [P, C] */
     float *queries;     /* packed q or dy [B, C] */
     const float **rows; /* [B] */
+    /* and of tangents */
+    float *rates, *mixed; /* S', dA [B, P] */
+    float *tangent_keys, *tangent_values, *tangent_keys_down;
     size_t floats;
 } ssdei_attention;
 
@@ -3353,6 +3656,13 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     a.weights = ssdei_take(workspace, &a.floats, weights);
     a.keys = ssdei_take(workspace, &a.floats, across);
     a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
+    if (run->steps[index].moves) {
+        a.rates = ssdei_take(workspace, &a.floats, weights);
+        a.tangent_keys = ssdei_take(workspace, &a.floats, across);
+        a.tangent_values = ssdei_take(workspace, &a.floats, ssdei_max(across, down));
+        a.mixed = ssdei_take(workspace, &a.floats, weights);
+        a.tangent_keys_down = ssdei_take(workspace, &a.floats, down);
+    }
     if (!run->steps[index].needs) return a;
     a.slopes = ssdei_take(workspace, &a.floats, weights);
     a.keys_down = ssdei_take(workspace, &a.floats, down);
@@ -3468,6 +3778,142 @@ static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin
 }
 static void ssdei_attention_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+}
+
+/* S and q' k^T + q k'^T of `rows` query pixels */
+static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *space, const float *q,
+                                  const float *tangent, size_t rows) {
+    ssdei_attention_weights(run, space, q, rows);
+    ssdei_product(run->kernels, tangent, space->channels, space->keys, rows, space->channels, space->pixels,
+                  space->rates, space->stride, 0);
+    ssdei_product(run->kernels, q, space->channels, space->tangent_keys, rows, space->channels, space->pixels,
+                  space->rates, space->stride, 1);
+}
+
+/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
+static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, first, i;
+    for (; begin < end; begin++) {
+        size_t sample = begin * node->count;
+        ssdei_pack(kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[1]) + sample, 1, channels, channels, pixels,
+                   space.tangent_keys);
+        ssdei_pack(kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels, space.values);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, channels, 1, pixels, channels,
+                   space.tangent_values);
+        for (first = 0; first < pixels; first += space.block) {
+            size_t rows = ssdei_least(pixels - first, space.block), at = sample + first * channels;
+            float *y = ssdei_tangent(run, index) + at;
+            ssdei_attention_rates(run, &space, ssdei_value(run, node->input[0]) + at,
+                                  ssdei_tangent(run, node->input[0]) + at, rows);
+            for (i = 0; i < rows; i++)
+                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
+                                          space.rates + i * space.stride);
+            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, y, channels, 0);
+            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels, y,
+                          channels, 1);
+        }
+    }
+}
+static void ssdei_attention_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_attention_tangent_rows);
+}
+
+/* Of one query pixel: from s = S, r = q' k^T + q k'^T, h = dS' = dy' v^T and g = dy v^T + dy' v'^T, with A' less its
+   mean D = (r - sum_j s r) / sqrt(C): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
+   g + D (h - sum_j s h); and h, by the same derivative, dA'. */
+static void ssdei_attention_mix(const ssdei_attention *space, const float *s, const float *h, float *r, float *g) {
+    double mean = 0.0, slope = 0.0;
+    size_t j;
+    for (j = 0; j < space->pixels; j++) {
+        mean += (double)s[j] * (double)r[j];
+        slope += (double)s[j] * (double)h[j];
+    }
+    for (j = 0; j < space->pixels; j++) {
+        float away = space->scale * (r[j] - (float)mean);
+        g[j] += away * (h[j] - (float)slope);
+        r[j] = s[j] * away;
+    }
+}
+
+/* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
+   of the query pixels at `first` of the sample at `sample`. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space,
+                                                   size_t sample, size_t first) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    const int *in = node->input;
+    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = sample + first * channels;
+    size_t rows = ssdei_least(pixels - first, space->block), i;
+    const float *q = ssdei_value(run, in[0]) + at, *tangent = ssdei_tangent(run, in[0]) + at;
+    const float *dy = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
+    ssdei_attention_rates(run, space, q, tangent, rows);
+    ssdei_product(kernels, rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
+    ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
+    ssdei_product(kernels, rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    for (i = 0; i < rows; i++) {
+        const float *s = space->weights + i * stride;
+        float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
+        ssdei_attention_mix(space, s, h, space->rates + i * stride, g);
+        run->nn->softmax_backward(s, space->scale, pixels, h);
+        run->nn->softmax_backward(s, space->scale, pixels, g);
+    }
+    if (ssdei_wants(run, in[2])) {
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, in[2]) + sample);
+        ssdei_attention_outer(run, space, space->rates, rate, rows, ssdei_gradient(run, in[2]) + sample);
+    }
+    if (ssdei_wants_tangent(run, in[2]))
+        ssdei_attention_outer(run, space, space->weights, rate, rows, ssdei_tangent_gradient(run, in[2]) + sample);
+    if (ssdei_wants(run, in[0])) {
+        float *dq = ssdei_gradient(run, in[0]) + at;
+        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, dq, channels, 1);
+        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, dq, channels,
+                      1);
+    }
+    if (ssdei_wants_tangent(run, in[0]))
+        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels,
+                      ssdei_tangent_gradient(run, in[0]) + at, channels, 1);
+    if (ssdei_wants(run, in[1])) {
+        ssdei_attention_outer(run, space, space->mixed, q, rows, ssdei_gradient(run, in[1]) + sample);
+        ssdei_attention_outer(run, space, space->slopes, tangent, rows, ssdei_gradient(run, in[1]) + sample);
+    }
+    if (ssdei_wants_tangent(run, in[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_tangent_gradient(run, in[1]) + sample);
+}
+
+static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
+    size_t pixels = space.pixels, channels = space.channels, first;
+    int i;
+    for (; begin < end; begin++) {
+        size_t sample = begin * node->count;
+        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+        const float *of_k = ssdei_tangent(run, node->input[1]) + sample;
+        for (i = 0; i < 3; i++) {
+            if (run->accumulate[i]) continue;
+            if (ssdei_wants(run, node->input[i]))
+                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+            if (ssdei_wants_tangent(run, node->input[i]))
+                memset(ssdei_tangent_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+        }
+        ssdei_pack(kernels, k, 1, channels, channels, pixels, space.keys);
+        ssdei_pack(kernels, k, channels, 1, pixels, channels, space.keys_down);
+        ssdei_pack(kernels, of_k, 1, channels, channels, pixels, space.tangent_keys);
+        ssdei_pack(kernels, of_k, channels, 1, pixels, channels, space.tangent_keys_down);
+        ssdei_pack(kernels, v, 1, channels, channels, pixels, space.values);
+        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, 1, channels, channels, pixels,
+                   space.tangent_values);
+        for (first = 0; first < pixels; first += space.block)
+            ssdei_attention_tangent_backward_block(run, index, &space, sample, first);
+    }
+}
+static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_tangent_backward_rows);
 }
 
 /* ---- operations: add ---- */
@@ -3591,7 +4037,8 @@ static void ssdei_affine_plan(ssde_run *run, int index) { run->steps[index].in_p
 static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *x = ssdei_value(run, node->input[0]);
-    float *y = ssdei_value(run, index), scale = (float)node->scale, shift = (float)node->shift;
+    float *y = ssdei_value(run, index), scale = (float)node->scale;
+    float shift = run->on_tangents ? 0.0f : (float)node->shift;
     size_t i;
     for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
 }
@@ -3623,7 +4070,7 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p) {
 
 static void ssdei_dropout_plan(ssde_run *run, int index) {
     run->steps[index].in_place = 1;
-    if (run->mode == SSDE_RUN_TRAIN) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
+    if (ssdei_trains(run->mode)) run->steps[index].workspace = ssdei_dropout_floats(&run->net->nodes[index]);
 }
 
 static void ssdei_dropout_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3877,7 +4324,7 @@ ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_
 static void ssdei_scale_rows_plan(ssde_run *run, int index) { run->steps[index].reads[1] = SSDEI_READ; }
 
 static float ssdei_row_factor(const ssde_run *run, const ssdei_node *node, size_t row) {
-    float sigma = ssdei_value(run, node->input[1])[row];
+    float sigma = ssdei_primal(run, node->input[1])[row];
     return node->row_scale == SSDE_OVER_SIGMA ? 1.0f / sigma : 1.0f / sqrtf(1.0f + sigma * sigma);
 }
 static void ssdei_scale_rows_forward(ssde_run *run, int index) {
@@ -3915,7 +4362,7 @@ static void ssdei_modulate_plan(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
     step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
     step->reads[1] = SSDEI_READ;
-    step->workspace = 4 * node->shape[2];
+    step->workspace = (step->moves ? 8 : 4) * node->shape[2];
 }
 
 static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3964,6 +4411,71 @@ static void ssdei_modulate_backward_rows(ssde_run *run, int index, size_t begin,
 }
 static void ssdei_modulate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
+}
+
+/* y' = x' (1 + scale) + x scale' + shift' */
+static void ssdei_modulate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
+    (void)task;
+    for (p = begin * pixels; p < end * pixels; p++) {
+        size_t by = p / pixels * 2 * channels;
+        const float *x = ssdei_value(run, node->input[0]) + p * channels;
+        const float *rate = ssdei_tangent(run, node->input[0]) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + by;
+        const float *scale_rate = ssdei_tangent(run, node->input[1]) + by, *shift_rate = scale_rate + channels;
+        float *y = ssdei_tangent(run, index) + p * channels;
+        for (c = 0; c < channels; c++) y[c] = rate[c] * (1.0f + scale[c]) + x[c] * scale_rate[c] + shift_rate[c];
+    }
+}
+static void ssdei_modulate_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_modulate_tangent_rows);
+}
+
+/* dscale += sum over pixels of dy x + dy' x', dshift += sum of dy; dscale' += sum of dy' x, dshift' += sum of dy' */
+static void ssdei_modulate_tangent_backward_by(ssde_run *run, int index, size_t row, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], at = row * node->count, p, c;
+    const float *x = ssdei_value(run, node->input[0]) + at, *rate = ssdei_tangent(run, node->input[0]) + at;
+    const float *dy = ssdei_gradient(run, index) + at, *dy_rate = ssdei_tangent_gradient(run, index) + at;
+    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
+    float *by_rate = ssdei_tangent_gradient(run, node->input[1]) + row * 2 * channels;
+    double *sums = (double *)(void *)ssdei_workspace(run, task), *rates = sums + 2 * channels;
+    memset(sums, 0, 4 * channels * sizeof *sums);
+    for (p = 0; p < node->count; p += channels) {
+        for (c = 0; c < channels; c++) {
+            sums[c] += (double)dy[p + c] * (double)x[p + c] + (double)dy_rate[p + c] * (double)rate[p + c];
+            sums[channels + c] += (double)dy[p + c];
+            rates[c] += (double)dy_rate[p + c] * (double)x[p + c];
+            rates[channels + c] += (double)dy_rate[p + c];
+        }
+    }
+    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
+    for (c = 0; c < 2 * channels && ssdei_wants_tangent(run, node->input[1]); c++)
+        by_rate[c] = (run->accumulate[1] ? by_rate[c] : 0.0f) + (float)rates[c];
+}
+
+/* dx += dy (1 + scale) + dy' scale', dx' += dy' (1 + scale) */
+static void ssdei_modulate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
+    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
+        ssdei_modulate_tangent_backward_by(run, index, row, task);
+    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
+        size_t by = p / pixels * 2 * channels;
+        const float *dy = ssdei_gradient(run, index) + p * channels;
+        const float *dy_rate = ssdei_tangent_gradient(run, index) + p * channels;
+        const float *scale = ssdei_value(run, node->input[1]) + by, *rate = ssdei_tangent(run, node->input[1]) + by;
+        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
+        float *dx_rate = ssdei_tangent_gradient(run, node->input[0]) + p * channels;
+        for (c = 0; c < channels; c++)
+            dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]) + dy_rate[c] * rate[c];
+        for (c = 0; c < channels && run->steps[node->input[0]].moves; c++)
+            dx_rate[c] = (run->accumulate[0] ? dx_rate[c] : 0.0f) + dy_rate[c] * (1.0f + scale[c]);
+    }
+}
+static void ssdei_modulate_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_tangent_backward_rows);
 }
 
 /* ---- operations: mean over pixels ---- */
@@ -4061,17 +4573,45 @@ static void ssdei_nothing(ssde_run *run, int index) {
     (void)index;
 }
 
+static void ssdei_linear_tangent(ssde_run *run, int index);
+static void ssdei_linear_tangent_backward(ssde_run *run, int index);
+
 SSDEI_ONCE_END
 
-#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward) {ssdei_##plan, ssdei_##forward, ssdei_##backward},
+#define SSDEI_OPERATION_ENTRY(name, plan, forward, backward, tangent) \
+    {ssdei_##plan, ssdei_##forward, ssdei_##backward, ssdei_##tangent##_tangent, ssdei_##tangent##_tangent_backward},
 static const struct {
     void (*plan)(ssde_run *run, int index);
     void (*forward)(ssde_run *run, int index);
     void (*backward)(ssde_run *run, int index);
+    void (*tangent)(ssde_run *run, int index);
+    void (*tangent_backward)(ssde_run *run, int index);
 } ssdei_operations[] = {SSDEI_OPERATIONS(SSDEI_OPERATION_ENTRY)};
 #undef SSDEI_OPERATION_ENTRY
 
 SSDEI_ONCE_BEGIN
+
+/* A linear operation treats tangents as it does values. */
+static void ssdei_linear_tangent(ssde_run *run, int index) {
+    run->on_tangents = 1;
+    ssdei_operations[run->net->nodes[index].operation].forward(run, index);
+    run->on_tangents = 0;
+}
+
+/* The gradients of both of an input's parts are written, or neither: the tangent's are claimed as the value's were. */
+static void ssdei_linear_tangent_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    unsigned char written[3] = {0, 0, 0};
+    int i;
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0) written[i] = run->steps[node->input[i]].written;
+    ssdei_operations[node->operation].backward(run, index);
+    run->on_tangents = 1;
+    for (i = 0; i < 3; i++)
+        if (ssdei_wants(run, node->input[i])) run->steps[node->input[i]].written = written[i];
+    ssdei_operations[node->operation].backward(run, index);
+    run->on_tangents = 0;
+}
 
 /* ---- >>run: the memory plan ----
    Every buffer has a lifetime in steps: forward of node i is step i, backward of node i is step 2 n - 1 - i. Buffers
@@ -4122,9 +4662,25 @@ static int ssdei_plan_needs(const ssde_run *run, int index) {
     const ssde_net *net = run->net;
     const ssdei_node *node = &net->nodes[index];
     int needs = run->mode == SSDE_RUN_VJP && index == net->input, i;
-    if (run->mode == SSDE_RUN_TRAIN && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
+    if (ssdei_trains(run->mode) && node->parameter >= 0) needs = net->parameters[node->parameter].info.trainable;
     for (i = 0; i < 3; i++) needs = needs || ssdei_wants(run, node->input[i]);
     return needs;
+}
+
+/* Whether a node has a tangent: it depends on x, and has a derivative. */
+static int ssdei_plan_moves(const ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    if (run->mode != SSDE_RUN_TANGENT || index == run->net->input) return run->mode == SSDE_RUN_TANGENT;
+    if (ssdei_operations[node->operation].backward == ssdei_nothing) return 0;
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0 && run->steps[node->input[i]].moves) return 1;
+    return 0;
+}
+
+/* Of a node's value or gradient, with its tangent's. */
+static size_t ssdei_plan_floats(const ssde_run *run, int index) {
+    return ssdei_multiply(run->max_rows, (run->steps[index].moves ? 2 : 1) * run->net->nodes[index].count);
 }
 
 /* Whether nothing that is run reads a node's value; the steps behind it are known. */
@@ -4147,6 +4703,7 @@ static void ssdei_plan_steps(ssde_run *run) {
         ssdei_step *step = &run->steps[i];
         step->value = step->saved = step->value_again = step->gradient = SSDEI_NOWHERE;
         step->needs = (unsigned char)ssdei_plan_needs(run, i);
+        step->moves = (unsigned char)ssdei_plan_moves(run, i);
         step->gathers[SSDEI_FORWARD] = step->gathers[SSDEI_BACKWARD] = gathers;
         gathers += ssdei_plan_gathers(&run->net->nodes[i], run->mode);
         ssdei_operations[run->net->nodes[i].operation].plan(run, i);
@@ -4196,7 +4753,7 @@ static void ssdei_plan_value(ssdei_plan *plan, int index, int from, int to) {
         step->shares = (unsigned char)(buffer->to == from);
     }
     if (!step->shares)
-        ssdei_plan_add(plan, &step->value, ssdei_multiply(run->max_rows, nodes[index].count), from, to);
+        ssdei_plan_add(plan, &step->value, ssdei_plan_floats(run, index), from, to);
     else if (buffer->to < to)
         buffer->to = to;
 }
@@ -4210,7 +4767,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
         ssdei_step *step = &run->steps[i];
         int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
-        size_t floats = ssdei_multiply(run->max_rows, node->count);
+        size_t floats = ssdei_plan_floats(run, i);
         if (step->idle) continue;
         for (j = i + 1; j < n; j++) {
             for (k = 0; k < 3; k++) {
@@ -4292,6 +4849,8 @@ static void ssdei_plan_arena(ssdei_plan *plan) {
         sums = ssdei_max(sums, run->steps[i].sums);
         shared = ssdei_max(shared, run->steps[i].shared_floats);
         widest = ssdei_max(widest, net->nodes[i].shape[2]);
+        if (run->mode == SSDE_RUN_TANGENT && !run->steps[i].moves && !run->steps[i].idle)
+            widest = ssdei_max(widest, ssdei_plan_floats(run, i)); /* a tangent */
     }
     if (at > SIZE_MAX / 16 || workspace > SIZE_MAX / 16 / run->tasks || sums > SIZE_MAX / 32 ||
         shared > SIZE_MAX / 16) {
@@ -4316,7 +4875,7 @@ static ssde_status ssdei_run_check(const ssde_net *net, const ssde_run_desc *des
     if (!desc->max_rows || desc->max_rows > INT_MAX / 2)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "max_rows is %.0f, wanted 1 to %d", (double)desc->max_rows,
                          INT_MAX / 2);
-    if ((unsigned)desc->mode > SSDE_RUN_TRAIN)
+    if ((unsigned)desc->mode > SSDE_RUN_TANGENT)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "mode is %d, wanted an ssde_run_mode", (int)desc->mode);
     if ((unsigned)desc->convolution > SSDE_CONVOLUTION_WINOGRAD)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "convolution is %d, wanted an ssde_convolution",
@@ -4333,7 +4892,7 @@ static ssde_status ssdei_run_plan(ssdei_plan *plan, const ssde_net *net, const s
     run->context = desc->context;
     run->net = net;
     run->mode = desc->mode;
-    run->dropout = desc->mode == SSDE_RUN_TRAIN;
+    run->dropout = ssdei_trains(desc->mode);
     run->max_rows = desc->max_rows;
     run->convolution = desc->convolution;
     run->kernels = ssdei_kernels_for(run->context);
@@ -4421,25 +4980,40 @@ SSDEI_ONCE_END
 static void ssdei_run_steps_forward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
-    for (i = 0; i < run->net->node_count; i++)
-        if (!run->steps[i].idle) ssdei_operations[run->net->nodes[i].operation].forward(run, i);
+    for (i = 0; i < run->net->node_count; i++) {
+        int operation = run->net->nodes[i].operation;
+        if (run->steps[i].idle) continue;
+        ssdei_operations[operation].forward(run, i);
+        if (run->steps[i].moves) ssdei_operations[operation].tangent(run, i);
+    }
 }
 
 static void ssdei_run_steps_backward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
-    for (i = run->net->node_count - 1; i >= 0; i--)
-        if (run->steps[i].written) ssdei_operations[run->net->nodes[i].operation].backward(run, i);
+    for (i = run->net->node_count - 1; i >= 0; i--) {
+        int operation = run->net->nodes[i].operation;
+        if (!run->steps[i].written) continue;
+        if (run->steps[i].moves)
+            ssdei_operations[operation].tangent_backward(run, i);
+        else
+            ssdei_operations[operation].backward(run, i);
+    }
 }
 
 SSDEI_ONCE_BEGIN
 
-ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
-                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
+/* ssde_run_forward, or, with v, ssde_run_forward_tangent. */
+static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v, const float *label, const float *sigma,
+                                  size_t rows, uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
     const ssde_net *net;
     size_t row;
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
+    if ((run->mode == SSDE_RUN_TANGENT) != (v != NULL))
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                         "the run's mode is %d, wanted SSDE_RUN_TANGENT with a direction v, or another without",
+                         (int)run->mode);
     if (!x || (net->label >= 0 && !label) || (net->sigma >= 0 && !sigma))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "%s is NULL",
                          !x                          ? "x"
@@ -4451,7 +5025,7 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     if (run->class_rows && rows > run->class_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
-    for (row = 0; row < rows && sample && net->dropouts && run->mode == SSDE_RUN_TRAIN; row++)
+    for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
                              (unsigned long)row, (double)sample[row]);
@@ -4460,10 +5034,27 @@ ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, 
     run->step = step;
     run->sample = sample;
     memcpy(ssdei_value(run, net->input), x, rows * ssde_net_dim(net) * sizeof *x);
+    if (v) memcpy(ssdei_tangent(run, net->input), v, rows * ssde_net_dim(net) * sizeof *v);
     if (net->label >= 0 && label) memcpy(ssdei_value(run, net->label), label, rows * sizeof *label);
     if (net->sigma >= 0 && sigma) memcpy(ssdei_value(run, net->sigma), sigma, rows * sizeof *sigma);
     ssdei_team_run(run->team, ssdei_run_steps_forward, run);
     if (out) memcpy(out, ssdei_value(run, net->output), rows * ssde_net_output_dim(net) * sizeof *out);
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_forward(ssde_run *run, const float *x, const float *label, const float *sigma, size_t rows,
+                             uint64_t seed, uint32_t step, const uint64_t *sample, float *out) {
+    return ssdei_run_pass(run, x, NULL, label, sigma, rows, seed, step, sample, out);
+}
+
+ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float *v, const float *label,
+                                     const float *sigma, size_t rows, uint64_t seed, uint32_t step,
+                                     const uint64_t *sample, float *out, float *out_tangent) {
+    if (run && !v) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "v is NULL");
+    ssdei_try(ssdei_run_pass(run, x, v, label, sigma, rows, seed, step, sample, out));
+    if (out_tangent)
+        memcpy(out_tangent, ssdei_tangent(run, run->net->output),
+               rows * ssde_net_output_dim(run->net) * sizeof *out_tangent);
     return SSDE_OK;
 }
 
@@ -4478,14 +5069,38 @@ static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gr
     const char *wanted = run->mode == SSDE_RUN_INFERENCE                   ? "SSDE_RUN_VJP or SSDE_RUN_TRAIN"
                          : input_gradient && run->mode != SSDE_RUN_VJP     ? "SSDE_RUN_VJP for input_gradient"
                          : weight_gradients && run->mode != SSDE_RUN_TRAIN ? "SSDE_RUN_TRAIN for weight_gradients"
+                         : run->mode == SSDE_RUN_TANGENT                   ? "one of ssde_run_forward"
                                                                            : NULL;
     if (!gradient) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: gradient is NULL");
     if (wanted)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: the run's mode is %d, wanted %s",
                          (int)run->mode, wanted);
-    if (run->rows) return SSDE_OK;
-    return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
-                     run->mode == SSDE_RUN_TRAIN ? " since the last backward pass" : "");
+    return SSDE_OK;
+}
+
+/* From the output's gradients, NULL: zeros, to those of the weights, or of the input. */
+static ssde_status ssdei_run_differentiate(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                           float *weight_gradients) {
+    int output = run->net->output;
+    size_t floats = run->rows * ssde_net_output_dim(run->net);
+    if (!run->rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward: there was no forward pass%s",
+                         ssdei_trains(run->mode) ? " since the last backward pass" : "");
+    run->weight_gradients = weight_gradients;
+    ssdei_run_begin_backward(run);
+    if (run->steps[output].needs) {
+        float *to = ssdei_gradient(run, output);
+        if (gradient)
+            memcpy(to, gradient, floats * sizeof *to);
+        else
+            memset(to, 0, floats * sizeof *to);
+        if (run->steps[output].moves)
+            memcpy(ssdei_tangent_gradient(run, output), tangent_gradient, floats * sizeof *to);
+        run->steps[output].written = 1;
+    }
+    ssdei_team_run(run->team, ssdei_run_steps_backward, run);
+    if (ssdei_trains(run->mode)) run->rows = 0; /* gradients have taken the activations' place */
+    return SSDE_OK;
 }
 
 ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input_gradient, float *weight_gradients) {
@@ -4493,21 +5108,25 @@ ssde_status ssde_run_backward(ssde_run *run, const float *gradient, float *input
     if (!run) return SSDE_ERROR_ARGUMENT;
     net = run->net;
     ssdei_try(ssdei_run_check_backward(run, gradient, input_gradient, weight_gradients));
-    run->weight_gradients = weight_gradients;
-    ssdei_run_begin_backward(run);
-    if (run->steps[net->output].needs) {
-        memcpy(ssdei_gradient(run, net->output), gradient, run->rows * ssde_net_output_dim(net) * sizeof *gradient);
-        run->steps[net->output].written = 1;
-    }
-    ssdei_team_run(run->team, ssdei_run_steps_backward, run);
+    ssdei_try(ssdei_run_differentiate(run, gradient, NULL, weight_gradients));
     if (input_gradient) {
         if (run->steps[net->input].written)
             memcpy(input_gradient, ssdei_gradient(run, net->input), run->rows * ssde_net_dim(net) * sizeof *gradient);
         else
             memset(input_gradient, 0, run->rows * ssde_net_dim(net) * sizeof *gradient);
     }
-    if (run->mode == SSDE_RUN_TRAIN) run->rows = 0; /* gradients have taken the activations' place */
     return SSDE_OK;
+}
+
+ssde_status ssde_run_backward_tangent(ssde_run *run, const float *gradient, const float *tangent_gradient,
+                                      float *weight_gradients) {
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    if (run->mode != SSDE_RUN_TANGENT)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_run_backward_tangent: the run's mode is %d, wanted SSDE_RUN_TANGENT", (int)run->mode);
+    if (!tangent_gradient)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "ssde_run_backward_tangent: tangent_gradient is NULL");
+    return ssdei_run_differentiate(run, gradient, tangent_gradient, weight_gradients);
 }
 
 /* ---- >>networks: the paper's U-Nets (models/ncsnpp.py, models/ddpm.py) ---- */
@@ -5681,13 +6300,16 @@ struct ssde_trainer {
     ssdei_stretch *stretches;
     size_t stretch_count;
     ssdei_adam adam;                              /* of the step under way */
+    float take[2];                                /* and of the averages */
     float *gradients;                             /* [weight_count], 0 between steps */
     float *first_moment, *second_moment;          /* [weight_count] */
+    float *averages[2];                           /* [weight_count], where desc.keep_averages */
     float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
+    float *tangent;                               /* of the output, where the objective has one; z is its direction */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
     ssde_output_map *map;
-    double *t, *weight, *losses;
+    double *t, *weight, *losses, *probe_losses;
     uint64_t *slot;
     int32_t *classes;
 };
@@ -5741,6 +6363,12 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "levels", desc->levels, "a whole number from 1 to 2^24, or 0");
     if (!ssdei_in_range(desc->class_dropout, 0.0, 1.0))
         return ssdei_train_out_of_range(desc, "class_dropout", desc->class_dropout, "0 to 1");
+    if ((unsigned)desc->objective >= SSDE_OBJECTIVE_COUNT)
+        return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "an ssde_objective");
+    if (desc->objective && desc->classifier)
+        return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "0, of a classifier");
+    if (desc->probes < 0 || desc->probes > 65536)
+        return ssdei_train_out_of_range(desc, "probes", (double)desc->probes, "1 to 65536, or 0 for 1");
     if (!(desc->levels > 0.0)) return SSDE_OK;
     return ssdei_check_interval(desc->context, "ssde_trainer_create: desc.", desc->low, desc->high);
 }
@@ -5771,22 +6399,26 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->first_moment = ssdei_place(memory, float, weights);
     trainer->second_moment = ssdei_place(memory, float, weights);
     trainer->x0 = ssdei_place(memory, float, values);
+    trainer->averages[0] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
+    trainer->averages[1] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
     trainer->x = ssdei_place(memory, float, values);
     trainer->z = ssdei_place(memory, float, values);
     trainer->output = ssdei_place(memory, float, results);
     trainer->output_gradient = ssdei_place(memory, float, results);
+    trainer->tangent = ssdei_place(memory, float, trainer->desc.objective ? results : 0);
     trainer->label = ssdei_place(memory, float, batch);
     trainer->sigma = ssdei_place(memory, float, batch);
     trainer->map = ssdei_place(memory, ssde_output_map, batch);
     trainer->t = ssdei_place(memory, double, batch);
     trainer->weight = ssdei_place(memory, double, batch);
     trainer->losses = ssdei_place(memory, double, batch);
+    trainer->probe_losses = ssdei_place(memory, double, trainer->desc.objective ? batch : 0);
     trainer->slot = ssdei_place(memory, uint64_t, batch);
     trainer->classes = ssdei_place(memory, int32_t, batch);
 }
 
 static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
-    ssde_run_desc desc = ssde_run_defaults(SSDE_RUN_TRAIN, train->batch);
+    ssde_run_desc desc = ssde_run_defaults(train->objective ? SSDE_RUN_TANGENT : SSDE_RUN_TRAIN, train->batch);
     desc.convolution = train->convolution;
     desc.context = train->context;
     return desc;
@@ -5837,14 +6469,17 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
     ssdei_try(ssdei_trainer_meaning(trainer, net));
-    if (desc->loss.eps == 0.0) desc->loss.eps = 1e-5;
+    if (desc->loss.eps == 0.0 && desc->loss.times != SSDE_TIMES_USER) desc->loss.eps = 1e-5;
     /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
 }
 
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
     ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc);
+    int k;
     ssdei_train_stretches(trainer->net, trainer->stretches);
+    for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+        memcpy(trainer->averages[k], trainer->net->weights, trainer->net->weight_count * sizeof(float));
     ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
     trainer->net->means.discrete = trainer->means.discrete;
@@ -5961,7 +6596,8 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
-/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma. */
+/* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma; but, where the
+   objective asks for nothing but x(t), that in x0's place. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
@@ -5983,6 +6619,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
                            trainer->sigma, scaled ? trainer->map : NULL));
     ssdei_try(
         ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
     for (row = 0; row < rows && scaled; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
@@ -6015,6 +6652,47 @@ static void ssdei_train_on(ssde_trainer *trainer, const ssde_net *net) {
     trainer->run->dropout = net == trainer->net;
 }
 
+/* A direction of mean square 1 per dimension, for each row, and as the network sees it: random signs, or for the exact
+   trace sqrt(dim) e_k. */
+static ssde_status ssdei_train_probe(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, size_t k,
+                                     float *v, float *seen) {
+    size_t dim = trainer->dim, row;
+    if (trainer->desc.objective == SSDE_OBJECTIVE_SLICED)
+        ssdei_try(ssde_random_sign(trainer->context, seed + (uint64_t)k * 0x9e3779b97f4a7c15u, SSDE_STREAM_PROBE, step,
+                                   trainer->slot, rows, dim, v));
+    else {
+        memset(v, 0, rows * dim * sizeof *v);
+        for (row = 0; row < rows; row++) v[row * dim + k] = (float)sqrt((double)dim);
+    }
+    memcpy(seen, v, rows * dim * sizeof *v);
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
+        ssdei_scale_row(dim, trainer->map[row].input, seen + row * dim, seen + row * dim);
+    return SSDE_OK;
+}
+
+/* As ssdei_train_losses, of the mean over all probes; unless gradient is NULL, scale times its derivatives by the
+   weights are added to those of the trainer. */
+static ssde_status ssdei_train_implicit(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, double scale,
+                                        float *gradient) {
+    size_t dim = trainer->dim, row, k;
+    size_t probes = trainer->desc.objective == SSDE_OBJECTIVE_IMPLICIT ? dim
+                    : trainer->desc.probes                             ? (size_t)trainer->desc.probes
+                                                                       : 1;
+    memset(trainer->losses, 0, rows * sizeof *trainer->losses);
+    for (k = 0; k < probes; k++) {
+        ssdei_try(ssdei_train_probe(trainer, rows, seed, step, k, trainer->z, trainer->output));
+        ssdei_try(ssde_run_forward_tangent(trainer->run, trainer->x, trainer->output, trainer->label, trainer->sigma,
+                                           rows, seed, step, trainer->slot, trainer->output, trainer->tangent));
+        ssdei_try(ssde_loss_implicit(&trainer->sde, &trainer->desc.loss, trainer->output, trainer->tangent, trainer->x0,
+                                     trainer->z, trainer->t, trainer->weight, rows, dim, scale / (double)probes,
+                                     trainer->probe_losses, gradient, gradient ? trainer->tangent : NULL));
+        for (row = 0; row < rows; row++) trainer->losses[row] += trainer->probe_losses[row] / (double)probes;
+        if (gradient)
+            ssdei_try(ssde_run_backward_tangent(trainer->run, gradient, trainer->tangent, trainer->gradients));
+    }
+    return SSDE_OK;
+}
+
 /* A pass over what ssdei_train_perturb made; losses [rows], and scale times their derivatives unless gradient is NULL.
  */
 static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step, double scale,
@@ -6022,6 +6700,7 @@ static ssde_status ssdei_train_losses(ssde_trainer *trainer, size_t rows, uint64
     ssde_run *run = trainer->run;
     size_t count = ssde_net_output_dim(trainer->net), row;
     if (trainer->net->classes) ssdei_try(ssde_run_set_classes(run, trainer->classes, rows));
+    if (trainer->desc.objective) return ssdei_train_implicit(trainer, rows, seed, step, scale, gradient);
     ssdei_try(ssde_run_forward(run, trainer->x, trainer->label, trainer->sigma, rows, seed, step, trainer->slot,
                                trainer->output));
     if (!trainer->desc.classifier)
@@ -6061,14 +6740,39 @@ static double ssdei_train_gradient_norm(ssde_trainer *trainer) {
 static void ssdei_adam_update(void *argument, ssdei_worker *worker) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
     size_t begin, end;
+    int k;
     while (ssdei_next_piece(worker, &begin, &end)) {
         for (; begin < end; begin++) {
-            size_t offset = trainer->stretches[begin].offset;
-            trainer->run->nn->adam(&trainer->adam, trainer->stretches[begin].count, trainer->gradients + offset,
-                                   trainer->net->weights + offset, trainer->ema->weights + offset,
-                                   trainer->first_moment + offset, trainer->second_moment + offset);
+            size_t offset = trainer->stretches[begin].offset, count = trainer->stretches[begin].count;
+            trainer->run->nn->adam(&trainer->adam, count, trainer->gradients + offset, trainer->net->weights + offset,
+                                   trainer->ema->weights + offset, trainer->first_moment + offset,
+                                   trainer->second_moment + offset);
+            for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+                trainer->run->nn->approach(trainer->net->weights + offset, trainer->take[k], count,
+                                           trainer->averages[k] + offset);
         }
     }
+}
+
+/* The lengths that are kept. */
+static const double ssdei_average_lengths[2] = {0.05, 0.10};
+
+/* The gamma of a length up to 1 / sqrt(12), where it is 0: the greatest root of (g + 2)^2 (g + 3) = (g + 1) / length^2,
+   from above, where Newton's steps all go down. */
+static double ssdei_average_gamma(double length) {
+    double square = 1.0 / (length * length), gamma = 1.0 / length, next = gamma;
+    do {
+        double two = gamma = next, slope;
+        two += 2.0;
+        slope = two * (2.0 * (gamma + 3.0) + two) - square;
+        next = gamma - (two * two * (gamma + 3.0) - (gamma + 1.0) * square) / slope;
+    } while (next < gamma);
+    return gamma;
+}
+
+/* What step number `step`, from 1, is to the average of that gamma: 1 - (1 - 1 / step)^(gamma + 1). */
+static double ssdei_average_take(double length, double step) {
+    return 1.0 - ssdei_math_pow(1.0 - 1.0 / step, ssdei_average_gamma(length) + 1.0);
 }
 
 /* Learning rate and EMA decay count updates, of which this is number `step` from 0. */
@@ -6094,12 +6798,15 @@ static ssdei_adam ssdei_adam_step(const ssde_trainer *trainer, double clip) {
 
 static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
+    int k;
     if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
     if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     trainer->adam = ssdei_adam_step(trainer, clip);
+    for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+        trainer->take[k] = (float)ssdei_average_take(ssdei_average_lengths[k], (double)trainer->step + 1.0);
     ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, trainer);
     trainer->step++;
     return SSDE_OK;
@@ -6119,6 +6826,7 @@ static ssde_status ssdei_train_gradients(ssde_trainer *trainer, const ssde_batch
     *loss = 0.0;
     for (row = 0; row < rows; row++) *loss += trainer->losses[row];
     *loss /= (double)rows;
+    if (trainer->desc.objective) return SSDE_OK; /* its passes back are done */
     return ssde_run_backward(trainer->run, trainer->output_gradient, NULL, trainer->gradients);
 }
 
@@ -7765,7 +8473,8 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 }
 
 /* ---- models: checkpoints ----
-   "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; in
+   "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; averages that are
+   kept, "average_0.05/NAME" and "average_0.10/NAME", of every one; in
    __metadata__ the network's description and what would change training if it were different. */
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
@@ -7792,7 +8501,12 @@ static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const s
 }
 
 static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *desc) {
+    static const char *const objectives[] = {"denoising", "implicit", "sliced", NULL};
     ssdei_field_unsigned(fields, "training.seed", desc->seed);
+    if (ssdei_field_present(fields, "training.objective", desc->objective != SSDE_OBJECTIVE_DENOISING))
+        ssdei_field_choice(fields, "training.objective", (int)desc->objective, objectives);
+    if (desc->objective == SSDE_OBJECTIVE_SLICED)
+        ssdei_field_unsigned(fields, "training.probes", desc->probes ? (uint64_t)desc->probes : 1);
     ssdei_field_number(fields, "optim.beta1", desc->beta1);
     ssdei_field_number(fields, "optim.beta2", desc->beta2);
     ssdei_field_number(fields, "optim.eps", desc->adam_eps);
@@ -7800,6 +8514,8 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
     ssdei_field_number(fields, "model.ema_rate", desc->ema_rate);
     if (ssdei_field_present(fields, "training.class_dropout", desc->class_dropout > 0.0))
         ssdei_field_number(fields, "training.class_dropout", desc->class_dropout);
+    if (ssdei_field_present(fields, "model.keep_averages", desc->keep_averages))
+        ssdei_field_flag(fields, "model.keep_averages", desc->keep_averages);
     ssdei_field_flag(fields, "data.random_flip", desc->random_flip);
     ssdei_field_number(fields, "data.levels", desc->levels);
     if (!(desc->levels > 0.0)) return;
@@ -7828,18 +8544,24 @@ static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trai
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
-/* The four sets of values that a checkpoint has. */
-static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[4]) {
-    static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
+enum { SSDEI_MOST_PARTS = 6, SSDEI_AVERAGES_PART = 4 };
+static const char *const ssdei_checkpoint_prefixes[SSDEI_MOST_PARTS] = {"model/",  "ema/",          "adam_m/",
+                                                                        "adam_v/", "average_0.05/", "average_0.10/"};
+
+/* The sets of values that a checkpoint has; how many. */
+static int ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[SSDEI_MOST_PARTS]) {
     int i;
-    for (i = 0; i < 4; i++) {
-        parts[i].prefix = prefixes[i];
-        parts[i].only_trainable = i >= 2;
+    for (i = 0; i < SSDEI_MOST_PARTS; i++) {
+        parts[i].prefix = ssdei_checkpoint_prefixes[i];
+        parts[i].only_trainable = i == 2 || i == 3;
     }
     parts[0].values = trainer->net->weights;
     parts[1].values = trainer->ema->weights;
     parts[2].values = trainer->first_moment;
     parts[3].values = trainer->second_moment;
+    parts[4].values = trainer->averages[0];
+    parts[5].values = trainer->averages[1];
+    return trainer->desc.keep_averages ? SSDEI_MOST_PARTS : SSDEI_AVERAGES_PART;
 }
 
 static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char **text) {
@@ -7849,19 +8571,23 @@ static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char *
     return ssdei_fields_finish(&fields, text);
 }
 
-ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
-    ssdei_part parts[4];
+/* The parts from `first` on. */
+static ssde_status ssdei_checkpoint_save(const ssde_trainer *trainer, int first, const char *path) {
+    ssdei_part parts[SSDEI_MOST_PARTS];
+    int count = ssdei_checkpoint_parts(trainer, parts);
     char *training = NULL;
     ssde_status status;
-    if (!trainer || !path)
-        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
-                         trainer ? "path" : "trainer");
-    ssdei_checkpoint_parts(trainer, parts);
     ssdei_try(ssdei_checkpoint_describe(trainer, &training));
-    status = ssdei_parts_save(trainer->context, trainer->net, parts, 4,
+    status = ssdei_parts_save(trainer->context, trainer->net, parts + first, count - first,
                               trainer->net->description ? trainer->net->description : "", training, path);
     ssdei_release(trainer->context, training);
     return status;
+}
+
+ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
+    if (trainer && path) return ssdei_checkpoint_save(trainer, 0, path);
+    return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
+                     trainer ? "path" : "trainer");
 }
 
 /* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
@@ -7880,7 +8606,8 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     *step = ssdei_field_unsigned(&fields, "step", 0);
     fields.mode = SSDEI_FIELDS_COMPARE;
     ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
-    for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
+    for (i = 0; i < net->parameter_count; i++)
+        wanted += (net->parameters[i].info.trainable ? 4u : 2u) + (trainer->desc.keep_averages ? 2u : 0u);
     if (ssde_tensor_file_count(file) != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
                          "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", ssde_tensor_file_path(file),
@@ -7902,13 +8629,13 @@ static ssde_status ssdei_checkpoint_sources(const void *how, ssdei_loading *load
     return SSDE_OK;
 }
 
-/* Loads all four parts into values [4, weight_count]. */
+/* Loads the parts into values [part_count, weight_count]. */
 static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_tensor_file *file,
-                                         const ssdei_part parts[4], float *values) {
+                                         const ssdei_part *parts, int part_count, float *values) {
     const ssde_net *net = trainer->net;
     size_t count = net->weight_count, i;
     int part;
-    for (part = 0; part < 4; part++)
+    for (part = 0; part < part_count; part++)
         ssdei_try(ssdei_weights_read(trainer->context, net, file, ssdei_checkpoint_sources, &parts[part],
                                      values + (size_t)part * count));
     for (i = 3 * count; i < 4 * count; i++)
@@ -7919,25 +8646,25 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
 }
 
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
-    ssdei_part parts[4];
+    ssdei_part parts[SSDEI_MOST_PARTS];
     ssde_tensor_file *file;
     float *values = NULL;
     uint64_t step = 0;
     ssde_status status;
     size_t count;
-    int part;
+    int part, part_count;
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     ssdei_try(ssde_tensor_file_open(trainer->context, &file, path));
-    ssdei_checkpoint_parts(trainer, parts);
+    part_count = ssdei_checkpoint_parts(trainer, parts);
     count = trainer->net->weight_count;
     status = ssdei_checkpoint_check(trainer, file, &step);
     if (status == SSDE_OK) {
         /* aside, so that a file with an error changes nothing */
-        values = (float *)ssdei_allocate(trainer->context, ssdei_multiply(count, 4), sizeof *values);
-        status = values ? ssdei_checkpoint_read(trainer, file, parts, values) : SSDE_ERROR_MEMORY;
+        values = (float *)ssdei_allocate(trainer->context, ssdei_multiply(count, (size_t)part_count), sizeof *values);
+        status = values ? ssdei_checkpoint_read(trainer, file, parts, part_count, values) : SSDE_ERROR_MEMORY;
     }
     if (status == SSDE_OK) {
-        for (part = 0; part < 4; part++)
+        for (part = 0; part < part_count; part++)
             memcpy(parts[part].values, values + (size_t)part * count, count * sizeof *values);
         trainer->step = step;
     }
@@ -7952,6 +8679,229 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");
     return ssdei_model_save(trainer->context, trainer->ema, sde, path);
+}
+
+/* ---- models: an average chosen after training ----
+   Step s has the weight (s^(gamma + 1) - (s - 1)^(gamma + 1)) / t^(gamma + 1) in the average kept at step t: the
+   integral of p(s) = (gamma + 1) s^gamma / t^(gamma + 1) over (s - 1, s]. Profiles p_i of all files become the wanted
+   one, p, by the x that minimises |sum_i x_i p_i - p|^2 over [0, t] with sum_i x_i = 1: A x = b + shift, with A and b
+   their inner products. Unscaled x as in the paper would shrink weights that training leaves as they are. */
+
+/* Of the profiles of lengths a and b at steps t and u: int (a + 1) s^a / t^(a + 1) (b + 1) s^b / u^(b + 1) ds up to the
+   earlier step. */
+static double ssdei_profile_product(double a, double t, double b, double u) {
+    double ratio = t < u ? ssdei_math_pow(t / u, b) / u : ssdei_math_pow(u / t, a) / t;
+    return (a + 1.0) * (b + 1.0) / (a + b + 1.0) * ratio;
+}
+
+typedef struct ssdei_average {
+    const ssde_net *net;
+    const char *const *paths;
+    size_t files, count;      /* count: of profiles, file 0's two first */
+    ssde_tensor_file *first;  /* stays open: what the others are compared with */
+    double *step;             /* [files] */
+    double *factor;           /* [count, count]: Cholesky's, below the diagonal */
+    double *scale;            /* [count]: of profiles, to norm 1 */
+    double *weight, *one, *b; /* [count] */
+    double *sum;              /* [weight_count] */
+    float *values;            /* [weight_count] */
+} ssdei_average;
+
+static void ssdei_average_arrays(void *object, ssdei_memory *memory) {
+    ssdei_average *w = (ssdei_average *)object;
+    w->step = ssdei_place(memory, double, w->files);
+    w->factor = ssdei_place(memory, double, ssdei_multiply(w->count, w->count));
+    w->scale = ssdei_place(memory, double, w->count);
+    w->weight = ssdei_place(memory, double, w->count);
+    w->one = ssdei_place(memory, double, w->count);
+    w->b = ssdei_place(memory, double, w->count);
+    w->sum = ssdei_place(memory, double, w->net->weight_count);
+    w->values = ssdei_place(memory, float, w->net->weight_count);
+}
+
+/* Opens file i, which is a snapshot of the training that the first one is of, and notes its step. */
+static ssde_status ssdei_average_open(ssdei_average *w, size_t i, ssde_tensor_file **file) {
+    ssde_context *context = w->net->context;
+    const char *config, *training, *rest, *wanted;
+    ssdei_fields fields;
+    ssdei_try(ssde_tensor_file_open(context, file, w->paths[i]));
+    if (!i) w->first = *file;
+    config = ssde_tensor_file_metadata(*file, "config");
+    training = ssde_tensor_file_metadata(*file, "training");
+    fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, training, w->paths[i]);
+    if (!config || !training || !ssdei_field_present(&fields, "model.keep_averages", 0))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.180s' has no averages of a trainer", w->paths[i]);
+    if (strcmp(config, w->net->description ? w->net->description : ""))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.180s' has averages of another network", w->paths[i]);
+    w->step[i] = (double)ssdei_field_unsigned(&fields, "step", 0);
+    ssdei_try(fields.status);
+    if (!(w->step[i] >= 1.0 && w->step[i] <= 4294967296.0))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.160s': step is %.9g, wanted 1 to 2^32", w->paths[i],
+                         w->step[i]);
+    rest = strchr(training, ','); /* all but the step */
+    wanted = strchr(ssde_tensor_file_metadata(w->first, "training"), ',');
+    if (rest && wanted && !strcmp(rest, wanted)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s' is of another training than '%.100s'", w->paths[i],
+                     w->paths[0]);
+}
+
+/* Every step, each once; the last. */
+static ssde_status ssdei_average_steps(ssdei_average *w, double *last) {
+    size_t i, k;
+    *last = 0.0;
+    for (i = 0; i < w->files; i++) {
+        ssde_tensor_file *file = NULL;
+        ssde_status status = ssdei_average_open(w, i, &file);
+        if (i) ssde_tensor_file_close(file);
+        ssdei_try(status);
+        for (k = 0; k < i; k++)
+            if (w->step[k] >= w->step[i] && w->step[k] <= w->step[i])
+                return ssde_fail(w->net->context, SSDE_ERROR_ARGUMENT, "'%.90s' and '%.90s' are both of step %.0f",
+                                 w->paths[k], w->paths[i], w->step[i]);
+        if (*last < w->step[i]) *last = w->step[i];
+    }
+    return SSDE_OK;
+}
+
+/* x [count] = A^-1 x with A = D L L^T D, D = 1 / scale. */
+static void ssdei_average_substitute(const ssdei_average *w, double *x) {
+    size_t n = w->count, i, k;
+    for (i = 0; i < n; i++) {
+        x[i] *= w->scale[i];
+        for (k = 0; k < i; k++) x[i] -= w->factor[i * n + k] * x[k];
+        x[i] /= w->factor[i * n + i];
+    }
+    for (i = n; i-- > 0;) {
+        for (k = i + 1; k < n; k++) x[i] -= w->factor[k * n + i] * x[k];
+        x[i] /= w->factor[i * n + i];
+    }
+    for (i = 0; i < n; i++) x[i] *= w->scale[i];
+}
+
+/* Fills w->factor; fails where rounding makes profiles dependent. */
+static ssde_status ssdei_average_factor(ssdei_average *w, const double gamma[2]) {
+    size_t n = w->count, i, k, j;
+    for (i = 0; i < n; i++) {
+        double *row = w->factor + i * n, a = gamma[i % 2], t = w->step[i / 2], sum;
+        w->scale[i] = 1.0 / sqrt(ssdei_profile_product(a, t, a, t));
+        for (k = 0; k <= i; k++) {
+            const double *other = w->factor + k * n;
+            sum = ssdei_profile_product(a, t, gamma[k % 2], w->step[k / 2]) * w->scale[i] * w->scale[k];
+            for (j = 0; j < k; j++) sum -= row[j] * other[j];
+            row[k] = k < i ? sum / other[k] : sqrt(sum);
+        }
+        if (!(sum > 1e-14))
+            return ssde_fail(w->net->context, SSDE_ERROR_NUMERIC,
+                             "the averages of '%.100s' are too near those of others: take fewer files, further apart",
+                             w->paths[i / 2]);
+    }
+    return SSDE_OK;
+}
+
+/* w->weight: of each profile, for the one of length sigma_rel at step `last`. */
+static ssde_status ssdei_average_weights(ssdei_average *w, double sigma_rel, double last, double *residual) {
+    double gamma[2], wanted = ssdei_average_gamma(sigma_rel), shift = 1.0, ones = 0.0, square;
+    size_t i;
+    for (i = 0; i < 2; i++) gamma[i] = ssdei_average_gamma(ssdei_average_lengths[i]);
+    ssdei_try(ssdei_average_factor(w, gamma));
+    for (i = 0; i < w->count; i++) {
+        w->weight[i] = w->b[i] = ssdei_profile_product(gamma[i % 2], w->step[i / 2], wanted, last);
+        w->one[i] = 1.0;
+    }
+    ssdei_average_substitute(w, w->weight);
+    ssdei_average_substitute(w, w->one);
+    for (i = 0; i < w->count; i++) shift -= w->weight[i], ones += w->one[i];
+    shift /= ones;
+    square = ssdei_profile_product(wanted, last, wanted, last);
+    *residual = square + shift;
+    for (i = 0; i < w->count; i++) {
+        w->weight[i] += shift * w->one[i];
+        *residual -= w->weight[i] * w->b[i];
+    }
+    *residual = *residual > 0.0 ? sqrt(*residual / square) : 0.0;
+    return SSDE_OK;
+}
+
+/* w->values: the sum over all files. */
+static ssde_status ssdei_average_sum(ssdei_average *w) {
+    ssde_context *context = w->net->context;
+    size_t count = w->net->weight_count, i, k;
+    for (i = 0; i < w->count; i++) {
+        ssdei_part part = {NULL, 0, NULL};
+        ssde_tensor_file *file = NULL;
+        ssde_status status;
+        part.prefix = ssdei_checkpoint_prefixes[SSDEI_AVERAGES_PART + i % 2];
+        status = ssde_tensor_file_open(context, &file, w->paths[i / 2]);
+        if (status == SSDE_OK)
+            status = ssdei_weights_read(context, w->net, file, ssdei_checkpoint_sources, &part, w->values);
+        ssde_tensor_file_close(file);
+        ssdei_try(status);
+        for (k = 0; k < count; k++) w->sum[k] += w->weight[i] * (double)w->values[k];
+    }
+    for (k = 0; k < count; k++) w->values[k] = (float)w->sum[k];
+    if (ssdei_first_nonfinite(w->values, count) == count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_net_reconstruct_average: a weight is not finite");
+}
+
+ssde_status ssde_trainer_save_averages(const ssde_trainer *trainer, const char *path) {
+    const char *problem = !trainer                       ? "trainer is NULL"
+                          : !path                        ? "path is NULL"
+                          : !trainer->desc.keep_averages ? "desc.keep_averages was 0"
+                          : !trainer->step               ? "no step was taken"
+                                                         : NULL;
+    if (!problem) return ssdei_checkpoint_save(trainer, SSDEI_AVERAGES_PART, path);
+    return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_averages: %s", problem);
+}
+
+static ssde_status ssdei_average_check(const ssde_net *net, const char *const *paths, size_t count, double sigma_rel) {
+    size_t i;
+    if (!net->finished || !net->weight_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: the network %s",
+                         net->finished ? "has no parameters" : "is not finished: ssde_net_finish");
+    if (!paths || !count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: %s",
+                         paths ? "count is 0" : "paths is NULL");
+    for (i = 0; i < count; i++)
+        if (!paths[i])
+            return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: paths[%lu] is NULL",
+                             (unsigned long)i);
+    if (ssdei_in_range(sigma_rel, 0.001, 0.288)) return SSDE_OK;
+    return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                     "ssde_net_reconstruct_average: sigma_rel is %.9g, wanted 0.001 to 0.288", sigma_rel);
+}
+
+ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
+                                         double *residual) {
+    ssdei_average w;
+    double last, left;
+    void *block;
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_average_check(net, paths, count, sigma_rel));
+    memset(&w, 0, sizeof w);
+    w.net = net, w.paths = paths, w.files = count, w.count = ssdei_multiply(count, 2);
+    block = ssdei_object_create(net->context, &w, 0, ssdei_average_arrays);
+    if (!block) return SSDE_ERROR_MEMORY;
+    status = ssdei_average_steps(&w, &last);
+    if (status == SSDE_OK) status = ssdei_average_weights(&w, sigma_rel, last, &left);
+    if (status == SSDE_OK) status = ssdei_average_sum(&w);
+    if (status == SSDE_OK) {
+        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, net->context,
+                                                ssde_tensor_file_metadata(w.first, "training"), paths[0]);
+        ssdei_meaning means;
+        memset(&means, 0, sizeof means);
+        ssdei_meaning_fields(&fields, &means);
+        means.discrete = ssdei_field_flag(&fields, "training.discrete", 0);
+        status = fields.status;
+        if (status == SSDE_OK) net->means = means;
+    }
+    if (status == SSDE_OK) {
+        memcpy(net->weights, w.values, net->weight_count * sizeof(float));
+        if (residual) *residual = left;
+    }
+    ssde_tensor_file_close(w.first);
+    ssdei_release(net->context, block);
+    return status;
 }
 
 SSDEI_ONCE_END
@@ -8116,6 +9066,12 @@ SSDEI_HELPER ssdei_v SSDEI_T(silu_slope)(ssdei_v u) {
     return ssdei_mul(s, ssdei_fma(u, ssdei_sub(one, s), one));
 }
 
+/* silu''(u) = s (1 - s) (2 + u (1 - 2 s)) */
+SSDEI_HELPER ssdei_v SSDEI_T(silu_curve)(ssdei_v u) {
+    ssdei_v s = SSDEI_T(gate)(u), one = ssdei_set(1.0f), rest = ssdei_sub(one, s);
+    return ssdei_mul(ssdei_mul(s, rest), ssdei_fma(u, ssdei_sub(rest, s), ssdei_set(2.0f)));
+}
+
 /* a (x - mean) + b of n lanes */
 SSDEI_HELPER ssdei_v SSDEI_T(normalise)(ssdei_v x, const float *mean, const float *a, const float *b, size_t n) {
     return ssdei_fma(SSDEI_T(load_some)(a, n), ssdei_sub(x, SSDEI_T(load_some)(mean, n)), SSDEI_T(load_some)(b, n));
@@ -8250,6 +9206,18 @@ SSDEI_KERNEL void SSDEI_T(silu_backward)(const float *x, const float *dy, size_t
     for (i = 0; i < count; i += ssdei_width) {
         size_t n = count - i;
         ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), SSDEI_T(silu_slope)(SSDEI_T(load_some)(x + i, n)));
+        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
+        SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate,
+                                       float *dx) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(v + i, n), SSDEI_T(load_some)(dy + i, n));
+        y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
     }
@@ -8663,6 +9631,16 @@ SSDEI_KERNEL void SSDEI_T(adam)(const ssdei_adam *step, size_t count, float *gra
     }
 }
 
+SSDEI_KERNEL void SSDEI_T(approach)(const float *x, float take, size_t count, float *mean) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v m = SSDEI_T(load_some)(mean + i, n);
+        m = ssdei_sub(m, ssdei_mul(ssdei_set(take), ssdei_sub(m, SSDEI_T(load_some)(x + i, n))));
+        SSDEI_T(store_some)(mean + i, m, n);
+    }
+}
+
 static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(channel_moments),
                                                      SSDEI_T(norm),
@@ -8671,6 +9649,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(drop),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
+                                                     SSDEI_T(silu_second),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),
@@ -8682,7 +9661,8 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(winograd_weight_gradient),
                                                      SSDEI_T(sines),
                                                      SSDEI_T(squares),
-                                                     SSDEI_T(adam)};
+                                                     SSDEI_T(adam),
+                                                     SSDEI_T(approach)};
 
 #undef ssdei_join_moments
 #undef ssdei_chunk_moments

@@ -156,7 +156,7 @@ static void print_header(const char *title) {
 /* One row of a table; x [n, 2] receives the samples. */
 static void try_sampler(const ssde_sde *sde, const ssde_score_model *model, const sampler *with, size_t sampler_steps,
                         size_t n, float *x) {
-    static const char *const names[] = {"VE", "VP", "sub-VP", "affine"};
+    static const char *const names[] = {"VE", "VP", "sub-VP", "flow", "affine"};
     double *log_density = (double *)allocate(n, sizeof *log_density);
     clock_t start = clock();
     double evaluations = draw(sde, model, with, sampler_steps, n, x), taken = seconds_since(start);

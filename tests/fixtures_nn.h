@@ -51,21 +51,25 @@ static nn_options nn_usual(void) {
     return options;
 }
 
-/* What goes in, and slopes of sum(v output) by differences: along two directions of the input, one of each parameter.
+/* What goes in, and slopes of sum(v output) by differences: along two directions of the input, one of each parameter;
+   and of sum(v output + u J p), p a direction of the input and J p the output's derivative along it, of each parameter.
  */
 typedef struct nn_data {
     size_t rows, dim;
-    float *x, *v, *label, *sigma;
-    double *x_double, input_slope[2], *parameter_slope;
+    float *x, *v, *u, *p, *label, *sigma;
+    double *x_double, *p_double, input_slope[2], *parameter_slope, *tangent_slope;
+    int tangents; /* the objective has u J p, too */
 } nn_data;
 
 static double nn_objective(oracle *o, const nn_data *data) {
     double sum = 0.0;
     size_t row, i;
     for (row = 0; row < data->rows; row++) {
-        const double *out =
-            oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
-        for (i = 0; i < data->dim; i++) sum += (double)data->v[row * data->dim + i] * out[i];
+        size_t at = row * data->dim;
+        const double *out = oracle_forward(o, data->x_double + at, (double)data->label[row], (double)data->sigma[row]);
+        const double *tangent = data->tangents ? oracle_forward_tangent(o, data->p_double + at) : NULL;
+        for (i = 0; i < data->dim; i++)
+            sum += (double)data->v[at + i] * out[i] + (tangent ? (double)data->u[at + i] * tangent[i] : 0.0);
     }
     return sum;
 }
@@ -92,17 +96,24 @@ static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
     memset(data, 0, sizeof *data);
     data->rows = options->rows;
     data->dim = o->nodes[o->net->input].count;
-    data->x = (float *)malloc(2 * count * sizeof *data->x);
+    data->x = (float *)malloc(4 * count * sizeof *data->x);
     data->v = data->x + count;
+    data->u = data->v + count;
+    data->p = data->u + count;
     data->label = (float *)malloc(2 * options->rows * sizeof *data->label);
     data->sigma = data->label + options->rows;
-    data->x_double = (double *)malloc(count * sizeof *data->x_double);
-    data->parameter_slope = (double *)calloc(o->parameters + 1, sizeof(double));
+    data->x_double = (double *)malloc(2 * count * sizeof *data->x_double);
+    data->p_double = data->x_double + count;
+    data->parameter_slope = (double *)calloc(2 * o->parameters + 1, sizeof(double));
+    data->tangent_slope = data->parameter_slope + o->parameters;
     oracle_normals(11, options->spread, count, data->x);
     oracle_normals(12, 1.0, count, data->v);
+    oracle_normals(13, 1.0, count, data->u);
+    oracle_normals(14, options->spread, count, data->p);
     for (i = 0; i < count; i++) {
         data->x[i] += (float)options->mean;
         data->x_double[i] = (double)data->x[i];
+        data->p_double[i] = (double)data->p[i];
     }
     for (i = 0; i < options->rows; i++) {
         data->label[i] = 0.4f + 0.7f * (float)i;
@@ -110,9 +121,12 @@ static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
     }
     for (i = 0; i < 2; i++)
         data->input_slope[i] = nn_difference(o, data, data->x_double, count, 21 + i, 1e-5 * options->spread);
-    for (i = 0; i < o->parameters; i++)
+    for (i = 0; i < 2 * o->parameters; i++) {
+        size_t k = i % o->parameters;
+        data->tangents = i >= o->parameters;
         data->parameter_slope[i] =
-            nn_difference(o, data, o->weights + o->first[i], o->first[i + 1] - o->first[i], 31 + i, 1e-5);
+            nn_difference(o, data, o->weights + o->first[k], o->first[k + 1] - o->first[k], 31 + k, 1e-5);
+    }
 }
 
 static void nn_data_close(nn_data *data) {
@@ -160,7 +174,7 @@ static ssde_run *nn_unshare(ssde_run *run) {
     size_t total = run->arena_floats, nodes = (size_t)run->net->node_count, i;
     for (i = 0; i < nodes; i++) {
         const ssdei_node *node = &run->net->nodes[i];
-        size_t floats = ssdei_round_floats(run->max_rows * node->count);
+        size_t floats = ssdei_round_floats((run->steps[i].moves ? 2 : 1) * run->max_rows * node->count);
         run->steps[i].value = total;
         run->steps[i].gradient = total + floats;
         run->steps[i].saved = total + 2 * floats;
@@ -203,7 +217,7 @@ static void nn_check_values(oracle *o, const nn_data *data, const ssde_run *run,
 
 /* The gradient of every parameter of interest, each along its direction. Where a gradient cancels (a bias before a
    norm) its rounding is that of the others, hence the floor. */
-static void nn_check_parameters(const oracle *o, const nn_data *data, const float *gradient, double tolerance) {
+static void nn_check_parameters(const oracle *o, const double *slopes, const float *gradient, double tolerance) {
     float *file = (float *)malloc((ssde_net_weight_count(o->net) + 1) * sizeof *file);
     double norm, largest = 0.0, slope;
     size_t i;
@@ -220,11 +234,55 @@ static void nn_check_parameters(const oracle *o, const nn_data *data, const floa
             continue;
         }
         check_count++;
-        if (!(fabs(slope - data->parameter_slope[i]) <= tolerance * (norm + 0.2 * largest)))
+        if (!(fabs(slope - slopes[i]) <= tolerance * (norm + 0.2 * largest)))
             check_report(__FILE__, __LINE__, "gradient of %s: slope %.9g, by differences %.9g, norm %.3g of %.3g",
-                         parameter->info.name, slope, data->parameter_slope[i], norm, largest);
+                         parameter->info.name, slope, slopes[i], norm, largest);
     }
     free(file);
+}
+
+/* Mode tangent: the output as in the other modes, J p by the oracle and by the input's gradient in mode VJP, the
+   parameters' derivatives of <v, output> + <u, J p>. */
+static void nn_check_tangents(oracle *o, const nn_data *data, const nn_options *options, ssde_context *context,
+                              const float *out, const float *input_gradient) {
+    size_t count = data->rows * data->dim, weights = ssde_net_weight_count(o->net), row, i;
+    float *buffer = (float *)calloc(3 * count + 2 * weights + 1, sizeof *buffer), *again = buffer;
+    float *tangent[2], *gradient[2];
+    float *expected = (float *)calloc(count, sizeof *expected);
+    double norm = 0.0, sides[2] = {0.0, 0.0};
+    const double *exact;
+    ssde_run *run;
+    int apart;
+    for (apart = 0; apart < 2; apart++) {
+        tangent[apart] = again + (size_t)(apart + 1) * count;
+        gradient[apart] = again + 3 * count + (size_t)apart * weights;
+        run = nn_run(o->net, context, SSDE_RUN_TANGENT, data->rows + (size_t)(1 - apart));
+        if (!run) continue;
+        if (apart) run = nn_unshare(run);
+        nn_poison(run);
+        CHECK_OK(ssde_run_forward_tangent(run, data->x, data->p, data->label, data->sigma, data->rows, 0, 0, NULL,
+                                          again, tangent[apart]));
+        CHECK_SAME(again, out, count * sizeof *out);
+        CHECK_OK(ssde_run_backward_tangent(run, data->v, data->u, gradient[apart]));
+        ssde_run_destroy(run);
+    }
+    CHECK_SAME(tangent[1], tangent[0], count * sizeof *out);
+    CHECK_SAME(gradient[1], gradient[0], weights * sizeof *out);
+    for (row = 0; row < data->rows; row++) {
+        oracle_forward(o, data->x_double + row * data->dim, (double)data->label[row], (double)data->sigma[row]);
+        exact = oracle_forward_tangent(o, data->p_double + row * data->dim);
+        for (i = 0; i < data->dim; i++) expected[row * data->dim + i] = (float)exact[i];
+    }
+    for (i = 0; i < count; i++) {
+        norm += (double)input_gradient[i] * (double)input_gradient[i] * options->spread * options->spread;
+        sides[0] += (double)data->v[i] * (double)tangent[0][i];
+        sides[1] += (double)input_gradient[i] * (double)data->p[i];
+    }
+    CHECK_ARRAY(tangent[0], expected, count, options->gradient);
+    CHECK_NEAR(sides[0], sides[1], options->gradient * sqrt(norm));
+    nn_check_parameters(o, data->tangent_slope, gradient[0], 2.0 * options->gradient); /* two ways of rounding */
+    free(expected);
+    free(buffer);
 }
 
 /* One tier: values of every node, the same output in every mode, derivatives; memory shared and not. */
@@ -262,7 +320,8 @@ static void nn_check_tier(oracle *o, const nn_data *data, const nn_options *opti
         slope = nn_along(first, count, 21 + i, &norm);
         CHECK_NEAR(slope, data->input_slope[i], options->gradient * norm);
     }
-    nn_check_parameters(o, data, gradient, options->gradient);
+    nn_check_parameters(o, data->parameter_slope, gradient, options->gradient);
+    nn_check_tangents(o, data, options, context, out, first);
     free(buffer);
 }
 

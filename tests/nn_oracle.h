@@ -46,10 +46,10 @@ typedef struct oracle {
     ssde_net *net;
     oracle_node *nodes; /* the same numbers as the network's */
     int count, capacity, output;
-    size_t parameters; /* of interest: not those that only bring the output to the input's shape */
-    double *weights;   /* in the order of files */
-    size_t *first;     /* where each parameter starts */
-    double *values;
+    size_t parameters;                 /* of interest: not those that only bring the output to the input's shape */
+    double *weights;                   /* in the order of files */
+    size_t *first;                     /* where each parameter starts */
+    double *values, *tangents, *zeros; /* one allocation */
     size_t value_count;
     size_t class_number; /* of every sample */
     char name[64];       /* of the next operation's parameters; empty: one is made up */
@@ -283,6 +283,130 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
     }
 }
 
+/* ---- derivatives along a direction of x ---- */
+
+static double oracle_activation_slope(int activation, double x) {
+    double s = 1.0 / (1.0 + exp(-x));
+    switch (activation) {
+        case SSDE_SILU: return s * (1.0 + x * (1.0 - s));
+        case SSDE_RELU: return x > 0.0 ? 1.0 : 0.0;
+        case SSDE_ELU: return x > 0.0 ? 1.0 : exp(x);
+        case SSDE_SOFTPLUS: return s;
+        case SSDE_LOG: return 1.0 / x;
+        default: return 1.0;
+    }
+}
+
+static void oracle_norm_tangent(const oracle *o, const oracle_node *n, double *y) {
+    const double *x = oracle_value(o, n->input[0]), *dx = o->tangents + o->nodes[n->input[0]].offset;
+    const double *gamma = o->weights + o->first[n->parameter], *beta = o->weights + o->first[n->parameter + 1];
+    size_t channels = n->shape[2], size = channels / n->groups, group, i;
+    for (group = 0; group < n->groups; group++) {
+        double mean = 0.0, mean_rate = 0.0, variance = 1e-6, rate = 0.0, members = (double)(n->count / n->groups);
+        for (i = 0; i < n->count; i++) {
+            if (i % channels / size != group) continue;
+            mean += x[i] / members;
+            mean_rate += dx[i] / members;
+        }
+        for (i = 0; i < n->count; i++) {
+            if (i % channels / size != group) continue;
+            variance += (x[i] - mean) * (x[i] - mean) / members;
+            rate += 2.0 * (x[i] - mean) * (dx[i] - mean_rate) / members;
+        }
+        for (i = 0; i < n->count; i++) {
+            double scale = gamma[i % channels] / sqrt(variance), away = x[i] - mean;
+            if (i % channels / size == group)
+                y[i] = oracle_activation_slope(n->activation, scale * away + beta[i % channels]) * scale *
+                       (dx[i] - mean_rate - 0.5 * away * rate / variance);
+        }
+    }
+}
+
+static void oracle_attention_tangent(const oracle *o, const oracle_node *n, double *y) {
+    const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]);
+    const double *v = oracle_value(o, n->input[2]), *dq = o->tangents + o->nodes[n->input[0]].offset;
+    const double *dk = o->tangents + o->nodes[n->input[1]].offset, *dv = o->tangents + o->nodes[n->input[2]].offset;
+    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    double *weight = (double *)malloc(2 * pixels * sizeof *weight), *rate = weight + pixels;
+    for (i = 0; i < pixels; i++) {
+        double sum = 0.0, mean = 0.0;
+        for (j = 0; j < pixels; j++) {
+            double dot = 0.0;
+            rate[j] = 0.0;
+            for (c = 0; c < channels; c++) {
+                size_t at = i * channels + c, to = j * channels + c;
+                dot += q[at] * k[to] / sqrt((double)channels);
+                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)channels);
+            }
+            sum += weight[j] = exp(dot);
+            mean += weight[j] * rate[j];
+        }
+        for (c = 0; c < channels; c++) {
+            y[i * channels + c] = 0.0;
+            for (j = 0; j < pixels; j++)
+                y[i * channels + c] +=
+                    weight[j] / sum * ((rate[j] - mean / sum) * v[j * channels + c] + dv[j * channels + c]);
+        }
+    }
+    free(weight);
+}
+
+/* What does not multiply values by values takes f(x') - f(0). */
+static void oracle_affine_tangent(oracle *o, const oracle_node *n) {
+    double *values = o->values;
+    size_t i;
+    o->values = o->tangents;
+    oracle_node_forward(o, n);
+    o->values = o->zeros;
+    oracle_node_forward(o, n);
+    for (i = 0; i < n->count; i++) o->tangents[n->offset + i] -= o->zeros[n->offset + i];
+    memset(o->zeros + n->offset, 0, n->count * sizeof *values);
+    o->values = values;
+}
+
+static void oracle_node_tangent(oracle *o, const oracle_node *n) {
+    const double *a = n->input[0] >= 0 ? oracle_value(o, n->input[0]) : NULL;
+    const double *b = n->input[1] >= 0 ? oracle_value(o, n->input[1]) : NULL;
+    const double *da = n->input[0] >= 0 ? o->tangents + o->nodes[n->input[0]].offset : NULL;
+    const double *db = n->input[1] >= 0 ? o->tangents + o->nodes[n->input[1]].offset : NULL;
+    double *y = o->tangents + n->offset;
+    size_t channels = n->shape[2], i;
+    switch (n->kind) {
+        case ORACLE_INPUT:
+        case ORACLE_LABEL:
+        case ORACLE_SIGMA:
+        case ORACLE_CLASS:
+        case ORACLE_POSITIONAL:
+        case ORACLE_FOURIER:
+        case ORACLE_TABLE: break; /* zeros, or the direction */
+        case ORACLE_NORM: oracle_norm_tangent(o, n, y); break;
+        case ORACLE_ATTENTION: oracle_attention_tangent(o, n, y); break;
+        case ORACLE_ACTIVATE:
+            for (i = 0; i < n->count; i++) y[i] = oracle_activation_slope(n->activation, a[i]) * da[i];
+            break;
+        case ORACLE_ROWS:
+            for (i = 0; i < n->count; i++)
+                y[i] = n->row_scale == SSDE_OVER_SIGMA ? da[i] / b[0] : da[i] / sqrt(1.0 + b[0] * b[0]);
+            break;
+        case ORACLE_MODULATE:
+            for (i = 0; i < n->count; i++)
+                y[i] = da[i] * (1.0 + b[i % channels]) + a[i] * db[i % channels] + db[channels + i % channels];
+            break;
+        default: oracle_affine_tangent(o, n); break;
+    }
+}
+
+/* Along v, of the sample that oracle_forward had last. */
+static const double *oracle_forward_tangent(oracle *o, const double *v) {
+    int i;
+    for (i = 0; i < o->count; i++) {
+        if (o->nodes[i].kind == ORACLE_INPUT)
+            memcpy(o->tangents + o->nodes[i].offset, v, o->nodes[i].count * sizeof *v);
+        oracle_node_tangent(o, &o->nodes[i]);
+    }
+    return o->tangents + o->nodes[o->output].offset;
+}
+
 /* One sample; the output stays in the values. */
 static const double *oracle_forward(oracle *o, const double *x, double label, double sigma) {
     int i;
@@ -497,6 +621,12 @@ static int oracle_class(oracle *o, size_t classes, size_t dim) {
 
 /* ---- finishing ---- */
 
+static void oracle_take_values(oracle *o) {
+    o->values = (double *)calloc(3 * o->value_count, sizeof *o->values);
+    o->tangents = o->values + o->value_count;
+    o->zeros = o->tangents + o->value_count;
+}
+
 /* Takes the network's weights, which must have been set. */
 static void oracle_take_weights(oracle *o) {
     size_t count = ssde_net_parameter_count(o->net), total = 0, i, j;
@@ -554,7 +684,7 @@ static void oracle_finish(oracle *o, int node) {
     node = oracle_conv1(o, node, o->nodes[0].shape[2]);
     o->output = oracle_add(o, 0, node, 1.0);
     CHECK_OK(ssde_net_finish(o->net, o->output));
-    o->values = (double *)calloc(o->value_count, sizeof *o->values);
+    oracle_take_values(o);
     oracle_random_weights(o, 99);
 }
 
@@ -589,7 +719,7 @@ static void oracle_from_net(oracle *o, ssde_net *net) {
         n->shift = from->shift;
         for (axis = 0; net->taps && axis < 2; axis++) n->rows[axis] = net->taps + from->taps[axis];
     }
-    o->values = (double *)calloc(o->value_count, sizeof *o->values);
+    oracle_take_values(o);
     oracle_take_weights(o);
 }
 

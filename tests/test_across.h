@@ -416,6 +416,10 @@ static void test_errors_loss(void) {
     ERRORS_SAYS("t is NULL", ssde_loss(&vp, &how, x, x, x, NULL, weight, 1, 2, 1.0, losses, y));
     ERRORS_SAYS("scale is nan", ssde_loss(&vp, &how, x, x, x, t, weight, 1, 2, (double)NAN, losses, y));
     ERRORS_SAYS("weight[0] is -1", ssde_loss(&vp, &how, x, x, x, t, minus, 1, 2, 1.0, losses, y));
+    ERRORS_SAYS("tangent is NULL",
+                ssde_loss_implicit(&vp, &how, x, NULL, x, x, t, weight, 1, 2, 1.0, losses, NULL, NULL));
+    ERRORS_SAYS("tangent_gradient is NULL",
+                ssde_loss_implicit(&vp, &how, x, x, x, x, t, weight, 1, 2, 1.0, losses, y, NULL));
     ERRORS_SAYS("sde is NULL",
                 ssde_convert_output(c, NULL, SSDE_PREDICT_SCORE, SSDE_PREDICT_DATA, 0.5, x, t, x, 1, 2, y));
     ERRORS_OF_ENUM("from is 77", ssde_convert_output(c, &vp, ERRORS_ENUM(ssde_parameterisation), SSDE_PREDICT_DATA, 0.5,
@@ -525,6 +529,11 @@ static void test_errors_nets(void) {
     ERRORS_ALONE(ssde_run_backward(NULL, out, NULL, NULL));
     ERRORS_SAYS("gradient is NULL", ssde_run_backward(run, NULL, out, NULL));
     ERRORS_SAYS("mode is", ssde_run_backward(run, out, out, NULL));
+    ERRORS_ALONE(ssde_run_forward_tangent(NULL, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("v is NULL", ssde_run_forward_tangent(run, x, NULL, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_SAYS("mode is", ssde_run_forward_tangent(run, x, x, label, NULL, 1, 0, 0, NULL, out, out));
+    ERRORS_ALONE(ssde_run_backward_tangent(NULL, NULL, out, NULL));
+    ERRORS_SAYS("mode is", ssde_run_backward_tangent(run, NULL, out, NULL));
     free(weights);
     ssde_run_destroy(run);
     ssde_net_destroy(twice);
@@ -545,6 +554,7 @@ static void test_errors_trained(void) {
     ssde_classifier *classifier = NULL;
     ssde_output_map map;
     ssde_trainer *trainer = NULL;
+    const char *paths[1] = {NULL};
     ssde_batch batch;
     float x[64] = {0}, out[64], label, sigma;
     double t[1] = {0.5}, loss, error;
@@ -612,6 +622,16 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("path is NULL", ssde_trainer_load(trainer, NULL));
     ERRORS_ALONE(ssde_trainer_save_model(NULL, "none"));
     ERRORS_SAYS("path is NULL", ssde_trainer_save_model(trainer, NULL));
+    ERRORS_ALONE(ssde_trainer_save_averages(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_save_averages(trainer, NULL));
+    ERRORS_SAYS("keep_averages was 0", ssde_trainer_save_averages(trainer, "none"));
+    ERRORS_ALONE(ssde_net_reconstruct_average(NULL, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("paths is NULL", ssde_net_reconstruct_average(net, NULL, 1, 0.07, NULL));
+    ERRORS_SAYS("paths[0] is NULL", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("count is 0", ssde_net_reconstruct_average(net, paths, 0, 0.07, NULL));
+    paths[0] = "no such file";
+    ERRORS_SAYS("sigma_rel is nan", ssde_net_reconstruct_average(net, paths, 1, (double)NAN, NULL));
+    ERRORS_SAYS("no such file", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
     ERRORS_SAYS("name is NULL", ssde_configuration(c, NULL, &unet, &vp, &train));
     ERRORS_SAYS("'none'", ssde_configuration(c, "none", &unet, &vp, &train));
     ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
@@ -669,6 +689,13 @@ static void test_errors_steps(void) {
     how.predictor = ERRORS_ENUM(ssde_predictor);
     ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
     how.predictor = SSDE_PREDICTOR_DEFAULT;
+    ERRORS_SAYS("sde is NULL", ssde_clip_score(NULL, &how, x, t, 1, 2, out));
+    ERRORS_SAYS("x is NULL", ssde_clip_score(&vp, &how, NULL, t, 1, 2, out));
+    ERRORS_SAYS("t is NULL", ssde_clip_score(&vp, &how, x, NULL, 1, 2, out));
+    ERRORS_SAYS("score is NULL", ssde_clip_score(&vp, &how, x, t, 1, 2, NULL));
+    how.clip.kind = ERRORS_ENUM(ssde_clip_kind);
+    ERRORS_OF_ENUM("clip.kind is 77", ssde_clip_score(&vp, &how, x, t, 1, 2, out));
+    how.clip.kind = SSDE_CLIP_NONE;
     ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
     ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
     ERRORS_SAYS("x_next is NULL", ssde_corrector_step(&vp, &how, x, x, x, t, 1, 2, NULL, NULL));
@@ -694,10 +721,16 @@ static void test_errors_solvers(void) {
     ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
     ssde_rng rng = ssde_rng_seed(1);
+    ssde_stein_desc stein = ssde_stein_defaults();
+    ssde_stein_result discrepancy;
+    ssde_fisher_desc fisher = ssde_fisher_defaults();
+    ssde_fisher_result divergence;
+    const float pair[4] = {0.1f, 0.2f, -0.3f, 0.4f};
     float x[2] = {0.1f, 0.2f}, out[2];
     double y[2] = {1.0, 2.0};
     memset(&model, 0, sizeof model);
     how.context = flow.context = ode.context = price.context = free_desc.context = c;
+    stein.context = fisher.context = c;
     how.steps = 4;
     model.dim = 2;
     model.score = errors_score;
@@ -745,6 +778,20 @@ static void test_errors_solvers(void) {
     ERRORS_SAYS("x is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, NULL, &result));
     ERRORS_SAYS("score", ssde_likelihood(&vp, &failing, &price, &rng, 1, x, &result));
     ERRORS_SAYS("results is NULL", ssde_likelihood_batch(&vp, &model, &price, &rng, 1, x, NULL));
+    ERRORS_SAYS("model is NULL", ssde_stein_discrepancy(NULL, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("rng is NULL", ssde_stein_discrepancy(&model, &stein, NULL, 2, pair, &discrepancy));
+    ERRORS_SAYS("n is 0", ssde_stein_discrepancy(&model, &stein, &rng, 0, pair, &discrepancy));
+    ERRORS_SAYS("x is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, NULL, &discrepancy));
+    ERRORS_SAYS("result is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, pair, NULL));
+    ERRORS_SAYS("score", ssde_stein_discrepancy(&failing, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("sde is NULL", ssde_fisher_divergence(NULL, &model, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("model is NULL", ssde_fisher_divergence(&vp, NULL, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("b is NULL", ssde_fisher_divergence(&vp, &model, NULL, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("rng is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, NULL, 1, x, &divergence));
+    ERRORS_SAYS("n is 0", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 0, x, &divergence));
+    ERRORS_SAYS("x is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, NULL, &divergence));
+    ERRORS_SAYS("result is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, x, NULL));
+    ERRORS_SAYS("score", ssde_fisher_divergence(&vp, &model, &failing, &fisher, &rng, 1, x, &divergence));
     price.trace = ERRORS_ENUM(ssde_trace);
     ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
 }

@@ -19,9 +19,10 @@ static void sde_fill(float *out, size_t count, uint32_t state) {
     for (i = 0; i < count; i++) out[i] = (float)(2.0 * sde_noise(&state));
 }
 
-/* The paper's three SDEs as the golden data has them. */
+/* The paper's three SDEs as the golden data has them, and rectified flow. */
 static const char *const sde_names[3] = {"ve", "vp", "subvp"};
 static ssde_sde sde_paper(int which) {
+    if (which == 3) return ssde_rectified_flow();
     return which == 0 ? ssde_ve(0.01, 50.0) : which == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
 }
 
@@ -99,9 +100,9 @@ static void test_sde_small_t(void) {
 static void test_sde_consistent(void) {
     int which;
     double t;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < 4; which++) {
         ssde_sde sde = sde_paper(which);
-        for (t = 0.05; t < 1.0; t += 0.05) {
+        for (t = 0.05; t < 0.99; t += 0.05) {
             double h = 1e-5;
             ssde_coefficients c = sde_at(&sde, t), up = sde_at(&sde, t + h), down = sde_at(&sde, t - h);
             double slope = (up.mean - down.mean) / (2 * h);
@@ -151,6 +152,42 @@ static void test_sde_affine_is_vp(void) {
         sde_at(&affine, 0.7);
         CHECK(affine_calls <= 500); /* smooth: a handful of intervals */
     }
+}
+
+/* Its own digits at both ends, where m or std is small; at t = 1 what is there, and a text for what is not. */
+static void test_sde_rectified_flow(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_rectified_flow(), affine = ssde_affine(affine_a, affine_g, &sde);
+    ssde_coefficients c;
+    ssde_step step;
+    double t, scale, std, one = 1.0;
+    float x[2] = {3.0f, -2.0f}, z[2] = {0.5f, 0.25f}, out[2];
+    CHECK_OK(ssde_sde_check(&context, &sde));
+    CHECK(sde.kind == SSDE_RECTIFIED_FLOW && sde.num_scales == 1000);
+    for (t = 1e-300; t < 1.0; t = t < 0.1 ? t * 10.0 : 1.0 - 0.5 * (1.0 - t)) {
+        c = sde_at(&sde, t);
+        CHECK(c.mean == 1.0 - t && c.std == t);
+        CHECK_RELATIVE(c.drift * c.mean, -1.0, 4e-16);
+        CHECK_RELATIVE(c.diffusion * c.diffusion * c.mean, 2.0 * t, 1e-15);
+    }
+    for (t = 1e-12; t < 0.9; t *= 3.0) {
+        ssde_coefficients by_rates = sde_at(&affine, t);
+        CHECK_RELATIVE(by_rates.mean, 1.0 - t, 1e-8);
+        CHECK_RELATIVE(by_rates.std, t, 1e-8);
+    }
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0, &c), SSDE_ERROR_NUMERIC, "at t = 1");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, z, &one, 1, 2, 0, out), SSDE_ERROR_NUMERIC, "t = 1");
+    CHECK_OK(ssde_perturb(&context, &sde, x, z, &one, 1, 2, out));
+    CHECK(out[0] == z[0] && out[1] == z[1]);
+    CHECK_OK(ssde_prior_time(&context, &sde, &t, &scale));
+    CHECK_NEAR(t, 1.0 / 1.0001, 1e-15);
+    CHECK_NEAR(scale, t, 0.0);
+    CHECK_OK(ssde_prior_std(&context, &sde, &std));
+    CHECK(std == 1.0);
+    CHECK_OK(ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, &step));
+    CHECK(step.drift == -2.0 / 1000.0 && fabs(step.diffusion - sqrt(2.0 / 1000.0)) < 1e-16);
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 0, &std, NULL, NULL), SSDE_ERROR_UNSUPPORTED,
+                "SDE 'rectified_flow' has no discrete form");
 }
 
 static double hard_jump_a(void *user, double t) {
@@ -661,6 +698,8 @@ static double loss_user_weight(void *user, double t, double mean, double std) {
     return *(const double *)user + t + 2.0 * mean + 3.0 * std;
 }
 
+static double loss_user_time(void *user, double u) { return *(double *)user * u; }
+
 /* Case `index` of all combinations of SDE, parameterisation, weighting, half_sum and discrete; 0 where there is none.
  */
 enum { LOSS_OUTPUTS = SSDE_PREDICT_COUNT - 1, LOSS_CASES = 4 * LOSS_OUTPUTS * SSDE_WEIGHT_COUNT * 2 * 2 };
@@ -846,6 +885,179 @@ static void test_loss_exact_score(void) {
     ssde_mixture_destroy(mixture);
 }
 
+/* The score that an output o of x stands for; linear in both. */
+static double loss_score(const loss_case *c, double m, double std, double x, double o) {
+    if (c->desc.output == SSDE_PREDICT_SCORE) return o;
+    return (m * loss_read(c->desc.output, c->desc.sigma_data, m, std, 0.0, x / std, o).denoised - x) / (std * std);
+}
+
+/* Of row r, by the score: lambda (|s|^2 + 2 v^T J v), and the size of its parts. x is x0, the tangent z, v output. */
+static double loss_implicit_row(const loss_case *c, const float *v, int r, double m, double std, double g,
+                                double *size) {
+    const float *x = c->x0 + r * LOSS_DIM, *o = c->output + r * LOSS_DIM, *tangent = c->z + r * LOSS_DIM;
+    double slope = std * std / m, lambda, sum = 0.0;
+    int i;
+    if (c->desc.weighting == SSDE_WEIGHT_OUTPUT) {
+        slope = loss_score(c, m, std, 0.0, 1.0);
+        lambda = 1.0 / (slope * slope);
+    } else
+        lambda = slope * slope * loss_weight_of_data(&c->desc, c->t[r], m, std, g);
+    for (*size = 0.0, i = 0; i < LOSS_DIM; i++) {
+        double s = loss_score(c, m, std, (double)x[i], (double)o[i]), along = (double)v[r * LOSS_DIM + i];
+        double part = 2.0 * along * loss_score(c, m, std, along, (double)tangent[i]);
+        sum += s * s + part;
+        *size += s * s + fabs(part);
+    }
+    lambda *= c->desc.half_sum ? 0.5 : 1.0 / (double)LOSS_DIM;
+    *size *= lambda;
+    return lambda * sum;
+}
+
+/* The implicit loss by the score, and its gradients by central differences, which are exact. */
+static void test_loss_implicit(void) {
+    int index, made = 0, r, i, k;
+    for (index = 0; index < LOSS_CASES; index++) {
+        loss_case c;
+        double losses[LOSS_ROWS], plain[LOSS_ROWS], side[2][LOSS_ROWS];
+        float v[LOSS_ROWS * LOSS_DIM], gradient[2][LOSS_ROWS * LOSS_DIM], moved[2][LOSS_ROWS * LOSS_DIM];
+        if (!loss_case_make(index, &c)) continue;
+        made++;
+        sde_fill(v, LOSS_ROWS * LOSS_DIM, 14);
+        CHECK_OK(ssde_loss_implicit(&c.sde, &c.desc, c.output, c.z, c.x0, v, c.t, NULL, LOSS_ROWS, LOSS_DIM, 1.0, plain,
+                                    NULL, NULL));
+        CHECK_OK(ssde_loss_implicit(&c.sde, &c.desc, c.output, c.z, c.x0, v, c.t, c.weight, LOSS_ROWS, LOSS_DIM, 0.5,
+                                    losses, gradient[0], gradient[1]));
+        for (r = 0; r < LOSS_ROWS; r++) {
+            double mean, std, g = 0.0, size, expected;
+            if (c.desc.discrete) {
+                CHECK_OK(ssde_discrete_marginal(NULL, &c.sde, (int)(c.t[r] * 999.0 + 0.5), &mean, &std, NULL));
+            } else {
+                ssde_coefficients at = sde_at(&c.sde, c.t[r]);
+                mean = at.mean, std = at.std, g = at.diffusion;
+            }
+            expected = loss_implicit_row(&c, v, r, mean, std, g, &size);
+            CHECK_NEAR(plain[r], expected, 1e-8 * size); /* m D - x cancels as in test_loss_formulas */
+            CHECK_RELATIVE(losses[r], c.weight[r] * plain[r], 1e-14);
+        }
+        for (i = 0; i < LOSS_ROWS * LOSS_DIM; i++) {
+            for (k = 0; k < 4; k++) {
+                memcpy(moved[0], c.output, sizeof moved[0]);
+                memcpy(moved[1], c.z, sizeof moved[1]);
+                moved[k / 2][i] += k % 2 ? -1.0f : 1.0f;
+                CHECK_OK(ssde_loss_implicit(&c.sde, &c.desc, moved[0], moved[1], c.x0, v, c.t, c.weight, LOSS_ROWS,
+                                            LOSS_DIM, 1.0, side[k % 2], NULL, NULL));
+                if (k % 2) {
+                    double up = side[0][i / LOSS_DIM], down = side[1][i / LOSS_DIM], slope = 0.25 * (up - down);
+                    CHECK_NEAR(gradient[k / 2][i], slope, 1e-6 * fabs(slope) + 1e-14 * (fabs(up) + fabs(down)));
+                }
+            }
+        }
+        memcpy(moved[0], c.output, sizeof moved[0]); /* in place */
+        memcpy(moved[1], c.z, sizeof moved[1]);
+        CHECK_OK(ssde_loss_implicit(&c.sde, &c.desc, moved[0], moved[1], c.x0, v, c.t, c.weight, LOSS_ROWS, LOSS_DIM,
+                                    0.5, losses, moved[0], moved[1]));
+        CHECK_SAME(moved, gradient, sizeof gradient);
+    }
+    CHECK(made == 2 * (4 * 6 * 6 + 3 * 5 * 5));
+}
+
+/* Of a linear model o = A x, whose derivative is A: the mean over x(t) of its gradient by A is that of the denoising
+   loss, for every parameterisation; over signs, over normals and over sqrt(dim) e_i. */
+static void test_loss_implicit_mean(void) {
+    enum { ROWS = 40000, DIM = 2 };
+    static const double a[DIM][DIM] = {{-0.7, 0.3}, {0.2, 0.4}};
+    static float x0[ROWS * DIM], z[ROWS * DIM], x[ROWS * DIM], v[ROWS * DIM], output[ROWS * DIM], tangent[ROWS * DIM];
+    static float gradient[3][ROWS * DIM];
+    static double t[ROWS], losses[ROWS];
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    int output_kind, probe, r, i, j;
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 0, NULL, ROWS, DIM, x0));
+    CHECK_OK(ssde_random_normal(NULL, 1, SSDE_STREAM_USER, 1, NULL, ROWS, DIM, z));
+    for (r = 0; r < ROWS; r++) t[r] = 0.3;
+    for (output_kind = SSDE_PREDICT_SCORE; output_kind < SSDE_PREDICT_COUNT; output_kind++) {
+        for (probe = 0; probe < 3; probe++) {
+            ssde_loss_desc desc = ssde_loss_defaults();
+            desc.output = (ssde_parameterisation)output_kind;
+            CHECK_OK(ssde_loss_perturb(&sde, &desc, x0, z, t, ROWS, DIM, x));
+            CHECK_OK(
+                (probe ? ssde_random_sign : ssde_random_normal)(NULL, 2, SSDE_STREAM_PROBE, 0, NULL, ROWS, DIM, v));
+            for (r = 0; r < ROWS && probe == 2; r++) {
+                v[r * DIM + r % 2] = (float)sqrt(2.0);
+                v[r * DIM + 1 - r % 2] = 0.0f;
+            }
+            for (r = 0; r < ROWS; r++)
+                for (i = 0; i < DIM; i++) {
+                    const float *xr = x + r * DIM, *vr = v + r * DIM;
+                    output[r * DIM + i] = (float)(a[i][0] * (double)xr[0] + a[i][1] * (double)xr[1]);
+                    tangent[r * DIM + i] = (float)(a[i][0] * (double)vr[0] + a[i][1] * (double)vr[1]);
+                }
+            CHECK_OK(ssde_loss(&sde, &desc, output, x0, z, t, NULL, ROWS, DIM, 1.0, losses, gradient[0]));
+            CHECK_OK(ssde_loss_implicit(&sde, &desc, output, tangent, x, v, t, NULL, ROWS, DIM, 1.0, losses,
+                                        gradient[1], gradient[2]));
+            for (i = 0; i < DIM; i++)
+                for (j = 0; j < DIM; j++) {
+                    double sum = 0.0, squares = 0.0, size = 0.0;
+                    for (r = 0; r < ROWS; r++) {
+                        double there = (double)gradient[0][r * DIM + i] * (double)x[r * DIM + j];
+                        double away = (double)gradient[1][r * DIM + i] * (double)x[r * DIM + j] +
+                                      (double)gradient[2][r * DIM + i] * (double)v[r * DIM + j] - there;
+                        sum += away;
+                        squares += away * away;
+                        size += fabs(there);
+                    }
+                    CHECK_NEAR(sum, 0.0, 4.0 * sqrt(squares));
+                    CHECK(4.0 * sqrt(squares) < 0.2 * size);
+                }
+        }
+    }
+}
+
+/* Where std is 0 an output that is the score has the loss |s|^2 + 2 v^T J v itself; no other output has one. */
+static void test_loss_implicit_ends(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_loss_desc desc = ssde_loss_defaults();
+    float o[2] = {0.5f, -2.0f}, tangent[2] = {1.0f, 3.0f}, x[2] = {9.0f, 9.0f}, v[2] = {1.0f, -1.0f}, gradients[2][2];
+    double t[1] = {0.0}, loss, user = 0.25;
+#define IMPLICIT_CALL(o_, w_) \
+    ssde_loss_implicit(&sde, &desc, o_, tangent, x, v, t, w_, 1, 2, 1.0, &loss, gradients[0], gradients[1])
+    desc.context = &context;
+    desc.output = SSDE_PREDICT_SCORE;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_ARGUMENT, "t[0] is 0");
+    desc.times = SSDE_TIMES_USER;
+    desc.time = loss_user_time;
+    CHECK_OK(IMPLICIT_CALL(o, NULL));
+    CHECK_NEAR(loss, 0.5 * (4.25 + 2.0 * (1.0 - 3.0)), 1e-15);
+    CHECK(gradients[0][0] == 0.5f && gradients[0][1] == -2.0f && gradients[1][0] == 1.0f && gradients[1][1] == -1.0f);
+    desc.weighting = SSDE_WEIGHT_LIKELIHOOD; /* g^2 = 0.1 */
+    CHECK_OK(IMPLICIT_CALL(o, NULL));
+    CHECK_NEAR(loss, 0.05 * 0.25, 1e-15);
+    desc.weighting = SSDE_WEIGHT_USER;
+    desc.weight = loss_user_weight;
+    desc.user = &user;
+    CHECK_OK(IMPLICIT_CALL(o, NULL)); /* 0.25 + 2 m */
+    CHECK_NEAR(loss, 0.5 * 2.25 * 0.25, 1e-15);
+    user = (double)NAN;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "the weight nan at t[0] = 0");
+    desc.weighting = SSDE_WEIGHT_STD2;
+    desc.output = SSDE_PREDICT_NOISE;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "std is 0 at t[0] = 0");
+    t[0] = 0.5;
+    CHECK_OK(IMPLICIT_CALL(o, NULL));
+    loss = -1.0;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, &loss), SSDE_ERROR_ARGUMENT, "weight[0] is -1");
+    tangent[1] = INFINITY;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "tangent");
+    tangent[1] = 0.0f;
+    v[0] = NAN;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "v");
+    CHECK_FAILS(&context, IMPLICIT_CALL(NULL, NULL), SSDE_ERROR_ARGUMENT, "output is NULL");
+    CHECK_FAILS(&context,
+                ssde_loss_implicit(&sde, &desc, o, tangent, x, v, t, NULL, 1, 2, 1.0, &loss, NULL, gradients[1]),
+                SSDE_ERROR_ARGUMENT, "gradient is NULL");
+#undef IMPLICIT_CALL
+}
+
 static void test_loss_times(void) {
     enum { ROWS = 20000 };
     static double t[ROWS], weight[ROWS];
@@ -881,11 +1093,12 @@ static void test_loss_times(void) {
     CHECK(t[0] == 0.0 && t[2] == 0.0);
 }
 
-/* int_eps^t g^2 / std^2 by Simpson's rule in log t. */
+/* int_eps^t g^2 / std^2 by Simpson's rule in log t; in closed form near the pole of rectified flow. */
 static double loss_importance_integral(const ssde_sde *sde, double eps, double t) {
     enum { PIECES = 2000 };
     double from = log(eps), h = (log(t) - from) / (double)PIECES, sum = 0.0;
     int i;
+    if (sde->kind == SSDE_RECTIFIED_FLOW) return 2.0 * log(t / (1.0 - t) / (eps / (1.0 - eps)));
     for (i = 0; i <= PIECES; i++) {
         ssde_coefficients c;
         double at = exp(from + h * i);
@@ -899,17 +1112,19 @@ static void test_loss_importance(void) {
     enum { ROWS = 20000 };
     static double t[ROWS], weight[ROWS];
     int which, r, rows = check_quick ? 4000 : ROWS;
-    for (which = 0; which < 4; which++) {
-        ssde_sde sde = which < 3 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
+    for (which = 0; which < 5; which++) {
+        ssde_sde sde = which < 4 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
         ssde_loss_desc desc = ssde_loss_defaults();
-        double total, mean = 0.0, squares = 0.0, error;
+        double total, mean = 0.0, squares = 0.0, error, last, scale;
         desc.times = SSDE_TIMES_IMPORTANCE;
-        desc.eps = which == 3 ? 1e-3 : 0.0;
+        desc.eps = which == 4 ? 1e-3 : 0.0;
         CHECK_OK(ssde_loss_times(&sde, &desc, 2, 0, NULL, (size_t)rows, t, weight));
-        total = loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, 1.0);
+        CHECK_OK(ssde_prior_time(NULL, &sde, &last, &scale));
+        if (which == 4) last = 1.0;
+        total = loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, last);
         for (r = 0; r < 40; r++) { /* the distribution function at a draw is the uniform it was made from */
             double u = ssde_random_double(2, SSDE_STREAM_TIME, 0, (uint64_t)r, 0);
-            CHECK_NEAR(loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
+            CHECK_NEAR(loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
         }
         for (r = 0; r < rows; r++) { /* E[weight t (1 - t)] = 1/6 up to eps */
             double value = weight[r] * t[r] * (1.0 - t[r]);
@@ -1069,8 +1284,6 @@ static void test_math_normal_quantile(void) {
     }
     CHECK(ssdei_math_normal_quantile(0.5) == 0.0);
 }
-
-static double loss_user_time(void *user, double u) { return *(double *)user * u; }
 
 /* What t is a function of is normal: its distribution function there is the uniform that t was drawn with. */
 static void test_loss_time_densities(void) {
@@ -1938,6 +2151,7 @@ static void test_mixture_allocation(void) {
     X(sde_small_t)               \
     X(sde_consistent)            \
     X(sde_affine_is_vp)          \
+    X(sde_rectified_flow)        \
     X(sde_affine_hard)           \
     X(sde_affine_stack)          \
     X(sde_affine_errors)         \
@@ -1952,6 +2166,9 @@ static void test_mixture_allocation(void) {
     X(loss_formulas)             \
     X(loss_gradient)             \
     X(loss_exact_score)          \
+    X(loss_implicit)             \
+    X(loss_implicit_mean)        \
+    X(loss_implicit_ends)        \
     X(loss_times)                \
     X(loss_importance)           \
     X(loss_convert)              \

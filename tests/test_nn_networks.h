@@ -1090,6 +1090,41 @@ static void test_networks_mlp(void) {
     }
 }
 
+/* U-Nets of every kind, by the oracle: values, derivatives, tangents and theirs. */
+static void test_networks_oracle(void) {
+    nn_options options = nn_usual();
+    int which;
+    options.rows = 1;
+    options.forward = 1e-5; /* some fifty operations deep */
+    options.gradient = 2e-5;
+    for (which = 0; which < (check_quick ? 3 : 8); which++) {
+        ssde_unet_desc desc = conditioning_unet(SSDE_NOISE_EMBEDDING, which == 1 ? 3 : 0);
+        ssde_net *net = NULL;
+        oracle o;
+        if (which == 2) desc.noise_conditioning = SSDE_NOISE_SCALE_SHIFT;
+        if (which == 3) desc.noise_conditioning = SSDE_NOISE_CHANNEL;
+        if (which == 4) desc.progressive = SSDE_OUTPUT_RESIDUAL;
+        if (which == 5) desc.progressive_input = SSDE_INPUT_SKIP, desc.progressive_combine = SSDE_COMBINE_CAT;
+        if (which > 5) {
+            desc = which == 6 ? ssde_ddpmpp(4, 8, 2) : ssde_ddpm(4, 4, 1);
+            desc.nf = which == 6 ? 4 : 32;
+            desc.num_levels = 2;
+            desc.ch_mult[1] = 1;
+            desc.num_res_blocks = 1;
+            desc.num_attn_resolutions = 1;
+            desc.attn_resolutions[0] = 4;
+            desc.dropout = 0.0;
+            desc.resamp_with_conv = which == 7;
+        }
+        CHECK_OK(ssde_unet_create(&net, &desc));
+        if (!net) continue;
+        oracle_from_net(&o, net);
+        oracle_random_weights(&o, 5);
+        nn_check(&o, &options);
+        oracle_close(&o);
+    }
+}
+
 /* The layers that init_scale is for are smaller by its root, the others are as they were. */
 static void test_networks_init_scale(void) {
     static const char *const last[] = {"Conv_1.weight", "NIN_3.W"}; /* of residual and of attention blocks */
@@ -2416,6 +2451,7 @@ static void test_configurations(void) {
     X(networks_unet_resampling)       \
     X(networks_unet_errors)           \
     X(networks_mlp)                   \
+    X(networks_oracle)                \
     X(networks_init_scale)            \
     X(score_net_golden)               \
     X(score_net_memory)               \

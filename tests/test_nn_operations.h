@@ -375,6 +375,43 @@ static void test_operations_silu(void) {
     }
 }
 
+/* dx (+)= v dy silu''(x) with silu'' = s (1 - s) (2 + x (1 - 2 s)), whose last factor cancels near its root. */
+static void test_operations_silu_second(void) {
+    enum { COUNT = 4099 };
+    static float x[COUNT + 16], v[COUNT + 16], dy[COUNT + 16], dx[2][COUNT + 16];
+    ssde_context context;
+    int tier, range, accumulate;
+    size_t i;
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        const ssdei_nn_kernels *kernels = ssdei_nn_kernels_for(&context);
+        double worst = 0.0;
+        for (range = 0; range < 3; range++) {
+            const double size[] = {80.0, 4.0, 1e-3};
+            oracle_normals(1, 1.0, COUNT, v);
+            oracle_normals(2, 1.0, COUNT, dy);
+            for (i = 0; i < COUNT; i++) x[i] = (float)(size[range] * (2.0 * (double)i / (COUNT - 1) - 1.0));
+            for (i = 0; i < COUNT; i++) dx[1][i] = 3.0f;
+            for (i = COUNT; i < COUNT + 16; i++) x[i] = v[i] = dy[i] = dx[0][i] = dx[1][i] = NAN;
+            for (accumulate = 0; accumulate < 2; accumulate++)
+                kernels->silu_second(x, v, dy, COUNT, accumulate, dx[accumulate]);
+            for (i = 0; i < COUNT; i++) {
+                double u = (double)x[i], s = 1.0 / (1.0 + exp(-u)), curve = s * (1.0 - s);
+                double by = (double)v[i] * (double)dy[i], most = fabs(by) * s * (1.0 + fabs(u));
+                double away = fabs((double)dx[0][i] - by * curve * (2.0 + u * (1.0 - 2.0 * s)));
+                if (!(away / most <= worst)) worst = away / most;
+                CHECK_NEAR(dx[1][i], 3.0 + (double)dx[0][i], 3e-7 * (3.0 + fabs((double)dx[0][i])));
+            }
+            CHECK(isnan(dx[0][COUNT]) && isnan(dx[1][COUNT]));
+        }
+        CHECK(worst <= 5e-7);
+        x[0] = NAN, x[1] = -1e30f, x[2] = 1e30f, x[3] = -200.0f, x[4] = 200.0f;
+        for (i = 0; i < 5; i++) v[i] = dy[i] = 1.0f;
+        kernels->silu_second(x, v, dy, 5, 0, dx[0]);
+        CHECK(isnan(dx[0][0]));
+        for (i = 1; i < 5; i++) CHECK(fabs((double)dx[0][i]) < 1e-6);
+    }
+}
+
 /* q, k and v from convolutions, or shared in every way. */
 static void nn_attention_case(size_t height, size_t width, size_t channels, int shared) {
     static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
@@ -844,6 +881,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_group_norm_extremes)   \
     X(operations_channel_moments)       \
     X(operations_silu)                  \
+    X(operations_silu_second)           \
     X(operations_attention)             \
     X(operations_attention_company)     \
     X(operations_attention_memory)      \

@@ -410,6 +410,20 @@ static void nn_run_data_fill(nn_run_data *data) {
     }
 }
 
+/* Forward, and backward as far as the mode goes: from v to the input, or added to that of the weights. Mode tangent:
+   along x, whose out is the tangent's; v is the slope of both. */
+static void nn_run_pass(ssde_run *run, const float *x, const float *v, const float *label, const float *sigma,
+                        size_t rows, const uint64_t *sample, float *out, float *derivative) {
+    if (run->mode == SSDE_RUN_TANGENT) {
+        CHECK_OK(ssde_run_forward_tangent(run, x, x, label, sigma, rows, 3, 2, sample, NULL, out));
+        CHECK_OK(ssde_run_backward_tangent(run, v, v, derivative));
+        return;
+    }
+    CHECK_OK(ssde_run_forward(run, x, label, sigma, rows, 3, 2, sample, out));
+    if (run->mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, v, derivative, NULL));
+    if (run->mode == SSDE_RUN_TRAIN) CHECK_OK(ssde_run_backward(run, v, NULL, derivative));
+}
+
 /* Forward and backward over `count` rows from `first` on in a run of its own. */
 static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_context *context, ssde_run_mode mode,
                         size_t first, size_t count, size_t max_rows, float *out, float *gradient) {
@@ -420,10 +434,8 @@ static void nn_run_once(const ssde_net *net, const nn_run_data *data, ssde_conte
     CHECK_OK(ssde_run_create(&run, net, &desc));
     if (!run) return;
     nn_poison(run);
-    CHECK_OK(ssde_run_forward(run, data->x + at, data->label + first, data->sigma + first, count, 3, 2,
-                              data->sample + first, out));
-    if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data->v + at, gradient, NULL));
-    if (mode == SSDE_RUN_TRAIN) CHECK_OK(ssde_run_backward(run, data->v + at, NULL, gradient));
+    nn_run_pass(run, data->x + at, data->v + at, data->label + first, data->sigma + first, count, data->sample + first,
+                out, gradient);
     ssde_run_destroy(run);
 }
 
@@ -438,7 +450,7 @@ static void test_run_company(void) {
     ssde_net *net = NULL;
     float *weights, *other_weights;
     size_t row;
-    int tier, threads;
+    int tier, threads, mode;
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     nn_run_data_fill(&data);
@@ -453,12 +465,14 @@ static void test_run_company(void) {
         }
         nn_run_once(net, &data, &context, SSDE_RUN_INFERENCE, 2, 3, 19, other, NULL);
         CHECK_SAME(other, out + 2 * RUN_DIM, 3 * RUN_DIM * sizeof *out);
-        memset(weights, 0, ssde_net_weight_count(net) * sizeof *weights);
-        nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, 0, RUN_ROWS, RUN_ROWS, out, weights);
-        for (row = 0; row < RUN_ROWS; row += 3) { /* with its dropout */
-            memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
-            nn_run_once(net, &data, &context, SSDE_RUN_TRAIN, row, 1, 2, other, other_weights);
-            CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
+        for (mode = SSDE_RUN_TANGENT; mode >= SSDE_RUN_TRAIN; mode--) {
+            memset(weights, 0, ssde_net_weight_count(net) * sizeof *weights);
+            nn_run_once(net, &data, &context, (ssde_run_mode)mode, 0, RUN_ROWS, RUN_ROWS, out, weights);
+            for (row = 0; row < RUN_ROWS; row += 3) { /* with its dropout */
+                memset(other_weights, 0, ssde_net_weight_count(net) * sizeof *weights);
+                nn_run_once(net, &data, &context, (ssde_run_mode)mode, row, 1, 2, other, other_weights);
+                CHECK_SAME(other, out + row * RUN_DIM, RUN_DIM * sizeof *out);
+            }
         }
         nn_run_once(net, &data, &context, SSDE_RUN_VJP, 0, RUN_ROWS, RUN_ROWS, out, slope);
         for (threads = 1; threads <= 4; threads++) {
@@ -529,6 +543,47 @@ static void test_run_even_blocks(void) {
     }
 }
 
+/* Mode tangent with dropout against differences of mode train, whose draws are the same: along x, of the outputs; and
+   of the weights' derivatives of <v, out> along x, of the weights' derivatives of <v, J x>, in float. */
+static void test_run_tangent_dropout(void) {
+    static nn_run_data data;
+    static float out[RUN_ROWS * RUN_DIM], side[2][RUN_ROWS * RUN_DIM], x[RUN_ROWS * RUN_DIM];
+    const double step = 1.0 / 256.0;
+    ssde_unet_desc shape = nn_small_unet();
+    ssde_net *net = NULL;
+    oracle o;
+    ssde_run *run;
+    float *gradient, *sides[2];
+    size_t count, i;
+    int k;
+    CHECK_OK(ssde_unet_create(&net, &shape));
+    if (!net) return;
+    oracle_from_net(&o, net);
+    oracle_random_weights(&o, 5);
+    nn_run_data_fill(&data);
+    count = ssde_net_weight_count(net);
+    gradient = (float *)calloc(3 * count, sizeof *gradient);
+    for (k = 0; k < 2; k++) {
+        sides[k] = gradient + (size_t)(k + 1) * count;
+        for (i = 0; i < RUN_ROWS * RUN_DIM; i++) x[i] = (float)((double)data.x[i] * (k ? 1.0 - step : 1.0 + step));
+        run = nn_run(net, NULL, SSDE_RUN_TRAIN, RUN_ROWS);
+        nn_run_pass(run, x, data.v, data.label, data.sigma, RUN_ROWS, data.sample, side[k], sides[k]);
+        ssde_run_destroy(run);
+    }
+    run = nn_run(net, NULL, SSDE_RUN_TANGENT, RUN_ROWS);
+    CHECK_OK(
+        ssde_run_forward_tangent(run, data.x, data.x, data.label, data.sigma, RUN_ROWS, 3, 2, data.sample, NULL, out));
+    CHECK_OK(ssde_run_backward_tangent(run, NULL, data.v, gradient));
+    ssde_run_destroy(run);
+    for (i = 0; i < RUN_ROWS * RUN_DIM; i++)
+        side[0][i] = (float)(((double)side[0][i] - (double)side[1][i]) / (2.0 * step));
+    for (i = 0; i < count; i++) sides[0][i] = (float)(((double)sides[0][i] - (double)sides[1][i]) / (2.0 * step));
+    CHECK_ARRAY(out, side[0], RUN_ROWS * RUN_DIM, 1e-3);
+    CHECK_ARRAY(gradient, sides[0], count, 1e-3);
+    free(gradient);
+    oracle_close(&o);
+}
+
 /* Gradients add to what is there; a run follows the weights. */
 static void test_run_reuse(void) {
     static nn_run_data data;
@@ -577,14 +632,14 @@ static void test_run_reuse(void) {
 static void test_run_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_net *net = NULL;
-    size_t bytes[3][2];
+    size_t bytes[4][2];
     static nn_run_data data;
     static float out[RUN_ROWS * RUN_DIM];
     int mode;
     CHECK_OK(ssde_unet_create(&net, &shape));
     if (!net) return;
     nn_run_data_fill(&data);
-    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TANGENT; mode++) {
         counted_memory memory;
         ssde_context context = counted_context(&memory);
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, RUN_ROWS);
@@ -597,14 +652,14 @@ static void test_run_memory(void) {
         CHECK_OK(ssde_run_create(&run, net, &desc));
         CHECK(memory.bytes == said && memory.live == 1);
         made = memory.made;
-        CHECK_OK(ssde_run_forward(run, data.x, data.label, data.sigma, RUN_ROWS, 0, 0, NULL, out));
-        if (mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data.v, out, NULL));
+        nn_run_pass(run, data.x, data.v, data.label, data.sigma, RUN_ROWS, NULL, out,
+                    mode == SSDE_RUN_VJP ? out : NULL);
         CHECK(memory.made == made);
         ssde_run_destroy(run);
         CHECK(memory.live == 0);
     }
     /* of a network this small, weights and workspaces are most: compare what the rows take */
-    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TANGENT; mode++) {
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, 1);
         bytes[mode][0] = ssde_run_memory(net, &desc);
         desc.max_rows = 1001;
@@ -614,6 +669,7 @@ static void test_run_memory(void) {
     }
     CHECK(5 * bytes[SSDE_RUN_INFERENCE][1] < bytes[SSDE_RUN_TRAIN][1]);
     CHECK(bytes[SSDE_RUN_VJP][1] < bytes[SSDE_RUN_TRAIN][1]);
+    CHECK(2 * bytes[SSDE_RUN_TANGENT][1] < 5 * bytes[SSDE_RUN_TRAIN][1]);
     ssde_net_destroy(net);
 }
 
@@ -776,8 +832,8 @@ static void test_run_errors(void) {
     CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "max_rows is 2147483648");
     desc.max_rows = 2;
     CHECK_FAILS(&context, ssde_run_create(&run, unfinished, &desc), SSDE_ERROR_ARGUMENT, "not finished");
-    desc.mode = (ssde_run_mode)3;
-    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 3");
+    desc.mode = (ssde_run_mode)4;
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 4");
     CHECK(run == NULL);
     CHECK_STATUS(ssde_run_forward(NULL, x, label, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_run_backward(NULL, x, out, NULL), SSDE_ERROR_ARGUMENT);
@@ -871,7 +927,7 @@ static void guarded_open(guarded *g, ssde_run *run) {
     memset(g, 0, sizeof *g);
     for (i = 0; i < nodes; i++) {
         ssdei_step *step = &run->steps[i];
-        size_t floats = run->max_rows * run->net->nodes[i].count;
+        size_t floats = ssdei_plan_floats(run, (int)i);
         step->value = guarded_place(g, floats);
         if (step->gradient != SSDEI_NOWHERE) step->gradient = guarded_place(g, floats);
         if (step->saved != SSDEI_NOWHERE) step->saved = guarded_place(g, run->max_rows * step->saved_floats);
@@ -903,8 +959,10 @@ static void guarded_give(guarded *g, const step_data *data) {
     CHECK_OK(ssde_run_set_classes(run, NULL, 0));
     run->rows = STEP_ROWS;
     run->seed = 3;
-    run->step = 4;
+    run->step = 2;
     memcpy(ssdei_value(run, net->input), data->x, STEP_ROWS * ssde_net_dim(net) * sizeof *data->x);
+    if (run->mode == SSDE_RUN_TANGENT)
+        memcpy(ssdei_tangent(run, net->input), data->x, STEP_ROWS * ssde_net_dim(net) * sizeof *data->x);
     if (net->label >= 0) memcpy(ssdei_value(run, net->label), data->label, sizeof data->label);
     if (net->sigma >= 0) memcpy(ssdei_value(run, net->sigma), data->sigma, sizeof data->sigma);
 }
@@ -946,7 +1004,7 @@ static void guarded_hide(guarded *g, int index, int backward) {
     size_t floats, k;
     int i;
     for (i = 0; i < run->net->node_count; i++) {
-        floats = guarded_reads(run, index, backward, i) ? 0 : run->max_rows * run->net->nodes[i].count;
+        floats = guarded_reads(run, index, backward, i) ? 0 : ssdei_plan_floats(run, i);
         for (k = 0; k < floats; k++) run->arena[run->steps[i].value + k] = NAN;
     }
 }
@@ -962,15 +1020,15 @@ static void guarded_allow_step(guarded *g, int index, int backward) {
         guarded_allow(g, run->workspace + task * run->task_floats, step->workspace, 0);
     guarded_allow(g, run->shared, step->shared_floats, 0);
     if (!backward) {
-        if (node->input[0] >= 0) guarded_allow(g, step->value, run->rows * node->count, 0); /* else it is given */
+        if (node->input[0] >= 0) guarded_allow(g, step->value, ssdei_plan_floats(run, index), 0); /* else it is given */
         if (step->saved_floats) guarded_allow(g, step->saved, run->rows * step->saved_floats, 0);
         return;
     }
     guarded_allow(g, run->sums, step->sums * sizeof(double) / sizeof(float), 0);
-    guarded_allow(g, step->gradient, run->rows * node->count, 1);
+    guarded_allow(g, step->gradient, ssdei_plan_floats(run, index), 1);
     for (i = 0; i < 3; i++) {
         const ssdei_step *input = node->input[i] >= 0 ? &run->steps[node->input[i]] : NULL;
-        size_t floats = input ? run->rows * run->net->nodes[node->input[i]].count : 0;
+        size_t floats = input ? ssdei_plan_floats(run, node->input[i]) : 0;
         if (input && input->needs) guarded_allow(g, input->gradient, floats, 1);
         if (input && step->reads[i] == SSDEI_READ_AGAIN) guarded_allow(g, input->value_again, floats, input->restored);
     }
@@ -986,10 +1044,13 @@ static void guarded_step(guarded *g, int index, int backward, const char *what) 
     guarded_hide(g, index, backward);
     guarded_allow_step(g, index, backward);
     memcpy(g->before, run->arena, bytes);
-    if (backward)
+    if (!backward) ssdei_operations[node->operation].forward(run, index);
+    if (!backward && run->steps[index].moves)
+        ssdei_operations[node->operation].tangent(run, index);
+    else if (backward && run->steps[index].moves)
+        ssdei_operations[node->operation].tangent_backward(run, index);
+    else if (backward)
         ssdei_operations[node->operation].backward(run, index);
-    else
-        ssdei_operations[node->operation].forward(run, index);
     for (i = 0; i < run->arena_floats; i++) {
         if (g->may[i]) continue;
         memcpy(bits, &run->arena[i], sizeof(float));
@@ -1005,24 +1066,24 @@ static void guarded_step(guarded *g, int index, int backward, const char *what) 
 
 /* Forward, and backward as far as the mode goes. */
 static void step_pass(ssde_run *run, const step_data *data, float *out, float *gradient) {
-    CHECK_OK(ssde_run_forward(run, data->x, data->label, data->sigma, STEP_ROWS, 3, 4, NULL, out));
-    if (run->mode == SSDE_RUN_VJP) CHECK_OK(ssde_run_backward(run, data->v, gradient, NULL));
-    if (run->mode == SSDE_RUN_TRAIN) CHECK_OK(ssde_run_backward(run, data->v, NULL, gradient));
+    nn_run_pass(run, data->x, data->v, data->label, data->sigma, STEP_ROWS, NULL, out, gradient);
 }
 
 /* The same step by step. */
 static void guarded_pass(guarded *g, const step_data *data, const char *what, float *out, float *gradient) {
     ssde_run *run = g->run;
     const ssde_net *net = run->net;
-    int i;
+    size_t bytes = STEP_ROWS * ssde_net_output_dim(net) * sizeof *out;
+    int tangents = run->mode == SSDE_RUN_TANGENT, i;
     guarded_give(g, data);
     for (i = 0; i < net->node_count; i++)
         if (!run->steps[i].idle) guarded_step(g, i, 0, what);
-    memcpy(out, ssdei_value(run, net->output), STEP_ROWS * ssde_net_output_dim(net) * sizeof *out);
+    memcpy(out, tangents ? ssdei_tangent(run, net->output) : ssdei_value(run, net->output), bytes);
     if (run->mode == SSDE_RUN_INFERENCE || !run->steps[net->output].needs) return;
     ssdei_run_begin_backward(run);
-    run->weight_gradients = run->mode == SSDE_RUN_TRAIN ? gradient : NULL;
-    memcpy(ssdei_gradient(run, net->output), data->v, STEP_ROWS * ssde_net_output_dim(net) * sizeof *out);
+    run->weight_gradients = ssdei_trains(run->mode) ? gradient : NULL;
+    memcpy(ssdei_gradient(run, net->output), data->v, bytes);
+    if (run->steps[net->output].moves) memcpy(ssdei_tangent_gradient(run, net->output), data->v, bytes);
     run->steps[net->output].written = 1;
     for (i = net->node_count - 1; i >= 0; i--)
         if (run->steps[i].written) guarded_step(g, i, 1, what);
@@ -1047,7 +1108,7 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
     oracle_normals(1, 1.0, dim, data.x);
     oracle_normals(2, 1.0, output, data.v);
     for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = 0.5f + (float)i;
-    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
+    for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TANGENT; mode++) {
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
         ssde_run *run = NULL, *other = NULL;
         guarded g;
@@ -1252,12 +1313,8 @@ static void workers_pass(const ssde_net *net, ssde_run_desc desc, int workers, i
     nn_poison(run);
     for (row = 0; row < WORKERS_ROWS; row += count) {
         const float *at = x + row * dim;
-        CHECK_OK(ssde_run_forward(run, at, data->label + row, data->sigma + row, count, 3, 2, data->sample + row,
-                                  out + row * dim));
-        if (desc.mode == SSDE_RUN_VJP)
-            CHECK_OK(ssde_run_backward(run, at, derivatives + row * dim, NULL));
-        else
-            CHECK_OK(ssde_run_backward(run, at, NULL, derivatives));
+        nn_run_pass(run, at, at, data->label + row, data->sigma + row, count, data->sample + row, out + row * dim,
+                    derivatives + (desc.mode == SSDE_RUN_VJP ? row * dim : 0));
     }
     CHECK((hook.calls > 0) == (workers > 1));
     ssde_run_destroy(run);
@@ -1274,7 +1331,7 @@ static void workers_check(const ssde_net *net, ssde_context *context, ssde_convo
     float *out = buffer, *other = out + WORKERS_ROWS * dim, *wanted = other + WORKERS_ROWS * dim;
     float *derivatives = wanted + floats;
     int mode, alone;
-    for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TRAIN; mode++) {
+    for (mode = SSDE_RUN_VJP; mode <= SSDE_RUN_TANGENT; mode++) {
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, WORKERS_ROWS);
         desc.context = context;
         desc.convolution = convolution;
@@ -1321,6 +1378,7 @@ static void test_run_workers(void) {
     X(net_initialisation)   \
     X(run_early_output)     \
     X(run_company)          \
+    X(run_tangent_dropout)  \
     X(run_even_blocks)      \
     X(run_workers)          \
     X(run_reuse)            \

@@ -43,7 +43,7 @@ static void test_condition_inpainting_conditional(void) {
     solver_mixture m = solver_cloud();
     float *x = (float *)malloc(2 * n * sizeof *x);
     int which, value;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -377,7 +377,7 @@ static void test_condition_measurements(void) {
     size_t n = check_quick ? 150 : 500;
     float *x = (float *)malloc(n * CONTROL_DIM * sizeof *x);
     int which, way, kind;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
@@ -414,7 +414,7 @@ static void control_noisy_steps(double data_std) {
     static float x[N * CONTROL_DIM];
     float y[CONTROL_DIM] = {1.0f, 1.0f, 1.0f, 1.0f};
     int which, k, p;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.3, 0.5, &sde, &model);
@@ -463,7 +463,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
     float y[CONTROL_MOST], around[CONTROL_DIM] = {0.9f, -0.3f, 0.1f, 1.0f}, shift[CONTROL_MOST];
     int shape, which, k, extra;
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, 1, CONTROL_MOST, shift));
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
@@ -529,10 +529,12 @@ static void test_condition_noisy_values(void) {
     static const double times[5] = {1e-3, 0.1, 0.4, 0.7, 1.0}, noises[3] = {0.02, 0.4, 4.0};
     static const float x[CONTROL_DIM] = {0.7f, -0.4f, 0.3f, 1.1f}, around[CONTROL_DIM] = {0.5f, -0.3f, 0.8f, 0.4f};
     int which, shape, k, at;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model = control_gaussian(control_uneven, &sde, &mixture);
+        double start, scale;
+        CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
         for (shape = 0; shape < 4; shape++) {
             const control_linear *a = shapes[shape];
             float y[CONTROL_MOST];
@@ -547,12 +549,12 @@ static void test_condition_noisy_values(void) {
                                                                                                       away = 0.0;
                     float with[CONTROL_DIM], plain[CONTROL_DIM], shifted[CONTROL_MOST], point[CONTROL_DIM];
                     uint64_t sample = 0;
-                    ssde_coefficients c;
+                    double t = fmin(times[at], start);
+                    ssde_coefficients c = solver_marginal(&sde, t);
                     size_t i;
-                    CHECK_OK(ssde_coefficients_at(NULL, &sde, times[at], &c));
                     for (i = 0; i < CONTROL_DIM; i++) point[i] = (float)(c.mean * 0.5 + c.std * (double)x[i]);
-                    CHECK_OK(steered.score(steered.user, point, &times[at], &sample, 1, 0, with));
-                    CHECK_OK(model.score(model.user, point, &times[at], &sample, 1, 0, plain));
+                    CHECK_OK(steered.score(steered.user, point, &t, &sample, 1, 0, with));
+                    CHECK_OK(model.score(model.user, point, &t, &sample, 1, 0, plain));
                     for (i = 0; i < CONTROL_DIM; i++) { /* x(0) given x is D + std N(0, I), D taken off y */
                         double own = pow(control_uneven[i], 2.0), all = pow(c.mean, 2.0) * own + c.std * c.std;
                         std[i] = c.std * control_uneven[i] / sqrt(all);
@@ -567,6 +569,14 @@ static void test_condition_noisy_values(void) {
                     }
                     /* floats of x and y; and of K, which is C (m / std)^2 and has 1's rounding, for a C of 0.04 */
                     CHECK_NEAR(sqrt(away), 0.0, sqrt(size) * (1e-5 + pow(c.std / c.mean, 2.0) * 6e-8 / 0.04) + 1e-5);
+                }
+                if (start < 1.0) { /* where m is 0 nothing is added */
+                    ssde_score_model steered = ssde_guided_model(guided);
+                    float with[CONTROL_DIM], plain[CONTROL_DIM];
+                    uint64_t sample = 0;
+                    CHECK_OK(steered.score(steered.user, x, &times[4], &sample, 1, 0, with));
+                    CHECK_OK(model.score(model.user, x, &times[4], &sample, 1, 0, plain));
+                    CHECK_SAME(with, plain, sizeof plain);
                 }
                 ssde_guided_destroy(guided);
             }
@@ -798,7 +808,7 @@ static void test_condition_dps(void) {
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
     ssde_context context = ssde_context_defaults();
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model, steered;
@@ -864,7 +874,7 @@ static void test_condition_colourise(void) {
     float *x = (float *)malloc(n * DIM * sizeof *x), *grey = (float *)malloc(n * PIXELS * sizeof *grey);
     int which, way;
     for (i = 0; i < n * PIXELS; i++) grey[i] = (float)sin(0.1 * (double)i);
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(DIM, 0.2, 0.6, &sde, &model);
@@ -952,7 +962,7 @@ static void test_condition_identity(void) {
     for (i = 0; i < CONTROL_N * 6; i++) {
         if (data.mask[i] == 0.0f) other.known[i] = i % 2 ? (float)NAN : -3e30f;
     }
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -988,7 +998,7 @@ static void test_condition_known_path(void) {
     static const double down[4] = {1.0, 0.7, 0.2, 1e-3};
     solver_mixture m = solver_plane();
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -1297,7 +1307,7 @@ static void control_expect(const char *name, int which, const ssde_score_model *
 static void test_guidance_classifier(void) {
     solver_mixture m = solver_plane(), one = control_component(&m, 2);
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL, *component = NULL;
         ssde_score_model model;
@@ -1322,7 +1332,7 @@ static void test_guidance_class_and_mask(void) {
     solver_mixture m = solver_plane(), one = control_component(&m, 0), target = one;
     int which;
     target.mean[0] = (double)known[0], target.variance[0] = 0.0;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL, *component = NULL;
         ssde_score_model model;
@@ -1359,7 +1369,7 @@ static void test_guidance_cfg(void) {
     size_t i;
     CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_context context = ssde_context_defaults();
         ssde_mixture *mixture = NULL, *component = NULL;
