@@ -1556,6 +1556,7 @@ static ssde_status outputs_model_score(void *user, const float *x, const double 
     size_t i;
     (void)sample;
     (void)differentiate;
+    if (!rows || rows > OUTPUT_ROWS) return SSDE_ERROR_ARGUMENT;
     for (i = 0; i < rows; i++) {
         double mean, std;
         CHECK_OK(ssde_score_net_label(NULL, m->net, &m->sde, t[i], &label[i], &sigma[i], NULL));
