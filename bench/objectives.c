@@ -14,14 +14,15 @@
    kl: the Kullback-Leibler divergence of the ODE's density from the data's, both where std / m is 0.02, which is also
    where training ends: the mean of log p - log q over draws from p, and kl_error its standard error. No bound holds for
    it. "inf": the ODE left the numbers.
-   fisher_of_best and kl_of_best: over the least in the table. nfe: evaluations per likelihood. seconds: of training.
+   fisher_of_best and kl_of_best: over the least in the table, which comes at the end; what stderr shows as rows are
+   measured, over the least so far. nfe: evaluations per likelihood. seconds: of training.
 
    Left out is what repeats another row (VE's g^2 / std^2 is a constant; the weight of EDM's own output is EDM's, of the
    noise's std^2) or makes no sense (the score's own error, 1 / std^2 of the noise's, is without bounds; logit-normal
    times are of the straight path).
 
-   Options: --quick (a row of each output, 200 steps: that it all runs)
-            --steps N (4000)   --batch N (256)   --seeds N (3)   --points N (of kl, 8192)   --threads N
+   Options: --quick (a tenth of the rows, 200 steps: that it all runs)
+            --steps N (4000)   --batch N (256)   --seeds N (3)   --points N (of kl, 4096)   --threads N
             --embedding fourier|positional (fourier)
             --sde ve|vp|subvp|rectified_flow   --output score|noise|data|velocity|edm|flow
             --tier scalar|neon|avx2|avx512 */
@@ -37,13 +38,11 @@ static const double ring_std = 0.1, noise_low = 0.02, noise_high = 50.0;
 
 static ssde_context context;
 static ssde_mixture *ring;
-static size_t steps = 4000, batch = 256, seeds = 3, points = 8192;
-static int quick, only_sde = SDES, only_output = SSDE_PREDICT_COUNT, embedding = SSDE_EMBEDDING_FOURIER;
+static size_t steps = 4000, batch = 256, seeds = 3, points = 4096;
+static ssde_parameterisation only_output; /* SSDE_PREDICT_DEFAULT: all */
+static int quick, only_sde = SDES, embedding = SSDE_EMBEDDING_FOURIER;
 
 static const char *const sde_names[SDES] = {"ve", "vp", "subvp", "rectified_flow"};
-static const char *const output_names[] = {"", "score", "noise", "data", "velocity", "edm", "flow"};
-static const char *const weighting_names[] = {"std2", "likelihood", "output", "edm", "min_snr"};
-static const char *const times_names[] = {"uniform", "importance", "log_normal", "logit_normal"};
 static const char *const embedding_names[] = {"positional", "fourier"};
 
 static ssde_sde sde_of(int which) {
@@ -131,54 +130,38 @@ static ssde_trainer *train(ssde_net *net, const ssde_sde *sde, int output, const
 
 /* ---- judging ---- */
 
-/* Draws of p_t and their log p_t, and -std times its score, the noise to be expected. */
-typedef struct truth {
-    float *x;                           /* [n, 2] */
-    double *t, *log_p, *x_wide, *score; /* [n], [n], [n, 2], [n, 2] */
-} truth;
-
-static truth truth_at(const ssde_sde *sde, double t, size_t n, uint64_t seed) {
-    truth all;
-    ssde_rng rng = ssde_rng_seed(seed);
-    float *z = (float *)take(2 * n, sizeof *z);
-    size_t i;
-    all.x = (float *)take(2 * n, sizeof *all.x);
-    all.t = (double *)take(6 * n, sizeof *all.t);
-    all.log_p = all.t + n, all.x_wide = all.t + 2 * n, all.score = all.t + 4 * n;
-    for (i = 0; i < n; i++) all.t[i] = t;
-    must(&context, ssde_mixture_sample(ring, &rng, n, all.x, NULL));
-    must(&context, ssde_random_normal(&context, seed, SSDE_STREAM_NOISE, 0, NULL, n, 2, z));
-    must(&context, ssde_perturb(&context, sde, all.x, z, all.t, n, 2, all.x));
-    for (i = 0; i < 2 * n; i++) all.x_wide[i] = (double)all.x[i];
-    must(&context, ssde_mixture_evaluate(ring, sde, all.x_wide, all.t, n, all.log_p, all.score));
-    free(z);
-    return all;
-}
-
-static void truth_free(truth *all) {
-    free(all->x);
-    free(all->t);
-}
-
 static double fisher_divergence(const ssde_sde *sde, const ssde_score_model *model) {
+    static float x[2 * LEVEL_POINTS];
+    ssde_score_model exact = ssde_mixture_model(ring, sde);
+    ssde_fisher_desc how = ssde_fisher_defaults();
     double range = log(noise_high / noise_low), total = 0.0;
-    float score[2 * LEVEL_POINTS];
-    int level, i;
+    int level;
+    how.context = &context;
     for (level = 0; level < LEVELS; level++) {
-        ssde_coefficients at;
-        double t;
-        truth all;
-        must(&context, ssde_noise_time(&context, sde, noise_low * exp(range * (level + 0.5) / LEVELS), &t));
-        must(&context, ssde_coefficients_at(&context, sde, t, &at));
-        all = truth_at(sde, t, LEVEL_POINTS, (uint64_t)level);
-        must(&context, model->score(model->user, all.x, all.t, NULL, LEVEL_POINTS, 0, score));
-        for (i = 0; i < 2 * LEVEL_POINTS; i++) {
-            double away = at.std * ((double)score[i] - all.score[i]);
-            total += away * away / LEVEL_POINTS;
-        }
-        truth_free(&all);
+        ssde_fisher_result away;
+        ssde_rng rng = ssde_rng_seed((uint64_t)level);
+        must(&context, ssde_noise_time(&context, sde, noise_low * exp(range * (level + 0.5) / LEVELS), &how.t));
+        must(&context, ssde_mixture_sample(ring, &rng, LEVEL_POINTS, x, NULL));
+        must(&context, ssde_fisher_divergence(sde, model, &exact, &how, &rng, LEVEL_POINTS, x, &away));
+        total += 2.0 * away.loss; /* the mean over the two dimensions */
     }
     return total * range / LEVELS;
+}
+
+/* Draws of p_t, x [points, 2], and their log p_t [points]. */
+static void draw_noisy(const ssde_sde *sde, double t, float *x, double *log_p) {
+    double *wide = (double *)take(3 * points, sizeof *wide), *times = wide + 2 * points;
+    float *z = (float *)take(2 * points, sizeof *z);
+    ssde_rng rng = ssde_rng_seed(LEVELS);
+    size_t i;
+    for (i = 0; i < points; i++) times[i] = t;
+    must(&context, ssde_mixture_sample(ring, &rng, points, x, NULL));
+    must(&context, ssde_random_normal(&context, LEVELS, SSDE_STREAM_NOISE, 0, NULL, points, 2, z));
+    must(&context, ssde_perturb(&context, sde, x, z, times, points, 2, x));
+    for (i = 0; i < 2 * points; i++) wide[i] = (double)x[i];
+    must(&context, ssde_mixture_evaluate(ring, sde, wide, times, points, log_p, NULL));
+    free(wide);
+    free(z);
 }
 
 typedef struct divergence {
@@ -187,26 +170,28 @@ typedef struct divergence {
 
 static divergence ode_divergence(const ssde_sde *sde, const ssde_score_model *model, double eps) {
     divergence kl = {0.0, 0.0, 0.0};
-    truth all = truth_at(sde, eps, points, LEVELS);
+    float *x = (float *)take(2 * points, sizeof *x);
+    double *log_p = (double *)take(points, sizeof *log_p), n = (double)points, squares = 0.0;
     ssde_likelihood_result *results = (ssde_likelihood_result *)take(points, sizeof *results);
     ssde_likelihood_desc how = ssde_likelihood_defaults();
     ssde_rng rng = ssde_rng_seed(0);
-    double n = (double)points, squares = 0.0;
     size_t i;
+    draw_noisy(sde, eps, x, log_p);
     how.eps = eps;
     how.trace = SSDE_TRACE_EXACT;
     how.rtol = how.atol = 1e-4;
     how.context = &context;
-    if (ssde_likelihood(sde, model, &how, &rng, points, all.x, results) != SSDE_OK) kl.mean = HUGE_VAL;
+    if (ssde_likelihood(sde, model, &how, &rng, points, x, results) != SSDE_OK) kl.mean = HUGE_VAL;
     for (i = 0; i < points && kl.mean < HUGE_VAL; i++) {
-        double ratio = all.log_p[i] - results[i].log_density;
+        double ratio = log_p[i] - results[i].log_density;
         kl.mean += ratio / n;
         squares += ratio * ratio / n;
         kl.nfe += (double)results[i].evaluations / n;
     }
     kl.error = sqrt((squares - kl.mean * kl.mean) / n);
+    free(x);
+    free(log_p);
     free(results);
-    truth_free(&all);
     return kl;
 }
 
@@ -252,14 +237,16 @@ static void measure(row *r) {
     r->kl_error = errors[seeds / 2];
 }
 
-static void print(const row *r, double best_fisher, double best_kl) {
+static void print(FILE *out, const row *r, double best_fisher, double best_kl) {
     size_t middle = seeds / 2, last = seeds - 1;
-    printf("%s,%s,%s,%s,%d,", sde_names[r->sde], output_names[r->output], weighting_names[r->how->weighting],
-           times_names[r->how->times], r->how->stratified);
-    printf("%.4f,%.4f,%.4f,%.2f,", r->fisher[middle], r->fisher[0], r->fisher[last], r->fisher[middle] / best_fisher);
-    printf("%.4f,%.4f,%.4f,%.4f,%.2f,", r->kl[middle], r->kl[0], r->kl[last], r->kl_error, r->kl[middle] / best_kl);
-    printf("%.0f,%.1f\n", r->nfe, r->seconds);
-    fflush(stdout);
+    fprintf(out, "%s,%s,%s,%s,%d,", sde_names[r->sde], ssde_parameterisation_name((ssde_parameterisation)r->output),
+            ssde_weighting_name(r->how->weighting), ssde_times_name(r->how->times), r->how->stratified);
+    fprintf(out, "%.4f,%.4f,%.4f,%.2f,", r->fisher[middle], r->fisher[0], r->fisher[last],
+            r->fisher[middle] / best_fisher);
+    fprintf(out, "%.4f,%.4f,%.4f,%.4f,%.2f,", r->kl[middle], r->kl[0], r->kl[last], r->kl_error,
+            r->kl[middle] / best_kl);
+    fprintf(out, "%.0f,%.1f\n", r->nfe, r->seconds);
+    fflush(out);
 }
 
 static void fill_table(void) {
@@ -269,7 +256,7 @@ static void fill_table(void) {
     for (sde = 0; sde < SDES; sde++) {
         if (only_sde != SDES && only_sde != sde) continue;
         for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
-            if (only_output != SSDE_PREDICT_COUNT && only_output != output) continue;
+            if (only_output && (int)only_output != output) continue;
             for (k = 0; k < OBJECTIVES; k++) {
                 row *r = &rows[count];
                 if (!makes_sense(sde, output, &objectives[k]) || (quick && (k + output + sde) % OBJECTIVES)) continue;
@@ -277,12 +264,12 @@ static void fill_table(void) {
                 measure(r);
                 if (r->fisher[seeds / 2] < best_fisher) best_fisher = r->fisher[seeds / 2];
                 if (r->kl[seeds / 2] < best_kl) best_kl = r->kl[seeds / 2];
+                print(stderr, r, best_fisher, best_kl);
                 count++;
-                fprintf(stderr, "%d: ", count);
             }
         }
     }
-    for (i = 0; i < count; i++) print(&rows[i], best_fisher, best_kl);
+    for (i = 0; i < count; i++) print(stdout, &rows[i], best_fisher, best_kl);
 }
 
 int main(int argc, char **argv) {
@@ -307,7 +294,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--sde"))
             known = (only_sde = read_name(value, sde_names, SDES)) < SDES;
         else if (!strcmp(argv[i], "--output"))
-            known = (only_output = read_name(value, output_names, SSDE_PREDICT_COUNT)) < SSDE_PREDICT_COUNT;
+            must(&context, ssde_parameterisation_find(&context, value, &only_output));
         else if (!strcmp(argv[i], "--tier"))
             known = read_tier(value, &context);
         else if (count < 4) {
