@@ -461,7 +461,8 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 
 /* >>train */
 
-/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0); the others, x(t) alone, and a
+/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0), which a nonlinear SDE has not; the
+   others, x(t) alone, and a
    derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
    differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
    as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
@@ -499,6 +500,9 @@ typedef struct ssde_train_desc {
     ssde_objective objective;
     int probes; /* of SSDE_OBJECTIVE_SLICED, 1 to 65536; 0: 1. Under (SSDE_STREAM_PROBE, step, slot), probe k with the
                    seed + k 0x9e3779b97f4a7c15 */
+    /* Of a nonlinear SDE every step simulates x(t) from the batch, by so many steps of Euler and Maruyama for each row:
+       as many evaluations of the drift, on this thread. 0: 100. Draws of step s under first_draw = s * this. */
+    size_t simulation_steps;
     uint64_t seed;
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
@@ -508,7 +512,8 @@ typedef struct ssde_train_desc {
    unknown, learning rate 2e-4 and warm-up 5000. Fewer steps have a warm-up of a twentieth of them, at most those 5000,
    and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3; both suit the batch of 128. The average needs no
    such rule: by (1 + n) / (10 + n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). Nothing ends after
-   these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. */
+   these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. Of
+   a nonlinear SDE: sliced score matching, weighted by g^2. */
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps);
 
 /* Data for one call; its arrays are read during the call only. */
@@ -549,7 +554,7 @@ const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
    grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
-/* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
+/* The EMA weights, as a model file for ssde_net_load; without the SDE where that is made of functions. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
 
 /* An average chosen after training (Karras et al. 2024, arXiv 2312.02696, section 3). At step t it weights step s by
@@ -5749,6 +5754,11 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
     if (means->discrete && !ssdei_family(sde)->level)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
                          ssdei_family(sde)->name);
+    if (sde->kind == SSDE_NONLINEAR && (means->output != SSDE_PREDICT_SCORE || net->sigma >= 0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: the network %s, but a nonlinear SDE has no m(t) and std(t): wanted one that gives the "
+                         "score, by t alone",
+                         where, net->sigma >= 0 ? "takes sigma" : "gives another output than the score");
     return ssdei_net_check_meaning(context, net, means);
 }
 
@@ -5777,12 +5787,12 @@ static float ssdei_edm_label(double mean, double std, int logarithm) {
 
 static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, double t,
                                float *label, float *sigma, ssde_output_map *map) {
-    double mean, std;
+    double mean = 1.0, std = 1.0; /* nonlinear: of the score neither is asked */
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     if (means->discrete) {
         ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
     } else {
-        ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+        if (sde->kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
         *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
                                                    : ssdei_family(sde)->label(sde, t);
     }
@@ -6308,6 +6318,10 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     memset(&desc, 0, sizeof desc);
     desc.loss = ssde_loss_defaults();
     desc.loss.half_sum = exploding;
+    if (sde && sde->kind == SSDE_NONLINEAR) {
+        desc.objective = SSDE_OBJECTIVE_SLICED;
+        desc.loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
+    }
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
     desc.beta1 = 0.9;
@@ -6356,6 +6370,8 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "0, of a classifier");
     if (desc->probes < 0 || desc->probes > 65536)
         return ssdei_train_out_of_range(desc, "probes", (double)desc->probes, "1 to 65536, or 0 for 1");
+    if (desc->simulation_steps > INT_MAX)
+        return ssdei_train_out_of_range(desc, "simulation_steps", (double)desc->simulation_steps, "up to 2147483647");
     if (!(desc->levels > 0.0)) return SSDE_OK;
     return ssdei_check_interval(desc->context, "ssde_trainer_create: desc.", desc->low, desc->high);
 }
@@ -6455,7 +6471,12 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
+    if (trainer->sde.kind == SSDE_NONLINEAR && !desc->objective && !desc->classifier)
+        return ssde_fail(trainer->context, SSDE_ERROR_UNSUPPORTED,
+                         "ssde_trainer_create: desc.objective is denoising, but the kernel of a nonlinear SDE is not "
+                         "known: wanted implicit or sliced");
     ssdei_try(ssdei_trainer_meaning(trainer, net));
+    if (!desc->simulation_steps) desc->simulation_steps = 100;
     if (desc->loss.eps == 0.0 && desc->loss.times != SSDE_TIMES_USER) desc->loss.eps = 1e-5;
     /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
@@ -6583,6 +6604,23 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
+/* x(t) from x0, which lends its place to the drift: without a kernel nothing is learned from x0 itself. */
+static ssde_status ssdei_train_simulate(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step) {
+    ssde_simulation_desc how = ssde_simulation_defaults();
+    float *work[3];
+    work[0] = trainer->z, work[1] = trainer->x0, work[2] = NULL;
+    how.steps = trainer->desc.simulation_steps;
+    how.context = trainer->context;
+    how.first_draw = (uint32_t)(step * how.steps);
+    if (((uint64_t)step + 1) * how.steps > (uint64_t)1 << 32)
+        return ssde_fail(trainer->context, SSDE_ERROR_LIMIT,
+                         "training step %.0f simulates %.0f steps: no draws are left of 2^32", (double)step,
+                         (double)how.steps);
+    if (trainer->context) trainer->context->error[0] = 0; /* a drift that fails without a text gets one */
+    memcpy(trainer->x, trainer->x0, rows * trainer->dim * sizeof *trainer->x);
+    return ssdei_simulate(&trainer->sde, &how, seed, trainer->slot, trainer->t, rows, trainer->dim, work, trainer->x);
+}
+
 /* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma; but, where the
    objective asks for nothing but x(t), that in x0's place. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
@@ -6599,12 +6637,16 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
             ssdei_flip(trainer->net, trainer->x0 + row * dim);
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
-    ssdei_try(
-        ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
     ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
                            trainer->sigma, trainer->map));
-    ssdei_try(
-        ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    if (trainer->sde.kind == SSDE_NONLINEAR)
+        ssdei_try(ssdei_train_simulate(trainer, rows, seed, step));
+    else {
+        ssdei_try(
+            ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
+        ssdei_try(
+            ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    }
     if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
     for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
@@ -7546,7 +7588,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
         ssdei_try(ssde_sde_check(context, sde));
         if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                             "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
+                             "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
     }
     ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
@@ -8509,13 +8551,19 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
     ssdei_field_number(fields, "data.high", desc->high);
 }
 
-/* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same. */
+/* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same; of a nonlinear one, g.
+ */
 static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sde *sde) {
     ssde_sde copy = *sde;
     ssde_coefficients middle;
     ssdei_sde_kind_field(fields, "sde.kind", "", 0, sde);
     if (ssdei_family(sde)->numbers) {
         ssdei_sde_fields(fields, &copy);
+        return fields->status;
+    }
+    if (sde->kind == SSDE_NONLINEAR) {
+        ssdei_try(ssdei_rates(fields->context, sde, 0.5, &middle.drift, &middle.diffusion));
+        ssdei_field_number(fields, "sde.g", (double)(float)middle.diffusion);
         return fields->status;
     }
     ssdei_try(ssde_coefficients_at(fields->context, sde, 0.5, &middle));
@@ -8527,6 +8575,8 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
     ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
+    if (trainer->sde.kind == SSDE_NONLINEAR)
+        ssdei_field_unsigned(fields, "training.simulation_steps", trainer->desc.simulation_steps);
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
