@@ -15,7 +15,7 @@
        >>files             .npy, IDX, CIFAR-10, safetensors, PyTorch's checkpoints
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
-       >>sde               VE, VP, sub-VP, any affine SDE, and any other with additive noise
+       >>sde               VE, VP, sub-VP, rectified flow, any affine SDE, and any other with additive noise
        >>simulation        those SDEs forward in time
        >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
@@ -42,7 +42,7 @@
 
        int main(void) {
            static float x[1000 * 2];
-           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_affine
+           ssde_sde sde = ssde_vp(0.1, 20.0); // also ssde_ve, ssde_subvp, ssde_rectified_flow, ssde_affine
            ssde_rng rng = ssde_rng_seed(42);
 
            ssde_mixture *ring; // eight Gaussians on a circle
@@ -353,6 +353,7 @@ typedef enum ssde_stream {
     SSDE_STREAM_CLASS,
     SSDE_STREAM_BROWNIAN,
     SSDE_STREAM_TRANSPOSE,
+    SSDE_STREAM_BOOTSTRAP,
     SSDE_STREAM_SIMULATION,
     SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
 } ssde_stream;
@@ -426,7 +427,15 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
    by Euler's methods in t (euler_maruyama, reverse_diffusion, stochastic_heun, adaptive) or the flow, and priced by the
    flow. */
 
-typedef enum ssde_sde_kind { SSDE_VE, SSDE_VP, SSDE_SUBVP, SSDE_AFFINE, SSDE_NONLINEAR, SSDE_SDE_COUNT } ssde_sde_kind;
+typedef enum ssde_sde_kind {
+    SSDE_VE,
+    SSDE_VP,
+    SSDE_SUBVP,
+    SSDE_RECTIFIED_FLOW, /* flow matching's straight path x(t) = (1 - t) x(0) + t z */
+    SSDE_AFFINE,
+    SSDE_NONLINEAR,
+    SSDE_SDE_COUNT
+} ssde_sde_kind;
 
 /* A plain value; check with ssde_sde_check, as every function that takes one does. The kind's
    beta_max, sigma_min and sigma_max lie within 1e-30 ... 1e30, prior_std within 0 ... 1e30. */
@@ -451,8 +460,8 @@ typedef struct ssde_sde {
     ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim, float *out);
     ssde_status (*drift_vjp)(void *user, const float *x, const double *t, const float *v, size_t rows, size_t dim,
                              float *out);
-    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP), or none of a
-                         nonlinear SDE */
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow), or
+                         none of a nonlinear SDE */
     /* Another prior than N(0, prior_std^2 I), of any kind of SDE: draws out[rows, dim] of these samples, and
        log-densities out[rows] in nats. Where one is given, what would need the other is refused. */
     ssde_status (*prior_sample)(void *user, uint64_t seed, const uint64_t *sample, size_t rows, size_t dim, float *out);
@@ -463,6 +472,13 @@ typedef struct ssde_sde {
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
 ssde_sde ssde_vp(double beta_min, double beta_max);   /* the paper: 0.1, 20 */
 ssde_sde ssde_subvp(double beta_min, double beta_max);
+/* Rectified flow (Liu et al. 2022, arXiv 2209.03003), flow matching along the optimal-transport path (Lipman et al.
+   2022, arXiv 2210.02747): m(t) = 1 - t, std(t) = t. Its probability flow, dx/dt = E[z - x(0) | x(t)], is the velocity
+   that both learn; their time runs the other way, from noise to data. a = -1 / (1 - t) and g^2 = 2 t / (1 - t) have no
+   bounds at 1: whatever asks for them there is refused, and solvers begin at ssde_prior_time. So do times drawn by g^2
+   / std^2, whose integral diverges at 1; without them the likelihood's weights have no mean. It has no discrete-time
+   form, and no numbers to choose. */
+ssde_sde ssde_rectified_flow(void);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
 ssde_sde ssde_nonlinear(ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim,
                                              float *out),
@@ -496,7 +512,7 @@ typedef struct ssde_step {
 typedef enum ssde_discretisation {
     /* VP: DDPM's x_i = sqrt(1 - beta_i) x + sqrt(beta_i) z. VE: SMLD's sqrt(sigma_i^2 - sigma_{i-1}^2) z. sub-VP:
        sqrt(1 - beta_i) x + sqrt(beta_i (1 - abar_i abar_{i-1})) z, abar_i = prod_{j<=i} (1 - beta_j), whose variance
-       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Affine:
+       after i steps from a point is (1 - abar_i)^2, exactly sub-VP's with abar for its continuous counterpart. Others:
        Euler's. */
     SSDE_DISCRETISE_OWN,
     SSDE_DISCRETISE_EULER /* drift a(t) / N, diffusion g(t) sqrt(1 / N); sde_lib.py:52-69 */
@@ -913,12 +929,14 @@ typedef struct ssdei_sde_family {
     ssde_status (*step)(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step);
     ssde_status (*level)(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std);
     ssde_status (*beta)(ssde_context *context, const ssde_sde *sde, int i, double *beta);
-    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1]: t, and the uniform density
-       over it. NULL: not available. */
+    /* At the quantile u, 0 to 1, of the density proportional to g^2 / std^2 on [eps, 1], or up to ssde_prior_time where
+       it has no integral: t, and the uniform density over it. NULL: not available. */
     ssde_status (*importance)(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
                               double *weight);
     float (*label)(const ssde_sde *sde, double t); /* what networks are told of t, in the reference's arithmetic */
     double (*noise_time)(const ssde_sde *sde, double noise); /* the t where std / m is `noise`; NULL: found by search */
+    int even; /* std / m is about t where it is small, and goes without bounds at 1: grids in t suit it, log-SNR's do
+                 not */
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
@@ -6438,6 +6456,8 @@ ssde_sde ssde_subvp(double beta_min, double beta_max) {
     return sde;
 }
 
+ssde_sde ssde_rectified_flow(void) { return ssdei_sde(SSDE_RECTIFIED_FLOW); }
+
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
     ssde_sde sde = ssdei_sde(SSDE_AFFINE);
     sde.a = a;
@@ -6853,6 +6873,44 @@ static float ssdei_time_label(const ssde_sde *sde, double t) {
     return (float)t * 999.0f;
 }
 
+/* ---- sde: rectified flow ---- */
+
+static const ssdei_sde_number ssdei_flow_numbers[] = {{NULL, 0}};
+
+static void ssdei_flow_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    (void)sde;
+    *drift = -1.0 / (1.0 - t);
+    *diffusion = sqrt(2.0 * t / (1.0 - t));
+}
+
+static ssde_status ssdei_flow_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                       double *std) {
+    (void)context, (void)sde;
+    *mean = 1.0 - t;
+    *std = t;
+    return SSDE_OK;
+}
+
+static double ssdei_flow_noise_time(const ssde_sde *sde, double noise) {
+    (void)sde;
+    return noise / (1.0 + noise);
+}
+
+/* The integral of g^2 / std^2 is 2 log(t / (1 - t)), which diverges at 1: as far as ssde_prior_time, t / (1 - t) = 1 /
+   SSDEI_SIGNAL, where likelihoods begin. */
+static ssde_status ssdei_flow_importance(ssde_context *context, const ssde_sde *sde, double eps, double u, double *t,
+                                         double *weight) {
+    double first = ssdei_math_log(eps / (1.0 - eps)), last = -ssdei_math_log(SSDEI_SIGNAL);
+    (void)sde;
+    if (!(first < last))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_loss_times: eps is %.9g, wanted below %.9g, the t of ssde_prior_time", eps,
+                         1.0 / (1.0 + SSDEI_SIGNAL));
+    *t = ssdei_clamp_time(1.0 / (1.0 + ssdei_math_exp(-(first + u * (last - first)))), eps);
+    *weight = (last - first) / (1.0 - eps) * *t * (1.0 - *t);
+    return SSDE_OK;
+}
+
 /* ---- sde: affine, of the user's functions ---- */
 
 /* Infinite is allowed: 0.5 may be where a or g is singular. */
@@ -6922,20 +6980,22 @@ static ssde_status ssdei_nonlinear_marginal(ssde_context *context, const ssde_sd
    losses and labels are refused. It has no closed form of the integral of g^2 / std^2 where importance is NULL, nor of
    the time of a noise level where noise_time is. */
 
-/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time
- */
+/* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time,
+   even */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
-     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time},
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time, 0},
     {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
-     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time},
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time, 0},
     {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
      ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label,
-     ssdei_subvp_noise_time},
+     ssdei_subvp_noise_time, 0},
+    {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
+     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
-     NULL, NULL, NULL, ssdei_time_label, NULL},
+     NULL, NULL, NULL, ssdei_time_label, NULL, 0},
     {"nonlinear", NULL, 0, SSDEI_CHAIN_NONE, ssdei_nonlinear_check, ssdei_nonlinear_rates, ssdei_nonlinear_marginal,
-     NULL, NULL, NULL, NULL, NULL, ssdei_time_label, NULL},
+     NULL, NULL, NULL, NULL, NULL, ssdei_time_label, NULL, 0},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
@@ -7598,7 +7658,7 @@ typedef struct ssdei_linear {
     double by_output, by_x;
 } ssdei_linear;
 
-static ssdei_linear ssdei_conversion(const ssde_output_map *from, const ssde_output_map *to) {
+static ssdei_linear ssdei_output_conversion(const ssde_output_map *from, const ssde_output_map *to) {
     ssdei_linear map = {0.0, 0.0};
     if (to->target_data < 0.0 || to->target_data > 0.0) {
         map.by_output += to->target_data * from->data_output;
@@ -7616,8 +7676,9 @@ static int ssdei_is_noise(ssde_parameterisation output) {
 }
 
 /* Whether x and an output of one meaning hold one of the other. */
-static ssde_status ssdei_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
-                                          ssde_parameterisation to, double mean, double std, size_t r, double t) {
+static ssde_status ssdei_output_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
+                                                 ssde_parameterisation to, double mean, double std, size_t r,
+                                                 double t) {
     if (!(std > 0.0))
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                          (unsigned long)r, t);
@@ -7647,10 +7708,10 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssde_output_map maps[2];
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            ssdei_try(ssdei_conversion_check(context, name, from, to, mean, std, r, t[r]));
+            ssdei_try(ssdei_output_conversion_check(context, name, from, to, mean, std, r, t[r]));
             ssdei_output_map(from, sigma_data, mean, std, &maps[0]);
             ssdei_output_map(to, sigma_data, mean, std, &maps[1]);
-            map = ssdei_conversion(&maps[0], &maps[1]);
+            map = ssdei_output_conversion(&maps[0], &maps[1]);
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
@@ -7777,9 +7838,8 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
                          "%s.discrete is set and times is %d, but levels are drawn uniformly", where, (int)desc->times);
     if (desc->times == SSDE_TIMES_IMPORTANCE && !ssdei_family(sde)->importance)
-        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
-                         "%s.times is importance, which SDE '%s' does not have: it is for VE, VP and sub-VP", where,
-                         ssdei_family(sde)->name);
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.times is importance, which SDE '%s' does not have",
+                         where, ssdei_family(sde)->name);
     return SSDE_OK;
 }
 

@@ -391,14 +391,15 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
-   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
+   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Others: as VP.
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
-   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's:
-   score = -(noise_output net(input x, label) + noise_x x) / std. With the output of EDM the label is log(std / m) / 4,
-   at most 10 either way, or its exponential where the network takes the label's logarithm (Fourier embeddings and their
-   SSDE_NOISE_CHANNEL); there are no discrete ones. */
+   Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's: score = -(noise_output
+   net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
+   its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
+   x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
+   / 999 - 1 hardly moves. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -482,10 +483,12 @@ typedef struct ssde_train_desc {
     /* 1e-15 to 1e6. Gradients so small that (1 - beta2) g^2 is no normal float, 3.4e-18 by default, count as 0 in the
        second moment, and a moment below the least normal float is 0. */
     double adam_eps;
-    int warmup;       /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
-    double grad_clip; /* on the global norm; 0, or the reference's negative numbers: off */
-    double ema_rate;  /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
-    int random_flip;  /* images mirrored left to right with probability 1/2 */
+    int warmup;        /* steps of linear warm-up; the first step of all has learning rate 0, as the reference */
+    double grad_clip;  /* on the global norm; 0, or the reference's negative numbers: off */
+    double ema_rate;   /* min(ema_rate, (1 + n) / (10 + n)) is used, models/ema.py:44 */
+    int keep_averages; /* two more averages, of which any can be made after training, ssde_trainer_save_averages: 8
+                          bytes and about a nanosecond per weight */
+    int random_flip;   /* images mirrored left to right with probability 1/2 */
     /* Integer data 0 ... levels-1 is dequantised anew each step and mapped to [low, high]. levels 0: data as it is,
        which should have the SDE's scale: for VP and sub-VP mean 0 and standard deviation 1 or so, images [-1, 1]; for
        VE distances within the data of up to sigma_max. Where p_1 of the first step's data is more than 0.01 bits per
@@ -545,13 +548,31 @@ ssde_status ssde_trainer_set_lr(ssde_trainer *trainer, double lr);
    and a score net made of it once draws with those of the last step. Sampling and steps take turns: in one thread, or
    in several that keep each other out; the trainer's context is used by both. */
 const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
-/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME".
+/* Checkpoint: weights, EMA, moments, step, as safetensors "model/NAME", "ema/NAME", "adam_m/NAME", "adam_v/NAME", and
+   what desc.keep_averages keeps.
    Loading restores training bit for bit; network, SDE and desc must be the same but for batch, lr, warmup and
    grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
 /* The EMA weights, as a model file for ssde_net_load; without the SDE where that is made of functions. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
+
+/* An average chosen after training (Karras et al. 2024, arXiv 2312.02696, section 3). At step t it weights step s by
+   about (gamma + 1) s^gamma / t^(gamma + 1): its span grows with training. sigma_rel, the standard deviation of s over
+   t, is its length: sigma_rel^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)). With desc.keep_averages the trainer keeps
+   those of 0.05 and 0.10, in checkpoints too. Here it saves a snapshot of both, safetensors "average_0.05/NAME" and
+   "average_0.10/NAME", not before the first step. Equal distances between snapshots are best. */
+ssde_status ssde_trainer_save_averages(const ssde_trainer *trainer, const char *path);
+/* Sets the weights of net, of the same topology as the trained one, to the average of length sigma_rel, 0.001 to 0.288,
+   at the step of the last of `count` snapshots of one training, in any order; checkpoints are as good. They are
+   combined by least squares, with weights that add up to 1, so that the profile comes as near to the wanted one as it
+   can. residual (may be NULL) is what remains, relative: the L2 norm over s of the difference between both profiles
+   over that of the wanted one. With 10 snapshots it is 0.08, 0.009, 0.02 and 0.05 for lengths of 0.03, 0.07, 0.15 and
+   0.2; with 50 it is 0.005, 0.0004, 0.001 and 0.003; 0 for the two lengths kept. Takes 12 bytes per weight meanwhile,
+   and 32 count^2. A file of another network or training, a step that comes twice, a value that is not finite: an error,
+   which leaves net as it was. */
+ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
+                                         double *residual);
 
 /* Position i of an endless stream of reshuffled passes over 0 ... count-1: step s of batch size b takes positions s b
    ... s b + b - 1. Random access, so that resuming needs no state. */
@@ -570,9 +591,9 @@ const char *ssde_configuration_name(size_t index); /* NULL behind the last */
 /* >>models */
 
 /* Writes every parameter under the reference's name and order of axes as F32, and the network's description (and the
-   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network and what its labels and output mean.
-   Only networks of the constructors
-   of >>networks and of ssde_net_load_diffusers have a description; the others have ssde_net_get and ssde_net_set.
+   SDE's, unless NULL) in __metadata__, so that the file alone rebuilds the network, and what its labels and its output
+   mean where somebody has said. Only networks of the constructors of >>networks and of ssde_net_load_diffusers have a
+   description; the others have ssde_net_get and ssde_net_set.
    Models and checkpoints carry CRC-32s in __metadata__ ("scoresde.crc32" and "scoresde.crc32:NAME"), so that any
    flipped bit is an error when they are loaded; a program that changes a tensor removes these keys. */
 ssde_status ssde_net_save(const ssde_net *net, const ssde_sde *sde, const char *path);
@@ -701,7 +722,6 @@ typedef struct ssdei_meaning {
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
 } ssdei_meaning;
-static const char *const ssdei_output_names[] = {"default", "score", "noise", "data", "velocity", "edm", "flow", NULL};
 
 struct ssde_net {
     ssde_context *context;
@@ -1115,7 +1135,7 @@ static ssde_status ssdei_net_check_meaning(ssde_context *context, const ssde_net
             context, SSDE_ERROR_UNSUPPORTED,
             "the network divides its result by std(t), as a score wants it, but its output is '%s': wanted "
             "scale_by_sigma = 0",
-            ssdei_output_names[means->output]);
+            ssdei_parameterisation_names[means->output]);
     return SSDE_OK;
 }
 
@@ -1259,6 +1279,8 @@ typedef struct ssdei_nn_kernels {
     /* One step, which leaves the gradient 0. */
     void (*adam)(const ssdei_adam *step, size_t count, float *gradient, float *weight, float *average, float *first,
                  float *second);
+    /* mean -= take (mean - x). No FMA. */
+    void (*approach)(const float *x, float take, size_t count, float *mean);
 } ssdei_nn_kernels;
 static const ssdei_nn_kernels *ssdei_nn_kernels_for(const ssde_context *context);
 
@@ -6280,13 +6302,15 @@ struct ssde_trainer {
     ssdei_stretch *stretches;
     size_t stretch_count;
     ssdei_adam adam;                              /* of the step under way */
+    float take[2];                                /* and of the averages */
     float *gradients;                             /* [weight_count], 0 between steps */
     float *first_moment, *second_moment;          /* [weight_count] */
+    float *averages[2];                           /* [weight_count], where desc.keep_averages */
     float *x0, *x, *z, *output, *output_gradient; /* [batch, dim]; x is x0 perturbed by z */
     float *tangent;                               /* of the output, where the objective has one; z is its direction */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
-    ssde_output_map *map;
+    ssde_output_map *map; /* at t */
     double *t, *weight, *losses, *probe_losses;
     uint64_t *slot;
     int32_t *classes;
@@ -6383,6 +6407,8 @@ static void ssdei_trainer_arrays(void *object, ssdei_memory *memory) {
     trainer->first_moment = ssdei_place(memory, float, weights);
     trainer->second_moment = ssdei_place(memory, float, weights);
     trainer->x0 = ssdei_place(memory, float, values);
+    trainer->averages[0] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
+    trainer->averages[1] = ssdei_place(memory, float, trainer->desc.keep_averages ? weights : 0);
     trainer->x = ssdei_place(memory, float, values);
     trainer->z = ssdei_place(memory, float, values);
     trainer->output = ssdei_place(memory, float, results);
@@ -6463,7 +6489,10 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
 
 static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
     ssde_run_desc run = ssdei_trainer_run_desc(&trainer->desc);
+    int k;
     ssdei_train_stretches(trainer->net, trainer->stretches);
+    for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+        memcpy(trainer->averages[k], trainer->net->weights, trainer->net->weight_count * sizeof(float));
     ssdei_try(ssdei_net_share(trainer->context, trainer->net, &trainer->ema));
     ssdei_try(ssde_run_create(&trainer->run, trainer->net, &run));
     trainer->net->means.discrete = trainer->means.discrete;
@@ -6602,7 +6631,6 @@ static ssde_status ssdei_train_simulate(ssde_trainer *trainer, size_t rows, uint
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
-    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
@@ -6615,7 +6643,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
     ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
-                           trainer->sigma, scaled ? trainer->map : NULL));
+                           trainer->sigma, trainer->map));
     if (trainer->sde.kind == SSDE_NONLINEAR)
         ssdei_try(ssdei_train_simulate(trainer, rows, seed, step));
     else {
@@ -6625,7 +6653,7 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
             ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
     }
     if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
-    for (row = 0; row < rows && scaled; row++)
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
 }
@@ -6745,14 +6773,39 @@ static double ssdei_train_gradient_norm(ssde_trainer *trainer) {
 static void ssdei_adam_update(void *argument, ssdei_worker *worker) {
     ssde_trainer *trainer = (ssde_trainer *)argument;
     size_t begin, end;
+    int k;
     while (ssdei_next_piece(worker, &begin, &end)) {
         for (; begin < end; begin++) {
-            size_t offset = trainer->stretches[begin].offset;
-            trainer->run->nn->adam(&trainer->adam, trainer->stretches[begin].count, trainer->gradients + offset,
-                                   trainer->net->weights + offset, trainer->ema->weights + offset,
-                                   trainer->first_moment + offset, trainer->second_moment + offset);
+            size_t offset = trainer->stretches[begin].offset, count = trainer->stretches[begin].count;
+            trainer->run->nn->adam(&trainer->adam, count, trainer->gradients + offset, trainer->net->weights + offset,
+                                   trainer->ema->weights + offset, trainer->first_moment + offset,
+                                   trainer->second_moment + offset);
+            for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+                trainer->run->nn->approach(trainer->net->weights + offset, trainer->take[k], count,
+                                           trainer->averages[k] + offset);
         }
     }
+}
+
+/* The lengths that are kept. */
+static const double ssdei_average_lengths[2] = {0.05, 0.10};
+
+/* The gamma of a length up to 1 / sqrt(12), where it is 0: the greatest root of (g + 2)^2 (g + 3) = (g + 1) / length^2,
+   from above, where Newton's steps all go down. */
+static double ssdei_average_gamma(double length) {
+    double square = 1.0 / (length * length), gamma = 1.0 / length, next = gamma;
+    do {
+        double two = gamma = next, slope;
+        two += 2.0;
+        slope = two * (2.0 * (gamma + 3.0) + two) - square;
+        next = gamma - (two * two * (gamma + 3.0) - (gamma + 1.0) * square) / slope;
+    } while (next < gamma);
+    return gamma;
+}
+
+/* What step number `step`, from 1, is to the average of that gamma: 1 - (1 - 1 / step)^(gamma + 1). */
+static double ssdei_average_take(double length, double step) {
+    return 1.0 - ssdei_math_pow(1.0 - 1.0 / step, ssdei_average_gamma(length) + 1.0);
 }
 
 /* Learning rate and EMA decay count updates, of which this is number `step` from 0. */
@@ -6778,12 +6831,15 @@ static ssdei_adam ssdei_adam_step(const ssde_trainer *trainer, double clip) {
 
 static ssde_status ssdei_train_update(ssde_trainer *trainer) {
     double norm = ssdei_train_gradient_norm(trainer), limit = trainer->desc.grad_clip, clip = 1.0;
+    int k;
     if (!(norm <= DBL_MAX)) return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC, "the gradient is not finite");
     if (limit > 0.0 && limit < norm + 1e-6) clip = limit / (norm + 1e-6);
     if (norm * clip > 1e18) /* its square must be a float */
         return ssde_fail(trainer->context, SSDE_ERROR_NUMERIC,
                          "the gradient's norm is %.9g, wanted at most 1e18: see desc.grad_clip", norm * clip);
     trainer->adam = ssdei_adam_step(trainer, clip);
+    for (k = 0; k < 2 && trainer->desc.keep_averages; k++)
+        trainer->take[k] = (float)ssdei_average_take(ssdei_average_lengths[k], (double)trainer->step + 1.0);
     ssdei_parallel_for(trainer->run->team, trainer->stretch_count, 1, ssdei_adam_update, trainer);
     trainer->step++;
     return SSDE_OK;
@@ -7440,8 +7496,8 @@ static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
     if (ssdei_field_present(fields, "training.continuous", 1))
         means->discrete = !ssdei_field_flag(fields, "training.continuous", !means->discrete);
     if (!ssdei_field_present(fields, "training.output", means->output != SSDE_PREDICT_DEFAULT)) return;
-    means->output =
-        (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output, ssdei_output_names);
+    means->output = (ssde_parameterisation)ssdei_field_choice(fields, "training.output", (int)means->output,
+                                                              ssdei_parameterisation_names);
     if (means->output != SSDE_PREDICT_EDM) return;
     means->sigma_data = ssdei_field_number(fields, "training.sigma_data", means->sigma_data);
     if (ssdei_output_check(NULL, "", means->output, means->sigma_data) != SSDE_OK)
@@ -8450,14 +8506,15 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 }
 
 /* ---- models: checkpoints ----
-   "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; in
+   "model/NAME", "ema/NAME" of every parameter; "adam_m/NAME", "adam_v/NAME" of the trainable ones; averages that are
+   kept, "average_0.05/NAME" and "average_0.10/NAME", of every one; in
    __metadata__ the network's description and what would change training if it were different. */
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
 static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
     if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
-        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_output_names);
+        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_parameterisation_names);
     if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
         ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
     ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
@@ -8490,6 +8547,8 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
     ssdei_field_number(fields, "model.ema_rate", desc->ema_rate);
     if (ssdei_field_present(fields, "training.class_dropout", desc->class_dropout > 0.0))
         ssdei_field_number(fields, "training.class_dropout", desc->class_dropout);
+    if (ssdei_field_present(fields, "model.keep_averages", desc->keep_averages))
+        ssdei_field_flag(fields, "model.keep_averages", desc->keep_averages);
     ssdei_field_flag(fields, "data.random_flip", desc->random_flip);
     ssdei_field_number(fields, "data.levels", desc->levels);
     if (!(desc->levels > 0.0)) return;
@@ -8526,18 +8585,24 @@ static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trai
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 
-/* The four sets of values that a checkpoint has. */
-static void ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[4]) {
-    static const char *const prefixes[4] = {"model/", "ema/", "adam_m/", "adam_v/"};
+enum { SSDEI_MOST_PARTS = 6, SSDEI_AVERAGES_PART = 4 };
+static const char *const ssdei_checkpoint_prefixes[SSDEI_MOST_PARTS] = {"model/",  "ema/",          "adam_m/",
+                                                                        "adam_v/", "average_0.05/", "average_0.10/"};
+
+/* The sets of values that a checkpoint has; how many. */
+static int ssdei_checkpoint_parts(const ssde_trainer *trainer, ssdei_part parts[SSDEI_MOST_PARTS]) {
     int i;
-    for (i = 0; i < 4; i++) {
-        parts[i].prefix = prefixes[i];
-        parts[i].only_trainable = i >= 2;
+    for (i = 0; i < SSDEI_MOST_PARTS; i++) {
+        parts[i].prefix = ssdei_checkpoint_prefixes[i];
+        parts[i].only_trainable = i == 2 || i == 3;
     }
     parts[0].values = trainer->net->weights;
     parts[1].values = trainer->ema->weights;
     parts[2].values = trainer->first_moment;
     parts[3].values = trainer->second_moment;
+    parts[4].values = trainer->averages[0];
+    parts[5].values = trainer->averages[1];
+    return trainer->desc.keep_averages ? SSDEI_MOST_PARTS : SSDEI_AVERAGES_PART;
 }
 
 static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char **text) {
@@ -8547,19 +8612,23 @@ static ssde_status ssdei_checkpoint_describe(const ssde_trainer *trainer, char *
     return ssdei_fields_finish(&fields, text);
 }
 
-ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
-    ssdei_part parts[4];
+/* The parts from `first` on. */
+static ssde_status ssdei_checkpoint_save(const ssde_trainer *trainer, int first, const char *path) {
+    ssdei_part parts[SSDEI_MOST_PARTS];
+    int count = ssdei_checkpoint_parts(trainer, parts);
     char *training = NULL;
     ssde_status status;
-    if (!trainer || !path)
-        return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
-                         trainer ? "path" : "trainer");
-    ssdei_checkpoint_parts(trainer, parts);
     ssdei_try(ssdei_checkpoint_describe(trainer, &training));
-    status = ssdei_parts_save(trainer->context, trainer->net, parts, 4,
+    status = ssdei_parts_save(trainer->context, trainer->net, parts + first, count - first,
                               trainer->net->description ? trainer->net->description : "", training, path);
     ssdei_release(trainer->context, training);
     return status;
+}
+
+ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path) {
+    if (trainer && path) return ssdei_checkpoint_save(trainer, 0, path);
+    return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save: %s is NULL",
+                     trainer ? "path" : "trainer");
 }
 
 /* The file is a checkpoint of this network, SDE and training; *step is where it stands. */
@@ -8578,7 +8647,8 @@ static ssde_status ssdei_checkpoint_check(const ssde_trainer *trainer, const ssd
     *step = ssdei_field_unsigned(&fields, "step", 0);
     fields.mode = SSDEI_FIELDS_COMPARE;
     ssdei_try(ssdei_checkpoint_fields(&fields, trainer));
-    for (i = 0; i < net->parameter_count; i++) wanted += net->parameters[i].info.trainable ? 4 : 2;
+    for (i = 0; i < net->parameter_count; i++)
+        wanted += (net->parameters[i].info.trainable ? 4u : 2u) + (trainer->desc.keep_averages ? 2u : 0u);
     if (ssde_tensor_file_count(file) != wanted)
         return ssde_fail(trainer->context, SSDE_ERROR_FORMAT,
                          "'%.160s' has %.0f tensors, a checkpoint of this network %.0f", ssde_tensor_file_path(file),
@@ -8600,13 +8670,13 @@ static ssde_status ssdei_checkpoint_sources(const void *how, ssdei_loading *load
     return SSDE_OK;
 }
 
-/* Loads all four parts into values [4, weight_count]. */
+/* Loads the parts into values [part_count, weight_count]. */
 static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde_tensor_file *file,
-                                         const ssdei_part parts[4], float *values) {
+                                         const ssdei_part *parts, int part_count, float *values) {
     const ssde_net *net = trainer->net;
     size_t count = net->weight_count, i;
     int part;
-    for (part = 0; part < 4; part++)
+    for (part = 0; part < part_count; part++)
         ssdei_try(ssdei_weights_read(trainer->context, net, file, ssdei_checkpoint_sources, &parts[part],
                                      values + (size_t)part * count));
     for (i = 3 * count; i < 4 * count; i++)
@@ -8617,25 +8687,25 @@ static ssde_status ssdei_checkpoint_read(const ssde_trainer *trainer, const ssde
 }
 
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path) {
-    ssdei_part parts[4];
+    ssdei_part parts[SSDEI_MOST_PARTS];
     ssde_tensor_file *file;
     float *values = NULL;
     uint64_t step = 0;
     ssde_status status;
     size_t count;
-    int part;
+    int part, part_count;
     if (!trainer) return SSDE_ERROR_ARGUMENT;
     ssdei_try(ssde_tensor_file_open(trainer->context, &file, path));
-    ssdei_checkpoint_parts(trainer, parts);
+    part_count = ssdei_checkpoint_parts(trainer, parts);
     count = trainer->net->weight_count;
     status = ssdei_checkpoint_check(trainer, file, &step);
     if (status == SSDE_OK) {
         /* aside, so that a file with an error changes nothing */
-        values = (float *)ssdei_allocate(trainer->context, ssdei_multiply(count, 4), sizeof *values);
-        status = values ? ssdei_checkpoint_read(trainer, file, parts, values) : SSDE_ERROR_MEMORY;
+        values = (float *)ssdei_allocate(trainer->context, ssdei_multiply(count, (size_t)part_count), sizeof *values);
+        status = values ? ssdei_checkpoint_read(trainer, file, parts, part_count, values) : SSDE_ERROR_MEMORY;
     }
     if (status == SSDE_OK) {
-        for (part = 0; part < 4; part++)
+        for (part = 0; part < part_count; part++)
             memcpy(parts[part].values, values + (size_t)part * count, count * sizeof *values);
         trainer->step = step;
     }
@@ -8650,6 +8720,229 @@ ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *pat
         return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_model: %s is NULL",
                          trainer ? "path" : "trainer");
     return ssdei_model_save(trainer->context, trainer->ema, sde, path);
+}
+
+/* ---- models: an average chosen after training ----
+   Step s has the weight (s^(gamma + 1) - (s - 1)^(gamma + 1)) / t^(gamma + 1) in the average kept at step t: the
+   integral of p(s) = (gamma + 1) s^gamma / t^(gamma + 1) over (s - 1, s]. Profiles p_i of all files become the wanted
+   one, p, by the x that minimises |sum_i x_i p_i - p|^2 over [0, t] with sum_i x_i = 1: A x = b + shift, with A and b
+   their inner products. Unscaled x as in the paper would shrink weights that training leaves as they are. */
+
+/* Of the profiles of lengths a and b at steps t and u: int (a + 1) s^a / t^(a + 1) (b + 1) s^b / u^(b + 1) ds up to the
+   earlier step. */
+static double ssdei_profile_product(double a, double t, double b, double u) {
+    double ratio = t < u ? ssdei_math_pow(t / u, b) / u : ssdei_math_pow(u / t, a) / t;
+    return (a + 1.0) * (b + 1.0) / (a + b + 1.0) * ratio;
+}
+
+typedef struct ssdei_average {
+    const ssde_net *net;
+    const char *const *paths;
+    size_t files, count;      /* count: of profiles, file 0's two first */
+    ssde_tensor_file *first;  /* stays open: what the others are compared with */
+    double *step;             /* [files] */
+    double *factor;           /* [count, count]: Cholesky's, below the diagonal */
+    double *scale;            /* [count]: of profiles, to norm 1 */
+    double *weight, *one, *b; /* [count] */
+    double *sum;              /* [weight_count] */
+    float *values;            /* [weight_count] */
+} ssdei_average;
+
+static void ssdei_average_arrays(void *object, ssdei_memory *memory) {
+    ssdei_average *w = (ssdei_average *)object;
+    w->step = ssdei_place(memory, double, w->files);
+    w->factor = ssdei_place(memory, double, ssdei_multiply(w->count, w->count));
+    w->scale = ssdei_place(memory, double, w->count);
+    w->weight = ssdei_place(memory, double, w->count);
+    w->one = ssdei_place(memory, double, w->count);
+    w->b = ssdei_place(memory, double, w->count);
+    w->sum = ssdei_place(memory, double, w->net->weight_count);
+    w->values = ssdei_place(memory, float, w->net->weight_count);
+}
+
+/* Opens file i, which is a snapshot of the training that the first one is of, and notes its step. */
+static ssde_status ssdei_average_open(ssdei_average *w, size_t i, ssde_tensor_file **file) {
+    ssde_context *context = w->net->context;
+    const char *config, *training, *rest, *wanted;
+    ssdei_fields fields;
+    ssdei_try(ssde_tensor_file_open(context, file, w->paths[i]));
+    if (!i) w->first = *file;
+    config = ssde_tensor_file_metadata(*file, "config");
+    training = ssde_tensor_file_metadata(*file, "training");
+    fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, training, w->paths[i]);
+    if (!config || !training || !ssdei_field_present(&fields, "model.keep_averages", 0))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.180s' has no averages of a trainer", w->paths[i]);
+    if (strcmp(config, w->net->description ? w->net->description : ""))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.180s' has averages of another network", w->paths[i]);
+    w->step[i] = (double)ssdei_field_unsigned(&fields, "step", 0);
+    ssdei_try(fields.status);
+    if (!(w->step[i] >= 1.0 && w->step[i] <= 4294967296.0))
+        return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.160s': step is %.9g, wanted 1 to 2^32", w->paths[i],
+                         w->step[i]);
+    rest = strchr(training, ','); /* all but the step */
+    wanted = strchr(ssde_tensor_file_metadata(w->first, "training"), ',');
+    if (rest && wanted && !strcmp(rest, wanted)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_FORMAT, "'%.100s' is of another training than '%.100s'", w->paths[i],
+                     w->paths[0]);
+}
+
+/* Every step, each once; the last. */
+static ssde_status ssdei_average_steps(ssdei_average *w, double *last) {
+    size_t i, k;
+    *last = 0.0;
+    for (i = 0; i < w->files; i++) {
+        ssde_tensor_file *file = NULL;
+        ssde_status status = ssdei_average_open(w, i, &file);
+        if (i) ssde_tensor_file_close(file);
+        ssdei_try(status);
+        for (k = 0; k < i; k++)
+            if (w->step[k] >= w->step[i] && w->step[k] <= w->step[i])
+                return ssde_fail(w->net->context, SSDE_ERROR_ARGUMENT, "'%.90s' and '%.90s' are both of step %.0f",
+                                 w->paths[k], w->paths[i], w->step[i]);
+        if (*last < w->step[i]) *last = w->step[i];
+    }
+    return SSDE_OK;
+}
+
+/* x [count] = A^-1 x with A = D L L^T D, D = 1 / scale. */
+static void ssdei_average_substitute(const ssdei_average *w, double *x) {
+    size_t n = w->count, i, k;
+    for (i = 0; i < n; i++) {
+        x[i] *= w->scale[i];
+        for (k = 0; k < i; k++) x[i] -= w->factor[i * n + k] * x[k];
+        x[i] /= w->factor[i * n + i];
+    }
+    for (i = n; i-- > 0;) {
+        for (k = i + 1; k < n; k++) x[i] -= w->factor[k * n + i] * x[k];
+        x[i] /= w->factor[i * n + i];
+    }
+    for (i = 0; i < n; i++) x[i] *= w->scale[i];
+}
+
+/* Fills w->factor; fails where rounding makes profiles dependent. */
+static ssde_status ssdei_average_factor(ssdei_average *w, const double gamma[2]) {
+    size_t n = w->count, i, k, j;
+    for (i = 0; i < n; i++) {
+        double *row = w->factor + i * n, a = gamma[i % 2], t = w->step[i / 2], sum = 0.0;
+        w->scale[i] = 1.0 / sqrt(ssdei_profile_product(a, t, a, t));
+        for (k = 0; k <= i; k++) {
+            const double *other = w->factor + k * n;
+            sum = ssdei_profile_product(a, t, gamma[k % 2], w->step[k / 2]) * w->scale[i] * w->scale[k];
+            for (j = 0; j < k; j++) sum -= row[j] * other[j];
+            row[k] = k < i ? sum / other[k] : sqrt(sum);
+        }
+        if (!(sum > 1e-14))
+            return ssde_fail(w->net->context, SSDE_ERROR_NUMERIC,
+                             "the averages of '%.100s' are too near those of others: take fewer files, further apart",
+                             w->paths[i / 2]);
+    }
+    return SSDE_OK;
+}
+
+/* w->weight: of each profile, for the one of length sigma_rel at step `last`. */
+static ssde_status ssdei_average_weights(ssdei_average *w, double sigma_rel, double last, double *residual) {
+    double gamma[2], wanted = ssdei_average_gamma(sigma_rel), shift = 1.0, ones = 0.0, square;
+    size_t i;
+    for (i = 0; i < 2; i++) gamma[i] = ssdei_average_gamma(ssdei_average_lengths[i]);
+    ssdei_try(ssdei_average_factor(w, gamma));
+    for (i = 0; i < w->count; i++) {
+        w->weight[i] = w->b[i] = ssdei_profile_product(gamma[i % 2], w->step[i / 2], wanted, last);
+        w->one[i] = 1.0;
+    }
+    ssdei_average_substitute(w, w->weight);
+    ssdei_average_substitute(w, w->one);
+    for (i = 0; i < w->count; i++) shift -= w->weight[i], ones += w->one[i];
+    shift /= ones;
+    square = ssdei_profile_product(wanted, last, wanted, last);
+    *residual = square + shift;
+    for (i = 0; i < w->count; i++) {
+        w->weight[i] += shift * w->one[i];
+        *residual -= w->weight[i] * w->b[i];
+    }
+    *residual = *residual > 0.0 ? sqrt(*residual / square) : 0.0;
+    return SSDE_OK;
+}
+
+/* w->values: the sum over all files. */
+static ssde_status ssdei_average_sum(ssdei_average *w) {
+    ssde_context *context = w->net->context;
+    size_t count = w->net->weight_count, i, k;
+    for (i = 0; i < w->count; i++) {
+        ssdei_part part = {NULL, 0, NULL};
+        ssde_tensor_file *file = NULL;
+        ssde_status status;
+        part.prefix = ssdei_checkpoint_prefixes[SSDEI_AVERAGES_PART + i % 2];
+        status = ssde_tensor_file_open(context, &file, w->paths[i / 2]);
+        if (status == SSDE_OK)
+            status = ssdei_weights_read(context, w->net, file, ssdei_checkpoint_sources, &part, w->values);
+        ssde_tensor_file_close(file);
+        ssdei_try(status);
+        for (k = 0; k < count; k++) w->sum[k] += w->weight[i] * (double)w->values[k];
+    }
+    for (k = 0; k < count; k++) w->values[k] = (float)w->sum[k];
+    if (ssdei_first_nonfinite(w->values, count) == count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_net_reconstruct_average: a weight is not finite");
+}
+
+ssde_status ssde_trainer_save_averages(const ssde_trainer *trainer, const char *path) {
+    const char *problem = !trainer                       ? "trainer is NULL"
+                          : !path                        ? "path is NULL"
+                          : !trainer->desc.keep_averages ? "desc.keep_averages was 0"
+                          : !trainer->step               ? "no step was taken"
+                                                         : NULL;
+    if (!problem) return ssdei_checkpoint_save(trainer, SSDEI_AVERAGES_PART, path);
+    return ssde_fail(trainer ? trainer->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_trainer_save_averages: %s", problem);
+}
+
+static ssde_status ssdei_average_check(const ssde_net *net, const char *const *paths, size_t count, double sigma_rel) {
+    size_t i;
+    if (!net->finished || !net->weight_count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: the network %s",
+                         net->finished ? "has no parameters" : "is not finished: ssde_net_finish");
+    if (!paths || !count)
+        return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: %s",
+                         paths ? "count is 0" : "paths is NULL");
+    for (i = 0; i < count; i++)
+        if (!paths[i])
+            return ssde_fail(net->context, SSDE_ERROR_ARGUMENT, "ssde_net_reconstruct_average: paths[%lu] is NULL",
+                             (unsigned long)i);
+    if (ssdei_in_range(sigma_rel, 0.001, 0.288)) return SSDE_OK;
+    return ssde_fail(net->context, SSDE_ERROR_ARGUMENT,
+                     "ssde_net_reconstruct_average: sigma_rel is %.9g, wanted 0.001 to 0.288", sigma_rel);
+}
+
+ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
+                                         double *residual) {
+    ssdei_average w;
+    double last, left;
+    void *block;
+    ssde_status status;
+    if (!net) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_average_check(net, paths, count, sigma_rel));
+    memset(&w, 0, sizeof w);
+    w.net = net, w.paths = paths, w.files = count, w.count = ssdei_multiply(count, 2);
+    block = ssdei_object_create(net->context, &w, 0, ssdei_average_arrays);
+    if (!block) return SSDE_ERROR_MEMORY;
+    status = ssdei_average_steps(&w, &last);
+    if (status == SSDE_OK) status = ssdei_average_weights(&w, sigma_rel, last, &left);
+    if (status == SSDE_OK) status = ssdei_average_sum(&w);
+    if (status == SSDE_OK) {
+        ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, net->context,
+                                                ssde_tensor_file_metadata(w.first, "training"), paths[0]);
+        ssdei_meaning means;
+        memset(&means, 0, sizeof means);
+        ssdei_meaning_fields(&fields, &means);
+        means.discrete = ssdei_field_flag(&fields, "training.discrete", 0);
+        status = fields.status;
+        if (status == SSDE_OK) net->means = means;
+    }
+    if (status == SSDE_OK) {
+        memcpy(net->weights, w.values, net->weight_count * sizeof(float));
+        if (residual) *residual = left;
+    }
+    ssde_tensor_file_close(w.first);
+    ssdei_release(net->context, block);
+    return status;
 }
 
 SSDEI_ONCE_END
@@ -9379,6 +9672,16 @@ SSDEI_KERNEL void SSDEI_T(adam)(const ssdei_adam *step, size_t count, float *gra
     }
 }
 
+SSDEI_KERNEL void SSDEI_T(approach)(const float *x, float take, size_t count, float *mean) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v m = SSDEI_T(load_some)(mean + i, n);
+        m = ssdei_sub(m, ssdei_mul(ssdei_set(take), ssdei_sub(m, SSDEI_T(load_some)(x + i, n))));
+        SSDEI_T(store_some)(mean + i, m, n);
+    }
+}
+
 static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(channel_moments),
                                                      SSDEI_T(norm),
@@ -9399,7 +9702,8 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(winograd_weight_gradient),
                                                      SSDEI_T(sines),
                                                      SSDEI_T(squares),
-                                                     SSDEI_T(adam)};
+                                                     SSDEI_T(adam),
+                                                     SSDEI_T(approach)};
 
 #undef ssdei_join_moments
 #undef ssdei_chunk_moments

@@ -11,11 +11,14 @@
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: known pixels or colours, measurements, classes
-       >>guidance          score models steered by those, or by another model
+       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance;
+                           or taken to another SDE
+       >>clip              bounds of what is denoised
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
        >>flow              sampling, encoding and decoding by the probability-flow ODE
        >>likelihood        log-densities in nats and bits/dim by the same ODE
+       >>distance          samples beside a model, and a model beside another, by their scores
        >>implementation    the functions, in the same order; "how to add" stands above each table
 
    QUICK START: draw samples, price them, and steer what is drawn; in all that, the score model is interchangeable
@@ -111,7 +114,7 @@ extern "C" {
 /* steps + 1 times from 1, or where nothing of x(0) is left there from ssde_prior_time, to eps. s = std / m is the noise
    beside data of scale 1: the variable of DDIM, Karras et al. and DPM-Solver, in which every affine SDE is VE. */
 typedef enum ssde_grid {
-    SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info */
+    SSDE_GRID_DEFAULT, /* the predictor's own, ssde_predictor_info; of rectified flow in t, see there */
     SSDE_GRID_UNIFORM, /* equally spaced t */
     /* The reference code's numbers: `steps` times from 1 to eps, each left by a step of 1 / steps, so that the last
        update ends below eps; discrete coefficients by index, ssde_discretise with N = steps; the final denoising drops
@@ -255,13 +258,16 @@ size_t ssde_guided_memory(ssde_context *context, const ssde_sde *sde, const ssde
                           const ssde_condition *condition, size_t n);
 ssde_score_model ssde_guided_model(ssde_guided *guided);
 
-/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u. */
+/* CFG: classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598), (1 + weight) s_c - weight s_u.
+   Autoguidance (Karras et al. 2024, arXiv 2406.02507) is the same away from a weaker model, a smaller or less trained
+   one that knows the same classes, in place of the unconditional one; weight is their w - 1. */
 typedef struct ssde_cfg ssde_cfg;
 typedef struct ssde_cfg_desc {
     ssde_score_model conditional, unconditional; /* of the same dim; two objects, or one that needs no vjp */
     double weight;
-    double low, high; /* the noise levels std / m between which the weight applies (Kynkaanniemi et al. 2024, arXiv
-                         2404.07724); elsewhere s_c alone, and only that evaluated. high 0: no upper end */
+    double low, high; /* guidance interval (Kynkaanniemi et al. 2024, arXiv 2404.07724): the noise levels std / m, both
+                         ends among them, at which the weight applies; elsewhere s_c alone, and only that evaluated.
+                         high 0: no upper end */
     ssde_context *context;
 } ssde_cfg_desc;
 ssde_cfg_desc ssde_cfg_defaults(void);
@@ -270,6 +276,45 @@ void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
 /* With vjp where both models have one. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
+
+/* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
+   equal s, x of `from` is r x, r the ratio of both m, and the score of `to` r times that of `from`, exactly. Data stay
+   as the model has them: in [0, 1] where VE's are. Every sampler, ODE and likelihood of `to` then runs on the model.
+   Beyond the noise that `from` has:
+   - above the s_max of its ssde_prior_time (sigma_max of VE, 152 of the paper's VP, 10,000 of rectified flow) the
+     denoised D = (x + std^2 score) / m is the model's at s_max, where x is scaled to that noise. D hardly depends on x
+     any more: with v the data's variance, the largest of any direction, the score is off by v / (s s_max) of itself.
+   - below s(0) (sigma_min of VE) the score of y is that at s(0), for data as if blurred by so much: off by s(0)^2 / v,
+     v the least variance. There an eps of the solver's with s(eps) of at least s(0) is right.
+   SSDE_ERROR_ARGUMENT where the two have no s in common. */
+typedef struct ssde_converted ssde_converted;
+ssde_status ssde_converted_create(ssde_context *context, ssde_converted **converted, const ssde_sde *from,
+                                  const ssde_score_model *model, const ssde_sde *to);
+void ssde_converted_destroy(ssde_converted *converted);
+size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
+                             const ssde_sde *to);
+/* With vjp where the model has one. */
+ssde_score_model ssde_converted_model(ssde_converted *converted);
+
+/* >>clip
+   Bounds of the denoised D = (x + std^2 score) / m, what a model takes x(0) for: a value of samplers' and flows' descs.
+   Wherever these ask for a score, after guidance and terms, D becomes D' within [low, high] and the score (m D' - x) /
+   std^2, so that predictors, correctors, the ODE and the last denoising see it; the noise becomes (x - m D') / std with
+   it. Where D stays, its score does bit for bit. Known coordinates are put in place afterwards. A score that is not
+   finite stays so. What is denoised in the end, by the formula or by a last update without noise, lies in [low, high].
+   Likelihoods are those of the model and do not clip. m and std are the SDE's; on SSDE_GRID_DISCRETE those of
+   ssde_discrete_marginal, or of ddpm's schedule. */
+typedef enum ssde_clip_kind { SSDE_CLIP_NONE, SSDE_CLIP_RANGE, SSDE_CLIP_DYNAMIC, SSDE_CLIP_COUNT } ssde_clip_kind;
+typedef struct ssde_clip {
+    ssde_clip_kind kind;
+    double low, high; /* low < high, floats */
+    double quantile;  /* dynamic: in (0, 1] */
+} ssde_clip;
+ssde_clip ssde_clip_to(double low, double high); /* D' = min(max(D, low), high) */
+/* Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3), of each sample: with c the middle of the
+   range and r half its width, q is the quantile of |D - c| over all coordinates, between two of them by linear
+   interpolation (NumPy's and PyTorch's default). q up to r: as above; else D' = c + (r / q) min(max(D - c, -q), q). */
+ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
 
 /* >>sampler
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
@@ -300,8 +345,14 @@ typedef enum ssde_predictor {
                                        atol let them be, for each sample apart. A rejected step keeps its path: noise
                                        is always `brownian`. Updates lie between the grid's times, which are `steps`
                                        stops */
-    SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling */
-    SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2; s_churn etc. */
+    SSDE_PREDICTOR_DDIM,            /* Song et al. 2021 (arXiv 2010.02502), eq. 12; eta 1 is ancestral sampling. Without
+                                       noise it is what others call euler: Euler's method in s, and that of flow matching
+                                       in t, x + (t_next - t) u */
+    SSDE_PREDICTOR_HEUN,            /* Karras et al. 2022, algorithm 2: in s; s_churn etc. 18 steps are made for
+                                       s up to 80 or so */
+    SSDE_PREDICTOR_STRAIGHT_HEUN,   /* flow matching's Heun: in tau = std / (m + std), along the straight path x / (m +
+                                       std) = (1 - tau) x(0) + tau z, whose slope is the velocity z - x(0); of rectified
+                                       flow, whose tau is t, the textbook's */
     /* Multistep: order k takes the last k D's for a polynomial in log s. Its first steps have fewer; and on any grid a
        step is of a higher order only as far as its length in log s, h, and those before it, h_1 and h_2, let the
        polynomial be trusted: D_0, the newest, gains over the weight 1 - e^-h that DDIM gives it at most e^-h of what
@@ -329,7 +380,7 @@ typedef struct ssde_predictor_properties {
     int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
-    ssde_grid grid;   /* default */
+    ssde_grid grid;   /* default; where this is log_snr, rectified flow's is quadratic */
     size_t steps;     /* default; 0: sde->num_scales */
 } ssde_predictor_properties;
 /* NULL for a value that is none. */
@@ -373,9 +424,16 @@ typedef struct ssde_sampler_desc {
     size_t corrector_steps; /* per step; 0: 1 */
     int probability_flow; /* the ODE instead of the reverse SDE: no noise, half the score; eta and s_churn count as 0 */
     int corrector_first;  /* the reference's order */
-    int skip_denoise; /* return x(eps), a draw with the noise of eps still on it; else Tweedie's formula ends the run,
-                         or, of a nonlinear SDE, a step of Euler's without noise from eps to 0 */
-    int given_start;  /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
+    int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it; else Tweedie's formula ends the
+                             run, or, of a nonlinear SDE, a step of Euler's without noise from eps to 0 */
+    int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
+    /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
+       < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
+       to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
+       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
+    double edit_from;
+    ssde_clip clip; /* not of a nonlinear SDE */
+
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
        times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs under
        probability_flow: Euler's. */
@@ -433,11 +491,16 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, const double *t_next, size_t rows, size_t dim,
                                 float *x_next, float *mean);
+/* Clips score [rows, dim] in place, for those that follow: single updates take scores as they come. From `how`: clip,
+   context; and under SSDE_GRID_DISCRETE steps, and schedule with ddpm. */
+ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const double *t,
+                            size_t rows, size_t dim, float *score);
 /* From `how`: corrector, snr, context; and under SSDE_GRID_REFERENCE and SSDE_GRID_DISCRETE steps. */
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean);
 
-/* "euler_maruyama", "langevin", ...: the names of the enums in lower case; NULL for a value that is none. */
+/* "euler_maruyama", "langevin", ...: the names of the enums in lower case; NULL for a value that is none. "euler" finds
+   ddim. */
 const char *ssde_predictor_name(ssde_predictor predictor);
 const char *ssde_corrector_name(ssde_corrector corrector);
 ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_predictor *predictor);
@@ -501,7 +564,10 @@ typedef struct ssde_flow_desc {
                                  was at reports[i].t */
     int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps, as samplers do */
     int given_start;          /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
-    double temperature;       /* sampling: factor on the prior's standard deviation; 0: 1 */
+    double edit_from;         /* sampling: x holds data when called and begins at this t from m x + std z, as in
+                                 ssde_sampler_desc; 0: off */
+    double temperature;       /* sampling: factor on the standard deviation of what is drawn; 0: 1 */
+    ssde_clip clip;           /* both ways: the same ODE */
     ssde_condition condition; /* known coordinates follow m(t) known + std(t) z from start to end */
     uint64_t seed;            /* encoding and decoding: of z; sampling takes rng's */
     /* Trajectories: states [time_count, n, dim] receives x at these times, as in ssde_ode_desc. */
@@ -597,6 +663,76 @@ typedef struct ssde_likelihood_summary {
 } ssde_likelihood_summary;
 ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *results, size_t n);
 
+/* >>distance
+   How far samples are from a model, and a model from another, by scores alone: no density, no network that judges. */
+
+/* Kernel Stein discrepancy (Liu et al. 2016, arXiv 1602.03253; Chwialkowski et al. 2016, arXiv 1602.02964) of samples x
+   from the density whose score s at t the model gives:
+
+       D^2 = E u(x, y),  u = s(x)^T s(y) k + (s(x) - s(y))^T (x - y) k^3 / length^2
+                             + (dim - 3 k^2 |x - y|^2 / length^2) k^3 / length^2
+
+   over independent samples x and y, with the inverse multiquadric kernel k = (1 + |x - y|^2 / length^2)^(-1/2) of
+   Gorham and Mackey (2017, arXiv 1703.01717). It is 0 if and only if the samples are the model's. Scores are local:
+   modes far apart whose shares are wrong hardly show. Squared scores' unit; numbers of the same t and length compare.
+ */
+typedef struct ssde_stein_desc {
+    double t;         /* in (0, 1]; x are draws of p_t under the hypothesis, or of p_0 if std(t) is too small to matter;
+                         0: 1e-3 */
+    double length;    /* 0: sqrt(dim), for data with a standard deviation of about 1 */
+    size_t bootstrap; /* how many draws p_value is made of (200, say); 0: none */
+    ssde_context *context;
+} ssde_stein_desc;
+ssde_stein_desc ssde_stein_defaults(void);
+
+typedef struct ssde_stein_result {
+    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so around 0, often
+                              below, where x are the model's */
+    double standard_error; /* of that, by the jackknife; where x are the model's, it is about sqrt(2) too large, and
+                              `squared` is no normal number: ask p_value. NaN for n = 2 */
+    double root;    /* of the mean over all n^2 pairs, which is never below 0: the distance of these points themselves.
+                       Of the model's draws it falls like 1 / sqrt(n) */
+    double p_value; /* the share of draws of sum_ij e_i e_j u_ij with random signs e (a wild bootstrap,
+                       SSDE_STREAM_BOOTSTRAP) that reach `squared`, at least 1 / (bootstrap + 1): a test whether
+                       independent samples are the model's. NaN without bootstrap */
+} ssde_stein_result;
+
+/* x [n, model->dim], n at least 2, row i being sample rng->next_sample + i. Sums are in double; n^2 / 2 (dim +
+   bootstrap) steps, about a nanosecond each. Threads share them. */
+ssde_status ssde_stein_discrepancy(const ssde_score_model *model, const ssde_stein_desc *how, ssde_rng *rng, size_t n,
+                                   const float *x, ssde_stein_result *result);
+size_t ssde_stein_memory(const ssde_score_model *model, const ssde_stein_desc *how, size_t n);
+
+/* Fisher divergence of score model b from a, a learned one and an exact one for example, over samples of p_t. */
+typedef struct ssde_fisher_desc {
+    double t;      /* in (0, 1]; 0: each sample has its own, spread evenly over eps to ssde_prior_time: its number times
+                      the golden ratio, modulo 1, from a start drawn under (SSDE_STREAM_TIME, 0, 0) */
+    double eps;    /* 0: 1e-3 */
+    int perturbed; /* x holds x(t); otherwise data x(0), which z of (SSDE_STREAM_NOISE, 0) perturbs */
+    ssde_noise_source noise;
+    ssde_context *context;
+} ssde_fisher_desc;
+ssde_fisher_desc ssde_fisher_defaults(void);
+
+/* Means over the samples, each with its standard error (NaN for a single sample; with t = 0 somewhat too large, for
+   times are spread more evenly than random ones). */
+typedef struct ssde_fisher_result {
+    double divergence, divergence_error; /* E |a - b|^2, without a factor of 1/2 */
+    double loss, loss_error;             /* E std^2 |a - b|^2 / dim: by so much is a's denoising loss of weight std^2,
+                                            mean over dimensions, above that of the exact score b; NaN for an SDE that has
+                                            no std, x perturbed */
+    double nats, nats_error;             /* E g^2 |a - b|^2 / 2, with t = 0 integrated over t. With that, the prior's
+                                            mismatch aside, it bounds KL(p_eps | what the reverse SDE with a draws), b
+                                            exact (Song et al. 2021, arXiv 2101.09258) */
+} ssde_fisher_result;
+
+/* Row i of x [n, dim] is sample rng->next_sample + i. */
+ssde_status ssde_fisher_divergence(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                                   const ssde_fisher_desc *how, ssde_rng *rng, size_t n, const float *x,
+                                   ssde_fisher_result *result);
+size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                          const ssde_fisher_desc *how, size_t n);
+
 #ifdef __cplusplus
 }
 #endif
@@ -624,12 +760,10 @@ static size_t ssdei_object_memory(void *object, size_t size, ssdei_arrays arrays
     return bytes < SIZE_MAX ? bytes : 0;
 }
 
-static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
-                                   uint64_t first_sample, size_t n, const void *x) {
+static ssde_status ssdei_check_samples(ssde_context *context, const ssde_score_model *model, uint64_t first_sample,
+                                       size_t n, const void *x) {
     if (context) context->error[0] = 0; /* a model that fails without a text gets one */
     ssdei_try(ssdei_check_arithmetic(context));
-    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
-    ssdei_try(ssde_sde_check(context, sde));
     if (!model) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model is NULL");
     if (!model->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "model->score is NULL");
     if (((uint64_t)model->dim - 1) >> 32)
@@ -643,6 +777,13 @@ static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, c
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "samples %.0f to %.0f, wanted below 2^48", (double)first_sample,
                          (double)first_sample + (double)n - 1.0);
     return SSDE_OK;
+}
+
+static ssde_status ssdei_check_run(ssde_context *context, const ssde_sde *sde, const ssde_score_model *model,
+                                   uint64_t first_sample, size_t n, const void *x) {
+    ssdei_try(ssdei_check_samples(context, model, first_sample, n, x));
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde is NULL");
+    return ssde_sde_check(context, sde);
 }
 
 static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
@@ -747,13 +888,14 @@ static double ssdei_spread(const ssde_sde *sde, double start, double scale, doub
     return 1.0 / scale;
 }
 
-ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
-                               size_t steps, double *times) {
+/* From `from` on, or from 1 by index, of a checked SDE. */
+static ssde_status ssdei_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho,
+                                       double from, double eps, size_t steps, double *times) {
     double start, scale, first, last;
     size_t k;
-    ssdei_try(ssde_sde_check(context, sde));
     if (ssdei_by_index(grid)) return ssde_time_grid(context, grid, eps, steps, times);
     ssdei_try(ssdei_start_time(context, sde, eps, &start, &scale));
+    start = fmin(start, from);
     if (grid != SSDE_GRID_LOG_SNR && grid != SSDE_GRID_KARRAS)
         return ssdei_time_grid(context, grid, start, eps, steps, times);
     ssdei_try(ssdei_check_positive(context, "rho", &rho, 7.0));
@@ -779,6 +921,12 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
                              (unsigned long)steps, (unsigned long)k - 1, (unsigned long)k, noise);
     }
     return SSDE_OK;
+}
+
+ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
+                               size_t steps, double *times) {
+    ssdei_try(ssde_sde_check(context, sde));
+    return ssdei_sde_time_grid(context, sde, grid, rho, 1.0, eps, steps, times);
 }
 
 SSDEI_ONCE_END
@@ -1469,9 +1617,10 @@ static ssde_status ssdei_check_model(ssde_context *context, const char *name, co
                      (double)model->dim);
 }
 
+/* Where m is 0, x says nothing of x(0): the gradient of log p(y | x) is 0. */
 static int ssdei_term_applies(const ssdei_conditions *w, const ssde_condition *condition, size_t r) {
     double level = w->std[r] / w->mean[r];
-    return level >= condition->low && (condition->high == 0.0 || level <= condition->high);
+    return w->mean[r] > 0.0 && level >= condition->low && (condition->high == 0.0 || level <= condition->high);
 }
 
 /* Adds a condition's term to out where it applies; where it does so nowhere, it costs nothing. */
@@ -1727,6 +1876,270 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+typedef struct ssdei_conversion {
+    double scale, by_score, by_x;
+} ssdei_conversion;
+
+struct ssde_converted {
+    ssde_context *context;
+    ssde_sde from, to;
+    ssde_score_model model;
+    double first, last, high; /* s(0) and s(high) of `from`, high its prior's time */
+    size_t max_rows, rows;    /* rows: of the last score to be differentiated */
+    ssdei_conversion *row;    /* [max_rows] */
+    double *t;                /* [max_rows]: the model's */
+    float *x;                 /* [max_rows, dim]: likewise */
+};
+
+/* The score of `to` is (m D - x) / std^2. Within the noise of `from` D is the model's at x / m, and scale the ratio of
+   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands. */
+static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double *own, ssdei_conversion *row) {
+    double mean, std, mean_own, std_own, s, part = 1.0;
+    if (!(t >= 0.0 && t <= 1.0))
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT, "converted model: t is %.17g, wanted 0 to 1", t);
+    ssdei_try(ssdei_marginal(g->context, &g->to, t, &mean, &std));
+    s = std / mean;
+    if (s > g->first && s < g->last)
+        ssdei_try(ssdei_noise_time(g->context, &g->from, s, g->high, own));
+    else
+        *own = s <= g->first ? 0.0 : g->high;
+    ssdei_try(ssdei_marginal(g->context, &g->from, *own, &mean_own, &std_own));
+    if (s > g->last) {
+        part = g->last / s;
+        row->scale = std_own / std;
+    } else
+        row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
+    row->by_score = part * row->scale;
+    row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                         size_t rows, int differentiate, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t r, i, dim = g->model.dim;
+    if (rows > g->max_rows)
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT, "converted model: rows is %.0f, wanted up to %.0f",
+                         (double)rows, (double)g->max_rows);
+    for (r = 0; r < rows; r++) {
+        if (r && t[r] == t[r - 1])
+            g->t[r] = g->t[r - 1], g->row[r] = g->row[r - 1];
+        else
+            ssdei_try(ssdei_conversion_at(g, t[r], &g->t[r], &g->row[r]));
+        for (i = r * dim; i < (r + 1) * dim; i++) g->x[i] = (float)(g->row[r].scale * (double)x[i]);
+    }
+    g->rows = differentiate ? rows : 0;
+    ssdei_try(ssdei_called(g->context, "model->score",
+                           g->model.score(g->model.user, g->x, g->t, sample, rows, differentiate, out), g->t));
+    for (i = 0; i < rows * dim; i++) {
+        const ssdei_conversion *row = &g->row[i / dim];
+        out[i] = (float)(row->by_score * (double)out[i] + row->by_x * (double)x[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    if (!rows || rows != g->rows)
+        return ssde_fail(g->context, SSDE_ERROR_ARGUMENT,
+                         "converted vjp: rows is %.0f, wanted %.0f as of the last score to be differentiated",
+                         (double)rows, (double)g->rows);
+    ssdei_try(g->model.vjp(g->model.user, v, rows, out));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        out[i] = (float)(row->by_score * row->scale * (double)out[i] + row->by_x * (double)v[i]);
+    }
+    return SSDE_OK;
+}
+
+ssde_score_model ssde_converted_model(ssde_converted *converted) {
+    ssde_score_model model;
+    memset(&model, 0, sizeof model);
+    if (!converted) return model;
+    model.dim = converted->model.dim;
+    model.max_rows = converted->max_rows;
+    model.score = ssdei_converted_score;
+    if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    model.user = converted;
+    return model;
+}
+
+void ssde_converted_destroy(ssde_converted *converted) {
+    if (converted) ssdei_release(converted->context, converted);
+}
+
+/* s at 0, and at the prior's time, which is *high. */
+static ssde_status ssdei_noise_range(ssde_context *context, const char *name, const ssde_sde *sde, double *first,
+                                     double *last, double *high) {
+    double scale;
+    if (!sde) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name);
+    ssdei_try(ssde_prior_time(context, sde, high, &scale));
+    ssdei_try(ssdei_noise_level(context, sde, 0.0, first));
+    ssdei_try(ssdei_noise_level(context, sde, *high, last));
+    if (*first < *last) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: std / m is %g at t = 0 and %g at %g, wanted it to grow", name,
+                     *first, *last, *high);
+}
+
+static ssde_status ssdei_converted_prepare(ssde_converted *g, ssde_context *context, const ssde_sde *from,
+                                           const ssde_score_model *model, const ssde_sde *to) {
+    double first, last, high;
+    memset(g, 0, sizeof *g);
+    ssdei_try(ssdei_noise_range(context, "from", from, &g->first, &g->last, &g->high));
+    ssdei_try(ssdei_check_model(context, "model", model));
+    ssdei_try(ssdei_noise_range(context, "to", to, &first, &last, &high));
+    if (first >= g->last || last <= g->first)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "to has std / m from %g to %g and from %g to %g: no noise that the model knows", first, last,
+                         g->first, g->last);
+    g->context = context;
+    g->from = *from;
+    g->to = *to;
+    g->model = *model;
+    g->max_rows = ssdei_made_rows(model, NULL);
+    return SSDE_OK;
+}
+
+static void ssdei_converted_arrays(void *object, ssdei_memory *memory) {
+    ssde_converted *g = (ssde_converted *)object;
+    g->row = ssdei_place(memory, ssdei_conversion, g->max_rows);
+    g->t = ssdei_place(memory, double, g->max_rows);
+    g->x = ssdei_place(memory, float, ssdei_multiply(g->max_rows, g->model.dim));
+}
+
+size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
+                             const ssde_sde *to) {
+    ssde_converted g;
+    if (ssdei_converted_prepare(&g, context, from, model, to) != SSDE_OK) return 0;
+    return ssdei_object_memory(&g, sizeof g, ssdei_converted_arrays);
+}
+
+ssde_status ssde_converted_create(ssde_context *context, ssde_converted **converted, const ssde_sde *from,
+                                  const ssde_score_model *model, const ssde_sde *to) {
+    ssde_converted made;
+    if (!converted) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "converted is NULL");
+    *converted = NULL;
+    ssdei_try(ssdei_converted_prepare(&made, context, from, model, to));
+    *converted = (ssde_converted *)ssdei_object_create(context, &made, sizeof made, ssdei_converted_arrays);
+    return *converted ? SSDE_OK : SSDE_ERROR_MEMORY;
+}
+
+SSDEI_ONCE_END
+
+/* ---- >>clip ---- */
+
+SSDEI_ONCE_BEGIN
+
+ssde_clip ssde_clip_dynamic(double low, double high, double quantile) {
+    ssde_clip clip;
+    clip.kind = SSDE_CLIP_DYNAMIC;
+    clip.low = low, clip.high = high, clip.quantile = quantile;
+    return clip;
+}
+
+ssde_clip ssde_clip_to(double low, double high) {
+    ssde_clip clip = ssde_clip_dynamic(low, high, 0.0);
+    clip.kind = SSDE_CLIP_RANGE;
+    return clip;
+}
+
+static ssde_status ssdei_clip_check(ssde_context *context, const ssde_clip *clip) {
+    if (clip->kind == SSDE_CLIP_NONE) return SSDE_OK;
+    if ((unsigned)clip->kind >= SSDE_CLIP_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip.kind is %d, wanted an ssde_clip_kind", (int)clip->kind);
+    ssdei_try(ssdei_check_interval(context, "clip: ", clip->low, clip->high));
+    if (clip->kind == SSDE_CLIP_RANGE || (clip->quantile > 0.0 && clip->quantile <= 1.0)) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "clip: quantile is %.9g, wanted above 0, up to 1", clip->quantile);
+}
+
+SSDEI_ONCE_END
+
+/* One sample, whose denoised D is keep x + gain score. */
+typedef struct ssdei_clip_row {
+    double keep, gain, middle;
+    const float *x, *score;
+    size_t dim;
+} ssdei_clip_row;
+
+/* |D - middle| of coordinate j. */
+static float ssdei_clip_distance(const ssdei_clip_row *row, size_t j) {
+    return (float)fabs(row->keep * (double)row->x[j] + row->gain * (double)row->score[j] - row->middle);
+}
+
+/* Floats without sign are in the order of their words. */
+static uint32_t ssdei_clip_word(const ssdei_clip_row *row, size_t j) {
+    float distance = ssdei_clip_distance(row, j);
+    uint32_t word;
+    memcpy(&word, &distance, sizeof word);
+    return word;
+}
+
+/* The quantile of these distances, by linear interpolation, or `least` where it is no more. The word of a rank is found
+   four bits at a time, from the highest on, by counting those that go on with each of 16 digits: in no memory. */
+static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, double least) {
+    double place = quantile * (double)(row->dim - 1), part;
+    size_t rank = (size_t)place, count[16], inside = 0, j;
+    uint32_t word = 0, known = 0, next = 0xffffffffu, digit = 0;
+    float found, above;
+    int shift;
+    part = place - (double)rank;
+    for (j = 0; j < row->dim; j++) inside += (double)ssdei_clip_distance(row, j) <= least;
+    if (inside == row->dim || inside > rank + 1) return least;
+    for (shift = 28; shift >= 0; shift -= 4) {
+        memset(count, 0, sizeof count);
+        for (j = 0; j < row->dim; j++) {
+            uint32_t other = ssdei_clip_word(row, j);
+            if (!((other ^ word) & known)) count[other >> shift & 15]++;
+        }
+        for (digit = 0; rank >= count[digit]; digit++) rank -= count[digit];
+        word |= digit << shift;
+        known |= (uint32_t)15 << shift;
+    }
+    memcpy(&found, &word, sizeof found);
+    if (part == 0.0 || rank + 1 < count[digit]) return (double)found;
+    for (j = 0; j < row->dim; j++) {
+        uint32_t other = ssdei_clip_word(row, j);
+        if (other > word && other < next) next = other;
+    }
+    memcpy(&above, &next, sizeof above);
+    return (double)found + part * ((double)above - (double)found);
+}
+
+/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. */
+static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, const float *x, size_t rows, size_t dim,
+                            float *score) {
+    double half = 0.5 * (clip->high - clip->low), variance = std * std;
+    ssdei_clip_row row;
+    size_t r, j;
+    if (!(mean > 0.0 && variance > 0.0)) return;
+    row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
+    for (r = 0; r < rows; r++, x += dim, score += dim) {
+        double low = clip->low, high = clip->high, factor = 1.0, limit = half;
+        row.x = x, row.score = score;
+        if (clip->kind == SSDE_CLIP_DYNAMIC) limit = ssdei_clip_quantile(&row, clip->quantile, half);
+        if (limit > half && limit <= FLT_MAX)
+            low = row.middle - limit, high = row.middle + limit, factor = half / limit;
+        for (j = 0; j < dim; j++) {
+            double denoised = row.keep * (double)x[j] + row.gain * (double)score[j];
+            double bounded = denoised < low ? low : denoised > high ? high : denoised;
+            if ((bounded == denoised && factor == 1.0) || !(fabs(denoised) <= DBL_MAX)) continue;
+            bounded = row.middle + factor * (bounded - row.middle);
+            score[j] = (float)((mean * bounded - (double)x[j]) / variance);
+        }
+    }
+}
+
+SSDEI_ONCE_BEGIN
+
+/* What is denoised, x[count], to the last rounding within the range. */
+static void ssdei_clip_end(const ssde_clip *clip, float *x, size_t count) {
+    float low = (float)clip->low, high = (float)clip->high;
+    size_t i;
+    for (i = 0; clip->kind != SSDE_CLIP_NONE && i < count; i++) x[i] = x[i] < low ? low : x[i] > high ? high : x[i];
+}
+
 SSDEI_ONCE_END
 
 /* ---- the reverse drift of a nonlinear SDE, as a model ----
@@ -1809,6 +2222,38 @@ typedef struct ssdei_setting {
     double start; /* of a run: ssde_prior_time */
 } ssdei_setting;
 
+SSDEI_ONCE_BEGIN
+
+/* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
+static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
+    const double *betas = setting->how.schedule;
+    double left = 1.0;
+    int i, k;
+    if (setting->how.grid != SSDE_GRID_DISCRETE || !ssdei_family(&setting->sde)->beta)
+        return ssdei_marginal(setting->context, &setting->sde, t, mean, std);
+    i = ssdei_step_index(&setting->sde, t);
+    if (!betas) return ssde_discrete_marginal(setting->context, &setting->sde, i, mean, std, NULL);
+    for (k = 0; k <= i; k++) left *= 1.0 - betas[k];
+    *mean = sqrt(left);
+    *std = sqrt(1.0 - left);
+    return SSDE_OK;
+}
+
+/* score[rows, dim] at x and t, which come in runs, of a run's model. */
+static ssde_status ssdei_setting_clip(const ssdei_setting *setting, const float *x, const double *t, size_t rows,
+                                      size_t dim, float *score) {
+    size_t r, end;
+    double mean, std;
+    for (r = 0; setting->how.clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
+        ssdei_clip_rows(&setting->how.clip, mean, std, x + r * dim, end - r, dim, score + r * dim);
+    }
+    return SSDE_OK;
+}
+
+SSDEI_ONCE_END
+
 /* x(to) = (1 + drift) x(from) + diffusion z: the forward SDE's exact transition. */
 static ssde_status ssdei_transition(const ssdei_setting *setting, double from, double to, ssde_step *out) {
     double mean, std, mean_to, std_to, ratio, variance;
@@ -1855,7 +2300,7 @@ static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, doubl
 /* dx = (a x - g^2 s) dt + g dw backwards (eq. 6), by Euler. */
 static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     int flow = setting->how.probability_flow;
-    double step = ssdei_by_index(setting->how.grid) ? 1.0 / (double)setting->how.steps : t - t_next;
+    double step = ssdei_by_index(setting->how.grid) ? 1.0 / setting->sde.num_scales : t - t_next;
     double a, g, score;
     ssdei_try(ssdei_slopes(setting->context, &setting->sde, flow ? 0.5 : 1.0, t, &a, &score, &g));
     u->x = -a * step;
@@ -1921,7 +2366,8 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
     alpha = 0.2 * std * std;
     if (setting->how.step_size > 0.0) {
-        double last = setting->how.schedule ? setting->how.schedule[setting->how.steps - 1] : setting->sde.sigma_min;
+        double last =
+            setting->how.schedule ? setting->how.schedule[setting->sde.num_scales - 1] : setting->sde.sigma_min;
         alpha = setting->how.step_size * (std / last) * (std / last);
     }
     u->x = 0.0;
@@ -2197,6 +2643,16 @@ static ssde_status ssdei_check_schedule(const ssdei_setting *setting) {
     return SSDE_OK;
 }
 
+/* last: of the times, 0 where they are not known yet. */
+static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int given_start, double last) {
+    if (!(edit_from == 0.0 || (edit_from > last && edit_from <= 1.0)))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "edit_from is %.17g, wanted above the last time, %g, up to 1",
+                         edit_from, last);
+    if (edit_from == 0.0 || !given_start) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "edit_from and given_start are both set: x holds data, or x at the first time, not both");
+}
+
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2218,6 +2674,7 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssdei_try(ssdei_check_positive(context, "s_noise", &full->s_noise, 1.0));
     ssdei_try(ssdei_check_positive(context, "rtol", &full->rtol, 0.05));
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
+    ssdei_try(ssdei_clip_check(context, &full->clip));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
@@ -2273,6 +2730,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_check_positive(context, "snr", &full->snr, 0.16));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, ssdei_family(sde)->exploding ? 1e-5 : 1e-3));
     ssdei_try(ssdei_check_eps(context, full->eps));
+    ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start,
+                               full->times || ssdei_by_index(full->grid) ? 0.0 : full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
     if (!full->steps) full->steps = setting->info->steps;
     if (!full->steps) full->steps = (size_t)sde->num_scales;
@@ -2373,6 +2832,14 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     return SSDE_OK;
 }
 
+ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const double *t,
+                            size_t rows, size_t dim, float *score) {
+    ssdei_setting setting;
+    ssdei_try(ssdei_check_step(how ? how->context : NULL, sde, x, score, x, t, rows, dim, score));
+    ssdei_try(ssdei_setting_make(&setting, sde, how));
+    return ssdei_setting_clip(&setting, x, t, rows, dim, score);
+}
+
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
                                 const float *z, const double *t, size_t rows, size_t dim, float *x_next, float *mean) {
     ssde_context *context = how ? how->context : NULL;
@@ -2395,7 +2862,14 @@ SSDEI_ONCE_END
 
 /* ---- one block's work ---- */
 
-/* w->score, the model's at the block's x and t. */
+/* w->score: what `model` gives at x[rows, dim], clipped. */
+static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model *model, const float *x, const double *t,
+                                       const uint64_t *sample, size_t rows) {
+    ssdei_try(ssdei_score(w->context, model, x, t, sample, rows, w->score));
+    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
+}
+
+/* The same at the block's x and t. */
 static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
     size_t r;
     if (t != w->t_value) {
@@ -2403,7 +2877,7 @@ static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, co
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_score(w->context, model, block->x, w->t, w->sample + block->first, block->rows, w->score);
+    return ssdei_sampler_score(w, model, block->x, w->t, w->sample + block->first, block->rows);
 }
 
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
@@ -2573,6 +3047,21 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
     plan->update.score = step * std_hat;
     plan->keep_score = -0.5 * step * std_hat;
     plan->second.score = 0.5 * step * std_next;
+    return SSDE_OK;
+}
+
+/* In y = x / (m + std) and tau, dy / dtau = u = -(x + std (m + std) score) / m: DDIM's step by tau - tau' = 2 half /
+   (m' + std'), and the trapezoid of the slopes at both ends, x1 + half (u - u1). */
+static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean, std, mean_next, std_next, half;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    ssdei_try(ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update));
+    half = 0.5 * (std * mean_next - std_next * mean) / (mean + std);
+    plan->keep_x = -half / mean;
+    plan->keep_score = plan->keep_x * std * (mean + std);
+    plan->second.x = half / mean_next;
+    plan->second.score = plan->second.x * std_next * (mean_next + std_next);
     return SSDE_OK;
 }
 
@@ -2791,7 +3280,7 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
         a->evaluations[block->first + r]++;
     }
     if (!count) return SSDE_OK;
-    ssdei_try(ssdei_score(w->context, &w->mover, a->next, a->t, a->sample, count, w->score));
+    ssdei_try(ssdei_sampler_score(w, &w->mover, a->next, a->t, a->sample, count));
     for (i = count = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
@@ -2834,7 +3323,7 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
         for (j = 0; j < w->dim && a->noise[i] > 0.0; j++)
             next[i * w->dim + j] += (float)(a->noise[i] * diffusion) * (path[j] - path_next[i * w->dim + j]);
     }
-    return ssdei_score(w->context, &w->mover, next, a->t, a->sample, a->count, w->score);
+    return ssdei_sampler_score(w, &w->mover, next, a->t, a->sample, a->count);
 }
 
 /* w->noise of traveller i becomes x2, the trapezoid of both ends; returns the RMS of x1 - x2 over the tolerance. */
@@ -2995,6 +3484,8 @@ static const struct {
      {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, NULL, ssdei_once_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
      {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
+    {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
+     {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
@@ -3022,7 +3513,9 @@ static void ssdei_setting_choose(ssdei_setting *setting) {
     if (how->corrector == SSDE_CORRECTOR_DEFAULT)
         how->corrector = langevin ? SSDE_CORRECTOR_LANGEVIN : SSDE_CORRECTOR_NONE;
     setting->corrector = &ssdei_correctors[how->corrector];
-    if (how->grid == SSDE_GRID_DEFAULT) how->grid = setting->info->grid;
+    if (how->grid != SSDE_GRID_DEFAULT) return;
+    how->grid = setting->info->grid;
+    if (how->grid == SSDE_GRID_LOG_SNR && ssdei_family(&setting->sde)->even) how->grid = SSDE_GRID_QUADRATIC;
 }
 
 const ssde_predictor_properties *ssde_predictor_info(ssde_predictor predictor) {
@@ -3043,11 +3536,12 @@ ssde_status ssde_predictor_find(ssde_context *context, const char *name, ssde_pr
     int i;
     if (!name || !predictor) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", name ? "predictor" : "name");
     for (i = 0; i < SSDE_PREDICTOR_COUNT; i++) {
-        if (!strcmp(name, ssdei_predictors[i].info.name)) {
+        int euler = i == SSDE_PREDICTOR_DDIM;
+        if (!strcmp(name, ssdei_predictors[i].info.name) || (euler && !strcmp(name, "euler"))) {
             *predictor = (ssde_predictor)i;
             return SSDE_OK;
         }
-        snprintf(known + length, sizeof known - length, " %s", ssdei_predictors[i].info.name);
+        snprintf(known + length, sizeof known - length, " %s%s", ssdei_predictors[i].info.name, euler ? " euler" : "");
         length = strlen(known);
     }
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no predictor '%.24s':%s", name, known);
@@ -3071,22 +3565,28 @@ SSDEI_ONCE_END
 
 SSDEI_ONCE_BEGIN
 
+/* x at times[0]: as given; data with noise on them; or the prior's. */
 static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block, size_t step) {
-    size_t i;
+    const ssde_sampler_desc *how = &w->setting.how;
+    double mean, std;
+    size_t i, count = block->rows * w->dim;
     (void)step;
-    for (i = 0; w->setting.how.given_start && w->scale != 1.0 && i < block->rows * w->dim; i++)
-        block->x[i] *= (float)w->scale;
-    if (!w->setting.how.given_start && w->setting.sde.prior_sample) {
+    for (i = 0; how->given_start && w->scale != 1.0 && i < count; i++) block->x[i] *= (float)w->scale;
+    if (!how->given_start && !(how->edit_from > 0.0) && w->setting.sde.prior_sample) {
         ssdei_try(ssde_prior_sample(w->context, &w->setting.sde, w->seed, w->sample + block->first, block->rows, w->dim,
                                     block->x));
-        for (i = 0; i < block->rows * w->dim; i++) block->x[i] *= (float)w->scale;
+        for (i = 0; i < count; i++) block->x[i] *= (float)w->scale;
         ssdei_drop_failed(w, block, w->times[0]);
-    } else if (!w->setting.how.given_start) {
-        double std;
-        ssdei_try(ssdei_prior_check(w->context, &w->setting.sde, 0));
-        ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
+    } else if (!how->given_start) {
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, 0));
-        for (i = 0; i < block->rows * w->dim; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
+        if (how->edit_from > 0.0) {
+            ssdei_try(ssdei_seen_marginal(&w->setting, w->times[0], &mean, &std));
+            for (i = 0; i < count; i++) block->x[i] = (float)mean * block->x[i] + (float)std * w->noise[i];
+        } else {
+            ssdei_try(ssdei_prior_check(w->context, &w->setting.sde, 0));
+            ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
+            for (i = 0; i < count; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
+        }
         if (ssdei_first_nonfinite(block->x, block->rows * w->dim) < block->rows * w->dim)
             ssdei_drop_failed(w, block, w->times[0]);
     }
@@ -3131,6 +3631,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
     }
+    ssdei_clip_end(&w->setting.how.clip, block->x, block->rows * w->dim);
     /* what is known is that of x(0) */
     return w->conditions.chain ? ssdei_condition_place(w, block, t, 1.0, 0.0) : SSDE_OK;
 }
@@ -3205,9 +3706,10 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
                              "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
                              how->times[k]);
     }
-    if (!how->given_start && how->times[0] != 1.0)
+    if (!how->given_start && how->times[0] != (how->edit_from > 0.0 ? how->edit_from : 1.0))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted 1: only given_start can begin elsewhere", how->times[0]);
+                         "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", how->times[0],
+                         how->edit_from > 0.0 ? "edit_from" : "1");
     ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
     while (how->times[beyond + 1] >= start) beyond++;
     w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
@@ -3218,6 +3720,20 @@ static ssde_status ssdei_given_times(ssdei_sampler *w) {
     return SSDE_OK;
 }
 
+/* Levels above edit_from fall away. */
+static ssde_status ssdei_edit_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    size_t beyond = 0;
+    while (beyond < how->steps && w->times[beyond] > how->edit_from) beyond++;
+    if (beyond == how->steps)
+        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                         "edit_from is %.9g, wanted the last level's t, %.9g, or above", how->edit_from,
+                         w->times[how->steps]);
+    how->steps -= beyond;
+    memmove(w->times, w->times + beyond, (how->steps + 1) * sizeof *w->times);
+    return SSDE_OK;
+}
+
 /* w->times, w->scale and setting.start. */
 static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     const ssde_sampler_desc *how = &w->setting.how;
@@ -3225,19 +3741,20 @@ static ssde_status ssdei_sampler_times(ssdei_sampler *w) {
     double start, scale;
     size_t k;
     w->setting.start = w->scale = 1.0;
+    if (how->times) return ssdei_given_times(w);
     if (how->schedule && w->setting.method->chain == SSDEI_CHAIN_SMLD) {
         for (k = 0; k < how->steps; k++)
             ssdei_try(ssde_noise_time(context, &w->setting.sde, how->schedule[k], &w->times[k]));
         w->times[how->steps] = w->times[how->steps - 1];
-        return SSDE_OK;
-    }
-    if (how->times) return ssdei_given_times(w);
-    ssdei_try(ssde_sde_time_grid(context, &w->setting.sde, how->grid, how->rho, how->eps, how->steps, w->times));
+    } else
+        ssdei_try(ssdei_sde_time_grid(context, &w->setting.sde, how->grid, how->rho,
+                                      how->edit_from > 0.0 ? how->edit_from : 1.0, how->eps, how->steps, w->times));
+    if (how->edit_from > 0.0) ssdei_try(ssdei_edit_times(w));
     ssdei_try(ssde_prior_time(context, &w->setting.sde, &start, &scale));
     if (!ssdei_by_index(how->grid)) {
         w->setting.start = start;
         w->scale = scale;
-    } else if (start < 1.0 && !ssdei_family(&w->setting.sde)->step)
+    } else if (w->times[0] > start && !ssdei_family(&w->setting.sde)->step)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "grids by index begin at t = 1, but m is below 1e-4 min(1, std) from t = %g on: take another",
                          start);
@@ -3427,7 +3944,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
     if (how && how->report) memset(how->report, 0, sizeof *how->report);
     if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
     ssdei_try(ssdei_sampler_prepare(&made, sde, model, how, rng->next_sample, n, x));
-    if (made.setting.how.given_start) ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    if (made.setting.how.given_start || made.setting.how.edit_from > 0.0)
+        ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
     made.seed = rng->seed;
     made.x = x;
     w = (ssdei_sampler *)ssdei_object_create(context, &made, sizeof made, ssdei_sampler_arrays);
@@ -3912,6 +4430,7 @@ typedef struct ssdei_flow {
     ssdei_reversal reversal;     /* zeros: the SDE is affine */
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
+    ssde_clip clip;              /* none for likelihoods */
     uint64_t first_sample;       /* of the call */
     size_t n, done, block;       /* samples in all, before the block, in it */
     uint64_t *sample;            /* [rows] */
@@ -4030,10 +4549,23 @@ static ssde_status ssdei_flow_divergence(ssdei_flow *w, const double *t, const u
     return SSDE_OK;
 }
 
+/* w->score at x, clipped. */
+static ssde_status ssdei_flow_score(ssdei_flow *w, const float *x, const double *t, size_t rows) {
+    size_t r, end;
+    double mean, std;
+    ssdei_try(ssdei_score(w->context, &w->model, x, t, w->sample, rows, w->score));
+    for (r = 0; w->clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
+        for (end = r + 1; end < rows && t[end] == t[r];) end++;
+        ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
+        ssdei_clip_rows(&w->clip, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
+    }
+    return SSDE_OK;
+}
+
 /* w->score, and w->divergence where it is wanted, in calls of at most max_rows: products belong to the last call. */
 static ssde_status ssdei_flow_evaluate(ssdei_flow *w, const double *t, const uint64_t *system, size_t rows) {
     size_t most = w->model.max_rows ? w->model.max_rows : rows, at;
-    if (!w->integrals) return ssdei_score(w->context, &w->model, w->x, t, w->sample, rows, w->score);
+    if (!w->integrals) return ssdei_flow_score(w, w->x, t, rows);
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
         ssdei_try(ssdei_called(w->context, "model->score",
@@ -4160,7 +4692,9 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     ssdei_try(ssdei_check_positive(context, "temperature", &full->temperature, 1.0));
     ssdei_try(ssdei_check_positive(context, "eps", &full->eps, 1e-3));
     if (!full->max_evaluations) full->max_evaluations = 10000;
-    return ssdei_check_eps(context, full->eps);
+    ssdei_try(ssdei_check_eps(context, full->eps));
+    ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start, full->eps));
+    return ssdei_clip_check(context, &full->clip);
 }
 
 SSDEI_ONCE_END
@@ -4198,7 +4732,7 @@ static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *s
     const ssde_condition *chain = &how->condition;
     memset(w, 0, sizeof *w);
     w->how = how;
-    flow->context = context, flow->sde = sde;
+    flow->context = context, flow->sde = sde, flow->clip = how->clip;
     flow->progress = how->progress, flow->user = how->user;
     ssdei_try(ssdei_guided_prepare(&flow->guided, context, sde, model, chain, first_sample, n));
     flow->model = flow->guided.conditions.chain ? ssde_guided_model(&flow->guided) : *model;
@@ -4217,8 +4751,9 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     size_t r, j, rows = flow->block, dim = flow->dim;
     double *t = flow->y; /* no longer needed */
     for (r = 0; r < rows; r++) t[r] = flow->ode.t1;
+    ssdei_flow_samples(flow);
     flow->reversal.part = 1.0;
-    ssdei_try(ssdei_score(flow->context, &flow->model, x, t, ssdei_flow_samples(flow), rows, flow->score));
+    ssdei_try(ssdei_flow_score(flow, x, t, rows));
     flow->reversal.part = 0.5;
     ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
     for (r = 0; r < rows; r++) {
@@ -4227,6 +4762,7 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
         for (j = r * dim; j < (r + 1) * dim; j++)
             x[j] = (float)((1.0 + u.x) * (double)x[j] + u.score * (double)flow->score[j]);
         if (ssdei_first_nonfinite(x + r * dim, dim) < dim) reports[r].status = SSDE_ERROR_NUMERIC;
+        ssdei_clip_end(&flow->clip, x + r * dim, dim);
     }
     return SSDE_OK;
 }
@@ -4244,11 +4780,25 @@ static ssde_status ssdei_transport_place(ssdei_transport *w, double t, float *x,
     return ssdei_conditions_place(&flow->conditions, ssdei_flow_samples(flow), flow->block, flow->z, x);
 }
 
+/* Data that are to be edited, the block's x[rows, dim], get the noise of t0. */
+static ssde_status ssdei_transport_edit(ssdei_transport *w, float *x) {
+    ssdei_flow *flow = &w->flow;
+    double mean, std;
+    size_t i, count = flow->block * flow->dim;
+    ssdei_try(ssdei_marginal(flow->context, flow->sde, flow->ode.t0, &mean, &std));
+    ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_PRIOR, 0,
+                                ssdei_flow_samples(flow), flow->block, flow->dim, flow->score));
+    std *= w->how->temperature;
+    for (i = 0; i < count; i++) x[i] = (float)mean * x[i] + (float)std * flow->score[i];
+    return SSDE_OK;
+}
+
 /* The block's state at t0 from its x[rows, dim], and z of its known coordinates. */
-static ssde_status ssdei_transport_open(ssdei_transport *w, const float *x, const ssde_ode_report *reports) {
+static ssde_status ssdei_transport_open(ssdei_transport *w, float *x, const ssde_ode_report *reports) {
     ssdei_flow *flow = &w->flow;
     size_t i, dim = flow->dim, count = flow->block * dim;
     int finite = 1;
+    if (w->how->edit_from > 0.0) ssdei_try(ssdei_transport_edit(w, x));
     if (flow->conditions.chain)
         ssdei_try(ssdei_draw_normal(flow->context, &w->how->noise, w->how->seed, SSDE_STREAM_CONDITION, 0,
                                     ssdei_flow_samples(flow), flow->block, dim, flow->z));
@@ -4301,7 +4851,7 @@ static ssde_status ssdei_transport_blocks(ssdei_transport *w, float *x) {
     return ssdei_ode_verdict(flow->context, "sample", flow->first_sample, w->reports, flow->n, w->how->max_evaluations);
 }
 
-/* The whole way between eps and 1. */
+/* The whole way between eps and 1, or from where editing begins. */
 static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x) {
     ssdei_flow *flow = &w->flow;
     const ssde_flow_desc *how = w->how;
@@ -4310,7 +4860,7 @@ static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x)
     flow->ode.how.times = w->times, flow->ode.how.states = w->frames;
     for (k = 0; k < how->time_count * count; k++) how->states[k] = (float)NAN;
     for (k = 0; k < how->time_count; k++) w->times[k] = fmin(how->times[k], w->start);
-    if (!encode) ssdei_scale_floats(x, count, w->scale);
+    if (!encode && how->edit_from == 0.0) ssdei_scale_floats(x, count, w->scale);
     status = ssdei_transport_blocks(w, x);
     for (k = 0; k < how->time_count; k++)
         ssdei_scale_floats(how->states + k * count, count, ssdei_spread(flow->sde, w->start, w->scale, how->times[k]));
@@ -4322,13 +4872,13 @@ static ssde_status ssdei_transport_run(ssdei_transport *w, int encode, float *x)
     return status;
 }
 
-/* x[n, dim] from eps to 1, or back. */
+/* x[n, dim] from eps to 1, or back, or back from where editing begins. */
 static ssde_status ssdei_flow_transport(const ssde_sde *sde, const ssde_score_model *model, const ssde_flow_desc *how,
                                         int batch, uint64_t first_sample, int encode, size_t n, float *x,
                                         ssde_ode_report *reports) {
     ssdei_transport made, *w;
     ssde_status status;
-    double t0 = encode ? how->eps : 1.0, t1 = encode ? 1.0 : how->eps;
+    double t0 = encode ? how->eps : how->edit_from > 0.0 ? how->edit_from : 1.0, t1 = encode ? 1.0 : how->eps;
     ssdei_try(ssdei_transport_prepare(&made, sde, model, how, batch, first_sample, n));
     ssdei_try(ssdei_ode_check_times(how->context, how->times, how->time_count, how->states, t0, t1));
     ssdei_try(ssdei_start_time(how->context, sde, how->eps, &made.start, &made.scale));
@@ -4383,8 +4933,8 @@ static ssde_status ssdei_sample_ode(const ssde_sde *sde, const ssde_score_model 
     ssdei_try(ssdei_check_run(context, sde, model, rng->next_sample, n, x));
     ssdei_try(ssdei_flow_desc_make(&full, how));
     full.seed = rng->seed;
-    if (!full.given_start) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
-    ssdei_try(ssdei_check_finite(context, "x(1)", x, n, model->dim));
+    if (!full.given_start && full.edit_from == 0.0) ssdei_try(ssdei_flow_prior(sde, &full, rng, n, model->dim, x));
+    ssdei_try(ssdei_check_finite(context, full.edit_from > 0.0 ? "x" : "x(1)", x, n, model->dim));
     status = ssdei_flow_transport(sde, model, &full, batch, rng->next_sample, 0, n, x, reports);
     ssdei_rng_advance(rng, n, status);
     return status;
@@ -4409,6 +4959,7 @@ static ssde_status ssdei_code(const ssde_sde *sde, const ssde_score_model *model
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is NULL", encode == (from == NULL) ? "x" : "latent");
     ssdei_try(ssdei_check_run(context, sde, model, first_sample, n, from));
     ssdei_try(ssdei_flow_desc_make(&full, how));
+    full.edit_from = 0.0;
     ssdei_try(ssdei_check_finite(context, encode ? "x" : "latent", from, n, model->dim));
     if (encode) ssdei_warn_scale(context, "ssde_encode", sde, from, n * model->dim, 0.0, 0.0, 0.0);
     if (from != to) memcpy(to, from, n * model->dim * sizeof *to);
@@ -4752,6 +5303,325 @@ ssde_likelihood_summary ssde_likelihood_summarise(const ssde_likelihood_result *
     summary.log_density_error = summary.count > 1 ? sqrt(density_square / (count - 1.0) / count) : (double)NAN;
     summary.bits_per_dim_error = summary.count > 1 ? sqrt(bits_square / (count - 1.0) / count) : (double)NAN;
     return summary;
+}
+
+SSDEI_ONCE_END
+
+/* ---- >>distance ---- */
+
+typedef struct ssdei_stein {
+    ssde_stein_desc how;
+    const ssde_score_model *model;
+    const float *x;
+    size_t n, chunks; /* row i is chunk i % chunks', with all pairs (i, j > i): by n alone, so that sums are */
+    float *score;     /* [n, dim] */
+    float *sign;      /* [n, bootstrap] */
+    double *t;        /* [n] */
+    uint64_t *sample; /* [n] */
+    double *sum;      /* [chunks, n]: of u over the pairs of each row */
+    double *drawn;    /* [chunks, bootstrap + 1]: over the pairs, of e_i e_j u_ij, and of u_ij */
+} ssdei_stein;
+
+enum { SSDEI_STEIN_CHUNKS = 64 };
+
+/* u(x, y) of two rows. Each sum is two, of even and of odd elements, for additions wait for each other. */
+static double ssdei_stein_pair(const ssdei_stein *w, size_t i, size_t j) {
+    size_t dim = w->model->dim, k;
+    const float *x = w->x + i * dim, *y = w->x + j * dim, *s = w->score + i * dim, *r = w->score + j * dim;
+    double square = 0.0, along = 0.0, dot = 0.0, square1 = 0.0, along1 = 0.0, dot1 = 0.0;
+    double q, power, h = 1.0 / (w->how.length * w->how.length);
+    for (k = 0; k + 2 <= dim; k += 2) {
+        double apart = (double)x[k] - (double)y[k], a = (double)s[k], b = (double)r[k];
+        double apart1 = (double)x[k + 1] - (double)y[k + 1], a1 = (double)s[k + 1], b1 = (double)r[k + 1];
+        square += apart * apart, along += apart * (a - b), dot += a * b;
+        square1 += apart1 * apart1, along1 += apart1 * (a1 - b1), dot1 += a1 * b1;
+    }
+    if (k < dim) {
+        double apart = (double)x[k] - (double)y[k], a = (double)s[k], b = (double)r[k];
+        square += apart * apart, along += apart * (a - b), dot += a * b;
+    }
+    square = (square + square1) * h;
+    q = 1.0 / (1.0 + square); /* k^2 */
+    power = q * sqrt(q);
+    return (dot + dot1) * sqrt(q) + power * h * (along + along1 + ((double)dim - 3.0 * q * square));
+}
+
+static void ssdei_stein_chunks(void *argument, ssdei_worker *worker) {
+    ssdei_stein *w = (ssdei_stein *)argument;
+    size_t begin, end, draws = w->how.bootstrap, i, j, k;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (; begin < end; begin++) {
+            double *sum = w->sum + begin * w->n, *drawn = w->drawn + begin * (draws + 1);
+            for (i = begin; i < w->n; i += w->chunks) {
+                const float *e = w->sign + i * draws;
+                for (j = i + 1; j < w->n; j++) {
+                    const float *f = w->sign + j * draws;
+                    double u = ssdei_stein_pair(w, i, j);
+                    sum[i] += u, sum[j] += u;
+                    for (k = 0; k < draws; k++) drawn[k] += u * (double)(e[k] * f[k]);
+                    drawn[draws] += u;
+                }
+            }
+        }
+    }
+}
+
+SSDEI_ONCE_BEGIN
+
+ssde_stein_desc ssde_stein_defaults(void) {
+    ssde_stein_desc how;
+    memset(&how, 0, sizeof how);
+    return how;
+}
+
+static void ssdei_stein_arrays(void *object, ssdei_memory *memory) {
+    ssdei_stein *w = (ssdei_stein *)object;
+    w->score = ssdei_place(memory, float, ssdei_multiply(w->n, w->model->dim));
+    w->sign = ssdei_place(memory, float, ssdei_multiply(w->n, w->how.bootstrap));
+    w->t = ssdei_place(memory, double, w->n);
+    w->sample = ssdei_place(memory, uint64_t, w->n);
+    w->sum = ssdei_place(memory, double, ssdei_multiply(w->chunks, w->n));
+    w->drawn = ssdei_place(memory, double, ssdei_multiply(w->chunks, w->how.bootstrap + 1));
+}
+
+/* 0: the default. */
+static ssde_status ssdei_check_time(ssde_context *context, double *t, double standard) {
+    ssdei_try(ssdei_check_positive(context, "t", t, standard));
+    return *t <= 1.0 ? SSDE_OK : ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted up to 1", *t);
+}
+
+static ssde_status ssdei_stein_prepare(ssdei_stein *w, const ssde_score_model *model, const ssde_stein_desc *how,
+                                       uint64_t first_sample, size_t n, const void *x) {
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_stein_defaults();
+    ssdei_try(ssdei_check_samples(w->how.context, model, first_sample, n, x));
+    if (n < 2) return ssde_fail(w->how.context, SSDE_ERROR_ARGUMENT, "n is 1, wanted at least two samples");
+    ssdei_try(ssdei_check_time(w->how.context, &w->how.t, 1e-3));
+    ssdei_try(ssdei_check_positive(w->how.context, "length", &w->how.length, sqrt((double)model->dim)));
+    if (((uint64_t)w->how.bootstrap) >> 32)
+        return ssde_fail(w->how.context, SSDE_ERROR_ARGUMENT, "bootstrap is %.0f, wanted below 2^32",
+                         (double)w->how.bootstrap);
+    w->model = model, w->n = n;
+    w->chunks = n < SSDEI_STEIN_CHUNKS ? n : (size_t)SSDEI_STEIN_CHUNKS;
+    return SSDE_OK;
+}
+
+size_t ssde_stein_memory(const ssde_score_model *model, const ssde_stein_desc *how, size_t n) {
+    ssdei_stein w;
+    if (ssdei_stein_prepare(&w, model, how, 0, n, model) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_stein_arrays);
+}
+
+/* Fills score and sign. */
+static ssde_status ssdei_stein_ask(ssdei_stein *w, const ssde_rng *rng) {
+    ssde_context *context = w->how.context;
+    size_t dim = w->model->dim, i;
+    for (i = 0; i < w->n; i++) w->t[i] = w->how.t, w->sample[i] = rng->next_sample + i;
+    ssdei_try(ssdei_score(context, w->model, w->x, w->t, w->sample, w->n, w->score));
+    i = ssdei_first_nonfinite(w->score, w->n * dim);
+    if (i < w->n * dim)
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "the score of sample %.0f is %g at t = %.6g",
+                         (double)w->sample[i / dim], (double)w->score[i], w->how.t);
+    if (!w->how.bootstrap) return SSDE_OK;
+    return ssde_random_sign(context, rng->seed, SSDE_STREAM_BOOTSTRAP, 0, w->sample, w->n, w->how.bootstrap, w->sign);
+}
+
+/* From the chunks' sums. */
+static ssde_status ssdei_stein_finish(ssdei_stein *w, ssde_stein_result *result) {
+    double n = (double)w->n, dim = (double)w->model->dim, own = 0.0, spread = 0.0, reached = 1.0;
+    size_t draws = w->how.bootstrap, i, k, c;
+    for (c = 1; c < w->chunks; c++) {
+        for (i = 0; i < w->n; i++) w->sum[i] += w->sum[c * w->n + i];
+        for (k = 0; k <= draws; k++) w->drawn[k] += w->drawn[c * (draws + 1) + k];
+    }
+    result->squared = 2.0 * w->drawn[draws] / (n * (n - 1.0));
+    for (i = 0; i < w->n; i++) {
+        const float *s = w->score + i * w->model->dim;
+        own += ssdei_dot(s, s, w->model->dim) + dim / (w->how.length * w->how.length);
+    }
+    /* the mean without sample i is that of all plus 2 (mean - mean over the pairs of i) / (n - 2) */
+    for (i = 0; i < w->n; i++) {
+        double apart = result->squared - w->sum[i] / (n - 1.0);
+        spread += apart * apart;
+    }
+    result->standard_error = w->n > 2 ? 2.0 / (n - 2.0) * sqrt((n - 1.0) / n * spread) : (double)NAN;
+    result->root = sqrt(fmax(0.0, ((n - 1.0) * result->squared + own / n) / n));
+    for (k = 0; k < draws; k++) reached += w->drawn[k] >= w->drawn[draws];
+    result->p_value = draws ? reached / ((double)draws + 1.0) : (double)NAN;
+    if (fabs(result->squared) <= DBL_MAX && result->root <= DBL_MAX) return SSDE_OK;
+    return ssde_fail(w->how.context, SSDE_ERROR_NUMERIC, "the discrepancy is %g", result->squared);
+}
+
+ssde_status ssde_stein_discrepancy(const ssde_score_model *model, const ssde_stein_desc *how, ssde_rng *rng, size_t n,
+                                   const float *x, ssde_stein_result *result) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_stein made, *w;
+    ssdei_team team;
+    ssde_status status;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    if (!result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "result is NULL");
+    ssdei_try(ssdei_stein_prepare(&made, model, how, rng->next_sample, n, x));
+    ssdei_try(ssdei_check_finite(context, "x", x, n, model->dim));
+    w = (ssdei_stein *)ssdei_object_create(context, &made, sizeof made, ssdei_stein_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    w->x = x;
+    status = ssdei_stein_ask(w, rng);
+    if (status == SSDE_OK) {
+        ssdei_team_set(&team, context);
+        ssdei_parallel_for(&team, w->chunks, 1, ssdei_stein_chunks, w);
+        status = ssdei_stein_finish(w, result);
+    }
+    if (status == SSDE_OK) rng->next_sample += n;
+    ssdei_release(context, w);
+    return status;
+}
+
+/* A mean that grows by one number at a time, and the sum of squared distances from it. */
+typedef struct ssdei_mean {
+    double mean, squares;
+} ssdei_mean;
+
+static void ssdei_mean_add(ssdei_mean *m, double value, size_t count) {
+    double away = value - m->mean;
+    m->mean += away / (double)count;
+    m->squares += away * (value - m->mean);
+}
+
+static double ssdei_mean_error(const ssdei_mean *m, size_t count) {
+    return count > 1 ? sqrt(m->squares / ((double)count - 1.0) / (double)count) : (double)NAN;
+}
+
+typedef struct ssdei_fisher {
+    ssde_fisher_desc how;
+    const ssde_sde *sde;
+    const ssde_score_model *a, *b;
+    size_t n, dim, rows, done;
+    double end, start;                 /* of times: ssde_prior_time, and where the golden ratio's multiples begin */
+    ssdei_mean divergence, loss, nats; /* of the samples before `done` */
+    uint64_t *sample;                  /* [rows], as t, mean and std */
+    double *t, *mean, *std;
+    float *x, *score, *other; /* [rows, dim] */
+} ssdei_fisher;
+
+ssde_fisher_desc ssde_fisher_defaults(void) {
+    ssde_fisher_desc how;
+    memset(&how, 0, sizeof how);
+    return how;
+}
+
+static void ssdei_fisher_arrays(void *object, ssdei_memory *memory) {
+    ssdei_fisher *w = (ssdei_fisher *)object;
+    size_t values = ssdei_multiply(w->rows, w->dim);
+    w->sample = ssdei_place(memory, uint64_t, w->rows);
+    w->t = ssdei_place(memory, double, w->rows);
+    w->mean = ssdei_place(memory, double, w->rows);
+    w->std = ssdei_place(memory, double, w->rows);
+    w->x = ssdei_place(memory, float, values);
+    w->score = ssdei_place(memory, float, values);
+    w->other = ssdei_place(memory, float, values);
+}
+
+static ssde_status ssdei_fisher_prepare(ssdei_fisher *w, const ssde_sde *sde, const ssde_score_model *a,
+                                        const ssde_score_model *b, const ssde_fisher_desc *how, uint64_t first_sample,
+                                        size_t n, const void *x) {
+    ssde_context *context;
+    double scale;
+    memset(w, 0, sizeof *w);
+    w->how = how ? *how : ssde_fisher_defaults();
+    context = w->how.context;
+    ssdei_try(ssdei_check_run(context, sde, a, first_sample, n, x));
+    if (!b || !b->score) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "b%s is NULL", b ? "->score" : "");
+    if (b->dim != a->dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "b->dim is %.0f, a->dim %.0f", (double)b->dim, (double)a->dim);
+    ssdei_try(ssdei_check_time(context, &w->how.t, 0.0));
+    ssdei_try(ssdei_check_positive(context, "eps", &w->how.eps, 1e-3));
+    ssdei_try(ssdei_check_eps(context, w->how.eps));
+    if (w->how.t == 0.0) ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
+    w->sde = sde, w->a = a, w->b = b, w->n = n, w->dim = a->dim;
+    w->rows = ssdei_block_rows(a, 16384, n);
+    return SSDE_OK;
+}
+
+size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                          const ssde_fisher_desc *how, size_t n) {
+    ssdei_fisher w;
+    if (ssdei_fisher_prepare(&w, sde, a, b, how, 0, n, a) != SSDE_OK) return 0;
+    return ssdei_object_memory(&w, sizeof w, ssdei_fisher_arrays);
+}
+
+/* Times, and w->x from x [rows, dim]. */
+static ssde_status ssdei_fisher_open(ssdei_fisher *w, const ssde_rng *rng, const float *x, size_t rows) {
+    ssde_context *context = w->how.context;
+    ssde_status status;
+    size_t r;
+    for (r = 0; r < rows; r++) {
+        uint64_t sample = w->sample[r] = rng->next_sample + w->done + r;
+        double place = w->start + ldexp((double)(sample * 0x9e3779b97f4a7c15u >> 11), -53); /* 2^64 / golden ratio */
+        w->t[r] = w->how.t > 0.0 ? w->how.t : w->how.eps + (w->end - w->how.eps) * (place - floor(place));
+    }
+    status = ssdei_marginals(w->how.perturbed ? NULL : context, w->sde, w->t, rows, w->mean, w->std);
+    if (w->how.perturbed) {
+        for (r = 0; r < rows && status != SSDE_OK; r++) w->std[r] = (double)NAN;
+        memcpy(w->x, x, rows * w->dim * sizeof *x);
+        return SSDE_OK;
+    }
+    ssdei_try(status);
+    ssdei_try(
+        ssdei_draw_normal(context, &w->how.noise, rng->seed, SSDE_STREAM_NOISE, 0, w->sample, rows, w->dim, w->x));
+    return ssde_perturb(context, w->sde, x, w->x, w->t, rows, w->dim, w->x);
+}
+
+/* Row r's part in the means. */
+static ssde_status ssdei_fisher_add(ssdei_fisher *w, size_t r) {
+    const float *a = w->score + r * w->dim, *b = w->other + r * w->dim;
+    double square = 0.0, drift, diffusion, span = w->how.t > 0.0 ? 1.0 : w->end - w->how.eps;
+    size_t i;
+    for (i = 0; i < w->dim; i++) square += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    if (!(square <= DBL_MAX))
+        return ssde_fail(w->how.context, SSDE_ERROR_NUMERIC, "|a - b|^2 of sample %.0f is %g at t = %.6g",
+                         (double)w->sample[r], square, w->t[r]);
+    ssdei_try(ssdei_rates(w->how.context, w->sde, w->t[r], &drift, &diffusion));
+    w->done++;
+    ssdei_mean_add(&w->divergence, square, w->done);
+    ssdei_mean_add(&w->loss, w->std[r] * w->std[r] * square / (double)w->dim, w->done);
+    ssdei_mean_add(&w->nats, 0.5 * diffusion * diffusion * span * square, w->done);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_fisher_run(ssdei_fisher *w, const ssde_rng *rng, const float *x) {
+    ssde_context *context = w->how.context;
+    w->start = ssde_random_double(rng->seed, SSDE_STREAM_TIME, 0, 0, 0);
+    while (w->done < w->n) {
+        size_t rows = w->n - w->done < w->rows ? w->n - w->done : w->rows, r;
+        ssdei_try(ssdei_fisher_open(w, rng, x + w->done * w->dim, rows));
+        ssdei_try(ssdei_score(context, w->a, w->x, w->t, w->sample, rows, w->score));
+        ssdei_try(ssdei_score(context, w->b, w->x, w->t, w->sample, rows, w->other));
+        for (r = 0; r < rows; r++) ssdei_try(ssdei_fisher_add(w, r));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssde_fisher_divergence(const ssde_sde *sde, const ssde_score_model *a, const ssde_score_model *b,
+                                   const ssde_fisher_desc *how, ssde_rng *rng, size_t n, const float *x,
+                                   ssde_fisher_result *result) {
+    ssde_context *context = how ? how->context : NULL;
+    ssdei_fisher made, *w;
+    ssde_status status;
+    if (!rng) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "rng is NULL");
+    if (!result) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "result is NULL");
+    ssdei_try(ssdei_fisher_prepare(&made, sde, a, b, how, rng->next_sample, n, x));
+    ssdei_try(ssdei_check_finite(context, "x", x, n, a->dim));
+    w = (ssdei_fisher *)ssdei_object_create(context, &made, sizeof made, ssdei_fisher_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_fisher_run(w, rng, x);
+    if (status == SSDE_OK) {
+        result->divergence = w->divergence.mean, result->divergence_error = ssdei_mean_error(&w->divergence, n);
+        result->loss = w->loss.mean, result->loss_error = ssdei_mean_error(&w->loss, n);
+        result->nats = w->nats.mean, result->nats_error = ssdei_mean_error(&w->nats, n);
+        rng->next_sample += n;
+    }
+    ssdei_release(context, w);
+    return status;
 }
 
 SSDEI_ONCE_END

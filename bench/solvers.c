@@ -141,6 +141,7 @@ static void part_order(void) {
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN,
                                            SSDE_PREDICTOR_DDIM,
                                            SSDE_PREDICTOR_HEUN,
+                                           SSDE_PREDICTOR_STRAIGHT_HEUN,
                                            SSDE_PREDICTOR_DPM_SOLVER_2M,
                                            SSDE_PREDICTOR_DPM_SOLVER_3M,
                                            SSDE_PREDICTOR_UNIPC};

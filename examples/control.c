@@ -1,11 +1,12 @@
-/* Steers what is drawn: fills in halves of digits, draws the class that is asked for, doubles the resolution, and walks
-   from one digit to another through their latent codes.
+/* Steers what is drawn: fills in halves of digits, draws the class that is asked for, doubles the resolution, makes
+   digits of rough ones, and walks from one digit to another through their latent codes.
 
        cc -O2 examples/control.c -o control -lm && ./control
 
    Learns 1,497 handwritten digits first, as quickstart does; ./control model.safetensors takes quickstart's model
-   instead. A classifier of noisy digits is learned either way. Writes inpainting.png, classes.png, super_resolution.png
-   and interpolation.png. Options: --steps N (training steps, 2000), --seed N, --threads N. */
+   instead. A classifier of noisy digits is learned either way. Writes inpainting.png, classes.png,
+   super_resolution.png, editing.png and interpolation.png. Options: --steps N (training steps, 2000), --seed N,
+   --threads N. */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
 #include "../scoresde_nn.h"
@@ -131,7 +132,7 @@ static void draw_under(const ssde_sde *sde, const ssde_score_model *model, const
     end_page(&page, path);
 }
 
-/* ---- four ways of steering ---- */
+/* ---- five ways of steering ---- */
 
 /* The lower halves of held-out digits are hidden. Every step is taken five times, so that what is filled in
    fits what is given. */
@@ -185,6 +186,32 @@ static void super_resolution(const ssde_sde *sde, const ssde_score_model *model,
     how.context = &context;
     draw_under(sde, model, &how, seed + 1, given, originals, "Super-resolution: 4 x 4 to 8 x 8",
                "super_resolution.png");
+}
+
+/* Ink of one strength in the rough, noised up to t and brought back: the later t, the better a digit, and the less it
+   is the one that was given. Denoised pixels stay within the data's range. */
+static void editing(const ssde_sde *sde, const ssde_score_model *model, const float *originals, uint64_t seed) {
+    static const double froms[] = {0.15, 0.3, 0.45, 0.6};
+    static float given[COLUMNS * DIM], x[COLUMNS * DIM], levels[COLUMNS * DIM];
+    picture page = begin_page(COLUMNS, 5, LABELS, MARGIN, "Editing: noised up to t and brought back");
+    for (size_t i = 0; i < COLUMNS * DIM; i++) given[i] = originals[i] >= 8.0f ? DIGITS_LEVELS - 1.0f : 0.0f;
+    draw_row(&page, LABELS, 0, given, COLUMNS, "given");
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    how.steps = 100;
+    how.predictor = SSDE_PREDICTOR_ANCESTRAL;
+    how.clip = ssde_clip_to(-1.0, 1.0);
+    how.context = &context;
+    for (int row = 0; row < 4; row++) {
+        char name[16];
+        ssde_rng rng = ssde_rng_seed(seed + 3);
+        from_levels(given, COLUMNS * DIM, x);
+        how.edit_from = froms[row];
+        must(ssde_sample(sde, model, &how, &rng, COLUMNS, x));
+        to_levels(x, COLUMNS * DIM, levels);
+        snprintf(name, sizeof name, "t = %.2f", froms[row]);
+        draw_row(&page, LABELS, 1 + row, levels, COLUMNS, name);
+    }
+    end_page(&page, "editing.png");
 }
 
 /* Share of images whose nearest training digit has the label that was asked for. */
@@ -312,6 +339,7 @@ int main(int argc, char **argv) {
     inpainting(&sde, &model, held_out, seed);
     classes(&data, &sde, &model, classifier, seed);
     super_resolution(&sde, &model, held_out, seed);
+    editing(&sde, &model, held_out, seed);
     interpolation(&data, &sde, &model);
     ssde_classifier_destroy(classifier);
     ssde_score_net_destroy(score_net);

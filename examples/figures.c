@@ -7,7 +7,7 @@
    variances.png     what VE, VP and sub-VP do to the variance of the data
    trajectories.png  from noise to data by the SDE and by the ODE: the same starts, the same density at the end
    corrector.png     Langevin steps loosen a cloud that is too tight
-   guidance.png      towards one of three classes, at four scales */
+   guidance.png      towards one of three classes, at three scales, and at the last one's in little noise only */
 
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
@@ -588,8 +588,9 @@ static int classify(const float *x, int wanted, double *posterior) {
 }
 
 /* Draws x [POINTS, 2] with the score plus `scale` times the gradient of log p_t(wanted | x) = log p_t(x | wanted) - log
-   p_t(x) + constant, both known: classifier-free guidance with weight scale - 1. */
-static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
+   p_t(x) + constant, both known: classifier-free guidance with weight scale - 1. Where the noise std / m is above
+   `high` (0: nowhere), the scale is 1. */
+static void sample_guided(ssde_mixture *wanted, double scale, double high, float *x) {
     ssde_cfg_desc desc = ssde_cfg_defaults();
     ssde_cfg *guided;
     ssde_score_model model;
@@ -598,6 +599,7 @@ static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
     desc.conditional = ssde_mixture_model(wanted, &vp);
     desc.unconditional = ssde_mixture_model(plane, &vp);
     desc.weight = scale - 1;
+    desc.high = high;
     desc.context = &context;
     check(ssde_cfg_create(&guided, &vp, &desc));
     model = ssde_cfg_model(guided);
@@ -609,7 +611,7 @@ static void sample_guided(ssde_mixture *wanted, double scale, float *x) {
 
 static void figure_guidance(void) {
     enum { WANTED = 0 };
-    static const double scales[4] = {0, 1, 2, 5};
+    static const double scales[4] = {1, 2, 5, 5}, high[4] = {0, 0, 0, 0.5};
     static float x[2 * POINTS];
     const double one = 1;
     const unsigned colours[CLASSES] = {picture_palette(1), picture_palette(0), picture_palette(2)};
@@ -624,8 +626,8 @@ static void figure_guidance(void) {
     for (int k = 0; k < 4; k++) {
         char text[80];
         double sure = 0;
-        sample_guided(wanted, scales[k], x);
-        snprintf(text, sizeof text, "scale %g", scales[k]);
+        sample_guided(wanted, scales[k], high[k], x);
+        snprintf(text, sizeof text, high[k] > 0 ? "scale %g, noise to %g" : "scale %g", scales[k], high[k]);
         picture_plot plot = plane_panel(&page, k, 4, 430, text);
         for (int i = 0; i < POINTS; i++) {
             double posterior;
@@ -639,8 +641,8 @@ static void figure_guidance(void) {
         caption(&plot, 0, text);
         snprintf(text, sizeof text, "energy distance %.4f", distance);
         caption(&plot, 1, text);
-        printf("guidance: scale %g, p(class 1 | x) %.4f on average, energy distance to class 1 %.4f\n", scales[k], sure,
-               distance);
+        printf("guidance: scale %g%s, p(class 1 | x) %.4f on average, energy distance to class 1 %.4f\n", scales[k],
+               high[k] > 0 ? " in noise up to 0.5" : "", sure, distance);
     }
     printf("guidance: exact draws of class 1, energy distance %.4f\n", chance_distance(wanted, 0));
     picture_legend_row(&page, 800, 620, keys, 5);

@@ -156,7 +156,7 @@ static void print_header(const char *title) {
 /* One row of a table; x [n, 2] receives the samples. */
 static void try_sampler(const ssde_sde *sde, const ssde_score_model *model, const sampler *with, size_t sampler_steps,
                         size_t n, float *x) {
-    static const char *const names[] = {"VE", "VP", "sub-VP", "affine"};
+    static const char *const names[] = {"VE", "VP", "sub-VP", "flow", "affine"};
     double *log_density = (double *)allocate(n, sizeof *log_density);
     clock_t start = clock();
     double evaluations = draw(sde, model, with, sampler_steps, n, x), taken = seconds_since(start);
@@ -182,20 +182,22 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     double loss = 0, running = 0;
     clock_t start = clock();
     shape.hidden = 64;
-    shape.embedding_type = SSDE_EMBEDDING_FOURIER; /* of log t, so that small t are told apart */
+    shape.embedding_type = SSDE_EMBEDDING_FOURIER;
     shape.fourier_scale = 1;
     shape.seed = (uint64_t)seed;
     shape.context = &context;
     check(ssde_mlp_create(net, &shape));
     how.batch = BATCH;
-    how.lr = 2e-3; /* so many points a step bear more than the default, which is for 128 */
-    how.loss.weighting = SSDE_WEIGHT_LIKELIHOOD; /* where p_t has fine structure, at small t, it counts most ... */
-    how.loss.times = SSDE_TIMES_IMPORTANCE;      /* ... and most t are drawn */
-    how.loss.eps = 5e-3;                         /* std 0.03 there, well within a mode */
+    how.loss.output = SSDE_PREDICT_EDM; /* of size 1 at every t, as is what the network sees ... */
+    how.loss.sigma_data = sqrt((1 + 2 * spread * spread) / 2);
+    how.loss.weighting = SSDE_WEIGHT_OUTPUT; /* ... and each t counts by its share ... */
+    how.loss.times = SSDE_TIMES_LOG_NORMAL;  /* ... most of them where modes form: noise of 0.1 to 1 */
+    how.loss.stratified = 1;
     how.seed = (uint64_t)seed;
     how.context = &context;
     check(ssde_trainer_create(&trainer, *net, sde, &how));
     for (int step = 1; step <= steps; step++) {
+        check(ssde_trainer_set_lr(trainer, 1e-3 * (1 + cos(acos(-1.0) * step / steps)))); /* falls to 0 */
         check(ssde_mixture_sample(ring, &rng, BATCH, x, NULL));
         check(ssde_train_step(trainer, &batch, &loss));
         running = step == 1 ? loss : 0.999 * running + 0.001 * loss;

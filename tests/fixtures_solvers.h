@@ -107,9 +107,18 @@ static solver_mixture solver_plane(void) {
 }
 
 static ssde_sde solver_sde(int which) {
+    if (which == 3) return ssde_rectified_flow();
     return which == 0 ? ssde_ve(0.01, 50.0) : which == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
 }
-static const char *const solver_sde_names[3] = {"ve", "vp", "subvp"};
+static const char *const solver_sde_names[] = {"ve", "vp", "subvp", "rectified_flow"};
+enum { SOLVER_SDES = 4 }; /* the golden data has the first three */
+/* m and std alone: at rectified flow's t = 1 the rates have no bounds. */
+static ssde_coefficients solver_marginal(const ssde_sde *sde, double t) {
+    ssde_coefficients c;
+    memset(&c, 0, sizeof c);
+    CHECK_OK(ssdei_marginal(NULL, sde, t, &c.mean, &c.std));
+    return c;
+}
 static void solver_golden_doubles(const golden_file *golden, const char *sde, const char *name, double *out, size_t n) {
     char full[128];
     snprintf(full, sizeof full, "%s/%s", sde, name);
@@ -193,9 +202,7 @@ static int solver_stop_at(void *user, size_t done, size_t total) {
 /* A Gaussian N(mean, std^2) has the closed flow x(t) = m mean + (x(1) - m(1) mean) sqrt(v(t) / v(1)), v = m^2 std^2 +
    std(t)^2. */
 static double solver_gaussian_flow(const ssde_sde *sde, double mean, double std, double x, double from, double to) {
-    ssde_coefficients a, b;
-    CHECK_OK(ssde_coefficients_at(NULL, sde, from, &a));
-    CHECK_OK(ssde_coefficients_at(NULL, sde, to, &b));
+    ssde_coefficients a = solver_marginal(sde, from), b = solver_marginal(sde, to);
     return b.mean * mean + (x - a.mean * mean) * sqrt((b.mean * b.mean * std * std + b.std * b.std) /
                                                       (a.mean * a.mean * std * std + a.std * a.std));
 }
@@ -360,6 +367,7 @@ static const samplers_way samplers_ways[] = {
     {SSDE_PREDICTOR_DDIM, SSDE_CORRECTOR_LANGEVIN, 0, 0, 1.0, 0.0},
     {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 5.0},
+    {SSDE_PREDICTOR_STRAIGHT_HEUN, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_3M, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
     {SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, SSDE_CORRECTOR_NONE, 0, 0, 0.0, 0.0},
@@ -382,13 +390,18 @@ static ssde_sampler_desc samplers_way_desc(const samplers_way *way) {
 
 /* ---- what holds of every sampler, for those that remember, look twice or step alone ---- */
 
-/* Where nothing fresh is drawn, the known part follows m known + std z with one z per sample. */
+/* Where nothing fresh is drawn, the known part follows m known + std z with one z per sample; beyond the prior's time
+   it changes its scale. */
 static void samplers_follow(void *user, size_t step, double t, const float *x, size_t n, size_t dim) {
     const ssde_sde *sde = (const ssde_sde *)user;
     ssde_coefficients c;
+    double start, scale, spread;
     size_t r;
     (void)step;
-    CHECK_OK(ssde_coefficients_at(NULL, sde, t, &c));
+    CHECK_OK(ssde_prior_time(NULL, sde, &start, &scale));
+    c = solver_marginal(sde, fmin(t, start));
+    spread = solver_marginal(sde, t).std / c.std;
+    if (t > start) c.mean *= spread, c.std *= spread;
     for (r = 0; r < n; r++) {
         uint64_t sample = r;
         float z[2];
@@ -449,6 +462,7 @@ static double signal_diffusion(void *user, double t) {
 static ssde_sde signal_sde(int *kind, int closed) {
     ssde_sde sde = ssde_affine(signal_drift, signal_diffusion, kind);
     if (*kind == SIGNAL_CLOSED) return closed ? ssde_vp(0.1, 1e6) : ssde_subvp(0.1, 1e5);
+    if (*kind == SIGNAL_FLOW && closed) return ssde_rectified_flow();
     if (closed) sde.mean = signal_mean, sde.std = signal_std;
     return sde;
 }

@@ -18,11 +18,12 @@ static ssde_status control_decay(void *user, const double *y, const double *t, c
 }
 
 /* An object is made and destroyed, or a call made, by number; with `bytes` it is asked instead what that will take. */
-enum { CONTROL_TAKERS = 14 };
+enum { CONTROL_TAKERS = 15 };
 static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssde_context *context,
                                 const ssde_condition *condition, int taker, size_t *bytes) {
     ssde_guided *guided = NULL;
     ssde_cfg *cfg = NULL;
+    ssde_converted *converted = NULL;
     ssde_cfg_desc mix;
     ssde_ode_desc ode;
     ssde_flow_desc flow;
@@ -76,6 +77,12 @@ static ssde_status control_take(const ssde_sde *sde, ssde_score_model model, ssd
             status = (batch ? ssde_sample_ode_batch : ssde_sample_ode)(sde, &model, &flow, &rng, n, x, NULL);
         else
             status = (taker == 8 ? ssde_encode : ssde_decode)(sde, &model, &flow, 0, n, x, x, reports);
+    } else if (taker == 14) {
+        if (bytes)
+            *bytes = ssde_converted_memory(context, sde, &model, sde);
+        else
+            status = ssde_converted_create(context, &converted, sde, &model, sde);
+        ssde_converted_destroy(converted);
     } else {
         if (bytes)
             *bytes = ssde_likelihood_memory(sde, &model, &price, n, batch);
@@ -161,6 +168,8 @@ static void test_memory_refused(void) {
     CHECK(ssde_cfg_memory(&sde, &mix) > 0 && !ssde_cfg_memory(&sde, NULL) && !ssde_cfg_memory(&bad, &mix));
     mix.conditional.dim = 5;
     CHECK(!ssde_cfg_memory(&sde, &mix));
+    CHECK(ssde_converted_memory(NULL, &sde, &model, &sde) > 0 && !ssde_converted_memory(NULL, &sde, &model, &bad));
+    CHECK(!ssde_converted_memory(NULL, &sde, &none, &sde) && !ssde_converted_memory(NULL, NULL, &model, &sde));
     ssde_mixture_destroy(mixture);
 }
 
@@ -574,6 +583,7 @@ static void test_errors_trained(void) {
     ssde_classifier *classifier = NULL;
     ssde_output_map map;
     ssde_trainer *trainer = NULL;
+    const char *paths[1] = {NULL};
     ssde_batch batch;
     float x[64] = {0}, out[64], label, sigma;
     double t[1] = {0.5}, loss, error;
@@ -641,6 +651,16 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("path is NULL", ssde_trainer_load(trainer, NULL));
     ERRORS_ALONE(ssde_trainer_save_model(NULL, "none"));
     ERRORS_SAYS("path is NULL", ssde_trainer_save_model(trainer, NULL));
+    ERRORS_ALONE(ssde_trainer_save_averages(NULL, "none"));
+    ERRORS_SAYS("path is NULL", ssde_trainer_save_averages(trainer, NULL));
+    ERRORS_SAYS("keep_averages was 0", ssde_trainer_save_averages(trainer, "none"));
+    ERRORS_ALONE(ssde_net_reconstruct_average(NULL, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("paths is NULL", ssde_net_reconstruct_average(net, NULL, 1, 0.07, NULL));
+    ERRORS_SAYS("paths[0] is NULL", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
+    ERRORS_SAYS("count is 0", ssde_net_reconstruct_average(net, paths, 0, 0.07, NULL));
+    paths[0] = "no such file";
+    ERRORS_SAYS("sigma_rel is nan", ssde_net_reconstruct_average(net, paths, 1, (double)NAN, NULL));
+    ERRORS_SAYS("no such file", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
     ERRORS_SAYS("name is NULL", ssde_configuration(c, NULL, &unet, &vp, &train));
     ERRORS_SAYS("'none'", ssde_configuration(c, "none", &unet, &vp, &train));
     ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
@@ -698,6 +718,13 @@ static void test_errors_steps(void) {
     how.predictor = ERRORS_ENUM(ssde_predictor);
     ERRORS_OF_ENUM("predictor is 77", ssde_predictor_step(&vp, &how, x, x, x, t, next, 1, 2, out, NULL));
     how.predictor = SSDE_PREDICTOR_DEFAULT;
+    ERRORS_SAYS("sde is NULL", ssde_clip_score(NULL, &how, x, t, 1, 2, out));
+    ERRORS_SAYS("x is NULL", ssde_clip_score(&vp, &how, NULL, t, 1, 2, out));
+    ERRORS_SAYS("t is NULL", ssde_clip_score(&vp, &how, x, NULL, 1, 2, out));
+    ERRORS_SAYS("score is NULL", ssde_clip_score(&vp, &how, x, t, 1, 2, NULL));
+    how.clip.kind = ERRORS_ENUM(ssde_clip_kind);
+    ERRORS_OF_ENUM("clip.kind is 77", ssde_clip_score(&vp, &how, x, t, 1, 2, out));
+    how.clip.kind = SSDE_CLIP_NONE;
     ERRORS_SAYS("sde is NULL", ssde_corrector_step(NULL, &how, x, x, x, t, 1, 2, out, NULL));
     ERRORS_SAYS("z is NULL", ssde_corrector_step(&vp, &how, x, x, NULL, t, 1, 2, out, NULL));
     ERRORS_SAYS("x_next is NULL", ssde_corrector_step(&vp, &how, x, x, x, t, 1, 2, NULL, NULL));
@@ -722,11 +749,18 @@ static void test_errors_solvers(void) {
     ssde_guided *guided = NULL;
     ssde_cfg_desc free_desc = ssde_cfg_defaults();
     ssde_cfg *free_model = NULL;
+    ssde_converted *converted = NULL;
     ssde_rng rng = ssde_rng_seed(1);
+    ssde_stein_desc stein = ssde_stein_defaults();
+    ssde_stein_result discrepancy;
+    ssde_fisher_desc fisher = ssde_fisher_defaults();
+    ssde_fisher_result divergence;
+    const float pair[4] = {0.1f, 0.2f, -0.3f, 0.4f};
     float x[2] = {0.1f, 0.2f}, out[2];
     double y[2] = {1.0, 2.0};
     memset(&model, 0, sizeof model);
     how.context = flow.context = ode.context = price.context = free_desc.context = c;
+    stein.context = fisher.context = c;
     how.steps = 4;
     model.dim = 2;
     model.score = errors_score;
@@ -750,6 +784,10 @@ static void test_errors_solvers(void) {
     ERRORS_ALONE(ssde_cfg_create(&free_model, &vp, NULL));
     free_desc.weight = (double)NAN;
     ERRORS_SAYS("weight is nan", ssde_cfg_create(&free_model, &vp, &free_desc));
+    ERRORS_SAYS("converted is NULL", ssde_converted_create(c, NULL, &vp, &model, &vp));
+    ERRORS_SAYS("from is NULL", ssde_converted_create(c, &converted, NULL, &model, &vp));
+    ERRORS_SAYS("model is NULL", ssde_converted_create(c, &converted, &vp, NULL, &vp));
+    ERRORS_SAYS("to is NULL", ssde_converted_create(c, &converted, &vp, &model, NULL));
     ERRORS_SAYS("function is NULL", ssde_ode_integrate(&ode, NULL, NULL, 1, 2, 0.0, 1.0, y, NULL));
     ERRORS_SAYS("y is NULL", ssde_ode_integrate(&ode, errors_ode, NULL, 1, 2, 0.0, 1.0, NULL, NULL));
     ERRORS_SAYS("systems is 0", ssde_ode_integrate(&ode, errors_ode, NULL, 0, 2, 0.0, 1.0, y, NULL));
@@ -774,6 +812,20 @@ static void test_errors_solvers(void) {
     ERRORS_SAYS("x is NULL", ssde_likelihood(&vp, &model, &price, &rng, 1, NULL, &result));
     ERRORS_SAYS("score", ssde_likelihood(&vp, &failing, &price, &rng, 1, x, &result));
     ERRORS_SAYS("results is NULL", ssde_likelihood_batch(&vp, &model, &price, &rng, 1, x, NULL));
+    ERRORS_SAYS("model is NULL", ssde_stein_discrepancy(NULL, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("rng is NULL", ssde_stein_discrepancy(&model, &stein, NULL, 2, pair, &discrepancy));
+    ERRORS_SAYS("n is 0", ssde_stein_discrepancy(&model, &stein, &rng, 0, pair, &discrepancy));
+    ERRORS_SAYS("x is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, NULL, &discrepancy));
+    ERRORS_SAYS("result is NULL", ssde_stein_discrepancy(&model, &stein, &rng, 2, pair, NULL));
+    ERRORS_SAYS("score", ssde_stein_discrepancy(&failing, &stein, &rng, 2, pair, &discrepancy));
+    ERRORS_SAYS("sde is NULL", ssde_fisher_divergence(NULL, &model, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("model is NULL", ssde_fisher_divergence(&vp, NULL, &model, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("b is NULL", ssde_fisher_divergence(&vp, &model, NULL, &fisher, &rng, 1, x, &divergence));
+    ERRORS_SAYS("rng is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, NULL, 1, x, &divergence));
+    ERRORS_SAYS("n is 0", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 0, x, &divergence));
+    ERRORS_SAYS("x is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, NULL, &divergence));
+    ERRORS_SAYS("result is NULL", ssde_fisher_divergence(&vp, &model, &model, &fisher, &rng, 1, x, NULL));
+    ERRORS_SAYS("score", ssde_fisher_divergence(&vp, &model, &failing, &fisher, &rng, 1, x, &divergence));
     price.trace = ERRORS_ENUM(ssde_trace);
     ERRORS_OF_ENUM("trace is 77", ssde_likelihood(&vp, &model, &price, &rng, 1, x, &result));
 }

@@ -19,9 +19,10 @@ static void sde_fill(float *out, size_t count, uint32_t state) {
     for (i = 0; i < count; i++) out[i] = (float)(2.0 * sde_noise(&state));
 }
 
-/* The paper's three SDEs as the golden data has them. */
+/* The paper's three SDEs as the golden data has them, and rectified flow. */
 static const char *const sde_names[3] = {"ve", "vp", "subvp"};
 static ssde_sde sde_paper(int which) {
+    if (which == 3) return ssde_rectified_flow();
     return which == 0 ? ssde_ve(0.01, 50.0) : which == 1 ? ssde_vp(0.1, 20.0) : ssde_subvp(0.1, 20.0);
 }
 
@@ -99,9 +100,9 @@ static void test_sde_small_t(void) {
 static void test_sde_consistent(void) {
     int which;
     double t;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < 4; which++) {
         ssde_sde sde = sde_paper(which);
-        for (t = 0.05; t < 1.0; t += 0.05) {
+        for (t = 0.05; t < 0.99; t += 0.05) {
             double h = 1e-5;
             ssde_coefficients c = sde_at(&sde, t), up = sde_at(&sde, t + h), down = sde_at(&sde, t - h);
             double slope = (up.mean - down.mean) / (2 * h);
@@ -151,6 +152,42 @@ static void test_sde_affine_is_vp(void) {
         sde_at(&affine, 0.7);
         CHECK(affine_calls <= 500); /* smooth: a handful of intervals */
     }
+}
+
+/* Its own digits at both ends, where m or std is small; at t = 1 what is there, and a text for what is not. */
+static void test_sde_rectified_flow(void) {
+    ssde_context context = ssde_context_defaults();
+    ssde_sde sde = ssde_rectified_flow(), affine = ssde_affine(affine_a, affine_g, &sde);
+    ssde_coefficients c;
+    ssde_step step;
+    double t, scale, std, one = 1.0;
+    float x[2] = {3.0f, -2.0f}, z[2] = {0.5f, 0.25f}, out[2];
+    CHECK_OK(ssde_sde_check(&context, &sde));
+    CHECK(sde.kind == SSDE_RECTIFIED_FLOW && sde.num_scales == 1000);
+    for (t = 1e-300; t < 1.0; t = t < 0.1 ? t * 10.0 : 1.0 - 0.5 * (1.0 - t)) {
+        c = sde_at(&sde, t);
+        CHECK(c.mean == 1.0 - t && c.std == t);
+        CHECK_RELATIVE(c.drift * c.mean, -1.0, 4e-16);
+        CHECK_RELATIVE(c.diffusion * c.diffusion * c.mean, 2.0 * t, 1e-15);
+    }
+    for (t = 1e-12; t < 0.9; t *= 3.0) {
+        ssde_coefficients by_rates = sde_at(&affine, t);
+        CHECK_RELATIVE(by_rates.mean, 1.0 - t, 1e-8);
+        CHECK_RELATIVE(by_rates.std, t, 1e-8);
+    }
+    CHECK_FAILS(&context, ssde_coefficients_at(&context, &sde, 1.0, &c), SSDE_ERROR_NUMERIC, "at t = 1");
+    CHECK_FAILS(&context, ssde_reverse_drift(&context, &sde, x, z, &one, 1, 2, 0, out), SSDE_ERROR_NUMERIC, "t = 1");
+    CHECK_OK(ssde_perturb(&context, &sde, x, z, &one, 1, 2, out));
+    CHECK(out[0] == z[0] && out[1] == z[1]);
+    CHECK_OK(ssde_prior_time(&context, &sde, &t, &scale));
+    CHECK_NEAR(t, 1.0 / 1.0001, 1e-15);
+    CHECK_NEAR(scale, t, 0.0);
+    CHECK_OK(ssde_prior_std(&context, &sde, &std));
+    CHECK(std == 1.0);
+    CHECK_OK(ssde_discretise(&context, &sde, SSDE_DISCRETISE_OWN, 0.5, &step));
+    CHECK(step.drift == -2.0 / 1000.0 && fabs(step.diffusion - sqrt(2.0 / 1000.0)) < 1e-16);
+    CHECK_FAILS(&context, ssde_discrete_marginal(&context, &sde, 0, &std, NULL, NULL), SSDE_ERROR_UNSUPPORTED,
+                "SDE 'rectified_flow' has no discrete form");
 }
 
 static double hard_jump_a(void *user, double t) {
@@ -1056,11 +1093,12 @@ static void test_loss_times(void) {
     CHECK(t[0] == 0.0 && t[2] == 0.0);
 }
 
-/* int_eps^t g^2 / std^2 by Simpson's rule in log t. */
+/* int_eps^t g^2 / std^2 by Simpson's rule in log t; in closed form near the pole of rectified flow. */
 static double loss_importance_integral(const ssde_sde *sde, double eps, double t) {
     enum { PIECES = 2000 };
     double from = log(eps), h = (log(t) - from) / (double)PIECES, sum = 0.0;
     int i;
+    if (sde->kind == SSDE_RECTIFIED_FLOW) return 2.0 * log(t / (1.0 - t) / (eps / (1.0 - eps)));
     for (i = 0; i <= PIECES; i++) {
         ssde_coefficients c;
         double at = exp(from + h * i);
@@ -1074,17 +1112,19 @@ static void test_loss_importance(void) {
     enum { ROWS = 20000 };
     static double t[ROWS], weight[ROWS];
     int which, r, rows = check_quick ? 4000 : ROWS;
-    for (which = 0; which < 4; which++) {
-        ssde_sde sde = which < 3 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
+    for (which = 0; which < 5; which++) {
+        ssde_sde sde = which < 4 ? sde_paper(which) : ssde_vp(0.0, 800.0); /* e^B overflows a double */
         ssde_loss_desc desc = ssde_loss_defaults();
-        double total, mean = 0.0, squares = 0.0, error;
+        double total, mean = 0.0, squares = 0.0, error, last, scale;
         desc.times = SSDE_TIMES_IMPORTANCE;
-        desc.eps = which == 3 ? 1e-3 : 0.0;
+        desc.eps = which == 4 ? 1e-3 : 0.0;
         CHECK_OK(ssde_loss_times(&sde, &desc, 2, 0, NULL, (size_t)rows, t, weight));
-        total = loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, 1.0);
+        CHECK_OK(ssde_prior_time(NULL, &sde, &last, &scale));
+        if (which == 4) last = 1.0;
+        total = loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, last);
         for (r = 0; r < 40; r++) { /* the distribution function at a draw is the uniform it was made from */
             double u = ssde_random_double(2, SSDE_STREAM_TIME, 0, (uint64_t)r, 0);
-            CHECK_NEAR(loss_importance_integral(&sde, which == 3 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
+            CHECK_NEAR(loss_importance_integral(&sde, which == 4 ? 1e-3 : 1e-5, t[r]) / total, u, 1e-6);
         }
         for (r = 0; r < rows; r++) { /* E[weight t (1 - t)] = 1/6 up to eps */
             double value = weight[r] * t[r] * (1.0 - t[r]);
@@ -2111,6 +2151,7 @@ static void test_mixture_allocation(void) {
     X(sde_small_t)               \
     X(sde_consistent)            \
     X(sde_affine_is_vp)          \
+    X(sde_rectified_flow)        \
     X(sde_affine_hard)           \
     X(sde_affine_stack)          \
     X(sde_affine_errors)         \

@@ -23,7 +23,7 @@
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile
        sines                         test_kernels_sines: libm's, and the same bits on every tier
-       squares, adam                 test_kernels_adam: and the same bits on every tier */
+       squares, adam, approach       test_kernels_adam: and the same bits on every tier */
 #ifndef TEST_KERNELS_H
 #define TEST_KERNELS_H
 
@@ -579,6 +579,19 @@ static void kernels_adam_fill(size_t count, float values[ADAM_ARRAYS][ADAM_ROOM]
     values[ADAM_FIRST][8] = values[ADAM_SECOND][8] = FLT_MIN; /* both decay below it */
 }
 
+/* The average moves on by a share, where the weights are. */
+static void kernels_approach_case(const ssdei_nn_kernels *kernels, float take, size_t count,
+                                  float values[ADAM_ARRAYS][ADAM_ROOM]) {
+    float before[ADAM_ROOM];
+    size_t i;
+    memcpy(before, values[ADAM_AVERAGE], sizeof before);
+    kernels->approach(values[ADAM_WEIGHT], take, count, values[ADAM_AVERAGE]);
+    for (i = 0; i < count; i++) {
+        double mean = (double)before[i], x = (double)values[ADAM_WEIGHT][i];
+        CHECK_NEAR(values[ADAM_AVERAGE][i], mean - (double)take * (mean - x), 1.3e-7 * (fabs(mean) + fabs(x)));
+    }
+}
+
 /* One weight; what is below `least` or FLT_MIN lies so far below eps that no float sees it. */
 static void kernels_adam_check(const ssdei_adam *by, float before[ADAM_ARRAYS][ADAM_ROOM],
                                float after[ADAM_ARRAYS][ADAM_ROOM], size_t i) {
@@ -615,6 +628,7 @@ static void kernels_adam_case(const ssdei_adam *by, size_t count) {
         kernels->adam(by, count, after[ADAM_GRADIENT], after[ADAM_WEIGHT], after[ADAM_AVERAGE], after[ADAM_FIRST],
                       after[ADAM_SECOND]);
         for (i = 0; i < count; i++) kernels_adam_check(by, before, after, i);
+        kernels_approach_case(kernels, by->take1, count, after);
         for (k = 0; k < ADAM_ARRAYS; k++) kernels_check_beyond(after[k], count, ADAM_ROOM);
         if (first_tier) memcpy(scalar, after, sizeof scalar), scalar_squares = squares;
         for (k = 0; k < ADAM_ARRAYS; k++) CHECK_SAME(after[k], scalar[k], count * sizeof(float));

@@ -167,7 +167,7 @@ static void test_models_round_trip(void) {
     counted_memory memory;
     ssde_context context = counted_context(&memory);
     ssde_unet_desc unet = files_unet_desc(&context);
-    ssde_sde sdes[3], read;
+    ssde_sde sdes[4], read;
     ssde_net *net, *again;
     int i;
     sdes[0] = ssde_ve(0.0123456789, 37.5);
@@ -175,14 +175,15 @@ static void test_models_round_trip(void) {
     sdes[2] = ssde_subvp(0.2, 19.0);
     sdes[0].num_scales = 500;
     sdes[2].prior_std = 1.25;
+    sdes[3] = ssde_rectified_flow();
     CHECK_OK(ssde_unet_create(&net, &unet));
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         CHECK_OK(ssde_net_save(net, &sdes[i], FILES_PATH));
         CHECK_OK(ssde_net_load(&context, &again, &read, FILES_PATH));
         CHECK(read.kind == sdes[i].kind && read.num_scales == sdes[i].num_scales);
         if (i == 0)
             CHECK(read.sigma_min == sdes[i].sigma_min && read.sigma_max == sdes[i].sigma_max);
-        else
+        else if (i < 3)
             CHECK(read.beta_min == sdes[i].beta_min && read.beta_max == sdes[i].beta_max);
         CHECK(read.prior_std == sdes[i].prior_std);
         CHECK(again && again->description && net->description && !strcmp(again->description, net->description));
@@ -502,7 +503,7 @@ static void test_models_bad_saves(void) {
     if (!net) return;
     CHECK_OK(ssde_net_save(net, &vp, FILES_PATH));
     size = files_read(FILES_PATH, before, sizeof before);
-    CHECK_FAILS(&context, ssde_net_save(net, &affine, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "affine");
+    CHECK_FAILS(&context, ssde_net_save(net, &affine, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "custom SDE");
     vp.beta_max = -1.0;
     CHECK_FAILS(&context, ssde_net_save(net, &vp, FILES_PATH), SSDE_ERROR_ARGUMENT, "beta");
     CHECK_FAILS(&context, ssde_net_save(net, NULL, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");

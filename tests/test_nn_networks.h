@@ -1556,6 +1556,7 @@ static ssde_status outputs_model_score(void *user, const float *x, const double 
     size_t i;
     (void)sample;
     (void)differentiate;
+    if (!rows || rows > OUTPUT_ROWS) return SSDE_ERROR_ARGUMENT;
     for (i = 0; i < rows; i++) {
         double mean, std;
         CHECK_OK(ssde_score_net_label(NULL, m->net, &m->sde, t[i], &label[i], &sigma[i], NULL));
@@ -1659,7 +1660,7 @@ static void test_score_net_output_errors(void) {
                 CHECK_FAILS(&context, ssde_score_net_create(&score_net, net, sde, &how), SSDE_ERROR_UNSUPPORTED,
                             "scale_by_sigma = 0");
                 CHECK_FAILS(&context, ssde_trainer_create(&trainer, net, sde, &train), SSDE_ERROR_UNSUPPORTED,
-                            ssdei_output_names[output]);
+                            ssdei_parameterisation_names[output]);
                 CHECK(ssde_net_output(net, NULL) == SSDE_PREDICT_NOISE); /* as the last trainer made it */
             }
         }

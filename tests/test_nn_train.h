@@ -336,22 +336,27 @@ static void files_check_same_trainer(const ssde_trainer *a, const ssde_trainer *
     CHECK_SAME(a->ema->weights, b->ema->weights, size);
     CHECK_SAME(a->first_moment, b->first_moment, size);
     CHECK_SAME(a->second_moment, b->second_moment, size);
+    if (!a->desc.keep_averages) return;
+    CHECK_SAME(a->averages[0], b->averages[0], size);
+    CHECK_SAME(a->averages[1], b->averages[1], size);
 }
 
 static void test_train_resume(void) {
     counted_memory memory;
     ssde_context context = counted_context(&memory);
-    ssde_sde sdes[2], other = ssde_vp(0.2, 20.0);
+    ssde_sde sdes[3], other = ssde_vp(0.2, 20.0);
     int i;
     sdes[0] = ssde_vp(0.1, 20.0);
     sdes[1] = ssde_affine(files_no_drift, files_diffusion, NULL);
-    for (i = 0; i < 2; i++) {
+    sdes[2] = ssde_rectified_flow();
+    for (i = 0; i < 3; i++) {
         ssde_train_desc desc = files_train_desc(&context, &sdes[i]);
         ssde_net *net = files_mlp(&context, 2, 8, 1, 3), *second = files_mlp(&context, 2, 8, 1, 99);
         ssde_net *wider = files_mlp(&context, 2, 12, 1, 3), *loaded;
         ssde_trainer *straight, *resumed, *refusing;
         ssde_batch points = files_batch();
         double a, b;
+        desc.keep_averages = i;
         CHECK_OK(ssde_trainer_create(&straight, net, &sdes[i], &desc));
         files_train(straight, 3);
         CHECK_OK(ssde_trainer_save(straight, FILES_PATH));
@@ -384,12 +389,17 @@ static void test_train_resume(void) {
         CHECK_OK(ssde_trainer_create(&refusing, second, &other, &desc));
         CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, i ? "sde.kind" : "beta_min");
         ssde_trainer_destroy(refusing);
+        desc.keep_averages = !i;
+        CHECK_OK(ssde_trainer_create(&refusing, second, &sdes[i], &desc));
+        CHECK_FAILS(&context, ssde_trainer_load(refusing, FILES_PATH), SSDE_ERROR_FORMAT, "model.keep_averages");
+        ssde_trainer_destroy(refusing);
 
         CHECK_OK(ssde_trainer_save_model(straight, FILES_OTHER));
         CHECK_FAILS(&context, ssde_trainer_load(resumed, FILES_OTHER), SSDE_ERROR_FORMAT, "no checkpoint");
         files_check_same_trainer(straight, resumed);
-        CHECK_OK(ssde_net_load(&context, &loaded, i ? NULL : &other, FILES_OTHER));
-        if (!i) CHECK(other.kind == SSDE_VP && other.beta_min == 0.1);
+        CHECK_OK(ssde_net_load(&context, &loaded, i == 1 ? NULL : &other, FILES_OTHER));
+        if (i != 1) CHECK(other.kind == sdes[i].kind && (i || other.beta_min == 0.1));
+        other = ssde_vp(0.2, 20.0);
         CHECK_SAME(loaded->weights, ssde_trainer_ema(straight)->weights, loaded->weight_count * sizeof(float));
         ssde_net_destroy(loaded);
         ssde_trainer_destroy(straight);
@@ -710,6 +720,7 @@ static void test_train_threads(void) {
             shape.context = &contexts[i];
             desc = files_train_desc(&contexts[i], &sde);
             desc.warmup = 0;
+            desc.keep_averages = 1;
             desc.objective = images == 2 ? SSDE_OBJECTIVE_SLICED : SSDE_OBJECTIVE_DENOISING;
             nets[i] = images ? NULL : files_mlp(&contexts[i], 2, 96, 3, 3);
             if (images) CHECK_OK(ssde_unet_create(&nets[i], &shape));
@@ -737,11 +748,13 @@ static void test_train_memory(void) {
     ssde_trainer *trainer;
     ssde_batch points = files_batch();
     double loss;
-    size_t before = memory.bytes, said;
+    size_t before = memory.bytes, said = 0;
     long made;
     int objective;
-    for (objective = 0; objective < SSDE_OBJECTIVE_COUNT; objective++) {
-        desc.objective = (ssde_objective)objective;
+    for (objective = 0; objective < 2 * SSDE_OBJECTIVE_COUNT; objective++) {
+        desc.objective = (ssde_objective)(objective / 2);
+        desc.keep_averages = objective % 2;
+        if (desc.keep_averages) CHECK(ssde_trainer_memory(net, &desc) >= said + 2 * sizeof(float) * net->weight_count);
         said = ssde_trainer_memory(net, &desc);
         CHECK(said > 0 && memory.bytes == before);
         CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
@@ -849,12 +862,13 @@ static void test_train_ring(void) {
     enum { ROWS = 64 };
     static float x[ROWS * 2];
     int steps = check_quick ? 150 : 600, step;
-    ssde_sde sdes[3];
+    ssde_sde sdes[4];
     size_t i;
     sdes[0] = ssde_vp(0.1, 20.0);
     sdes[1] = ssde_subvp(0.1, 20.0);
     sdes[2] = ssde_ve(0.01, 5.0);
-    for (i = 0; i < 3; i++) {
+    sdes[3] = ssde_rectified_flow();
+    for (i = 0; i < 4; i++) {
         ssde_mixture *ring;
         ssde_rng rng = ssde_rng_seed(1);
         ssde_mlp_desc shape = ssde_mlp(2);
@@ -1096,11 +1110,13 @@ static void test_train_defaults(void) {
     static const uint64_t whole[4] = {0, 200000, 950001, 1300001}, shorter[4] = {1, 1000, 10000, 100000};
     static const int warmup[4] = {0, 50, 500, 5000};
     static const double lr[4] = {2e-3, 2e-3, 8.944271909999159e-4, 2.8284271247461903e-4};
-    ssde_sde sdes[2];
+    ssde_sde sdes[2], straight = ssde_rectified_flow();
     ssde_train_desc desc;
     int i, k;
     sdes[0] = ssde_subvp(0.1, 20.0);
     sdes[1] = ssde_ve(0.01, 50.0);
+    desc = ssde_train_defaults(&straight, 0);
+    CHECK(desc.low == -1.0 && desc.high == 1.0 && !desc.loss.half_sum && desc.ema_rate == 0.9999);
     for (k = 0; k < 2; k++)
         for (i = 0; i < 4; i++) {
             desc = ssde_train_defaults(&sdes[k], whole[i]);
@@ -1309,6 +1325,218 @@ static void test_train_bad_data(void) {
     ssde_net_destroy(same);
 }
 
+/* ---- train: averages chosen afterwards ---- */
+
+enum { AVERAGE_FILES = 10, AVERAGE_EVERY = 30, AVERAGE_STEPS = AVERAGE_FILES * AVERAGE_EVERY, AVERAGE_WEIGHTS = 1024 };
+static float average_history[AVERAGE_STEPS][AVERAGE_WEIGHTS]; /* the weights after every step */
+static char average_names[AVERAGE_FILES][40];
+static const char *average_paths[AVERAGE_FILES];
+
+/* The exponent of a length, by halving. */
+static double average_gamma(double length) {
+    double low = 0.0, high = 2.0 / length, middle = 0.0;
+    int i;
+    for (i = 0; i < 200; i++) {
+        middle = 0.5 * (low + high);
+        if (sqrt((middle + 1.0) / (middle + 3.0)) / (middle + 2.0) > length)
+            low = middle;
+        else
+            high = middle;
+    }
+    return middle;
+}
+
+/* The share of step s in the average at step t, both from 1. */
+static double average_share(double gamma, double s, double t) {
+    return s > t ? 0.0 : pow(s / t, gamma + 1.0) - pow((s - 1.0) / t, gamma + 1.0);
+}
+
+static ssde_net *average_net(ssde_context *context) { return files_mlp(context, 2, 8, 1, 3); }
+
+/* Trains, saves AVERAGE_FILES snapshots, and remembers all weights. */
+static void average_train(ssde_trainer *trainer) {
+    size_t count = trainer->net->weight_count;
+    int step;
+    CHECK(count <= AVERAGE_WEIGHTS);
+    for (step = 0; step < AVERAGE_STEPS; step++) {
+        int file = step / AVERAGE_EVERY;
+        files_train(trainer, 1);
+        memcpy(average_history[step], trainer->net->weights, count * sizeof(float));
+        if ((step + 1) % AVERAGE_EVERY) continue;
+        snprintf(average_names[file], sizeof average_names[file], "tests/tmp_average_%d.safetensors", file);
+        average_paths[file] = average_names[file];
+        CHECK_OK(ssde_trainer_save_averages(trainer, average_paths[file]));
+    }
+}
+
+/* How `count` files are combined for a length at the last one's step; what the library says of it. */
+static double average_combine(size_t count, double length, double x[2 * AVERAGE_FILES]) {
+    static double numbers[AVERAGE_FILES + 4 * 2 * AVERAGE_FILES + 4 * AVERAGE_FILES * AVERAGE_FILES];
+    ssdei_average w;
+    double residual = -1.0;
+    size_t i;
+    memset(&w, 0, sizeof w);
+    w.net = average_net(NULL), w.files = count, w.count = 2 * count;
+    w.step = numbers, w.scale = numbers + count, w.one = w.scale + w.count, w.b = w.one + w.count, w.weight = x;
+    w.factor = w.b + w.count;
+    for (i = 0; i < count; i++) w.step[i] = (double)(AVERAGE_EVERY * (i + 1));
+    CHECK_OK(ssdei_average_weights(&w, length, (double)(AVERAGE_EVERY * count), &residual));
+    ssde_net_destroy((ssde_net *)w.net);
+    return residual;
+}
+
+/* Against the averages of the whole history in double: what the library combines its files by tells how far it is off,
+   to rounding; and that is within what the residual allows, |p - sum_i x_i p_i| |w - w_last| by Cauchy and Schwarz. */
+static void average_check(const ssde_net *net, double length) {
+    double kept[2], x[2 * AVERAGE_FILES], gamma = average_gamma(length), last = AVERAGE_STEPS, sum = 0.0;
+    double residual = average_combine(AVERAGE_FILES, length, x),
+           norm = (gamma + 1.0) / sqrt((2.0 * gamma + 1.0) * last);
+    double straight[AVERAGE_STEPS], combined[AVERAGE_STEPS];
+    size_t i, k, s;
+    kept[0] = average_gamma(0.05), kept[1] = average_gamma(0.10);
+    for (i = 0; i < 2 * AVERAGE_FILES; i++) sum += x[i];
+    CHECK_NEAR(sum, 1.0, 1e-12);
+    for (s = 0; s < AVERAGE_STEPS; s++) {
+        straight[s] = average_share(gamma, (double)s + 1.0, last);
+        for (combined[s] = 0.0, i = 0; i < 2 * AVERAGE_FILES; i++)
+            combined[s] += x[i] * average_share(kept[i % 2], (double)s + 1.0, (double)(AVERAGE_EVERY * (i / 2 + 1)));
+    }
+    for (k = 0; k < net->weight_count; k++) {
+        double direct = 0.0, predicted = 0.0, spread = 0.0, end = (double)average_history[AVERAGE_STEPS - 1][k];
+        for (s = 0; s < AVERAGE_STEPS; s++) {
+            double w = (double)average_history[s][k];
+            direct += straight[s] * w;
+            predicted += combined[s] * w;
+            spread += (w - end) * (w - end);
+        }
+        CHECK_NEAR(net->weights[k], predicted, 3e-6);
+        CHECK_NEAR(net->weights[k], direct, residual * norm * sqrt(spread) + 3e-6);
+    }
+}
+
+/* The weights of three files for a length of 0.07, and the residual, by
+   solve([[A, 1], [1^T, 0]], [b, 1]) with A and b the inner products of the profiles, in NumPy. */
+static void test_train_average_weights(void) {
+    static const double wanted[6] = {0.00287765917326086, -0.00674511260748101, 0.00852172202831881,
+                                     -0.0321477038912616, 0.458219118174876,    0.569274317122287};
+    double x[2 * AVERAGE_FILES];
+    size_t i;
+    CHECK_RELATIVE(ssdei_average_gamma(0.05), 16.972198602303, 1e-12);
+    CHECK_RELATIVE(ssdei_average_gamma(0.10), 6.937203937602, 1e-12);
+    CHECK_NEAR(ssdei_average_gamma(1.0 / sqrt(12.0)), 0.0, 1e-7);
+    CHECK_RELATIVE(ssdei_average_gamma(0.001), average_gamma(0.001), 1e-12);
+    CHECK(ssdei_average_take(0.1, 1.0) == 1.0);
+    CHECK_RELATIVE(average_combine(3, 0.07, x), 0.0426912370696168, 1e-10);
+    for (i = 0; i < 6; i++) CHECK_NEAR(x[i], wanted[i], 1e-11);
+}
+
+static void test_train_averages(void) {
+    static const double lengths[] = {0.03, 0.05, 0.07, 0.10, 0.15, 0.20};
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(NULL, &sde);
+    ssde_net *net = average_net(NULL), *other = files_mlp(NULL, 2, 8, 1, 99);
+    ssde_trainer *trainer = NULL;
+    const char *turned[AVERAGE_FILES];
+    double x[2 * AVERAGE_FILES], residual = -1.0, again = -1.0;
+    size_t i, size = net->weight_count * sizeof(float);
+    float first[AVERAGE_WEIGHTS];
+    desc.keep_averages = 1, desc.loss.output = SSDE_PREDICT_VELOCITY;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    average_train(trainer);
+    for (i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        CHECK_OK(ssde_net_reconstruct_average(other, average_paths, AVERAGE_FILES, lengths[i], &residual));
+        CHECK(residual == average_combine(AVERAGE_FILES, lengths[i], x));
+        CHECK(ssde_net_output(other, NULL) == SSDE_PREDICT_VELOCITY && !ssde_net_discrete(other));
+        average_check(other, lengths[i]);
+    }
+    for (i = 0; i < 2; i++) { /* those that are kept, as they are */
+        CHECK_OK(ssde_net_reconstruct_average(other, average_paths, AVERAGE_FILES, i ? 0.10 : 0.05, &residual));
+        CHECK_NEAR(residual, 0.0, 1e-6);
+        CHECK_ARRAY(other->weights, trainer->averages[i], net->weight_count, 1e-7);
+    }
+    /* in any order, and from a checkpoint in a snapshot's place */
+    CHECK_OK(ssde_net_reconstruct_average(other, average_paths, AVERAGE_FILES, 0.12, &residual));
+    memcpy(first, other->weights, size);
+    CHECK_OK(ssde_trainer_save(trainer, FILES_PATH));
+    for (i = 0; i < AVERAGE_FILES; i++) turned[i] = i ? average_paths[AVERAGE_FILES - 1 - i] : FILES_PATH;
+    CHECK_OK(ssde_net_reconstruct_average(other, turned, AVERAGE_FILES, 0.12, &again));
+    CHECK_ARRAY(other->weights, first, net->weight_count, 1e-6);
+    CHECK_NEAR(residual, again, 1e-7);
+    for (i = 0; i < AVERAGE_FILES; i++) remove(average_paths[i]);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    ssde_net_destroy(other);
+    remove(FILES_PATH);
+}
+
+/* What cannot be combined is refused, and leaves the network as it was. */
+static void test_train_bad_averages(void) {
+    counted_memory memory;
+    ssde_context context = counted_context(&memory);
+    ssde_sde sde = ssde_vp(0.1, 20.0);
+    ssde_train_desc desc = files_train_desc(&context, &sde);
+    ssde_net *net = average_net(&context), *wider = files_mlp(&context, 2, 12, 1, 3), *kept = average_net(&context);
+    ssde_trainer *trainer = NULL;
+    const char *paths[3] = {"tests/tmp_average_a.safetensors", "tests/tmp_average_b.safetensors", FILES_OTHER};
+    const char *twice[2];
+    size_t size = net->weight_count * sizeof(float);
+    long refused;
+    double residual;
+    desc.keep_averages = desc.loss.discrete = 1;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    CHECK_FAILS(&context, ssde_trainer_save_averages(trainer, paths[0]), SSDE_ERROR_ARGUMENT, "no step was taken");
+    files_train(trainer, 5);
+    CHECK_OK(ssde_trainer_save_averages(trainer, paths[0]));
+    CHECK_FAILS(&context, ssde_trainer_load(trainer, paths[0]), SSDE_ERROR_FORMAT, "tensors");
+    files_train(trainer, 5);
+    CHECK_OK(ssde_trainer_save_averages(trainer, paths[1]));
+    CHECK_FAILS(&context, ssde_trainer_save_averages(trainer, "no such folder/file"), SSDE_ERROR_FILE, "no such");
+    CHECK_OK(ssde_trainer_save_model(trainer, FILES_OTHER));
+    ssde_trainer_destroy(trainer);
+    memcpy(net->weights, kept->weights, size);
+    memset(&net->means, 0, sizeof net->means);
+#define AVERAGE_REFUSED(network, files, count, length, status, words)                                                 \
+    do {                                                                                                              \
+        residual = -7.0;                                                                                              \
+        CHECK_FAILS(&context, ssde_net_reconstruct_average(network, files, count, length, &residual), status, words); \
+        CHECK(residual == -7.0 && !net->means.discrete);                                                              \
+        CHECK_SAME(net->weights, kept->weights, size);                                                                \
+    } while (0)
+    twice[0] = twice[1] = paths[1];
+    AVERAGE_REFUSED(net, twice, 2, 0.07, SSDE_ERROR_ARGUMENT, "are both of step 10");
+    AVERAGE_REFUSED(wider, paths, 2, 0.07, SSDE_ERROR_FORMAT, "another network");
+    AVERAGE_REFUSED(net, paths, 3, 0.07, SSDE_ERROR_FORMAT, "no averages");
+    AVERAGE_REFUSED(net, paths, 2, 0.0, SSDE_ERROR_ARGUMENT, "sigma_rel is 0");
+    AVERAGE_REFUSED(net, paths, 2, 0.29, SSDE_ERROR_ARGUMENT, "sigma_rel is 0.29");
+    desc.seed++;
+    CHECK_OK(ssde_trainer_create(&trainer, kept, &sde, &desc));
+    files_train(trainer, 7);
+    CHECK_OK(ssde_trainer_save_averages(trainer, FILES_OTHER));
+    memcpy(kept->weights, net->weights, size);
+    AVERAGE_REFUSED(net, paths, 3, 0.07, SSDE_ERROR_FORMAT, "of another training than");
+    ssde_trainer_destroy(trainer);
+    for (refused = 0, memory.refuse = memory.made; refused < 1000; refused++) {
+        memory.made = 0, memory.refuse = refused;
+        if (ssde_net_reconstruct_average(net, paths, 2, 0.07, NULL) == SSDE_OK) break;
+        CHECK(strstr(context.error, "allocate") != NULL);
+        CHECK_SAME(net->weights, kept->weights, size);
+    }
+    CHECK(refused > 3 && refused < 1000 && net->means.discrete); /* in the end it was as the file says */
+    memory.refuse = -1;
+    memcpy(net->weights, kept->weights, size);
+    memset(&net->means, 0, sizeof net->means);
+    files_flip(paths[1], 8 * 2000);
+    AVERAGE_REFUSED(net, paths, 2, 0.07, SSDE_ERROR_FORMAT, paths[1]);
+#undef AVERAGE_REFUSED
+    ssde_net_destroy(net);
+    ssde_net_destroy(kept);
+    ssde_net_destroy(wider);
+    CHECK(memory.live == 0);
+    remove(paths[0]);
+    remove(paths[1]);
+    remove(FILES_OTHER);
+}
+
 /* ---- train: the order of the data ---- */
 
 static void test_train_shuffle(void) {
@@ -1431,6 +1659,9 @@ static void test_train_flip(void) {
     X(train_sampled)          \
     X(train_evaluate)         \
     X(train_bad_data)         \
+    X(train_average_weights)  \
+    X(train_averages)         \
+    X(train_bad_averages)     \
     X(train_shuffle)          \
     X(train_scale)            \
     X(train_flip)

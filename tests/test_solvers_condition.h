@@ -43,7 +43,7 @@ static void test_condition_inpainting_conditional(void) {
     solver_mixture m = solver_cloud();
     float *x = (float *)malloc(2 * n * sizeof *x);
     int which, value;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -377,7 +377,7 @@ static void test_condition_measurements(void) {
     size_t n = check_quick ? 150 : 500;
     float *x = (float *)malloc(n * CONTROL_DIM * sizeof *x);
     int which, way, kind;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.2, 0.6, &sde, &model);
@@ -414,7 +414,7 @@ static void control_noisy_steps(double data_std) {
     static float x[N * CONTROL_DIM];
     float y[CONTROL_DIM] = {1.0f, 1.0f, 1.0f, 1.0f};
     int which, k, p;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(CONTROL_DIM, 0.3, 0.5, &sde, &model);
@@ -463,7 +463,7 @@ static void control_noisy_shapes(const double std[CONTROL_DIM], double data_std)
     float y[CONTROL_MOST], around[CONTROL_DIM] = {0.9f, -0.3f, 0.1f, 1.0f}, shift[CONTROL_MOST];
     int shape, which, k, extra;
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, 1, CONTROL_MOST, shift));
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model;
@@ -529,10 +529,12 @@ static void test_condition_noisy_values(void) {
     static const double times[5] = {1e-3, 0.1, 0.4, 0.7, 1.0}, noises[3] = {0.02, 0.4, 4.0};
     static const float x[CONTROL_DIM] = {0.7f, -0.4f, 0.3f, 1.1f}, around[CONTROL_DIM] = {0.5f, -0.3f, 0.8f, 0.4f};
     int which, shape, k, at;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model = control_gaussian(control_uneven, &sde, &mixture);
+        double start, scale;
+        CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
         for (shape = 0; shape < 4; shape++) {
             const control_linear *a = shapes[shape];
             float y[CONTROL_MOST];
@@ -547,12 +549,12 @@ static void test_condition_noisy_values(void) {
                                                                                                       away = 0.0;
                     float with[CONTROL_DIM], plain[CONTROL_DIM], shifted[CONTROL_MOST], point[CONTROL_DIM];
                     uint64_t sample = 0;
-                    ssde_coefficients c;
+                    double t = fmin(times[at], start);
+                    ssde_coefficients c = solver_marginal(&sde, t);
                     size_t i;
-                    CHECK_OK(ssde_coefficients_at(NULL, &sde, times[at], &c));
                     for (i = 0; i < CONTROL_DIM; i++) point[i] = (float)(c.mean * 0.5 + c.std * (double)x[i]);
-                    CHECK_OK(steered.score(steered.user, point, &times[at], &sample, 1, 0, with));
-                    CHECK_OK(model.score(model.user, point, &times[at], &sample, 1, 0, plain));
+                    CHECK_OK(steered.score(steered.user, point, &t, &sample, 1, 0, with));
+                    CHECK_OK(model.score(model.user, point, &t, &sample, 1, 0, plain));
                     for (i = 0; i < CONTROL_DIM; i++) { /* x(0) given x is D + std N(0, I), D taken off y */
                         double own = pow(control_uneven[i], 2.0), all = pow(c.mean, 2.0) * own + c.std * c.std;
                         std[i] = c.std * control_uneven[i] / sqrt(all);
@@ -567,6 +569,14 @@ static void test_condition_noisy_values(void) {
                     }
                     /* floats of x and y; and of K, which is C (m / std)^2 and has 1's rounding, for a C of 0.04 */
                     CHECK_NEAR(sqrt(away), 0.0, sqrt(size) * (1e-5 + pow(c.std / c.mean, 2.0) * 6e-8 / 0.04) + 1e-5);
+                }
+                if (start < 1.0) { /* where m is 0 nothing is added */
+                    ssde_score_model steered = ssde_guided_model(guided);
+                    float with[CONTROL_DIM], plain[CONTROL_DIM];
+                    uint64_t sample = 0;
+                    CHECK_OK(steered.score(steered.user, x, &times[4], &sample, 1, 0, with));
+                    CHECK_OK(model.score(model.user, x, &times[4], &sample, 1, 0, plain));
+                    CHECK_SAME(with, plain, sizeof plain);
                 }
                 ssde_guided_destroy(guided);
             }
@@ -798,7 +808,7 @@ static void test_condition_dps(void) {
     solver_mixture m = solver_wide_mixture(CONTROL_DIM);
     ssde_context context = ssde_context_defaults();
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL;
         ssde_score_model model, steered;
@@ -864,7 +874,7 @@ static void test_condition_colourise(void) {
     float *x = (float *)malloc(n * DIM * sizeof *x), *grey = (float *)malloc(n * PIXELS * sizeof *grey);
     int which, way;
     for (i = 0; i < n * PIXELS; i++) grey[i] = (float)sin(0.1 * (double)i);
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(DIM, 0.2, 0.6, &sde, &model);
@@ -952,7 +962,7 @@ static void test_condition_identity(void) {
     for (i = 0; i < CONTROL_N * 6; i++) {
         if (data.mask[i] == 0.0f) other.known[i] = i % 2 ? (float)NAN : -3e30f;
     }
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -988,7 +998,7 @@ static void test_condition_known_path(void) {
     static const double down[4] = {1.0, 0.7, 0.2, 1e-3};
     solver_mixture m = solver_plane();
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -1297,7 +1307,7 @@ static void control_expect(const char *name, int which, const ssde_score_model *
 static void test_guidance_classifier(void) {
     solver_mixture m = solver_plane(), one = control_component(&m, 2);
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL, *component = NULL;
         ssde_score_model model;
@@ -1322,7 +1332,7 @@ static void test_guidance_class_and_mask(void) {
     solver_mixture m = solver_plane(), one = control_component(&m, 0), target = one;
     int which;
     target.mean[0] = (double)known[0], target.variance[0] = 0.0;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_mixture *mixture = NULL, *component = NULL;
         ssde_score_model model;
@@ -1359,7 +1369,7 @@ static void test_guidance_cfg(void) {
     size_t i;
     CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, ROWS, 2, x));
     CHECK_OK(ssde_random_normal(NULL, 4, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_context context = ssde_context_defaults();
         ssde_mixture *mixture = NULL, *component = NULL;
@@ -1441,6 +1451,211 @@ static void test_guidance_cfg(void) {
     }
 }
 
+/* ---- guidance: a model of one SDE as one of another ---- */
+
+/* A converted model's score and vjp against the exact score of `to`, in double, and those of its own mixture: where
+   both SDEs have the noise to what floats leave, beyond what the model knows to the bounds of the header. */
+static void control_convert_values(const solver_mixture *m, int from, int to) {
+    enum { TIMES = 9, ROWS = 3 * TIMES };
+    static const double times[TIMES] = {1e-4, 1e-3, 0.02, 0.1, 0.4, 0.8, 0.97, 0.9999, 1.0};
+    ssde_sde a = solver_sde(from), b = solver_sde(to);
+    ssde_score_model own, target, model;
+    ssde_mixture *first = solver_mixture_model(m, &a, &own), *second = solver_mixture_model(m, &b, &target);
+    ssde_converted *converted = NULL;
+    double t[ROWS], start, scale, least = solver_marginal(&a, 0.0).std, most;
+    uint64_t sample[ROWS];
+    float x[2 * ROWS], z[2 * ROWS], v[2 * ROWS], score[2 * ROWS], single[2], product[2 * ROWS], wanted[2 * ROWS];
+    size_t i;
+    CHECK_OK(ssde_prior_time(NULL, &a, &start, &scale));
+    most = solver_marginal(&a, start).std / solver_marginal(&a, start).mean;
+    CHECK_OK(ssde_converted_create(NULL, &converted, &a, &own, &b));
+    model = ssde_converted_model(converted);
+    CHECK(model.dim == 2 && model.max_rows > 0 && model.vjp);
+    CHECK_OK(ssde_random_normal(NULL, 5, SSDE_STREAM_USER, 0, NULL, ROWS, 2, z));
+    CHECK_OK(ssde_random_normal(NULL, 6, SSDE_STREAM_USER, 0, NULL, ROWS, 2, v));
+    for (i = 0; i < ROWS; i++) {
+        ssde_coefficients c = solver_marginal(&b, times[i / 3]);
+        t[i] = times[i / 3], sample[i] = i;
+        x[2 * i] = (float)(c.mean * 0.3 + c.std * (double)z[2 * i]);
+        x[2 * i + 1] = (float)(c.mean * -0.2 + c.std * (double)z[2 * i + 1]);
+    }
+    CHECK_OK(model.score(model.user, x, t, sample, ROWS, 1, score));
+    CHECK_OK(model.vjp(model.user, v, ROWS, product));
+    CHECK_OK(target.score(target.user, x, t, sample, ROWS, 1, wanted));
+    CHECK_OK(target.vjp(target.user, v, ROWS, wanted));
+    for (i = 0; i < 2 * ROWS; i++) {
+        ssde_coefficients c = solver_marginal(&b, t[i / 2]);
+        double s = c.std / c.mean, point[2], exact[2], density, laplacian, off, size;
+        point[0] = (double)x[i / 2 * 2], point[1] = (double)x[i / 2 * 2 + 1];
+        solver_density(m, &c, point, &density, exact, &laplacian);
+        size = fabs(exact[0]) + fabs(exact[1]);
+        off = s > most ? 5.0 / (s * most) : s < least ? least * least / 0.03 : 0.0; /* variances: 0.03 to 1.3 */
+        CHECK_NEAR(score[i], exact[i % 2], (off + 3e-5) * size + 3e-5 / c.std * (s > 1.0) + 1e-4 * (s <= 1.0));
+        size = fabs((double)wanted[i / 2 * 2]) + fabs((double)wanted[i / 2 * 2 + 1]);
+        CHECK_NEAR(product[i], wanted[i], (4.0 * off + 2e-4) * size + 1e-3 * fmin(1.0, 1.0 / (c.std * c.std)));
+        if (i % 2) continue; /* a row alone has the same bits */
+        CHECK_OK(model.score(model.user, x + i, t + i / 2, sample, 1, 0, single));
+        CHECK_SAME(single, score + i, sizeof single);
+    }
+    ssde_converted_destroy(converted);
+    ssde_mixture_destroy(first);
+    ssde_mixture_destroy(second);
+}
+
+static unsigned long control_means;
+static double control_counted_mean(void *user, double t) { return (void)user, control_means++, 1.0 - 0.5 * t; }
+static double control_counted_std(void *user, double t) { return (void)user, 2.0 * t; }
+static double control_counted_drift(void *user, double t) { return (void)user, -0.5 / (1.0 - 0.5 * t); }
+static double control_counted_diffusion(void *user, double t) {
+    return sqrt(8.0 * t - 8.0 * t * t * control_counted_drift(user, t));
+}
+
+static void test_guidance_converted(void) {
+    solver_mixture m = solver_plane();
+    ssde_context context = ssde_context_defaults();
+    ssde_sde vp = ssde_vp(0.1, 20.0), wide = ssde_ve(200.0, 300.0), narrow = ssde_ve(0.01, 1.0), user;
+    ssde_score_model own, model;
+    ssde_mixture *mixture = solver_mixture_model(&m, &vp, &own);
+    ssde_converted *converted = NULL;
+    double t[4] = {0.5, 0.5, 0.3, 0.3}, late = 1.5;
+    uint64_t sample[4] = {0, 1, 2, 3};
+    float x[8] = {0.0f}, out[8];
+    int from, to;
+    for (from = 0; from < SOLVER_SDES; from++) {
+        for (to = 0; to < SOLVER_SDES; to++) control_convert_values(&m, from, to);
+    }
+    user = ssde_affine(control_counted_drift, control_counted_diffusion, NULL);
+    user.mean = control_counted_mean, user.std = control_counted_std;
+    own.max_rows = 4;
+    CHECK_OK(ssde_converted_create(&context, &converted, &vp, &own, &user));
+    model = ssde_converted_model(converted);
+    CHECK(model.max_rows == 4);
+    control_means = 0;
+    CHECK_OK(model.score(model.user, x, t, sample, 4, 0, out));
+    CHECK(control_means == 2); /* once for each run of equal t */
+    CHECK_FAILS(&context, model.score(model.user, x, t, sample, 5, 0, out), SSDE_ERROR_ARGUMENT, "rows is 5");
+    CHECK_FAILS(&context, model.score(model.user, x, &late, sample, 1, 0, out), SSDE_ERROR_ARGUMENT, "t is 1.5");
+    CHECK_FAILS(&context, model.vjp(model.user, x, 4, out), SSDE_ERROR_ARGUMENT, "wanted 0");
+    ssde_converted_destroy(converted);
+    CHECK_FAILS(&context, ssde_converted_create(&context, &converted, &wide, &own, &narrow), SSDE_ERROR_ARGUMENT,
+                "to has std / m from 0.01 to 1 and from 200 to 300");
+    CHECK(!converted);
+    own.vjp = NULL;
+    CHECK_OK(ssde_converted_create(&context, &converted, &vp, &own, &user));
+    CHECK(!ssde_converted_model(converted).vjp);
+    ssde_converted_destroy(converted);
+    CHECK(!ssde_converted_model(NULL).score);
+    ssde_mixture_destroy(mixture);
+}
+
+/* At the same levels of s the steps are the same steps, in y, whatever the SDE, and the samples as well. */
+static void control_convert_levels(const solver_mixture *m) {
+    enum { STEPS = 40, N = 16 };
+    float first[2 * N], x[2 * N], z[2 * N];
+    int from, to;
+    size_t i;
+    CHECK_OK(ssde_random_normal(NULL, 3, SSDE_STREAM_USER, 0, NULL, N, 2, z));
+    for (from = 0; from < SOLVER_SDES; from++) {
+        for (to = 0; to < SOLVER_SDES; to++) {
+            ssde_sde a = solver_sde(from), b = solver_sde(to);
+            ssde_score_model own, model;
+            ssde_mixture *mixture = solver_mixture_model(m, &a, &own);
+            ssde_converted *converted = NULL;
+            ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_DPM_SOLVER_3M, STEPS, 0.0);
+            ssde_rng rng = ssde_rng_seed(1);
+            double times[STEPS + 1];
+            for (i = 0; i <= STEPS; i++)
+                CHECK_OK(ssde_noise_time(NULL, &b, 40.0 * pow(0.02 / 40.0, (double)i / STEPS), &times[i]));
+            for (i = 0; i < 2 * N; i++) x[i] = (float)(solver_marginal(&b, times[0]).std * (double)z[i]);
+            how.times = times, how.given_start = 1;
+            CHECK_OK(ssde_converted_create(NULL, &converted, &a, &own, &b));
+            model = ssde_converted_model(converted);
+            CHECK_OK(ssde_sample(&b, &model, &how, &rng, N, x));
+            if (!from && !to) memcpy(first, x, sizeof x);
+            for (i = 0; i < 2 * N; i++) CHECK_NEAR(x[i], first[i], 1e-4);
+            ssde_converted_destroy(converted);
+            ssde_mixture_destroy(mixture);
+        }
+    }
+}
+
+/* Under `to`, a model of `from` decodes the same latents to the same samples as a model of its own, and prices them
+   alike; off by what `from` does not know: of VE, whose noise ends at 50, 1.3 / 50^2 of z where the flow begins. */
+static void control_convert_flows(const solver_mixture *m, int from, int to) {
+    enum { N = 6 };
+    ssde_sde a = solver_sde(from), b = solver_sde(to);
+    ssde_score_model own, target, model;
+    ssde_mixture *first = solver_mixture_model(m, &a, &own), *second = solver_mixture_model(m, &b, &target);
+    ssde_converted *converted = NULL;
+    ssde_flow_desc flow = ssde_flow_defaults();
+    ssde_likelihood_desc price = ssde_likelihood_defaults();
+    ssde_likelihood_result mine[N], expected[N];
+    ssde_rng rng = ssde_rng_seed(2), again = ssde_rng_seed(2);
+    float latent[2 * N], x[2 * N], y[2 * N];
+    double bound = from == 0 && to ? 3e-3 : 1e-4;
+    size_t i;
+    CHECK_OK(ssde_converted_create(NULL, &converted, &a, &own, &b));
+    model = ssde_converted_model(converted);
+    flow.rtol = flow.atol = price.rtol = price.atol = 1e-6;
+    flow.eps = price.eps = 0.05; /* where s is above VE's 0.01 */
+    price.trace = SSDE_TRACE_EXACT;
+    CHECK_OK(ssde_prior_sample(NULL, &b, 3, NULL, N, 2, latent));
+    CHECK_OK(ssde_decode(&b, &model, &flow, 0, N, latent, x, NULL));
+    CHECK_OK(ssde_decode(&b, &target, &flow, 0, N, latent, y, NULL));
+    for (i = 0; i < 2 * N; i++) CHECK_NEAR(x[i], y[i], bound);
+    CHECK_OK(ssde_likelihood(&b, &model, &price, &rng, N, y, mine));
+    CHECK_OK(ssde_likelihood(&b, &target, &price, &again, N, y, expected));
+    for (i = 0; i < N; i++) {
+        CHECK(!mine[i].approximate);
+        CHECK_NEAR(mine[i].log_density, expected[i].log_density, bound);
+    }
+    ssde_converted_destroy(converted);
+    ssde_mixture_destroy(first);
+    ssde_mixture_destroy(second);
+}
+
+/* The reverse SDE of `to` has the data's law. */
+static void control_convert_law(const solver_mixture *m, int from, int to, ssde_predictor predictor) {
+    size_t n = check_quick ? 200 : 500;
+    ssde_sde a = solver_sde(from), b = solver_sde(to);
+    ssde_score_model own, model;
+    ssde_mixture *mixture = solver_mixture_model(m, &a, &own);
+    ssde_converted *converted = NULL;
+    samplers_exact exact = samplers_exact_make(m, mixture, &b, 1e-3, n);
+    ssde_sampler_desc how = samplers_desc(predictor, 250, 1e-3);
+    ssde_rng rng = ssde_rng_seed(17);
+    float *x = (float *)malloc(2 * n * sizeof *x);
+    double moments, energy;
+    how.skip_denoise = 1;
+    own = ssde_mixture_model(mixture, &a);
+    CHECK_OK(ssde_converted_create(NULL, &converted, &a, &own, &b));
+    model = ssde_converted_model(converted);
+    CHECK_OK(ssde_sample(&b, &model, &how, &rng, n, x));
+    moments = samplers_moments(&exact, m, x);
+    energy = samplers_energy(&exact, x) / exact.chance;
+    if (!(moments < 5.0 && energy < 2.0))
+        check_report(__FILE__, __LINE__, "%s to %s, %s: %.2f deviations, energy %.2f", solver_sde_names[from],
+                     solver_sde_names[to], ssde_predictor_name(predictor), moments, energy);
+    free(x);
+    free(exact.draws);
+    ssde_converted_destroy(converted);
+    ssde_mixture_destroy(mixture);
+}
+
+static void test_guidance_converted_samples(void) {
+    solver_mixture m = solver_plane();
+    int from, to;
+    control_convert_levels(&m);
+    for (from = 0; from < SOLVER_SDES; from++) {
+        for (to = 0; to < SOLVER_SDES; to++) {
+            control_convert_flows(&m, from, to);
+            if (from == to || (check_quick && (from + to) % 2)) continue;
+            control_convert_law(&m, from, to, SSDE_PREDICTOR_ANCESTRAL);
+            control_convert_law(&m, from, to, SSDE_PREDICTOR_DPM_SOLVER_2M_SDE);
+        }
+    }
+}
+
 #define TEST_SOLVERS_CONDITION_LIST(X)  \
     X(condition_inpainting_conditional) \
     X(condition_inpainting_addresses)   \
@@ -1462,6 +1677,8 @@ static void test_guidance_cfg(void) {
     X(condition_memory)                 \
     X(guidance_classifier)              \
     X(guidance_class_and_mask)          \
-    X(guidance_cfg)
+    X(guidance_cfg)                     \
+    X(guidance_converted)               \
+    X(guidance_converted_samples)
 
 #endif

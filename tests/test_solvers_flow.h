@@ -327,7 +327,7 @@ static void test_ode_refused_steps(void) {
 
 static void test_flow_gaussian(void) {
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
@@ -411,7 +411,7 @@ static void test_flow_golden(void) {
 static void test_flow_trajectories(void) {
     static const double down[4] = {1.0, 0.6, 0.1, 1e-3}, up[4] = {1e-3, 0.1, 0.6, 1.0};
     int which;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_gaussian_model(3, 0.3, 0.5, &sde, &model);
@@ -449,7 +449,7 @@ static void test_flow_round_trip(void) {
     static const double tolerances[3] = {1e-5, 1e-6, 1e-7};
     solver_mixture m = solver_wide_mixture(8);
     int which, level;
-    for (which = 0; which < 3; which++) {
+    for (which = 0; which < SOLVER_SDES; which++) {
         ssde_sde sde = solver_sde(which);
         ssde_score_model model;
         ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -654,14 +654,15 @@ static void test_likelihood_summary(void) {
     CHECK_NEAR(summary.evaluations, 70.0 / 3.0, 1e-13);
 }
 
-/* The ODE's answer is log p_eps(x) + log prior(x(1)) - log p_1(x(1)), all of which a mixture knows. */
+/* The ODE's answer is log p_eps(x) + log prior(x(1)) - log p_1(x(1)), all of which a mixture knows; where there is no
+   signal at 1, from ssde_prior_time on. */
 static void test_likelihood_mixtures(void) {
     static const size_t dims[2] = {2, 64};
     int which, wide;
     for (wide = 0; wide < 2; wide++) {
         size_t dim = dims[wide], n = check_quick ? 1 : 4, r, j;
         solver_mixture m = solver_wide_mixture(dim);
-        for (which = 0; which < 3; which++) {
+        for (which = 0; which < SOLVER_SDES; which++) {
             ssde_sde sde = solver_sde(which);
             ssde_score_model model;
             ssde_mixture *mixture = solver_mixture_model(&m, &sde, &model);
@@ -671,21 +672,22 @@ static void test_likelihood_mixtures(void) {
             ssde_rng rng = ssde_rng_seed(5), data = ssde_rng_seed(6);
             ssde_coefficients first, last;
             float x[4 * SOLVER_MAX_DIM], codes[4 * SOLVER_MAX_DIM];
-            double prior[4], mean = 0.0;
+            double prior[4], mean = 0.0, from, scale;
             CHECK_OK(ssde_mixture_sample(mixture, &data, n, x, NULL));
             how.trace = SSDE_TRACE_EXACT;
             how.latent = codes;
             if (!wide || check_quick) how.rtol = how.atol = 1e-6;
             CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, n, x, results));
-            CHECK_OK(ssde_coefficients_at(NULL, &sde, how.eps, &first));
-            CHECK_OK(ssde_coefficients_at(NULL, &sde, 1.0, &last));
+            CHECK_OK(ssde_prior_time(NULL, &sde, &from, &scale));
+            first = solver_marginal(&sde, how.eps), last = solver_marginal(&sde, from);
             CHECK_OK(ssde_prior_log_density(NULL, &sde, codes, n, dim, prior));
             for (r = 0; r < n; r++) {
                 double start, end, score[SOLVER_MAX_DIM], laplacian, point[SOLVER_MAX_DIM];
                 for (j = 0; j < dim; j++) point[j] = (double)x[r * dim + j];
                 solver_density(&m, &first, point, &start, score, &laplacian);
-                for (j = 0; j < dim; j++) point[j] = (double)codes[r * dim + j];
+                for (j = 0; j < dim; j++) point[j] = scale * (double)codes[r * dim + j];
                 solver_density(&m, &last, point, &end, score, &laplacian);
+                end += (double)dim * log(scale);
                 CHECK_NEAR(results[r].log_density, start + prior[r] - end,
                            1e-4 * (double)dim); /* some 50 steps of 1e-6 or 1e-5 */
                 mean += results[r].bits_per_dim / (double)n;
@@ -696,6 +698,42 @@ static void test_likelihood_mixtures(void) {
             CHECK(n > 1 ? summary.bits_per_dim_error > 0.0 : summary.bits_per_dim_error != summary.bits_per_dim_error);
             ssde_mixture_destroy(mixture);
         }
+    }
+}
+
+/* Rectified flow prices a Gaussian by its closed form: around 0 that of x itself; elsewhere the prior does not know the
+   m mu that is left where solvers begin, m 1e-4, and log p(x) is off by m mu . x(1). */
+static void test_likelihood_rectified_flow(void) {
+    enum { N = 8, DIM = 2 };
+    int shifted;
+    for (shifted = 0; shifted < 2; shifted++) {
+        ssde_sde sde = ssde_rectified_flow();
+        ssde_score_model model;
+        double mu = shifted ? 0.3 : 0.0, start, scale, at_x[N], at_start[N], prior[N], wide[N * DIM], t[N];
+        ssde_mixture *mixture = solver_gaussian_model(DIM, mu, 0.5, &sde, &model);
+        ssde_likelihood_desc how = ssde_likelihood_defaults();
+        ssde_likelihood_result results[N];
+        ssde_rng rng = ssde_rng_seed(5), data = ssde_rng_seed(6);
+        float x[N * DIM], codes[N * DIM];
+        size_t i;
+        CHECK_OK(ssde_mixture_sample(mixture, &data, N, x, NULL));
+        how.trace = SSDE_TRACE_EXACT;
+        how.rtol = how.atol = 1e-10;
+        how.latent = codes;
+        CHECK_OK(ssde_likelihood(&sde, &model, &how, &rng, N, x, results));
+        CHECK_OK(ssde_prior_time(NULL, &sde, &start, &scale));
+        for (i = 0; i < N * DIM; i++) wide[i] = (double)x[i], t[i / DIM] = how.eps;
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, wide, t, N, at_x, NULL));
+        for (i = 0; i < N * DIM; i++) wide[i] = scale * (double)codes[i], t[i / DIM] = start;
+        CHECK_OK(ssde_mixture_evaluate(mixture, &sde, wide, t, N, at_start, NULL));
+        CHECK_OK(ssde_prior_log_density(NULL, &sde, codes, N, DIM, prior));
+        for (i = 0; i < N; i++) {
+            double off = prior[i] - (double)DIM * log(scale) - at_start[i];
+            CHECK_NEAR(results[i].log_density, at_x[i] + off, 1e-6);
+            CHECK_NEAR(off, -1e-4 * mu * ((double)codes[2 * i] + (double)codes[2 * i + 1]), 2e-7);
+            if (!shifted) CHECK_NEAR(results[i].log_density, at_x[i], 1e-6);
+        }
+        ssde_mixture_destroy(mixture);
     }
 }
 
@@ -1129,6 +1167,7 @@ static void test_likelihood_whole_numbers(void) {
     X(likelihood_golden)          \
     X(likelihood_summary)         \
     X(likelihood_mixtures)        \
+    X(likelihood_rectified_flow)  \
     X(likelihood_ring)            \
     X(likelihood_integers)        \
     X(likelihood_probes)          \

@@ -46,14 +46,21 @@ static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor
 }
 
 static void digest_solvers(void) {
-    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0);
+    ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0), straight = ssde_rectified_flow();
     ssde_mixture *ring;
     ssde_score_model model;
     ssde_rng rng = ssde_rng_seed(8);
     ssde_flow_desc flow = ssde_flow_defaults();
     ssde_likelihood_desc price = ssde_likelihood_defaults();
     ssde_likelihood_result results[SAMPLES];
+    ssde_stein_desc stein = ssde_stein_defaults();
+    ssde_fisher_desc fisher = ssde_fisher_defaults();
     double densities[SAMPLES];
+    struct {
+        ssde_stein_result stein;
+        ssde_fisher_result fisher;
+    } distances;
+    ssde_score_model other;
     size_t i;
     check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
     model = ssde_mixture_model(ring, &vp);
@@ -65,9 +72,17 @@ static void digest_solvers(void) {
     check(ssde_likelihood(&vp, &model, &price, &rng, SAMPLES, x, results));
     for (i = 0; i < SAMPLES; i++) densities[i] = results[i].log_density;
     digest("likelihood, VP", densities, sizeof densities);
+    other = ssde_mixture_model(ring, &ve);
+    stein.bootstrap = 9;
+    stein.context = fisher.context = &context;
+    check(ssde_stein_discrepancy(&model, &stein, &rng, SAMPLES, x, &distances.stein));
+    check(ssde_fisher_divergence(&vp, &model, &other, &fisher, &rng, SAMPLES, x, &distances.fisher));
+    digest("distances", &distances, sizeof distances);
     model = ssde_mixture_model(ring, &ve);
     digest_sampler("Langevin, VE", &ve, SSDE_PREDICTOR_REVERSE_DIFFUSION, SSDE_CORRECTOR_LANGEVIN, &model);
     digest_sampler("adaptive, VE", &ve, SSDE_PREDICTOR_ADAPTIVE, SSDE_CORRECTOR_NONE, &model);
+    model = ssde_mixture_model(ring, &straight);
+    digest_sampler("Heun, rectified flow", &straight, SSDE_PREDICTOR_HEUN, SSDE_CORRECTOR_NONE, &model);
     digest_coefficients("coefficients, VP", vp);
     digest_coefficients("coefficients, VE", ve);
     digest_coefficients("coefficients, sub-VP", ssde_subvp(0.1, 20.0));
@@ -75,7 +90,8 @@ static void digest_solvers(void) {
 }
 
 /* A few steps of training, then a score and its derivative. */
-static void digest_net(const char *name, ssde_net *net, const float *data, size_t rows, float *out) {
+static void digest_net(const char *name, ssde_net *net, ssde_parameterisation output, const float *data, size_t rows,
+                       float *out) {
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
@@ -90,6 +106,7 @@ static void digest_net(const char *name, ssde_net *net, const float *data, size_
     how.lr = 1e-2;
     how.warmup = 3;
     how.context = &context;
+    how.loss.output = output;
     check(ssde_trainer_create(&trainer, net, &sde, &how));
     batch = ssde_batch_of(data, rows);
     for (step = 0; step < 6; step++) check(ssde_train_step(trainer, &batch, &loss));
@@ -125,12 +142,14 @@ int main(int argc, char **argv) {
     digest_solvers();
     mlp.context = unet.context = &context;
     check(ssde_mlp_create(&net, &mlp));
-    digest_net("MLP, loss", net, x, SAMPLES, out);
+    digest_net("MLP, loss", net, SSDE_PREDICT_DEFAULT, x, SAMPLES, out);
+    check(ssde_mlp_create(&net, &mlp));
+    digest_net("MLP, EDM's loss", net, SSDE_PREDICT_EDM, x, SAMPLES, out);
     unet.nf = 8;
     unet.num_levels = 2;
     unet.num_res_blocks = 1;
     check(ssde_unet_create(&net, &unet));
     check(ssde_random_normal(&context, 9, SSDE_STREAM_USER, 0, NULL, IMAGES, PIXELS, image));
-    digest_net("U-Net, loss", net, image, IMAGES, image_out);
+    digest_net("U-Net, loss", net, SSDE_PREDICT_DEFAULT, image, IMAGES, image_out);
     return 0;
 }
