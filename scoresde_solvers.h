@@ -2589,6 +2589,10 @@ static ssde_status ssdei_check_nonlinear(const ssdei_setting *setting) {
         wanted = "the uniform or quadratic grid, or times";
     else if (how->resamplings > 1)
         wanted = "resamplings up to 1";
+    else if (how->clip.kind != SSDE_CLIP_NONE)
+        wanted = "no clip";
+    else if (how->edit_from > 0.0)
+        wanted = "edit_from 0";
     if (!wanted) return SSDE_OK;
     return ssde_fail(setting->context, SSDE_ERROR_UNSUPPORTED,
                      "%s and %s with a nonlinear SDE, which has no m(t) and std(t): wanted %s", setting->info->name,
@@ -4731,6 +4735,10 @@ static ssde_status ssdei_transport_prepare(ssdei_transport *w, const ssde_sde *s
     ssde_context *context = how->context;
     const ssde_condition *chain = &how->condition;
     memset(w, 0, sizeof *w);
+    if (sde->kind == SSDE_NONLINEAR && (how->clip.kind != SSDE_CLIP_NONE || how->edit_from > 0.0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s with a nonlinear SDE, which has no m(t) and std(t): wanted none",
+                         how->edit_from > 0.0 ? "edit_from" : "clip");
     w->how = how;
     flow->context = context, flow->sde = sde, flow->clip = how->clip;
     flow->progress = how->progress, flow->user = how->user;

@@ -680,6 +680,7 @@ static void test_sampler_nonlinear_refused(void) {
     solver_model wrapper;
     ssde_score_model model = solver_wrap(&wrapper, well_score_model(&m));
     ssde_sampler_desc how;
+    ssde_flow_desc flow = ssde_flow_defaults();
     ssde_cfg_desc mix = ssde_cfg_defaults();
     ssde_cfg *cfg = NULL;
     ssde_rng rng = ssde_rng_seed(1);
@@ -722,6 +723,15 @@ static void test_sampler_nonlinear_refused(void) {
     how.resamplings = 2;
     CHECK_FAILS(c, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "resamplings");
     how.resamplings = 1;
+    how.clip = ssde_clip_to(-1.0, 1.0);
+    CHECK_FAILS(c, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "no clip");
+    CHECK_FAILS(c, ssde_clip_score(&sde, &how, x, t, 1, 1, y), SSDE_ERROR_UNSUPPORTED, "no clip");
+    flow.context = c, flow.clip = how.clip, how.clip.kind = SSDE_CLIP_NONE;
+    CHECK_FAILS(c, ssde_sample_ode(&sde, &model, &flow, &rng, 3, x, NULL), SSDE_ERROR_UNSUPPORTED, "clip");
+    flow.clip.kind = SSDE_CLIP_NONE, how.edit_from = flow.edit_from = 0.5;
+    CHECK_FAILS(c, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "edit_from");
+    CHECK_FAILS(c, ssde_sample_ode(&sde, &model, &flow, &rng, 3, x, NULL), SSDE_ERROR_UNSUPPORTED, "edit_from");
+    how.edit_from = 0.0;
     how.condition = ssde_inpaint_shared(x, mask);
     CHECK_FAILS(c, ssde_sample(&sde, &model, &how, &rng, 3, x), SSDE_ERROR_UNSUPPORTED, "ssde_guide");
     how.condition = ssde_guide(well_no_pull, NULL, 1.0);
