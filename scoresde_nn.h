@@ -7593,7 +7593,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
         ssdei_try(ssde_sde_check(context, sde));
         if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                             "an affine or nonlinear SDE is made of functions and cannot be saved: pass sde = NULL");
+                             "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
     }
     ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
