@@ -682,8 +682,8 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
                       double *losses, float *gradient);
 /* Score matching that needs no x0 and no z, only x at t and the model's derivative: with the output's score s and J its
    derivative by x, losses[r] = weight lambda (|s|^2 + 2 v^T J v), mean over dimensions (half_sum: sum / 2). For v of
-   independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088,
-   eq. 8), or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
+   independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088),
+   or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
    x0 + std z is ssde_loss's but for a constant, and so are the gradients' means, as lambda = std^2 times what desc
    gives |z_o - z|^2. Where std is 0, of data as they are, and of nonlinear SDEs, the output must be the score, and
    lambda is 1, g^2 (likelihood) or weight's, to which m and std of a nonlinear SDE are NaN. output [rows, dim] is the

@@ -3988,10 +3988,10 @@ static void ssdei_concat_backward_repeated(ssde_run *run, int index, size_t row,
 
 static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, from = 0, p;
+    size_t channels = node->shape[2], pixels = node->count / channels, p;
     int i;
     for (i = 0; i < 2; i++) {
-        size_t some = run->net->nodes[node->input[i]].shape[2];
+        size_t some = run->net->nodes[node->input[i]].shape[2], from = i ? channels - some : 0;
         if (!ssdei_wants(run, node->input[i])) continue;
         if (pixels > 1 && run->net->nodes[node->input[i]].count == some)
             for (p = begin; p < end; p++) ssdei_concat_backward_repeated(run, index, p, task);
@@ -3999,7 +3999,6 @@ static void ssdei_concat_backward_rows(ssde_run *run, int index, size_t begin, s
             for (p = begin * pixels; p < end * pixels; p++)
                 run->nn->multiply_add(ssdei_gradient(run, index) + p * channels + from, 1.0f, some, run->accumulate[i],
                                       ssdei_gradient(run, node->input[i]) + p * some);
-        from += some;
     }
 }
 static void ssdei_concat_backward(ssde_run *run, int index) {

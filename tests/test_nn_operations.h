@@ -608,6 +608,37 @@ static void test_operations_small_operations(void) {
     CHECK(which == 30);
 }
 
+/* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
+static void test_operations_constants(void) {
+    enum { CHANNELS = 5, CASES = 11 };
+    int which;
+    for (which = 0; which < CASES; which++) {
+        ssde_conv_desc conv = ssde_conv(CHANNELS, 1);
+        oracle o;
+        int x, c, node = -1;
+        oracle_open(&o);
+        x = oracle_conv1(&o, oracle_input(&o, 1, 1, 2), CHANNELS);
+        c = oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 7), CHANNELS);
+        conv.residual = x;
+        switch (which) {
+            case 0: node = oracle_attention(&o, x, c, c); break;
+            case 1: node = oracle_attention(&o, c, x, c); break;
+            case 2: node = oracle_attention(&o, c, c, x); break;
+            case 3: node = oracle_add(&o, c, x, 0.7); break;
+            case 4: node = oracle_concat(&o, c, x); break;
+            case 5: node = oracle_modulate(&o, c, oracle_conv1(&o, x, 2 * CHANNELS)); break;
+            case 6: node = oracle_modulate(&o, x, oracle_conv1(&o, c, 2 * CHANNELS)); break;
+            case 7: node = oracle_conv(&o, c, &conv, ORACLE_AS_CONV); break;
+            case 8: node = oracle_add(&o, x, oracle_norm(&o, c, 1, SSDE_SILU), 1.0); break;
+            case 9: node = oracle_add(&o, x, oracle_rows(&o, c, oracle_sigma(&o), SSDE_OVER_TOTAL), 1.0); break;
+            default: node = oracle_activate(&o, c, SSDE_SILU);
+        }
+        oracle_finish(&o, node);
+        nn_check(&o, NULL);
+        oracle_close(&o);
+    }
+}
+
 /* Odd and even sizes, asymmetric kernels and padding, every up and down. */
 static void test_operations_resampling(void) {
     static const double kernels[][8] = {
@@ -887,6 +918,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_attention_memory)      \
     X(operations_softmax)               \
     X(operations_small_operations)      \
+    X(operations_constants)             \
     X(operations_resampling)            \
     X(operations_embeddings)            \
     X(operations_dropout)               \
