@@ -15,7 +15,8 @@
        >>files             .npy, IDX, CIFAR-10, safetensors, PyTorch's checkpoints
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
-       >>sde               VE, VP, sub-VP, rectified flow and any affine SDE
+       >>sde               VE, VP, sub-VP, rectified flow, any affine SDE, and any other with additive noise
+       >>simulation        those SDEs forward in time
        >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
        >>internals         shared by the three implementations: platform, vectors of each tier
@@ -353,6 +354,7 @@ typedef enum ssde_stream {
     SSDE_STREAM_BROWNIAN,
     SSDE_STREAM_TRANSPOSE,
     SSDE_STREAM_BOOTSTRAP,
+    SSDE_STREAM_SIMULATION,
     SSDE_STREAM_USER = 0x8000 /* this and above is never used by the library */
 } ssde_stream;
 
@@ -417,8 +419,13 @@ typedef ssde_status (*ssde_guidance_function)(void *user, const float *x, const 
                                               size_t rows, float *gradient);
 
 /* >>sde
-   Every family here is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
-   section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE". */
+   Every family here but one is affine: dx = a(t) x dt + g(t) dw, with x(t) | x(0) ~ N(m(t) x(0), std(t)^2 I). Paper,
+   section 3.4 and appendix B. Another one is another row of the implementation's table: "How to add an SDE".
+     SSDE_NONLINEAR is dx = f(x, t) dt + g(t) dw, whose x(t) given x(0) nobody knows in closed form: it has no m and
+   std, and what needs them (perturbing, denoising losses and Tweedie's formula, outputs other than the score, grids and
+   predictors in std / m, known coordinates and measurements) is SSDE_ERROR_UNSUPPORTED. x(t) is simulated, x(0) sampled
+   by Euler's methods in t (euler_maruyama, reverse_diffusion, stochastic_heun, adaptive) or the flow, and priced by the
+   flow. */
 
 typedef enum ssde_sde_kind {
     SSDE_VE,
@@ -426,6 +433,7 @@ typedef enum ssde_sde_kind {
     SSDE_SUBVP,
     SSDE_RECTIFIED_FLOW, /* flow matching's straight path x(t) = (1 - t) x(0) + t z */
     SSDE_AFFINE,
+    SSDE_NONLINEAR,
     SSDE_SDE_COUNT
 } ssde_sde_kind;
 
@@ -443,11 +451,22 @@ typedef struct ssde_sde {
        that is no number, or a g that is none or below 0, is refused at t = 0.5 by whatever takes the SDE, and at any
        other t by what needs it there: samplers whose steps are made of m and std alone do not. */
     double (*a)(void *user, double t);
-    double (*g)(void *user, double t);
+    double (*g)(void *user, double t); /* SSDE_NONLINEAR's too */
     double (*mean)(void *user, double t);
     double (*std)(void *user, double t);
-    void *user;
-    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow) */
+    /* SSDE_NONLINEAR: out[rows, dim] = f(x, t), a row by itself, t [rows]; the same for every sample. A row that is not
+       finite ends its sample. drift_vjp: out[rows, dim] = v^T df/dx, for likelihoods; NULL: they take central
+       differences along v, as of models without vjp. */
+    ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim, float *out);
+    ssde_status (*drift_vjp)(void *user, const float *x, const double *t, const float *v, size_t rows, size_t dim,
+                             float *out);
+    double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow), or
+                         none of a nonlinear SDE */
+    /* Another prior than N(0, prior_std^2 I), of any kind of SDE: draws out[rows, dim] of these samples, and
+       log-densities out[rows] in nats. Where one is given, what would need the other is refused. */
+    ssde_status (*prior_sample)(void *user, uint64_t seed, const uint64_t *sample, size_t rows, size_t dim, float *out);
+    ssde_status (*prior_log_density)(void *user, const float *x, size_t rows, size_t dim, double *out);
+    void *user; /* first argument of all functions */
 } ssde_sde;
 
 ssde_sde ssde_ve(double sigma_min, double sigma_max); /* the paper: 0.01, 50 */
@@ -461,6 +480,9 @@ ssde_sde ssde_subvp(double beta_min, double beta_max);
    form, and no numbers to choose. */
 ssde_sde ssde_rectified_flow(void);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
+ssde_sde ssde_nonlinear(ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim,
+                                             float *out),
+                        double (*g)(void *user, double t), void *user);
 ssde_status ssde_sde_check(ssde_context *context, const ssde_sde *sde);
 
 /* What is known about an SDE at a time. */
@@ -477,9 +499,9 @@ ssde_status ssde_coefficients_at(ssde_context *context, const ssde_sde *sde, dou
    is SSDE_ERROR_NUMERIC and names its row. */
 ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float *x0, const float *z, const double *t,
                          size_t rows, size_t dim, float *out);
-/* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13).
-   out may be x or score. NaNs and infinities pass through, so that one bad row does not end the others; those of a
-   result alone are SSDE_ERROR_NUMERIC. */
+/* Drift of the reverse-time SDE, a x - g^2 score (eq. 6), or of the probability-flow ODE, a x - g^2 score / 2 (eq. 13);
+   f(x, t) instead of a x where that is the drift. out may be x or score. NaNs and infinities pass through, so that one
+   bad row does not end the others; those of a result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
                                const double *t, size_t rows, size_t dim, int probability_flow, float *out);
 
@@ -506,7 +528,8 @@ ssde_status ssde_discrete_marginal(ssde_context *context, const ssde_sde *sde, i
                                    double *beta);
 
 /* The prior N(0, prior_std^2 I) of x(1): its draws (stream SSDE_STREAM_PRIOR, step 0) and log-density in nats, which is
-   SSDE_ERROR_NUMERIC where no double holds it. */
+   SSDE_ERROR_NUMERIC where no double holds it. Or the SDE's own functions, and then it has no std. A nonlinear SDE with
+   neither has no prior: ssde_simulate's x(1) are its starts (given_start), log-densities are refused. */
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std);
 ssde_status ssde_prior_sample(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
                               size_t rows, size_t dim, float *out);
@@ -517,10 +540,38 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
    the last t before that. Beyond, 1 / m and often a and g are without bounds, and x(0) = (x + std^2 score) / m loses
    its digits to the rounding of x; but x only changes its scale with std(t), so that x(t) = scale x(1). What this
    leaves out is m(t) x(0), at most 1e-4 of x(0) beside noise of std(t). m(1) = 1 (VE) is left alone: only its user
-   knows what noise is large. Where mean or std are NULL and the integrals to 1 diverge, std(1) stands for std(t). */
+   knows what noise is large; so are nonlinear SDEs. Where mean or std are NULL and the integrals to 1 diverge, std(1)
+   stands for std(t). */
 ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *t, double *scale);
 /* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
+
+/* >>simulation
+   dx = f(x, t) dt + g(t) dw forward, of any SDE here: how x(t) is had where no m(t) and std(t) give it. */
+
+typedef enum ssde_scheme {
+    SSDE_SCHEME_EULER_MARUYAMA, /* one drift per step. Of strong order 1, as g does not depend on x */
+    SSDE_SCHEME_HEUN,           /* stochastic Heun, the trapezoid of both ends: two drifts, of strong order 1 with the
+                                   smaller error; of order 2 where g is 0 */
+    SSDE_SCHEME_COUNT
+} ssde_scheme;
+
+typedef struct ssde_simulation_desc {
+    ssde_scheme scheme;
+    size_t steps;            /* 0: 100. All of every row, whose step is (t - t0) / steps */
+    double t0;               /* where x is, from 0 */
+    uint32_t first_draw;     /* step k draws normals under (SSDE_STREAM_SIMULATION, first_draw + k, sample) */
+    ssde_noise_source noise; /* instead of the library's draws */
+    ssde_context *context;
+} ssde_simulation_desc;
+ssde_simulation_desc ssde_simulation_defaults(void);
+
+/* Moves x[rows, dim] from t0 to t[rows] (NULL: 1), each t0 to 1; rows are sample[r], or sample r where it is NULL. Row
+   r does not depend on the others. The drift is asked for up to 64 rows at a time. SSDE_ERROR_NUMERIC where a row stops
+   being finite, with the row, the step and its t: x is then left on its way. */
+ssde_status ssde_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
+                          const double *t, size_t rows, size_t dim, float *x);
+size_t ssde_simulate_memory(size_t rows, size_t dim);
 
 /* >>loss
    Denoising score matching (eq. 7) and its discrete forms, implicit and sliced score matching, on buffers; no knowledge
@@ -529,7 +580,8 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
 /* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
    target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
 typedef enum ssde_parameterisation {
-    SSDE_PREDICT_DEFAULT,  /* the reference's: under VE the score, else the noise; of networks, what they say */
+    SSDE_PREDICT_DEFAULT,  /* the reference's: under VE (and nonlinear SDEs) the score, else the noise; of networks,
+                              what they say */
     SSDE_PREDICT_SCORE,    /* -z / std */
     SSDE_PREDICT_NOISE,    /* z */
     SSDE_PREDICT_DATA,     /* x0 */
@@ -633,10 +685,10 @@ ssde_status ssde_loss(const ssde_sde *sde, const ssde_loss_desc *desc, const flo
    independent signs or normals (sliced score matching with variance reduction, Song et al. 2019, arXiv 1905.07088,
    eq. 8), or averaged over v = sqrt(dim) e_i, i < dim (implicit, Hyvarinen 2005: the exact trace), its mean over x = m
    x0 + std z is ssde_loss's but for a constant, and so are the gradients' means, as lambda = std^2 times what desc
-   gives |z_o - z|^2. Where std is 0, of data as they are, the output must be the score, and lambda is 1, g^2
-   (likelihood) or weight's. output [rows, dim] is the model's at x; tangent its derivative along v, both [rows, dim].
-   gradient and tangent_gradient (both NULL, or neither): scale times the derivatives by output and by tangent, whose
-   places they may take. Errors as ssde_loss's. */
+   gives |z_o - z|^2. Where std is 0, of data as they are, and of nonlinear SDEs, the output must be the score, and
+   lambda is 1, g^2 (likelihood) or weight's, to which m and std of a nonlinear SDE are NaN. output [rows, dim] is the
+   model's at x; tangent its derivative along v, both [rows, dim]. gradient and tangent_gradient (both NULL, or
+   neither): scale times the derivatives by output and by tangent, whose places they may take. Errors as ssde_loss's. */
 ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
                                const float *tangent, const float *x, const float *v, const double *t,
                                const double *weight, size_t rows, size_t dim, double scale, double *losses,
@@ -830,8 +882,24 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
 int ssdei_step_index(const ssde_sde *sde, double t);
 /* a(t) and g(t), finite and g >= 0, of an SDE that is checked, t in [0, 1]. */
 ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion);
-/* m(t) and std(t) likewise: they exist where a and g may have no bounds. */
+/* m(t) and std(t) likewise: they exist where a and g may have no bounds; but of SSDE_NONLINEAR, whose a above is 0,
+   they are refused. */
 ssde_status ssdei_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean, double *std);
+/* out[rows, dim] = f(x, t) of any of them, t [rows]; out is not x. Rows that are not finite pass through. */
+ssde_status ssdei_drift(ssde_context *context, const ssde_sde *sde, const float *x, const double *t, size_t rows,
+                        size_t dim, float *out);
+/* ssde_simulate of arguments that are checked, how without open defaults. Each work has room for [min(rows,
+   SSDEI_SIMULATED), dim]; the third is Heun's alone. */
+enum { SSDEI_SIMULATED = 64 };
+ssde_status ssdei_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
+                           const double *t, size_t rows, size_t dim, float *const work[3], float *x);
+/* Whether the SDE has a prior to draw from, or one with a density. */
+ssde_status ssdei_prior_check(ssde_context *context, const ssde_sde *sde, int density);
+/* The status of a function of the caller's, with a text where it left none. t may be NULL. */
+ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t);
+/* Normals from the source, or without one the library's. */
+ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
+                              uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out);
 
 /* Where ssde_sde has a number of a family, and its name in files, "model." before it. */
 typedef struct ssdei_sde_number {
@@ -1722,6 +1790,12 @@ ssde_status ssde_fail(ssde_context *context, ssde_status status, const char *for
     memcpy(context->error, text, sizeof text);
     if (context->log) (context->log)(context->user, context->error); /* <tgmath.h> has a macro log(x) */
     return status;
+}
+
+ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t) {
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    if (!t) return ssde_fail(context, status, "%s returned '%s'", function, ssde_status_text(status));
+    return ssde_fail(context, status, "%s returned '%s' at t = %.6g", function, ssde_status_text(status), *t);
 }
 
 /* Under AddressSanitizer the arrays of a block have red zones between them, as blocks of their own would have. */
@@ -6304,6 +6378,16 @@ ssde_status ssde_random_sign(ssde_context *context, uint64_t seed, int stream, u
     return ssdei_random(context, "ssde_random_sign", SSDEI_DRAW_SIGN, seed, stream, step, sample, rows, dim, out);
 }
 
+ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
+                              uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out) {
+    ssde_status status;
+    if (!source->fill) return ssde_random_normal(context, seed, stream, step, sample, rows, dim, out);
+    status = source->fill(source->user, stream, step, sample, rows, dim, out);
+    if (status == SSDE_OK || !context || context->error[0]) return status;
+    return ssde_fail(context, status, "noise.fill returned '%s' for stream %d, step %lu", ssde_status_text(status),
+                     stream, (unsigned long)step);
+}
+
 ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step, const uint64_t *sample,
                             const float *values, size_t rows, size_t dim, double levels, double low, double high,
                             float *out) {
@@ -6377,6 +6461,16 @@ ssde_sde ssde_rectified_flow(void) { return ssdei_sde(SSDE_RECTIFIED_FLOW); }
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
     ssde_sde sde = ssdei_sde(SSDE_AFFINE);
     sde.a = a;
+    sde.g = g;
+    sde.user = user;
+    return sde;
+}
+
+ssde_sde ssde_nonlinear(ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim,
+                                             float *out),
+                        double (*g)(void *user, double t), void *user) {
+    ssde_sde sde = ssdei_sde(SSDE_NONLINEAR);
+    sde.drift = drift;
     sde.g = g;
     sde.user = user;
     return sde;
@@ -6846,6 +6940,32 @@ static ssde_status ssdei_affine_marginal(ssde_context *context, const ssde_sde *
     return SSDE_OK;
 }
 
+/* ---- sde: not affine, of the user's functions ---- */
+
+static ssde_status ssdei_nonlinear_check(ssde_context *context, const ssde_sde *sde) {
+    double g;
+    if (!sde->drift || !sde->g)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: %s is NULL, a nonlinear SDE needs drift and g",
+                         sde->drift ? "g" : "drift");
+    g = sde->g(sde->user, 0.5);
+    if (g >= 0.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: g is %g at t = 0.5, wanted a number of at least 0", g);
+}
+
+static void ssdei_nonlinear_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    *drift = 0.0;
+    *diffusion = sde->g(sde->user, t);
+}
+
+static ssde_status ssdei_nonlinear_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                            double *std) {
+    (void)sde, (void)t, (void)mean, (void)std;
+    return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                     "sde: m(t) and std(t) are wanted, which a nonlinear SDE has not: simulate x(t) (ssde_simulate), "
+                     "learn the score from that (implicit or sliced), sample by euler_maruyama, stochastic_heun, "
+                     "adaptive or the flow");
+}
+
 /* ---- sde: the families ----
 
    How to add an SDE: a value in ssde_sde_kind, before SSDE_AFFINE; a constructor beside ssde_vp, which sets the kind
@@ -6874,6 +6994,8 @@ static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
      ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
      NULL, NULL, NULL, ssdei_time_label, NULL, 0},
+    {"nonlinear", NULL, 0, SSDEI_CHAIN_NONE, ssdei_nonlinear_check, ssdei_nonlinear_rates, ssdei_nonlinear_marginal,
+     NULL, NULL, NULL, NULL, NULL, ssdei_time_label, NULL, 0},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
@@ -6885,6 +7007,9 @@ const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
 ssde_status ssdei_rates(ssde_context *context, const ssde_sde *sde, double t, double *drift, double *diffusion) {
     ssdei_family(sde)->rates(sde, t, drift, diffusion);
     if (fabs(*drift) <= DBL_MAX && *diffusion >= 0.0 && *diffusion <= DBL_MAX) return SSDE_OK;
+    if (sde->kind == SSDE_NONLINEAR)
+        return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: g is %g at t = %g, wanted a finite number of at least 0",
+                         *diffusion, t);
     return ssde_fail(context, SSDE_ERROR_NUMERIC,
                      "sde: a is %g and g is %g at t = %g, wanted finite numbers and g >= 0", *drift, *diffusion, t);
 }
@@ -6958,6 +7083,43 @@ ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float
     return SSDE_OK;
 }
 
+ssde_status ssdei_drift(ssde_context *context, const ssde_sde *sde, const float *x, const double *t, size_t rows,
+                        size_t dim, float *out) {
+    double drift = 0.0, diffusion;
+    size_t r, i;
+    if (sde->kind == SSDE_NONLINEAR)
+        return ssdei_called(context, "sde->drift", sde->drift(sde->user, x, t, rows, dim, out), t);
+    for (r = 0; r < rows; r++) {
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_rates(context, sde, t[r], &drift, &diffusion));
+        for (i = r * dim; i < (r + 1) * dim; i++) out[i] = (float)(drift * (double)x[i]);
+    }
+    return SSDE_OK;
+}
+
+/* The drift's rows are had in memory of their own: out may be x or score. */
+static ssde_status ssdei_reverse_nonlinear(ssde_context *context, const ssde_sde *sde, const float *x,
+                                           const float *score, const double *t, size_t rows, size_t dim, double half,
+                                           float *out) {
+    float *drift = (float *)ssdei_allocate(context, ssdei_multiply(rows, dim), sizeof *drift);
+    double diffusion = 0.0, unused;
+    ssde_status status;
+    size_t r;
+    int anew;
+    if (!drift) return SSDE_ERROR_MEMORY;
+    if (context) context->error[0] = 0; /* a drift that fails without a text gets one */
+    for (status = SSDE_OK, r = 0; r < rows && status == SSDE_OK; r++)
+        status = ssdei_row_time(context, "ssde_reverse_drift", t, r, 0.0, &anew);
+    if (status == SSDE_OK) status = ssdei_drift(context, sde, x, t, rows, dim, drift);
+    for (r = 0; r < rows && status == SSDE_OK; r++) {
+        status = ssdei_rates(context, sde, t[r], &unused, &diffusion);
+        if (status == SSDE_OK)
+            status = ssdei_combine_row(context, "ssde_reverse_drift", dim, 1.0, drift + r * dim,
+                                       -half * diffusion * diffusion, score + r * dim, out + r * dim, r, t[r]);
+    }
+    ssdei_release(context, drift);
+    return status;
+}
+
 ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
                                const double *t, size_t rows, size_t dim, int probability_flow, float *out) {
     double drift = 0.0, diffusion = 0.0, half = probability_flow ? 0.5 : 1.0;
@@ -6966,6 +7128,7 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
     ssdei_try(ssdei_check_rows(context, "ssde_reverse_drift", rows, dim));
     if (!x || !score || !t || !out)
         return ssdei_missing(context, "ssde_reverse_drift", !x ? "x" : !score ? "score" : !t ? "t" : "out");
+    if (sde->kind == SSDE_NONLINEAR) return ssdei_reverse_nonlinear(context, sde, x, score, t, rows, dim, half, out);
     for (r = 0; r < rows; r++) {
         int anew;
         ssdei_try(ssdei_row_time(context, "ssde_reverse_drift", t, r, 0.0, &anew));
@@ -6998,6 +7161,10 @@ ssde_status ssde_discretise(ssde_context *context, const ssde_sde *sde, ssde_dis
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_discretise: t is %.17g, wanted 0 to 1", t);
     if (rule == SSDE_DISCRETISE_OWN && ssdei_family(sde)->step)
         return ssdei_family(sde)->step(context, sde, ssdei_step_index(sde, t), out);
+    if (sde->kind == SSDE_NONLINEAR)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "ssde_discretise: the drift of a nonlinear SDE is no factor on x: ssde_reverse_drift, "
+                         "ssde_simulate and ssde_sample ask for it");
     ssdei_try(ssdei_rates(context, sde, t, &out->drift, &out->diffusion));
     out->drift /= sde->num_scales;
     out->diffusion *= sqrt(1.0 / sde->num_scales);
@@ -7039,6 +7206,7 @@ ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *
     ssdei_try(ssde_sde_check(context, sde));
     if (!t || !scale) return ssdei_missing(context, "ssde_prior_time", t ? "scale" : "t");
     *t = *scale = 1.0;
+    if (sde->kind == SSDE_NONLINEAR) return SSDE_OK;
     known = ssdei_marginal(NULL, sde, 1.0, &mean, &last) == SSDE_OK;
     if (known && !ssdei_signal_below(SSDEI_SIGNAL, mean, last)) return SSDE_OK;
     ssdei_try(ssdei_marginal(context, sde, 0.0, &mean, &std));
@@ -7115,6 +7283,14 @@ ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *s
     ssdei_try(ssde_sde_check(context, sde));
     if (!std) return ssdei_missing(context, "ssde_prior_std", "std");
     family = ssdei_family(sde);
+    if (sde->prior_sample || sde->prior_log_density)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_prior_std: the prior is %s, not a Gaussian of this std",
+                         sde->prior_sample ? "prior_sample's" : "prior_log_density's");
+    if (sde->kind == SSDE_NONLINEAR && sde->prior_std == 0.0)
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "sde: a nonlinear SDE has no prior until prior_std, or prior_sample and prior_log_density, are "
+            "set; samplers begin without one by given_start, at the x(1) of ssde_simulate");
     *std = sde->prior_std > 0.0 || !family->prior_std ? sde->prior_std : family->prior_std(sde);
     if (*std > 0.0) return SSDE_OK;
     ssdei_try(ssde_prior_time(context, sde, &t, &scale));
@@ -7125,10 +7301,51 @@ ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *s
     return SSDE_OK;
 }
 
+ssde_status ssdei_prior_check(ssde_context *context, const ssde_sde *sde, int density) {
+    double std;
+    if (!sde->prior_sample && !sde->prior_log_density) return ssde_prior_std(context, sde, &std);
+    if (density ? sde->prior_log_density != NULL : sde->prior_sample != NULL) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "sde: prior_%s is NULL, while prior_%s says what the prior is",
+                     density ? "log_density" : "sample", density ? "sample" : "log_density");
+}
+
+/* By the user's functions, which are always told the samples' numbers. */
+static ssde_status ssdei_prior_draw(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
+                                    size_t rows, size_t dim, float *out) {
+    uint64_t r;
+    ssdei_try(ssdei_check_rows(context, "ssde_prior_sample", rows, dim));
+    if (!out) return ssdei_missing(context, "ssde_prior_sample", "out");
+    if (context) context->error[0] = 0;
+    if (sample)
+        return ssdei_called(context, "sde->prior_sample", sde->prior_sample(sde->user, seed, sample, rows, dim, out),
+                            NULL);
+    for (r = 0; r < rows; r++)
+        ssdei_try(ssdei_called(context, "sde->prior_sample",
+                               sde->prior_sample(sde->user, seed, &r, 1, dim, out + (size_t)r * dim), NULL));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_prior_density(ssde_context *context, const ssde_sde *sde, const float *x, size_t rows,
+                                       size_t dim, double *out) {
+    size_t r;
+    if (context) context->error[0] = 0;
+    ssdei_try(
+        ssdei_called(context, "sde->prior_log_density", sde->prior_log_density(sde->user, x, rows, dim, out), NULL));
+    for (r = 0; r < rows; r++) {
+        if (!ssdei_is_finite(out[r]))
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "ssde_prior_log_density: that of row %lu is %g",
+                             (unsigned long)r, out[r]);
+    }
+    return SSDE_OK;
+}
+
 ssde_status ssde_prior_sample(ssde_context *context, const ssde_sde *sde, uint64_t seed, const uint64_t *sample,
                               size_t rows, size_t dim, float *out) {
     double std;
     size_t i;
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_prior_check(context, sde, 0));
+    if (sde->prior_sample) return ssdei_prior_draw(context, sde, seed, sample, rows, dim, out);
     ssdei_try(ssde_prior_std(context, sde, &std));
     ssdei_try(ssde_random_normal(context, seed, SSDE_STREAM_PRIOR, 0, sample, rows, dim, out));
     for (i = 0; i < rows * dim; i++) out[i] = (float)(std * (double)out[i]);
@@ -7139,9 +7356,12 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
                                    double *out) {
     double std;
     size_t r, i;
-    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssde_sde_check(context, sde));
     ssdei_try(ssdei_check_rows(context, "ssde_prior_log_density", rows, dim));
     if (!x || !out) return ssdei_missing(context, "ssde_prior_log_density", !x ? "x" : "out");
+    ssdei_try(ssdei_prior_check(context, sde, 1));
+    if (sde->prior_log_density) return ssdei_prior_density(context, sde, x, rows, dim, out);
+    ssdei_try(ssde_prior_std(context, sde, &std));
     for (r = 0; r < rows; r++) {
         double squares = 0.0;
         for (i = 0; i < dim; i++) squares += (double)x[r * dim + i] * (double)x[r * dim + i];
@@ -7196,11 +7416,161 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
     (context->log)(context->user, text);
 }
 
+/* ---- >>simulation ---- */
+
+ssde_simulation_desc ssde_simulation_defaults(void) {
+    ssde_simulation_desc desc;
+    memset(&desc, 0, sizeof desc);
+    return desc;
+}
+
+/* The work of a call. */
+typedef struct ssdei_simulation {
+    size_t rows, dim; /* rows: at a time */
+    float *work[3];   /* [rows, dim] */
+} ssdei_simulation;
+
+static void ssdei_simulation_arrays(void *object, ssdei_memory *memory) {
+    ssdei_simulation *w = (ssdei_simulation *)object;
+    int i;
+    for (i = 0; i < 3; i++) w->work[i] = ssdei_place(memory, float, ssdei_multiply(w->rows, w->dim));
+}
+
+static void ssdei_simulation_size(ssdei_simulation *w, size_t rows, size_t dim) {
+    const size_t most = SSDEI_SIMULATED;
+    w->rows = rows < most ? rows : most;
+    w->dim = dim;
+}
+
+size_t ssde_simulate_memory(size_t rows, size_t dim) {
+    ssdei_simulation w;
+    if (ssdei_check_rows(NULL, "ssde_simulate_memory", rows, dim) != SSDE_OK) return 0;
+    ssdei_simulation_size(&w, rows, dim);
+    return ssdei_object_bytes(&w, sizeof w, ssdei_simulation_arrays);
+}
+
+/* Rows [first, first + rows) of the call have left the numbers in step k, whose drift is there. */
+static ssde_status ssdei_simulation_check(const ssde_simulation_desc *how, const float *x, const float *drift,
+                                          const double *t, size_t first, size_t rows, size_t dim, size_t k) {
+    size_t i = ssdei_first_nonfinite(x, rows * dim), r = i / dim;
+    if (i == rows * dim) return SSDE_OK;
+    return ssde_fail(how->context, SSDE_ERROR_NUMERIC,
+                     "ssde_simulate: row %lu, element %lu is %g after step %lu of %lu, at t = %.6g, its drift %g: the "
+                     "drift is no number, or the steps are too long for it",
+                     (unsigned long)(first + r), (unsigned long)(i % dim), (double)x[i], (unsigned long)k + 1,
+                     (unsigned long)how->steps, t[r], (double)drift[i]);
+}
+
+SSDEI_ONCE_END
+
+/* x1 = x + h f + g sqrt(h) z into out; and where Heun's method takes part, x becomes x + h f / 2 + (g + g1) sqrt(h) z /
+   2. */
+static void ssdei_simulation_move(size_t dim, double h, double g, double g1, int heun, const float *drift,
+                                  const float *z, float *x, float *out) {
+    double noise = g * sqrt(h), mean_noise = 0.5 * (g + g1) * sqrt(h);
+    size_t i;
+    for (i = 0; i < dim; i++) {
+        double from = (double)x[i], step = h * (double)drift[i], draw = (double)z[i];
+        if (heun) x[i] = (float)(from + 0.5 * step + mean_noise * draw);
+        out[i] = (float)(from + step + noise * draw);
+    }
+}
+
+SSDEI_ONCE_BEGIN
+
+/* Rows [first, first + rows) all the way; sample and x are theirs, t that of all rows. */
+static ssde_status ssdei_simulation_rows(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed,
+                                         const uint64_t *sample, const double *t, size_t first, size_t rows, size_t dim,
+                                         float *const work[3], float *x) {
+    double here[SSDEI_SIMULATED], next[SSDEI_SIMULATED], steps = (double)how->steps, a, g = 0.0, g1 = 0.0;
+    float *z = work[0], *drift = work[1], *trial = work[2];
+    int heun = how->scheme == SSDE_SCHEME_HEUN;
+    size_t k, r, i;
+    for (r = 0; r < rows; r++) next[r] = how->t0;
+    for (k = 0; k < how->steps; k++) {
+        for (r = 0; r < rows; r++) {
+            double to = t ? t[first + r] : 1.0;
+            here[r] = next[r];
+            next[r] = k + 1 < how->steps ? how->t0 + (to - how->t0) * ((double)(k + 1) / steps) : to;
+        }
+        ssdei_try(ssdei_draw_normal(how->context, &how->noise, seed, SSDE_STREAM_SIMULATION,
+                                    how->first_draw + (uint32_t)k, sample, rows, dim, z));
+        ssdei_try(ssdei_drift(how->context, sde, x, here, rows, dim, drift));
+        for (r = 0; r < rows; r++) {
+            if (!r || here[r] != here[r - 1]) ssdei_try(ssdei_rates(how->context, sde, here[r], &a, &g));
+            if (heun && (!r || next[r] != next[r - 1])) ssdei_try(ssdei_rates(how->context, sde, next[r], &a, &g1));
+            ssdei_simulation_move(dim, next[r] - here[r], g, g1, heun, drift + r * dim, z + r * dim, x + r * dim,
+                                  heun ? trial + r * dim : x + r * dim);
+        }
+        if (heun) {
+            ssdei_try(ssdei_drift(how->context, sde, trial, next, rows, dim, drift));
+            for (i = 0; i < rows * dim; i++)
+                x[i] = (float)((double)x[i] + 0.5 * (next[i / dim] - here[i / dim]) * (double)drift[i]);
+        }
+        ssdei_try(ssdei_simulation_check(how, x, drift, next, first, rows, dim, k));
+    }
+    return SSDE_OK;
+}
+
+ssde_status ssdei_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
+                           const double *t, size_t rows, size_t dim, float *const work[3], float *x) {
+    const size_t most = SSDEI_SIMULATED;
+    uint64_t number[SSDEI_SIMULATED];
+    size_t at, r;
+    for (at = 0; at < rows; at += most) {
+        size_t count = rows - at < most ? rows - at : most;
+        for (r = 0; r < count; r++) number[r] = sample ? sample[at + r] : (uint64_t)(at + r);
+        ssdei_try(ssdei_simulation_rows(sde, how, seed, number, t, at, count, dim, work, x + at * dim));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_simulation_prepare(const ssde_sde *sde, ssde_simulation_desc *how, const double *t,
+                                            size_t rows, size_t dim, const float *x) {
+    static const char name[] = "ssde_simulate";
+    ssde_context *context = how->context;
+    size_t r;
+    if (context) context->error[0] = 0; /* a drift that fails without a text gets one */
+    ssdei_try(ssde_sde_check(context, sde));
+    ssdei_try(ssdei_check_rows(context, name, rows, dim));
+    if (!x) return ssdei_missing(context, name, "x");
+    if ((unsigned)how->scheme >= SSDE_SCHEME_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: scheme is %d, wanted an ssde_scheme", name,
+                         (int)how->scheme);
+    if (!how->steps) how->steps = 100;
+    if (((uint64_t)(how->steps - 1) + how->first_draw) >> 32)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: steps is %.0f and first_draw %.0f: draws beyond 2^32", name,
+                         (double)how->steps, (double)how->first_draw);
+    if (!(how->t0 >= 0.0 && how->t0 <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t0 is %.17g, wanted 0 to 1", name, how->t0);
+    for (r = 0; t && r < rows; r++) {
+        if (!(t[r] >= how->t0 && t[r] <= 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s: t[%lu] is %.17g, wanted t0 = %g to 1", name,
+                             (unsigned long)r, t[r], how->t0);
+    }
+    for (r = 0; r < rows; r++) ssdei_try(ssdei_nonfinite(context, name, "x", x + r * dim, r, dim, how->t0));
+    return SSDE_OK;
+}
+
+ssde_status ssde_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, uint64_t seed, const uint64_t *sample,
+                          const double *t, size_t rows, size_t dim, float *x) {
+    ssde_simulation_desc full = how ? *how : ssde_simulation_defaults();
+    ssdei_simulation made, *w;
+    ssde_status status;
+    ssdei_try(ssdei_simulation_prepare(sde, &full, t, rows, dim, x));
+    ssdei_simulation_size(&made, rows, dim);
+    w = (ssdei_simulation *)ssdei_object_create(full.context, &made, sizeof made, ssdei_simulation_arrays);
+    if (!w) return SSDE_ERROR_MEMORY;
+    status = ssdei_simulate(sde, &full, seed, sample, t, rows, dim, w->work, x);
+    ssdei_release(full.context, w);
+    return status;
+}
+
 /* ---- >>loss: what an output means ---- */
 
 ssde_parameterisation ssdei_output_of(const ssde_sde *sde, ssde_parameterisation output) {
     if (output != SSDE_PREDICT_DEFAULT) return output;
-    return ssdei_family(sde)->exploding ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+    return ssdei_family(sde)->exploding || sde->kind == SSDE_NONLINEAR ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
 }
 
 /* With det = m target_noise - std target_data, x0 = (target_noise x - std o) / det and z = (m o - target_data x) / det,
@@ -7288,7 +7658,7 @@ typedef struct ssdei_linear {
     double by_output, by_x;
 } ssdei_linear;
 
-static ssdei_linear ssdei_conversion(const ssde_output_map *from, const ssde_output_map *to) {
+static ssdei_linear ssdei_output_conversion(const ssde_output_map *from, const ssde_output_map *to) {
     ssdei_linear map = {0.0, 0.0};
     if (to->target_data < 0.0 || to->target_data > 0.0) {
         map.by_output += to->target_data * from->data_output;
@@ -7306,8 +7676,9 @@ static int ssdei_is_noise(ssde_parameterisation output) {
 }
 
 /* Whether x and an output of one meaning hold one of the other. */
-static ssde_status ssdei_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
-                                          ssde_parameterisation to, double mean, double std, size_t r, double t) {
+static ssde_status ssdei_output_conversion_check(ssde_context *context, const char *name, ssde_parameterisation from,
+                                                 ssde_parameterisation to, double mean, double std, size_t r,
+                                                 double t) {
     if (!(std > 0.0))
         return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s: std is %g at t[%lu] = %g, wanted above 0", name, std,
                          (unsigned long)r, t);
@@ -7337,10 +7708,10 @@ ssde_status ssde_convert_output(ssde_context *context, const ssde_sde *sde, ssde
         if (anew) {
             ssde_output_map maps[2];
             ssdei_try(ssdei_marginal(context, sde, t[r], &mean, &std));
-            ssdei_try(ssdei_conversion_check(context, name, from, to, mean, std, r, t[r]));
+            ssdei_try(ssdei_output_conversion_check(context, name, from, to, mean, std, r, t[r]));
             ssdei_output_map(from, sigma_data, mean, std, &maps[0]);
             ssdei_output_map(to, sigma_data, mean, std, &maps[1]);
-            map = ssdei_conversion(&maps[0], &maps[1]);
+            map = ssdei_output_conversion(&maps[0], &maps[1]);
         }
         if (from == to) {
             if (out != in) memmove(out + r * dim, in + r * dim, dim * sizeof *out);
@@ -7472,6 +7843,20 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
     return SSDE_OK;
 }
 
+static ssde_status ssdei_loss_check_nonlinear(const ssde_loss_desc *desc, const char *where) {
+    if (desc->output > SSDE_PREDICT_SCORE)
+        return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                         "%s.output is '%s', which m(t) and std(t) define: of a nonlinear SDE it is the score", where,
+                         ssdei_parameterisation_names[desc->output]);
+    if (desc->weighting == SSDE_WEIGHT_LIKELIHOOD || desc->weighting == SSDE_WEIGHT_OUTPUT ||
+        desc->weighting == SSDE_WEIGHT_USER)
+        return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s.weighting is '%s', made of m(t) and std(t), which a nonlinear SDE has not: wanted likelihood "
+                     "(g^2), output (1) or user",
+                     where, ssdei_weighting_names[desc->weighting]);
+}
+
 ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, const char *where) {
     char output[64];
     if (!desc) return SSDE_ERROR_ARGUMENT;
@@ -7480,6 +7865,7 @@ ssde_status ssdei_loss_check(const ssde_sde *sde, const ssde_loss_desc *desc, co
     ssdei_try(ssdei_output_check(desc->context, output, desc->output, desc->sigma_data));
     ssdei_try(ssdei_loss_weighting_check(desc, where));
     ssdei_try(ssdei_loss_times_check(sde, desc, where));
+    if (sde->kind == SSDE_NONLINEAR) ssdei_try(ssdei_loss_check_nonlinear(desc, where));
     if (!desc->discrete) return SSDE_OK;
     if (!ssdei_family(sde)->level)
         return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED, "%s.discrete is set, but SDE '%s' has no discrete form",
@@ -7779,7 +8165,11 @@ static ssde_status ssdei_implicit_at(const ssde_sde *sde, const ssde_loss_desc *
     ssde_parameterisation output = ssdei_output_of(sde, desc->output);
     ssde_coefficients at;
     ssde_output_map map;
-    ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
+    if (sde->kind == SSDE_NONLINEAR) {
+        ssdei_try(ssdei_rates(desc->context, sde, t[r], &at.drift, &at.diffusion));
+        at.mean = at.std = (double)NAN; /* as of data as they are */
+    } else
+        ssdei_try(ssdei_loss_coefficients(sde, desc, "ssde_loss_implicit", t, r, &at));
     out->by_output = out->size = out->lambda = 1.0;
     out->by_x = 0.0;
     if (at.std > 0.0) {
@@ -7825,33 +8215,24 @@ static void ssdei_implicit_gradients(const ssdei_implicit *at, double scale, con
     }
 }
 
-static ssde_status ssdei_implicit_blame(const ssde_loss_desc *desc, const float *output, const float *tangent,
-                                        const float *x, const float *v, size_t r, size_t dim, double t) {
-    static const char name[] = "ssde_loss_implicit";
-    ssdei_try(ssdei_nonfinite(desc->context, name, "output", output + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "tangent", tangent + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "x", x + r * dim, r, dim, t));
-    ssdei_try(ssdei_nonfinite(desc->context, name, "v", v + r * dim, r, dim, t));
-    return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
-                     (unsigned long)r, t);
-}
-
 ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, const float *output,
                                const float *tangent, const float *x, const float *v, const double *t,
                                const double *weight, size_t rows, size_t dim, double scale, double *losses,
                                float *gradient, float *tangent_gradient) {
     static const char name[] = "ssde_loss_implicit";
+    static const char *const names[] = {"output", "tangent", "x", "v"};
+    const float *given[4];
     ssdei_implicit at;
     size_t r;
+    int i;
+    given[0] = output, given[1] = tangent, given[2] = x, given[3] = v;
     ssdei_try(ssdei_loss_check(sde, desc, "ssde_loss_implicit: desc"));
     ssdei_try(ssdei_check_rows(desc->context, name, rows, dim));
-    if (!output || !tangent || !x || !v || !t || !losses || !gradient != !tangent_gradient)
+    for (i = 0; i < 4; i++)
+        if (!given[i]) return ssdei_missing(desc->context, name, names[i]);
+    if (!t || !losses || !gradient != !tangent_gradient)
         return ssdei_missing(desc->context, name,
-                             !output     ? "output"
-                             : !tangent  ? "tangent"
-                             : !x        ? "x"
-                             : !v        ? "v"
-                             : !t        ? "t"
+                             !t          ? "t"
                              : !losses   ? "losses"
                              : !gradient ? "gradient"
                                          : "tangent_gradient");
@@ -7867,7 +8248,12 @@ ssde_status ssde_loss_implicit(const ssde_sde *sde, const ssde_loss_desc *desc, 
         if (anew) ssdei_try(ssdei_implicit_at(sde, desc, t, r, &at));
         w *= at.lambda * (desc->half_sum ? 0.5 : 1.0 / (double)dim);
         losses[r] = w * ssdei_implicit_row(&at, output + row, tangent + row, x + row, v + row, dim);
-        if (!ssdei_is_finite(losses[r])) return ssdei_implicit_blame(desc, output, tangent, x, v, r, dim, t[r]);
+        if (!ssdei_is_finite(losses[r])) {
+            for (i = 0; i < 4; i++)
+                ssdei_try(ssdei_nonfinite(desc->context, name, names[i], given[i] + row, r, dim, t[r]));
+            return ssde_fail(desc->context, SSDE_ERROR_NUMERIC, "%s: the loss of row %lu overflows at t = %g", name,
+                             (unsigned long)r, t[r]);
+        }
         if (!gradient) continue;
         ssdei_implicit_gradients(&at, scale * w, output + row, x + row, v + row, dim, gradient + row,
                                  tangent_gradient + row);

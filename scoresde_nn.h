@@ -391,7 +391,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
 /* >>score net
    Scaled as the reference's get_score_fn (models/utils.py:129-178), labels in its float arithmetic. VP and sub-VP:
-   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Affine: as VP.
+   score = -net(x, 999 t) / std(t). VE: score = net(x, std(t)). Others: as VP.
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
@@ -461,7 +461,8 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 
 /* >>train */
 
-/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0); the others, x(t) alone, and a
+/* What is minimised. Denoising score matching needs the kernel of x(t) given x(0), which a nonlinear SDE has not; the
+   others, x(t) alone, and a
    derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
    differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
    as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
@@ -499,6 +500,9 @@ typedef struct ssde_train_desc {
     ssde_objective objective;
     int probes; /* of SSDE_OBJECTIVE_SLICED, 1 to 65536; 0: 1. Under (SSDE_STREAM_PROBE, step, slot), probe k with the
                    seed + k 0x9e3779b97f4a7c15 */
+    /* Of a nonlinear SDE every step simulates x(t) from the batch, by so many steps of Euler and Maruyama for each row:
+       as many evaluations of the drift, on this thread. 0: 100. Draws of step s under first_draw = s * this. */
+    size_t simulation_steps;
     uint64_t seed;
     ssde_convolution convolution; /* as in ssde_run_desc */
     ssde_context *context;
@@ -508,7 +512,8 @@ typedef struct ssde_train_desc {
    unknown, learning rate 2e-4 and warm-up 5000. Fewer steps have a warm-up of a twentieth of them, at most those 5000,
    and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3; both suit the batch of 128. The average needs no
    such rule: by (1 + n) / (10 + n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). Nothing ends after
-   these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. */
+   these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. Of
+   a nonlinear SDE: sliced score matching, weighted by g^2. */
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps);
 
 /* Data for one call; its arrays are read during the call only. */
@@ -549,7 +554,7 @@ const ssde_net *ssde_trainer_ema(const ssde_trainer *trainer);
    grad_clip. Functions of the user's cannot be compared. */
 ssde_status ssde_trainer_save(const ssde_trainer *trainer, const char *path);
 ssde_status ssde_trainer_load(ssde_trainer *trainer, const char *path);
-/* The EMA weights, as a model file for ssde_net_load; without the SDE where that is affine. */
+/* The EMA weights, as a model file for ssde_net_load; without the SDE where that is made of functions. */
 ssde_status ssde_trainer_save_model(const ssde_trainer *trainer, const char *path);
 
 /* An average chosen after training (Karras et al. 2024, arXiv 2312.02696, section 3). At step t it weights step s by
@@ -1321,7 +1326,8 @@ struct ssde_run {
     ssde_convolution convolution;
     float *arena;
     size_t arena_floats;
-    ssdei_step *steps;     /* one per node */
+    ssdei_step *steps; /* one per node: of_values, but while a linear step works on tangents */
+    ssdei_step *of_values, *of_tangents;
     ssdei_gather *gathers; /* of all steps */
     size_t gather_count;
     size_t shared;                 /* of packed weights, and of what else the tasks of a step share */
@@ -1330,7 +1336,6 @@ struct ssde_run {
     size_t sums;                   /* of doubles that the tasks of a step share */
     float *weight_gradients;       /* of the backward pass under way */
     int accumulate[3];             /* of the node under way: whether its inputs' gradients hold something already */
-    int on_tangents;               /* a linear step works on tangents */
     int dropout;                   /* on */
     uint64_t seed;                 /* its draws' */
     uint32_t step;
@@ -1338,21 +1343,14 @@ struct ssde_run {
     size_t class_rows; /* whose classes were given; 0: all have the null class */
 };
 
-/* What a node's value or gradient is to a step: the tangent's, while a linear step works on tangents. */
-static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
-static float *ssdei_primal_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
-static float *ssdei_tangent(const ssde_run *run, int node) {
-    if (!run->steps[node].moves) return run->arena + run->zeros;
-    return ssdei_primal(run, node) + run->max_rows * run->net->nodes[node].count;
-}
+static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
+static float *ssdei_gradient(const ssde_run *run, int node) { return run->arena + run->steps[node].gradient; }
+/* Whether a linear step works on tangents; values and gradients are then theirs, but for ssdei_primal's. */
+static int ssdei_on_tangents(const ssde_run *run) { return run->steps != run->of_values; }
+static float *ssdei_primal(const ssde_run *run, int node) { return run->arena + run->of_values[node].value; }
+static float *ssdei_tangent(const ssde_run *run, int node) { return run->arena + run->of_tangents[node].value; }
 static float *ssdei_tangent_gradient(const ssde_run *run, int node) {
-    return ssdei_primal_gradient(run, node) + run->max_rows * run->net->nodes[node].count;
-}
-static float *ssdei_value(const ssde_run *run, int node) {
-    return run->on_tangents ? ssdei_tangent(run, node) : ssdei_primal(run, node);
-}
-static float *ssdei_gradient(const ssde_run *run, int node) {
-    return run->on_tangents ? ssdei_tangent_gradient(run, node) : ssdei_primal_gradient(run, node);
+    return run->arena + run->of_tangents[node].gradient;
 }
 static float *ssdei_workspace(const ssde_run *run, size_t task) {
     return run->arena + run->workspace + task * run->task_floats;
@@ -1361,12 +1359,7 @@ static double *ssdei_sums(const ssde_run *run) { return (double *)(void *)(run->
 
 /* Whether a node's gradient is wanted; and, for the caller that is about to write to it, whether to add to what others
    wrote. */
-static int ssdei_wants(const ssde_run *run, int node) {
-    return node >= 0 && run->steps[node].needs && (!run->on_tangents || run->steps[node].moves);
-}
-static int ssdei_wants_tangent(const ssde_run *run, int node) {
-    return ssdei_wants(run, node) && run->steps[node].moves;
-}
+static int ssdei_wants(const ssde_run *run, int node) { return node >= 0 && run->steps[node].needs; }
 static int ssdei_claim(ssde_run *run, int node) {
     int accumulate = run->steps[node].written;
     run->steps[node].written = 1;
@@ -2783,7 +2776,7 @@ static void ssdei_convolve_gradient(const ssdei_convolution *c, const float *dy,
        forward    fills value [rows, count]
        backward   adds to run->weight_gradients and the gradients of those inputs that want one (ssdei_claim_inputs),
                   from gradient [rows, count], which it may overwrite
-       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases where run->on_tangents;
+       tangent    `linear`: forward and backward serve for tangents, too, less shifts and biases (ssdei_on_tangents);
                   else its own two: forward of the tangents once the values are there, and backward of both
 
    To add one: its row; its room, with the functions that the row names, whose loops ssdei_over_rows cuts into tasks;
@@ -2807,10 +2800,36 @@ static void ssdei_add_rows(const double *sums, size_t rows, size_t stride, size_
 /* A node's value in the backward pass, where its reader's plan says SSDEI_READ_AGAIN. */
 static const float *ssdei_value_again(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
-    if (step->value_again == SSDEI_NOWHERE) return ssdei_value(run, index);
+    if (step->value_again == SSDEI_NOWHERE) return run->arena + step->value;
     if (!step->restored) step->again(run, index);
     step->restored = 1;
     return run->arena + step->value_again;
+}
+
+/* Rows of an input of a step and of the step's result, from one on, in mode tangent: values x, their tangents and the
+   gradients of both. NULL where none is wanted. */
+typedef struct ssdei_dual {
+    const float *x, *x_rate;
+    float *y_rate, *dx, *dx_rate, *dy, *dy_rate;
+} ssdei_dual;
+
+static ssdei_dual ssdei_dual_rows(const ssde_run *run, int index, int which, size_t row) {
+    int input = run->net->nodes[index].input[which];
+    size_t from = row * run->net->nodes[input].count, to = row * run->net->nodes[index].count;
+    ssdei_dual dual;
+    memset(&dual, 0, sizeof dual);
+    dual.x = ssdei_primal(run, input) + from;
+    dual.x_rate = ssdei_tangent(run, input) + from;
+    dual.y_rate = ssdei_tangent(run, index) + to;
+    if (run->steps[input].needs) {
+        dual.dx = ssdei_gradient(run, input) + from;
+        if (run->steps[input].moves) dual.dx_rate = ssdei_tangent_gradient(run, input) + from;
+    }
+    if (run->steps[index].needs) {
+        dual.dy = ssdei_gradient(run, index) + to;
+        dual.dy_rate = ssdei_tangent_gradient(run, index) + to;
+    }
+    return dual;
 }
 
 /* What a node adds, its input 1, gets the node's gradient times scale; one value per channel the sum over pixels. */
@@ -3049,7 +3068,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    if (!run->on_tangents) c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!ssdei_on_tangents(run)) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -3084,7 +3103,7 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    if (!run->on_tangents)
+    if (!ssdei_on_tangents(run))
         ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -3181,11 +3200,9 @@ static void ssdei_activate_backward(ssde_run *run, int index) {
 /* y' = f'(x) x' */
 static void ssdei_activate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
     (void)task;
-    ssdei_activation_slopes(run, node->activation, ssdei_value(run, node->input[0]) + at,
-                            ssdei_tangent(run, node->input[0]) + at, (end - begin) * node->count, 0,
-                            ssdei_tangent(run, index) + at);
+    ssdei_activation_slopes(run, node->activation, d.x, d.x_rate, (end - begin) * node->count, 0, d.y_rate);
 }
 static void ssdei_activate_tangent(ssde_run *run, int index) {
     ssdei_over_rows(run, index, ssdei_activate_tangent_rows);
@@ -3194,17 +3211,16 @@ static void ssdei_activate_tangent(ssde_run *run, int index) {
 /* dx += dy f'(x) + dy' f''(x) x', dx' += dy' f'(x) */
 static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t at = begin * node->count, count = (end - begin) * node->count, i;
-    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-    const float *slope = ssdei_tangent_gradient(run, index) + at;
-    float *dx = ssdei_gradient(run, node->input[0]) + at;
-    ssdei_activate_backward_rows(run, index, begin, end, task);
-    ssdei_activation_slopes(run, node->activation, x, slope, count, run->accumulate[0],
-                            ssdei_tangent_gradient(run, node->input[0]) + at);
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+    size_t count = (end - begin) * node->count, i;
+    (void)task;
+    ssdei_activation_slopes(run, node->activation, d.x, d.dy, count, run->accumulate[0], d.dx);
+    ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
     if (node->activation == SSDE_SILU)
-        run->nn->silu_second(x, tangent, slope, count, 1, dx);
+        run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
     else if (node->activation != SSDE_IDENTITY)
-        for (i = 0; i < count; i++) dx[i] += slope[i] * ssdei_activation_curve(node->activation, x[i]) * tangent[i];
+        for (i = 0; i < count; i++)
+            d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
 }
 static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
@@ -3247,7 +3263,7 @@ typedef struct ssdei_norm_space {
     float *mean, *a, *b, *slope, *shift; /* [channels] */
     double *moments;                     /* [2, channels] */
     float *du;                           /* [pixels, channels]; where the node needs no gradient, NULL */
-    float *u, *tangent;                  /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
+    float *u, *rate;                     /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
     uint32_t *words;                     /* of ssdei_dropout_words */
     size_t floats;
 } ssdei_norm_space;
@@ -3266,7 +3282,7 @@ static ssdei_norm_space ssdei_norm_layout(const ssde_run *run, int index, float 
         workspace, &space.floats, (run->steps[index].moves ? 6 : 2) * channels * sizeof(double) / sizeof(float));
     if (run->steps[index].moves) {
         space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
-        space.tangent = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.rate = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
     } else if (run->steps[index].needs)
         space.du = ssdei_take(workspace, &space.floats, node->count);
     if (ssdei_trains(run->mode) && node->drop > 0.0)
@@ -3455,13 +3471,11 @@ static double ssdei_norm_centred(const ssdei_node *node, const float *saved, dou
     return (product - (double)saved[node->groups] * sum) * (double)saved[2 * node->groups];
 }
 
-/* A row's u and u' of some pixels at `at`, u only where there is an activation. */
-static void ssdei_norm_tangent_block(const ssde_run *run, int index, size_t at, size_t pixels,
-                                     const ssdei_norm_space *space, float *tangent) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const float *x = ssdei_value(run, node->input[0]) + at;
-    run->nn->norm_backward(x, ssdei_tangent(run, node->input[0]) + at, space->mean, space->a, space->slope,
-                           space->shift, pixels, node->shape[2], 0, tangent);
+/* u and u' of some pixels, u only where there is an activation. */
+static void ssdei_norm_tangent_block(const ssde_run *run, const ssdei_node *node, const float *x, const float *x_rate,
+                                     size_t pixels, const ssdei_norm_space *space, float *rate) {
+    run->nn->norm_backward(x, x_rate, space->mean, space->a, space->slope, space->shift, pixels, node->shape[2], 0,
+                           rate);
     if (node->activation == SSDE_SILU)
         run->nn->norm(x, space->mean, space->a, space->b, pixels, node->shape[2], 0, space->u);
 }
@@ -3470,13 +3484,12 @@ static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, c
     const ssdei_node *node = &run->net->nodes[index];
     size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups, c, first, count;
     const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
-    float *saved = ssdei_norm_saved(run, index, row), *y = ssdei_tangent(run, index) + row * node->count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    float *saved = ssdei_norm_saved(run, index, row);
     double *sum = space->moments, *product = sum + channels, members = (double)(node->count / node->groups);
     ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
     memset(sum, 0, 2 * channels * sizeof *sum);
-    run->nn->norm_sums(ssdei_value(run, node->input[0]) + row * node->count,
-                       ssdei_tangent(run, node->input[0]) + row * node->count, space->mean, space->a, space->b, pixels,
-                       channels, 0, y, sum, product);
+    run->nn->norm_sums(d.x, d.x_rate, space->mean, space->a, space->b, pixels, channels, 0, d.y_rate, sum, product);
     for (c = 0; c < channels; c++) {
         product[c] = ssdei_norm_centred(node, saved + c / size, sum[c], product[c]);
         if (c % size) sum[c] += sum[c - 1], product[c] += product[c - 1];
@@ -3484,11 +3497,13 @@ static void ssdei_group_norm_tangent_row(ssde_run *run, int index, size_t row, c
         saved[4 * node->groups + c / size] = (float)(product[c] / members);
     }
     ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
-    for (first = 0; first < pixels; first += count, y += count * channels) {
+    for (first = 0; first < pixels; first += count) {
+        size_t at = first * channels;
+        float *y = d.y_rate + at;
         count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
-        ssdei_norm_tangent_block(run, index, row * node->count + first * channels, count, space, y);
+        ssdei_norm_tangent_block(run, node, d.x + at, d.x_rate + at, count, space, y);
         if (node->activation == SSDE_SILU) run->nn->silu_backward(space->u, y, count * channels, 0, y);
-        if (words) ssdei_drop(run, node, words, first * channels, y, count * channels, 0, y);
+        if (words) ssdei_drop(run, node, words, at, y, count * channels, 0, y);
     }
 }
 static void ssdei_group_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -3501,100 +3516,77 @@ static void ssdei_group_norm_tangent(ssde_run *run, int index) {
 
 /* du = dy silu'(u) + dy' silu''(u) u' and du' = dy' silu'(u) of a row take the places of dy and dy'; moments
    [6, channels]: the sums over the pixels of du, du xhat, du', du' xhat, and xhat' du' in the last. */
-static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
+static void ssdei_norm_tangent_sums(const ssde_run *run, int index, size_t row, ssdei_dual d,
+                                    const ssdei_norm_space *space) {
     const ssdei_node *node = &run->net->nodes[index];
-    const float *zeros = run->arena + run->zeros;
-    size_t channels = node->shape[2], pixels = node->count / channels, size = channels / node->groups;
-    size_t at = row * node->count, first, count, c;
+    const float *zeros = run->arena + run->zeros, *saved = ssdei_norm_saved(run, index, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count, floats, c;
     const uint32_t *words = ssdei_dropout_words(run, node, row, space->words);
     double *sum = space->moments;
     memset(sum, 0, 6 * channels * sizeof *sum);
-    for (first = 0; first < pixels; first += count, at += count * channels) {
-        const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-        float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at, *from = du;
-        size_t floats;
+    for (first = 0; first < pixels; first += count) {
+        float *du = d.dy;
         count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
         floats = count * channels;
         if (words) {
-            ssdei_drop(run, node, words, first * channels, du, floats, 0, du);
-            ssdei_drop(run, node, words, first * channels, rate, floats, 0, rate);
+            ssdei_drop(run, node, words, first * channels, d.dy, floats, 0, d.dy);
+            ssdei_drop(run, node, words, first * channels, d.dy_rate, floats, 0, d.dy_rate);
         }
         if (node->activation == SSDE_SILU) {
-            from = space->tangent;
-            ssdei_norm_tangent_block(run, index, at, count, space, from);
-            run->nn->silu_second(space->u, from, rate, floats, 0, from);
-            run->nn->silu_backward(space->u, du, floats, 1, from);
-            run->nn->silu_backward(space->u, rate, floats, 0, rate);
+            du = space->rate;
+            ssdei_norm_tangent_block(run, node, d.x, d.x_rate, count, space, du);
+            run->nn->silu_second(space->u, du, d.dy_rate, floats, 0, du);
+            run->nn->silu_backward(space->u, d.dy, floats, 1, du);
+            run->nn->silu_backward(space->u, d.dy_rate, floats, 0, d.dy_rate);
         }
-        run->nn->norm_sums(x, from, space->mean, zeros, zeros, count, channels, 0, du, sum, sum + channels);
-        run->nn->norm_sums(x, rate, space->mean, zeros, zeros, count, channels, 0, rate, sum + 2 * channels,
-                           sum + 3 * channels);
-        run->nn->norm_sums(tangent, rate, zeros, zeros, zeros, count, channels, 0, rate, sum + 4 * channels,
-                           sum + 5 * channels);
+        run->nn->norm_sums(d.x, du, space->mean, zeros, zeros, count, channels, 0, d.dy, sum, sum + channels);
+        for (c = 2; c < 6; c += 2)
+            run->nn->norm_sums(c == 2 ? d.x : d.x_rate, d.dy_rate, c == 2 ? space->mean : zeros, zeros, zeros, count,
+                               channels, 0, d.dy_rate, sum + c * channels, sum + (c + 1) * channels);
+        d.x += floats, d.x_rate += floats, d.dy += floats, d.dy_rate += floats;
     }
     for (c = 0; c < channels; c++, sum++) {
-        const float *saved = ssdei_norm_saved(run, index, row) + c / size;
-        sum[channels] = ssdei_norm_centred(node, saved, sum[0], sum[channels]);
-        sum[3 * channels] = ssdei_norm_centred(node, saved, sum[2 * channels], sum[3 * channels]);
+        const float *of = saved + c / (channels / node->groups);
+        sum[channels] = ssdei_norm_centred(node, of, sum[0], sum[channels]);
+        sum[3 * channels] = ssdei_norm_centred(node, of, sum[2 * channels], sum[3 * channels]);
         sum[5 * channels] =
-            (double)saved[2 * node->groups] * (sum[5 * channels] - (double)saved[3 * node->groups] * sum[2 * channels] -
-                                               (double)saved[4 * node->groups] * sum[3 * channels]);
+            (double)of[2 * node->groups] * (sum[5 * channels] - (double)of[3 * node->groups] * sum[2 * channels] -
+                                            (double)of[4 * node->groups] * sum[3 * channels]);
     }
 }
 
-/* With p = gamma du, q = gamma du', means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' what comes to xhat:
-   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'), in parts:
-   dx = a du + slope (x - mean) + shift, and then b du' + rate[c] x'. */
-static void ssdei_norm_second_slopes(const ssdei_node *node, const float *gamma, const float *saved,
-                                     const ssdei_norm_space *space, float *rate) {
-    size_t channels = node->shape[2], size = channels / node->groups, group, c;
-    double members = (double)(node->count / node->groups);
-    for (group = 0; group < node->groups; group++, saved++) {
-        double rest = (double)saved[node->groups], rstd = (double)saved[2 * node->groups];
-        double m1 = (double)saved[3 * node->groups], m2 = (double)saved[4 * node->groups];
-        double p1 = 0.0, p2 = 0.0, q1 = 0.0, q2 = 0.0, mean, product;
-        for (c = group * size; c < (group + 1) * size; c++) {
-            const double *sum = space->moments + c;
-            p1 += (double)gamma[c] * sum[0] / members;
-            p2 += (double)gamma[c] * (sum[channels] + sum[5 * channels]) / members;
-            q1 += (double)gamma[c] * sum[2 * channels] / members;
-            q2 += (double)gamma[c] * sum[3 * channels] / members;
-        }
-        mean = p1 - rstd * (m2 * q1 + q2 * m1);
-        product = p2 - 2.0 * rstd * m2 * q2;
-        for (c = group * size; c < (group + 1) * size; c++) {
-            space->slope[c] = (float)(-rstd * rstd * product);
-            space->shift[c] = (float)(rstd * (rstd * rest * product - mean));
-            space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
-            rate[c] = (float)(-rstd * rstd * q2);
-        }
-    }
-}
-
+/* With p = gamma du, q = gamma du' and means over the group, P = p - rstd m2 q - rstd mean(q xhat) x' comes to xhat:
+   dx' = rstd (q - mean(q) - xhat mean(q xhat)), as in the norm's own derivative, and
+   dx = rstd (P - mean(P) - xhat mean(P xhat)) - rstd xhat mean(q xhat'): the same of p but for two terms, and for the
+   sums, which take what P and xhat' add to p's. */
 static void ssdei_group_norm_tangent_backward_row(ssde_run *run, int index, size_t row, const ssdei_norm_space *space) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *gamma = ssdei_weights(run, node->parameter), *saved = ssdei_norm_saved(run, index, row);
     const float *zeros = run->arena + run->zeros;
-    size_t channels = node->shape[2], pixels = node->count / channels, at = row * node->count, c;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
     double *sums = ssdei_sums(run) + row * 2 * channels, *of = space->moments;
-    const float *x = ssdei_value(run, node->input[0]) + at, *tangent = ssdei_tangent(run, node->input[0]) + at;
-    const float *du = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
     ssdei_norm_coefficients(run, index, row, space->mean, space->a, space->b);
     ssdei_norm_tangent_slopes(node, saved, space->a, space->slope, space->shift);
-    ssdei_norm_tangent_sums(run, index, row, space);
-    for (c = 0; c < channels; c++) {
-        sums[c] = of[c];
-        sums[channels + c] = of[channels + c] + of[5 * channels + c];
-    }
-    if (!ssdei_wants(run, node->input[0])) return;
+    ssdei_norm_tangent_sums(run, index, row, d, space);
     ssdei_norm_slopes(node, gamma, saved, of + 2 * channels, of + 3 * channels, space->slope, space->shift);
-    run->nn->norm_backward(x, rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
-                           run->accumulate[0], ssdei_tangent_gradient(run, node->input[0]) + at);
-    ssdei_norm_second_slopes(node, gamma, saved, space, space->tangent);
-    run->nn->norm_backward(x, du, space->mean, space->a, space->slope, space->shift, pixels, channels,
-                           run->accumulate[0], ssdei_gradient(run, node->input[0]) + at);
-    run->nn->norm_backward(tangent, rate, zeros, space->b, space->tangent, zeros, pixels, channels, 1,
-                           ssdei_gradient(run, node->input[0]) + at);
+    for (c = 0; c < channels; c++, of++) {
+        const float *group = saved + c / (channels / node->groups);
+        double rstd = (double)group[2 * node->groups], m1 = (double)group[3 * node->groups];
+        double m2 = (double)group[4 * node->groups];
+        sums[c] = of[0];
+        sums[channels + c] = of[channels] += of[5 * channels];
+        of[0] -= rstd * (m2 * of[2 * channels] + m1 * of[3 * channels]);
+        of[channels] -= 2.0 * rstd * m2 * of[3 * channels];
+        space->b[c] = (float)(-rstd * m2 * (double)space->a[c]);
+    }
+    if (!d.dx) return;
+    run->nn->norm_backward(d.x, d.dy_rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], d.dx_rate);
+    run->nn->norm_backward(d.x_rate, d.dy_rate, zeros, space->b, space->slope, zeros, pixels, channels,
+                           run->accumulate[0], d.dx);
+    ssdei_norm_slopes(node, gamma, saved, space->moments, space->moments + channels, space->slope, space->shift);
+    run->nn->norm_backward(d.x, d.dy, space->mean, space->a, space->slope, space->shift, pixels, channels, 1, d.dx);
 }
 static void ssdei_group_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_norm_space space = ssdei_norm_layout(run, index, ssdei_workspace(run, task));
@@ -3790,31 +3782,44 @@ static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *sp
                   space->rates, space->stride, 1);
 }
 
+/* Keys and values, of the tangents too, for either way. */
+static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t row, int backward,
+                                          const ssdei_attention *space) {
+    const ssdei_kernels *kernels = run->kernels;
+    ssdei_dual key = ssdei_dual_rows(run, index, 1, row), value = ssdei_dual_rows(run, index, 2, row);
+    size_t pixels = space->pixels, channels = space->channels;
+    int i;
+    for (i = 0; i < 2; i++) {
+        const float *k = i ? key.x_rate : key.x, *v = i ? value.x_rate : value.x;
+        float *to = i ? space->tangent_values : space->values;
+        ssdei_pack(kernels, k, 1, channels, channels, pixels, i ? space->tangent_keys : space->keys);
+        if (!backward) {
+            ssdei_pack(kernels, v, channels, 1, pixels, channels, to);
+            continue;
+        }
+        ssdei_pack(kernels, k, channels, 1, pixels, channels, i ? space->tangent_keys_down : space->keys_down);
+        ssdei_pack(kernels, v, 1, channels, channels, pixels, to);
+    }
+}
+
 /* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
 static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
     const ssdei_kernels *kernels = run->kernels;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
     size_t pixels = space.pixels, channels = space.channels, first, i;
     for (; begin < end; begin++) {
-        size_t sample = begin * node->count;
-        ssdei_pack(kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                   space.tangent_keys);
-        ssdei_pack(kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels, space.values);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                   space.tangent_values);
+        ssdei_dual q = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_attention_pack_tangents(run, index, begin, 0, &space);
         for (first = 0; first < pixels; first += space.block) {
-            size_t rows = ssdei_least(pixels - first, space.block), at = sample + first * channels;
-            float *y = ssdei_tangent(run, index) + at;
-            ssdei_attention_rates(run, &space, ssdei_value(run, node->input[0]) + at,
-                                  ssdei_tangent(run, node->input[0]) + at, rows);
+            size_t rows = ssdei_least(pixels - first, space.block), at = first * channels;
+            ssdei_attention_rates(run, &space, q.x + at, q.x_rate + at, rows);
             for (i = 0; i < rows; i++)
                 run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
                                           space.rates + i * space.stride);
-            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, y, channels, 0);
-            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels, y,
-                          channels, 1);
+            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, q.y_rate + at,
+                          channels, 0);
+            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels,
+                          q.y_rate + at, channels, 1);
         }
     }
 }
@@ -3840,20 +3845,19 @@ static void ssdei_attention_mix(const ssdei_attention *space, const float *s, co
 }
 
 /* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
-   of the query pixels at `first` of the sample at `sample`. */
-static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space,
-                                                   size_t sample, size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
+   of the query pixels at `first` of row `row`. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t row,
+                                                   size_t first) {
     const ssdei_kernels *kernels = run->kernels;
-    const int *in = node->input;
-    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = sample + first * channels;
+    ssdei_dual q = ssdei_dual_rows(run, index, 0, row), k = ssdei_dual_rows(run, index, 1, row);
+    ssdei_dual v = ssdei_dual_rows(run, index, 2, row);
+    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = first * channels;
     size_t rows = ssdei_least(pixels - first, space->block), i;
-    const float *q = ssdei_value(run, in[0]) + at, *tangent = ssdei_tangent(run, in[0]) + at;
-    const float *dy = ssdei_gradient(run, index) + at, *rate = ssdei_tangent_gradient(run, index) + at;
-    ssdei_attention_rates(run, space, q, tangent, rows);
-    ssdei_product(kernels, rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
+    const float *x = q.x + at, *x_rate = q.x_rate + at, *dy = q.dy + at, *dy_rate = q.dy_rate + at;
+    ssdei_attention_rates(run, space, x, x_rate, rows);
+    ssdei_product(kernels, dy_rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
     ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
-    ssdei_product(kernels, rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    ssdei_product(kernels, dy_rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
     for (i = 0; i < rows; i++) {
         const float *s = space->weights + i * stride;
         float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
@@ -3861,55 +3865,39 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
         run->nn->softmax_backward(s, space->scale, pixels, h);
         run->nn->softmax_backward(s, space->scale, pixels, g);
     }
-    if (ssdei_wants(run, in[2])) {
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, in[2]) + sample);
-        ssdei_attention_outer(run, space, space->rates, rate, rows, ssdei_gradient(run, in[2]) + sample);
+    if (v.dx) {
+        ssdei_attention_outer(run, space, space->weights, dy, rows, v.dx);
+        ssdei_attention_outer(run, space, space->rates, dy_rate, rows, v.dx);
     }
-    if (ssdei_wants_tangent(run, in[2]))
-        ssdei_attention_outer(run, space, space->weights, rate, rows, ssdei_tangent_gradient(run, in[2]) + sample);
-    if (ssdei_wants(run, in[0])) {
-        float *dq = ssdei_gradient(run, in[0]) + at;
-        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, dq, channels, 1);
-        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, dq, channels,
-                      1);
+    if (v.dx_rate) ssdei_attention_outer(run, space, space->weights, dy_rate, rows, v.dx_rate);
+    if (q.dx) {
+        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, q.dx + at, channels, 1);
+        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, q.dx + at,
+                      channels, 1);
     }
-    if (ssdei_wants_tangent(run, in[0]))
-        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels,
-                      ssdei_tangent_gradient(run, in[0]) + at, channels, 1);
-    if (ssdei_wants(run, in[1])) {
-        ssdei_attention_outer(run, space, space->mixed, q, rows, ssdei_gradient(run, in[1]) + sample);
-        ssdei_attention_outer(run, space, space->slopes, tangent, rows, ssdei_gradient(run, in[1]) + sample);
+    if (q.dx_rate)
+        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels, q.dx_rate + at,
+                      channels, 1);
+    if (k.dx) {
+        ssdei_attention_outer(run, space, space->mixed, x, rows, k.dx);
+        ssdei_attention_outer(run, space, space->slopes, x_rate, rows, k.dx);
     }
-    if (ssdei_wants_tangent(run, in[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_tangent_gradient(run, in[1]) + sample);
+    if (k.dx_rate) ssdei_attention_outer(run, space, space->slopes, x, rows, k.dx_rate);
 }
 
 static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    const ssdei_kernels *kernels = run->kernels;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, first;
+    size_t bytes = run->net->nodes[index].count * sizeof(float), first;
     int i;
     for (; begin < end; begin++) {
-        size_t sample = begin * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
-        const float *of_k = ssdei_tangent(run, node->input[1]) + sample;
         for (i = 0; i < 3; i++) {
-            if (run->accumulate[i]) continue;
-            if (ssdei_wants(run, node->input[i]))
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-            if (ssdei_wants_tangent(run, node->input[i]))
-                memset(ssdei_tangent_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
+            ssdei_dual d = ssdei_dual_rows(run, index, i, begin);
+            if (d.dx && !run->accumulate[i]) memset(d.dx, 0, bytes);
+            if (d.dx_rate && !run->accumulate[i]) memset(d.dx_rate, 0, bytes);
         }
-        ssdei_pack(kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(kernels, of_k, 1, channels, channels, pixels, space.tangent_keys);
-        ssdei_pack(kernels, of_k, channels, 1, pixels, channels, space.tangent_keys_down);
-        ssdei_pack(kernels, v, 1, channels, channels, pixels, space.values);
-        ssdei_pack(kernels, ssdei_tangent(run, node->input[2]) + sample, 1, channels, channels, pixels,
-                   space.tangent_values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_tangent_backward_block(run, index, &space, sample, first);
+        ssdei_attention_pack_tangents(run, index, begin, 1, &space);
+        for (first = 0; first < space.pixels; first += space.block)
+            ssdei_attention_tangent_backward_block(run, index, &space, begin, first);
     }
 }
 static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
@@ -4038,7 +4026,7 @@ static void ssdei_affine_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     const float *x = ssdei_value(run, node->input[0]);
     float *y = ssdei_value(run, index), scale = (float)node->scale;
-    float shift = run->on_tangents ? 0.0f : (float)node->shift;
+    float shift = ssdei_on_tangents(run) ? 0.0f : (float)node->shift;
     size_t i;
     for (i = 0; i < run->rows * node->count; i++) y[i] = scale * x[i] + shift;
 }
@@ -4362,7 +4350,7 @@ static void ssdei_modulate_plan(ssde_run *run, int index) {
     ssdei_step *step = &run->steps[index];
     step->reads[0] = ssdei_wants(run, node->input[1]) ? SSDEI_READ : SSDEI_UNREAD;
     step->reads[1] = SSDEI_READ;
-    step->workspace = (step->moves ? 8 : 4) * node->shape[2];
+    step->workspace = (step->moves ? 9 : 4) * node->shape[2];
 }
 
 static void ssdei_modulate_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
@@ -4413,19 +4401,22 @@ static void ssdei_modulate_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_modulate_backward_rows);
 }
 
+/* Of a row of mode tangent: 1 + scale, behind the sums in the task's workspace. */
+static float *ssdei_modulate_factors(const ssde_run *run, const ssdei_node *node, const float *scale, size_t task) {
+    float *factors = ssdei_workspace(run, task) + 8 * node->shape[2];
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) factors[c] = 1.0f + scale[c];
+    return factors;
+}
+
 /* y' = x' (1 + scale) + x scale' + shift' */
 static void ssdei_modulate_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, p, c;
-    (void)task;
-    for (p = begin * pixels; p < end * pixels; p++) {
-        size_t by = p / pixels * 2 * channels;
-        const float *x = ssdei_value(run, node->input[0]) + p * channels;
-        const float *rate = ssdei_tangent(run, node->input[0]) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + by;
-        const float *scale_rate = ssdei_tangent(run, node->input[1]) + by, *shift_rate = scale_rate + channels;
-        float *y = ssdei_tangent(run, index) + p * channels;
-        for (c = 0; c < channels; c++) y[c] = rate[c] * (1.0f + scale[c]) + x[c] * scale_rate[c] + shift_rate[c];
+    size_t channels = node->shape[2];
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin), by = ssdei_dual_rows(run, index, 1, begin);
+        run->nn->norm_backward(d.x, d.x_rate, run->arena + run->zeros, ssdei_modulate_factors(run, node, by.x, task),
+                               by.x_rate, by.x_rate + channels, node->count / channels, channels, 0, d.y_rate);
     }
 }
 static void ssdei_modulate_tangent(ssde_run *run, int index) {
@@ -4433,45 +4424,37 @@ static void ssdei_modulate_tangent(ssde_run *run, int index) {
 }
 
 /* dscale += sum over pixels of dy x + dy' x', dshift += sum of dy; dscale' += sum of dy' x, dshift' += sum of dy' */
-static void ssdei_modulate_tangent_backward_by(ssde_run *run, int index, size_t row, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], at = row * node->count, p, c;
-    const float *x = ssdei_value(run, node->input[0]) + at, *rate = ssdei_tangent(run, node->input[0]) + at;
-    const float *dy = ssdei_gradient(run, index) + at, *dy_rate = ssdei_tangent_gradient(run, index) + at;
-    float *by = ssdei_gradient(run, node->input[1]) + row * 2 * channels;
-    float *by_rate = ssdei_tangent_gradient(run, node->input[1]) + row * 2 * channels;
-    double *sums = (double *)(void *)ssdei_workspace(run, task), *rates = sums + 2 * channels;
-    memset(sums, 0, 4 * channels * sizeof *sums);
-    for (p = 0; p < node->count; p += channels) {
-        for (c = 0; c < channels; c++) {
-            sums[c] += (double)dy[p + c] * (double)x[p + c] + (double)dy_rate[p + c] * (double)rate[p + c];
-            sums[channels + c] += (double)dy[p + c];
-            rates[c] += (double)dy_rate[p + c] * (double)x[p + c];
-            rates[channels + c] += (double)dy_rate[p + c];
-        }
+static void ssdei_modulate_tangent_backward_by(ssde_run *run, const ssdei_node *node, const ssdei_dual *d,
+                                               const ssdei_dual *by, double *sums) {
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
+    double *shift = sums + channels, *rates = shift + channels;
+    memset(sums, 0, 2 * channels * sizeof *sums);
+    run->nn->norm_sums(d->x_rate, d->dy_rate, zeros, zeros, zeros, pixels, channels, 0, d->dy_rate, shift, sums);
+    memset(shift, 0, 3 * channels * sizeof *sums);
+    run->nn->norm_sums(d->x, d->dy, zeros, zeros, zeros, pixels, channels, 0, d->dy, shift, sums);
+    run->nn->norm_sums(d->x, d->dy_rate, zeros, zeros, zeros, pixels, channels, 0, d->dy_rate, rates + channels, rates);
+    for (c = 0; c < 2 * channels; c++) {
+        by->dx[c] = (run->accumulate[1] ? by->dx[c] : 0.0f) + (float)sums[c];
+        if (by->dx_rate) by->dx_rate[c] = (run->accumulate[1] ? by->dx_rate[c] : 0.0f) + (float)rates[c];
     }
-    for (c = 0; c < 2 * channels; c++) by[c] = (run->accumulate[1] ? by[c] : 0.0f) + (float)sums[c];
-    for (c = 0; c < 2 * channels && ssdei_wants_tangent(run, node->input[1]); c++)
-        by_rate[c] = (run->accumulate[1] ? by_rate[c] : 0.0f) + (float)rates[c];
 }
 
 /* dx += dy (1 + scale) + dy' scale', dx' += dy' (1 + scale) */
 static void ssdei_modulate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
-    size_t channels = node->shape[2], pixels = node->count / channels, row, p, c;
-    for (row = begin; row < end && ssdei_wants(run, node->input[1]); row++)
-        ssdei_modulate_tangent_backward_by(run, index, row, task);
-    for (p = begin * pixels; p < end * pixels && ssdei_wants(run, node->input[0]); p++) {
-        size_t by = p / pixels * 2 * channels;
-        const float *dy = ssdei_gradient(run, index) + p * channels;
-        const float *dy_rate = ssdei_tangent_gradient(run, index) + p * channels;
-        const float *scale = ssdei_value(run, node->input[1]) + by, *rate = ssdei_tangent(run, node->input[1]) + by;
-        float *dx = ssdei_gradient(run, node->input[0]) + p * channels;
-        float *dx_rate = ssdei_tangent_gradient(run, node->input[0]) + p * channels;
-        for (c = 0; c < channels; c++)
-            dx[c] = (run->accumulate[0] ? dx[c] : 0.0f) + dy[c] * (1.0f + scale[c]) + dy_rate[c] * rate[c];
-        for (c = 0; c < channels && run->steps[node->input[0]].moves; c++)
-            dx_rate[c] = (run->accumulate[0] ? dx_rate[c] : 0.0f) + dy_rate[c] * (1.0f + scale[c]);
+    const float *zeros = run->arena + run->zeros;
+    size_t channels = node->shape[2], pixels = node->count / channels;
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin), by = ssdei_dual_rows(run, index, 1, begin);
+        const float *factors = ssdei_modulate_factors(run, node, by.x, task);
+        if (by.dx) ssdei_modulate_tangent_backward_by(run, node, &d, &by, (double *)(void *)ssdei_workspace(run, task));
+        if (d.dx)
+            run->nn->norm_backward(d.dy_rate, d.dy, zeros, factors, by.x_rate, zeros, pixels, channels,
+                                   run->accumulate[0], d.dx);
+        if (d.dx_rate)
+            run->nn->norm_backward(d.dy_rate, d.dy_rate, zeros, factors, zeros, zeros, pixels, channels,
+                                   run->accumulate[0], d.dx_rate);
     }
 }
 static void ssdei_modulate_tangent_backward(ssde_run *run, int index) {
@@ -4593,24 +4576,17 @@ SSDEI_ONCE_BEGIN
 
 /* A linear operation treats tangents as it does values. */
 static void ssdei_linear_tangent(ssde_run *run, int index) {
-    run->on_tangents = 1;
+    run->steps = run->of_tangents;
     ssdei_operations[run->net->nodes[index].operation].forward(run, index);
-    run->on_tangents = 0;
+    run->steps = run->of_values;
 }
 
-/* The gradients of both of an input's parts are written, or neither: the tangent's are claimed as the value's were. */
 static void ssdei_linear_tangent_backward(ssde_run *run, int index) {
-    const ssdei_node *node = &run->net->nodes[index];
-    unsigned char written[3] = {0, 0, 0};
-    int i;
-    for (i = 0; i < 3; i++)
-        if (node->input[i] >= 0) written[i] = run->steps[node->input[i]].written;
-    ssdei_operations[node->operation].backward(run, index);
-    run->on_tangents = 1;
-    for (i = 0; i < 3; i++)
-        if (ssdei_wants(run, node->input[i])) run->steps[node->input[i]].written = written[i];
-    ssdei_operations[node->operation].backward(run, index);
-    run->on_tangents = 0;
+    int operation = run->net->nodes[index].operation;
+    ssdei_operations[operation].backward(run, index);
+    run->steps = run->of_tangents;
+    ssdei_operations[operation].backward(run, index);
+    run->steps = run->of_values;
 }
 
 /* ---- >>run: the memory plan ----
@@ -4638,7 +4614,9 @@ typedef struct ssdei_plan {
 
 static void ssdei_run_arrays(void *object, ssdei_memory *memory) {
     ssde_run *run = (ssde_run *)object;
-    run->steps = ssdei_place(memory, ssdei_step, (size_t)run->net->node_count);
+    size_t nodes = (size_t)run->net->node_count;
+    run->steps = run->of_values = ssdei_place(memory, ssdei_step, nodes);
+    run->of_tangents = ssdei_place(memory, ssdei_step, run->mode == SSDE_RUN_TANGENT ? nodes : 0);
     run->gathers = ssdei_place(memory, ssdei_gather, run->gather_count);
     run->team = ssdei_place(memory, ssdei_team, 1);
     run->arena = ssdei_place(memory, float, run->arena_floats);
@@ -4932,6 +4910,14 @@ static void ssdei_run_take_steps(ssde_run *run, const ssdei_step *steps, const s
     for (i = 0; i < nodes; i++)
         for (d = SSDEI_FORWARD; d <= SSDEI_BACKWARD; d++)
             run->steps[i].gathers[d] = run->gathers + (steps[i].gathers[d] - gathers);
+    for (i = 0; i < nodes && run->mode == SSDE_RUN_TANGENT; i++) {
+        ssdei_step *step = &run->of_tangents[i];
+        size_t behind = run->max_rows * run->net->nodes[i].count;
+        *step = run->steps[i];
+        step->value = step->moves ? step->value + behind : run->zeros;
+        step->gradient = step->moves && step->needs ? step->gradient + behind : SSDEI_NOWHERE;
+        step->needs = step->needs && step->moves;
+    }
 }
 
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc) {
@@ -4988,16 +4974,24 @@ static void ssdei_run_steps_forward(void *user) {
     }
 }
 
+/* The gradients of an input and of its tangent are written together. */
+static void ssdei_run_tangent_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    int i;
+    ssdei_operations[node->operation].tangent_backward(run, index);
+    for (i = 0; i < 3; i++)
+        if (node->input[i] >= 0) run->of_tangents[node->input[i]].written = run->steps[node->input[i]].written;
+}
+
 static void ssdei_run_steps_backward(void *user) {
     ssde_run *run = (ssde_run *)user;
     int i;
     for (i = run->net->node_count - 1; i >= 0; i--) {
-        int operation = run->net->nodes[i].operation;
         if (!run->steps[i].written) continue;
         if (run->steps[i].moves)
-            ssdei_operations[operation].tangent_backward(run, i);
+            ssdei_run_tangent_backward(run, i);
         else
-            ssdei_operations[operation].backward(run, i);
+            ssdei_operations[run->net->nodes[i].operation].backward(run, i);
     }
 }
 
@@ -5061,7 +5055,10 @@ ssde_status ssde_run_forward_tangent(ssde_run *run, const float *x, const float 
 /* Nothing is differentiated, nor computed again, yet. */
 static void ssdei_run_begin_backward(ssde_run *run) {
     int i;
-    for (i = 0; i < run->net->node_count; i++) run->steps[i].written = run->steps[i].restored = 0;
+    for (i = 0; i < run->net->node_count; i++) {
+        run->steps[i].written = run->steps[i].restored = 0;
+        if (run->mode == SSDE_RUN_TANGENT) run->of_tangents[i].written = 0;
+    }
 }
 
 static ssde_status ssdei_run_check_backward(const ssde_run *run, const float *gradient, const float *input_gradient,
@@ -5762,6 +5759,11 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
     if (means->discrete && !ssdei_family(sde)->level)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
                          ssdei_family(sde)->name);
+    if (sde->kind == SSDE_NONLINEAR && (means->output != SSDE_PREDICT_SCORE || net->sigma >= 0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: the network %s, but a nonlinear SDE has no m(t) and std(t): wanted one that gives the "
+                         "score, by t alone",
+                         where, net->sigma >= 0 ? "takes sigma" : "gives another output than the score");
     return ssdei_net_check_meaning(context, net, means);
 }
 
@@ -5790,12 +5792,12 @@ static float ssdei_edm_label(double mean, double std, int logarithm) {
 
 static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means, const ssde_sde *sde, double t,
                                float *label, float *sigma, ssde_output_map *map) {
-    double mean, std;
+    double mean = 1.0, std = 1.0; /* nonlinear: of the score neither is asked */
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
     if (means->discrete) {
         ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
     } else {
-        ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
+        if (sde->kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
         *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
                                                    : ssdei_family(sde)->label(sde, t);
     }
@@ -6020,7 +6022,7 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
     ssdei_try(ssdei_labels(s->context, &s->means, &s->sde, t, rows, s->label, s->sigma, s->map));
     ssdei_try(ssdei_class_table_find(s->context, &s->table, sample, 0, rows, s->classes));
     for (row = 0; row < rows; row++) {
-        if (!(s->sigma[row] > 0.0f))
+        if (!(s->sigma[row] > 0.0f) && s->means.output != SSDE_PREDICT_SCORE)
             return ssde_fail(s->context, SSDE_ERROR_NUMERIC, "score: the variance at t = %g is zero", t[row]);
         ssdei_score_net_factors(s, row, rows);
         if (s->copies == 1) continue;
@@ -6308,7 +6310,7 @@ struct ssde_trainer {
     float *tangent;                               /* of the output, where the objective has one; z is its direction */
     ssdei_meaning means;
     float *label, *sigma; /* [batch] and so on */
-    ssde_output_map *map;
+    ssde_output_map *map; /* at t */
     double *t, *weight, *losses, *probe_losses;
     uint64_t *slot;
     int32_t *classes;
@@ -6321,6 +6323,10 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
     memset(&desc, 0, sizeof desc);
     desc.loss = ssde_loss_defaults();
     desc.loss.half_sum = exploding;
+    if (sde && sde->kind == SSDE_NONLINEAR) {
+        desc.objective = SSDE_OBJECTIVE_SLICED;
+        desc.loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
+    }
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
     desc.beta1 = 0.9;
@@ -6369,6 +6375,8 @@ static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
         return ssdei_train_out_of_range(desc, "objective", (double)desc->objective, "0, of a classifier");
     if (desc->probes < 0 || desc->probes > 65536)
         return ssdei_train_out_of_range(desc, "probes", (double)desc->probes, "1 to 65536, or 0 for 1");
+    if (desc->simulation_steps > INT_MAX)
+        return ssdei_train_out_of_range(desc, "simulation_steps", (double)desc->simulation_steps, "up to 2147483647");
     if (!(desc->levels > 0.0)) return SSDE_OK;
     return ssdei_check_interval(desc->context, "ssde_trainer_create: desc.", desc->low, desc->high);
 }
@@ -6468,7 +6476,12 @@ static ssde_status ssdei_trainer_prepare(ssde_trainer *trainer, ssde_net *net) {
     trainer->stretch_count = ssdei_train_stretches(net, NULL);
     desc->loss.context = trainer->context;
     ssdei_try(ssdei_trainer_check_net(trainer, net));
+    if (trainer->sde.kind == SSDE_NONLINEAR && !desc->objective && !desc->classifier)
+        return ssde_fail(trainer->context, SSDE_ERROR_UNSUPPORTED,
+                         "ssde_trainer_create: desc.objective is denoising, but the kernel of a nonlinear SDE is not "
+                         "known: wanted implicit or sliced");
     ssdei_try(ssdei_trainer_meaning(trainer, net));
+    if (!desc->simulation_steps) desc->simulation_steps = 100;
     if (desc->loss.eps == 0.0 && desc->loss.times != SSDE_TIMES_USER) desc->loss.eps = 1e-5;
     /* refuses importance where its density is not finite */
     return ssde_loss_times(&trainer->sde, &desc->loss, desc->seed, 0, NULL, 1, &t, &weight);
@@ -6596,12 +6609,28 @@ static void ssdei_flip(const ssde_net *net, float *image) {
     }
 }
 
+/* x(t) from x0, which lends its place to the drift: without a kernel nothing is learned from x0 itself. */
+static ssde_status ssdei_train_simulate(ssde_trainer *trainer, size_t rows, uint64_t seed, uint32_t step) {
+    ssde_simulation_desc how = ssde_simulation_defaults();
+    float *work[3];
+    work[0] = trainer->z, work[1] = trainer->x0, work[2] = NULL;
+    how.steps = trainer->desc.simulation_steps;
+    how.context = trainer->context;
+    how.first_draw = (uint32_t)(step * how.steps);
+    if (((uint64_t)step + 1) * how.steps > (uint64_t)1 << 32)
+        return ssde_fail(trainer->context, SSDE_ERROR_LIMIT,
+                         "training step %.0f simulates %.0f steps: no draws are left of 2^32", (double)step,
+                         (double)how.steps);
+    if (trainer->context) trainer->context->error[0] = 0; /* a drift that fails without a text gets one */
+    memcpy(trainer->x, trainer->x0, rows * trainer->dim * sizeof *trainer->x);
+    return ssdei_simulate(&trainer->sde, &how, seed, trainer->slot, trainer->t, rows, trainer->dim, work, trainer->x);
+}
+
 /* From data [rows, dim] and the slots noted: x0, x as the network takes it, z, t, weight, label, sigma; but, where the
    objective asks for nothing but x(t), that in x0's place. */
 static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data, size_t rows, uint64_t seed,
                                        uint32_t step, int flip) {
     const ssde_train_desc *desc = &trainer->desc;
-    const int scaled = trainer->means.output == SSDE_PREDICT_EDM;
     size_t dim = trainer->dim, row;
     if (desc->levels > 0.0)
         ssdei_try(ssde_dequantise(trainer->context, seed, step, trainer->slot, data, rows, dim, desc->levels, desc->low,
@@ -6613,14 +6642,18 @@ static ssde_status ssdei_train_perturb(ssde_trainer *trainer, const float *data,
             ssdei_flip(trainer->net, trainer->x0 + row * dim);
     ssdei_try(
         ssde_loss_times(&trainer->sde, &desc->loss, seed, step, trainer->slot, rows, trainer->t, trainer->weight));
-    ssdei_try(
-        ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
     ssdei_try(ssdei_labels(trainer->context, &trainer->means, &trainer->sde, trainer->t, rows, trainer->label,
-                           trainer->sigma, scaled ? trainer->map : NULL));
-    ssdei_try(
-        ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+                           trainer->sigma, trainer->map));
+    if (trainer->sde.kind == SSDE_NONLINEAR)
+        ssdei_try(ssdei_train_simulate(trainer, rows, seed, step));
+    else {
+        ssdei_try(
+            ssde_random_normal(trainer->context, seed, SSDE_STREAM_NOISE, step, trainer->slot, rows, dim, trainer->z));
+        ssdei_try(
+            ssde_loss_perturb(&trainer->sde, &desc->loss, trainer->x0, trainer->z, trainer->t, rows, dim, trainer->x));
+    }
     if (desc->objective) memcpy(trainer->x0, trainer->x, rows * dim * sizeof *data);
-    for (row = 0; row < rows && scaled; row++)
+    for (row = 0; row < rows && trainer->means.output == SSDE_PREDICT_EDM; row++)
         ssdei_scale_row(dim, trainer->map[row].input, trainer->x + row * dim, trainer->x + row * dim);
     return SSDE_OK;
 }
@@ -7560,7 +7593,7 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
         ssdei_try(ssde_sde_check(context, sde));
         if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
-                             "a custom affine SDE is made of functions and cannot be saved: pass sde = NULL");
+                             "an affine or nonlinear SDE is made of functions and cannot be saved: pass sde = NULL");
     }
     ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
@@ -8523,13 +8556,19 @@ static void ssdei_training_fields(ssdei_fields *fields, const ssde_train_desc *d
     ssdei_field_number(fields, "data.high", desc->high);
 }
 
-/* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same. */
+/* Of an affine SDE only two numbers can be compared, rounded so that another libm has the same; of a nonlinear one, g.
+ */
 static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sde *sde) {
     ssde_sde copy = *sde;
     ssde_coefficients middle;
     ssdei_sde_kind_field(fields, "sde.kind", "", 0, sde);
     if (ssdei_family(sde)->numbers) {
         ssdei_sde_fields(fields, &copy);
+        return fields->status;
+    }
+    if (sde->kind == SSDE_NONLINEAR) {
+        ssdei_try(ssdei_rates(fields->context, sde, 0.5, &middle.drift, &middle.diffusion));
+        ssdei_field_number(fields, "sde.g", (double)(float)middle.diffusion);
         return fields->status;
     }
     ssdei_try(ssde_coefficients_at(fields->context, sde, 0.5, &middle));
@@ -8541,6 +8580,8 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
     ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
+    if (trainer->sde.kind == SSDE_NONLINEAR)
+        ssdei_field_unsigned(fields, "training.simulation_steps", trainer->desc.simulation_steps);
     return ssdei_training_sde_fields(fields, &trainer->sde);
 }
 

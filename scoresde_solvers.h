@@ -11,7 +11,8 @@
        >>grid              the times a sampler visits
        >>path              Brownian paths that do not depend on those times
        >>condition         what a sample must agree with: known pixels or colours, measurements, classes
-       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance
+       >>guidance          score models steered by those, or by another model: classifier-free guidance, autoguidance;
+                           or taken to another SDE
        >>clip              bounds of what is denoised
        >>sampler           predictors, correctors and the driver that alternates them
        >>ode               Dormand-Prince 5(4) over double, one step size per system
@@ -321,9 +322,12 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
    log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
 
-/* All for every SDE, but for the chains ddpm and smld. With y = x / m, s = std / m and the denoised D = (x + std^2
-   score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE: what is written for VE applies as it
-   stands. */
+/* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
+   reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
+   langevin_batch; ssde_guide is its condition. A drift that pulls back faster than x grows throws out as fast on the
+   way back: where a learned score is too weak to hold it, beyond the data, a sample ends as NaN. With y = x / m, s =
+   std / m and the denoised D = (x + std^2 score) / m, the probability flow is dy / ds = (y - D) / s whatever the SDE:
+   what is written for VE applies as it stands. */
 typedef enum ssde_predictor {
     SSDE_PREDICTOR_DEFAULT, /* VE: reverse diffusion; others: Euler-Maruyama */
     SSDE_PREDICTOR_NONE,    /* the corrector alone */
@@ -420,14 +424,16 @@ typedef struct ssde_sampler_desc {
     size_t corrector_steps; /* per step; 0: 1 */
     int probability_flow; /* the ODE instead of the reverse SDE: no noise, half the score; eta and s_churn count as 0 */
     int corrector_first;  /* the reference's order */
-    int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it */
+    int skip_denoise;     /* return x(eps), a draw with the noise of eps still on it; else Tweedie's formula ends the
+                             run, or, of a nonlinear SDE, a step of Euler's without noise from eps to 0 */
     int given_start;      /* x holds x(1), or x(times[0]), when called; otherwise it is drawn from the prior */
     /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
        < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
        to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
-       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. 0: off */
+       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
     double edit_from;
-    ssde_clip clip;
+    ssde_clip clip; /* not of a nonlinear SDE */
+
     /* of reverse diffusion and ancestral. SSDE_DISCRETISE_OWN: the forward SDE's exact transition between neighbouring
        times, which is SMLD's for VE and DDPM's with beta = 1 - m(t)^2 / m(t_next)^2 for VP; affine SDEs under
        probability_flow: Euler's. */
@@ -547,7 +553,8 @@ ssde_status ssde_ode_integrate_batch(const ssde_ode_desc *how, ssde_ode_function
 size_t ssde_ode_memory(const ssde_ode_desc *how, size_t systems, size_t dim, int batch);
 
 /* >>flow
-   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float.
+   The probability-flow ODE dx/dt = a(t) x - g(t)^2 s(x, t) / 2 (paper, eq. 13), state in double, scores in float; of a
+   nonlinear SDE f(x, t), in float, instead of a x.
    Between ssde_prior_time and 1 it is a change of scale, x / std(t) = constant. */
 
 typedef struct ssde_flow_desc {
@@ -555,7 +562,7 @@ typedef struct ssde_flow_desc {
     double eps;               /* 0 < eps < 1; 0: 1e-3 */
     size_t max_evaluations;   /* per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is then what it
                                  was at reports[i].t */
-    int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps */
+    int denoise;              /* when sampling or decoding: finish with Tweedie's formula at eps, as samplers do */
     int given_start;          /* sampling: x holds x(1) when called; otherwise it is drawn from the prior */
     double edit_from;         /* sampling: x holds data when called and begins at this t from m x + std z, as in
                                  ssde_sampler_desc; 0: off */
@@ -599,7 +606,8 @@ ssde_status ssde_interpolate(ssde_context *context, const float *a, const float 
 /* >>likelihood
    log p_eps(x) = log prior(x(1)) + integral of div(drift) from eps to 1 (paper, eq. 39). The divergence of the score is
    estimated by v^T (ds/dx) v with probes v held fixed for the whole solve (Hutchinson), or taken exactly. A model
-   without vjp is differentiated by central differences along v; results say so, and the context's log does once.
+   without vjp is differentiated by central differences along v; results say so, and the context's log does once. The
+   drift of a nonlinear SDE has its divergence taken by the same vectors; without drift_vjp, both by differences.
    Where p_1 of x is more than 0.01 bits per dimension off the prior, the log says so: log-densities are off by that. */
 
 typedef enum ssde_trace {
@@ -678,8 +686,8 @@ typedef struct ssde_stein_desc {
 ssde_stein_desc ssde_stein_defaults(void);
 
 typedef struct ssde_stein_result {
-    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so below 0 about as
-                              often as above where x are the model's */
+    double squared;        /* D^2, the mean of u over all pairs of unlike samples: unbiased, and so around 0, often
+                              below, where x are the model's */
     double standard_error; /* of that, by the jackknife; where x are the model's, it is about sqrt(2) too large, and
                               `squared` is no normal number: ask p_value. NaN for n = 2 */
     double root;    /* of the mean over all n^2 pairs, which is never below 0: the distance of these points themselves.
@@ -711,7 +719,8 @@ ssde_fisher_desc ssde_fisher_defaults(void);
 typedef struct ssde_fisher_result {
     double divergence, divergence_error; /* E |a - b|^2, without a factor of 1/2 */
     double loss, loss_error;             /* E std^2 |a - b|^2 / dim: by so much is a's denoising loss of weight std^2,
-                                            mean over dimensions, above that of the exact score b */
+                                            mean over dimensions, above that of the exact score b; NaN for an SDE that has
+                                            no std, x perturbed */
     double nats, nats_error;             /* E g^2 |a - b|^2 / 2, with t = 0 integrated over t. With that, the prior's
                                             mismatch aside, it bounds KL(p_eps | what the reverse SDE with a draws), b
                                             exact (Song et al. 2021, arXiv 2101.09258) */
@@ -800,13 +809,6 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
     if (at == n * dim) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "%s[%lu][%lu] is %g, wanted a finite number", name,
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
-}
-
-/* The status of a function of the caller's, with a text where it left none. t may be NULL. */
-static ssde_status ssdei_called(ssde_context *context, const char *function, ssde_status status, const double *t) {
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    if (!t) return ssde_fail(context, status, "%s returned '%s'", function, ssde_status_text(status));
-    return ssde_fail(context, status, "%s returned '%s' at t = %.6g", function, ssde_status_text(status), *t);
 }
 
 /* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
@@ -930,9 +932,6 @@ ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_
 SSDEI_ONCE_END
 
 /* ---- >>path ---- */
-
-static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
-                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out);
 
 enum { SSDEI_PATH_LEVELS = 24 };
 
@@ -1585,7 +1584,8 @@ static ssde_status ssdei_conditions_place(ssdei_conditions *w, const uint64_t *s
 
 /* ---- >>guidance ---- */
 
-/* m(t) and std(t) of rows, once per run of equal t, which comes from whoever calls the model. */
+/* m(t) and std(t) of rows, once per run of equal t, which comes from whoever calls the model; 1 and 0 of a nonlinear
+   SDE, where only conditions that have no use for them are let in. */
 static ssde_status ssdei_marginals(ssde_context *context, const ssde_sde *sde, const double *t, size_t rows,
                                    double *mean, double *std) {
     size_t r;
@@ -1596,7 +1596,8 @@ static ssde_status ssdei_marginals(ssde_context *context, const ssde_sde *sde, c
         }
         if (!(t[r] >= 0.0 && t[r] <= 1.0))
             return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t[%lu] is %.17g, wanted 0 to 1", (unsigned long)r, t[r]);
-        ssdei_try(ssdei_marginal(context, sde, t[r], &mean[r], &std[r]));
+        mean[r] = 1.0, std[r] = 0.0;
+        if (sde->kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(context, sde, t[r], &mean[r], &std[r]));
     }
     return SSDE_OK;
 }
@@ -1681,6 +1682,14 @@ static ssde_status ssdei_guided_prepare(ssde_guided *g, ssde_context *context, c
                                         uint64_t first_sample, size_t n) {
     const ssde_condition *c;
     ssdei_try(ssdei_condition_check(context, condition, n, model->dim));
+    for (c = condition; c && sde->kind == SSDE_NONLINEAR; c = c->next) {
+        if (c->kind == SSDE_CONDITION_NONE || (c->kind == SSDE_CONDITION_GUIDE && c->low == 0.0 && c->high == 0.0))
+            continue;
+        return ssde_fail(
+            context, SSDE_ERROR_UNSUPPORTED,
+            "condition: a nonlinear SDE has no m(t) and std(t): wanted ssde_guide, by grad log p_t(y | x), "
+            "at every noise level");
+    }
     if (!ssdei_condition_first(condition, 1)) return SSDE_OK;
     for (c = condition; c; c = c->next)
         g->differentiate |=
@@ -1833,6 +1842,10 @@ static ssde_status ssdei_cfg_prepare(ssde_cfg *g, const ssde_sde *sde, const ssd
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "desc.weight is %g, low %g and high %g, wanted -3.4e38 to 3.4e38, 0 <= low < high or high 0",
                          desc->weight, desc->low, desc->high);
+    if (sde->kind == SSDE_NONLINEAR && (desc->low > 0.0 || desc->high > 0.0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "desc.low is %g and high %g, but a nonlinear SDE has no std / m: wanted 0 each", desc->low,
+                         desc->high);
     memset(g, 0, sizeof *g);
     g->desc = *desc;
     g->sde = *sde;
@@ -2129,6 +2142,69 @@ static void ssdei_clip_end(const ssde_clip *clip, float *x, size_t count) {
 
 SSDEI_ONCE_END
 
+/* ---- the reverse drift of a nonlinear SDE, as a model ----
+   Backwards, x moves by part g^2 s - f, part 1 in the SDE and 1/2 in the flow. Where f is a(t) x, that is one number
+   for x and one for the model's s, and so is every update below. Where it is not, this model stands between: it gives
+   all of it in the place of s, with its derivative, and the numbers are 0 and 1. */
+
+typedef struct ssdei_reversal {
+    ssde_context *context;
+    const ssde_sde *sde;
+    ssde_score_model model; /* of s */
+    double part;
+    float *drift;    /* [rows, dim] of a call: f, or v^T df/dx */
+    const float *x;  /* of the last score */
+    const double *t; /* likewise */
+} ssdei_reversal;
+
+/* out = part g^2 out - drift. */
+static ssde_status ssdei_reversal_combine(const ssdei_reversal *w, size_t rows, float *out) {
+    double unused, g, factor = 0.0;
+    size_t r, i, dim = w->model.dim;
+    for (r = 0; r < rows; r++) {
+        if (!r || w->t[r] != w->t[r - 1]) {
+            ssdei_try(ssdei_rates(w->context, w->sde, w->t[r], &unused, &g));
+            factor = w->part * g * g;
+        }
+        for (i = r * dim; i < (r + 1) * dim; i++) out[i] = (float)(factor * (double)out[i] - (double)w->drift[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_reversal_score(void *user, const float *x, const double *t, const uint64_t *sample,
+                                        size_t rows, int differentiate, float *out) {
+    ssdei_reversal *w = (ssdei_reversal *)user;
+    w->x = x, w->t = t;
+    ssdei_try(ssdei_called(w->context, "model->score",
+                           w->model.score(w->model.user, x, t, sample, rows, differentiate, out), t));
+    ssdei_try(ssdei_drift(w->context, w->sde, x, t, rows, w->model.dim, w->drift));
+    return ssdei_reversal_combine(w, rows, out);
+}
+
+static ssde_status ssdei_reversal_vjp(void *user, const float *v, size_t rows, float *out) {
+    ssdei_reversal *w = (ssdei_reversal *)user;
+    ssdei_try(ssdei_called(w->context, "model->vjp", w->model.vjp(w->model.user, v, rows, out), w->t));
+    ssdei_try(ssdei_called(w->context, "sde->drift_vjp",
+                           w->sde->drift_vjp(w->sde->user, w->x, w->t, v, rows, w->model.dim, w->drift), w->t));
+    return ssdei_reversal_combine(w, rows, out);
+}
+
+static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
+    ssde_score_model model = w->model;
+    model.score = ssdei_reversal_score;
+    model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
+    model.user = w;
+    return model;
+}
+
+/* Backwards, x moves by *score times what the model at work gives, less *a times x. */
+static ssde_status ssdei_slopes(ssde_context *context, const ssde_sde *sde, double part, double t, double *a,
+                                double *score, double *g) {
+    ssdei_try(ssdei_rates(context, sde, t, a, g));
+    *score = sde->kind == SSDE_NONLINEAR ? 1.0 : part * *g * *g;
+    return SSDE_OK;
+}
+
 /* ---- rules: every update here is x += u.x x + u.score s + u.noise z ---- */
 
 typedef struct ssdei_update {
@@ -2225,10 +2301,10 @@ static ssde_status ssdei_std_ratio(const ssdei_setting *setting, double t, doubl
 static ssde_status ssdei_rule_euler_maruyama(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     int flow = setting->how.probability_flow;
     double step = ssdei_by_index(setting->how.grid) ? 1.0 / setting->sde.num_scales : t - t_next;
-    double a, g;
-    ssdei_try(ssdei_rates(setting->context, &setting->sde, t, &a, &g));
+    double a, g, score;
+    ssdei_try(ssdei_slopes(setting->context, &setting->sde, flow ? 0.5 : 1.0, t, &a, &score, &g));
     u->x = -a * step;
-    u->score = (flow ? 0.5 : 1.0) * g * g * step;
+    u->score = score * step;
     u->noise = flow ? 0.0 : g * sqrt(step);
     return SSDE_OK;
 }
@@ -2238,6 +2314,7 @@ static ssde_status ssdei_rule_reverse_diffusion(const ssdei_setting *setting, do
                                                 ssdei_update *u) {
     int flow = setting->how.probability_flow;
     ssde_step forward;
+    if (setting->sde.kind == SSDE_NONLINEAR) return ssdei_rule_euler_maruyama(setting, t, t_next, u);
     ssdei_try(ssdei_forward_step(setting, t, t_next, &forward));
     u->x = -forward.drift;
     u->score = (flow ? 0.5 : 1.0) * forward.diffusion * forward.diffusion;
@@ -2328,13 +2405,16 @@ static ssde_status ssdei_rule_langevin(const ssdei_setting *setting, double t, d
     return SSDE_OK;
 }
 
-/* Tweedie's formula: E[x(0) | x(t)] = (x + std^2 s) / m. */
+/* Tweedie's formula: E[x(0) | x(t)] = (x + std^2 s) / m. Of a nonlinear SDE what it is near t = 0, Euler's step to
+   there, x + t (g^2 s - f). */
 static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde, double t, ssdei_update *u) {
     double mean, std;
+    u->x = u->noise = 0.0;
+    u->score = t;
+    if (sde->kind == SSDE_NONLINEAR) return SSDE_OK;
     ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
     u->x = 1.0 / mean - 1.0;
     u->score = std * std / mean;
-    u->noise = 0.0;
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
@@ -2418,6 +2498,8 @@ enum { SSDEI_HISTORY = 2 };
 typedef struct ssdei_sampler {
     ssdei_setting setting;
     ssde_score_model model; /* the caller's, or that of `guided` */
+    ssde_score_model mover; /* what predictors ask: the same, or that of `reversal` */
+    ssdei_reversal reversal;
     ssde_context *context;
     uint64_t seed;
     size_t n, dim, block;   /* rows worked on at a time */
@@ -2495,6 +2577,24 @@ static ssde_status ssdei_correction(const ssdei_setting *setting, double t, doub
     return setting->corrector->rule(setting, t, std, u);
 }
 
+/* What needs no m(t) and std(t). */
+static ssde_status ssdei_check_nonlinear(const ssdei_setting *setting) {
+    const ssde_sampler_desc *how = &setting->how;
+    const char *wanted = NULL;
+    if (setting->method->move && !(setting->method->traits & (SSDEI_EULER | SSDEI_EULER_ON_FLOW)))
+        wanted = "predictor euler_maruyama, reverse_diffusion, stochastic_heun, adaptive or none";
+    else if (setting->corrector->rule && !setting->corrector->batch)
+        wanted = "corrector none or langevin_batch";
+    else if (!how->times && how->grid != SSDE_GRID_UNIFORM && how->grid != SSDE_GRID_QUADRATIC)
+        wanted = "the uniform or quadratic grid, or times";
+    else if (how->resamplings > 1)
+        wanted = "resamplings up to 1";
+    if (!wanted) return SSDE_OK;
+    return ssde_fail(setting->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s and %s with a nonlinear SDE, which has no m(t) and std(t): wanted %s", setting->info->name,
+                     setting->corrector->name, wanted);
+}
+
 /* Which options go with which: of a desc whose predictor, corrector and grid are filled in. */
 static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2523,7 +2623,7 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
     if (how->schedule && !chain)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule is given to %s, wanted ddpm or smld", name);
-    return SSDE_OK;
+    return setting->sde.kind == SSDE_NONLINEAR ? ssdei_check_nonlinear(setting) : SSDE_OK;
 }
 
 /* VP's betas, VE's sigmas. */
@@ -2707,6 +2807,10 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
     ssdei_try(ssdei_check_step(context, sde, x, score, z, t, rows, dim, x_next));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
     by_index = ssdei_by_index(setting.how.grid);
+    if (setting.sde.kind == SSDE_NONLINEAR)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "the step of a nonlinear SDE is no sum of x, score and z: ssde_sample runs it, "
+                         "ssde_reverse_drift gives its slope");
     if (setting.method->move && !setting.method->rule)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
@@ -2758,32 +2862,26 @@ SSDEI_ONCE_END
 
 /* ---- one block's work ---- */
 
-/* The run's score at x[rows, dim]: the model's, clipped. */
-static ssde_status ssdei_sampler_score(ssdei_sampler *w, const float *x, const double *t, const uint64_t *sample,
-                                       size_t rows) {
-    ssdei_try(ssdei_score(w->context, &w->model, x, t, sample, rows, w->score));
+/* w->score: what `model` gives at x[rows, dim], clipped. */
+static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model *model, const float *x, const double *t,
+                                       const uint64_t *sample, size_t rows) {
+    ssdei_try(ssdei_score(w->context, model, x, t, sample, rows, w->score));
     return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
 }
 
-/* w->score at the block's x and t. */
-static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
+/* The same at the block's x and t. */
+static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
     size_t r;
     if (t != w->t_value) {
         for (r = 0; r < w->block; r++) w->t[r] = t;
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_sampler_score(w, block->x, w->t, w->sample + block->first, block->rows);
+    return ssdei_sampler_score(w, model, block->x, w->t, w->sample + block->first, block->rows);
 }
 
-static ssde_status ssdei_draw_normal(ssde_context *context, const ssde_noise_source *source, uint64_t seed, int stream,
-                                     uint32_t step, const uint64_t *sample, size_t rows, size_t dim, float *out) {
-    ssde_status status;
-    if (!source->fill) return ssde_random_normal(context, seed, stream, step, sample, rows, dim, out);
-    status = source->fill(source->user, stream, step, sample, rows, dim, out);
-    if (status == SSDE_OK || !context || context->error[0]) return status;
-    return ssde_fail(context, status, "noise.fill returned '%s' for stream %d, step %lu", ssde_status_text(status),
-                     stream, (unsigned long)step);
+static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
+    return ssdei_ask(w, &w->mover, block, t);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
@@ -2907,15 +3005,16 @@ SSDEI_ONCE_BEGIN
 /* F = -a x + g^2 s, half of that score for the flow: x1 = x + h F + g sqrt(h) z, then x1 + h (F1 - F) / 2 + (g1 - g)
    sqrt(h) z / 2, the trapezoid of both. */
 static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
-    double a, g, a_next, g_next, h = plan->t0 - plan->t1, part = setting->how.probability_flow ? 0.5 : 1.0;
-    ssdei_try(ssdei_rates(setting->context, &setting->sde, plan->t0, &a, &g));
-    ssdei_try(ssdei_rates(setting->context, &setting->sde, plan->t1, &a_next, &g_next));
+    double a, g, score, a_next, g_next, score_next, h = plan->t0 - plan->t1;
+    double part = setting->how.probability_flow ? 0.5 : 1.0;
+    ssdei_try(ssdei_slopes(setting->context, &setting->sde, part, plan->t0, &a, &score, &g));
+    ssdei_try(ssdei_slopes(setting->context, &setting->sde, part, plan->t1, &a_next, &score_next, &g_next));
     plan->update.x = -a * h;
-    plan->update.score = part * g * g * h;
+    plan->update.score = score * h;
     plan->keep_x = -0.5 * plan->update.x;
     plan->keep_score = -0.5 * plan->update.score;
     plan->second.x = -0.5 * a_next * h;
-    plan->second.score = 0.5 * part * g_next * g_next * h;
+    plan->second.score = 0.5 * score_next * h;
     if (setting->how.probability_flow) return SSDE_OK;
     plan->update.noise = g * sqrt(h);
     plan->second.noise = 0.5 * (g_next - g) * sqrt(h);
@@ -3181,7 +3280,7 @@ static ssde_status ssdei_adapt_scores(ssdei_sampler *w, const ssdei_block *block
         a->evaluations[block->first + r]++;
     }
     if (!count) return SSDE_OK;
-    ssdei_try(ssdei_sampler_score(w, a->next, a->t, a->sample, count));
+    ssdei_try(ssdei_sampler_score(w, &w->mover, a->next, a->t, a->sample, count));
     for (i = count = 0; i < a->count; i++) {
         size_t r = a->row[i];
         if (a->known[r]) continue;
@@ -3211,20 +3310,20 @@ static ssde_status ssdei_adapt_try(ssdei_sampler *w, const ssdei_block *block, d
         size_t r = a->row[i];
         const float *x = block->x + r * w->dim, *score = a->score + r * w->dim;
         const float *path = a->path + r * w->dim;
-        double drift, diffusion, h = a->here[r] - a->t[i];
+        double drift, factor, diffusion, h = a->here[r] - a->t[i];
         double apart =
             ldexp((double)ssdei_path_place(a->here[r]) - (double)ssdei_path_place(a->t[i]), -SSDEI_PATH_LEVELS);
         float slope[2];
-        ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
+        ssdei_try(ssdei_slopes(w->context, &w->setting.sde, part, a->here[r], &drift, &factor, &diffusion));
         slope[0] = (float)(1.0 - h * drift);
-        slope[1] = (float)(h * part * diffusion * diffusion);
+        slope[1] = (float)(h * factor);
         /* the path's places are rounded, the step is not */
         a->noise[i] = part == 1.0 && apart > 0.0 ? sqrt(h / apart) : 0.0;
         for (j = 0; j < w->dim; j++) next[i * w->dim + j] = slope[0] * x[j] + slope[1] * score[j];
         for (j = 0; j < w->dim && a->noise[i] > 0.0; j++)
             next[i * w->dim + j] += (float)(a->noise[i] * diffusion) * (path[j] - path_next[i * w->dim + j]);
     }
-    return ssdei_sampler_score(w, next, a->t, a->sample, a->count);
+    return ssdei_sampler_score(w, &w->mover, next, a->t, a->sample, a->count);
 }
 
 /* w->noise of traveller i becomes x2, the trapezoid of both ends; returns the RMS of x1 - x2 over the tolerance. */
@@ -3237,13 +3336,13 @@ static ssde_status ssdei_adapt_compare(ssdei_sampler *w, const ssdei_block *bloc
     const float *path_next = a->path_next + i * w->dim;
     const float *before = a->before + (block->first + r) * w->dim;
     double part = w->setting.how.probability_flow ? 0.5 : 1.0, h = 0.5 * (a->here[r] - a->t[i]), sum = 0.0;
-    double drift, diffusion, drift1, diffusion1, noise;
-    ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->here[r], &drift, &diffusion));
-    ssdei_try(ssdei_rates(w->context, &w->setting.sde, a->t[i], &drift1, &diffusion1));
+    double drift, factor, diffusion, drift1, factor1, diffusion1, noise;
+    ssdei_try(ssdei_slopes(w->context, &w->setting.sde, part, a->here[r], &drift, &factor, &diffusion));
+    ssdei_try(ssdei_slopes(w->context, &w->setting.sde, part, a->t[i], &drift1, &factor1, &diffusion1));
     noise = 0.5 * a->noise[i] * (diffusion + diffusion1);
     for (j = 0; j < w->dim; j++) {
-        double slope = part * diffusion * diffusion * (double)score[j] - drift * (double)x[j];
-        double slope1 = part * diffusion1 * diffusion1 * (double)score1[j] - drift1 * (double)x1[j];
+        double slope = factor * (double)score[j] - drift * (double)x[j];
+        double slope1 = factor1 * (double)score1[j] - drift1 * (double)x1[j];
         double x2 = (double)x[j] + h * (slope + slope1), size = fabs((double)x1[j]), ratio;
         if (noise > 0.0) x2 += noise * ((double)path[j] - (double)path_next[j]);
         if (fabs((double)before[j]) > size) size = fabs((double)before[j]);
@@ -3310,7 +3409,7 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
-    ssdei_try(ssdei_evaluate(w, block, plan->t_correct));
+    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct));
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
@@ -3473,12 +3572,18 @@ static ssde_status ssdei_start_block(ssdei_sampler *w, const ssdei_block *block,
     size_t i, count = block->rows * w->dim;
     (void)step;
     for (i = 0; how->given_start && w->scale != 1.0 && i < count; i++) block->x[i] *= (float)w->scale;
-    if (!how->given_start) {
+    if (!how->given_start && !(how->edit_from > 0.0) && w->setting.sde.prior_sample) {
+        ssdei_try(ssde_prior_sample(w->context, &w->setting.sde, w->seed, w->sample + block->first, block->rows, w->dim,
+                                    block->x));
+        for (i = 0; i < count; i++) block->x[i] *= (float)w->scale;
+        ssdei_drop_failed(w, block, w->times[0]);
+    } else if (!how->given_start) {
         ssdei_try(ssdei_noise(w, block, SSDE_STREAM_PRIOR, 0));
         if (how->edit_from > 0.0) {
             ssdei_try(ssdei_seen_marginal(&w->setting, w->times[0], &mean, &std));
             for (i = 0; i < count; i++) block->x[i] = (float)mean * block->x[i] + (float)std * w->noise[i];
         } else {
+            ssdei_try(ssdei_prior_check(w->context, &w->setting.sde, 0));
             ssdei_try(ssde_prior_std(w->context, &w->setting.sde, &std));
             for (i = 0; i < count; i++) block->x[i] = (float)(std * w->scale) * w->noise[i];
         }
@@ -3522,6 +3627,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         return SSDE_OK;
     }
     if (!ssdei_ends_quietly(&w->setting)) {
+        w->reversal.part = 1.0; /* the mean of x(0), also at the end of a flow */
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
     }
@@ -3740,6 +3846,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->sample = ssdei_place(memory, uint64_t, w->n);
     w->score = ssdei_place(memory, float, part);
     w->noise = ssdei_place(memory, float, part);
+    w->reversal.drift = ssdei_place(memory, float, w->setting.sde.kind == SSDE_NONLINEAR ? part : 0);
     w->failed = ssdei_place(memory, unsigned char, w->n);
     w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
@@ -3794,6 +3901,12 @@ size_t ssde_sample_memory(const ssde_sde *sde, const ssde_score_model *model, co
 static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) {
     size_t i;
     if (w->guided.conditions.chain) w->model = ssde_guided_model(&w->guided);
+    w->mover = w->model;
+    if (w->setting.sde.kind == SSDE_NONLINEAR) {
+        w->reversal.context = w->context, w->reversal.sde = &w->setting.sde, w->reversal.model = w->model;
+        w->reversal.part = w->setting.how.probability_flow ? 0.5 : 1.0;
+        w->mover = ssdei_reversal_model(&w->reversal);
+    }
     ssdei_try(ssdei_measure_transposed(&w->guided.conditions));
     ssdei_try(ssdei_measure_transposed(&w->conditions));
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
@@ -4313,7 +4426,8 @@ ssde_flow_desc ssde_flow_defaults(void) {
 typedef struct ssdei_flow {
     ssde_context *context;
     const ssde_sde *sde;
-    ssde_score_model model;      /* the caller's, or that of `guided` */
+    ssde_score_model model;      /* the caller's, or that of `guided`, or of `reversal` */
+    ssdei_reversal reversal;     /* zeros: the SDE is affine */
     size_t dim, integrals, rows; /* rows: capacity */
     int exact;
     ssde_clip clip;              /* none for likelihoods */
@@ -4325,7 +4439,7 @@ typedef struct ssdei_flow {
     float *v, *product;          /* [rows, dim] */
     float *shifted, *other;      /* [rows, dim]; these and h for models without vjp */
     double *h;                   /* [rows] */
-    double *divergence;          /* [rows, integrals] of the score */
+    double *divergence;          /* [rows, integrals] of the model's */
     double *y;                   /* [rows, dim + integrals] */
     ssde_guided guided;          /* zeros: the condition has no terms */
     ssdei_conditions conditions; /* whose coordinates follow m known + std z */
@@ -4340,7 +4454,7 @@ static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
     ssdei_flow *w = (ssdei_flow *)object;
     size_t rows = w->rows, count = ssdei_multiply(rows, w->dim), integrals = ssdei_multiply(rows, w->integrals);
     size_t known = w->conditions.chain ? count : 0, products = w->integrals ? count : 0;
-    size_t differences = w->model.vjp ? 0 : products;
+    size_t differences = w->model.vjp ? 0 : products, drifts = w->sde->kind == SSDE_NONLINEAR ? count : 0;
     w->sample = ssdei_place(memory, uint64_t, rows);
     w->x = ssdei_place(memory, float, count);
     w->score = ssdei_place(memory, float, count);
@@ -4355,6 +4469,7 @@ static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
     w->shifted = ssdei_place(memory, float, differences);
     w->other = ssdei_place(memory, float, differences);
     w->h = ssdei_place(memory, double, differences ? rows : 0);
+    w->reversal.drift = ssdei_place(memory, float, drifts);
     ssdei_guided_arrays(&w->guided, memory);
     ssdei_conditions_arrays(&w->conditions, memory);
     ssdei_ode_arrays(&w->ode, memory);
@@ -4362,18 +4477,27 @@ static void ssdei_flow_arrays(void *object, ssdei_memory *memory) {
 
 SSDEI_ONCE_END
 
-/* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of std(t), the scale on which
-   scores bend, but well above x's rounding. */
+/* The scale on which scores bend: std(t); for want of it what noise of g(t) adds up to by then. */
+static ssde_status ssdei_flow_width(ssdei_flow *w, double t, double *width) {
+    double other;
+    if (w->sde->kind != SSDE_NONLINEAR) return ssdei_marginal(w->context, w->sde, t, &other, width);
+    ssdei_try(ssdei_rates(w->context, w->sde, t, &other, width));
+    *width *= sqrt(t);
+    return SSDE_OK;
+}
+
+/* w->product[rows, dim] = (ds/dx) v by (s(x + h v) - s(x - h v)) / 2h. h is a hundredth of that scale, but well above
+   x's rounding. */
 static ssde_status ssdei_flow_difference(ssdei_flow *w, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, const float *v) {
     size_t r, j, dim = w->dim;
     int side;
-    double mean, std = 0.0;
+    double width = 0.0;
     for (r = 0; r < rows; r++) {
         double largest = 0.0;
         for (j = 0; j < dim; j++) largest = fmax(largest, fabs((double)x[r * dim + j]));
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
-        w->h[r] = fmax(0.01 * std, 3e-5 * largest);
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_flow_width(w, t[r], &width));
+        w->h[r] = fmax(0.01 * width, 3e-5 * largest);
     }
     for (side = 1; side >= -1; side -= 2) {
         for (r = 0; r < rows; r++) {
@@ -4483,12 +4607,12 @@ static ssde_status ssdei_flow_place_slope(ssdei_flow *w, const double *t, size_t
     return SSDE_OK;
 }
 
-/* dx/dt = a x - g^2 s / 2, dl/dt = dim a - g^2 div(s) / 2. */
+/* dx/dt = a x - g^2 s / 2, dl/dt = dim a - g^2 div(s) / 2; or the reversal's, which runs the other way. */
 static ssde_status ssdei_flow_function(void *user, const double *y, const double *t, const uint64_t *system,
                                        size_t rows, double *dy) {
     ssdei_flow *w = (ssdei_flow *)user;
     size_t dim = w->dim, state = dim + w->integrals, r, j;
-    double a = 0.0, g = 0.0;
+    double a = 0.0, half = 0.0, g;
     for (r = 0; r < rows; r++) {
         w->sample[r] = w->first_sample + w->done + system[r];
         for (j = 0; j < dim; j++) w->x[r * dim + j] = (float)y[r * state + j];
@@ -4498,9 +4622,8 @@ static ssde_status ssdei_flow_function(void *user, const double *y, const double
     for (r = 0; r < rows; r++) {
         const float *score = w->score + r * dim;
         const double *x = y + r * state;
-        double *dx = dy + r * state, half;
-        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_rates(w->context, w->sde, t[r], &a, &g));
-        half = 0.5 * g * g;
+        double *dx = dy + r * state;
+        if (!r || t[r] != t[r - 1]) ssdei_try(ssdei_slopes(w->context, w->sde, 0.5, t[r], &a, &half, &g));
         for (j = 0; j < dim; j++) dx[j] = a * x[j] - half * (double)score[j];
         for (j = 0; j < w->integrals; j++) dx[dim + j] = a * (double)dim - half * w->divergence[r * w->integrals + j];
     }
@@ -4520,6 +4643,11 @@ static int ssdei_flow_report(void *user, size_t done, size_t total) {
    divergence are there; the ODE's tolerances are left to the caller. */
 static void ssdei_flow_prepare(ssdei_flow *w, uint64_t first_sample, size_t n, int batch) {
     w->dim = w->model.dim;
+    if (w->sde->kind == SSDE_NONLINEAR) {
+        w->reversal.context = w->context, w->reversal.sde = w->sde, w->reversal.model = w->model;
+        w->reversal.part = 0.5;
+        w->model = ssdei_reversal_model(&w->reversal);
+    }
     w->first_sample = first_sample, w->n = n;
     w->rows = batch ? n : ssdei_block_rows(&w->model, 16384, n);
     ssdei_ode_prepare(&w->ode, NULL, w->rows, w->dim + w->integrals, batch ? n : 1);
@@ -4530,9 +4658,11 @@ static void ssdei_flow_prepare(ssdei_flow *w, uint64_t first_sample, size_t n, i
 
 /* Where it is placed. */
 static ssde_status ssdei_flow_start(ssdei_flow *w) {
+    int nonlinear = w->sde->kind == SSDE_NONLINEAR;
     w->ode.user = w->ode.how.user = w;
     w->ode.result = w->y;
-    if (w->guided.conditions.chain) w->model = ssde_guided_model(&w->guided);
+    if (w->guided.conditions.chain) *(nonlinear ? &w->reversal.model : &w->model) = ssde_guided_model(&w->guided);
+    if (nonlinear) w->model = ssdei_reversal_model(&w->reversal);
     ssdei_try(ssdei_ode_check_desc(&w->ode));
     ssdei_try(ssdei_measure_transposed(&w->guided.conditions));
     return ssdei_measure_transposed(&w->conditions);
@@ -4622,7 +4752,9 @@ static ssde_status ssdei_transport_denoise(ssdei_transport *w, float *x, ssde_od
     double *t = flow->y; /* no longer needed */
     for (r = 0; r < rows; r++) t[r] = flow->ode.t1;
     ssdei_flow_samples(flow);
+    flow->reversal.part = 1.0;
     ssdei_try(ssdei_flow_score(flow, x, t, rows));
+    flow->reversal.part = 0.5;
     ssdei_try(ssdei_rule_denoise(flow->context, flow->sde, flow->ode.t1, &u));
     for (r = 0; r < rows; r++) {
         if (reports[r].status != SSDE_OK) continue;
@@ -4778,13 +4910,15 @@ static void ssdei_rng_advance(ssde_rng *rng, size_t n, ssde_status status) {
 /* x[n, dim] from the prior, times `temperature`. */
 static ssde_status ssdei_flow_prior(const ssde_sde *sde, const ssde_flow_desc *how, const ssde_rng *rng, size_t n,
                                     size_t dim, float *x) {
-    double std;
+    double std = 1.0;
     size_t r, j;
-    ssdei_try(ssde_prior_std(how->context, sde, &std));
+    ssdei_try(ssdei_prior_check(how->context, sde, 0));
+    if (!sde->prior_sample) ssdei_try(ssde_prior_std(how->context, sde, &std));
     for (r = 0; r < n; r++) {
         uint64_t sample = rng->next_sample + r;
-        ssdei_try(ssdei_draw_normal(how->context, &how->noise, rng->seed, SSDE_STREAM_PRIOR, 0, &sample, 1, dim,
-                                    x + r * dim));
+        ssdei_try(sde->prior_sample ? ssde_prior_sample(how->context, sde, rng->seed, &sample, 1, dim, x + r * dim)
+                                    : ssdei_draw_normal(how->context, &how->noise, rng->seed, SSDE_STREAM_PRIOR, 0,
+                                                        &sample, 1, dim, x + r * dim));
         for (j = r * dim; j < (r + 1) * dim; j++) x[j] = (float)(how->temperature * std) * x[j];
     }
     return SSDE_OK;
@@ -5033,9 +5167,10 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
 static ssde_status ssdei_likelihood_range(ssdei_likelihood *w, const ssde_sde *sde) {
     ssde_context *context = w->how.context;
     double mean, std;
-    ssdei_try(ssde_prior_std(context, sde, &std));
+    ssdei_try(ssdei_prior_check(context, sde, 1));
     w->flow.ode.t0 = w->how.eps;
     ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->flow.ode.t1, &w->scale));
+    if (sde->kind == SSDE_NONLINEAR) return SSDE_OK;
     ssdei_try(ssdei_marginal(context, sde, w->flow.ode.t1, &mean, &std));
     if (std * std <= 1.0 / (double)FLT_MIN) return SSDE_OK;
     return ssde_fail(
@@ -5118,9 +5253,10 @@ static ssde_status ssdei_likelihood_all(const ssde_sde *sde, const ssde_score_mo
     ssdei_try(ssdei_likelihood_prepare(&made, sde, model, how, rng->next_sample, n, batch, x));
     made.seed = rng->seed;
     ssdei_try(ssdei_likelihood_check_data(&made.how, x, n, model->dim));
-    if (!model->vjp && context && context->log)
+    if (!made.flow.model.vjp && context && context->log)
         (context->log)(context->user,
-                       "likelihood: the model has no vjp, its divergence is taken by central differences");
+                       model->vjp ? "likelihood: sde.drift_vjp is NULL, divergences are taken by central differences"
+                                  : "likelihood: the model has no vjp, its divergence is taken by central differences");
     ssdei_warn_scale(context, "ssde_likelihood", sde, x, n * model->dim, made.how.levels, made.how.low, made.how.high);
     ssdei_try(ssdei_likelihood_range(&made, sde)); /* what cannot be priced is known now */
     w = (ssdei_likelihood *)ssdei_object_create(context, &made, sizeof made, ssdei_likelihood_arrays);
@@ -5400,7 +5536,7 @@ static ssde_status ssdei_fisher_prepare(ssdei_fisher *w, const ssde_sde *sde, co
     ssdei_try(ssdei_check_time(context, &w->how.t, 0.0));
     ssdei_try(ssdei_check_positive(context, "eps", &w->how.eps, 1e-3));
     ssdei_try(ssdei_check_eps(context, w->how.eps));
-    ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
+    if (w->how.t == 0.0) ssdei_try(ssdei_start_time(context, sde, w->how.eps, &w->end, &scale));
     w->sde = sde, w->a = a, w->b = b, w->n = n, w->dim = a->dim;
     w->rows = ssdei_block_rows(a, 16384, n);
     return SSDE_OK;
@@ -5416,17 +5552,20 @@ size_t ssde_fisher_memory(const ssde_sde *sde, const ssde_score_model *a, const 
 /* Times, and w->x from x [rows, dim]. */
 static ssde_status ssdei_fisher_open(ssdei_fisher *w, const ssde_rng *rng, const float *x, size_t rows) {
     ssde_context *context = w->how.context;
+    ssde_status status;
     size_t r;
     for (r = 0; r < rows; r++) {
         uint64_t sample = w->sample[r] = rng->next_sample + w->done + r;
         double place = w->start + ldexp((double)(sample * 0x9e3779b97f4a7c15u >> 11), -53); /* 2^64 / golden ratio */
         w->t[r] = w->how.t > 0.0 ? w->how.t : w->how.eps + (w->end - w->how.eps) * (place - floor(place));
     }
-    ssdei_try(ssdei_marginals(context, w->sde, w->t, rows, w->mean, w->std));
+    status = ssdei_marginals(w->how.perturbed ? NULL : context, w->sde, w->t, rows, w->mean, w->std);
     if (w->how.perturbed) {
+        for (r = 0; r < rows && status != SSDE_OK; r++) w->std[r] = (double)NAN;
         memcpy(w->x, x, rows * w->dim * sizeof *x);
         return SSDE_OK;
     }
+    ssdei_try(status);
     ssdei_try(
         ssdei_draw_normal(context, &w->how.noise, rng->seed, SSDE_STREAM_NOISE, 0, w->sample, rows, w->dim, w->x));
     return ssde_perturb(context, w->sde, x, w->x, w->t, rows, w->dim, w->x);

@@ -511,35 +511,13 @@ static double files_diffusion(void *user, double t) {
 
 /* ---- what an output means, by its definition ---- */
 
+/* One of each kind. */
 enum { OUTPUT_SDES = 5 };
-static double outputs_straight_drift(void *user, double t) {
-    (void)user;
-    return -1.0 / (1.0 - t);
-}
-static double outputs_straight_diffusion(void *user, double t) {
-    (void)user;
-    return sqrt(2.0 * t / (1.0 - t));
-}
-static double outputs_straight_mean(void *user, double t) {
-    (void)user;
-    return 1.0 - t;
-}
-static double outputs_straight_std(void *user, double t) {
-    (void)user;
-    return t;
-}
-
-/* One of each kind; the last has m = 1 - t and std = t. */
 static ssde_sde outputs_sde(int which) {
-    ssde_sde sde;
     if (which == 0) return ssde_ve(0.01, 50.0);
     if (which == 1) return ssde_vp(0.1, 20.0);
     if (which == 2) return ssde_subvp(0.1, 20.0);
-    if (which == 3) return ssde_affine(files_no_drift, files_diffusion, NULL);
-    sde = ssde_affine(outputs_straight_drift, outputs_straight_diffusion, NULL);
-    sde.mean = outputs_straight_mean;
-    sde.std = outputs_straight_std;
-    return sde;
+    return which == 3 ? ssde_affine(files_no_drift, files_diffusion, NULL) : ssde_rectified_flow();
 }
 
 /* What EDM's network is given of x, times it. */

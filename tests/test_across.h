@@ -394,6 +394,26 @@ static void test_errors_sde(void) {
     ERRORS_SAYS("sde is NULL", ssde_prior_time(c, NULL, &number, &number));
 }
 
+static void test_errors_simulation(void) {
+    ssde_context *c = errors_begin();
+    ssde_sde vp = ssde_vp(0.1, 20.0);
+    ssde_simulation_desc how = ssde_simulation_defaults();
+    float x[2] = {0.0f, 0.0f};
+    double early[1] = {0.1};
+    how.context = c;
+    ERRORS_SAYS("sde is NULL", ssde_simulate(NULL, &how, 1, NULL, NULL, 1, 2, x));
+    ERRORS_SAYS("x is NULL", ssde_simulate(&vp, &how, 1, NULL, NULL, 1, 2, NULL));
+    ERRORS_SAYS("rows is 0", ssde_simulate(&vp, &how, 1, NULL, NULL, 0, 2, x));
+    how.t0 = 0.2;
+    ERRORS_SAYS("t[0] is 0.1", ssde_simulate(&vp, &how, 1, NULL, early, 1, 2, x));
+    how.t0 = 2.0;
+    ERRORS_SAYS("t0 is 2", ssde_simulate(&vp, &how, 1, NULL, NULL, 1, 2, x));
+    how.t0 = 0.0, how.first_draw = 0xffffffffu;
+    ERRORS_SAYS("first_draw", ssde_simulate(&vp, &how, 1, NULL, NULL, 1, 2, x));
+    how.scheme = ERRORS_ENUM(ssde_scheme);
+    ERRORS_OF_ENUM("scheme is 77", ssde_simulate(&vp, &how, 1, NULL, NULL, 1, 2, x));
+}
+
 static void test_errors_loss(void) {
     ssde_context *c = errors_begin();
     ssde_sde vp = ssde_vp(0.1, 20.0);
@@ -817,6 +837,7 @@ static void test_errors_solvers(void) {
     X(errors_tensors)       \
     X(errors_random)        \
     X(errors_sde)           \
+    X(errors_simulation)    \
     X(errors_loss)          \
     X(errors_nets)          \
     X(errors_trained)       \

@@ -503,7 +503,7 @@ static void test_models_bad_saves(void) {
     if (!net) return;
     CHECK_OK(ssde_net_save(net, &vp, FILES_PATH));
     size = files_read(FILES_PATH, before, sizeof before);
-    CHECK_FAILS(&context, ssde_net_save(net, &affine, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "affine");
+    CHECK_FAILS(&context, ssde_net_save(net, &affine, FILES_PATH), SSDE_ERROR_UNSUPPORTED, "custom SDE");
     vp.beta_max = -1.0;
     CHECK_FAILS(&context, ssde_net_save(net, &vp, FILES_PATH), SSDE_ERROR_ARGUMENT, "beta");
     CHECK_FAILS(&context, ssde_net_save(net, NULL, NULL), SSDE_ERROR_ARGUMENT, "path is NULL");

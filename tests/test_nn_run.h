@@ -832,8 +832,8 @@ static void test_run_errors(void) {
     CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "max_rows is 2147483648");
     desc.max_rows = 2;
     CHECK_FAILS(&context, ssde_run_create(&run, unfinished, &desc), SSDE_ERROR_ARGUMENT, "not finished");
-    desc.mode = (ssde_run_mode)4;
-    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 4");
+    memset(&desc.mode, 1, sizeof desc.mode);
+    CHECK_FAILS(&context, ssde_run_create(&run, net, &desc), SSDE_ERROR_ARGUMENT, "mode is 16843009");
     CHECK(run == NULL);
     CHECK_STATUS(ssde_run_forward(NULL, x, label, label, 1, 0, 0, NULL, out), SSDE_ERROR_ARGUMENT);
     CHECK_STATUS(ssde_run_backward(NULL, x, out, NULL), SSDE_ERROR_ARGUMENT);
@@ -1048,7 +1048,7 @@ static void guarded_step(guarded *g, int index, int backward, const char *what) 
     if (!backward && run->steps[index].moves)
         ssdei_operations[node->operation].tangent(run, index);
     else if (backward && run->steps[index].moves)
-        ssdei_operations[node->operation].tangent_backward(run, index);
+        ssdei_run_tangent_backward(run, index);
     else if (backward)
         ssdei_operations[node->operation].backward(run, index);
     for (i = 0; i < run->arena_floats; i++) {

@@ -25,6 +25,15 @@ static ssde_status distance_normal_score(void *user, const float *x, const doubl
     return SSDE_OK;
 }
 
+/* That of N(0, 2 I). */
+static ssde_status distance_half_score(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                                       int differentiate, float *out) {
+    size_t dim = *(const size_t *)user, i;
+    (void)t, (void)sample, (void)differentiate;
+    for (i = 0; i < rows * dim; i++) out[i] = -0.5f * x[i];
+    return SSDE_OK;
+}
+
 static ssde_score_model distance_normal(size_t *dim) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -392,6 +401,36 @@ static void test_distance_fisher_naive(void) {
     ssde_mixture_destroy(second);
 }
 
+static double distance_rate(void *user, double t) {
+    (void)user, (void)t;
+    return 1.0;
+}
+static double distance_nothing(void *user, double t) {
+    (void)user, (void)t;
+    return (double)NAN;
+}
+
+/* Of an SDE whose std nobody knows, for x at t. */
+static void test_distance_fisher_no_std(void) {
+    ssde_sde sde = ssde_affine(distance_rate, distance_rate, NULL);
+    ssde_context context = ssde_context_defaults();
+    ssde_fisher_desc how = ssde_fisher_defaults();
+    ssde_fisher_result result;
+    ssde_rng rng = ssde_rng_seed(1);
+    size_t dim = 2;
+    ssde_score_model a = distance_normal(&dim), b = a;
+    float x[12];
+    sde.mean = sde.std = distance_nothing;
+    b.score = distance_half_score;
+    distance_normals(2, 0.0, 0.8, 6, 2, x);
+    how.t = 0.5, how.perturbed = 1, how.context = &context;
+    CHECK_OK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result));
+    CHECK(result.divergence > 0.0 && result.loss != result.loss && !context.error[0]);
+    CHECK_RELATIVE(result.nats, 0.5 * result.divergence, 1e-15);
+    how.perturbed = 0;
+    CHECK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result) != SSDE_OK && context.error[0]);
+}
+
 /* ---- distance: memory, bad input ---- */
 
 static ssde_status distance_broken_score(void *user, const float *x, const double *t, const uint64_t *sample,
@@ -506,6 +545,7 @@ static void test_distance_bad_input(void) {
     X(distance_fisher_gaussian)       \
     X(distance_fisher_loss)           \
     X(distance_fisher_naive)          \
+    X(distance_fisher_no_std)         \
     X(distance_memory)                \
     X(distance_bad_input)
 

@@ -6,9 +6,9 @@
    every test on small shapes. Run from the repository's root: the golden data is read from tests/golden.
 
    A test's name begins with its room, an anchor of the headers: `tests/tests files` runs what stands behind >>files.
-   Rooms: context tensor random files sde loss mixture kernels operations net run networks score_net classifier
-   configurations train models grid path sampler condition guidance clip ode flow likelihood; across all headers: math
-   memory errors.
+   Rooms: context tensor random files sde simulation loss mixture kernels operations net run networks score_net
+   classifier configurations train models grid path sampler condition guidance clip ode flow likelihood distance; across
+   all headers: math memory errors.
 */
 #define SCORESDE_KEEP_MACROS /* the tests look inside */
 #define SCORESDE_IMPLEMENTATION
@@ -30,10 +30,12 @@
 #include "test_nn_operations.h"
 #include "test_nn_run.h"
 #include "test_nn_train.h"
+#include "test_nonlinear.h"
 #include "test_solvers_clip.h"
 #include "test_solvers_condition.h"
 #include "test_solvers_distance.h"
 #include "test_solvers_flow.h"
+
 #include "test_solvers_sampler.h"
 
 typedef struct test {
@@ -49,7 +51,7 @@ static const test all_tests[] = {
                 TEST_NN_MODELS_LIST(TEST_ENTRY) TEST_SOLVERS_SAMPLER_LIST(TEST_ENTRY)
                     TEST_SOLVERS_CONDITION_LIST(TEST_ENTRY) TEST_SOLVERS_CLIP_LIST(TEST_ENTRY)
                         TEST_SOLVERS_FLOW_LIST(TEST_ENTRY) TEST_SOLVERS_DISTANCE_LIST(TEST_ENTRY)
-                            TEST_ACROSS_LIST(TEST_ENTRY)};
+                            TEST_NONLINEAR_LIST(TEST_ENTRY) TEST_ACROSS_LIST(TEST_ENTRY)};
 enum { TEST_COUNT = sizeof all_tests / sizeof all_tests[0] };
 
 /* A NAME selects the test of that name and all whose name continues it with '_': a room, or part of one. */

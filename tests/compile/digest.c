@@ -90,7 +90,8 @@ static void digest_solvers(void) {
 }
 
 /* A few steps of training, then a score and its derivative. */
-static void digest_net(const char *name, ssde_net *net, const float *data, size_t rows, float *out) {
+static void digest_net(const char *name, ssde_net *net, ssde_parameterisation output, const float *data, size_t rows,
+                       float *out) {
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
@@ -105,6 +106,7 @@ static void digest_net(const char *name, ssde_net *net, const float *data, size_
     how.lr = 1e-2;
     how.warmup = 3;
     how.context = &context;
+    how.loss.output = output;
     check(ssde_trainer_create(&trainer, net, &sde, &how));
     batch = ssde_batch_of(data, rows);
     for (step = 0; step < 6; step++) check(ssde_train_step(trainer, &batch, &loss));
@@ -140,12 +142,14 @@ int main(int argc, char **argv) {
     digest_solvers();
     mlp.context = unet.context = &context;
     check(ssde_mlp_create(&net, &mlp));
-    digest_net("MLP, loss", net, x, SAMPLES, out);
+    digest_net("MLP, loss", net, SSDE_PREDICT_DEFAULT, x, SAMPLES, out);
+    check(ssde_mlp_create(&net, &mlp));
+    digest_net("MLP, EDM's loss", net, SSDE_PREDICT_EDM, x, SAMPLES, out);
     unet.nf = 8;
     unet.num_levels = 2;
     unet.num_res_blocks = 1;
     check(ssde_unet_create(&net, &unet));
     check(ssde_random_normal(&context, 9, SSDE_STREAM_USER, 0, NULL, IMAGES, PIXELS, image));
-    digest_net("U-Net, loss", net, image, IMAGES, image_out);
+    digest_net("U-Net, loss", net, SSDE_PREDICT_DEFAULT, image, IMAGES, image_out);
     return 0;
 }
