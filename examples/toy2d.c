@@ -197,7 +197,7 @@ static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
     how.context = &context;
     check(ssde_trainer_create(&trainer, *net, sde, &how));
     for (int step = 1; step <= steps; step++) {
-        check(ssde_trainer_set_lr(trainer, 1e-3 * (1 + cos(acos(-1.0) * step / steps)))); /* falls to 0 */
+        check(ssde_trainer_set_lr(trainer, 2e-3 * (1 + cos(acos(-1.0) * step / steps)))); /* from 4e-3 to 0 */
         check(ssde_mixture_sample(ring, &rng, BATCH, x, NULL));
         check(ssde_train_step(trainer, &batch, &loss));
         running = step == 1 ? loss : 0.999 * running + 0.001 * loss;
