@@ -45,6 +45,18 @@ static void digest_sampler(const char *name, const ssde_sde *sde, ssde_predictor
     digest(name, x, sizeof x);
 }
 
+/* The samples before, edited. */
+static void digest_edit(const ssde_sde *sde, const ssde_score_model *model) {
+    ssde_rng rng = ssde_rng_seed(7);
+    ssde_sampler_desc how = ssde_sampler_defaults();
+    how.predictor = SSDE_PREDICTOR_DPM_SOLVER_2M;
+    how.edit_from = 0.6;
+    how.clip = ssde_clip_dynamic(-0.5, 0.7, 0.8);
+    how.context = &context;
+    check(ssde_sample(sde, model, &how, &rng, SAMPLES, x));
+    digest("edited and clipped", x, sizeof x);
+}
+
 static void digest_solvers(void) {
     ssde_sde vp = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 10.0), straight = ssde_rectified_flow();
     ssde_mixture *ring;
@@ -65,6 +77,7 @@ static void digest_solvers(void) {
     check(ssde_ring_create(&context, &ring, 8, 1.0, 0.1));
     model = ssde_mixture_model(ring, &vp);
     digest_sampler("Euler-Maruyama, VP", &vp, SSDE_PREDICTOR_EULER_MARUYAMA, SSDE_CORRECTOR_NONE, &model);
+    digest_edit(&vp, &model);
     flow.context = &context;
     check(ssde_sample_ode(&vp, &model, &flow, &rng, SAMPLES, x, NULL));
     digest("probability flow, VP", x, sizeof x);
