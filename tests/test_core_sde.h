@@ -1361,7 +1361,7 @@ static void test_loss_stratified(void) {
         for (i = 0; i < k; i++) {
             int in = 0;
             for (r = first; r < first + k; r++) {
-                double from = u[first] - 0.25 / ROWS + (double)i / k, at = u[r] - from;
+                double from = u[first] - 0.25 / (double)ROWS + (double)i / k, at = u[r] - from;
                 at -= floor(at);
                 in += at < 1.0 / k;
             }
@@ -1370,11 +1370,11 @@ static void test_loss_stratified(void) {
     }
     for (step = 0; step < STEPS; step++) { /* one slot */
         CHECK_OK(ssde_loss_times(&sde, &desc, 9, (uint32_t)step, sample, 1, some, weight));
-        mean += some[0] / STEPS;
-        square += some[0] * some[0] / STEPS;
+        mean += some[0] / (double)STEPS;
+        square += some[0] * some[0] / (double)STEPS;
     }
-    CHECK_NEAR(mean, 0.5, 4.0 * sqrt(1.0 / 12.0 / STEPS));
-    CHECK_NEAR(square, 1.0 / 3.0, 4.0 * sqrt(4.0 / 45.0 / STEPS));
+    CHECK_NEAR(mean, 0.5, 4.0 * sqrt(1.0 / 12.0 / (double)STEPS));
+    CHECK_NEAR(square, 1.0 / 3.0, 4.0 * sqrt(4.0 / 45.0 / (double)STEPS));
 }
 
 static void test_loss_bad_input(void) {

@@ -503,7 +503,7 @@ static double outputs_excess(ssde_trainer *trainer, ssde_mixture *ring, const ss
                                  score, RING_ROWS, 2, score));
     CHECK_OK(ssde_loss(&trainer->sde, desc, score, batch->x, trainer->z, trainer->t, trainer->weight, RING_ROWS, 2, 1.0,
                        losses, NULL));
-    for (row = 0; row < RING_ROWS; row++) loss -= losses[row] / RING_ROWS;
+    for (row = 0; row < RING_ROWS; row++) loss -= losses[row] / (double)RING_ROWS;
     return loss;
 }
 

@@ -1565,7 +1565,7 @@ static void control_convert_levels(const solver_mixture *m) {
             ssde_rng rng = ssde_rng_seed(1);
             double times[STEPS + 1];
             for (i = 0; i <= STEPS; i++)
-                CHECK_OK(ssde_noise_time(NULL, &b, 40.0 * pow(0.02 / 40.0, (double)i / STEPS), &times[i]));
+                CHECK_OK(ssde_noise_time(NULL, &b, 40.0 * pow(0.02 / 40.0, (double)i / (double)STEPS), &times[i]));
             for (i = 0; i < 2 * N; i++) x[i] = (float)(solver_marginal(&b, times[0]).std * (double)z[i]);
             how.times = times, how.given_start = 1;
             CHECK_OK(ssde_converted_create(NULL, &converted, &a, &own, &b));

@@ -1375,7 +1375,7 @@ static void test_sampler_straight(void) {
     setting.sde = ssde_rectified_flow();
     CHECK_OK(ssde_prior_time(NULL, &setting.sde, &start, &scale));
     for (k = 0; k < STEPS; k++) {
-        double t = start - (start - 1e-3) * k / STEPS, next = start - (start - 1e-3) * (k + 1) / STEPS;
+        double t = start - (start - 1e-3) * k / (double)STEPS, next = start - (start - 1e-3) * (k + 1) / (double)STEPS;
         double u[2], u1[2], score[2], more[2], density, laplacian, to[2], one[2];
         ssde_coefficients at = solver_marginal(&setting.sde, t), end = solver_marginal(&setting.sde, next);
         ssdei_step_plan plan;
