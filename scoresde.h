@@ -7732,23 +7732,19 @@ const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1] = {"std2",    "li
 const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1] = {"uniform",      "importance", "log_normal",
                                                              "logit_normal", "user",       NULL};
 
-/* The index of `name`, or `count` with an error that lists all. */
-static int ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
-                            const char *const *names, int count) {
+/* The index of `name`, or an error that lists all. */
+static ssde_status ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
+                                    const char *const *names, int *index) {
     char known[160] = "";
     size_t length = 0;
-    int i;
-    if (!name || !out) {
-        ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
-        return count;
-    }
-    for (i = 0; i < count; i++) {
-        if (!strcmp(name, names[i])) return i;
-        snprintf(known + length, sizeof known - length, " %s", names[i]);
+    if (!name || !out)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
+    for (*index = 0; names[*index]; ++*index) {
+        if (!strcmp(name, names[*index])) return SSDE_OK;
+        snprintf(known + length, sizeof known - length, " %s", names[*index]);
         length = strlen(known);
     }
-    ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
-    return count;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
 }
 
 const char *ssde_parameterisation_name(ssde_parameterisation output) {
@@ -7764,23 +7760,22 @@ const char *ssde_times_name(ssde_times times) {
 }
 
 ssde_status ssde_parameterisation_find(ssde_context *context, const char *name, ssde_parameterisation *output) {
-    int i =
-        ssdei_name_index(context, "parameterisation", name, output, ssdei_parameterisation_names, SSDE_PREDICT_COUNT);
-    if (i == SSDE_PREDICT_COUNT) return SSDE_ERROR_ARGUMENT;
+    int i;
+    ssdei_try(ssdei_name_index(context, "parameterisation", name, output, ssdei_parameterisation_names, &i));
     *output = (ssde_parameterisation)i;
     return SSDE_OK;
 }
 
 ssde_status ssde_weighting_find(ssde_context *context, const char *name, ssde_weighting *weighting) {
-    int i = ssdei_name_index(context, "weighting", name, weighting, ssdei_weighting_names, SSDE_WEIGHT_COUNT);
-    if (i == SSDE_WEIGHT_COUNT) return SSDE_ERROR_ARGUMENT;
+    int i;
+    ssdei_try(ssdei_name_index(context, "weighting", name, weighting, ssdei_weighting_names, &i));
     *weighting = (ssde_weighting)i;
     return SSDE_OK;
 }
 
 ssde_status ssde_times_find(ssde_context *context, const char *name, ssde_times *times) {
-    int i = ssdei_name_index(context, "times", name, times, ssdei_times_names, SSDE_TIMES_COUNT);
-    if (i == SSDE_TIMES_COUNT) return SSDE_ERROR_ARGUMENT;
+    int i;
+    ssdei_try(ssdei_name_index(context, "times", name, times, ssdei_times_names, &i));
     *times = (ssde_times)i;
     return SSDE_OK;
 }
