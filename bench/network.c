@@ -197,7 +197,7 @@ static void bench_pass(options *o) {
 
 /* ---- operation by operation ---- */
 
-#define OPERATION_NAME(name, plan, forward, backward) #name,
+#define OPERATION_NAME(name, plan, forward, backward, tangent) #name,
 static const char *const operation_names[] = {SSDEI_OPERATIONS(OPERATION_NAME)};
 #undef OPERATION_NAME
 
