@@ -462,11 +462,10 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 /* >>train */
 
 /* What is minimised. Denoising score matching needs the kernel of x(t) given x(0), which a nonlinear SDE has not; the
-   others, x(t) alone, and a
-   derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
-   differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
-   as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
-   output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
+   others need x(t) alone, and a derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice
+   the memory. Their losses differ from denoising's by a constant, and in their variance, which is larger where std is
+   small. To learn from data as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for
+   data as they are, where output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
 typedef enum ssde_objective {
     SSDE_OBJECTIVE_DENOISING,
     SSDE_OBJECTIVE_IMPLICIT, /* the exact trace (Hyvarinen 2005): dim passes of twice a pass's work a step */
@@ -5748,10 +5747,10 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 /* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
-    const ssdei_meaning *own = &net->means;
-    if (means->output == SSDE_PREDICT_DEFAULT) means->output = own->output;
-    means->output = ssdei_output_of(sde, means->output);
-    if (means->sigma_data == 0.0) means->sigma_data = own->sigma_data;
+    double sigma_data;
+    ssde_parameterisation own = ssde_net_output(net, &sigma_data);
+    means->output = ssdei_output_of(sde, means->output == SSDE_PREDICT_DEFAULT ? own : means->output);
+    if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
     if (means->sigma_data == 0.0) means->sigma_data = 0.5;
     means->logarithm = ssdei_net_logarithm(net);
     ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
@@ -8511,9 +8510,12 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
-static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
-    if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
-        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_parameterisation_names);
+static void ssdei_loss_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
+    const ssde_loss_desc *loss = &trainer->desc.loss;
+    ssde_parameterisation output = trainer->ema->means.output; /* DEFAULT of classifiers */
+    int said = output != SSDE_PREDICT_DEFAULT, unusual = output != ssdei_output_of(&trainer->sde, SSDE_PREDICT_DEFAULT);
+    if (ssdei_field_present(fields, "training.output", said && (unusual || fields->mode == SSDEI_FIELDS_WRITE)))
+        ssdei_field_choice(fields, "training.output", (int)output, ssdei_parameterisation_names);
     if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
         ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
     ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
@@ -8578,7 +8580,7 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
-    ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
+    ssdei_loss_fields(fields, trainer);
     if (trainer->sde.kind == SSDE_NONLINEAR)
         ssdei_field_unsigned(fields, "training.simulation_steps", trainer->desc.simulation_steps);
     return ssdei_training_sde_fields(fields, &trainer->sde);
@@ -8913,7 +8915,7 @@ static ssde_status ssdei_average_check(const ssde_net *net, const char *const *p
 ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
                                          double *residual) {
     ssdei_average w;
-    double last, left;
+    double last, left = 0.0;
     void *block;
     ssde_status status;
     if (!net) return SSDE_ERROR_ARGUMENT;
