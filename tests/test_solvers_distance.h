@@ -410,9 +410,14 @@ static double distance_nothing(void *user, double t) {
     return (double)NAN;
 }
 
-/* Of an SDE whose std nobody knows, for x at t. */
-static void test_distance_fisher_no_std(void) {
-    ssde_sde sde = ssde_affine(distance_rate, distance_rate, NULL);
+static ssde_status distance_drift(void *user, const float *x, const double *t, size_t rows, size_t dim, float *out) {
+    (void)user, (void)t;
+    memcpy(out, x, rows * dim * sizeof *x);
+    return SSDE_OK;
+}
+
+/* Of SDEs whose std nobody knows, for x at t. */
+static void distance_no_std(ssde_sde sde) {
     ssde_context context = ssde_context_defaults();
     ssde_fisher_desc how = ssde_fisher_defaults();
     ssde_fisher_result result;
@@ -420,7 +425,6 @@ static void test_distance_fisher_no_std(void) {
     size_t dim = 2;
     ssde_score_model a = distance_normal(&dim), b = a;
     float x[12];
-    sde.mean = sde.std = distance_nothing;
     b.score = distance_half_score;
     distance_normals(2, 0.0, 0.8, 6, 2, x);
     how.t = 0.5, how.perturbed = 1, how.context = &context;
@@ -429,6 +433,12 @@ static void test_distance_fisher_no_std(void) {
     CHECK_RELATIVE(result.nats, 0.5 * result.divergence, 1e-15);
     how.perturbed = 0;
     CHECK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result) != SSDE_OK && context.error[0]);
+}
+static void test_distance_fisher_no_std(void) {
+    ssde_sde affine = ssde_affine(distance_rate, distance_rate, NULL);
+    affine.mean = affine.std = distance_nothing;
+    distance_no_std(affine);
+    distance_no_std(ssde_nonlinear(distance_drift, distance_rate, NULL));
 }
 
 /* ---- distance: memory, bad input ---- */
