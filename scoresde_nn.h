@@ -8913,7 +8913,7 @@ static ssde_status ssdei_average_check(const ssde_net *net, const char *const *p
 ssde_status ssde_net_reconstruct_average(ssde_net *net, const char *const *paths, size_t count, double sigma_rel,
                                          double *residual) {
     ssdei_average w;
-    double last, left;
+    double last, left = 0.0;
     void *block;
     ssde_status status;
     if (!net) return SSDE_ERROR_ARGUMENT;
