@@ -127,6 +127,23 @@ static double grid_score(double t, int i) {
     return log(p[high] / p[low]) / (cell(high) - cell(low));
 }
 
+/* The same between cells, as a score model to judge others by. */
+static ssde_status interpolate(void *user, const float *x, const double *t, const uint64_t *sample, size_t rows,
+                               int differentiate, float *score) {
+    (void)user, (void)sample, (void)differentiate;
+    for (size_t r = 0; r < rows; r++) {
+        double place = ((double)x[r] + reach) / (2.0 * reach) * CELLS - 0.5;
+        int i = (int)fmin(fmax(place, 0.0), CELLS - 2.0);
+        score[r] = (float)((i + 1 - place) * grid_score(t[r], i) + (place - i) * grid_score(t[r], i + 1));
+    }
+    return SSDE_OK;
+}
+
+static ssde_score_model grid_model(void) {
+    const ssde_score_model model = {1, 0, interpolate, NULL, NULL};
+    return model;
+}
+
 /* ---- learning ---- */
 
 static ssde_trainer *learn(ssde_net **net, const ssde_sde *sde) {
@@ -166,28 +183,53 @@ static void learned_scores(const ssde_score_model *model, double t, float *score
     check(model->score(model->user, x, at, sample, CELLS, 0, score));
 }
 
-/* The table, and how far the scores are apart: the mean of (learned - exact)^2 over p_t, and of exact^2. */
-static void compare_scores(const ssde_score_model *model, float learned[TIMES][CELLS]) {
+/* The table, and how far the scores are apart, over simulated x(t), x [PARTICLES]. */
+static void compare_scores(const ssde_sde *sde, const ssde_score_model *model, float *x, float learned[TIMES][CELLS]) {
+    static double at[PARTICLES];
+    ssde_score_model exact = grid_model();
+    ssde_simulation_desc forward = ssde_simulation_defaults();
+    ssde_fisher_desc how = ssde_fisher_defaults();
+    ssde_fisher_result away[TIMES];
+    forward.context = how.context = &context;
+    how.perturbed = 1;
     printf("scores, learned / by the Fokker-Planck equation\n    x");
-    for (int k = 0; k < TIMES; k++) learned_scores(model, times[k], learned[k]), printf("          t = %.2f", times[k]);
+    for (int k = 0; k < TIMES; k++) {
+        ssde_rng rng = ssde_rng_seed((uint64_t)seed);
+        for (int i = 0; i < PARTICLES; i++) at[i] = times[k];
+        draw_start((uint64_t)(steps + 1) * BATCH, PARTICLES, x);
+        check(ssde_simulate(sde, &forward, (uint64_t)seed + 2, NULL, at, PARTICLES, 1, x));
+        how.t = times[k];
+        check(ssde_fisher_divergence(sde, model, &exact, &how, &rng, PARTICLES, x, &away[k]));
+        learned_scores(model, times[k], learned[k]);
+        printf("          t = %.2f", times[k]);
+    }
     for (int i = CELLS / 4; i <= 3 * CELLS / 4; i += CELLS / 20) {
         printf("\n%5.2f", cell(i));
         for (int k = 0; k < TIMES; k++) printf("   %6.2f / %6.2f", (double)learned[k][i], grid_score(times[k], i));
     }
     printf("\nFisher divergence");
-    for (int k = 0; k < TIMES; k++) {
-        double away = 0, size = 0;
-        for (int i = 0; i < CELLS; i++) {
-            double exact = grid_score(times[k], i), p = grid_at(times[k])[i] * 2.0 * reach / (double)CELLS;
-            away += p * pow((double)learned[k][i] - exact, 2);
-            size += p * exact * exact;
-        }
-        printf("%s%.4f of %.2f", k ? "   " : " ", away, size);
-    }
+    for (int k = 0; k < TIMES; k++)
+        printf("%s%.3f +- %.3f", k ? "   " : " ", away[k].divergence, away[k].divergence_error);
     printf("\n");
 }
 
 /* ---- back to the start ---- */
+
+/* Whether the first 2,000 particles that arrived may be draws of the heaps, by the heaps' score alone. */
+static void judge_samples(float *x) {
+    ssde_score_model exact = grid_model();
+    ssde_stein_desc how = ssde_stein_defaults();
+    ssde_stein_result result;
+    ssde_rng rng = ssde_rng_seed((uint64_t)seed);
+    size_t n = 0;
+    for (int i = 0; i < PARTICLES && n < 2000; i++)
+        if (fabsf(x[i]) < (float)reach) x[n++] = x[i];
+    how.bootstrap = 200;
+    how.context = &context;
+    check(ssde_stein_discrepancy(&exact, &how, &rng, n, x, &result));
+    printf("kernel Stein discrepancy of %d of them from the start %.3f, p = %.2f\n", (int)n, result.root,
+           result.p_value);
+}
 
 /* From simulated ends backwards, x [PARTICLES]; the total variation between their histogram and the heaps'. */
 static void go_back(const ssde_sde *sde, const ssde_score_model *model, float *x, float bars[BARS]) {
@@ -220,6 +262,7 @@ static void go_back(const ssde_sde *sde, const ssde_score_model *model, float *x
            sqrt((double)BARS / 2.0 / PARTICLES / 3.14159));
     if (report.failed) /* where there were no data the score is a guess, too weak to hold U', which points outwards */
         printf("%d of %d particles were lost: %s\n", (int)report.failed, PARTICLES, context.error);
+    judge_samples(x);
 }
 
 /* ---- the picture ---- */
@@ -264,7 +307,7 @@ int main(int argc, char **argv) {
     plain.context = &context;
     check(ssde_score_net_create(&wrapped, ssde_trainer_ema(trainer), &sde, &plain));
     ssde_score_model model = ssde_score_net_model(wrapped);
-    compare_scores(&model, learned);
+    compare_scores(&sde, &model, x, learned);
     go_back(&sde, &model, x, bars);
     draw_picture(learned, bars);
     ssde_score_net_destroy(wrapped);

@@ -6,6 +6,8 @@
    ./train_images --data data_batch_1.bin --data data_batch_2.bin --test test_batch.bin --sde ve     CIFAR-10, binary
    ./train_images --data images.npy --flip 0 --steps 20000 --out runs/mine_           [n,h,w] or [n,h,w,c] of 0..255
    ./train_images --data train-images-idx3-ubyte --resume train_images_checkpoint.safetensors --steps 4000
+   ./train_images --data images.npy --sde rectified_flow --output flow --weighting output --times logit_normal
+                  --sampler straight_heun --sampler-steps 20 --average 0.07
 
    Ctrl-C finishes the step, saves and ends; --resume then goes on as if nothing had happened, to the last bit.
    The defaults are a small DDPM++ (1.26 million weights) for 28 x 28 images; ./train_images --help lists all flags. */
@@ -79,10 +81,17 @@ typedef struct number_list {
 
 static file_list data_files, test_files;
 static const char *sde_name = "subvp", *resume, *out = "train_images_";
+static const char *output_name = "default", *weighting_name = "std2", *times_name = "uniform", *sampler = "default";
+static ssde_parameterisation output;
+static ssde_weighting weighting;
+static ssde_times times;
+static ssde_predictor predictor;
 static number_list ch_mult = {3, {1, 2, 2}}, attention = {1, {7}};
 static int nf = 32, num_res_blocks = 1, steps = 2000, batch = 64, warmup = -1, flip = 1, levels = 256, seed = 0;
 static int report_every = 250, save_every = 1000, samples = 36, sampler_steps = 200, likelihoods = 32;
-static double lr = 0, ema_rate = 0, dropout = 0, sigma_max = 0;
+static int stratified = 0;
+static double lr = 0, ema_rate = 0, dropout = 0, sigma_max = 0, average = 0;
+static float data_low = -1; /* what black becomes; white is 1 */
 
 /* name, kind (f: file, may be repeated; s: text; i: whole number; d: number; l: list of numbers), where to, least and
    most, meaning */
@@ -99,8 +108,12 @@ static const option options[] = {
     {"test", 'f', &test_files, 0, 0, "held-out images; without it the last 5% of the data are held out"},
     {"levels", 'i', &levels, 2, 256, "values are whole numbers from 0 to levels - 1"},
     {"flip", 'i', &flip, 0, 1, "1: learn mirrored images too; 0 for writing and the like"},
-    {"sde", 's', &sde_name, 0, 0, "ve, vp or subvp"},
+    {"sde", 's', &sde_name, 0, 0, "ve, vp, subvp or rectified_flow"},
     {"sigma_max", 'd', &sigma_max, 0, 1e6, "VE: the largest noise; 0: the largest distance within the data"},
+    {"output", 's', &output_name, 0, 0, "what the network learns: score, noise, data, velocity, edm, flow"},
+    {"weighting", 's', &weighting_name, 0, 0, "of noise levels: std2, likelihood, output, edm, min_snr"},
+    {"times", 's', &times_name, 0, 0, "uniform, importance, log_normal, logit_normal"},
+    {"stratified", 'i', &stratified, 0, 1, "1: times of a step are spread evenly"},
     {"nf", 'i', &nf, 4, 4096, "channels of the first level, a multiple of 4"},
     {"ch_mult", 'l', &ch_mult, 1, 64, "one factor on nf per level; each level halves the image"},
     {"num_res_blocks", 'i', &num_res_blocks, 1, 64, "blocks per level"},
@@ -111,12 +124,14 @@ static const option options[] = {
     {"lr", 'd', &lr, 0, 1, "Adam's learning rate; 0: by the number of steps"},
     {"warmup", 'i', &warmup, -1, 1e9, "steps over which the learning rate rises; -1: by the number of steps"},
     {"ema", 'd', &ema_rate, 0, 1, "decay of the averaged weights; 0: the reference's"},
+    {"average", 'd', &average, 0, 0.288, "length of the average made at the end, of snapshots; another by --resume"},
     {"seed", 'i', &seed, 0, 2147483647, "of everything random"},
     {"resume", 's', &resume, 0, 0, "checkpoint to go on from; give the other flags again"},
     {"out", 's', &out, 0, 0, "what the names of files written begin with"},
-    {"report-every", 'i', &report_every, 1, 1e9, "steps between lines of the table"},
+    {"report-every", 'i', &report_every, 1, 1e9, "steps between lines of the table, and between snapshots"},
     {"save-every", 'i', &save_every, 1, 1e9, "steps between checkpoints and sample pictures"},
     {"samples", 'i', &samples, 0, 10000, "images per sample picture"},
+    {"sampler", 's', &sampler, 0, 0, "predictor: euler, straight_heun, dpm_solver_2m, ..."},
     {"sampler-steps", 'i', &sampler_steps, 1, 1e6, "steps of the sampler"},
     {"likelihood", 'i', &likelihoods, 0, 1e9, "held-out images to price at the end, in bits/dim"},
 };
@@ -184,8 +199,16 @@ static void read_options(int argc, char **argv) {
     }
     if (!data_files.count) fail("--data FILE is missing: see --help");
     if (!ch_mult.count) fail("--ch_mult is empty: wanted one factor per level");
-    if (strcmp(sde_name, "ve") && strcmp(sde_name, "vp") && strcmp(sde_name, "subvp"))
-        fail("--sde %s: wanted ve, vp or subvp", sde_name);
+    if (strcmp(sde_name, "ve") && strcmp(sde_name, "vp") && strcmp(sde_name, "subvp") &&
+        strcmp(sde_name, "rectified_flow"))
+        fail("--sde %s: wanted ve, vp, subvp or rectified_flow", sde_name);
+    check(ssde_parameterisation_find(&context, output_name, &output));
+    check(ssde_weighting_find(&context, weighting_name, &weighting));
+    check(ssde_times_find(&context, times_name, &times));
+    check(ssde_predictor_find(&context, sampler, &predictor));
+    if (average > 0 && average < 0.001) fail("--average %g: wanted 0, or 0.001 to 0.288", average);
+    /* VE's networks take [0, 1], but EDM's scale what comes in, wherever it lies. */
+    if (!strcmp(sde_name, "ve") && output != SSDE_PREDICT_EDM) data_low = 0;
 }
 
 /* The name of a file to write. */
@@ -278,7 +301,7 @@ static float *first_images(const image_set *set, size_t count) {
     return x;
 }
 
-/* The largest distance between two of 500 images, scaled to [0, 1]. */
+/* The largest distance between two of 500 images, scaled to [data_low, 1]. */
 static double largest_distance(const image_set *set) {
     size_t count = set->count < 500 ? set->count : 500, dim = image_dim(set);
     double largest = 0;
@@ -291,7 +314,7 @@ static double largest_distance(const image_set *set) {
             if (square > largest) largest = square;
         }
     }
-    return sqrt(largest) / (levels - 1);
+    return sqrt(largest) * (1 - (double)data_low) / (levels - 1);
 }
 
 /* ---- the SDE and the network ---- */
@@ -301,6 +324,7 @@ static double largest_distance(const image_set *set) {
 static ssde_sde make_sde(const image_set *train) {
     if (!strcmp(sde_name, "vp")) return ssde_vp(0.1, 20.0);
     if (!strcmp(sde_name, "subvp")) return ssde_subvp(0.1, 20.0);
+    if (!strcmp(sde_name, "rectified_flow")) return ssde_rectified_flow();
     double distance = largest_distance(train);
     if (!(sigma_max > 0)) sigma_max = fmax(1, ceil(distance));
     printf("VE: largest distance within the data %.1f, sigma_max %g\n", distance, sigma_max);
@@ -311,7 +335,7 @@ static ssde_sde make_sde(const image_set *train) {
     return ssde_ve(0.01, sigma_max);
 }
 
-/* DDPM++ for VP and sub-VP; for VE NCSN++, which is told log std(t), divides by std(t) and takes data in [0, 1]. */
+/* For VE NCSN++, which is told log std(t), else DDPM++; where the score is learned, divided by std(t). */
 static ssde_net *make_network(const image_set *train, const ssde_sde *sde) {
     ssde_unet_desc shape = sde->kind == SSDE_VE ? ssde_ncsnpp(train->height, train->width, train->channels)
                                                 : ssde_ddpmpp(train->height, train->width, train->channels);
@@ -322,6 +346,8 @@ static ssde_net *make_network(const image_set *train, const ssde_sde *sde) {
     shape.num_attn_resolutions = attention.count;
     for (int i = 0; i < attention.count; i++) shape.attn_resolutions[i] = (size_t)attention.at[i];
     shape.num_res_blocks = num_res_blocks;
+    shape.scale_by_sigma = output == SSDE_PREDICT_SCORE || (sde->kind == SSDE_VE && output == SSDE_PREDICT_DEFAULT);
+    shape.centered = data_low < 0;
     shape.dropout = dropout;
     shape.seed = (uint64_t)seed;
     shape.context = &context;
@@ -330,8 +356,7 @@ static ssde_net *make_network(const image_set *train, const ssde_sde *sde) {
 }
 
 static ssde_trainer *make_trainer(ssde_net *net, const ssde_sde *sde) {
-    ssde_train_desc train =
-        ssde_train_defaults(sde, (uint64_t)steps); /* among them: data go to [-1, 1], for VE to [0, 1] */
+    ssde_train_desc train = ssde_train_defaults(sde, (uint64_t)steps);
     ssde_trainer *trainer;
     train.batch = (size_t)batch;
     if (lr > 0) train.lr = lr;
@@ -339,6 +364,13 @@ static ssde_trainer *make_trainer(ssde_net *net, const ssde_sde *sde) {
     if (ema_rate > 0) train.ema_rate = ema_rate;
     train.random_flip = flip;
     train.levels = levels;
+    train.low = (double)data_low;
+    train.high = 1;
+    train.loss.output = output;
+    train.loss.weighting = weighting;
+    train.loss.times = times;
+    train.loss.stratified = stratified;
+    train.keep_averages = average > 0;
     train.seed = (uint64_t)seed;
     train.context = &context;
     check(ssde_trainer_create(&trainer, net, sde, &train));
@@ -389,7 +421,7 @@ static int on_solver_step(void *user, size_t done, size_t total) {
 
 /* ---- what is done with a model ---- */
 
-static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const image_set *like) {
+static void draw_samples(const ssde_trainer *trainer, const ssde_net *net, const ssde_sde *sde, const image_set *like) {
     task progress = {"sampling", seconds()};
     ssde_score_net *score_net;
     ssde_score_net_desc memory = ssde_score_net_defaults();
@@ -399,10 +431,11 @@ static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const
     if (!samples || stopped) return;
     memory.no_derivative = 1;
     memory.context = &context;
-    check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), sde, &memory));
+    check(ssde_score_net_create(&score_net, net, sde, &memory));
 
     ssde_score_model model = ssde_score_net_model(score_net);
     float *x = (float *)allocate((size_t)samples * model.dim, sizeof *x);
+    how.predictor = predictor;
     how.steps = (size_t)sampler_steps;
     how.progress = on_solver_step;
     how.user = &progress;
@@ -411,7 +444,7 @@ static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const
     if (status != SSDE_ERROR_CANCELLED) {
         check(status);
         snprintf(name, sizeof name, "samples_%06.0f.png", (double)ssde_trainer_step_count(trainer));
-        write_images(out_path(name), like, x, samples, sde->kind == SSDE_VE ? 0 : -1, 1);
+        write_images(out_path(name), like, x, samples, data_low, 1);
         printf("wrote %s\n", out_path(name));
     }
     free(x);
@@ -419,8 +452,7 @@ static void draw_samples(const ssde_trainer *trainer, const ssde_sde *sde, const
 }
 
 /* Bits per dimension of the first held-out images, and what these cost without a model. */
-static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const image_set *data,
-                         const image_set *test) {
+static void price_images(const ssde_net *net, const ssde_sde *sde, const image_set *data, const image_set *test) {
     size_t count = test->count < (size_t)likelihoods ? test->count : (size_t)likelihoods;
     task progress = {"likelihood", seconds()};
     ssde_score_net *score_net;
@@ -429,13 +461,13 @@ static void price_images(const ssde_trainer *trainer, const ssde_sde *sde, const
     ssde_rng rng = ssde_rng_seed((uint64_t)seed);
     if (!count || stopped) return;
     memory.context = &context;
-    check(ssde_score_net_create(&score_net, ssde_trainer_ema(trainer), sde, &memory));
+    check(ssde_score_net_create(&score_net, net, sde, &memory));
 
     ssde_score_model model = ssde_score_net_model(score_net);
     float *x = first_images(test, count);
     ssde_likelihood_result *results = (ssde_likelihood_result *)allocate(count, sizeof *results);
     how.levels = levels; /* whole numbers: dequantised by the library, as in training */
-    how.low = sde->kind == SSDE_VE ? 0 : -1;
+    how.low = (double)data_low;
     how.high = 1;
     how.progress = on_solver_step;
     how.user = &progress;
@@ -461,6 +493,37 @@ static void save(const ssde_trainer *trainer) {
     check(ssde_trainer_save_model(trainer, out_path("model.safetensors")));
 }
 
+static int exists(const char *path) {
+    FILE *old = names_open(path, "rb");
+    if (old) fclose(old);
+    return old != NULL;
+}
+
+static const char *snapshot_path(int step) {
+    char name[64];
+    snprintf(name, sizeof name, "average_%06d.safetensors", step);
+    return out_path(name);
+}
+
+/* Makes net the average of that length of the snapshots there are, and saves it as a model. */
+static void choose_average(const ssde_trainer *trainer, ssde_net *net, const ssde_sde *sde) {
+    int last = (int)ssde_trainer_step_count(trainer), count = 0;
+    double residual;
+    char **paths = (char **)allocate((size_t)(last / report_every + 1), sizeof *paths);
+    for (int step = report_every; step < last + report_every; step += report_every) {
+        const char *path = snapshot_path(step < last ? step : last);
+        if (!exists(path)) continue;
+        paths[count] = (char *)allocate(strlen(path) + 1, 1);
+        strcpy(paths[count++], path);
+    }
+    check(ssde_net_reconstruct_average(net, (const char *const *)paths, (size_t)count, average, &residual));
+    check(ssde_net_save(net, sde, out_path("average.safetensors")));
+    printf("the average of length %g is in %s: of %d snapshots, its profile to %.2g of itself\n", average,
+           out_path("average.safetensors"), count, residual);
+    while (count) free(paths[--count]);
+    free(paths);
+}
+
 /* ---- training ---- */
 
 static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *data, const image_set *test) {
@@ -471,7 +534,8 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
     int first = (int)ssde_trainer_step_count(trainer);
     printf("\n    step  training loss  held-out loss (EMA)   seconds\n");
     for (int step = first; step < steps;) {
-        if (step && step % save_every == 0) draw_samples(trainer, sde, data); /* of the checkpoint of that step */
+        if (step && step % save_every == 0)
+            draw_samples(trainer, ssde_trainer_ema(trainer), sde, data); /* the checkpoint's */
         if (stopped) break;
         /* The order of the data and all noise follow from (seed, step), so that a checkpoint needs no other state. */
         double begin = seconds();
@@ -496,6 +560,8 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
             check(ssde_trainer_evaluate(trainer, &all_held_out, 1, &held_out_loss, &error));
             printf("%8d  %13.4f  %8.4f +- %6.4f   %9.0f\n", step, running, held_out_loss, error, seconds() - start);
         }
+        if (average > 0 && (step % report_every == 0 || step == steps))
+            check(ssde_trainer_save_averages(trainer, snapshot_path(step)));
         if (step % save_every == 0 || step == steps || stopped) save(trainer);
         fflush(stdout);
     }
@@ -505,12 +571,6 @@ static void train(ssde_trainer *trainer, const ssde_sde *sde, const image_set *d
                (double)batch * taken / fmax(training, 1e-3));
     free(held_out);
     free(x);
-}
-
-static int exists(const char *path) {
-    FILE *old = names_open(path, "rb");
-    if (old) fclose(old);
-    return old != NULL;
 }
 
 /* Goes on from a checkpoint or begins, and saves at once: the model is the checkpoint's from here on, whatever was
@@ -551,8 +611,10 @@ int main(int argc, char **argv) {
     free(examples);
 
     train(trainer, &sde, &data, &test);
-    draw_samples(trainer, &sde, &data);
-    price_images(trainer, &sde, &data, &test);
+    if (average > 0 && !stopped) choose_average(trainer, net, &sde);
+    const ssde_net *chosen = average > 0 ? net : ssde_trainer_ema(trainer);
+    draw_samples(trainer, chosen, &sde, &data);
+    price_images(chosen, &sde, &data, &test);
     if (stopped)
         printf("stopped at step %.0f; go on with --resume %s\n", (double)ssde_trainer_step_count(trainer),
                out_path("checkpoint.safetensors"));
