@@ -5158,9 +5158,11 @@ static ssde_status ssdei_likelihood_block(ssdei_likelihood *w, const float *x, s
         float *latent = flow->x + r * dim;
         double prior = 0.0;
         for (j = 0; j < dim; j++) latent[j] = (float)(flow->y[r * state + j] / w->scale);
-        if (reports[r].status == SSDE_OK &&
-            ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &prior) != SSDE_OK)
-            reports[r].status = SSDE_ERROR_NUMERIC;
+        if (reports[r].status == SSDE_OK) {
+            ssde_status status = ssde_prior_log_density(w->how.context, flow->sde, latent, 1, dim, &prior);
+            if (status != SSDE_OK && status != SSDE_ERROR_NUMERIC) return status; /* no number is the sample's own */
+            reports[r].status = status;
+        }
         prior -= (double)dim * ssdei_math_log(w->scale); /* p(x(1)) / scale^dim is that of scale x(1) */
         results[r] = ssdei_likelihood_result(w, prior, flow->y + r * state + dim, &reports[r]);
     }

@@ -879,6 +879,11 @@ static void test_likelihood_nonlinear_affine(void) {
     }
 }
 
+static ssde_status well_prior_breaks(void *user, const float *x, size_t rows, size_t dim, double *out) {
+    (void)user, (void)x, (void)rows, (void)dim, (void)out;
+    return SSDE_ERROR_FORMAT;
+}
+
 /* The ODE's density is the grid's. */
 static void test_likelihood_nonlinear_double_well(void) {
     enum { N = 9 };
@@ -909,6 +914,9 @@ static void test_likelihood_nonlinear_double_well(void) {
         CHECK(results[i].approximate);
     }
     CHECK(log.count == 1 && strstr(log.text, "drift_vjp"));
+    sde.prior_log_density = well_prior_breaks; /* its own status, not that of a number that is none */
+    CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, N, x, results), SSDE_ERROR_FORMAT,
+                "prior_log_density");
     sde.prior_log_density = NULL;
     CHECK_FAILS(&context, ssde_likelihood(&sde, &model, &how, &rng, N, x, results), SSDE_ERROR_UNSUPPORTED,
                 "prior_log_density is NULL");
