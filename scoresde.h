@@ -463,7 +463,8 @@ typedef struct ssde_sde {
     double prior_std; /* of x(1) under the prior; 0: std(1) (affine), sigma_max (VE), 1 (VP, sub-VP, rectified flow), or
                          none of a nonlinear SDE */
     /* Another prior than N(0, prior_std^2 I), of any kind of SDE: draws out[rows, dim] of these samples, and
-       log-densities out[rows] in nats. Where one is given, what would need the other is refused. */
+       log-densities out[rows] in nats. Where one is given, what would need the other is refused. Samplers' noise source
+       has no part in these draws; a flow's temperature is a factor on them. */
     ssde_status (*prior_sample)(void *user, uint64_t seed, const uint64_t *sample, size_t rows, size_t dim, float *out);
     ssde_status (*prior_log_density)(void *user, const float *x, size_t rows, size_t dim, double *out);
     void *user; /* first argument of all functions */
