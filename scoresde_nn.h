@@ -385,7 +385,9 @@ typedef struct ssde_mlp_desc {
     uint64_t seed;
     ssde_context *context;
 } ssde_mlp_desc;
-ssde_mlp_desc ssde_mlp(size_t dim); /* 128 hidden units, 3 layers, positional embedding */
+/* 128 hidden units, 3 layers, positional embedding; a Fourier embedding of scale 1 changes more smoothly with t, and
+   the ODE's steps are longer. */
+ssde_mlp_desc ssde_mlp(size_t dim);
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc);
 size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
@@ -462,11 +464,10 @@ ssde_status ssde_cross_entropy(ssde_context *context, const float *logits, const
 /* >>train */
 
 /* What is minimised. Denoising score matching needs the kernel of x(t) given x(0), which a nonlinear SDE has not; the
-   others, x(t) alone, and a
-   derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice the memory. Their losses
-   differ from denoising's by a constant, and in their variance, which is larger where std is small. To learn from data
-   as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for data as they are, where
-   output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
+   others need x(t) alone, and a derivative of the network's derivative (ssde_loss_implicit, SSDE_RUN_TANGENT), in twice
+   the memory. Their losses differ from denoising's by a constant, and in their variance, which is larger where std is
+   small. To learn from data as they are, or at one level: loss.times SSDE_TIMES_USER, loss.time giving that t, 0 for
+   data as they are, where output must be SSDE_PREDICT_SCORE and the network take label and sigma of t = 0. */
 typedef enum ssde_objective {
     SSDE_OBJECTIVE_DENOISING,
     SSDE_OBJECTIVE_IMPLICIT, /* the exact trace (Hyvarinen 2005): dim passes of twice a pass's work a step */
