@@ -624,10 +624,11 @@ typedef enum ssde_weighting {
    of their own. Times outside [eps, 1] are moved to its end. */
 typedef enum ssde_times {
     SSDE_TIMES_UNIFORM,
-    SSDE_TIMES_IMPORTANCE,   /* density proportional to g^2 / std^2, losses weighted back; VE, VP, sub-VP */
-    SSDE_TIMES_LOG_NORMAL,   /* log(std / m) ~ N(time_mean, time_std^2): EDM's, -1.2 and 1.2 */
-    SSDE_TIMES_LOGIT_NORMAL, /* log(t / (1 - t)) ~ N(time_mean, time_std^2): 0 and 1 (Esser et al. 2024) */
-    SSDE_TIMES_USER,         /* t = time(user, u), u uniform in (0, 1); in [eps, 1] */
+    SSDE_TIMES_IMPORTANCE, /* density proportional to g^2 / std^2, losses weighted back; VE, VP, sub-VP */
+    SSDE_TIMES_LOG_NORMAL, /* log(std / m) ~ N(time_mean, time_std^2): EDM's, -1.2 and 1.2 */
+    /* log(t / (1 - t)) ~ N(time_mean, time_std^2): 0 and 1 (Esser et al. 2024, arXiv 2403.03206) */
+    SSDE_TIMES_LOGIT_NORMAL,
+    SSDE_TIMES_USER, /* t = time(user, u), u uniform in (0, 1); in [eps, 1] */
     SSDE_TIMES_COUNT
 } ssde_times;
 
