@@ -385,7 +385,9 @@ typedef struct ssde_mlp_desc {
     uint64_t seed;
     ssde_context *context;
 } ssde_mlp_desc;
-ssde_mlp_desc ssde_mlp(size_t dim); /* 128 hidden units, 3 layers, positional embedding */
+/* 128 hidden units, 3 layers, positional embedding; a Fourier embedding of scale 1 changes more smoothly with t, and
+   the ODE's steps are longer. */
+ssde_mlp_desc ssde_mlp(size_t dim);
 ssde_status ssde_mlp_create(ssde_net **net, const ssde_mlp_desc *desc);
 size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
 
