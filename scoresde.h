@@ -478,7 +478,8 @@ ssde_sde ssde_subvp(double beta_min, double beta_max);
    that both learn; their time runs the other way, from noise to data. a = -1 / (1 - t) and g^2 = 2 t / (1 - t) have no
    bounds at 1: whatever asks for them there is refused, and solvers begin at ssde_prior_time. So do times drawn by g^2
    / std^2, whose integral diverges at 1; without them the likelihood's weights have no mean. It has no discrete-time
-   form, and no numbers to choose. */
+   form, and no numbers to choose. Train SSDE_PREDICT_FLOW, _VELOCITY or _EDM: of a score or noise, near t = 1, the flow
+   has the error times 1 / (1 - t), 10,000 where solvers begin. */
 ssde_sde ssde_rectified_flow(void);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
 ssde_sde ssde_nonlinear(ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim,
@@ -581,10 +582,11 @@ size_t ssde_simulate_memory(size_t rows, size_t dim);
 /* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
    target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
 typedef enum ssde_parameterisation {
-    SSDE_PREDICT_DEFAULT,  /* the reference's: under VE (and nonlinear SDEs) the score, else the noise; of networks,
-                              what they say */
-    SSDE_PREDICT_SCORE,    /* -z / std */
-    SSDE_PREDICT_NOISE,    /* z */
+    SSDE_PREDICT_DEFAULT, /* the reference's: under VE (and nonlinear SDEs) the score, else the noise; of networks,
+                             what they say */
+    SSDE_PREDICT_SCORE,   /* -z / std */
+    /* z. As of the score, its errors are times std / m in x0, and so in the flow: not for SDEs whose m(1) is 0 */
+    SSDE_PREDICT_NOISE,
     SSDE_PREDICT_DATA,     /* x0 */
     SSDE_PREDICT_VELOCITY, /* m z - std x0: v of Salimans and Ho 2022 (arXiv 2202.00512) */
     /* F of Karras et al. 2022 (arXiv 2206.00364, eq. 7 and table 1): with y = x / m and sigma = std / m, x0 = c_skip y
@@ -646,7 +648,9 @@ typedef struct ssde_loss_desc {
     double time_mean, time_std; /* both 0: as written at the times that have them */
     int stratified; /* the u that make the t of one step are spread evenly: those of 2^k slots in a row lie one in each
                        of 2^k equal parts of (0, 1), moved by a draw per step. Each is uniform still, the gradient's
-                       mean the same, its variance lower. Not set: they are independent, as in the reference */
+                       mean the same. The loss that a step returns has a variance 1.1 to 1.6 times lower (a small
+                       network on a ring, 256 rows); the gradient's is z's and x0's within 5%, and training as good
+                       as without. Not set: they are independent, as in the reference */
     double (*weight)(void *user, double t, double mean, double std);
     double (*time)(void *user, double u);
     void *user;

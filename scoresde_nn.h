@@ -477,7 +477,8 @@ typedef enum ssde_objective {
 
 typedef struct ssde_train_desc {
     /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
-       but score and noise need scale_by_sigma = 0. Not read of classifiers. */
+       but score and noise need scale_by_sigma = 0. Not read of classifiers. Score and noise where m(1) is 0
+       (ssde_rectified_flow) train, but the context's log says what is wrong with them. */
     ssde_loss_desc loss;
     size_t batch; /* most rows of one step */
     double lr, beta1, beta2, weight_decay;
@@ -6501,6 +6502,24 @@ static ssde_status ssdei_trainer_place(ssde_trainer *trainer) {
     return SSDE_OK;
 }
 
+/* Where m(1) is 0 the flow's velocity is the error of a score or noise times about std / m. */
+static void ssdei_trainer_warn_output(const ssde_trainer *trainer) {
+    const ssde_loss_desc *loss = &trainer->desc.loss;
+    ssde_context *context = trainer->context;
+    ssde_output_map map;
+    char text[256];
+    if (!context || !context->log || trainer->desc.classifier || loss->output > SSDE_PREDICT_NOISE ||
+        ssde_output_map_at(NULL, &trainer->sde, loss->output, loss->sigma_data, 1.0, &map) != SSDE_OK ||
+        ssdei_is_finite(map.data_output))
+        return;
+    snprintf(
+        text, sizeof text,
+        "ssde_trainer_create: desc.loss.output is %s, which says nothing of x(0) at t = 1, where m is 0: its errors "
+        "there spoil samples and likelihoods; use velocity, flow or edm",
+        ssde_parameterisation_name(loss->output));
+    (context->log)(context->user, text);
+}
+
 ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssde_sde *sde,
                                 const ssde_train_desc *desc) {
     ssde_context *context = desc ? desc->context : NULL;
@@ -6526,6 +6545,7 @@ ssde_status ssde_trainer_create(ssde_trainer **trainer, ssde_net *net, const ssd
         ssde_trainer_destroy(created);
     else
         *trainer = created;
+    if (status == SSDE_OK) ssdei_trainer_warn_output(created);
     return status;
 }
 

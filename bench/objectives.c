@@ -3,8 +3,8 @@
 
        cc -O2 bench/objectives.c -o objectives -lm && ./objectives          (half an hour)
 
-   sde,output,weighting,times,stratified,fisher,fisher_low,fisher_high,fisher_of_best,kl,kl_low,kl_high,kl_error,
-   kl_of_best,nfe,seconds
+   sde,objective,output,weighting,times,stratified,fisher,fisher_low,fisher_high,fisher_of_best,kl,kl_low,kl_high,kl_error,
+   kl_of_best,nfe,ms_per_step
    Every row is the same network (29,474 weights), data, batch, steps and learning rate; of several seeds the median,
    the lowest and the highest.
 
@@ -15,7 +15,7 @@
    where training ends: the mean of log p - log q over draws from p, and kl_error its standard error. No bound holds for
    it. "inf": the ODE left the numbers.
    fisher_of_best and kl_of_best: over the least in the table, which comes at the end; what stderr shows as rows are
-   measured, over the least so far. nfe: evaluations per likelihood. seconds: of training.
+   measured, over the least so far. nfe: evaluations per likelihood. ms_per_step: of training.
 
    Left out is what repeats another row (VE's g^2 / std^2 is a constant; the weight of EDM's own output is EDM's, of the
    noise's std^2) or makes no sense (the score's own error, 1 / std^2 of the noise's, is without bounds; logit-normal
@@ -24,7 +24,9 @@
    Options: --quick (a tenth of the rows, 200 steps: that it all runs)
             --steps N (4000)   --batch N (256)   --seeds N (3)   --points N (of kl, 4096)   --threads N
             --embedding fourier|positional (fourier)
-            --sde ve|vp|subvp|rectified_flow   --output score|noise|data|velocity|edm|flow
+            --sde ve|vp|subvp|rectified_flow   --objective denoising|implicit|sliced
+            --output score|noise|data|velocity|edm|flow   --weighting std2|likelihood|output|edm|min_snr
+            --times uniform|importance|log_normal|logit_normal
             --tier scalar|neon|avx2|avx512 */
 #define SCORESDE_KEEP_MACROS
 #define SCORESDE_IMPLEMENTATION
@@ -40,9 +42,12 @@ static ssde_context context;
 static ssde_mixture *ring;
 static size_t steps = 4000, batch = 256, seeds = 3, points = 4096;
 static ssde_parameterisation only_output; /* SSDE_PREDICT_DEFAULT: all */
-static int quick, only_sde = SDES, embedding = SSDE_EMBEDDING_FOURIER;
+static ssde_weighting only_weighting = SSDE_WEIGHT_COUNT;
+static ssde_times only_times = SSDE_TIMES_COUNT;
+static int quick, only_objective = SSDE_OBJECTIVE_COUNT, only_sde = SDES, embedding = SSDE_EMBEDDING_FOURIER;
 
 static const char *const sde_names[SDES] = {"ve", "vp", "subvp", "rectified_flow"};
+static const char *const objective_names[SSDE_OBJECTIVE_COUNT] = {"denoising", "implicit", "sliced"};
 static const char *const embedding_names[] = {"positional", "fourier"};
 
 static ssde_sde sde_of(int which) {
@@ -60,27 +65,41 @@ static void *take(size_t count, size_t size) {
 
 /* ---- what is compared ---- */
 
-typedef struct objective {
+typedef struct recipe {
     ssde_weighting weighting;
     ssde_times times;
     int stratified;
-} objective;
+    ssde_objective objective;
+} recipe;
 
-static const objective objectives[] = {
-    {SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 0},          {SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 1},
-    {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_UNIFORM, 1},    {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_IMPORTANCE, 0},
-    {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_IMPORTANCE, 1}, {SSDE_WEIGHT_MIN_SNR, SSDE_TIMES_UNIFORM, 1},
-    {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_UNIFORM, 1},        {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_LOGIT_NORMAL, 1},
-    {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_LOG_NORMAL, 1},     {SSDE_WEIGHT_EDM, SSDE_TIMES_LOG_NORMAL, 1}};
-enum { OBJECTIVES = sizeof objectives / sizeof objectives[0] };
+static const recipe recipes[] = {{SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 0, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_UNIFORM, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_IMPORTANCE, 0, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_LIKELIHOOD, SSDE_TIMES_IMPORTANCE, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_MIN_SNR, SSDE_TIMES_UNIFORM, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_UNIFORM, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_LOGIT_NORMAL, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_OUTPUT, SSDE_TIMES_LOG_NORMAL, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_EDM, SSDE_TIMES_LOG_NORMAL, 1, SSDE_OBJECTIVE_DENOISING},
+                                 {SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 0, SSDE_OBJECTIVE_IMPLICIT},
+                                 {SSDE_WEIGHT_STD2, SSDE_TIMES_UNIFORM, 0, SSDE_OBJECTIVE_SLICED}};
+enum { RECIPES = sizeof recipes / sizeof recipes[0] };
 
-static int makes_sense(int sde, int output, const objective *how) {
+static int makes_sense(int sde, int output, const recipe *how) {
+    if (how->objective) return sde <= VP && output == SSDE_PREDICT_SCORE;
     if (sde == VE && how->weighting == SSDE_WEIGHT_LIKELIHOOD) return 0;
     if (sde != FLOW && how->times == SSDE_TIMES_LOGIT_NORMAL) return 0;
     if (how->weighting != SSDE_WEIGHT_OUTPUT) return 1;
     if (output == SSDE_PREDICT_EDM) return how->times != SSDE_TIMES_LOG_NORMAL;
     if (output == SSDE_PREDICT_NOISE) return how->times != SSDE_TIMES_UNIFORM;
     return output != SSDE_PREDICT_SCORE;
+}
+
+static int is_wanted(const recipe *how) {
+    return (only_objective == SSDE_OBJECTIVE_COUNT || only_objective == (int)how->objective) &&
+           (only_weighting == SSDE_WEIGHT_COUNT || only_weighting == how->weighting) &&
+           (only_times == SSDE_TIMES_COUNT || only_times == how->times);
 }
 
 /* ---- training ---- */
@@ -98,7 +117,7 @@ static ssde_net *network(int output, uint64_t seed) {
     return net;
 }
 
-static ssde_trainer *train(ssde_net *net, const ssde_sde *sde, int output, const objective *how, double eps,
+static ssde_trainer *train(ssde_net *net, const ssde_sde *sde, int output, const recipe *how, double eps,
                            uint64_t seed) {
     ssde_train_desc desc = ssde_train_defaults(sde, steps);
     ssde_trainer *trainer;
@@ -111,6 +130,7 @@ static ssde_trainer *train(ssde_net *net, const ssde_sde *sde, int output, const
     desc.loss.weighting = how->weighting;
     desc.loss.times = how->times;
     desc.loss.stratified = how->stratified;
+    desc.objective = how->objective;
     desc.loss.half_sum = 0;
     desc.loss.eps = eps;
     desc.ema_rate = 0.9999;
@@ -199,7 +219,7 @@ static divergence ode_divergence(const ssde_sde *sde, const ssde_score_model *mo
 
 typedef struct row {
     int sde, output;
-    const objective *how;
+    const recipe *how;
     double fisher[MOST_SEEDS], kl[MOST_SEEDS], kl_error, nfe, seconds; /* sorted */
 } row;
 
@@ -239,13 +259,14 @@ static void measure(row *r) {
 
 static void print(FILE *out, const row *r, double best_fisher, double best_kl) {
     size_t middle = seeds / 2, last = seeds - 1;
-    fprintf(out, "%s,%s,%s,%s,%d,", sde_names[r->sde], ssde_parameterisation_name((ssde_parameterisation)r->output),
-            ssde_weighting_name(r->how->weighting), ssde_times_name(r->how->times), r->how->stratified);
+    fprintf(out, "%s,%s,%s,%s,%s,%d,", sde_names[r->sde], objective_names[r->how->objective],
+            ssde_parameterisation_name((ssde_parameterisation)r->output), ssde_weighting_name(r->how->weighting),
+            ssde_times_name(r->how->times), r->how->stratified);
     fprintf(out, "%.4f,%.4f,%.4f,%.2f,", r->fisher[middle], r->fisher[0], r->fisher[last],
             r->fisher[middle] / best_fisher);
     fprintf(out, "%.4f,%.4f,%.4f,%.4f,%.2f,", r->kl[middle], r->kl[0], r->kl[last], r->kl_error,
             r->kl[middle] / best_kl);
-    fprintf(out, "%.0f,%.1f\n", r->nfe, r->seconds);
+    fprintf(out, "%.0f,%.2f\n", r->nfe, 1e3 * r->seconds / (double)steps);
     fflush(out);
 }
 
@@ -257,10 +278,12 @@ static void fill_table(void) {
         if (only_sde != SDES && only_sde != sde) continue;
         for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
             if (only_output && (int)only_output != output) continue;
-            for (k = 0; k < OBJECTIVES; k++) {
+            for (k = 0; k < RECIPES; k++) {
                 row *r = &rows[count];
-                if (!makes_sense(sde, output, &objectives[k]) || (quick && (k + output + sde) % OBJECTIVES)) continue;
-                r->sde = sde, r->output = output, r->how = &objectives[k];
+                if (!is_wanted(&recipes[k]) || !makes_sense(sde, output, &recipes[k]) ||
+                    (quick && (k + output + sde) % RECIPES))
+                    continue;
+                r->sde = sde, r->output = output, r->how = &recipes[k];
                 measure(r);
                 if (r->fisher[seeds / 2] < best_fisher) best_fisher = r->fisher[seeds / 2];
                 if (r->kl[seeds / 2] < best_kl) best_kl = r->kl[seeds / 2];
@@ -295,6 +318,12 @@ int main(int argc, char **argv) {
             known = (only_sde = read_name(value, sde_names, SDES)) < SDES;
         else if (!strcmp(argv[i], "--output"))
             must(&context, ssde_parameterisation_find(&context, value, &only_output));
+        else if (!strcmp(argv[i], "--weighting"))
+            must(&context, ssde_weighting_find(&context, value, &only_weighting));
+        else if (!strcmp(argv[i], "--times"))
+            must(&context, ssde_times_find(&context, value, &only_times));
+        else if (!strcmp(argv[i], "--objective"))
+            known = (only_objective = read_name(value, objective_names, SSDE_OBJECTIVE_COUNT)) < SSDE_OBJECTIVE_COUNT;
         else if (!strcmp(argv[i], "--tier"))
             known = read_tier(value, &context);
         else if (count < 4) {
@@ -309,8 +338,8 @@ int main(int argc, char **argv) {
     use_threads(&context);
     must(&context, ssde_ring_create(&context, &ring, MODES, 1.0, ring_std));
     printf(
-        "sde,output,weighting,times,stratified,fisher,fisher_low,fisher_high,fisher_of_best,"
-        "kl,kl_low,kl_high,kl_error,kl_of_best,nfe,seconds\n");
+        "sde,objective,output,weighting,times,stratified,fisher,fisher_low,fisher_high,fisher_of_best,"
+        "kl,kl_low,kl_high,kl_error,kl_of_best,nfe,ms_per_step\n");
     fill_table();
     ssde_mixture_destroy(ring);
     return 0;

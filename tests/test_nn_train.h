@@ -1630,6 +1630,37 @@ static void test_train_scale(void) {
     }
 }
 
+/* Of outputs that say nothing of x(0) where m(1) is 0 the trainer's log says so, once; of others nothing. */
+static void test_train_output_warning(void) {
+    static const char start[] = "ssde_trainer_create: desc.loss.output is noise";
+    ssde_sde sdes[4];
+    ssde_context context = ssde_context_defaults();
+    check_log kept;
+    int output, k;
+    sdes[0] = ssde_rectified_flow(), sdes[1] = ssde_ve(0.01, 50.0), sdes[2] = ssde_vp(0.1, 20.0);
+    sdes[3] = ssde_subvp(0.1, 20.0);
+    context.log = check_keep_log, context.user = &kept;
+    for (k = 0; k < 4; k++)
+        for (output = SSDE_PREDICT_DEFAULT; output < SSDE_PREDICT_COUNT; output++) {
+            ssde_mlp_desc shape = ssde_mlp(2);
+            ssde_train_desc desc = files_train_desc(&context, &sdes[k]);
+            ssde_net *net = NULL;
+            ssde_trainer *trainer = NULL;
+            shape.hidden = 8;
+            shape.scale_by_sigma = 0;
+            CHECK_OK(ssde_mlp_create(&net, &shape));
+            memset(&kept, 0, sizeof kept);
+            desc.loss.output = (ssde_parameterisation)output;
+            CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[k], &desc));
+            CHECK(kept.count == (k == 0 && output <= SSDE_PREDICT_NOISE));
+            if (kept.count && output != SSDE_PREDICT_SCORE) CHECK(!strncmp(kept.text, start, sizeof start - 1));
+            CHECK(!kept.count || strlen(kept.text) < sizeof kept.text - 1);
+            CHECK(!context.error[0]);
+            ssde_trainer_destroy(trainer);
+            ssde_net_destroy(net);
+        }
+}
+
 /* ---- train ---- */
 
 /* Every pixel of a row is where its mirror image was, for even widths and odd. */
@@ -1679,6 +1710,7 @@ static void test_train_flip(void) {
     X(train_bad_averages)     \
     X(train_shuffle)          \
     X(train_scale)            \
+    X(train_output_warning)   \
     X(train_flip)
 
 #endif
