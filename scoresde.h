@@ -624,7 +624,9 @@ typedef enum ssde_weighting {
    of their own. Times outside [eps, 1] are moved to its end. */
 typedef enum ssde_times {
     SSDE_TIMES_UNIFORM,
-    SSDE_TIMES_IMPORTANCE, /* density proportional to g^2 / std^2, losses weighted back; VE, VP, sub-VP */
+    /* density proportional to g^2 / std^2, of rectified flow up to ssde_prior_time, losses weighted back; not for
+       SDEs of the user's functions */
+    SSDE_TIMES_IMPORTANCE,
     SSDE_TIMES_LOG_NORMAL, /* log(std / m) ~ N(time_mean, time_std^2): EDM's, -1.2 and 1.2 */
     /* log(t / (1 - t)) ~ N(time_mean, time_std^2): 0 and 1 (Esser et al. 2024, arXiv 2403.03206) */
     SSDE_TIMES_LOGIT_NORMAL,
@@ -640,7 +642,7 @@ typedef struct ssde_loss_desc {
     ssde_weighting weighting;
     double min_snr_gamma; /* 0: 5 */
     ssde_times times;
-    double time_mean, time_std; /* time_std 0: both as written at the times that have them */
+    double time_mean, time_std; /* both 0: as written at the times that have them */
     int stratified; /* the u that make the t of one step are spread evenly: those of 2^k slots in a row lie one in each
                        of 2^k equal parts of (0, 1), moved by a draw per step. Each is uniform still, the gradient's
                        mean the same, its variance lower. Not set: they are independent, as in the reference */
@@ -7826,6 +7828,9 @@ static ssde_status ssdei_loss_times_check(const ssde_sde *sde, const ssde_loss_d
     if (!(desc->eps >= 0.0 && desc->eps < 1.0))
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.eps is %.9g, wanted 0 (the default) or below 1", where,
                          desc->eps);
+    if (desc->time_std == 0.0 && !(desc->time_mean == 0.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT,
+                         "%s.time_mean is %.9g and time_std 0, wanted both, or none", where, desc->time_mean);
     if (desc->times == SSDE_TIMES_USER && !desc->time)
         return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s.times are the user's, but time is NULL", where);
     if (desc->discrete && desc->times != SSDE_TIMES_UNIFORM)
@@ -8168,11 +8173,15 @@ static ssde_status ssdei_implicit_at(const ssde_sde *sde, const ssde_loss_desc *
     out->by_x = 0.0;
     if (at.std > 0.0) {
         ssdei_output_map(output, desc->sigma_data, at.mean, at.std, &map);
-        ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &out->lambda));
         out->by_output = map.noise_output;
         out->by_x = map.noise_x;
         out->size = -at.std;
-        out->lambda /= map.noise_output * map.noise_output;
+        if (desc->weighting == SSDE_WEIGHT_OUTPUT)
+            out->lambda = 1.0 / (map.noise_output * map.noise_output);
+        else { /* what the noise as an output has, also where m = 0 leaves the output no share in it */
+            ssdei_output_map(SSDE_PREDICT_NOISE, desc->sigma_data, at.mean, at.std, &map);
+            ssdei_try(ssdei_loss_weight(desc, &map, &at, t[r], &out->lambda));
+        }
     } else if (output != SSDE_PREDICT_SCORE)
         return ssde_fail(desc->context, SSDE_ERROR_NUMERIC,
                          "ssde_loss_implicit: std is 0 at t[%lu] = %g, where only the output that is the score has one",

@@ -5749,10 +5749,10 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 /* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
-    const ssdei_meaning *own = &net->means;
-    if (means->output == SSDE_PREDICT_DEFAULT) means->output = own->output;
-    means->output = ssdei_output_of(sde, means->output);
-    if (means->sigma_data == 0.0) means->sigma_data = own->sigma_data;
+    double sigma_data;
+    ssde_parameterisation own = ssde_net_output(net, &sigma_data);
+    means->output = ssdei_output_of(sde, means->output == SSDE_PREDICT_DEFAULT ? own : means->output);
+    if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
     if (means->sigma_data == 0.0) means->sigma_data = 0.5;
     means->logarithm = ssdei_net_logarithm(net);
     ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
@@ -8512,9 +8512,12 @@ ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const
 
 /* Fields that must be the same to go on as if nothing had happened. Not among them, so that they can be changed on
    purpose: batch, lr, warmup, grad_clip. */
-static void ssdei_loss_fields(ssdei_fields *fields, const ssde_sde *sde, const ssde_loss_desc *loss) {
-    if (ssdei_field_present(fields, "training.output", loss->output != ssdei_output_of(sde, SSDE_PREDICT_DEFAULT)))
-        ssdei_field_choice(fields, "training.output", (int)loss->output, ssdei_parameterisation_names);
+static void ssdei_loss_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
+    const ssde_loss_desc *loss = &trainer->desc.loss;
+    ssde_parameterisation output = trainer->ema->means.output; /* DEFAULT of classifiers */
+    int said = output != SSDE_PREDICT_DEFAULT, unusual = output != ssdei_output_of(&trainer->sde, SSDE_PREDICT_DEFAULT);
+    if (ssdei_field_present(fields, "training.output", said && (unusual || fields->mode == SSDEI_FIELDS_WRITE)))
+        ssdei_field_choice(fields, "training.output", (int)output, ssdei_parameterisation_names);
     if (loss->output == SSDE_PREDICT_EDM || loss->weighting == SSDE_WEIGHT_EDM)
         ssdei_field_number(fields, "training.sigma_data", loss->sigma_data);
     ssdei_field_choice(fields, "training.weighting", (int)loss->weighting, ssdei_weighting_names);
@@ -8579,7 +8582,7 @@ static ssde_status ssdei_training_sde_fields(ssdei_fields *fields, const ssde_sd
 
 static ssde_status ssdei_checkpoint_fields(ssdei_fields *fields, const ssde_trainer *trainer) {
     ssdei_training_fields(fields, &trainer->desc);
-    ssdei_loss_fields(fields, &trainer->sde, &trainer->desc.loss);
+    ssdei_loss_fields(fields, trainer);
     if (trainer->sde.kind == SSDE_NONLINEAR)
         ssdei_field_unsigned(fields, "training.simulation_steps", trainer->desc.simulation_steps);
     return ssdei_training_sde_fields(fields, &trainer->sde);

@@ -5569,7 +5569,8 @@ static ssde_status ssdei_fisher_open(ssdei_fisher *w, const ssde_rng *rng, const
     }
     status = ssdei_marginals(w->how.perturbed ? NULL : context, w->sde, w->t, rows, w->mean, w->std);
     if (w->how.perturbed) {
-        for (r = 0; r < rows && (status != SSDE_OK || w->sde->kind == SSDE_NONLINEAR); r++) w->std[r] = (double)NAN;
+        int unknown = status != SSDE_OK || w->sde->kind == SSDE_NONLINEAR;
+        for (r = 0; r < rows && unknown; r++) w->std[r] = (double)NAN;
         memcpy(w->x, x, rows * w->dim * sizeof *x);
         return SSDE_OK;
     }

@@ -1042,6 +1042,17 @@ static void test_loss_implicit_ends(void) {
     desc.weighting = SSDE_WEIGHT_STD2;
     desc.output = SSDE_PREDICT_NOISE;
     CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "std is 0 at t[0] = 0");
+    sde = ssde_rectified_flow(); /* m = 0, std = 1, v^T J v = -dim: nothing is learned, nor is it an error */
+    t[0] = 1.0;
+    desc.output = SSDE_PREDICT_VELOCITY;
+    CHECK_OK(IMPLICIT_CALL(o, NULL));
+    CHECK_NEAR(loss, 0.5 * (2.0 * 81.0 - 2.0 * 2.0), 1e-13);
+    CHECK(gradients[0][0] == 0.0f && gradients[1][1] == 0.0f);
+    desc.weighting = SSDE_WEIGHT_OUTPUT;
+    CHECK_FAILS(&context, IMPLICIT_CALL(o, NULL), SSDE_ERROR_NUMERIC, "the weight inf at t[0] = 1");
+    desc.weighting = SSDE_WEIGHT_STD2;
+    desc.output = SSDE_PREDICT_NOISE;
+    sde = ssde_vp(0.1, 20.0);
     t[0] = 0.5;
     CHECK_OK(IMPLICIT_CALL(o, NULL));
     loss = -1.0;
@@ -1336,6 +1347,10 @@ static void test_loss_time_densities(void) {
         desc.time_mean = (double)INFINITY;
         CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT,
                     "time_mean is inf");
+        desc.time_mean = 0.5;
+        desc.time_std = 0.0;
+        CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT,
+                    "time_mean is 0.5 and time_std 0");
         desc.time_mean = 0.0;
         memset(&desc.times, 1, sizeof desc.times);
         CHECK_FAILS(&context, ssde_loss_times(&sde, &desc, 2, 3, NULL, 1, t, weight), SSDE_ERROR_ARGUMENT, "times is ");

@@ -559,6 +559,7 @@ static void test_train_outputs_own(void) {
     ssde_train_desc desc = files_train_desc(NULL, &vp);
     ssde_net *net = files_mlp(NULL, 2, 8, 1, 3), *class_net = NULL;
     ssde_trainer *trainer = NULL;
+    ssdei_meaning means = {SSDE_PREDICT_DEFAULT, 0.0, 0, 0};
     double sigma_data = -1.0;
     CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_DEFAULT && sigma_data == 0.0);
     CHECK(ssde_net_output(NULL, NULL) == SSDE_PREDICT_DEFAULT);
@@ -579,9 +580,13 @@ static void test_train_outputs_own(void) {
     CHECK(trainer->desc.loss.output == SSDE_PREDICT_EDM && trainer->desc.loss.sigma_data == 0.7);
     ssde_trainer_destroy(trainer);
     desc.loss.output = SSDE_PREDICT_FLOW;
+    desc.loss.sigma_data = 0.3; /* of nothing here, nor of what it is given for later */
     CHECK_OK(ssde_trainer_create(&trainer, net, &vp, &desc));
     CHECK(ssde_net_output(net, &sigma_data) == SSDE_PREDICT_FLOW && sigma_data == 0.0);
     ssde_trainer_destroy(trainer);
+    means.output = SSDE_PREDICT_EDM;
+    CHECK_OK(ssdei_net_meaning(NULL, "", net, &vp, &means));
+    CHECK(means.sigma_data == 0.5);
     ssde_net_destroy(net);
     /* classifiers mean nothing of the kind */
     desc.classifier = 1;
@@ -1462,6 +1467,16 @@ static void test_train_averages(void) {
     CHECK_OK(ssde_net_reconstruct_average(other, turned, AVERAGE_FILES, 0.12, &again));
     CHECK_ARRAY(other->weights, first, net->weight_count, 1e-6);
     CHECK_NEAR(residual, again, 1e-7);
+    for (i = 0; i < AVERAGE_FILES; i++) remove(average_paths[i]);
+    ssde_trainer_destroy(trainer);
+    ssde_net_destroy(net);
+    /* the SDE's own output is said, too: under another SDE it is not that one's */
+    net = average_net(NULL);
+    desc.loss.output = SSDE_PREDICT_DEFAULT;
+    CHECK_OK(ssde_trainer_create(&trainer, net, &sde, &desc));
+    average_train(trainer);
+    CHECK_OK(ssde_net_reconstruct_average(other, average_paths, 1, 0.07, NULL));
+    CHECK(ssde_net_output(other, NULL) == SSDE_PREDICT_NOISE);
     for (i = 0; i < AVERAGE_FILES; i++) remove(average_paths[i]);
     ssde_trainer_destroy(trainer);
     ssde_net_destroy(net);

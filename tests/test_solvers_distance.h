@@ -410,14 +410,9 @@ static double distance_nothing(void *user, double t) {
     return (double)NAN;
 }
 
-static ssde_status distance_drift(void *user, const float *x, const double *t, size_t rows, size_t dim, float *out) {
-    (void)user, (void)t;
-    memcpy(out, x, rows * dim * sizeof *x);
-    return SSDE_OK;
-}
-
 /* Of SDEs whose std nobody knows, for x at t. */
-static void distance_no_std(ssde_sde sde) {
+static void test_distance_fisher_no_std(void) {
+    ssde_sde affine = ssde_affine(distance_rate, distance_rate, NULL), sde = affine;
     ssde_context context = ssde_context_defaults();
     ssde_fisher_desc how = ssde_fisher_defaults();
     ssde_fisher_result result;
@@ -425,20 +420,21 @@ static void distance_no_std(ssde_sde sde) {
     size_t dim = 2;
     ssde_score_model a = distance_normal(&dim), b = a;
     float x[12];
+    int nonlinear;
+    affine.mean = affine.std = distance_nothing;
     b.score = distance_half_score;
     distance_normals(2, 0.0, 0.8, 6, 2, x);
-    how.t = 0.5, how.perturbed = 1, how.context = &context;
-    CHECK_OK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result));
-    CHECK(result.divergence > 0.0 && result.loss != result.loss && !context.error[0]);
-    CHECK_RELATIVE(result.nats, 0.5 * result.divergence, 1e-15);
-    how.perturbed = 0;
-    CHECK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result) != SSDE_OK && context.error[0]);
-}
-static void test_distance_fisher_no_std(void) {
-    ssde_sde affine = ssde_affine(distance_rate, distance_rate, NULL);
-    affine.mean = affine.std = distance_nothing;
-    distance_no_std(affine);
-    distance_no_std(ssde_nonlinear(distance_drift, distance_rate, NULL));
+    how.t = 0.5, how.context = &context;
+    for (nonlinear = 0; nonlinear < 2; nonlinear++) {
+        sde = nonlinear ? ssde_nonlinear(well_drift, distance_rate, NULL) : affine;
+        how.perturbed = 1;
+        CHECK_OK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result));
+        CHECK(result.divergence > 0.0 && result.loss != result.loss && !context.error[0]);
+        CHECK(result.loss_error != result.loss_error);
+        CHECK_RELATIVE(result.nats, 0.5 * result.divergence, 1e-15);
+        how.perturbed = 0;
+        CHECK(ssde_fisher_divergence(&sde, &a, &b, &how, &rng, 6, x, &result) != SSDE_OK && context.error[0]);
+    }
 }
 
 /* ---- distance: memory, bad input ---- */

@@ -102,9 +102,40 @@ static void digest_solvers(void) {
     ssde_mixture_destroy(ring);
 }
 
+static ssde_status pull(void *user, const float *at, const double *t, size_t rows, size_t dim, float *out) {
+    size_t i;
+    (void)user, (void)t;
+    for (i = 0; i < rows * dim; i++) out[i] = at[i] - at[i] * at[i] * at[i];
+    return SSDE_OK;
+}
+
+static double spread(void *user, double t) {
+    (void)user;
+    return 0.5 + t;
+}
+
+static void digest_simulation(void) {
+    ssde_sde well = ssde_nonlinear(pull, spread, NULL);
+    ssde_simulation_desc how = ssde_simulation_defaults();
+    how.scheme = SSDE_SCHEME_HEUN;
+    how.context = &context;
+    check(ssde_simulate(&well, &how, 7, NULL, NULL, SAMPLES, DIM, x));
+    digest("simulation", x, sizeof x);
+}
+
+static void digest_times(const char *name, ssde_sde sde, ssde_times times) {
+    static double t[1000], weight[1000];
+    ssde_loss_desc how = ssde_loss_defaults();
+    how.times = times;
+    how.stratified = 1;
+    how.context = &context;
+    check(ssde_loss_times(&sde, &how, 7, 3, NULL, 1000, t, weight));
+    digest(name, t, sizeof t);
+}
+
 /* A few steps of training, then a score and its derivative. */
-static void digest_net(const char *name, ssde_net *net, ssde_parameterisation output, const float *data, size_t rows,
-                       float *out) {
+static void digest_net(const char *name, ssde_net *net, ssde_parameterisation output, ssde_objective objective,
+                       const float *data, size_t rows, float *out) {
     ssde_sde sde = ssde_subvp(0.1, 20.0);
     ssde_train_desc how = ssde_train_defaults(&sde, 0);
     ssde_trainer *trainer;
@@ -120,10 +151,13 @@ static void digest_net(const char *name, ssde_net *net, ssde_parameterisation ou
     how.warmup = 3;
     how.context = &context;
     how.loss.output = output;
+    how.objective = objective;
+    how.keep_averages = 1;
     check(ssde_trainer_create(&trainer, net, &sde, &how));
     batch = ssde_batch_of(data, rows);
     for (step = 0; step < 6; step++) check(ssde_train_step(trainer, &batch, &loss));
     digest(name, &loss, sizeof loss);
+    digest("    average", trainer->averages[0], ssde_net_weight_count(net) * sizeof(float));
     ssde_trainer_destroy(trainer);
     shape.context = &context;
     check(ssde_score_net_create(&score_net, net, &sde, &shape));
@@ -155,14 +189,20 @@ int main(int argc, char **argv) {
     digest_solvers();
     mlp.context = unet.context = &context;
     check(ssde_mlp_create(&net, &mlp));
-    digest_net("MLP, loss", net, SSDE_PREDICT_DEFAULT, x, SAMPLES, out);
+    digest_net("MLP, loss", net, SSDE_PREDICT_DEFAULT, SSDE_OBJECTIVE_DENOISING, x, SAMPLES, out);
     check(ssde_mlp_create(&net, &mlp));
-    digest_net("MLP, EDM's loss", net, SSDE_PREDICT_EDM, x, SAMPLES, out);
+    digest_net("MLP, EDM's loss", net, SSDE_PREDICT_EDM, SSDE_OBJECTIVE_DENOISING, x, SAMPLES, out);
     unet.nf = 8;
     unet.num_levels = 2;
     unet.num_res_blocks = 1;
     check(ssde_unet_create(&net, &unet));
     check(ssde_random_normal(&context, 9, SSDE_STREAM_USER, 0, NULL, IMAGES, PIXELS, image));
-    digest_net("U-Net, loss", net, SSDE_PREDICT_DEFAULT, image, IMAGES, image_out);
+    digest_net("U-Net, loss", net, SSDE_PREDICT_DEFAULT, SSDE_OBJECTIVE_DENOISING, image, IMAGES, image_out);
+    unet.noise_conditioning = SSDE_NOISE_SCALE_SHIFT;
+    check(ssde_unet_create(&net, &unet));
+    digest_net("U-Net, sliced loss", net, SSDE_PREDICT_VELOCITY, SSDE_OBJECTIVE_SLICED, image, IMAGES, image_out);
+    digest_simulation();
+    digest_times("log-normal times, VP", ssde_vp(0.1, 20.0), SSDE_TIMES_LOG_NORMAL);
+    digest_times("logit-normal times", ssde_rectified_flow(), SSDE_TIMES_LOGIT_NORMAL);
     return 0;
 }
