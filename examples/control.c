@@ -3,10 +3,9 @@
 
        cc -O2 examples/control.c -o control -lm && ./control
 
-   Learns 1,497 handwritten digits first, as quickstart does; ./control model.safetensors takes quickstart's model
-   instead. A classifier of noisy digits is learned either way. Writes inpainting.png, classes.png,
-   super_resolution.png, editing.png and interpolation.png. Options: --steps N (training steps, 2000), --seed N,
-   --threads N. */
+   Learns 1,497 handwritten digits first; ./control model.safetensors takes quickstart's model instead. A classifier of
+   noisy digits is learned either way. Writes inpainting.png, classes.png, super_resolution.png, editing.png and
+   interpolation.png. Options: --steps N (training steps, 2000), --seed N, --threads N. */
 #define SCORESDE_IMPLEMENTATION
 #include "../scoresde.h"
 #include "../scoresde_nn.h"
