@@ -1,7 +1,7 @@
 /* Objectives measured, as CSV: what a network's output may mean, how its errors are weighted and which times are drawn,
    under each SDE, on the ring of eight Gaussians, whose score is known:
 
-       cc -O2 bench/objectives.c -o objectives -lm && ./objectives          (half an hour)
+       cc -O2 bench/objectives.c -o objectives -lm && ./objectives (three quarters of an hour)
 
    sde,objective,output,weighting,times,stratified,fisher,fisher_low,fisher_high,fisher_of_best,kl,kl_low,kl_high,kl_error,
    kl_of_best,nfe,ms_per_step
@@ -19,7 +19,7 @@
 
    Left out is what repeats another row (VE's g^2 / std^2 is a constant; the weight of EDM's own output is EDM's, of the
    noise's std^2) or makes no sense (the score's own error, 1 / std^2 of the noise's, is without bounds; logit-normal
-   times are of the straight path).
+   times are of the straight path). Implicit and sliced score matching (one probe) are of the score under VE and VP.
 
    Options: --quick (a tenth of the rows, 200 steps: that it all runs)
             --steps N (4000)   --batch N (256)   --seeds N (3)   --points N (of kl, 4096)   --threads N
