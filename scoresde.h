@@ -582,8 +582,8 @@ size_t ssde_simulate_memory(size_t rows, size_t dim);
 /* What a model's output o means. Each is a mixture of the data and the noise in x = m x0 + std z, o = target_data x0 +
    target_noise z, from which x gives back either: any of them is score, noise and denoised x0 at once. */
 typedef enum ssde_parameterisation {
-    SSDE_PREDICT_DEFAULT, /* the reference's: under VE (and nonlinear SDEs) the score, else the noise; of networks,
-                             what they say */
+    SSDE_PREDICT_DEFAULT, /* under VE and nonlinear SDEs the score, under rectified flow its velocity, else the noise;
+                             of networks, what they say */
     SSDE_PREDICT_SCORE,   /* -z / std */
     /* z. As of the score, its errors are times std / m in x0, and so in the flow: not for SDEs whose m(1) is 0 */
     SSDE_PREDICT_NOISE,
@@ -922,9 +922,9 @@ typedef struct ssdei_sde_family {
     const char *name;                /* in checkpoints; with "sde" behind it in models */
     const ssdei_sde_number *numbers; /* up to a name of NULL; NULL: made of the user's functions, which no file holds */
     int exploding; /* variance exploding: x(0) keeps its scale, and std(1) is about the largest distance within the
-                      data. As in the reference, networks then give the score, with labels by sigma from the largest
-                      down, and data lie in [0, 1]; else networks give the noise, with labels by t, and data lie in
-                      [-1, 1]. Other defaults differ too: of training, and of the sampler. */
+                      data. As in the reference, labels then go by sigma from the largest down, and data lie in [0,
+                      1]; else labels go by t, and data lie in [-1, 1]. Other defaults differ too: of training, and
+                      of the sampler. */
     ssdei_chain chain;
     ssde_status (*check)(ssde_context *context, const ssde_sde *sde);
     void (*rates)(const ssde_sde *sde, double t, double *drift, double *diffusion);
@@ -943,6 +943,7 @@ typedef struct ssdei_sde_family {
     double (*noise_time)(const ssde_sde *sde, double noise); /* the t where std / m is `noise`; NULL: found by search */
     int even; /* std / m is about t where it is small, and goes without bounds at 1: grids in t suit it, log-SNR's do
                  not */
+    ssde_parameterisation output; /* what networks give where nobody says */
 } ssdei_sde_family;
 /* Of a kind that is none: all zero. */
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde);
@@ -6987,21 +6988,24 @@ static ssde_status ssdei_nonlinear_marginal(ssde_context *context, const ssde_sd
    the time of a noise level where noise_time is. */
 
 /* name, numbers, exploding, chain, check, rates, marginal, prior_std, step, level, beta, importance, label, noise_time,
-   even */
+   even, output */
 static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"ve", ssdei_ve_numbers, 1, SSDEI_CHAIN_SMLD, ssdei_ve_check, ssdei_ve_rates, ssdei_ve_marginal, ssdei_ve_prior_std,
-     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time, 0},
+     ssdei_ve_step, ssdei_ve_level, NULL, ssdei_ve_importance, ssdei_ve_label, ssdei_ve_noise_time, 0,
+     SSDE_PREDICT_SCORE},
     {"vp", ssdei_vp_numbers, 0, SSDEI_CHAIN_DDPM, ssdei_vp_check, ssdei_vp_rates, ssdei_vp_marginal, ssdei_vp_prior_std,
-     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time, 0},
+     ssdei_vp_step, ssdei_vp_level, ssdei_vp_beta, ssdei_vp_importance, ssdei_time_label, ssdei_vp_noise_time, 0,
+     SSDE_PREDICT_NOISE},
     {"subvp", ssdei_vp_numbers, 0, SSDEI_CHAIN_NONE, ssdei_vp_check, ssdei_subvp_rates, ssdei_subvp_marginal,
      ssdei_vp_prior_std, ssdei_subvp_step, ssdei_subvp_level, ssdei_vp_beta, ssdei_subvp_importance, ssdei_time_label,
-     ssdei_subvp_noise_time, 0},
+     ssdei_subvp_noise_time, 0, SSDE_PREDICT_NOISE},
     {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
-     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1},
+     ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1,
+     SSDE_PREDICT_FLOW},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
-     NULL, NULL, NULL, ssdei_time_label, NULL, 0},
+     NULL, NULL, NULL, ssdei_time_label, NULL, 0, SSDE_PREDICT_NOISE},
     {"nonlinear", NULL, 0, SSDEI_CHAIN_NONE, ssdei_nonlinear_check, ssdei_nonlinear_rates, ssdei_nonlinear_marginal,
-     NULL, NULL, NULL, NULL, NULL, ssdei_time_label, NULL, 0},
+     NULL, NULL, NULL, NULL, NULL, ssdei_time_label, NULL, 0, SSDE_PREDICT_SCORE},
 }; /* the row behind the last kind is all zero */
 
 const ssdei_sde_family *ssdei_family(const ssde_sde *sde) {
@@ -7575,8 +7579,7 @@ ssde_status ssde_simulate(const ssde_sde *sde, const ssde_simulation_desc *how, 
 /* ---- >>loss: what an output means ---- */
 
 ssde_parameterisation ssdei_output_of(const ssde_sde *sde, ssde_parameterisation output) {
-    if (output != SSDE_PREDICT_DEFAULT) return output;
-    return ssdei_family(sde)->exploding || sde->kind == SSDE_NONLINEAR ? SSDE_PREDICT_SCORE : SSDE_PREDICT_NOISE;
+    return output != SSDE_PREDICT_DEFAULT ? output : ssdei_family(sde)->output;
 }
 
 /* With det = m target_noise - std target_data, x0 = (target_noise x - std o) / det and z = (m o - target_data x) / det,

@@ -476,7 +476,7 @@ typedef enum ssde_objective {
 } ssde_objective;
 
 typedef struct ssde_train_desc {
-    /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the reference's. Any
+    /* loss.output SSDE_PREDICT_DEFAULT: what ssde_net_output says, with its sigma_data, or else the SDE's. Any
        but score and noise need scale_by_sigma = 0. Not read of classifiers. Score and noise where m(1) is 0
        (ssde_rectified_flow) train, but the context's log says what is wrong with them. */
     ssde_loss_desc loss;
@@ -515,7 +515,7 @@ typedef struct ssde_train_desc {
    and a learning rate of 2e-4 sqrt(200,000 / steps), at most 2e-3; both suit the batch of 128. The average needs no
    such rule: by (1 + n) / (10 + n) it spans a tenth of the steps so far, up to 90,000 (VE: 9,000). Nothing ends after
    these steps: a longer training goes on at the same rate, one that is resumed with another number takes that one's. Of
-   a nonlinear SDE: sliced score matching, weighted by g^2. */
+   rectified flow: the velocity by its own squared error. Of a nonlinear SDE: sliced score matching, weighted by g^2. */
 ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps);
 
 /* Data for one call; its arrays are read during the call only. */
@@ -6328,6 +6328,7 @@ ssde_train_desc ssde_train_defaults(const ssde_sde *sde, uint64_t steps) {
         desc.objective = SSDE_OBJECTIVE_SLICED;
         desc.loss.weighting = SSDE_WEIGHT_LIKELIHOOD;
     }
+    if (sde && ssdei_family(sde)->output == SSDE_PREDICT_FLOW) desc.loss.weighting = SSDE_WEIGHT_OUTPUT;
     desc.batch = 128;
     desc.lr = 2e-4 * (shorter < 10.0 ? shorter : 10.0);
     desc.beta1 = 0.9;

@@ -1490,7 +1490,10 @@ static void test_score_net_outputs(void) {
                 c.output = (ssde_parameterisation)output;
                 c.sigma_data = 0.7;
                 outputs_run(&c, &context);
-                if (output == SSDE_PREDICT_DEFAULT) c.output = which ? SSDE_PREDICT_NOISE : SSDE_PREDICT_SCORE;
+                if (output == SSDE_PREDICT_DEFAULT)
+                    c.output = c.sde.kind == SSDE_VE               ? SSDE_PREDICT_SCORE
+                               : c.sde.kind == SSDE_RECTIFIED_FLOW ? SSDE_PREDICT_FLOW
+                                                                   : SSDE_PREDICT_NOISE;
                 c.o.net->means.output = c.output; /* what labels go by */
                 for (row = 0; row < OUTPUT_ROWS; row++) {
                     double t = outputs_times[row];

@@ -1633,15 +1633,20 @@ static void test_train_scale(void) {
 /* Of outputs that say nothing of x(0) where m(1) is 0 the trainer's log says so, once; of others nothing. */
 static void test_train_output_warning(void) {
     static const char start[] = "ssde_trainer_create: desc.loss.output is noise";
+    const ssde_parameterisation wanted[4] = {SSDE_PREDICT_FLOW, SSDE_PREDICT_SCORE, SSDE_PREDICT_NOISE,
+                                             SSDE_PREDICT_NOISE};
     ssde_sde sdes[4];
     ssde_context context = ssde_context_defaults();
     check_log kept;
     int output, k;
     sdes[0] = ssde_rectified_flow(), sdes[1] = ssde_ve(0.01, 50.0), sdes[2] = ssde_vp(0.1, 20.0);
     sdes[3] = ssde_subvp(0.1, 20.0);
+    CHECK(ssde_train_defaults(&sdes[0], 0).loss.weighting == SSDE_WEIGHT_OUTPUT);
+    for (k = 1; k < 4; k++) CHECK(ssde_train_defaults(&sdes[k], 0).loss.weighting == SSDE_WEIGHT_STD2);
     context.log = check_keep_log, context.user = &kept;
     for (k = 0; k < 4; k++)
         for (output = SSDE_PREDICT_DEFAULT; output < SSDE_PREDICT_COUNT; output++) {
+            int poor = output == SSDE_PREDICT_SCORE || output == SSDE_PREDICT_NOISE;
             ssde_mlp_desc shape = ssde_mlp(2);
             ssde_train_desc desc = files_train_desc(&context, &sdes[k]);
             ssde_net *net = NULL;
@@ -1652,7 +1657,8 @@ static void test_train_output_warning(void) {
             memset(&kept, 0, sizeof kept);
             desc.loss.output = (ssde_parameterisation)output;
             CHECK_OK(ssde_trainer_create(&trainer, net, &sdes[k], &desc));
-            CHECK(kept.count == (k == 0 && output <= SSDE_PREDICT_NOISE));
+            CHECK(kept.count == (k == 0 && poor));
+            if (!output) CHECK(ssde_net_output(net, NULL) == wanted[k]);
             if (kept.count && output != SSDE_PREDICT_SCORE) CHECK(!strncmp(kept.text, start, sizeof start - 1));
             CHECK(!kept.count || strlen(kept.text) < sizeof kept.text - 1);
             CHECK(!context.error[0]);
