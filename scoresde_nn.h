@@ -6511,7 +6511,7 @@ static void ssdei_trainer_warn_output(const ssde_trainer *trainer) {
     char text[256];
     if (!context || !context->log || trainer->desc.classifier || loss->output > SSDE_PREDICT_NOISE ||
         ssde_output_map_at(NULL, &trainer->sde, loss->output, loss->sigma_data, 1.0, &map) != SSDE_OK ||
-        ssdei_is_finite(map.data_output))
+        fabs(map.data_output) <= DBL_MAX)
         return;
     snprintf(
         text, sizeof text,
