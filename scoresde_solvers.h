@@ -2618,6 +2618,11 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
             "%s has no form by index: the reference's and the discrete grid are for the paper's predictors", name);
+    if (how->predictor == SSDE_PREDICTOR_ANCESTRAL && how->grid == SSDE_GRID_DISCRETE &&
+        !ssdei_family(&setting->sde)->level)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "ancestral on SSDE_GRID_DISCRETE, whose last level SDE '%s' does not have: take another grid",
+                         ssdei_family(&setting->sde)->name);
     if (setting->corrector->rule && (setting->info->history || ladder))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s with a corrector, %s: take corrector none, or ddim or heun", name,

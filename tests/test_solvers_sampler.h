@@ -2128,7 +2128,7 @@ static void test_sampler_each_bad_input(void) {
     static const ssde_predictor many[4] = {SSDE_PREDICTOR_DPM_SOLVER_2M, SSDE_PREDICTOR_HEUN, SSDE_PREDICTOR_ADAPTIVE,
                                            SSDE_PREDICTOR_STOCHASTIC_HEUN};
     ssde_context context = ssde_context_defaults();
-    ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0);
+    ssde_sde sde = ssde_vp(0.1, 20.0), ve = ssde_ve(0.01, 50.0), flow = ssde_rectified_flow();
     ssde_score_model model;
     ssde_mixture *mixture = solver_gaussian_model(2, 0.0, 0.5, &sde, &model);
     ssde_rng rng = ssde_rng_seed(1);
@@ -2154,6 +2154,8 @@ static void test_sampler_each_bad_input(void) {
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.grid = SSDE_GRID_UNIFORM, SSDE_ERROR_UNSUPPORTED, "DISCRETE");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_DDPM, how.probability_flow = 1, SSDE_ERROR_UNSUPPORTED, "ddpm");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_HEUN, how.grid = SSDE_GRID_REFERENCE, SSDE_ERROR_UNSUPPORTED, "heun");
+    SAMPLERS_FAILS(&flow, SSDE_PREDICTOR_ANCESTRAL, how.grid = SSDE_GRID_DISCRETE, SSDE_ERROR_UNSUPPORTED,
+                   "whose last level SDE 'rectified_flow' does not have");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_EULER_MARUYAMA, how.grid = SSDE_GRID_REFERENCE;
                    how.brownian = 1, SSDE_ERROR_UNSUPPORTED, "brownian");
     SAMPLERS_FAILS(&sde, SSDE_PREDICTOR_EULER_MARUYAMA, how.brownian = 1; how.times = close;
