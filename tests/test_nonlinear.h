@@ -614,7 +614,9 @@ static void test_sampler_nonlinear_affine(void) {
             how.probability_flow = way >= 4 && way < 7;
             how.brownian = way == 7;
             how.skip_denoise = 1;
-            if (way == 3 || way == 9) how.steps = 3, how.rtol = 0.01;
+            /* with noise, a step that rounding makes longer has another W at its end: here all go from stop to stop */
+            if (way == 3) how.rtol = 1e3;
+            if (way == 9) how.steps = 3, how.rtol = 0.01;
             if (way == 8) how.corrector = SSDE_CORRECTOR_LANGEVIN_BATCH, how.steps = 5;
             if (way >= 7) how.condition = ssde_guide(guise_pull, NULL, 1.0);
             if (way == 9) how.probability_flow = 1;
@@ -623,7 +625,7 @@ static void test_sampler_nonlinear_affine(void) {
             model.max_rows = way % 2 ? 7 : 0;
             CHECK_OK(ssde_sample(&g.sde, &model, &how, &first, N, x));
             CHECK_OK(ssde_sample(&sde, &model, &how, &second, N, y));
-            CHECK_ARRAY(y, x, 2 * N, way == 3 ? 0.05 : 2e-5); /* its steps end elsewhere by rounding, and so does W */
+            CHECK_ARRAY(y, x, 2 * N, 2e-5);
             ssde_mixture_destroy(mixture);
         }
     }
