@@ -515,6 +515,7 @@ static void test_train_outputs(void) {
     CHECK_OK(ssde_ring_create(NULL, &ring, 8, 1.0, 0.1));
     for (which = 0; which < OUTPUT_SDES; which++)
         for (output = SSDE_PREDICT_SCORE; output < SSDE_PREDICT_COUNT; output++) {
+            if (check_quick && (which + output) % 3) continue;
             ssde_sde sde = which ? outputs_sde(which) : ssde_ve(0.01, 5.0);
             ssde_rng rng = ssde_rng_seed(1);
             ssde_mlp_desc shape = ssde_mlp(2);
@@ -1027,6 +1028,7 @@ static void test_train_objectives(void) {
     for (data = 0; data < 2; data++)
         for (objective = 0; objective < SSDE_OBJECTIVE_COUNT; objective++)
             for (at_once = 0; at_once < (objective ? 2 : 1); at_once++) {
+                if (check_quick && data != at_once) continue;
                 ssde_sde sde = ssde_vp(0.1, 20.0);
                 ssde_train_desc desc = ssde_train_defaults(&sde, (uint64_t)steps);
                 ssde_mlp_desc shape = ssde_mlp(2);
