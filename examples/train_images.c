@@ -6,7 +6,7 @@
    ./train_images --data data_batch_1.bin --data data_batch_2.bin --test test_batch.bin --sde ve     CIFAR-10, binary
    ./train_images --data images.npy --flip 0 --steps 20000 --out runs/mine_           [n,h,w] or [n,h,w,c] of 0..255
    ./train_images --data train-images-idx3-ubyte --resume train_images_checkpoint.safetensors --steps 4000
-   ./train_images --data images.npy --sde rectified_flow --output flow --weighting output --times logit_normal
+   ./train_images --data images.npy --sde rectified_flow --times logit_normal
                   --sampler straight_heun --sampler-steps 20 --average 0.07
 
    Ctrl-C finishes the step, saves and ends; --resume then goes on as if nothing had happened, to the last bit.
@@ -81,7 +81,7 @@ typedef struct number_list {
 
 static file_list data_files, test_files;
 static const char *sde_name = "subvp", *resume, *out = "train_images_";
-static const char *output_name = "default", *weighting_name = "std2", *times_name = "uniform", *sampler = "default";
+static const char *output_name = "default", *weighting_name = "default", *times_name = "uniform", *sampler = "default";
 static ssde_parameterisation output;
 static ssde_weighting weighting;
 static ssde_times times;
@@ -111,7 +111,8 @@ static const option options[] = {
     {"sde", 's', &sde_name, 0, 0, "ve, vp, subvp or rectified_flow"},
     {"sigma_max", 'd', &sigma_max, 0, 1e6, "VE: the largest noise; 0: the largest distance within the data"},
     {"output", 's', &output_name, 0, 0, "what the network learns: score, noise, data, velocity, edm, flow"},
-    {"weighting", 's', &weighting_name, 0, 0, "of noise levels: std2, likelihood, output, edm, min_snr"},
+    {"weighting", 's', &weighting_name, 0, 0,
+     "of noise levels: default (the SDE's), std2, likelihood, output, edm, min_snr"},
     {"times", 's', &times_name, 0, 0, "uniform, importance, log_normal, logit_normal"},
     {"stratified", 'i', &stratified, 0, 1, "1: times of a step are spread evenly"},
     {"nf", 'i', &nf, 4, 4096, "channels of the first level, a multiple of 4"},
@@ -203,7 +204,7 @@ static void read_options(int argc, char **argv) {
         strcmp(sde_name, "rectified_flow"))
         fail("--sde %s: wanted ve, vp, subvp or rectified_flow", sde_name);
     check(ssde_parameterisation_find(&context, output_name, &output));
-    check(ssde_weighting_find(&context, weighting_name, &weighting));
+    if (strcmp(weighting_name, "default")) check(ssde_weighting_find(&context, weighting_name, &weighting));
     check(ssde_times_find(&context, times_name, &times));
     check(ssde_predictor_find(&context, sampler, &predictor));
     if (average > 0 && average < 0.001) fail("--average %g: wanted 0, or 0.001 to 0.288", average);
@@ -367,7 +368,7 @@ static ssde_trainer *make_trainer(ssde_net *net, const ssde_sde *sde) {
     train.low = (double)data_low;
     train.high = 1;
     train.loss.output = output;
-    train.loss.weighting = weighting;
+    if (strcmp(weighting_name, "default")) train.loss.weighting = weighting;
     train.loss.times = times;
     train.loss.stratified = stratified;
     train.keep_averages = average > 0;
