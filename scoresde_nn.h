@@ -198,7 +198,9 @@ typedef enum ssde_activation {
     SSDE_RELU,
     SSDE_ELU,
     SSDE_SOFTPLUS,
-    SSDE_LOG /* of positive numbers */
+    SSDE_LOG,  /* of positive numbers */
+    SSDE_MISH, /* x tanh(log(1 + e^x)) */
+    SSDE_GELU  /* x (1 + erf(x / sqrt(2))) / 2 */
 } ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
 /* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
@@ -364,6 +366,75 @@ ssde_unet_desc ssde_ddpm(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
 /* Bytes that the network will hold, as ssde_net_memory; 0 if the description is invalid. No weight is made. */
 size_t ssde_unet_memory(const ssde_unet_desc *desc);
+
+/* diffusers' UNet2DModel in general (models/unets/unet_2d.py), of which OpenAI's guided-diffusion and
+   improved-diffusion networks are special cases. Parameters have diffusers' names, fields those of its config.json. */
+
+/* The way to the next level. */
+typedef enum ssde_unet2d_resampling {
+    SSDE_RESAMPLING_CONV,  /* down: a 3x3 convolution of stride 2; up: nearest, then a 3x3 convolution */
+    SSDE_RESAMPLING_BLOCK, /* a residual block that halves both branches by the mean of 2x2, or doubles them by nearest
+                            */
+    SSDE_RESAMPLING_PLAIN  /* the mean, or nearest, alone */
+} ssde_unet2d_resampling;
+/* A level's blocks on one way. */
+typedef struct ssde_unet2d_blocks {
+    int attention; /* behind every residual block; of skip blocks on the way up behind the last one */
+    int skip; /* Skip blocks, NCSN++'s: FIR-filtered pyramids of the input and the output, resampling by blocks with
+                 FIR, branches over sqrt(2), norms of one group for 4 channels, at most 32 */
+    ssde_unet2d_resampling resampling; /* not read of skip blocks, nor where the way ends */
+} ssde_unet2d_blocks;
+typedef enum ssde_unet2d_time {
+    SSDE_UNET2D_POSITIONAL,
+    SSDE_UNET2D_FOURIER, /* of the label's logarithm; the output is divided by the label */
+    SSDE_UNET2D_LEARNED  /* a table; labels are whole numbers below num_train_timesteps */
+} ssde_unet2d_time;
+typedef enum ssde_unet2d_classes {
+    SSDE_UNET2D_NO_CLASSES,
+    SSDE_UNET2D_CLASS_TABLE,    /* num_class_embeds rows, without a null class */
+    SSDE_UNET2D_CLASS_TIMESTEP, /* the class's number is embedded as the label is */
+    SSDE_UNET2D_CLASS_VECTOR    /* "identity": a vector of the time embedding's width, by ssde_run_set_vectors */
+} ssde_unet2d_classes;
+
+typedef struct ssde_unet2d_desc {
+    size_t height, width; /* divisible by 2^(num_levels - 1); sample_size, but any will do */
+    size_t in_channels, out_channels;
+    int center_input_sample; /* 2 x - 1 comes in */
+    int num_levels;          /* 1 to SSDE_MAX_LEVELS */
+    /* Of level i, which is 2^i times smaller than the input: up_block_types are in the other order. */
+    size_t block_out_channels[SSDE_MAX_LEVELS];
+    ssde_unet2d_blocks down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS];
+    int layers_per_block;   /* residual blocks on the way down; one more on the way up */
+    int downsample_padding; /* 1; 0: one row below and column on the right */
+    ssde_activation act_fn; /* SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU */
+    double dropout;         /* 0 to below 1 */
+    size_t norm_num_groups; /* 0: one for 4 channels, at most 32 */
+    double norm_eps;
+    int scale_shift; /* resnet_time_scale_shift: the embedding scales and shifts the second norm, instead of being added
+                        before it */
+    /* Heads of attention over C channels: num_heads, which divides C, or C / attention_head_dim rounded down, each of
+       attention_head_dim channels; both 0: one head. num_heads_up is that of the way up; 0: num_heads. */
+    size_t attention_head_dim, num_heads, num_heads_up;
+    int no_mid_block, no_mid_attention;
+    double mid_block_scale_factor; /* that the middle's sums are divided by */
+    /* Groups of the norm before the middle's attention; 0: norm_num_groups, but no norm at all with scale_shift. */
+    size_t attn_norm_num_groups;
+    ssde_unet2d_time time_embedding_type;
+    size_t time_width; /* of the label's sinusoids, or half Fourier's; 0: block_out_channels[0] */
+    double freq_shift;
+    int flip_sin_to_cos;        /* cosines first */
+    size_t time_embedding_dim;  /* 0: 4 time_width */
+    size_t num_train_timesteps; /* of a learned embedding */
+    ssde_unet2d_classes class_embed_type;
+    size_t num_class_embeds; /* of a table */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_unet2d_desc;
+/* UNet2DModel's own defaults for images: 128, 128, 256, 256, 512, 512 channels or as many of these levels as the size
+   can be halved for, attention at the last but one, heads of 8 channels. */
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels);
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc);
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc);
 
 /* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
    `classes` logits. */
