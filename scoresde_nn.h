@@ -129,7 +129,7 @@ typedef int ssde_node; /* an operation's result; -1 after a failure */
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
 void ssde_net_destroy(ssde_net *net); /* NULL is fine */
 /* Declares the result and draws the weights' initial values. Call once, last. A score network's result has the shape of
-   the input x. */
+   the input x, or twice its channels: the second half then is a learned variance's, see >>score net. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
 /* Bytes that the network holds, or will hold when it is finished as it stands, of its context's allocator; 0 after a
    failure. */
@@ -474,7 +474,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
    its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
    x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
-   / 999 - 1 hardly moves. */
+   / 999 - 1 hardly moves.
+   Of a network with twice the channels of x (Nichol and Dhariwal 2021, arXiv 2102.09672) all this is said of the first
+   half; the second, v, is a learned variance: the model's variance is f = (v + 1) / 2, under guidance that of the
+   class. The model's denoised is E[x(0) | x(t)] = data_output net + data_x x. Where m(t) is 0 only networks that give
+   data, velocity, EDM's or the flow's output know it. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -1172,9 +1176,11 @@ ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
     return output;
 }
 
-/* The output has the input's shape. */
-static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
-    if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
+/* The output has the input's shape, or, which `learned` says, twice its channels. */
+static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net, int *learned) {
+    const size_t *in = net->nodes[net->input].shape, *out = net->nodes[net->output].shape;
+    *learned = out[2] == 2 * in[2];
+    if (in[0] == out[0] && in[1] == out[1] && (*learned || in[2] == out[2])) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
                      "the network's output of %.0f values has another shape than its input of %.0f: no score",
                      (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
@@ -4863,7 +4869,8 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
         ssdei_step *step = &run->steps[i];
-        int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
+        /* the output is asked for as long as there is no other */
+        int value_to = i != net->output ? i : repeated ? last : n, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_plan_floats(run, i);
         if (step->idle) continue;
@@ -6017,6 +6024,9 @@ struct ssde_score_net {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
+    /* A row of the network's results is `spans` times `stride` floats, of which `span` are the output, and the others
+       a learned variance's. */
+    size_t spans, span, stride;
     int derivative;
     ssdei_meaning means;
     int mixes; /* the score is made of the output and of x */
@@ -6024,10 +6034,11 @@ struct ssde_score_net {
     float *label, *sigma;  /* [copies, max_rows] */
     ssde_output_map *map;  /* [max_rows] */
     double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
-    float *scaled;         /* [copies, max_rows, dim] */
+    float *scaled;         /* [copies, max_rows, spans, stride] */
     ssdei_class_table table;
-    int32_t *classes; /* [copies, max_rows] */
-    size_t rows;
+    int32_t *classes;   /* [copies, max_rows] */
+    size_t rows;        /* of the last score; 0: there was none, or it failed */
+    const float *x;     /* its own */
     int differentiable; /* the last score was asked to be */
 };
 
@@ -6059,7 +6070,7 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     s->map = ssdei_place(memory, ssde_output_map, s->max_rows);
     s->factor = ssdei_place(memory, double, rows);
     s->by_x = ssdei_place(memory, double, s->max_rows);
-    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
+    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->spans * s->stride));
     s->classes = ssdei_place(memory, int32_t, rows);
 }
 
@@ -6067,13 +6078,17 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
 static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
     const ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
+    int learned;
     memset(s, 0, sizeof *s);
     s->context = plain.context;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
-    ssdei_try(ssdei_net_check_score(s->context, net));
+    ssdei_try(ssdei_net_check_score(s->context, net, &learned));
     s->sde = *sde;
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
+    s->span = learned ? net->nodes[net->input].shape[2] : s->dim;
+    s->spans = s->dim / s->span;
+    s->stride = learned ? 2 * s->span : s->span;
     s->derivative = !plain.no_derivative;
     s->means.output = plain.output;
     s->means.sigma_data = plain.sigma_data;
@@ -6123,13 +6138,18 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
 
 SSDEI_ONCE_END
 
+/* How much of the result is made of a copy's. */
+static double ssdei_score_net_share(const ssde_score_net *s, size_t copy) {
+    return copy ? -s->guidance : 1.0 + s->guidance;
+}
+
 /* The score at row, of which its copies have their shares; in float where x has no part in it. */
 static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) {
     double sigma = (double)s->sigma[row], factor = -s->map[row].noise_output / sigma;
     size_t copy;
     if (s->means.output == SSDE_PREDICT_SCORE) factor = 1.0;
     for (copy = 0; copy < s->copies; copy++) {
-        double share = copy ? -s->guidance : 1.0 + s->guidance;
+        double share = ssdei_score_net_share(s, copy);
         s->factor[copy * rows + row] = s->mixes ? share * factor : (double)((float)share * (float)factor);
     }
     s->by_x[row] = s->mixes ? -s->map[row].noise_x / sigma : 0.0;
@@ -6162,19 +6182,20 @@ static const float *ssdei_score_net_input(ssde_score_net *s, const float *x, siz
     return s->scaled;
 }
 
-/* out = the score, by the network's results value [copies, rows, dim]. */
-static void ssdei_score_net_combine(const ssde_score_net *s, const float *value, const float *x, size_t rows,
-                                    float *out) {
-    size_t count = rows * s->dim, row, at;
-    for (row = 0, at = 0; row < rows; row++) {
-        const double *factor = s->factor + row;
-        for (; at < (row + 1) * s->dim; at++) {
-            if (s->mixes) { /* terms that may cancel */
-                double sum = factor[0] * (double)value[at] + s->by_x[row] * (double)x[at];
-                out[at] = (float)(s->copies == 2 ? sum + factor[rows] * (double)value[count + at] : sum);
+/* out = sum over copies of factor[copy] * net + by_x * x at a row; in float where x has no part in it. */
+static void ssdei_score_net_row(const ssde_score_net *s, size_t row, const double factor[2], const double *by_x,
+                                float *out) {
+    const size_t floats = s->spans * s->stride, copy = s->rows * floats;
+    const float *value = ssdei_value(s->run, s->run->net->output) + row * floats, *x = s->x + row * s->dim;
+    size_t i, at;
+    for (i = 0; i < s->spans; i++, value += s->stride) {
+        for (at = 0; at < s->span; at++, x++, out++) {
+            if (by_x) { /* terms that may cancel */
+                double sum = factor[0] * (double)value[at] + *by_x * (double)*x;
+                *out = (float)(s->copies == 2 ? sum + factor[1] * (double)value[copy + at] : sum);
             } else {
-                out[at] = value[at] * (float)factor[0];
-                if (s->copies == 2) out[at] += value[count + at] * (float)factor[rows];
+                *out = value[at] * (float)factor[0];
+                if (s->copies == 2) *out += value[copy + at] * (float)factor[1];
             }
         }
     }
@@ -6185,7 +6206,9 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
+    size_t row;
     s->differentiable = 0;
+    s->rows = 0;
     if (!x || !t || !out)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
     if (!rows || rows > s->max_rows)
@@ -6194,30 +6217,81 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
     ssdei_try(ssde_run_forward(s->run, ssdei_score_net_input(s, x, rows), s->label, s->sigma, s->copies * rows, 0, 0,
                                NULL, NULL));
-    ssdei_score_net_combine(s, ssdei_value(s->run, s->run->net->output), x, rows, out);
+    s->x = x;
     s->rows = rows;
+    for (row = 0; row < rows; row++) {
+        const double factor[2] = {s->factor[row], s->copies == 2 ? s->factor[rows + row] : 0.0};
+        ssdei_score_net_row(s, row, factor, s->mixes ? &s->by_x[row] : NULL, out + row * s->dim);
+    }
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
 }
 
+/* What is told of the rows of the score right before. */
+static ssde_status ssdei_score_net_check_rows(const ssde_score_net *s, const char *name, const void *in,
+                                              const float *out, size_t rows) {
+    if (!in || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, in ? "out" : "v");
+    if (rows == s->rows && rows) return SSDE_OK;
+    return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f, wanted %.0f as of the score right before",
+                     name, (double)rows, (double)s->rows);
+}
+
+/* v times each copy's share of the score, 0 for a learned variance: what is differentiated. */
+static void ssdei_score_net_gradient(ssde_score_net *s, const float *v, size_t rows) {
+    float *to = s->scaled;
+    size_t row, i;
+    for (row = 0; row < s->copies * rows; row++) {
+        const float *from = v + row % rows * s->dim;
+        for (i = 0; i < s->spans; i++, from += s->span, to += s->stride) {
+            ssdei_scale_row(s->span, s->factor[row] * s->map[row % rows].input, from, to);
+            if (s->stride > s->span) memset(to + s->span, 0, s->span * sizeof *to);
+        }
+    }
+}
+
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t dim = s->dim, count = rows * dim, row, i;
-    if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
+    size_t dim = s->dim, count = rows * dim, i;
     if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: there was no score(..., differentiate = 1) right before");
-    if (rows != s->rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
-                         (double)rows, (double)s->rows);
-    for (row = 0; row < s->copies * rows; row++)
-        ssdei_scale_row(dim, s->factor[row] * s->map[row % rows].input, v + row % rows * dim, s->scaled + row * dim);
+    ssdei_try(ssdei_score_net_check_rows(s, "vjp", v, out, rows));
+    ssdei_score_net_gradient(s, v, rows);
     if (s->copies == 1 && !s->mixes) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
     for (i = 0; i < count; i++) {
         double sum = (double)s->scaled[i] + s->by_x[i / dim] * (double)v[i];
         out[i] = (float)(s->copies == 2 ? sum + (double)s->scaled[count + i] : sum);
     }
+    return SSDE_OK;
+}
+
+/* What they stand for at m = 0 is infinite for a network that gives score or noise. */
+static ssde_status ssdei_score_net_denoised(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    size_t row, copy;
+    ssdei_try(ssdei_score_net_check_rows(s, "denoised", out, out, rows));
+    for (row = 0; row < rows; row++, out += s->dim) {
+        const ssde_output_map *map = &s->map[row];
+        double factor[2];
+        if (!(fabs(map->data_output) <= DBL_MAX && fabs(map->data_x) <= DBL_MAX))
+            return ssde_fail(s->context, SSDE_ERROR_NUMERIC,
+                             "denoised: row %lu is at a t where m is 0, so that x says nothing of x(0), nor does the "
+                             "network's output, '%s': wanted data, velocity, edm or flow",
+                             (unsigned long)row, ssdei_parameterisation_names[s->means.output]);
+        for (copy = 0; copy < 2; copy++) factor[copy] = ssdei_score_net_share(s, copy) * map->data_output;
+        ssdei_score_net_row(s, row, factor, &map->data_x, out);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_score_net_variance(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    const float *v = ssdei_value(s->run, s->run->net->output) + s->span;
+    size_t i, at;
+    ssdei_try(ssdei_score_net_check_rows(s, "variance", out, out, rows));
+    for (i = 0; i < rows * s->spans; i++, v += s->stride)
+        for (at = 0; at < s->span; at++) *out++ = 0.5f * (v[at] + 1.0f);
     return SSDE_OK;
 }
 
@@ -6229,6 +6303,8 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.max_rows = score_net->max_rows;
     model.score = ssdei_score_net_score;
     model.vjp = score_net->derivative ? ssdei_score_net_vjp : NULL;
+    model.denoised = ssdei_score_net_denoised;
+    model.variance = score_net->stride > score_net->span ? ssdei_score_net_variance : NULL;
     model.user = score_net;
     return model;
 }
@@ -6556,7 +6632,13 @@ static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
 /* The network is of the kind that desc trains. */
 static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ssde_net *net) {
     const ssde_train_desc *desc = &trainer->desc;
-    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net));
+    int learned = 0;
+    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net, &learned));
+    if (learned)
+        return ssde_fail(trainer->context, SSDE_ERROR_UNSUPPORTED,
+                         "the network gives %.0f channels of %.0f: the second half is a learned variance, which no "
+                         "loss here trains, and which would be wrong after the first half's training",
+                         (double)net->nodes[net->output].shape[2], (double)net->nodes[net->input].shape[2]);
     if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
         return ssde_fail(
             trainer->context, SSDE_ERROR_ARGUMENT,
