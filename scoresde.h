@@ -404,7 +404,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
    Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the
    batch, so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp`
    differentiates the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid
-   and unchanged until then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+   and unchanged until then, and until `denoised` and `variance` have told of the last score. One model is used by one
+   thread at a time. A function may use ssde_fail to report. */
 typedef struct ssde_score_model {
     size_t dim;      /* floats per sample */
     size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
