@@ -2493,7 +2493,7 @@ typedef struct ssdei_travellers {
 } ssdei_travellers;
 
 /* The most past steps that a row may ask for. */
-enum { SSDEI_HISTORY = 2 };
+enum { SSDEI_HISTORY = 3 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
