@@ -429,7 +429,7 @@ typedef struct ssde_multistep {
        short steps. (Its ODE has half of D's second derivative, as published: order 2; so has this without the field.)
      */
     int third_as_diffusers;
-    const size_t *uncorrected; /* [uncorrected_count], unipc: steps that are left as predicted */
+    const size_t *uncorrected; /* [uncorrected_count], unipc: steps, from 0, that are left as predicted */
     size_t uncorrected_count;
 } ssde_multistep;
 
@@ -2694,31 +2694,35 @@ static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int
 static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     ssde_multistep *m = &setting->how.multistep;
     int traits = setting->method->traits, corrects = (traits & SSDEI_CORRECTS) != 0, most = setting->info->history + 1;
-    const char *field = NULL, *wanted = "0 with this predictor";
+    int others = m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
+                 m->third_as_diffusers || m->uncorrected_count;
+    const char *misplaced = m->published && !(traits & SSDEI_MULTISTEP) ? "published"
+                            : m->heun && corrects                       ? "heun"
+                            : m->bh1 && !corrects                       ? "bh1"
+                            : m->uncorrected_count && !corrects         ? "uncorrected_count"
+                                                                        : NULL;
     setting->history = (size_t)setting->info->history;
-    if (!(traits & SSDEI_MULTISTEP) && m->published)
-        field = "published";
-    else if (!m->published && (m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
-                               m->third_as_diffusers || m->uncorrected || m->uncorrected_count))
-        field = "published", wanted = "1 where others of multistep are set";
-    else if (m->heun && corrects)
-        field = "heun";
-    else if (m->bh1 && !corrects)
-        field = "bh1";
-    else if (m->uncorrected_count && !corrects)
-        field = "uncorrected_count";
-    else if (m->uncorrected_count && !m->uncorrected)
-        field = "uncorrected_count", wanted = "0 where uncorrected is NULL";
-    else if (m->third_as_diffusers && (m->noise || most < 3 || corrects || setting->how.eta == 0.0))
-        field = "third_as_diffusers", wanted = "0 but for dpm_solver_3m with eta and without noise";
-    if (field)
-        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "multistep.%s with %s: wanted %s", field,
-                         setting->info->name, wanted);
-    if (!m->published) return SSDE_OK;
+    if (others && !m->published)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "multistep.published is 0, wanted 1 where other fields of multistep are set");
+    if (misplaced)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "multistep.%s is set, wanted 0 with %s", misplaced,
+                         setting->info->name);
+    if (m->uncorrected_count && !m->uncorrected)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "multistep.uncorrected is NULL, wanted uncorrected_count = %.0f numbers of steps",
+                         (double)m->uncorrected_count);
     if (m->order < 0 || m->order > most)
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "multistep.order is %d, wanted 1 to %d with %s",
                          m->order, most, setting->info->name);
+    if (!m->published) return SSDE_OK;
     if (!m->order) m->order = most - corrects;
+    if (m->third_as_diffusers && (m->order < 3 || m->noise || corrects || setting->how.eta == 0.0))
+        return ssde_fail(
+            setting->context, SSDE_ERROR_ARGUMENT,
+            "multistep.third_as_diffusers is set with %s of order %d and eta %g%s, wanted dpm_solver_3m of "
+            "order 3 with eta above 0, of D's",
+            setting->info->name, m->order, setting->how.eta, m->noise ? ", of noise" : "");
     setting->history = (size_t)(m->order - 1 + corrects);
     if (!setting->history) setting->history = 1;
     return SSDE_OK;
@@ -3143,16 +3147,15 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 }
 
 /* That algorithm without the second slope: DDIM from s_hat. Where the model does not see the churn, its output o at y
-   and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat: y' = y_hat + (s' / s_hat - 1)
-   (y_hat
-   - D_hat). Diffusers have a velocity's p and q at s. */
+   and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat at y_hat and s_hat, and y' is
+   y_hat + (s' / s_hat - 1) (y_hat - D_hat). A velocity's p and q stay those at s. */
 static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
     if (how->s_churn == 0.0) return SSDE_OK;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
-    if (plan->churn.noise != 0.0) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
+    if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     s = std / mean;
@@ -3357,7 +3360,7 @@ static size_t ssdei_published_order(const ssdei_setting *setting, size_t step) {
 static void ssdei_published_plan(const ssdei_setting *setting, const double *span, size_t known,
                                  ssdei_step_plan *plan) {
     const ssde_multistep *how = &setting->how.multistep;
-    size_t order = ssdei_published_order(setting, plan->step), j;
+    size_t order = span[0] == 0.0 ? 1 : ssdei_published_order(setting, plan->step), j;
     double corrected[SSDEI_HISTORY + 1], decay = ssdei_math_exp(-span[0]);
     ssdei_published_weights(setting, span, order < known ? order : known, 0, plan->alone);
     memcpy(plan->weight, plan->alone, sizeof plan->weight);
@@ -3389,13 +3392,14 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     h = ssdei_math_log(level[1] / level[0]);
     for (j = 0; j < known; j++) {
         span[j] = (noise ? -1.0 : 1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
-        if (!(level[j + 1] > level[j])) known = j ? j : 1; /* times whose noise is the same double */
+        if (j && !(level[j + 1] > level[j])) known = j; /* times whose noise is the same double */
     }
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     if (published) {
         ssdei_published_plan(setting, span, known, plan);
     } else {
+        if (!(span[0] > 0.0)) known = 1;
         ssdei_multistep_weights(span, known < order ? known : order, before, plan->alone);
         memcpy(plan->weight, plan->alone, sizeof plan->weight);
         if (known > 1 && corrects) ssdei_multistep_correct(span, known, before, plan->weight);
