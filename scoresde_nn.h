@@ -211,8 +211,9 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
    the same pass. groups divides the channels. */
 ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
                           const char *name);
-/* softmax(q k^T / sqrt(channels)) v over the pixels; one head. */
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
+/* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
+   which may be another number than q's. heads divides the channels. */
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
 /* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
 /* Along channels; b has a's height and width, or is [1, 1, n], repeated at every pixel. */
@@ -480,6 +481,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
+   Under a tabulated SDE with labels, these, whatever the network.
    Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's: score = -(noise_output
    net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
    its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
@@ -3714,29 +3716,37 @@ static void ssdei_group_norm_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: attention ---- */
 
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads) {
     const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
+    ssdei_node *node;
     if (!a || !b || !c) return -1;
-    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
-        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
-    return ssdei_last(
-        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
+    if (memcmp(b->shape, c->shape, sizeof b->shape)) return ssdei_net_fail(net, "attention: k and v differ in shape");
+    if (a->shape[2] != b->shape[2])
+        return ssdei_net_fail(net, "attention: q has %.0f channels, k and v have %.0f", (double)a->shape[2],
+                              (double)b->shape[2]);
+    if (!heads || a->shape[2] % heads)
+        return ssdei_net_fail(net, "attention: heads is %.0f, wanted a divisor of the %.0f channels", (double)heads,
+                              (double)a->shape[2]);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]);
+    if (node) node->groups = heads;
+    return ssdei_last(net, node);
 }
 
-/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
-   take S [B, P] at a time, never [P, P]. */
+/* Attention per sample and head, of D channels, from Q query pixels to P pixels: S = softmax(q k^T / sqrt(D)), y = S v.
+   Blocks of B query pixels take S [B, P] at a time, never [Q, P]. */
 enum { SSDEI_ATTENTION_TILES = 4 };
 
 typedef struct ssdei_attention {
-    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
-    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
-    float scale;                            /* 1 / sqrt(C) */
-    float *weights;                         /* S [B, P] */
-    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
+    size_t query_pixels, pixels, block, blocks; /* Q, P, B, Q / B rounded up */
+    size_t heads, width, channels;              /* width: D; channels: of all heads, from pixel to pixel */
+    size_t stride;        /* of a row of S; not P, often a power of two, which caches cannot hold */
+    float scale;          /* 1 / sqrt(D) */
+    float *weights;       /* S [B, P] */
+    float *keys, *values; /* packed: k^T [D, P]; forward v [P, D], backward v^T [D, P] */
     /* backward only */
     float *slopes;      /* dS, dA [B, P] */
-    float *keys_down;   /* packed k [P, C] */
-    float *queries;     /* packed q or dy [B, C] */
+    float *keys_down;   /* packed k [P, D] */
+    float *queries;     /* packed q or dy [B, D] */
     const float **rows; /* [B] */
     /* and of tangents */
     float *rates, *mixed; /* S', dA [B, P] */
@@ -3751,14 +3761,17 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     ssdei_attention a;
     memset(&a, 0, sizeof a);
     a.channels = node->shape[2];
-    a.pixels = node->count / a.channels;
+    a.heads = node->groups;
+    a.width = a.channels / a.heads;
+    a.query_pixels = node->count / a.channels;
+    a.pixels = run->net->nodes[node->input[1]].count / a.channels;
     a.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
-    a.blocks = (a.pixels - 1) / a.block + 1;
+    a.blocks = (a.query_pixels - 1) / a.block + 1;
     a.stride = ssdei_round_floats(a.pixels);
-    a.scale = (float)(1.0 / sqrt((double)a.channels));
+    a.scale = (float)(1.0 / sqrt((double)a.width));
     weights = ssdei_multiply(a.block, a.stride);
-    across = ssdei_packed_size(run->kernels, a.channels, a.pixels);
-    down = ssdei_packed_size(run->kernels, a.pixels, a.channels);
+    across = ssdei_packed_size(run->kernels, a.width, a.pixels);
+    down = ssdei_packed_size(run->kernels, a.pixels, a.width);
     a.weights = ssdei_take(workspace, &a.floats, weights);
     a.keys = ssdei_take(workspace, &a.floats, across);
     a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
@@ -3772,7 +3785,7 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     if (!run->steps[index].needs) return a;
     a.slopes = ssdei_take(workspace, &a.floats, weights);
     a.keys_down = ssdei_take(workspace, &a.floats, down);
-    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.width));
     a.rows = ssdei_take_pointers(workspace, &a.floats, a.block);
     return a;
 }
@@ -3783,45 +3796,68 @@ static void ssdei_attention_plan(ssde_run *run, int index) {
     step->workspace = ssdei_attention_layout(run, index, NULL).floats;
 }
 
+/* Where, in the values of one of its nodes, head unit % heads of row unit / heads begins. */
+static size_t ssdei_attention_at(const ssde_run *run, const ssdei_attention *space, int index, size_t unit) {
+    return unit / space->heads * run->net->nodes[index].count + unit % space->heads * space->width;
+}
+
+/* c[rows, P] (+)= a b of packed b [D, P], and c[rows, D] (+)= a b of packed b [P, D] */
+static void ssdei_attention_across(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                   size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->channels, b, rows, space->width, space->pixels, c, space->stride, accumulate);
+}
+static void ssdei_attention_down(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                 size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->stride, b, rows, space->pixels, space->width, c, space->channels, accumulate);
+}
+
+/* b [P, D] of a head as it is, or [D, P], packed. */
+static void ssdei_attention_pack(const ssde_run *run, const ssdei_attention *space, const float *b, int across,
+                                 float *packed) {
+    if (across)
+        ssdei_pack(run->kernels, b, 1, space->channels, space->width, space->pixels, packed);
+    else
+        ssdei_pack(run->kernels, b, space->channels, 1, space->pixels, space->width, packed);
+}
+
 /* S of `rows` query pixels */
 static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
     size_t i;
-    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
-                  space->stride, 0);
+    ssdei_attention_across(run, space, q, space->keys, rows, 0, space->weights);
     for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
 }
 
+/* Blocks in the order of rows, then heads. */
 static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, unit;
-    for (unit = begin; unit < end; unit++) {
-        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
-        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
-        if (unit == begin || !first) {
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                       space.keys);
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                       space.values);
+    size_t block;
+    for (block = begin; block < end; block++) {
+        size_t unit = block / space.blocks, first = block % space.blocks * space.block;
+        size_t rows = ssdei_least(space.query_pixels - first, space.block);
+        size_t at = ssdei_attention_at(run, &space, index, unit) + first * space.channels;
+        if (block == begin || !first) {
+            size_t from = ssdei_attention_at(run, &space, input[1], unit);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[1]) + from, 1, space.keys);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[2]) + from, 0, space.values);
         }
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
-        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
-                      ssdei_value(run, index) + at, channels, 0);
+        ssdei_attention_weights(run, &space, ssdei_value(run, input[0]) + at, rows);
+        ssdei_attention_down(run, &space, space.weights, space.values, rows, 0, ssdei_value(run, index) + at);
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
-                ssdei_attention_forward_blocks);
+    ssdei_attention space = ssdei_attention_layout(run, index, NULL);
+    ssdei_share(run, index, run->rows * space.heads * space.blocks, ssdei_attention_forward_blocks);
 }
 
-/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
+/* c[P, D] += a^T b over a block, a[rows, P] and b[rows, D]: the products whose sum runs over query pixels. */
 static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
                                   size_t rows, float *c) {
     const ssdei_kernels *kernels = run->kernels;
     size_t channels = space->channels, width = kernels->tile_columns, column, i;
     ssdei_outer work;
     memset(&work, 0, sizeof work);
-    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
+    ssdei_pack(kernels, b, channels, 1, rows, space->width, space->queries);
     for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
     work.count = rows;
     work.a = space->rows;
@@ -3832,117 +3868,131 @@ static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *sp
     work.accumulate = 1;
     work.next_a = 2 * kernels->tile_rows - 1;
     work.next_b = rows * width;
-    for (column = 0; column < channels; column += width) {
+    for (column = 0; column < space->width; column += width) {
         work.b = space->queries + column * rows;
         work.c = c + column;
-        work.columns = channels - column < width ? channels - column : width;
+        work.columns = ssdei_least(space->width - column, width);
         kernels->outer(&work);
     }
 }
 
-/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
-   at `first` of the sample at `sample`. */
-static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
-                                           size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
-    size_t rows = pixels - first < space->block ? pixels - first : space->block;
-    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
+/* A head's part of a gradient [pixels, C] of one row becomes 0. */
+static void ssdei_attention_clear(const ssdei_attention *space, size_t pixels, float *gradient) {
+    for (; pixels; pixels--, gradient += space->channels) memset(gradient, 0, space->width * sizeof *gradient);
+}
+
+/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(D); dq += dA k; dk += dA^T q; of the query pixels
+   from `first` on of the unit whose q is at `at`, k and v at `from`. */
+static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t at,
+                                           size_t from, size_t first) {
+    const int *input = run->net->nodes[index].input;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
+    const float *q, *dy;
+    at += first * space->channels;
+    q = ssdei_value(run, input[0]) + at;
+    dy = ssdei_gradient(run, index) + at;
     ssdei_attention_weights(run, space, q, rows);
-    if (ssdei_wants(run, node->input[2]))
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
-    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
-    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
+    if (ssdei_wants(run, input[2]))
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, input[2]) + from);
+    if (!ssdei_wants(run, input[0]) && !ssdei_wants(run, input[1])) return;
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->slopes);
     for (i = 0; i < rows; i++)
-        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
+        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, space->pixels,
                                   space->slopes + i * space->stride);
-    if (ssdei_wants(run, node->input[0]))
-        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
-                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
-    if (ssdei_wants(run, node->input[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
+    if (ssdei_wants(run, input[0]))
+        ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, ssdei_gradient(run, input[0]) + at);
+    if (ssdei_wants(run, input[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, input[1]) + from);
 }
 
 /* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
-static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+static void ssdei_attention_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, row, first;
+    size_t first;
     int i;
-    for (row = begin; row < end; row++) {
-        size_t sample = row * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+    for (; begin < end; begin++) {
+        size_t at = ssdei_attention_at(run, &space, index, begin);
+        size_t from = ssdei_attention_at(run, &space, input[1], begin);
+        const float *k = ssdei_value(run, input[1]) + from, *v = ssdei_value(run, input[2]) + from;
         for (i = 0; i < 3; i++)
-            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_backward_block(run, index, &space, sample, first);
+            if (ssdei_wants(run, input[i]) && !run->accumulate[i])
+                ssdei_attention_clear(&space, i ? space.pixels : space.query_pixels,
+                                      ssdei_gradient(run, input[i]) + (i ? from : at));
+        ssdei_attention_pack(run, &space, k, 1, space.keys);
+        ssdei_attention_pack(run, &space, k, 0, space.keys_down);
+        ssdei_attention_pack(run, &space, v, 1, space.values);
+        for (first = 0; first < space.query_pixels; first += space.block)
+            ssdei_attention_backward_block(run, index, &space, at, from, first);
     }
 }
+
+/* Over rows and heads */
+static void ssdei_attention_over_units(ssde_run *run, int index, ssdei_share_function function) {
+    ssdei_share(run, index, run->rows * run->net->nodes[index].groups, function);
+}
 static void ssdei_attention_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_backward_units);
+}
+
+/* As ssdei_dual_rows, of a unit. */
+static ssdei_dual ssdei_attention_dual(const ssde_run *run, int index, const ssdei_attention *space, int which,
+                                       size_t unit) {
+    ssdei_dual d = ssdei_dual_rows(run, index, which, unit / space->heads);
+    size_t at = unit % space->heads * space->width;
+    d.x += at, d.x_rate += at, d.y_rate += at;
+    if (d.dx) d.dx += at;
+    if (d.dx_rate) d.dx_rate += at;
+    if (d.dy) d.dy += at, d.dy_rate += at;
+    return d;
 }
 
 /* S and q' k^T + q k'^T of `rows` query pixels */
 static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *space, const float *q,
                                   const float *tangent, size_t rows) {
     ssdei_attention_weights(run, space, q, rows);
-    ssdei_product(run->kernels, tangent, space->channels, space->keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 0);
-    ssdei_product(run->kernels, q, space->channels, space->tangent_keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 1);
+    ssdei_attention_across(run, space, tangent, space->keys, rows, 0, space->rates);
+    ssdei_attention_across(run, space, q, space->tangent_keys, rows, 1, space->rates);
 }
 
 /* Keys and values, of the tangents too, for either way. */
-static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t row, int backward,
+static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t unit, int backward,
                                           const ssdei_attention *space) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual key = ssdei_dual_rows(run, index, 1, row), value = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels;
+    ssdei_dual key = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual value = ssdei_attention_dual(run, index, space, 2, unit);
     int i;
     for (i = 0; i < 2; i++) {
         const float *k = i ? key.x_rate : key.x, *v = i ? value.x_rate : value.x;
-        float *to = i ? space->tangent_values : space->values;
-        ssdei_pack(kernels, k, 1, channels, channels, pixels, i ? space->tangent_keys : space->keys);
-        if (!backward) {
-            ssdei_pack(kernels, v, channels, 1, pixels, channels, to);
-            continue;
-        }
-        ssdei_pack(kernels, k, channels, 1, pixels, channels, i ? space->tangent_keys_down : space->keys_down);
-        ssdei_pack(kernels, v, 1, channels, channels, pixels, to);
+        ssdei_attention_pack(run, space, k, 1, i ? space->tangent_keys : space->keys);
+        if (backward) ssdei_attention_pack(run, space, k, 0, i ? space->tangent_keys_down : space->keys_down);
+        ssdei_attention_pack(run, space, v, backward, i ? space->tangent_values : space->values);
     }
 }
 
-/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
-static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_kernels *kernels = run->kernels;
+/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(D) */
+static void ssdei_attention_tangent_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, first, i;
+    size_t first, i;
     for (; begin < end; begin++) {
-        ssdei_dual q = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_dual q = ssdei_attention_dual(run, index, &space, 0, begin);
         ssdei_attention_pack_tangents(run, index, begin, 0, &space);
-        for (first = 0; first < pixels; first += space.block) {
-            size_t rows = ssdei_least(pixels - first, space.block), at = first * channels;
+        for (first = 0; first < space.query_pixels; first += space.block) {
+            size_t rows = ssdei_least(space.query_pixels - first, space.block), at = first * space.channels;
             ssdei_attention_rates(run, &space, q.x + at, q.x_rate + at, rows);
             for (i = 0; i < rows; i++)
-                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
+                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, space.pixels,
                                           space.rates + i * space.stride);
-            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, q.y_rate + at,
-                          channels, 0);
-            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels,
-                          q.y_rate + at, channels, 1);
+            ssdei_attention_down(run, &space, space.rates, space.values, rows, 0, q.y_rate + at);
+            ssdei_attention_down(run, &space, space.weights, space.tangent_values, rows, 1, q.y_rate + at);
         }
     }
 }
 static void ssdei_attention_tangent(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_attention_tangent_rows);
+    ssdei_attention_over_units(run, index, ssdei_attention_tangent_units);
 }
 
 /* Of one query pixel: from s = S, r = q' k^T + q k'^T, h = dS' = dy' v^T and g = dy v^T + dy' v'^T, with A' less its
-   mean D = (r - sum_j s r) / sqrt(C): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
+   mean D = (r - sum_j s r) / sqrt(D): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
    g + D (h - sum_j s h); and h, by the same derivative, dA'. */
 static void ssdei_attention_mix(const ssdei_attention *space, const float *s, const float *h, float *r, float *g) {
     double mean = 0.0, slope = 0.0;
@@ -3959,25 +4009,25 @@ static void ssdei_attention_mix(const ssdei_attention *space, const float *s, co
 }
 
 /* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
-   of the query pixels at `first` of row `row`. */
-static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t row,
+   of the query pixels from `first` on of a unit. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t unit,
                                                    size_t first) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual q = ssdei_dual_rows(run, index, 0, row), k = ssdei_dual_rows(run, index, 1, row);
-    ssdei_dual v = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = first * channels;
-    size_t rows = ssdei_least(pixels - first, space->block), i;
+    ssdei_dual q = ssdei_attention_dual(run, index, space, 0, unit);
+    ssdei_dual k = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual v = ssdei_attention_dual(run, index, space, 2, unit);
+    size_t stride = space->stride, at = first * space->channels;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
     const float *x = q.x + at, *x_rate = q.x_rate + at, *dy = q.dy + at, *dy_rate = q.dy_rate + at;
     ssdei_attention_rates(run, space, x, x_rate, rows);
-    ssdei_product(kernels, dy_rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
-    ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
-    ssdei_product(kernels, dy_rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    ssdei_attention_across(run, space, dy_rate, space->values, rows, 0, space->slopes);
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->mixed);
+    ssdei_attention_across(run, space, dy_rate, space->tangent_values, rows, 1, space->mixed);
     for (i = 0; i < rows; i++) {
         const float *s = space->weights + i * stride;
         float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
         ssdei_attention_mix(space, s, h, space->rates + i * stride, g);
-        run->nn->softmax_backward(s, space->scale, pixels, h);
-        run->nn->softmax_backward(s, space->scale, pixels, g);
+        run->nn->softmax_backward(s, space->scale, space->pixels, h);
+        run->nn->softmax_backward(s, space->scale, space->pixels, g);
     }
     if (v.dx) {
         ssdei_attention_outer(run, space, space->weights, dy, rows, v.dx);
@@ -3985,13 +4035,10 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     }
     if (v.dx_rate) ssdei_attention_outer(run, space, space->weights, dy_rate, rows, v.dx_rate);
     if (q.dx) {
-        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, q.dx + at, channels, 1);
-        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, q.dx + at,
-                      channels, 1);
+        ssdei_attention_down(run, space, space->mixed, space->keys_down, rows, 1, q.dx + at);
+        ssdei_attention_down(run, space, space->slopes, space->tangent_keys_down, rows, 1, q.dx + at);
     }
-    if (q.dx_rate)
-        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels, q.dx_rate + at,
-                      channels, 1);
+    if (q.dx_rate) ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, q.dx_rate + at);
     if (k.dx) {
         ssdei_attention_outer(run, space, space->mixed, x, rows, k.dx);
         ssdei_attention_outer(run, space, space->slopes, x_rate, rows, k.dx);
@@ -3999,23 +4046,24 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     if (k.dx_rate) ssdei_attention_outer(run, space, space->slopes, x, rows, k.dx_rate);
 }
 
-static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+static void ssdei_attention_tangent_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t bytes = run->net->nodes[index].count * sizeof(float), first;
+    size_t first;
     int i;
     for (; begin < end; begin++) {
         for (i = 0; i < 3; i++) {
-            ssdei_dual d = ssdei_dual_rows(run, index, i, begin);
-            if (d.dx && !run->accumulate[i]) memset(d.dx, 0, bytes);
-            if (d.dx_rate && !run->accumulate[i]) memset(d.dx_rate, 0, bytes);
+            ssdei_dual d = ssdei_attention_dual(run, index, &space, i, begin);
+            size_t pixels = i ? space.pixels : space.query_pixels;
+            if (d.dx && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx);
+            if (d.dx_rate && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx_rate);
         }
         ssdei_attention_pack_tangents(run, index, begin, 1, &space);
-        for (first = 0; first < space.pixels; first += space.block)
+        for (first = 0; first < space.query_pixels; first += space.block)
             ssdei_attention_tangent_backward_block(run, index, &space, begin, first);
     }
 }
 static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_tangent_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_tangent_backward_units);
 }
 
 /* ---- operations: add ---- */
@@ -5530,7 +5578,7 @@ static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x, int number)
     h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0");
     conv.init_scale = 0.1;
     for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
-    h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], 1);
     conv = ssdei_unet_residual(unet, x, channels, 1);
     return ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
 }
@@ -5987,12 +6035,12 @@ static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means
                                float *label, float *sigma, ssde_output_map *map) {
     double mean = 1.0, std = 1.0; /* nonlinear: of the score neither is asked */
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    if (means->discrete) {
+    if (means->discrete && sde->kind != SSDE_TABULATED) {
         ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
     } else {
         if (sde->kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
-                                                   : ssdei_family(sde)->label(sde, t);
+        *label = means->output == SSDE_PREDICT_EDM && !sde->level_label ? ssdei_edm_label(mean, std, means->logarithm)
+                                                                        : ssdei_family(sde)->label(sde, t);
     }
     *sigma = (float)std;
     if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);

@@ -139,18 +139,20 @@ static void oracle_norm_forward(const oracle *o, const oracle_node *n, double *y
 static void oracle_attention_forward(const oracle *o, const oracle_node *n, double *y) {
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]),
                  *v = oracle_value(o, n->input[2]);
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(pixels * sizeof *weight);
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
-            for (c = 0; c < channels; c++) dot += q[i * channels + c] * k[j * channels + c];
-            sum += weight[j] = exp(dot / sqrt((double)channels));
+            for (c = 0; c < width; c++) dot += q[i * width + c] * k[j * channels + head + c];
+            sum += weight[j] = exp(dot / sqrt((double)width));
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++) y[i * channels + c] += weight[j] / sum * v[j * channels + c];
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) y[i * width + c] += weight[j] / sum * v[j * channels + head + c];
         }
     }
     free(weight);
@@ -333,26 +335,29 @@ static void oracle_attention_tangent(const oracle *o, const oracle_node *n, doub
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]);
     const double *v = oracle_value(o, n->input[2]), *dq = o->tangents + o->nodes[n->input[0]].offset;
     const double *dk = o->tangents + o->nodes[n->input[1]].offset, *dv = o->tangents + o->nodes[n->input[2]].offset;
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(2 * pixels * sizeof *weight), *rate = weight + pixels;
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0, mean = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
             rate[j] = 0.0;
-            for (c = 0; c < channels; c++) {
-                size_t at = i * channels + c, to = j * channels + c;
-                dot += q[at] * k[to] / sqrt((double)channels);
-                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)channels);
+            for (c = 0; c < width; c++) {
+                size_t at = i * width + c, to = j * channels + head + c;
+                dot += q[at] * k[to] / sqrt((double)width);
+                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)width);
             }
             sum += weight[j] = exp(dot);
             mean += weight[j] * rate[j];
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++)
-                y[i * channels + c] +=
-                    weight[j] / sum * ((rate[j] - mean / sum) * v[j * channels + c] + dv[j * channels + c]);
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) {
+                size_t to = j * channels + head + c;
+                y[i * width + c] += weight[j] / sum * ((rate[j] - mean / sum) * v[to] + dv[to]);
+            }
         }
     }
     free(weight);
@@ -552,9 +557,9 @@ static int oracle_norm_eps(oracle *o, int x, size_t groups, double eps, ssde_act
 static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
     return oracle_norm_eps(o, x, groups, 1e-6, activation);
 }
-static int oracle_attention(oracle *o, int q, int k, int v) {
-    oracle_note_like(o, ORACLE_ATTENTION, q, k, v);
-    return oracle_noted(o, ssde_attention(o->net, q, k, v));
+static int oracle_attention(oracle *o, int q, int k, int v, size_t heads) {
+    oracle_note_like(o, ORACLE_ATTENTION, q, k, v)->groups = heads;
+    return oracle_noted(o, ssde_attention(o->net, q, k, v, heads));
 }
 static int oracle_add(oracle *o, int a, int b, double scale) {
     oracle_note_like(o, ORACLE_ADD, a, b, -1)->scale = scale;

@@ -211,9 +211,9 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 22: return *node = ssde_group_norm(net, 0, 1, 1e-6, (ssde_activation)99, "w"), "activation is 99";
         case 23: return *node = ssde_group_norm(net, 0, 1, 1e-6, SSDE_SILU, name), "too long";
         case 24: return *node = ssde_group_norm(net, 7, 1, 1e-6, SSDE_SILU, "w"), "not a node";
-        case 25: return *node = ssde_attention(net, 0, 3, 0), "differ in shape";
-        case 26: return *node = ssde_attention(net, 0, 0, 3), "differ in shape";
-        case 27: return *node = ssde_attention(net, 0, 0, -1), "not a node";
+        case 25: return *node = ssde_attention(net, 0, 3, 0, 1), "k and v differ in shape";
+        case 26: return *node = ssde_attention(net, 0, 0, 3, 1), "k and v differ in shape";
+        case 27: return *node = ssde_attention(net, 0, 0, -1, 1), "not a node";
         case 28: return *node = ssde_add_scaled(net, 0, 3, 1.0), "a's shape";
         case 29: return *node = ssde_add_scaled(net, 0, 1, 1.0), "a's shape";
         case 30: return *node = ssde_concat(net, 0, 3), "differ in size";
@@ -256,7 +256,10 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             return *node = ssde_class_embedding(net, ssde_input_class(net), 4, 4, "w"), "classes is 4, another one's 3";
         case 66: return *node = ssde_concat(net, 1, 0), "differ in size";
         case 67: return *node = nn_conv_with(net, 0, 3, 1, 1, 1, 3, -2), "not a node";
-        case 68: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 68: return *node = ssde_attention(net, 1, 0, 0, 1), "q has 1 channels, k and v have 3";
+        case 69: return *node = ssde_attention(net, 0, 0, 0, 2), "heads is 2";
+        case 70: return *node = ssde_attention(net, 0, 0, 0, 0), "heads is 0";
+        case 71: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -269,7 +272,8 @@ static void nn_refuses(ssde_net *net) {
     CHECK(ssde_input(net, 4, 4, 3) == -1 && ssde_conv2d(net, 0, &desc, "w") == -1);
     CHECK(ssde_linear(net, 0, 2, 1.0, "w") == -1 && ssde_nin(net, 0, &desc, "w") == -1);
     CHECK(ssde_activate(net, 0, SSDE_SILU) == -1 && ssde_group_norm(net, 0, 1, 1e-6, SSDE_SILU, "w") == -1);
-    CHECK(ssde_attention(net, 0, 0, 0) == -1 && ssde_add_scaled(net, 0, 0, 1.0) == -1 && ssde_concat(net, 0, 0) == -1);
+    CHECK(ssde_attention(net, 0, 0, 0, 1) == -1 && ssde_add_scaled(net, 0, 0, 1.0) == -1 &&
+          ssde_concat(net, 0, 0) == -1);
     CHECK(ssde_affine_map(net, 0, 1.0, 0.0) == -1 && ssde_dropout(net, 0, 0.5) == -1 &&
           ssde_dropout(net, 0, 0.0) == -1);
     CHECK(ssde_upsample_nearest(net, 0) == -1 && ssde_average_pool(net, 0) == -1);
@@ -889,7 +893,7 @@ static void test_run_errors(void) {
     ssde_net_destroy(wide);
     CHECK_OK(ssde_net_create(&context, &wide, 1));
     h = ssde_input(wide, SIZE_MAX / 128, 1, 1); /* attention of P pixels takes 16 P and more */
-    CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h)));
+    CHECK_OK(ssde_net_finish(wide, ssde_attention(wide, h, h, h, 1)));
     desc.max_rows = 1;
     CHECK(ssde_run_memory(wide, &desc) == 0);
     ssde_net_destroy(wide);
@@ -1158,7 +1162,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {9, 8, 40, 40, 1, 1},   {19, 21, 40, 40, 3, 1}, {19, 21, 3, 5, 3, 1},
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 1, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 6 ? convs[form][2] : 40;
     ssde_node x;
@@ -1180,7 +1184,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
         case SSDEI_OPERATION_group_norm:
             return ssde_dropout(net, ssde_group_norm(net, x, 8, 1e-6, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
                                 form / 2 * 0.25);
-        case SSDEI_OPERATION_attention: return ssde_attention(net, x, x, x);
+        case SSDEI_OPERATION_attention: return ssde_attention(net, x, x, x, form ? 5 : 1);
         case SSDEI_OPERATION_add:
             return ssde_add_scaled(net, x, form ? steps_vector(net, x, channels, behind) : x, 0.5);
         case SSDEI_OPERATION_concat: return ssde_concat(net, x, form ? steps_vector(net, x, 48, behind) : x);
