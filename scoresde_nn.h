@@ -148,6 +148,8 @@ size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
 size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
+int ssde_net_null_class(const ssde_net *net);         /* whether it knows a null class, -1 */
+size_t ssde_net_vector(const ssde_net *net);          /* values of the vector it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 /* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
@@ -167,12 +169,14 @@ ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class,
-   which ssde_class_embedding reads. Another call returns the same node, but for the data, which are given once. */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), the number of a class, which
+   embeddings read, and a vector of `size` values of its own. Another call returns the same node, but for the data,
+   which are given once. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
 ssde_node ssde_input_class(ssde_net *net);
+ssde_node ssde_input_vector(ssde_net *net, size_t size);
 
 /* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
    down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
@@ -203,9 +207,10 @@ typedef enum ssde_activation {
     SSDE_GELU  /* x (1 + erf(x / sqrt(2))) / 2 */
 } ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
-/* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
-   channels. */
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name);
+/* Per sample over groups of channels, with eps (1e-12 to 1) added to the variance, then the activation: SSDE_SILU in
+   the same pass. groups divides the channels. */
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name);
 /* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
    which may be another number than q's. heads divides the channels. */
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
@@ -230,12 +235,16 @@ ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
 
-/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with
-   frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
+/* Embeddings of a number, the label or the class's: [sin | cos], or [cos | sin] with cosine_first, of label *
+   exp(-i ln(10000) / (dim / 2 - shift)) (the reference's shift is 1); and [sin | cos] of 2 pi W log(label) with frozen
+   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
 /* Row c of a table name.weight [classes + 1, dim] for class c; the last row is the null class's. */
 ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name);
+/* Row `number` of a table name.weight [rows, dim], of the label or of the class's number: there is no null class.
+   Labels are whole numbers below rows. */
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
@@ -271,9 +280,12 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
-   null class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class, where there
+   is one. NULL: the null class for all, as in the beginning; without one a pass is then an error. So is a pass of more
+   rows than were given. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* Likewise vectors [rows, ssde_net_vector]; NULL: none, with which a pass is an error. */
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
    Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
@@ -787,8 +799,9 @@ typedef struct ssdei_node {
     int kernel, stride, pad_before;
     int activation;
     int row_scale;
+    int cosine_first;
     size_t groups;
-    double scale, shift;
+    double scale, shift, eps;
     double drop;                  /* the probability that a value is dropped; 0: none is */
     int ordinal;                  /* of this dropout among the network's */
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
@@ -822,8 +835,10 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    int input, label, sigma, class_number, output;
-    size_t classes; /* of the embedding */
+    int input, label, sigma, class_number, vector, output;
+    size_t classes;    /* of the embedding */
+    int no_null_class; /* -1 is no class */
+    size_t label_rows; /* labels are whole numbers below it, if it is not 0 */
     ssdei_meaning means;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
@@ -1108,7 +1123,7 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.input = made.label = made.sigma = made.class_number = made.output = -1;
+    made.input = made.label = made.sigma = made.class_number = made.vector = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
@@ -1143,7 +1158,9 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
-        ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
+        ssdei_net_fail(net,
+                       "ssde_input_class needs a ssde_class_embedding, or another, which says how many classes "
+                       "there are");
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
@@ -1168,6 +1185,8 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
+int ssde_net_null_class(const ssde_net *net) { return net && net->classes && !net->no_null_class; }
+size_t ssde_net_vector(const ssde_net *net) { return net && net->vector >= 0 ? net->nodes[net->vector].count : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
 
 ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
@@ -1226,10 +1245,13 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
-                             (long)classes[row], (int)least, (unsigned long)net_classes - 1);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
+                             (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
+                             classes[row] == -1 ? ": there is no null class" : "");
     return SSDE_OK;
 }
+/* The least class that a network knows: -1 is the null class. */
+static int32_t ssdei_least_class(const ssde_net *net) { return net->no_null_class ? 0 : -1; }
 
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
     int known = net && net->input >= 0;
@@ -1333,6 +1355,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
+                  int accumulate, float *y);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1421,7 +1446,7 @@ struct ssde_run {
     uint64_t seed;                 /* its draws' */
     uint32_t step;
     const uint64_t *sample;
-    size_t class_rows; /* whose classes were given; 0: all have the null class */
+    size_t class_rows, vector_rows; /* whose classes or vectors were given; 0: all have the null class, or none */
 };
 
 static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
@@ -2978,18 +3003,24 @@ ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels
     return ssdei_last(net, node);
 }
 
-/* Of one number per sample: a network has one of each. */
-static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
+/* Of `size` numbers per sample: a network has one of each. */
+static ssde_node ssdei_input_numbers(ssde_net *net, ssde_node *place, size_t size) {
     ssdei_node *node;
     if (place && *place >= 0) return *place;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, size);
     if (node) *place = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
-ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
-ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
+ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->label : NULL, 1); }
+ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->sigma : NULL, 1); }
+ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->class_number : NULL, 1); }
+ssde_node ssde_input_vector(ssde_net *net, size_t size) {
+    if (net && net->vector >= 0 && net->nodes[net->vector].count != size)
+        return ssdei_net_fail(net, "input_vector: size is %.0f, that of the vector there is already %.0f", (double)size,
+                              (double)net->nodes[net->vector].count);
+    return ssdei_input_numbers(net, net ? &net->vector : NULL, size);
+}
 
 SSDEI_ONCE_END
 
@@ -3205,12 +3236,15 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG)
+    if ((unsigned)activation > SSDE_GELU)
         return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
 }
+
+/* Whether one kernel has the function and its derivatives. */
+static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
 
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3245,6 +3279,8 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3260,6 +3296,8 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
     size_t i;
     if (activation == SSDE_SILU)
         run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
@@ -3299,6 +3337,8 @@ static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_
     ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
     if (node->activation == SSDE_SILU)
         run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 2, d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
     else if (node->activation != SSDE_IDENTITY)
         for (i = 0; i < count; i++)
             d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
@@ -3309,8 +3349,10 @@ static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: group norm ---- */
 
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     ssdei_node *node;
     size_t channels;
     int first;
@@ -3319,23 +3361,22 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
-    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
+    if (!(eps >= 1e-12 && eps <= 1.0)) return ssdei_net_fail(net, "group_norm: eps is %.9g, wanted 1e-12 to 1", eps);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
-    node->activation = (int)activation;
-    return ssdei_last(net, node);
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
    that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
    tangent x', its mean over the group and that of x' xhat. */
-#define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
 /* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
@@ -3415,7 +3456,7 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
         variance /= (double)size;
         saved[group] = (float)centre;
         saved[node->groups + group] = (float)(centre - (double)saved[group]);
-        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + node->eps));
     }
 }
 
@@ -4352,58 +4393,81 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
 
 /* ---- operations: positional embedding ---- */
 
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+/* Whether a node may be embedded: the label, or the class's number. Where a table or a null class do not say otherwise,
+   that is then any number that a float has. */
+static int ssdei_embeds(ssde_net *net, ssde_node number, const char *operation) {
+    const ssdei_node *in = ssdei_look(net, number);
+    if (!in) return 0;
+    if (in->count != 1) {
+        ssdei_net_fail(net, "%s: %.0f labels, wanted 1 label", operation, (double)in->count);
+        return 0;
+    }
+    if (number == net->class_number && !net->classes) {
+        net->classes = (size_t)1 << 24;
+        net->no_null_class = 1;
+    }
+    return 1;
 }
 
-/* [sin | cos] of `half` angles, in their place and behind it */
-static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
-    float most = 0.0f;
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first) {
+    ssdei_node *node;
+    if (!ssdei_embeds(net, label, "positional_embedding")) return -1;
+    if (dim < 2 || !(shift > -1e6 && (double)(dim / 2) - shift >= 0.5))
+        return ssdei_net_fail(net, "positional_embedding: dim is %.0f, shift %.9g, wanted 2 or more, below dim / 2",
+                              (double)dim, shift);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    node->shift = shift;
+    node->cosine_first = cosine_first != 0;
+    return ssdei_last(net, node);
+}
+
+/* [sin | cos], or [cos | sin], of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half, int cosine_first) {
+    float *sine = cosine_first ? y + half : y, *cosine = cosine_first ? y : y + half, most = 0.0f;
     size_t i;
     for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
     if (most <= SSDEI_MOST_ANGLE) {
-        run->nn->sines(y, half, y, y + half);
+        run->nn->sines(y, half, sine, cosine);
         return;
     }
     for (i = 0; i < half; i++) {
-        y[half + i] = ssdei_math_cosf(y[i]);
-        y[i] = ssdei_math_sinf(y[i]);
+        float angle = y[i];
+        sine[i] = ssdei_math_sinf(angle);
+        cosine[i] = ssdei_math_cosf(angle);
     }
 }
 
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
-   have no derivative. */
+/* Of label * exp(-i ln(10000) / (half - shift)), in the reference's float arithmetic; layers.py:564. Labels have no
+   derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
-    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
+    float slope = (float)(-ssdei_math_log(10000.0) / ((double)half - node->shift));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, node->cosine_first);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
 
 /* ---- operations: Fourier embedding ---- */
 
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
+/* With the frequencies given. */
+static ssde_node ssdei_fourier_node(ssde_net *net, ssde_node label, size_t dim, int parameter) {
     ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    if (!ssdei_embeds(net, label, "fourier_embedding")) return -1;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
+}
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    if (!net || !dim) return net ? ssdei_net_fail(net, "fourier_embedding: dim is 0, wanted 1 or more") : -1;
+    return ssdei_fourier_node(
+        net, label, dim,
+        ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale));
 }
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
@@ -4415,7 +4479,7 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, 0);
     }
 }
 
@@ -4628,31 +4692,60 @@ static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
-/* ---- operations: class embedding ---- */
+/* ---- operations: tables, of classes and labels ---- */
 
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
+/* Notes how many classes or labels there are, and whether a null class; otherwise the network has failed. */
+static int ssdei_table_rows(ssde_net *net, const char *operation, ssde_node number, size_t rows, size_t dim,
+                            int null_class) {
+    if (!rows || rows > 1 << 24 || !dim) {
+        ssdei_net_fail(net, "%s: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more", operation, (double)rows,
+                       (double)dim);
+        return 0;
+    }
+    if (number == net->label) {
+        if (!net->label_rows || rows < net->label_rows) net->label_rows = rows;
+        return 1;
+    }
+    if (net->classes && (net->classes != rows || net->no_null_class == null_class)) {
+        ssdei_net_fail(net, "%s: classes is %.0f, another one's %.0f%s", operation, (double)rows, (double)net->classes,
+                       net->no_null_class == null_class ? ", or the one knows a null class" : "");
+        return 0;
+    }
+    net->classes = rows;
+    net->no_null_class = !null_class;
+    return 1;
+}
+
+static int ssdei_table_parameter(ssde_net *net, size_t rows, size_t dim, const char *name) {
+    return ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, rows, dim, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+                                   1.0);
+}
+
+/* Of a table that is there. */
+static ssde_node ssdei_table_node(ssde_net *net, ssde_node number, size_t dim, int parameter) {
+    ssdei_node *node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, number, -1, -1, 1, 1, dim);
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
 }
 
-/* y = the table's row of the sample's class */
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    if (!ssdei_look(net, class_number)) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!ssdei_table_rows(net, "class_embedding", class_number, classes, dim, 1)) return -1;
+    return ssdei_table_node(net, class_number, dim, ssdei_table_parameter(net, classes + 1, dim, name));
+}
+
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name) {
+    if (!ssdei_look(net, number)) return -1;
+    if (number != net->class_number && number != net->label)
+        return ssdei_net_fail(net, "table_embedding: number is node %d, wanted ssde_input_class's or the label's",
+                              number);
+    if (!ssdei_table_rows(net, "table_embedding", number, rows, dim, 0)) return -1;
+    return ssdei_table_node(net, number, dim, ssdei_table_parameter(net, rows, dim, name));
+}
+
+/* y = the table's row of the sample's class or label */
 static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
 
 static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
@@ -4884,7 +4977,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
-        if (i == net->class_number) value_to = last; /* written once for several passes */
+        if (i == net->class_number || i == net->vector) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
         ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
@@ -5073,12 +5166,32 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
+    if (classes)
+        ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, ssdei_least_class(net), net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
     for (row = 0; row < run->max_rows; row++)
         numbers[row] = row < run->class_rows && classes[row] >= 0 ? (float)classes[row] : (float)net->classes;
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows) {
+    size_t size, bad;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    size = ssde_net_vector(run->net);
+    run->vector_rows = 0;
+    if (!vectors) return SSDE_OK;
+    if (!size) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (!rows || rows > run->max_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
+    bad = ssdei_first_nonfinite(vectors, rows * size);
+    if (bad < rows * size)
+        return ssde_fail(run->context, SSDE_ERROR_NUMERIC, "vectors: value %lu of row %lu is not finite",
+                         (unsigned long)(bad % size), (unsigned long)(bad / size));
+    memcpy(ssdei_value(run, run->net->vector), vectors, rows * size * sizeof *vectors);
+    run->vector_rows = rows;
     return SSDE_OK;
 }
 
@@ -5143,9 +5256,17 @@ static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v,
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (run->class_rows && rows > run->class_rows)
+    if (rows > run->class_rows && (run->class_rows || net->no_null_class))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
+    if (rows > run->vector_rows && net->vector >= 0)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_vectors was given",
+                         (unsigned long)rows, (unsigned long)run->vector_rows);
+    for (row = 0; row < rows && net->label_rows; row++)
+        if (!ssdei_is_whole((double)label[row], 0.0, (double)(net->label_rows - 1)))
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                             "label[%lu] is %.9g, wanted a whole number from 0 to %lu", (unsigned long)row,
+                             (double)label[row], (unsigned long)net->label_rows - 1);
     for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
@@ -5348,7 +5469,7 @@ static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
-    return ssde_group_norm(unet->net, x, groups, activation, ssdei_unet_name(unet, part));
+    return ssde_group_norm(unet->net, x, groups, 1e-6, activation, ssdei_unet_name(unet, part));
 }
 
 static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
@@ -5500,7 +5621,7 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
                                    ssdei_unet_name(unet, ""));
         if (!desc->conditional) return -1;
     } else {
-        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
+        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf, 1.0, 0);
     }
     ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
@@ -5843,7 +5964,7 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
     embedding =
         desc->embedding_type == SSDE_EMBEDDING_FOURIER
             ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
-            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden, 1.0, 0);
     embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
     embedding = ssde_activate(*net, embedding, SSDE_SILU);
     h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
@@ -6059,6 +6180,9 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
+    if (!(desc->guidance == 0.0) && net->no_null_class)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "guidance is %g, but the network knows no null class, by which guidance goes", desc->guidance);
     return SSDE_OK;
 }
 
@@ -6132,8 +6256,8 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample) {
     if (!score_net) return SSDE_ERROR_ARGUMENT;
-    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample, -1,
-                                 score_net->run->net->classes);
+    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
+                                 ssdei_least_class(score_net->run->net), score_net->run->net->classes);
 }
 
 SSDEI_ONCE_END
@@ -6645,6 +6769,10 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
+    if (desc->class_dropout > 0.0 && net->no_null_class)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network knows no null class",
+                         desc->class_dropout);
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -6887,8 +7015,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(
-        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(ssdei_check_classes(trainer->context, "classes", classes, rows,
+                                  trainer->desc.classifier ? 0 : ssdei_least_class(trainer->net), count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -9191,7 +9319,6 @@ SSDEI_END
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
 #undef SSDEI_MOST_ANGLE
-#undef SSDEI_NORM_EPS
 #endif
 #define SSDEI_MACROS 0
 #include "scoresde.h"
@@ -9456,6 +9583,54 @@ SSDEI_KERNEL void SSDEI_T(drop)(const float *x, const uint32_t *words, uint32_t 
     for (v = 0; v < count - i; v += ssdei_width) {
         ssdei_u word = ssdei_uload(words + v % 16), number = v < 16 ? ssdei_ushl(word, 16) : word;
         ssdei_drop_vector(x + v, ssdei_ushr(number, 16), below, factor, count - i - v, accumulate, y + v);
+    }
+}
+
+/* gelu(x) = x P(x) with the normal distribution's P and its density p: gelu' = P + x p, gelu'' = p (2 - x^2). P(-|x|) =
+   erfc(a) / 2, a = |x| / sqrt(2), and erfc(a) e^(a^2) is a polynomial in 1 / (1 + 0.3 a), to 2e-8 of itself. */
+SSDEI_HELPER ssdei_v SSDEI_T(gelu)(ssdei_v x, int order) {
+    static const float terms[] = {0.485528883f, -0.512204903f, 0.547632687f, -0.0945869955f,
+                                  0.214896991f, 0.148347248f,  0.17071398f,  0.169188087f};
+    ssdei_v zero = ssdei_set(0.0f), one = ssdei_set(1.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(16.0f)), ssdei_set(-16.0f)),
+            square = ssdei_mul(bounded, bounded);
+    ssdei_v away = ssdei_vmax(bounded, ssdei_sub(zero, bounded)), e = SSDEI_T(exp)(ssdei_mul(square, ssdei_set(-0.5f)));
+    ssdei_v density = ssdei_mul(e, ssdei_set(0.39894228f)), t, p = ssdei_set(-0.129515996f);
+    int i;
+    if (order == 2) return ssdei_fma(density, ssdei_sub(ssdei_set(2.0f), square), ssdei_sub(x, x));
+    t = ssdei_div(one, ssdei_fma(away, ssdei_set(0.212132034f), one));
+    SSDEI_UNROLL for (i = 0; i < 8; i++) p = ssdei_fma(p, t, ssdei_set(terms[i]));
+    p = ssdei_mul(ssdei_mul(p, t), ssdei_mul(e, ssdei_set(0.5f)));
+    p = ssdei_select_less(x, zero, p, ssdei_sub(one, p));
+    return order ? ssdei_fma(x, density, p) : ssdei_mul(x, p);
+}
+
+/* mish(x) = x T, T = tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2):
+   T' = 4 e^x (1 + e^x) / (n + 2)^2, T'' = 4 e^x ((1 + 2 e^x) / (n + 2) - 4 e^x (1 + e^x)^2 / (n + 2)^2) / (n + 2). */
+SSDEI_HELPER ssdei_v SSDEI_T(mish)(ssdei_v x, int order) {
+    ssdei_v one = ssdei_set(1.0f), two = ssdei_set(2.0f), four = ssdei_set(4.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(20.0f)), ssdei_set(-86.0f)), e = SSDEI_T(exp)(bounded);
+    ssdei_v n = ssdei_mul(e, ssdei_add(e, two)), part = ssdei_div(one, ssdei_add(n, two));
+    ssdei_v value = ssdei_mul(n, part), share = ssdei_mul(four, ssdei_mul(e, part)), more = ssdei_add(one, e);
+    ssdei_v rest = ssdei_mul(more, part), slope = ssdei_mul(share, rest), curve;
+    if (order == 0) return ssdei_mul(x, value);
+    if (order == 1) return ssdei_add(ssdei_fma(bounded, slope, value), ssdei_sub(x, x));
+    curve = ssdei_sub(ssdei_mul(ssdei_add(more, e), part), ssdei_mul(share, ssdei_mul(rest, more)));
+    curve = ssdei_fma(bounded, ssdei_mul(share, curve), ssdei_mul(two, slope));
+    return ssdei_add(curve, ssdei_sub(x, x));
+}
+
+SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, const float *by, const float *with,
+                                 size_t count, int accumulate, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v u = SSDEI_T(load_some)(x + i, n);
+        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
+        if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
+        if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
+        SSDEI_T(store_some)(y + i, u, n);
     }
 }
 
@@ -9916,6 +10091,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
+                                                     SSDEI_T(curve),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),
