@@ -7728,11 +7728,17 @@ static ssde_status ssdei_schedule_check(ssde_schedule_desc *desc) {
     return SSDE_OK;
 }
 
-/* value i of n from first to last, as torch.linspace has it: in float from both ends. */
+/* a b + c in float, rounded once. */
+static float ssdei_fused(float a, float b, float c) { return (float)((double)a * (double)b + (double)c); }
+
+/* Value i of n from first to last. single: as torch.linspace gives floats on AVX2: eight at a time, the first of them
+   counted from the nearer end and the others from it; behind the last pair of eights each by itself. */
 static double ssdei_spaced(double first, double last, int i, int n, int single) {
     float begin = (float)first, end = (float)last, step = (end - begin) / (float)(n - 1);
+    int leader = i < n / 16 * 16 ? i - i % 8 : i;
     if (!single) return first + (last - first) * i / (n - 1);
-    return (double)(i < n / 2 ? begin + step * (float)i : end - step * (float)(n - 1 - i));
+    begin = leader < n / 2 ? ssdei_fused(step, (float)leader, begin) : ssdei_fused(-step, (float)(n - 1 - leader), end);
+    return (double)(begin + step * (float)(i - leader));
 }
 
 static double ssdei_rounded(double value, int single) { return single ? (double)(float)value : value; }
