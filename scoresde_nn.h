@@ -7,7 +7,7 @@
        >>net               a network: its operations, its parameters
        >>operations        what networks are made of
        >>run               forward and backward passes, and their memory
-       >>networks          the paper's U-Nets, a classifier, a multi-layer perceptron
+       >>networks          the paper's U-Nets, RefineNets (NCSN, NCSNv2), a classifier, a multi-layer perceptron
        >>score net         a network as a score model
        >>classifier        a network as guidance towards classes
        >>train             loss, Adam, exponential moving average, checkpoints
@@ -448,6 +448,39 @@ ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels);
 ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc);
 size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc);
 
+/* The RefineNets of 2019 and 2020 (models/ncsnv2.py): "ncsn" (Song and Ermon 2019, arXiv 1907.05600), told of the noise
+   in each of its norms, and "ncsnv2_64", "ncsnv2_128" and "ncsnv2_256" (2020, arXiv 2006.09011), which are not, and
+   divide their result by sigma. They know num_scales geometric noise levels: labels are the indices of these, whole
+   numbers, 0 that of sigma_max, and go with the discrete forms of ssde_ve(sigma_min, sigma_max) of num_scales; there is
+   no continuous label. The names say what size they were made for, not what they take. */
+typedef enum ssde_refinenet_name { SSDE_NCSN, SSDE_NCSNV2_64, SSDE_NCSNV2_128, SSDE_NCSNV2_256 } ssde_refinenet_name;
+typedef enum ssde_normalization {
+    SSDE_NORMALIZE_INSTANCE_PLUS, /* "InstanceNorm++"; conditional on the label in NCSN, which has no other */
+    SSDE_NORMALIZE_INSTANCE,      /* "InstanceNorm", without weights. The last one's eps is num_scales, as there */
+    SSDE_NORMALIZE_VARIANCE,      /* "VarianceNorm" */
+    SSDE_NORMALIZE_NONE           /* "NoneNorm" */
+} ssde_normalization;
+typedef struct ssde_refinenet_desc {
+    ssde_refinenet_name name;
+    size_t height, width, channels; /* divisible by 2; ncsnv2_128: by 4, ncsnv2_256: by 8 */
+    size_t nf;                      /* 1 to 4096, from 2 on with InstanceNorm++; levels have 1, 2 or 4 times as many */
+    ssde_normalization normalization;
+    ssde_activation nonlinearity; /* SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU ("lrelu") or SSDE_SILU ("swish") */
+    int num_scales;               /* 2 to 2^20 */
+    double sigma_min, sigma_max;  /* 1e-30 <= sigma_min < sigma_max <= 1e30 */
+    int centered;                 /* as in ssde_unet_desc */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_refinenet_desc;
+/* nf 128, InstanceNorm++, ELU, data in [0, 1], and the levels, all from 0.01 on, of: NCSN 10 to 1; NCSNv2 232 to 50
+   (CIFAR-10), _128 1086 to 190 (LSUN), _256 2311 to 348 (FFHQ, of which the reference has no configuration). */
+ssde_refinenet_desc ssde_ncsn(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2_128(size_t height, size_t width, size_t channels);
+ssde_refinenet_desc ssde_ncsnv2_256(size_t height, size_t width, size_t channels);
+ssde_status ssde_refinenet_create(ssde_net **net, const ssde_refinenet_desc *desc);
+size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc);
+
 /* p_t(class | x): the way down and the middle of the U-Net `body`, a norm, the mean over pixels, and a linear layer to
    `classes` logits. */
 typedef struct ssde_classifier_desc {
@@ -677,7 +710,14 @@ uint64_t ssde_shuffled_index(uint64_t seed, uint64_t count, uint64_t position);
    train->high]; the reference did not dequantise them. An unknown name is an error. */
 ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_unet_desc *shape, ssde_sde *sde,
                                ssde_train_desc *train);
-const char *ssde_configuration_name(size_t index); /* NULL behind the last */
+/* The same of RefineNets, "ve/ncsn/..." and "ve/ncsnv2/...": each function's error names the other where it has the
+   name. The reference drew from them by `steps` = N levels without a predictor, corrector_steps of Langevin with snr:
+   100 with 0.316 where N is 10, else 5 with 0.176 (cifar10) or 0.128 (celeba), 3 with 0.095 (bedroom). Their papers'
+   own sampler is SSDE_PREDICTOR_SMLD: see ssde_langevin_step_size. */
+ssde_status ssde_refinenet_configuration(ssde_context *context, const char *name, ssde_refinenet_desc *shape,
+                                         ssde_sde *sde, ssde_train_desc *train);
+/* All of them, U-Nets first; NULL behind the last. */
+const char *ssde_configuration_name(size_t index);
 
 /* >>models */
 
@@ -807,12 +847,19 @@ typedef struct ssdei_node {
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
 } ssdei_node;
 
+/* Noise levels of a network whose labels are their indices, geometric from sigma_max down to sigma_min. */
+typedef struct ssdei_levels {
+    int count; /* 0: of another network */
+    double sigma_min, sigma_max;
+} ssdei_levels;
+
 /* What a network's labels and its output mean. */
 typedef struct ssdei_meaning {
     ssde_parameterisation output; /* SSDE_PREDICT_DEFAULT: nobody has said */
     double sigma_data;            /* of SSDE_PREDICT_EDM; 0 likewise */
     int discrete;                 /* labels are indices of noise levels */
     int logarithm;                /* the network takes its label's logarithm; ssdei_net_meaning notes it */
+    ssdei_levels levels;          /* the network's; noted likewise */
 } ssdei_meaning;
 
 struct ssde_net {
@@ -840,6 +887,7 @@ struct ssde_net {
     int no_null_class; /* -1 is no class */
     size_t label_rows; /* labels are whole numbers below it, if it is not 0 */
     ssdei_meaning means;
+    ssdei_levels levels; /* that it is made for */
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
     size_t description_size; /* with its end */
@@ -1033,6 +1081,30 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
                                              parameter->info.name));
     net->weight_count += parameter->info.count;
     return (int)net->parameter_count++;
+}
+
+/* Moves `count` parameters from `first` on behind all others so far: a network that runs in another order than the
+   reference declares its modules in has its parameters in that order all the same. */
+static void ssdei_net_move_last(ssde_net *net, size_t first, size_t count) {
+    size_t behind = net->parameter_count - first - count, end = net->parameter_count, i, k;
+    if (net->status != SSDE_OK) return;
+    for (i = 0; i < count; i++) {
+        ssdei_parameter moved = net->parameters[first];
+        memmove(net->parameters + first, net->parameters + first + 1, (end - first - 1) * sizeof moved);
+        net->parameters[end - 1] = moved;
+    }
+    for (i = 0; i < (size_t)net->node_count; i++) {
+        int *parameter = &net->nodes[i].parameter;
+        if (*parameter >= (int)(first + count))
+            *parameter -= (int)count;
+        else if (*parameter >= (int)first)
+            *parameter += (int)behind;
+    }
+    for (k = first ? net->parameters[first - 1].offset + net->parameters[first - 1].info.count : 0, i = first; i < end;
+         i++) {
+        net->parameters[i].offset = k;
+        k += net->parameters[i].info.count;
+    }
 }
 
 /* ---- net: nodes ---- */
@@ -5819,6 +5891,7 @@ static ssde_status ssdei_unet_check(const ssde_unet_desc *desc) {
    writes; see >>models. */
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp);
+static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssde_refinenet_desc *desc);
 
 /* Finishes a network that has been built, all but its weights, or destroys it. */
 static ssde_status ssdei_net_complete(ssde_net **net, ssde_status status) {
@@ -5886,6 +5959,343 @@ ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc) {
 size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     ssde_net *net;
     return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
+}
+
+/* ---- networks: RefineNets (models/ncsnv2.py, layers.py) ----
+   As the original repositories compute them (ermongroup/ncsn, ncsnv2): dilated convolutions keep the size, and NCSN's
+   norms are conditional on its num_scales labels. Blocks run in another order than they are declared in there, which
+   that of the parameters follows: ssdei_net_move_last. */
+
+static ssde_refinenet_desc ssdei_refinenet_of(ssde_refinenet_name name, size_t height, size_t width, size_t channels) {
+    static const int num_scales[] = {10, 232, 1086, 2311};
+    static const double sigma_max[] = {1.0, 50.0, 190.0, 348.0};
+    ssde_refinenet_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.name = name;
+    desc.height = height;
+    desc.width = width;
+    desc.channels = channels;
+    desc.nf = 128;
+    desc.nonlinearity = SSDE_ELU;
+    desc.num_scales = num_scales[name];
+    desc.sigma_min = 0.01;
+    desc.sigma_max = sigma_max[name];
+    return desc;
+}
+ssde_refinenet_desc ssde_ncsn(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSN, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_64, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2_128(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_128, height, width, channels);
+}
+ssde_refinenet_desc ssde_ncsnv2_256(size_t height, size_t width, size_t channels) {
+    return ssdei_refinenet_of(SSDE_NCSNV2_256, height, width, channels);
+}
+
+/* A pair of residual blocks on the way down, and the refinement of what they give on the way up. */
+typedef struct ssdei_stage {
+    const char *residual, *refine;
+    size_t multiple, refined; /* channels of both, in units of nf */
+    int halves;
+    int dilation;
+    int late; /* the parameters of its refinement stand behind those of the one above */
+} ssdei_stage;
+enum { SSDEI_MOST_STAGES = 6 };
+static const ssdei_stage ssdei_stages_64[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine4", 1, 1, 0, 1, 0}, {"res2", "refine3", 2, 1, 1, 1, 0}, {"res3", "refine2", 2, 2, 0, 2, 0},
+    {"res4", "refine1", 2, 2, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},        {NULL, NULL, 0, 0, 0, 0, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_128[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine5", 1, 1, 0, 1, 0}, {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
+    {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0}, {NULL, NULL, 0, 0, 0, 0, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage ssdei_stages_256[SSDEI_MOST_STAGES + 1] = {
+    {"res1", "refine5", 1, 1, 0, 1, 0},   {"res2", "refine4", 2, 1, 1, 1, 0}, {"res3", "refine3", 2, 2, 1, 1, 0},
+    {"res31", "refine31", 2, 2, 1, 1, 1}, {"res4", "refine2", 4, 2, 0, 2, 0}, {"res5", "refine1", 4, 4, 0, 4, 0},
+    {NULL, NULL, 0, 0, 0, 0, 0}};
+static const ssdei_stage *const ssdei_stages[] = {ssdei_stages_64, ssdei_stages_64, ssdei_stages_128, ssdei_stages_256};
+
+static const char *const ssdei_refinenet_names[] = {"ncsn", "ncsnv2_64", "ncsnv2_128", "ncsnv2_256", NULL};
+
+typedef struct ssdei_refinenet {
+    ssde_net *net;
+    const ssde_refinenet_desc *desc;
+    ssde_node label; /* of NCSN; else -1 */
+    char name[96];
+} ssdei_refinenet;
+
+/* "BLOCK.PART", in a buffer that the next call overwrites. */
+static const char *ssdei_refinenet_name(ssdei_refinenet *r, const char *block, const char *part) {
+    snprintf(r->name, sizeof r->name, "%.50s.%.40s", block, part);
+    return r->name;
+}
+
+static size_t ssdei_refinenet_channels(const ssdei_refinenet *r, ssde_node node) {
+    return ssdei_is_node(r->net, node) ? r->net->nodes[node].shape[2] : 1;
+}
+
+/* What the network normalises by, then the activation. */
+static ssde_node ssdei_refinenet_norm(ssdei_refinenet *r, ssde_node x, ssde_activation activation, double eps,
+                                      const char *name) {
+    static const ssde_instance_norm_kind kinds[] = {SSDE_INSTANCE_NORM_PLUS, SSDE_INSTANCE_NORM, SSDE_VARIANCE_NORM};
+    if (r->label >= 0)
+        return ssde_conditional_instance_norm(r->net, x, r->label, (size_t)r->desc->num_scales, eps, activation, name);
+    if (r->desc->normalization != SSDE_NORMALIZE_NONE)
+        return ssde_instance_norm(r->net, x, kinds[r->desc->normalization], eps, activation, name);
+    return ssde_activate(r->net, x, activation);
+}
+
+/* Where only NCSN has a norm. */
+static ssde_node ssdei_refinenet_enter(ssdei_refinenet *r, ssde_node x, ssde_activation activation, const char *block,
+                                       const char *part) {
+    if (r->label >= 0) return ssdei_refinenet_norm(r, x, activation, 1e-5, ssdei_refinenet_name(r, block, part));
+    return activation == SSDE_IDENTITY ? x : ssde_activate(r->net, x, activation);
+}
+
+/* Of the same size; weights and bias begin uniform within 1 / sqrt(fan in), PyTorch's own rule. */
+static ssde_node ssdei_refinenet_conv(ssdei_refinenet *r, ssde_node x, size_t channels, int kernel, int dilation,
+                                      int bias, ssde_node residual, const char *name) {
+    ssde_conv_desc conv = ssde_conv(channels, kernel);
+    double in = (double)ssdei_refinenet_channels(r, x), out = (double)channels;
+    ssde_node node;
+    conv.dilation = dilation;
+    conv.pad_before = conv.pad_after = kernel / 2 * dilation;
+    conv.no_bias = !bias;
+    conv.init_scale = (in + out) / (6.0 * in);
+    conv.residual = residual;
+    node = ssde_conv2d(r->net, x, &conv, name);
+    if (bias && ssdei_is_node(r->net, node)) {
+        ssdei_parameter *own = &r->net->parameters[r->net->nodes[node].parameter + 1];
+        own->initialisation = SSDEI_INITIALISE_FAN_AVERAGE; /* of a fan of out / 2 */
+        own->scale = out / (6.0 * in * (double)(kernel * kernel));
+    }
+    return node;
+}
+
+/* ResidualBlock and ConditionalResidualBlock. A mean over 2 x 2 and a 1x1 convolution commute: the shortcut takes the
+   mean first. */
+static ssde_node ssdei_refinenet_residual(ssdei_refinenet *r, ssde_node x, const ssdei_stage *stage, int down,
+                                          const char *block) {
+    ssde_net *net = r->net;
+    const ssde_activation act = r->desc->nonlinearity;
+    const int pools = down && stage->halves, dilation = stage->dilation;
+    size_t first = net->parameter_count, norm, in = ssdei_refinenet_channels(r, x);
+    size_t out = stage->multiple * r->desc->nf;
+    ssde_node h = ssdei_refinenet_norm(r, x, act, 1e-5, ssdei_refinenet_name(r, block, "normalize1"));
+    norm = net->parameter_count - first;
+    h = ssdei_refinenet_conv(r, h, in, 3, dilation, 1, -1, ssdei_refinenet_name(r, block, "conv1"));
+    h = ssdei_refinenet_norm(r, h, act, 1e-5, ssdei_refinenet_name(r, block, "normalize2"));
+    h = ssdei_refinenet_conv(r, h, out, 3, dilation, 1, down ? -1 : x,
+                             ssdei_refinenet_name(r, block, pools ? "conv2.conv" : "conv2"));
+    if (pools) {
+        h = ssde_average_pool(net, h);
+        h = ssdei_refinenet_conv(r, ssde_average_pool(net, x), out, 1, 1, 1, h,
+                                 ssdei_refinenet_name(r, block, "shortcut.conv"));
+    } else if (down) {
+        h = ssdei_refinenet_conv(r, x, out, 3, dilation, 1, h, ssdei_refinenet_name(r, block, "shortcut"));
+    }
+    ssdei_net_move_last(net, first, norm);
+    return h;
+}
+
+/* RCUBlock and CondRCUBlock of two stages. */
+static ssde_node ssdei_refinenet_rcu(ssdei_refinenet *r, ssde_node x, int blocks, const char *block) {
+    size_t channels = ssdei_refinenet_channels(r, x);
+    char part[24];
+    int i, j;
+    for (i = 1; i <= blocks; i++) {
+        ssde_node h = x;
+        for (j = 1; j <= 2; j++) {
+            snprintf(part, sizeof part, "%d_%d_norm", i, j);
+            h = ssdei_refinenet_enter(r, h, r->desc->nonlinearity, block, part);
+            snprintf(part, sizeof part, "%d_%d_conv", i, j);
+            h = ssdei_refinenet_conv(r, h, channels, 3, 1, 0, j == 2 ? x : -1, ssdei_refinenet_name(r, block, part));
+        }
+        x = h;
+    }
+    return x;
+}
+
+/* MSFBlock and CondMSFBlock of two inputs, of which x has the result's size. */
+static ssde_node ssdei_refinenet_msf(ssdei_refinenet *r, ssde_node x, ssde_node below, size_t channels,
+                                     const char *block) {
+    ssde_net *net = r->net;
+    size_t first = net->parameter_count, norms, height, width;
+    if (!ssdei_is_node(net, x) || !ssdei_is_node(net, below)) return -1;
+    height = net->nodes[x].shape[0];
+    width = net->nodes[x].shape[1];
+    x = ssdei_refinenet_enter(r, x, SSDE_IDENTITY, block, "norms.0");
+    below = ssdei_refinenet_enter(r, below, SSDE_IDENTITY, block, "norms.1");
+    norms = net->parameter_count - first;
+    below = ssdei_refinenet_conv(r, below, channels, 3, 1, 1, -1, ssdei_refinenet_name(r, block, "convs.1"));
+    if (ssdei_is_node(net, below) && (net->nodes[below].shape[0] != height || net->nodes[below].shape[1] != width))
+        below = ssde_resize_bilinear(net, below, height, width);
+    x = ssdei_refinenet_conv(r, x, channels, 3, 1, 1, below, ssdei_refinenet_name(r, block, "convs.0"));
+    ssdei_net_move_last(net, first + norms, 2); /* the convolution that ran first */
+    ssdei_net_move_last(net, first, norms);
+    return x;
+}
+
+/* CRPBlock and CondCRPBlock of two stages. */
+static ssde_node ssdei_refinenet_crp(ssdei_refinenet *r, ssde_node x, const char *block) {
+    ssde_net *net = r->net;
+    const ssde_pool_kind pool = r->label >= 0 ? SSDE_POOL_MEAN : SSDE_POOL_MAX;
+    size_t first = net->parameter_count, norm, channels = ssdei_refinenet_channels(r, x);
+    ssde_node path = x = ssde_activate(net, x, r->desc->nonlinearity);
+    path = ssdei_refinenet_enter(r, path, SSDE_IDENTITY, block, "norms.0");
+    norm = net->parameter_count - first;
+    path = ssdei_refinenet_conv(r, ssde_pool(net, path, pool, 5), channels, 3, 1, 0, -1,
+                                ssdei_refinenet_name(r, block, "convs.0"));
+    x = ssde_add_scaled(net, path, x, 1.0);
+    path = ssdei_refinenet_enter(r, path, SSDE_IDENTITY, block, "norms.1");
+    x = ssdei_refinenet_conv(r, ssde_pool(net, path, pool, 5), channels, 3, 1, 0, x,
+                             ssdei_refinenet_name(r, block, "convs.1"));
+    if (!norm) return x;
+    ssdei_net_move_last(net, first, 1);
+    ssdei_net_move_last(net, first + 1, 1);
+    return x;
+}
+
+/* RefineBlock and CondRefineBlock: of a stage's result x and what is below it, -1 at the deepest. */
+static ssde_node ssdei_refinenet_refine(ssdei_refinenet *r, ssde_node x, ssde_node below, const ssdei_stage *stage,
+                                        int end) {
+    ssde_net *net = r->net;
+    char block[48];
+    size_t first, middle;
+    snprintf(block, sizeof block, "%s.adapt_convs.0", stage->refine);
+    x = ssdei_refinenet_rcu(r, x, 2, block);
+    if (below >= 0) {
+        snprintf(block, sizeof block, "%s.adapt_convs.1", stage->refine);
+        below = ssdei_refinenet_rcu(r, below, 2, block);
+    }
+    first = net->parameter_count;
+    snprintf(block, sizeof block, "%s.msf", stage->refine);
+    if (below >= 0) x = ssdei_refinenet_msf(r, x, below, stage->refined * r->desc->nf, block);
+    snprintf(block, sizeof block, "%s.crp", stage->refine);
+    x = ssdei_refinenet_crp(r, x, block);
+    middle = net->parameter_count - first;
+    snprintf(block, sizeof block, "%s.output_convs", stage->refine);
+    x = ssdei_refinenet_rcu(r, x, end ? 3 : 1, block);
+    ssdei_net_move_last(net, first, middle);
+    return x;
+}
+
+/* Down the stages and up again. */
+static ssde_node ssdei_refinenet_stages(ssdei_refinenet *r, ssde_node x) {
+    const ssdei_stage *stages = ssdei_stages[r->desc->name];
+    ssde_node layers[SSDEI_MOST_STAGES], h = -1;
+    size_t late = 0, late_count = 0;
+    int count, i;
+    for (count = 0; stages[count].residual; count++) {
+        int k;
+        for (k = 0; k < 2; k++) {
+            char block[16];
+            snprintf(block, sizeof block, "%s.%d", stages[count].residual, k);
+            x = ssdei_refinenet_residual(r, x, &stages[count], !k && count, block);
+        }
+        layers[count] = x;
+    }
+    for (i = count - 1; i >= 0; i--) {
+        size_t first = r->net->parameter_count;
+        h = ssdei_refinenet_refine(r, layers[i], h, &stages[i], !i);
+        if (late_count) ssdei_net_move_last(r->net, late, late_count);
+        late = first;
+        late_count = stages[i].late ? r->net->parameter_count - first : 0;
+    }
+    return h;
+}
+
+static ssde_status ssdei_refinenet_check_levels(const ssde_refinenet_desc *desc) {
+    ssde_context *context = desc->context;
+    if (desc->num_scales < 2 || desc->num_scales > 1 << 20)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "num_scales is %d, wanted 2 to 2^20", desc->num_scales);
+    if (desc->sigma_min >= 1e-30 && desc->sigma_min < desc->sigma_max && desc->sigma_max <= 1e30) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "sigma_min is %.9g and sigma_max %.9g, wanted 1e-30 <= sigma_min < sigma_max <= 1e30",
+                     desc->sigma_min, desc->sigma_max);
+}
+
+static ssde_status ssdei_refinenet_check(const ssde_refinenet_desc *desc) {
+    ssde_context *context = desc->context;
+    const ssdei_stage *stage;
+    size_t unit = 1;
+    ssdei_try(ssdei_check_enum(context, "name", (int)desc->name, SSDE_NCSNV2_256, "ssde_refinenet_name"));
+    ssdei_try(ssdei_check_enum(context, "normalization", (int)desc->normalization, SSDE_NORMALIZE_NONE,
+                               "ssde_normalization"));
+    if (desc->nonlinearity != SSDE_ELU && desc->nonlinearity != SSDE_RELU && desc->nonlinearity != SSDE_LEAKY_RELU &&
+        desc->nonlinearity != SSDE_SILU)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "nonlinearity is %d, wanted SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU or SSDE_SILU",
+                         (int)desc->nonlinearity);
+    if (desc->name == SSDE_NCSN && desc->normalization != SSDE_NORMALIZE_INSTANCE_PLUS)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "normalization is %d, but NCSN learns of the noise by its norms, which are conditional "
+                         "InstanceNorm++: wanted SSDE_NORMALIZE_INSTANCE_PLUS",
+                         (int)desc->normalization);
+    for (stage = ssdei_stages[desc->name]; stage->residual; stage++) unit <<= stage->halves;
+    if (!desc->height || !desc->width || !desc->channels || desc->height > 1 << 15 || desc->width > 1 << 15 ||
+        desc->channels > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_SHAPE,
+                         "height is %.0f, width %.0f and channels %.0f, wanted 1 to 32768, 1 to 32768, 1 to 4096",
+                         (double)desc->height, (double)desc->width, (double)desc->channels);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "%s is %.0f, wanted a multiple of %.0f: %s halves it so often",
+                         desc->height % unit ? "height" : "width",
+                         (double)(desc->height % unit ? desc->height : desc->width), (double)unit,
+                         ssdei_refinenet_names[desc->name]);
+    if (desc->nf < (desc->normalization == SSDE_NORMALIZE_INSTANCE_PLUS ? 2u : 1u) || desc->nf > 1 << 12)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "nf is %.0f, wanted 1 to 4096, with InstanceNorm++, which compares channels, 2 to 4096",
+                         (double)desc->nf);
+    return ssdei_refinenet_check_levels(desc);
+}
+
+/* All but the weights. */
+static ssde_status ssdei_refinenet_build(ssde_net **net, const ssde_refinenet_desc *wanted) {
+    ssde_refinenet_desc built;
+    ssdei_refinenet r;
+    ssde_node h;
+    size_t first, count;
+    double eps;
+    *net = NULL;
+    if (!wanted) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_refinenet_check(wanted));
+    ssdei_try(ssde_net_create(wanted->context, net, wanted->seed));
+    built = *wanted;
+    memset(&r, 0, sizeof r);
+    r.net = *net;
+    r.desc = &built;
+    h = ssde_input(*net, built.height, built.width, built.channels);
+    r.label = built.name == SSDE_NCSN ? ssde_input_label(*net) : -1;
+    if (!built.centered) h = ssde_affine_map(*net, h, 2.0, -1.0);
+    h = ssdei_refinenet_conv(&r, h, built.nf, 3, 1, 1, -1, "begin_conv");
+    first = (*net)->parameter_count;
+    h = ssdei_refinenet_stages(&r, h);
+    count = (*net)->parameter_count - first;
+    eps = built.normalization == SSDE_NORMALIZE_INSTANCE ? (double)built.num_scales : 1e-5;
+    h = ssdei_refinenet_norm(&r, h, built.nonlinearity, eps, "normalizer");
+    h = ssdei_refinenet_conv(&r, h, built.channels, 3, 1, 1, -1, "end_conv");
+    ssdei_net_move_last(*net, first, count);
+    if (built.name != SSDE_NCSN) h = ssde_scale_rows(*net, h, ssde_input_sigma(*net), SSDE_OVER_SIGMA);
+    (*net)->levels.count = built.num_scales;
+    (*net)->levels.sigma_min = built.sigma_min;
+    (*net)->levels.sigma_max = built.sigma_max;
+    (*net)->means.discrete = 1;
+    (*net)->means.output = SSDE_PREDICT_SCORE;
+    return ssdei_refinenet_describe(*net, h, &built);
+}
+
+ssde_status ssde_refinenet_create(ssde_net **net, const ssde_refinenet_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_refinenet_build(net, desc));
+}
+
+size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_refinenet_build(&net, desc));
 }
 
 /* ---- networks: classifier ---- */
@@ -5994,6 +6404,28 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 
 /* ---- >>score net: what a network is told ---- */
 
+/* The SDE has the levels that the network's labels count. */
+static ssde_status ssdei_levels_check(ssde_context *context, const char *where, const ssdei_levels *levels,
+                                      const ssde_sde *sde) {
+    if (sde->kind != SSDE_VE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: the network's labels count %d noise levels of VE, sigma_max first: SDE '%s' has others",
+                         where, levels->count, ssdei_family(sde)->name);
+    if (sde->num_scales == levels->count && fabs(sde->sigma_min / levels->sigma_min - 1.0) <= 1e-6 &&
+        fabs(sde->sigma_max / levels->sigma_max - 1.0) <= 1e-6)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                     "%s: the SDE has num_scales %d, sigma_min %.9g, sigma_max %.9g, the network %d, %.9g, %.9g", where,
+                     sde->num_scales, sde->sigma_min, sde->sigma_max, levels->count, levels->sigma_min,
+                     levels->sigma_max);
+}
+
+/* exp of an even line from log sigma_max to log sigma_min, as models/utils.py:get_sigmas. */
+static double ssdei_levels_sigma(const ssdei_levels *levels, int index) {
+    double first = ssdei_math_log(levels->sigma_max), last = ssdei_math_log(levels->sigma_min);
+    return ssdei_math_exp(first + (last - first) * (double)index / (double)(levels->count - 1));
+}
+
 /* Sets what *means leaves open (0) to what the network says, or else to the reference's; `where` names the output. */
 static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, const ssde_net *net, const ssde_sde *sde,
                                      ssdei_meaning *means) {
@@ -6003,6 +6435,13 @@ static ssde_status ssdei_net_meaning(ssde_context *context, const char *where, c
     if (means->sigma_data == 0.0) means->sigma_data = sigma_data;
     if (means->sigma_data == 0.0) means->sigma_data = 0.5;
     means->logarithm = ssdei_net_logarithm(net);
+    means->levels = net->levels;
+    if (net->levels.count && !means->discrete)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "%s: labels are functions of t, but the network's are indices of its %d noise levels: wanted "
+                         "discrete = 1",
+                         where, net->levels.count);
+    if (net->levels.count) ssdei_try(ssdei_levels_check(context, where, &net->levels, sde));
     ssdei_try(ssdei_output_check(context, where, means->output, means->sigma_data));
     if (means->discrete && !ssdei_family(sde)->level)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "SDE '%s' has no noise levels that labels could count",
@@ -6050,6 +6489,14 @@ static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means
                                                                         : ssdei_family(sde)->label(sde, t);
     }
     *sigma = (float)std;
+    if (means->levels.count) {
+        if (!ssdei_is_whole((double)*label, 0.0, (double)(means->levels.count - 1)))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "the label at t = %.9g is %.9g, wanted an index of the network's noise levels, a whole "
+                             "number from 0 to %d",
+                             t, (double)*label, means->levels.count - 1);
+        *sigma = (float)ssdei_levels_sigma(&means->levels, (int)*label);
+    }
     if (map) ssdei_output_map(means->output, means->sigma_data, mean, std, map);
     return SSDE_OK;
 }
@@ -7392,8 +7839,40 @@ static const ssdei_configuration ssdei_configurations[] = {
 };
 enum { SSDEI_CONFIGURATIONS = sizeof ssdei_configurations / sizeof ssdei_configurations[0] };
 
+/* RefineNets, of data in [0, 1], batches of 128, no warm-up and no clipping. */
+typedef struct ssdei_refinenet_configuration {
+    const char *name;
+    ssde_refinenet_name net;
+    size_t size;
+    double sigma_max;
+    int num_scales;
+    double lr, ema_rate;
+} ssdei_refinenet_configuration;
+static const ssdei_refinenet_configuration ssdei_refinenet_configurations[] = {
+    {"ve/ncsn/celeba", SSDE_NCSN, 64, 1.0, 10, 1e-3, 0.0},
+    {"ve/ncsn/celeba_124", SSDE_NCSN, 64, 90.0, 500, 1e-3, 0.0},
+    {"ve/ncsn/celeba_1245", SSDE_NCSN, 64, 90.0, 500, 1e-3, 0.999},
+    {"ve/ncsn/celeba_5", SSDE_NCSN, 64, 1.0, 10, 1e-3, 0.999},
+    {"ve/ncsn/cifar10", SSDE_NCSN, 32, 1.0, 10, 1e-3, 0.0},
+    {"ve/ncsn/cifar10_124", SSDE_NCSN, 32, 50.0, 232, 1e-3, 0.0},
+    {"ve/ncsn/cifar10_1245", SSDE_NCSN, 32, 50.0, 232, 1e-3, 0.999},
+    {"ve/ncsn/cifar10_5", SSDE_NCSN, 32, 1.0, 10, 1e-3, 0.999},
+    {"ve/ncsnv2/bedroom", SSDE_NCSNV2_128, 128, 190.0, 1086, 1e-4, 0.9999},
+    {"ve/ncsnv2/celeba", SSDE_NCSNV2_64, 64, 90.0, 500, 1e-4, 0.999},
+    {"ve/ncsnv2/cifar10", SSDE_NCSNV2_64, 32, 50.0, 232, 1e-4, 0.999},
+};
+enum { SSDEI_REFINENETS = sizeof ssdei_refinenet_configurations / sizeof ssdei_refinenet_configurations[0] };
+
 const char *ssde_configuration_name(size_t index) {
-    return index < SSDEI_CONFIGURATIONS ? ssdei_configurations[index].name : NULL;
+    if (index < SSDEI_CONFIGURATIONS) return ssdei_configurations[index].name;
+    index -= SSDEI_CONFIGURATIONS;
+    return index < SSDEI_REFINENETS ? ssdei_refinenet_configurations[index].name : NULL;
+}
+
+static const ssdei_refinenet_configuration *ssdei_refinenet_configuration_find(const char *name) {
+    const ssdei_refinenet_configuration *row = ssdei_refinenet_configurations, *end = row + SSDEI_REFINENETS;
+    while (row < end && strcmp(row->name, name)) row++;
+    return row < end ? row : NULL;
 }
 
 static ssde_unet_desc ssdei_configuration_shape(const ssdei_configuration *row, const ssdei_images *images,
@@ -7438,6 +7917,9 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     ssde_sde own;
     if (!name) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_configuration: name is NULL");
     while (row < end && strcmp(row->name, name)) row++;
+    if (row == end && ssdei_refinenet_configuration_find(name))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "'%s' is a RefineNet's: ssde_refinenet_configuration, with a ssde_refinenet_desc", name);
     if (row == end)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                          "no configuration '%.40s'; known: {subvp,ve,vp}/cifar10_*, vp/ddpm/{cifar10*,bedroom,celebahq,"
@@ -7460,6 +7942,43 @@ ssde_status ssde_configuration(ssde_context *context, const char *name, ssde_une
     return SSDE_OK;
 }
 
+ssde_status ssde_refinenet_configuration(ssde_context *context, const char *name, ssde_refinenet_desc *shape,
+                                         ssde_sde *sde, ssde_train_desc *train) {
+    const ssdei_refinenet_configuration *row;
+    ssde_sde own;
+    if (!name) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_refinenet_configuration: name is NULL");
+    row = ssdei_refinenet_configuration_find(name);
+    if (!row && ssde_configuration(NULL, name, NULL, NULL, NULL) == SSDE_OK)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "'%s' is a U-Net's: ssde_configuration, with a ssde_unet_desc",
+                         name);
+    if (!row)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "no RefineNet's configuration '%.40s'; known: ve/ncsn/{celeba,cifar10}{,_124,_1245,_5}, "
+                         "ve/ncsnv2/{bedroom,celeba,cifar10}; all: ssde_configuration_name",
+                         name);
+    own = ssde_ve(0.01, row->sigma_max);
+    own.num_scales = row->num_scales;
+    if (shape) {
+        *shape = ssdei_refinenet_of(row->net, row->size, row->size, 3);
+        shape->num_scales = row->num_scales;
+        shape->sigma_max = row->sigma_max;
+        shape->context = context;
+    }
+    if (train) {
+        *train = ssde_train_defaults(&own, 0);
+        train->loss.discrete = 1;
+        train->loss.half_sum = 1;
+        train->lr = row->lr;
+        train->warmup = 0;
+        train->grad_clip = 0.0;
+        train->ema_rate = row->ema_rate;
+        train->random_flip = 1;
+        train->context = context;
+    }
+    if (sde) *sde = own;
+    return SSDE_OK;
+}
+
 /* ---- >>models: descriptions ----
    A description is the reference's configuration as one flat JSON object, {"model.nf": 128, ...}. One function per
    struct names its fields; it writes them, reads them, or compares them with what a file says. */
@@ -7473,6 +7992,7 @@ typedef struct ssdei_fields {
     ssdei_text text;    /* written to */
     const char *json;   /* read from, or compared with */
     const char *path;   /* of the file, for error texts */
+    int levels_written; /* those of the network, which the SDE shares */
 } ssdei_fields;
 
 static ssdei_fields ssdei_fields_over(ssdei_fields_mode mode, ssde_context *context, const char *json,
@@ -7688,18 +8208,18 @@ static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusua
     return ssdei_fields_find(fields, key, &value) || (fields->mode == SSDEI_FIELDS_COMPARE && unusual);
 }
 
-static void ssdei_unet_image_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_image_fields(ssdei_fields *fields, size_t *height, size_t *width, size_t *channels, int *centered) {
     ssdei_json value;
-    int square = fields->mode == SSDEI_FIELDS_WRITE ? desc->height == desc->width
+    int square = fields->mode == SSDEI_FIELDS_WRITE ? *height == *width
                                                     : !ssdei_fields_find(fields, "data.image_height", &value);
     if (square)
-        desc->height = desc->width = ssdei_field_size(fields, "data.image_size", desc->width);
+        *height = *width = ssdei_field_size(fields, "data.image_size", *width);
     else {
-        desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
-        desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+        *height = ssdei_field_size(fields, "data.image_height", *height);
+        *width = ssdei_field_size(fields, "data.image_width", *width);
     }
-    desc->channels = ssdei_field_size(fields, "data.num_channels", desc->channels);
-    desc->centered = ssdei_field_flag(fields, "data.centered", desc->centered);
+    *channels = ssdei_field_size(fields, "data.num_channels", *channels);
+    *centered = ssdei_field_flag(fields, "data.centered", *centered);
 }
 
 static void ssdei_unet_level_fields(ssdei_fields *fields, ssde_unet_desc *desc) {
@@ -7747,7 +8267,7 @@ static void ssdei_unet_ncsnpp_fields(ssdei_fields *fields, ssde_unet_desc *desc)
 static void ssdei_unet_fields(ssdei_fields *fields, const char *name, ssde_unet_desc *desc) {
     static const char *const noise[] = {"embedding", "channel", "scale_shift", NULL};
     desc->name = (ssde_unet_name)ssdei_field_choice(fields, name, (int)desc->name, ssdei_unet_names);
-    ssdei_unet_image_fields(fields, desc);
+    ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
     ssdei_unet_level_fields(fields, desc);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
     desc->num_res_blocks = ssdei_field_int(fields, "model.num_res_blocks", desc->num_res_blocks);
@@ -7781,6 +8301,24 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
+static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *desc) {
+    static const char *const normalizations[] = {"InstanceNorm++", "InstanceNorm", "VarianceNorm", "NoneNorm", NULL};
+    static const char *const nonlinearities[] = {"elu", "relu", "lrelu", "swish", NULL};
+    static const ssde_activation activations[] = {SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU, SSDE_SILU};
+    int nonlinearity = 0;
+    while (nonlinearities[nonlinearity] && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
+    desc->name = (ssde_refinenet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_refinenet_names);
+    ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
+    desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
+    desc->normalization =
+        (ssde_normalization)ssdei_field_choice(fields, "model.normalization", (int)desc->normalization, normalizations);
+    nonlinearity = ssdei_field_choice(fields, "model.nonlinearity", nonlinearity, nonlinearities);
+    desc->nonlinearity = activations[nonlinearity];
+    desc->num_scales = ssdei_field_int(fields, "model.num_scales", desc->num_scales);
+    desc->sigma_min = ssdei_field_number(fields, "model.sigma_min", desc->sigma_min);
+    desc->sigma_max = ssdei_field_number(fields, "model.sigma_max", desc->sigma_max);
+}
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -7802,7 +8340,7 @@ static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key,
 static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
     const ssdei_sde_number *number;
     sde->kind = ssdei_sde_kind_field(fields, "training.sde", "sde", 1, sde);
-    for (number = ssdei_family(sde)->numbers; number && number->name; number++) {
+    for (number = ssdei_family(sde)->numbers; number && number->name && !fields->levels_written; number++) {
         char key[32];
         double value;
         memcpy(&value, (char *)sde + number->offset, sizeof value);
@@ -7810,7 +8348,7 @@ static void ssdei_sde_fields(ssdei_fields *fields, ssde_sde *sde) {
         value = ssdei_field_number(fields, key, value);
         memcpy((char *)sde + number->offset, &value, sizeof value);
     }
-    sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
+    if (!fields->levels_written) sde->num_scales = ssdei_field_int(fields, "model.num_scales", sde->num_scales);
     /* Not the reference's; written where it is not the family's own. */
     if (ssdei_field_present(fields, "sde.prior_std", sde->prior_std > 0.0 || sde->prior_std < 0.0))
         sde->prior_std = ssdei_field_number(fields, "sde.prior_std", sde->prior_std);
@@ -7827,6 +8365,13 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
+static ssde_status ssdei_net_described(ssde_net *net, ssde_node output, ssdei_fields *fields) {
+    net->output = output;
+    net->status = ssdei_fields_finish(fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
+}
+
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
@@ -7834,10 +8379,14 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     if (unet) ssdei_unet_fields(&fields, "model.name", unet);
     if (classifier) ssdei_classifier_fields(&fields, classifier);
     if (mlp) ssdei_mlp_fields(&fields, mlp);
-    net->output = output;
-    net->status = ssdei_fields_finish(&fields, &net->description);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssde_refinenet_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_refinenet_fields(&fields, desc);
+    return ssdei_net_described(net, output, &fields);
 }
 
 /* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
@@ -7855,9 +8404,11 @@ static void ssdei_meaning_fields(ssdei_fields *fields, ssdei_meaning *means) {
 }
 
 /* A network's description, the SDE's fields, if it is not NULL, and what labels and output mean. */
-static ssde_status ssdei_describe_model(ssde_context *context, const char *description, const ssde_sde *sde,
-                                        ssdei_meaning means, char **text) {
+static ssde_status ssdei_describe_model(ssde_context *context, const ssde_net *net, const ssde_sde *sde, char **text) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, context, NULL, "");
+    const char *description = net->description;
+    ssdei_meaning means = net->means;
+    fields.levels_written = net->levels.count != 0;
     if (strlen(description) > 2) ssdei_text_add_bytes(&fields.text, description, strlen(description) - 1);
     if (sde) {
         ssde_sde copy = *sde;
@@ -7937,15 +8488,16 @@ static ssde_status ssdei_model_save(ssde_context *context, const ssde_net *net, 
     if (!net->description)
         return ssde_fail(
             context, SSDE_ERROR_UNSUPPORTED,
-            "only networks of ssde_unet_create, ssde_classifier_net_create and ssde_mlp_create can be saved "
-            "as models");
+            "only networks of ssde_unet_create, ssde_refinenet_create, ssde_classifier_net_create and ssde_mlp_create "
+            "can be saved as models");
     if (sde) {
         ssdei_try(ssde_sde_check(context, sde));
         if (!ssdei_family(sde)->numbers)
             return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                              "a custom SDE is made of functions and cannot be saved: pass sde = NULL");
+        if (net->levels.count) ssdei_try(ssdei_levels_check(context, "ssde_net_save", &net->levels, sde));
     }
-    ssdei_try(ssdei_describe_model(context, net->description, sde, net->means, &config));
+    ssdei_try(ssdei_describe_model(context, net, sde, &config));
     status = ssdei_parts_save(context, net, &part, 1, config, NULL, path);
     ssdei_release(context, config);
     return status;
@@ -8192,6 +8744,31 @@ static int ssdei_file_has_average(const ssde_tensor_file *file) {
     return 0;
 }
 
+/* The buffer "sigmas" has the network's noise levels, as floats at least. */
+static ssde_status ssdei_sigmas_check(const ssdei_loading *loading, const ssde_file_tensor *tensor) {
+    ssde_context *context = loading->context;
+    const ssdei_levels *levels = &loading->net->levels;
+    const char *path = ssde_tensor_file_path(loading->file);
+    size_t count = (size_t)levels->count, i;
+    ssde_status status = SSDE_OK;
+    float *sigmas;
+    if (tensor->rank != 1 || tensor->count != count)
+        return ssde_fail(context, SSDE_ERROR_SHAPE, "'%.80s': '%.60s' has %.0f noise levels, the network %.0f", path,
+                         tensor->name, (double)tensor->count, (double)count);
+    sigmas = (float *)ssdei_allocate(context, count, sizeof *sigmas);
+    if (!sigmas) return SSDE_ERROR_MEMORY;
+    status = ssde_tensor_file_read(loading->file, tensor, sigmas);
+    for (i = 0; i < count && status == SSDE_OK; i++) {
+        double own = ssdei_levels_sigma(levels, (int)i);
+        if (!(fabs((double)sigmas[i] - own) <= 1e-5 * own))
+            status = ssde_fail(context, SSDE_ERROR_FORMAT,
+                               "'%.80s': '%.60s' is %.9g at level %lu, the network's %.9g: sigma_min, sigma_max", path,
+                               tensor->name, (double)sigmas[i], (unsigned long)i, own);
+    }
+    ssdei_release(context, sigmas);
+    return status;
+}
+
 /* Finds the parameters of one set; a tensor there that the network lacks is an error, but for the reference's buffer
    "sigmas", and for numbers. Averages may lack frozen parameters, which are then those of the model's set, if any. */
 static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_set *set,
@@ -8204,9 +8781,11 @@ static ssde_status ssdei_set_sources(ssdei_loading *loading, const ssdei_weight_
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         size_t index;
-        if (tensor->number || strncmp(tensor->name, set->name, set->length) ||
-            !strcmp(tensor->name + set->length, "sigmas"))
+        if (tensor->number || strncmp(tensor->name, set->name, set->length)) continue;
+        if (!strcmp(tensor->name + set->length, "sigmas")) {
+            if (net->levels.count) ssdei_try(ssdei_sigmas_check(loading, tensor));
             continue;
+        }
         index = ssdei_net_find_parameter(net, tensor->name + set->length);
         if (index == net->parameter_count)
             return ssde_fail(loading->context, SSDE_ERROR_FORMAT,
@@ -8377,13 +8956,28 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *
     return ssde_mlp_create(net, &desc);
 }
 
+/* At least: the residual blocks' convolutions, some of them, and, of NCSN, a norm of each. */
+static ssde_status ssdei_refinenet_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_refinenet_desc desc;
+    double nf;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_refinenet_fields(fields, &desc);
+    nf = (double)desc.nf;
+    ssdei_try(ssdei_check_described_size(
+        fields, file, 9.0 * nf * (16.0 * nf + (double)(desc.name == SSDE_NCSN ? desc.num_scales : 0))));
+    return ssde_refinenet_create(net, &desc);
+}
+
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
+    static const char *const models[] = {"mlp",       "classifier", "ncsnpp",     "ddpm", "ncsn",
+                                         "ncsnv2_64", "ncsnv2_128", "ncsnv2_256", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
-    return model == 1 ? ssdei_classifier_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+    if (model == 1) return ssdei_classifier_load(fields, file, net);
+    return model < 4 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
@@ -8409,6 +9003,7 @@ static ssde_status ssdei_model_load(ssde_context *context, const ssde_tensor_fil
     if (sde) ssdei_try(ssdei_model_sde(&fields, sde));
     ssdei_try(ssdei_model_build(&fields, file, net));
     ssdei_meaning_fields(&fields, &(*net)->means);
+    if ((*net)->levels.count) (*net)->means.discrete = 1; /* which ve/ncsnv2/bedroom.py, misspelt, does not say */
     ssdei_try(fields.status);
     return ssdei_weights_read(context, *net, file, ssdei_weights_sources, &wanted, (*net)->weights);
 }
