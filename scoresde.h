@@ -7050,13 +7050,13 @@ typedef struct ssdei_tabulated_point {
     double mean, std, drift, squared_diffusion; /* at t */
 } ssdei_tabulated_point;
 
-static double ssdei_between(double a, double b, double part) { return a + part * (b - a); }
+static double ssdei_lerp(double a, double b, double part) { return a + part * (b - a); }
 
 /* mean and std linear. */
 static void ssdei_tabulated_straight(const double *mean, const double *std, double part, double rate,
                                      ssdei_tabulated_point *at) {
-    at->mean = ssdei_between(mean[0], mean[1], part);
-    at->std = ssdei_between(std[0], std[1], part);
+    at->mean = ssdei_lerp(mean[0], mean[1], part);
+    at->std = ssdei_lerp(std[0], std[1], part);
     at->drift = (mean[1] - mean[0]) * rate / at->mean;
     at->squared_diffusion = 2.0 * at->std * ((std[1] - std[0]) * rate - at->drift * at->std);
 }
@@ -7138,7 +7138,7 @@ static float ssdei_tabulated_label(const ssde_sde *sde, double t) {
     int lower = ssdei_tabulated_place(sde, t, &part);
     if (!sde->level_label) return (float)(lower + part);
     if (part == 1.0) return (float)sde->level_label[lower + 1];
-    return (float)ssdei_between(sde->level_label[lower], sde->level_label[lower + 1], part);
+    return (float)ssdei_lerp(sde->level_label[lower], sde->level_label[lower + 1], part);
 }
 
 /* Between the two levels that enclose it. */
