@@ -430,6 +430,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    Discrete, where labels are indices of the N noise levels of ssde_discrete_marginal:
    VP and sub-VP (which the reference does not train so): score = -net(x, t (N - 1)) / std_i, i = trunc(t (N - 1));
    VE: score = net(x, round((1 - t) (N - 1))), label 0 the highest noise, whose sigma scale_by_sigma divides by.
+   Under a tabulated SDE with labels, these, whatever the network.
    Networks with another output, by ssde_output_map at m(t) and std(t), or at the level's: score = -(noise_output
    net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
    its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
@@ -6234,12 +6235,12 @@ static ssde_status ssdei_label(ssde_context *context, const ssdei_meaning *means
                                float *label, float *sigma, ssde_output_map *map) {
     double mean = 1.0, std = 1.0; /* nonlinear: of the score neither is asked */
     if (!(t >= 0.0 && t <= 1.0)) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t is %.17g, wanted 0 to 1", t);
-    if (means->discrete) {
+    if (means->discrete && sde->kind != SSDE_TABULATED) {
         ssdei_try(ssdei_level_label(context, sde, t, label, &mean, &std));
     } else {
         if (sde->kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(context, sde, t, &mean, &std));
-        *label = means->output == SSDE_PREDICT_EDM ? ssdei_edm_label(mean, std, means->logarithm)
-                                                   : ssdei_family(sde)->label(sde, t);
+        *label = means->output == SSDE_PREDICT_EDM && !sde->level_label ? ssdei_edm_label(mean, std, means->logarithm)
+                                                                        : ssdei_family(sde)->label(sde, t);
     }
     *sigma = (float)std;
     if (means->levels.count) {

@@ -2757,6 +2757,10 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
                          "resamplings with %s: take steps of fresh noise, like ancestral on a uniform grid",
                          ssdei_by_index(full->grid) ? "a grid by index" : "a sampler that keeps to one path");
     ssdei_try(ssdei_check_schedule(setting));
+    if (ssdei_by_index(full->grid) && sde->kind == SSDE_TABULATED && full->steps != (size_t)sde->num_scales)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is %.0f on a grid by index, wanted the number of the tabulated SDE's levels, %d",
+                         (double)full->steps, sde->num_scales);
     if (ssdei_by_index(full->grid)) setting->sde.num_scales = (int)full->steps;
     return SSDE_OK;
 }
