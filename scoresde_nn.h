@@ -6161,6 +6161,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 /* The SDE has the levels that the network's labels count. */
 static ssde_status ssdei_levels_check(ssde_context *context, const char *where, const ssdei_levels *levels,
                                       const ssde_sde *sde) {
+    if (sde->kind == SSDE_TABULATED) return SSDE_OK; /* which gives the labels itself */
     if (sde->kind != SSDE_VE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s: the network's labels count %d noise levels of VE, sigma_max first: SDE '%s' has others",
