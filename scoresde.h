@@ -7870,7 +7870,8 @@ ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t 
                          "ssde_largest_distance: n is %.0f and dim %.0f, wanted 2 or more, and 1 or more", (double)n,
                          (double)dim);
     bad = ssdei_first_nonfinite(x, ssdei_multiply(n, dim));
-    if (bad < n * dim) return ssdei_nonfinite(context, "ssde_largest_distance", "x", x, bad / dim, dim, 0.0);
+    if (bad < n * dim)
+        return ssdei_nonfinite(context, "ssde_largest_distance", "x", x + bad / dim * dim, bad / dim, dim, 0.0);
     work.largest = (double *)ssdei_allocate(context, n, sizeof *work.largest);
     if (!work.largest) return SSDE_ERROR_MEMORY;
     ssdei_team_set(&team, context);

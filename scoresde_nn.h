@@ -7979,7 +7979,7 @@ static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *de
     static const char *const nonlinearities[] = {"elu", "relu", "lrelu", "swish", NULL};
     static const ssde_activation activations[] = {SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU, SSDE_SILU};
     int nonlinearity = 0;
-    while (nonlinearities[nonlinearity] && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
+    while (nonlinearity < 3 && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
     desc->name = (ssde_refinenet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_refinenet_names);
     ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);

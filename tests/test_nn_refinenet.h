@@ -564,7 +564,7 @@ static void test_models_refinenet_checkpoint(void) {
     ssde_net_destroy(net);
     desc.sigma_max = 40.0; /* not what its buffer says */
     CHECK_OK(ssde_refinenet_create(&net, &desc));
-    CHECK_FAILS(&context, ssde_net_load_pth(net, path, SSDE_PTH_MODEL), SSDE_ERROR_FORMAT, "'module.sigmas' is 50");
+    CHECK_FAILS(&context, ssde_net_load_pth(net, path, SSDE_PTH_MODEL), SSDE_ERROR_FORMAT, "'model.module.sigmas' is 50");
     ssde_net_destroy(net);
     desc.num_scales = 21;
     CHECK_OK(ssde_refinenet_create(&net, &desc));
