@@ -5623,13 +5623,13 @@ ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t
 
 /* Output o of `out` along an axis of `in` pixels lies at o (in - 1) / (out - 1): between a pixel and the next, whose
    weights these are. */
-typedef struct ssdei_between {
+typedef struct ssdei_resize_place {
     size_t first, pixels; /* pixels: 1 where it lies on one */
     float weight[2];
-} ssdei_between;
+} ssdei_resize_place;
 
-static ssdei_between ssdei_resize_at(size_t o, size_t in, size_t out) {
-    ssdei_between at;
+static ssdei_resize_place ssdei_resize_at(size_t o, size_t in, size_t out) {
+    ssdei_resize_place at;
     size_t last = out > 1 ? out - 1 : 1;
     at.first = o * (in - 1) / last;
     at.pixels = o * (in - 1) % last ? 2 : 1;
@@ -5651,11 +5651,11 @@ static void ssdei_resize_forward_rows(ssde_run *run, int index, size_t begin, si
     for (row = begin; row < end; row++) {
         const float *x = ssdei_value(run, node->input[0]) + row * in->count;
         for (oy = 0; oy < node->shape[0]; oy++) {
-            ssdei_between down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
             for (i = 0; i < down.pixels; i++)
                 run->nn->multiply_add(x + (down.first + i) * width, down.weight[i], width, i > 0, line);
             for (ox = 0; ox < node->shape[1]; ox++, y += channels) {
-                ssdei_between across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
                 for (i = 0; i < across.pixels; i++)
                     run->nn->multiply_add(line + (across.first + i) * channels, across.weight[i], channels, i > 0, y);
             }
@@ -5673,10 +5673,10 @@ static void ssdei_resize_backward_rows(ssde_run *run, int index, size_t begin, s
         float *dx = ssdei_gradient(run, node->input[0]) + row * in->count;
         if (!run->accumulate[0]) memset(dx, 0, in->count * sizeof *dx);
         for (oy = 0; oy < node->shape[0]; oy++) {
-            ssdei_between down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
             memset(line, 0, width * sizeof *line);
             for (ox = 0; ox < node->shape[1]; ox++, dy += channels) {
-                ssdei_between across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
                 for (i = 0; i < across.pixels; i++)
                     run->nn->multiply_add(dy, across.weight[i], channels, 1, line + (across.first + i) * channels);
             }
@@ -7257,6 +7257,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 /* The SDE has the levels that the network's labels count. */
 static ssde_status ssdei_levels_check(ssde_context *context, const char *where, const ssdei_levels *levels,
                                       const ssde_sde *sde) {
+    if (sde->kind == SSDE_TABULATED) return SSDE_OK; /* which gives the labels itself */
     if (sde->kind != SSDE_VE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s: the network's labels count %d noise levels of VE, sigma_max first: SDE '%s' has others",
@@ -9156,7 +9157,7 @@ static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *de
     static const char *const nonlinearities[] = {"elu", "relu", "lrelu", "swish", NULL};
     static const ssde_activation activations[] = {SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU, SSDE_SILU};
     int nonlinearity = 0;
-    while (nonlinearities[nonlinearity] && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
+    while (nonlinearity < 3 && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
     desc->name = (ssde_refinenet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_refinenet_names);
     ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);

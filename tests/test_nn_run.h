@@ -128,19 +128,23 @@ static void test_net_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
     ssde_mlp_desc mlp = ssde_mlp(3);
+    ssde_refinenet_desc refined = ssde_ncsn(8, 8, 1);
     ssde_net *net = NULL;
     size_t said;
     ssde_node h;
     int which;
-    shape.context = classes.body.context = mlp.context = &context;
-    for (which = 0; which < 3; which++) {
+    refined.nf = 4;
+    shape.context = classes.body.context = mlp.context = refined.context = &context;
+    for (which = 0; which < 4; which++) {
         said = which == 0   ? ssde_unet_memory(&shape)
                : which == 1 ? ssde_classifier_net_memory(&classes)
-                            : ssde_mlp_memory(&mlp);
+               : which == 2 ? ssde_mlp_memory(&mlp)
+                            : ssde_refinenet_memory(&refined);
         CHECK(said > 0 && memory.live == 0 && memory.most < said);
         CHECK_OK(which == 0   ? ssde_unet_create(&net, &shape)
                  : which == 1 ? ssde_classifier_net_create(&net, &classes)
-                              : ssde_mlp_create(&net, &mlp));
+                 : which == 2 ? ssde_mlp_create(&net, &mlp)
+                              : ssde_refinenet_create(&net, &refined));
         CHECK(memory.live == 2 && memory.bytes == said && ssde_net_memory(net) == said);
         CHECK(said > 4 * ssde_net_weight_count(net));
         ssde_net_destroy(net);
