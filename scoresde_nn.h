@@ -842,6 +842,7 @@ struct ssde_net {
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
@@ -5881,6 +5882,452 @@ size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
 }
 
+/* ---- networks: UNet2DModel (models/unets/unet_2d.py, unet_2d_blocks.py, models/resnet.py of diffusers) ---- */
+
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels) {
+    static const size_t widths[6] = {128, 128, 256, 256, 512, 512};
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.height = height;
+    desc.width = width;
+    desc.in_channels = desc.out_channels = channels;
+    for (desc.num_levels = 0; desc.num_levels < 6; desc.num_levels++) {
+        size_t unit = (size_t)1 << desc.num_levels;
+        if (desc.num_levels && (height % unit || width % unit)) break;
+        desc.block_out_channels[desc.num_levels] = widths[desc.num_levels];
+    }
+    if (desc.num_levels > 1) desc.down[desc.num_levels - 2].attention = desc.up[desc.num_levels - 2].attention = 1;
+    desc.layers_per_block = 2;
+    desc.downsample_padding = 1;
+    desc.act_fn = SSDE_SILU;
+    desc.norm_num_groups = 32;
+    desc.norm_eps = 1e-5;
+    desc.attention_head_dim = 8;
+    desc.mid_block_scale_factor = 1.0;
+    desc.flip_sin_to_cos = 1;
+    return desc;
+}
+
+/* What building carries along. */
+typedef struct ssdei_unet2d {
+    ssde_net *net;
+    const ssde_unet2d_desc *desc;
+    ssde_node embedding; /* the activation applied */
+    size_t heads;        /* num_heads on this way */
+    char block[48];      /* "down_blocks.0", before each part's name */
+    char name[96];
+} ssdei_unet2d;
+
+/* A block's own numbers. */
+typedef struct ssdei_unet2d_style {
+    size_t groups, groups_out; /* of its norms */
+    double factor;             /* that sums are divided by */
+    int skip;                  /* resampling with FIR, and a 1x1 convolution on the way around it */
+} ssdei_unet2d_style;
+
+/* BLOCK.PART%d.REST, in a buffer that the next call overwrites. */
+static const char *ssdei_unet2d_name(ssdei_unet2d *unet, const char *part, int number, const char *rest) {
+    if (number < 0)
+        snprintf(unet->name, sizeof unet->name, "%s%s%s", unet->block, part, rest);
+    else
+        snprintf(unet->name, sizeof unet->name, "%s%s.%d%s", unet->block, part, number, rest);
+    return unet->name;
+}
+
+static size_t ssdei_unet2d_channels(const ssdei_unet2d *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
+}
+
+static size_t ssdei_quarter_groups(size_t channels) { return ssdei_least(channels / 4, 32); }
+
+static ssdei_unet2d_style ssdei_unet2d_style_of(const ssdei_unet2d *unet, ssde_node x, size_t channels, int skip) {
+    const size_t groups = skip ? 0 : unet->desc->norm_num_groups;
+    ssdei_unet2d_style style;
+    style.groups = groups ? groups : ssdei_quarter_groups(ssdei_unet2d_channels(unet, x));
+    style.groups_out = groups ? groups : ssdei_quarter_groups(channels);
+    style.factor = skip ? sqrt(2.0) : 1.0;
+    style.skip = skip;
+    return style;
+}
+
+static ssde_node ssdei_unet2d_norm(ssdei_unet2d *unet, ssde_node x, size_t groups, ssde_activation activation,
+                                   const char *name) {
+    return ssde_group_norm(unet->net, x, groups, unet->desc->norm_eps, activation, name);
+}
+
+/* By 2, up or down, without parameters. */
+static ssde_node ssdei_unet2d_resample(ssdei_unet2d *unet, ssde_node x, int direction, int fir) {
+    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
+    if (direction > 0) return fir ? ssde_fir(unet->net, x, 2, 1, 2, 1, kernel, 4) : ssde_upsample_nearest(unet->net, x);
+    return fir ? ssde_fir(unet->net, x, 1, 2, 1, 1, kernel, 4) : ssde_average_pool(unet->net, x);
+}
+
+/* ResnetBlock2D under BLOCK.PART.NUMBER; number -1: BLOCK.PART. direction: 0, +1 up, -1 down. */
+static ssde_node ssdei_unet2d_resnet(ssdei_unet2d *unet, ssde_node x, size_t channels, const ssdei_unet2d_style *style,
+                                     int direction, const char *part, int number) {
+    ssde_net *net = unet->net;
+    const ssde_unet2d_desc *desc = unet->desc;
+    const int modulated = desc->scale_shift,
+              shortcut = (direction && style->skip) || ssdei_unet2d_channels(unet, x) != channels;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    ssde_node h, dense;
+    int parameters;
+    h = ssdei_unet2d_norm(unet, x, style->groups, desc->act_fn, ssdei_unet2d_name(unet, part, number, ".norm1"));
+    if (direction) {
+        h = ssdei_unet2d_resample(unet, h, direction, style->skip);
+        x = ssdei_unet2d_resample(unet, x, direction, style->skip);
+    }
+    parameters = ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet2d_name(unet, part, number, ".conv1"),
+                                          SSDEI_LAYOUT_LINEAR, 3);
+    dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
+                        ssdei_unet2d_name(unet, part, number, ".time_emb_proj"));
+    if (!modulated) conv.residual = dense;
+    h = ssdei_product_node(net, h, &conv, parameters);
+    h = ssdei_unet2d_norm(unet, h, style->groups_out, modulated ? SSDE_IDENTITY : desc->act_fn,
+                          ssdei_unet2d_name(unet, part, number, ".norm2"));
+    if (modulated) h = ssde_activate(net, ssde_modulate(net, h, dense), desc->act_fn);
+    h = ssde_dropout(net, h, desc->dropout);
+    conv.init_scale = 0.0;
+    conv.residual = shortcut ? -1 : x;
+    conv.scale = shortcut ? 1.0 : 1.0 / style->factor;
+    h = ssde_conv2d(net, h, &conv, ssdei_unet2d_name(unet, part, number, ".conv2"));
+    if (!shortcut) return h;
+    conv = ssde_conv(channels, 1);
+    conv.residual = h;
+    conv.scale = 1.0 / style->factor;
+    return ssde_conv2d(net, x, &conv, ssdei_unet2d_name(unet, part, number, ".conv_shortcut"));
+}
+
+/* Heads of attention over so many channels, and of how many channels each; 0 heads: impossible. */
+static size_t ssdei_unet2d_heads(const ssde_unet2d_desc *desc, size_t heads, size_t channels, size_t *width) {
+    if (!heads && !desc->attention_head_dim) heads = 1;
+    *width = heads ? channels / heads : desc->attention_head_dim;
+    return heads ? heads : channels / desc->attention_head_dim;
+}
+
+/* Attention under BLOCK.attentions.NUMBER; groups 0: without a norm. */
+static ssde_node ssdei_unet2d_attention(ssdei_unet2d *unet, ssde_node x, size_t groups, double factor, int number) {
+    static const char *const parts[3] = {".to_q", ".to_k", ".to_v"};
+    const size_t channels = ssdei_unet2d_channels(unet, x);
+    ssde_conv_desc out = ssde_conv(channels, 1);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->heads, channels, &width);
+    ssde_node h = x, projected[3];
+    int i;
+    if (groups)
+        h = ssdei_unet2d_norm(unet, x, groups, SSDE_IDENTITY,
+                              ssdei_unet2d_name(unet, ".attentions", number, ".group_norm"));
+    for (i = 0; i < 3; i++)
+        projected[i] =
+            ssde_linear(unet->net, h, heads * width, 1.0, ssdei_unet2d_name(unet, ".attentions", number, parts[i]));
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], heads);
+    out.residual = x;
+    out.scale = 1.0 / factor;
+    return ssdei_product_node(
+        unet->net, h, &out,
+        ssdei_product_parameters(unet->net, h, channels, 0.0,
+                                 ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"), SSDEI_LAYOUT_LINEAR, 0));
+}
+
+/* BLOCK's way to the next level. */
+static ssde_node ssdei_unet2d_sampler(ssdei_unet2d *unet, ssde_node h, const ssde_unet2d_blocks *blocks,
+                                      int direction) {
+    const char *part = direction > 0 ? ".upsamplers" : ".downsamplers";
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (blocks->skip)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, direction > 0 ? ".resnet_up" : ".resnet_down",
+                                   -1);
+    if (blocks->resampling == SSDE_RESAMPLING_BLOCK)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, part, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN || direction > 0) h = ssdei_unet2d_resample(unet, h, direction, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return h;
+    if (direction < 0) conv.stride = 2, conv.pad_before = unet->desc->downsample_padding;
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, part, 0, ".conv"));
+}
+
+/* From the input to the lowest level; every skip connection goes to skips[*count]. */
+static ssde_node ssdei_unet2d_down(ssdei_unet2d *unet, ssde_node x, ssde_node *skips, int *count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->block_out_channels[0], 3), pyramid = ssde_conv(0, 1);
+    ssde_node h = ssde_conv2d(unet->net, x, &conv, "conv_in");
+    int level, layer;
+    skips[(*count)++] = h;
+    unet->heads = desc->num_heads;
+    for (level = 0; level < desc->num_levels; level++) {
+        const ssde_unet2d_blocks *blocks = &desc->down[level];
+        snprintf(unet->block, sizeof unet->block, "down_blocks.%d", level);
+        for (layer = 0; layer < desc->layers_per_block; layer++) {
+            const size_t channels = desc->block_out_channels[level];
+            const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention)
+                h = ssdei_unet2d_attention(unet, h, blocks->skip ? 32 : style.groups_out, style.factor, layer);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        h = ssdei_unet2d_sampler(unet, h, blocks, -1);
+        if (blocks->skip) {
+            x = ssdei_unet2d_resample(unet, x, -1, 1);
+            pyramid.channels = ssdei_unet2d_channels(unet, h);
+            pyramid.residual = h;
+            h = ssde_conv2d(unet->net, x, &pyramid, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+static ssde_node ssdei_unet2d_middle(ssdei_unet2d *unet, ssde_node h) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, 0);
+    size_t groups = desc->attn_norm_num_groups;
+    style.factor = desc->mid_block_scale_factor;
+    if (!groups && !desc->scale_shift) groups = style.groups;
+    snprintf(unet->block, sizeof unet->block, "mid_block");
+    h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 0);
+    if (!desc->no_mid_attention) h = ssdei_unet2d_attention(unet, h, groups, style.factor, 0);
+    return ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 1);
+}
+
+/* A skip block's share of the output, added to that of the levels below it. */
+static ssde_node ssdei_unet2d_pyramid(ssdei_unet2d *unet, ssde_node h, ssde_node pyramid) {
+    ssde_conv_desc conv = ssde_conv(unet->desc->out_channels, 3);
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_quarter_groups(ssdei_unet2d_channels(unet, h)), SSDE_SILU,
+                          ssdei_unet2d_name(unet, ".skip_norm", -1, ""));
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+}
+
+/* Back to the output, norm, SiLU and convolution, to which the skip blocks' pyramid is added. */
+static ssde_node ssdei_unet2d_up(ssdei_unet2d *unet, ssde_node h, const ssde_node *skips, int count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->out_channels, 3);
+    ssde_node pyramid = -1;
+    int level, layer;
+    if (desc->num_heads_up) unet->heads = desc->num_heads_up;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        const ssde_unet2d_blocks *blocks = &desc->up[level];
+        const size_t channels = desc->block_out_channels[level];
+        snprintf(unet->block, sizeof unet->block, "up_blocks.%d", desc->num_levels - 1 - level);
+        for (layer = 0; layer <= desc->layers_per_block; layer++) {
+            const ssde_node skip = skips[--count];
+            const size_t below = ssdei_unet2d_channels(unet, h), beside = ssdei_unet2d_channels(unet, skip);
+            ssdei_unet2d_style style;
+            h = ssde_concat(unet->net, h, skip);
+            style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            if (blocks->skip && blocks->attention) style.groups = ssdei_least(below + beside / 4, 32); /* as there */
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention && !blocks->skip)
+                h = ssdei_unet2d_attention(unet, h, style.groups_out, style.factor, layer);
+        }
+        if (blocks->attention && blocks->skip) h = ssdei_unet2d_attention(unet, h, 32, sqrt(2.0), 0);
+        if (blocks->skip && pyramid >= 0) pyramid = ssdei_unet2d_resample(unet, pyramid, 1, 1);
+        if (!level) break;
+        if (blocks->skip) pyramid = ssdei_unet2d_pyramid(unet, h, pyramid);
+        h = ssdei_unet2d_sampler(unet, h, blocks, 1);
+    }
+    conv.init_scale = 0.0;
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_unet2d_style_of(unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    return ssde_conv2d(unet->net, h, &conv, "conv_out");
+}
+
+/* TimestepEmbedding: two dense layers. */
+static ssde_node ssdei_unet2d_dense(ssdei_unet2d *unet, ssde_node h, size_t dim, const char *name) {
+    snprintf(unet->block, sizeof unet->block, "%s", name);
+    h = ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_1", -1, ""));
+    h = ssde_activate(unet->net, h, SSDE_SILU);
+    return ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_2", -1, ""));
+}
+
+/* Of a label or of a class's number; both by the same parameter, if any. */
+static ssde_node ssdei_unet2d_projection(ssdei_unet2d *unet, ssde_node number, size_t width, int parameter) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    if (desc->time_embedding_type == SSDE_UNET2D_POSITIONAL)
+        return ssde_positional_embedding(unet->net, number, width, desc->freq_shift, desc->flip_sin_to_cos);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_fourier_node(unet->net, number, width, parameter);
+    if (!ssdei_table_rows(unet->net, "table_embedding", number, desc->num_train_timesteps, width, 0)) return -1;
+    return ssdei_table_node(unet->net, number, width, parameter);
+}
+
+/* The label's and the class's embedding, with the activation as every block has it. */
+static ssde_node ssdei_unet2d_embedding(ssdei_unet2d *unet) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_net *net = unet->net;
+    const size_t width = desc->time_width ? desc->time_width : desc->block_out_channels[0];
+    const size_t dim = desc->time_embedding_dim ? desc->time_embedding_dim : 4 * width;
+    ssde_node label = ssde_input_label(net), h, own = -1;
+    int parameter = -1;
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        parameter = ssdei_net_add_parameter(net, "time_proj", "weight", SSDEI_LAYOUT_PLAIN, 0, width, 0,
+                                            SSDEI_INITIALISE_NORMAL, 16.0);
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED)
+        parameter = ssdei_table_parameter(net, desc->num_train_timesteps, width, "time_proj");
+    h = ssdei_unet2d_dense(unet, ssdei_unet2d_projection(unet, label, width, parameter), dim, "time_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE)
+        own = ssde_table_embedding(net, ssde_input_class(net), desc->num_class_embeds, dim, "class_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TIMESTEP) {
+        own = ssdei_unet2d_projection(unet, ssde_input_class(net), width, parameter);
+        own = ssdei_unet2d_dense(unet, own, dim, "class_embedding");
+    }
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_VECTOR) own = ssde_input_vector(net, dim);
+    if (desc->class_embed_type) h = ssde_add_scaled(net, h, own, 1.0);
+    return ssde_activate(net, h, desc->act_fn);
+}
+
+static ssde_status ssdei_unet2d_check_enums(const ssde_unet2d_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    ssdei_try(ssdei_check_enum(context, "time_embedding_type", (int)desc->time_embedding_type, SSDE_UNET2D_LEARNED,
+                               "ssde_unet2d_time"));
+    ssdei_try(ssdei_check_enum(context, "class_embed_type", (int)desc->class_embed_type, SSDE_UNET2D_CLASS_VECTOR,
+                               "ssde_unet2d_classes"));
+    for (i = 0; i < desc->num_levels; i++) {
+        ssdei_try(ssdei_check_enum(context, "down.resampling", (int)desc->down[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+        ssdei_try(ssdei_check_enum(context, "up.resampling", (int)desc->up[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+    }
+    if (desc->act_fn == SSDE_SILU || desc->act_fn == SSDE_MISH || desc->act_fn == SSDE_GELU ||
+        desc->act_fn == SSDE_RELU)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "act_fn is %d, wanted SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU",
+                     (int)desc->act_fn);
+}
+
+/* Each of the numbers with its range; those that may be 0 have a meaning there. */
+static ssde_status ssdei_unet2d_check_numbers(const ssde_unet2d_desc *desc) {
+    const double learned = desc->time_embedding_type == SSDE_UNET2D_LEARNED ? 1.0 : 0.0;
+    const double table = desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE ? 1.0 : 0.0;
+    const struct {
+        const char *name;
+        double value, least, most;
+    } numbers[] = {
+        {"height", (double)desc->height, 1, 32768},
+        {"width", (double)desc->width, 1, 32768},
+        {"in_channels", (double)desc->in_channels, 1, 4096},
+        {"out_channels", (double)desc->out_channels, 1, 4096},
+        {"layers_per_block", (double)desc->layers_per_block, 1, (double)((SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1)},
+        {"downsample_padding", (double)desc->downsample_padding, 0, 1},
+        {"norm_num_groups", (double)desc->norm_num_groups, 0, 65536},
+        {"attn_norm_num_groups", (double)desc->attn_norm_num_groups, 0, 65536},
+        {"attention_head_dim", (double)desc->attention_head_dim, 0, 65536},
+        {"num_heads", (double)desc->num_heads, 0, 65536},
+        {"num_heads_up", (double)desc->num_heads_up, 0, 65536},
+        {"time_width", (double)desc->time_width, 0, 65536},
+        {"time_embedding_dim", (double)desc->time_embedding_dim, 0, 65536},
+        {"num_train_timesteps", (double)desc->num_train_timesteps, learned, 1 << 24},
+        {"num_class_embeds", (double)desc->num_class_embeds, table, 1 << 24}};
+    size_t i;
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!ssdei_in_range(numbers[i].value, numbers[i].least, numbers[i].most))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s is %.0f, wanted %.0f to %.0f", numbers[i].name,
+                             numbers[i].value, numbers[i].least, numbers[i].most);
+    for (i = 0; i < (size_t)desc->num_levels; i++)
+        if (!desc->block_out_channels[i] || desc->block_out_channels[i] > 65536)
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "block_out_channels[%d] is %.0f, wanted 1 to 65536",
+                             (int)i, (double)desc->block_out_channels[i]);
+    if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
+    if (ssdei_in_range(desc->mid_block_scale_factor, 1e-6, 1e6)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "mid_block_scale_factor is %.9g, wanted 1e-6 to 1e6",
+                     desc->mid_block_scale_factor);
+}
+
+/* Attention over a level's channels, on a way with so many heads. */
+static ssde_status ssdei_unet2d_check_heads(const ssde_unet2d_desc *desc, size_t heads, int level) {
+    const size_t channels = desc->block_out_channels[level];
+    size_t width;
+    if (heads && channels % heads)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_heads is %.0f, wanted a divisor of %.0f channels",
+                         (double)heads, (double)channels);
+    if (ssdei_unet2d_heads(desc, heads, channels, &width)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "attention_head_dim is %.0f, wanted at most %.0f channels",
+                     (double)desc->attention_head_dim, (double)channels);
+}
+
+static ssde_status ssdei_unet2d_check_levels(const ssde_unet2d_desc *desc) {
+    const size_t heads_up = desc->num_heads_up ? desc->num_heads_up : desc->num_heads;
+    const int last = desc->num_levels - 1;
+    int i;
+    for (i = 0; i <= last; i++) {
+        if (desc->down[i].attention || (i == last && !desc->no_mid_block && !desc->no_mid_attention))
+            ssdei_try(ssdei_unet2d_check_heads(desc, desc->num_heads, i));
+        if (desc->up[i].attention) ssdei_try(ssdei_unet2d_check_heads(desc, heads_up, i));
+        if (i && i < last && desc->down[i].skip && !desc->down[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "down[%d] has skip blocks and down[%d] has not: the input's pyramid would be too large", i,
+                             i - 1);
+        if (i && desc->up[i].skip && !desc->up[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "up[%d] has skip blocks and up[%d] has not: the output's pyramid would be too small", i,
+                             i - 1);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_unet2d_check(const ssde_unet2d_desc *desc) {
+    size_t unit;
+    if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
+                         SSDE_MAX_LEVELS);
+    ssdei_try(ssdei_unet2d_check_enums(desc));
+    ssdei_try(ssdei_unet2d_check_numbers(desc));
+    unit = (size_t)1 << (desc->num_levels - 1);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                         "height is %.0f and width %.0f, wanted multiples of %.0f for num_levels = %d",
+                         (double)desc->height, (double)desc->width, (double)unit, desc->num_levels);
+    return ssdei_unet2d_check_levels(desc);
+}
+
+/* From the input to the end of the middle. */
+static ssde_status ssdei_unet2d_begin(ssdei_unet2d *unet, const ssde_unet2d_desc *desc, ssde_net **net,
+                                      ssde_node *skips, int *count, ssde_node *middle) {
+    ssde_node x;
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(unet, 0, sizeof *unet);
+    unet->net = *net;
+    unet->desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->in_channels);
+    unet->embedding = ssdei_unet2d_embedding(unet);
+    if (desc->center_input_sample) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    *middle = ssdei_unet2d_down(unet, x, skips, count);
+    if (!desc->no_mid_block) *middle = ssdei_unet2d_middle(unet, *middle);
+    return SSDE_OK;
+}
+
+/* As ssdei_net_describe. */
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc);
+
+/* All but the weights. */
+static ssde_status ssdei_unet2d_build(ssde_net **net, const ssde_unet2d_desc *desc) {
+    ssdei_unet2d unet;
+    ssde_node h, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_unet2d_begin(&unet, desc, net, skips, &count, &h));
+    h = ssdei_unet2d_up(&unet, h, skips, count);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        h = ssde_scale_rows(*net, h, ssde_input_label(*net), SSDE_OVER_SIGMA);
+    return ssdei_unet2d_describe(*net, h, desc);
+}
+
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_unet2d_build(net, desc));
+}
+
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_unet2d_build(&net, desc));
+}
+
 /* ---- networks: classifier ---- */
 
 ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes) {
@@ -6590,8 +7037,6 @@ static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const c
     return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s is %.10g, wanted %s", name,
                      value, wanted);
 }
-
-static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
     if (!desc->batch || desc->batch > INT_MAX)
@@ -7598,6 +8043,7 @@ static const char *const ssdei_embedding_names[] = {"positional", "fourier", NUL
 static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+static const char *const ssdei_unet2d_names[] = {"unet2d", NULL};
 
 /* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
 static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
@@ -7699,6 +8145,70 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
+/* A level's blocks on a way, as one name for each level: the resampling, and what else there is. */
+static void ssdei_unet2d_blocks_field(ssdei_fields *fields, const char *key, ssde_unet2d_blocks *blocks, int count) {
+    double numbers[SSDE_MAX_LEVELS];
+    int i;
+    for (i = 0; i < count; i++)
+        numbers[i] = (double)((blocks[i].attention != 0) + 2 * (blocks[i].skip != 0) + 4 * (int)blocks[i].resampling);
+    if (ssdei_field_list(fields, key, numbers, count, SSDE_MAX_LEVELS) != count)
+        ssdei_fields_fail(fields, key, "is not one for each of model.block_out_channels");
+    for (i = 0; i < count && fields->status == SSDE_OK; i++) {
+        int bits = ssdei_is_whole(numbers[i], 0.0, 11.0) ? (int)numbers[i] : 12;
+        if (bits == 12) ssdei_fields_fail(fields, key, "has an entry that is none of its values");
+        blocks[i].attention = bits & 1;
+        blocks[i].skip = bits >> 1 & 1;
+        blocks[i].resampling = (ssde_unet2d_resampling)(bits >> 2);
+    }
+}
+
+static void ssdei_unet2d_fields(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"none", "table", "timestep", "identity", NULL};
+    static const char *const activations[] = {"silu", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[] = {SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    double numbers[SSDE_MAX_LEVELS];
+    int i, act = 0;
+    ssdei_field_choice(fields, "model.name", 0, ssdei_unet2d_names);
+    desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
+    desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+    desc->in_channels = ssdei_field_size(fields, "model.in_channels", desc->in_channels);
+    desc->out_channels = ssdei_field_size(fields, "model.out_channels", desc->out_channels);
+    desc->center_input_sample = ssdei_field_flag(fields, "model.center_input_sample", desc->center_input_sample);
+    for (i = 0; i < desc->num_levels; i++) numbers[i] = (double)desc->block_out_channels[i];
+    desc->num_levels =
+        ssdei_field_sizes(fields, "model.block_out_channels", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
+    for (i = 0; i < desc->num_levels; i++) desc->block_out_channels[i] = (size_t)numbers[i];
+    ssdei_unet2d_blocks_field(fields, "model.down_blocks", desc->down, desc->num_levels);
+    ssdei_unet2d_blocks_field(fields, "model.up_blocks", desc->up, desc->num_levels);
+    desc->layers_per_block = ssdei_field_int(fields, "model.layers_per_block", desc->layers_per_block);
+    desc->downsample_padding = ssdei_field_int(fields, "model.downsample_padding", desc->downsample_padding);
+    while (act < 3 && functions[act] != desc->act_fn) act++;
+    desc->act_fn = functions[ssdei_field_choice(fields, "model.act_fn", act, activations)];
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->norm_num_groups = ssdei_field_size(fields, "model.norm_num_groups", desc->norm_num_groups);
+    desc->norm_eps = ssdei_field_number(fields, "model.norm_eps", desc->norm_eps);
+    desc->scale_shift = ssdei_field_flag(fields, "model.scale_shift", desc->scale_shift);
+    desc->attention_head_dim = ssdei_field_size(fields, "model.attention_head_dim", desc->attention_head_dim);
+    desc->num_heads = ssdei_field_size(fields, "model.num_heads", desc->num_heads);
+    desc->num_heads_up = ssdei_field_size(fields, "model.num_heads_up", desc->num_heads_up);
+    desc->no_mid_block = ssdei_field_flag(fields, "model.no_mid_block", desc->no_mid_block);
+    desc->no_mid_attention = ssdei_field_flag(fields, "model.no_mid_attention", desc->no_mid_attention);
+    desc->mid_block_scale_factor =
+        ssdei_field_number(fields, "model.mid_block_scale_factor", desc->mid_block_scale_factor);
+    desc->attn_norm_num_groups = ssdei_field_size(fields, "model.attn_norm_num_groups", desc->attn_norm_num_groups);
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_field_choice(fields, "model.time_embedding_type",
+                                                                     (int)desc->time_embedding_type, times);
+    desc->time_width = ssdei_field_size(fields, "model.time_width", desc->time_width);
+    desc->freq_shift = ssdei_field_number(fields, "model.freq_shift", desc->freq_shift);
+    desc->flip_sin_to_cos = ssdei_field_flag(fields, "model.flip_sin_to_cos", desc->flip_sin_to_cos);
+    desc->time_embedding_dim = ssdei_field_size(fields, "model.time_embedding_dim", desc->time_embedding_dim);
+    desc->num_train_timesteps = ssdei_field_size(fields, "model.num_train_timesteps", desc->num_train_timesteps);
+    desc->class_embed_type =
+        (ssde_unet2d_classes)ssdei_field_choice(fields, "model.class_embed_type", (int)desc->class_embed_type, classes);
+    desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
+}
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -7745,6 +8255,13 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
+static ssde_status ssdei_net_described(ssde_net *net, ssde_node output, ssdei_fields *fields) {
+    net->output = output;
+    net->status = ssdei_fields_finish(fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
+}
+
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
@@ -7752,10 +8269,15 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     if (unet) ssdei_unet_fields(&fields, "model.name", unet);
     if (classifier) ssdei_classifier_fields(&fields, classifier);
     if (mlp) ssdei_mlp_fields(&fields, mlp);
-    net->output = output;
-    net->status = ssdei_fields_finish(&fields, &net->description);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_unet2d_desc copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_unet2d_fields(&fields, &copy);
+    return ssdei_net_described(net, output, &fields);
 }
 
 /* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
@@ -8295,13 +8817,33 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *
     return ssde_mlp_create(net, &desc);
 }
 
+/* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
+static double ssdei_unet2d_least(const ssde_unet2d_desc *desc) {
+    double least = (double)desc->num_class_embeds + (double)desc->num_train_timesteps;
+    int i;
+    for (i = 0; i < desc->num_levels; i++)
+        least += 9.0 * (2.0 * desc->layers_per_block + 1.0) * (double)desc->block_out_channels[i] *
+                 (double)desc->block_out_channels[i];
+    return least;
+}
+
+static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet2d_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
+    return ssde_unet2d_create(net, &desc);
+}
+
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
+    static const char *const models[] = {"mlp", "classifier", "unet2d", "ncsnpp", "ddpm", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
-    return model == 1 ? ssdei_classifier_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+    if (model == 1) return ssdei_classifier_load(fields, file, net);
+    return model == 2 ? ssdei_unet2d_load(fields, file, net) : ssdei_unet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
