@@ -703,14 +703,18 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
-   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
-   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
-   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
-   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
-   names it. */
+/* diffusers' UNet2DModel: a config.json of any age, and weights as safetensors or .bin under its present or its older
+   names. The network is that of ssde_unet2d_create and returns what UNet2DModel.forward returns for the same sample,
+   timestep and class labels: the label is the timestep. With a Fourier embedding that is VE's sigma, else an index of
+   noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*). A key that is missing means what it
+   does there; one of the configuration that cannot be honoured, or a tensor without a counterpart here, is an error
+   that names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
+/* The same in two steps, for what differs from the configuration, as another size of image. Where that has no
+   sample_size, height and width are 0. */
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
 
 #ifdef __cplusplus
 }
@@ -8893,8 +8897,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 }
 
 /* ---- models: diffusers ----
-   models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
-   the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
+   The configuration of UNet2DModel (models/unets/unet_2d.py) as a description, and its files' names. */
 
 static void ssdei_config_refuse(ssdei_fields *fields, const char *key, const char *problem) {
     if (fields->status != SSDE_OK) return;
@@ -8908,37 +8911,49 @@ static int ssdei_config_given(ssdei_fields *fields, const char *key) {
     return ssdei_fields_find(fields, key, &value) && !ssdei_json_word(&value, "null");
 }
 
+/* A key that is there, null or not. */
+static int ssdei_config_has(ssdei_fields *fields, const char *key) {
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value);
+}
+
 static double ssdei_config_number(ssdei_fields *fields, const char *key, double otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
 }
 
 static size_t ssdei_config_whole(ssdei_fields *fields, const char *key, size_t otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
 }
 
 static int ssdei_config_flag(ssdei_fields *fields, const char *key, int otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
 }
 
-/* A number, `otherwise` where the key is missing, that has one supported value. */
-static void ssdei_config_expect(ssdei_fields *fields, const char *key, double otherwise, double wanted) {
-    double number = ssdei_config_number(fields, key, otherwise);
-    char problem[80];
-    if (fabs(number - wanted) <= 1e-6 * fabs(wanted)) return;
-    snprintf(problem, sizeof problem, "is %.9g; only %.9g is supported", number, wanted);
-    ssdei_config_refuse(fields, key, problem);
+/* A number of 1 or more; 0 for null. */
+static size_t ssdei_config_nullable(ssdei_fields *fields, const char *key, size_t otherwise) {
+    size_t number = otherwise;
+    if (!ssdei_config_has(fields, key)) return otherwise;
+    if (!ssdei_config_given(fields, key)) return 0;
+    number = ssdei_field_size(fields, key, otherwise);
+    if (!number) ssdei_fields_fail(fields, key, "is 0, wanted 1 or more, or null");
+    return number;
 }
 
-static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int otherwise, int wanted) {
-    if (ssdei_config_flag(fields, key, otherwise) != wanted)
-        ssdei_config_refuse(fields, key,
-                            wanted ? "is false; only true is supported" : "is true; only false is supported");
-}
-
-/* A string that is one of `names`; its index, 0 where the key is missing. */
+/* A string that is one of `names`; its index, 0 where the key is missing or null. */
 static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
+    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+}
+
+/* The same where other strings have a meaning, too: their index is the number of names. */
+static int ssdei_config_any_choice(ssdei_fields *fields, const char *key, const char *const *names) {
     ssdei_json value;
-    return ssdei_fields_find(fields, key, &value) ? ssdei_field_choice(fields, key, 0, names) : 0;
+    char name[64];
+    int i = 0;
+    if (!ssdei_config_given(fields, key) || !ssdei_field_begin(fields, key, &value)) return 0;
+    ssdei_json_string(&value, name, sizeof name);
+    if (!ssdei_field_end(fields, key, &value)) return 0;
+    while (names[i] && strcmp(names[i], name)) i++;
+    return i;
 }
 
 /* A list of strings out of `names`, as their indices; how many. */
@@ -8947,10 +8962,11 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64], problem[120];
-        ssdei_json_string(&value, name, sizeof name);
+        char text[64], problem[120], *name = text;
+        ssdei_json_string(&value, text, sizeof text);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
+        if (!strncmp(name, "UNetRes", 7)) name += 7; /* as there */
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -8967,7 +8983,8 @@ static int ssdei_config_knows(const char *key) {
         "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
         "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
         "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
-        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "add_attention\0class_embed_type\0num_class_embeds\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_"
+        "gamma\0power\0update_after_step\0"
         "use_ema_warmup\0optimization_step\0";
     const char *known;
     for (known = keys; *known; known += strlen(known) + 1)
@@ -8992,13 +9009,10 @@ static void ssdei_config_check_keys(ssdei_fields *fields) {
 }
 
 /* "sample_size": one number, or height and width. */
-static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_config_size(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     ssdei_json value;
     double sizes[2] = {0, 0};
-    if (!ssdei_config_given(fields, "sample_size")) {
-        ssdei_config_refuse(fields, "sample_size", "is missing or null: a network here has one size of image");
-        return;
-    }
+    if (!ssdei_config_given(fields, "sample_size")) return;
     if (ssdei_fields_find(fields, "sample_size", &value) && ssdei_json_peek(&value) == '[') {
         if (ssdei_field_sizes(fields, "sample_size", sizes, 0, 2, 32768.0) != 2)
             ssdei_fields_fail(fields, "sample_size", "is not height and width");
@@ -9008,141 +9022,100 @@ static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
         desc->height = desc->width = ssdei_field_size(fields, "sample_size", 0);
 }
 
-/* Channels, levels, and which levels have attention. Returns whether the blocks are the Skip blocks. */
-static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const down_names[] = {"DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D",
-                                             NULL};
-    static const char *const up_names[] = {"UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", NULL};
-    int down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS], i, levels;
-    double channels[SSDE_MAX_LEVELS];
-    channels[0] = 0.0;
-    levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
-    if (ssdei_config_types(fields, "down_block_types", down_names, down) != levels || !levels)
-        ssdei_fields_fail(fields, "down_block_types", "is not one for each of block_out_channels");
-    if (ssdei_config_types(fields, "up_block_types", up_names, up) != levels)
-        ssdei_fields_fail(fields, "up_block_types", "is not one for each of block_out_channels");
-    if (fields->status != SSDE_OK) return 0;
-    desc->num_levels = levels;
-    desc->nf = (size_t)channels[0];
-    for (i = 0; i < levels; i++) {
-        desc->ch_mult[i] = (int)(channels[i] / channels[0]);
-        if (fabs(desc->ch_mult[i] * channels[0] - channels[i]) > 0.0)
-            ssdei_config_refuse(fields, "block_out_channels", "has an entry that is no multiple of the first");
-        if (up[levels - 1 - i] != down[i] || down[i] / 2 != down[0] / 2)
-            ssdei_config_refuse(fields, "up_block_types", "does not mirror down_block_types, or kinds are mixed");
-        if (down[i] % 2) desc->attn_resolutions[desc->num_attn_resolutions++] = desc->width >> i;
+/* What the blocks of a way are, of which there must be one for each level. */
+static void ssdei_config_blocks(ssdei_fields *fields, const char *key, const char *const *names, const char *sampler,
+                                int levels, int up, ssde_unet2d_blocks *blocks) {
+    static const char *const samplers[] = {"conv", "resnet", NULL};
+    int types[SSDE_MAX_LEVELS], usual[4] = {0, 2, 2, 2}, resampling, i;
+    if (up) usual[0] = 2, usual[3] = 0;
+    resampling = ssdei_config_any_choice(fields, sampler, samplers);
+    if (!ssdei_config_has(fields, key) && levels == 4)
+        memcpy(types, usual, sizeof usual);
+    else if (ssdei_config_types(fields, key, names, types) != levels)
+        ssdei_fields_fail(fields, key, "is not one for each of block_out_channels");
+    for (i = 0; i < levels && fields->status == SSDE_OK; i++) {
+        ssde_unet2d_blocks *to = &blocks[up ? levels - 1 - i : i];
+        to->attention = types[i] == 2 || types[i] == 4;
+        to->skip = types[i] > 2;
+        if (types[i] == 1 || (types[i] == 2 && resampling)) to->resampling = SSDE_RESAMPLING_BLOCK;
+        if (types[i] == 2 && resampling == 2 && i < levels - 1)
+            ssdei_config_refuse(fields, sampler, "is neither 'conv' nor 'resnet', which blocks with attention need");
     }
-    return down[0] / 2;
 }
 
-static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    desc->embedding_type =
-        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
-    desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
-    if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
-        ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
-        ssdei_config_expect(fields, "freq_shift", 0.0, 1.0);
-    } else if (desc->name == SSDE_UNET_DDPM)
-        ssdei_config_refuse(fields, "time_embedding_type", "is 'fourier', which DownBlock2D is not supported with");
-    ssdei_config_expect(fields, "time_embedding_dim", 4.0 * (double)desc->nf, 4.0 * (double)desc->nf);
-}
-
-static size_t ssdei_ncsnpp_groups(size_t channels) { return channels / 4 < 32 ? channels / 4 : 32; }
-
-/* Whether a group norm of `groups` over channels is another than the reference's; it exists only if groups divide
-   channels. */
-static int ssdei_config_groups_differ(size_t groups, size_t channels) {
-    return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
-}
-
-/* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
-   min(channels / 4, 32). */
-static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t in = desc->nf * (size_t)desc->ch_mult[desc->num_levels - 1];
-    int level, block, differ = 0;
-    for (level = desc->num_levels - 1; level >= 0; level--) {
-        size_t out = desc->nf * (size_t)desc->ch_mult[level];
-        size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
-             block++, in = out) {
-            size_t skip = block < desc->num_res_blocks ? out : below;
-            differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
-            differ |= ssdei_config_groups_differ(32, out);
-        }
-        in = out;
-    }
-    if (differ)
-        ssdei_config_refuse(fields, "down_block_types",
-                            "has AttnSkip blocks of so few channels that their norms have other groups than NCSN++'s");
-}
-
-/* DDPM has 32 groups everywhere, NCSN++ min(channels / 4, 32), which diffusers has where the number is null. */
-static void ssdei_config_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t first = desc->nf, last = desc->num_levels ? first * (size_t)desc->ch_mult[desc->num_levels - 1] : 0;
-    int null = !ssdei_config_given(fields, "norm_num_groups");
-    size_t groups = ssdei_config_whole(fields, "norm_num_groups", 32), attention;
-    ssdei_json value;
-    null = null && ssdei_fields_find(fields, "norm_num_groups", &value);
+static void ssdei_config_levels(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const down[] = {"DownBlock2D",     "ResnetDownsampleBlock2D", "AttnDownBlock2D",
+                                       "SkipDownBlock2D", "AttnSkipDownBlock2D",     NULL};
+    static const char *const up[] = {"UpBlock2D",     "ResnetUpsampleBlock2D", "AttnUpBlock2D",
+                                     "SkipUpBlock2D", "AttnSkipUpBlock2D",     NULL};
+    double channels[SSDE_MAX_LEVELS] = {224.0, 448.0, 672.0, 896.0};
+    int i, levels = 4, skip = 1;
+    if (ssdei_config_has(fields, "block_out_channels"))
+        levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
+    if (!levels) ssdei_fields_fail(fields, "block_out_channels", "is empty");
+    ssdei_config_blocks(fields, "down_block_types", down, "downsample_type", levels, 0, desc->down);
+    ssdei_config_blocks(fields, "up_block_types", up, "upsample_type", levels, 1, desc->up);
     if (fields->status != SSDE_OK) return;
-    if (desc->name == SSDE_UNET_DDPM
-            ? null || groups != 32
-            : !null && (ssdei_config_groups_differ(groups, first) || ssdei_config_groups_differ(groups, last)))
-        ssdei_config_refuse(fields, "norm_num_groups",
-                            desc->name == SSDE_UNET_DDPM ? "is not 32, which is what is supported with DownBlock2D"
-                                                         : "is not what NCSN++ has; null is supported");
-    if (null) groups = ssdei_ncsnpp_groups(last);
-    attention = ssdei_config_whole(fields, "attn_norm_num_groups", groups);
-    if (attention != groups) ssdei_config_refuse(fields, "attn_norm_num_groups", "is not norm_num_groups");
-    if (desc->name == SSDE_UNET_NCSNPP) ssdei_config_skip_groups(fields, desc);
+    desc->num_levels = levels;
+    for (i = 0; i < levels; i++) {
+        desc->block_out_channels[i] = (size_t)channels[i];
+        skip &= desc->down[i].skip && desc->up[i].skip;
+    }
+    desc->norm_num_groups = ssdei_config_nullable(fields, "norm_num_groups", 32);
+    if (!desc->norm_num_groups && !skip)
+        ssdei_config_refuse(fields, "norm_num_groups", "is null, with which all blocks must be Skip blocks");
 }
 
-/* One head wherever there is attention. */
-static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    ssdei_json value;
-    double width = ssdei_config_number(fields, "attention_head_dim", 8.0);
-    int i;
-    if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
-        return;
-    for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
-            fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
-            ssdei_config_refuse(fields, "attention_head_dim",
-                                "gives several heads, or is missing, which means 8; one head (null) is supported");
+static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"", "timestep", "identity", NULL};
+    static const ssde_unet2d_classes kinds[4] = {SSDE_UNET2D_CLASS_TABLE, SSDE_UNET2D_CLASS_TIMESTEP,
+                                                 SSDE_UNET2D_CLASS_VECTOR, SSDE_UNET2D_NO_CLASSES};
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_config_choice(fields, "time_embedding_type", times);
+    desc->freq_shift = ssdei_config_number(fields, "freq_shift", 0.0);
+    desc->flip_sin_to_cos = ssdei_config_flag(fields, "flip_sin_to_cos", 1);
+    desc->time_embedding_dim = ssdei_config_nullable(fields, "time_embedding_dim", 0);
+    desc->num_train_timesteps = ssdei_config_nullable(fields, "num_train_timesteps", 0);
+    desc->num_class_embeds = ssdei_config_nullable(fields, "num_class_embeds", 0);
+    /* a type that it does not know leaves diffusers without classes, too */
+    desc->class_embed_type = kinds[ssdei_config_any_choice(fields, "class_embed_type", classes)];
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE && !desc->num_class_embeds)
+        desc->class_embed_type = SSDE_UNET2D_NO_CLASSES;
+    if (desc->class_embed_type != SSDE_UNET2D_CLASS_TABLE) desc->num_class_embeds = 0;
+    if (desc->time_embedding_type != SSDE_UNET2D_LEARNED) desc->num_train_timesteps = 0;
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED && !desc->num_train_timesteps)
+        ssdei_config_refuse(fields, "num_train_timesteps", "is missing or null, but the time embedding is learned");
 }
 
-static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
-    static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
-    static const char *const activations[] = {"silu", "swish", NULL};
-    int skip;
+static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const models[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
+    static const char *const shifts[] = {"default", "scale_shift", NULL};
+    static const char *const activations[] = {"silu", "swish", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[5] = {SSDE_SILU, SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    *desc = ssde_unet2d(0, 0, 0);
+    memset(desc->down, 0, sizeof desc->down);
+    memset(desc->up, 0, sizeof desc->up);
+    desc->context = fields->context;
     ssdei_config_check_keys(fields);
-    ssdei_config_choice(fields, "_class_name", classes);
-    ssdei_config_choice(fields, "mid_block_type", middles);
-    ssdei_config_choice(fields, "downsample_type", samplers);
-    ssdei_config_choice(fields, "upsample_type", samplers);
-    ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
-    ssdei_config_choice(fields, "act_fn", activations);
+    ssdei_config_choice(fields, "_class_name", models);
     ssdei_config_size(fields, desc);
-    skip = ssdei_config_levels(fields, desc);
-    desc->name = skip ? SSDE_UNET_NCSNPP : SSDE_UNET_DDPM;
-    desc->channels = ssdei_config_whole(fields, "in_channels", 3);
-    ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
-    desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
-    desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
-    if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
-    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
-    desc->attn_every_block = !skip;
-    desc->fir = desc->skip_rescale = skip;
-    desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
-    desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
-    desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
+    ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
-    ssdei_config_groups(fields, desc);
-    ssdei_config_heads(fields, desc);
-    ssdei_config_expect(fields, "mid_block_scale_factor", 1.0, skip ? sqrt(2.0) : 1.0);
-    ssdei_config_expect(fields, "norm_eps", 1e-5, 1e-6);
-    if (!skip) ssdei_config_expect(fields, "downsample_padding", 1.0, 0.0);
-    ssdei_config_expect_flag(fields, "add_attention", 1, 1);
+    desc->in_channels = ssdei_config_whole(fields, "in_channels", 3);
+    desc->out_channels = ssdei_config_whole(fields, "out_channels", 3);
+    desc->center_input_sample = ssdei_config_flag(fields, "center_input_sample", 0);
+    desc->layers_per_block = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    desc->downsample_padding = (int)ssdei_config_whole(fields, "downsample_padding", 1);
+    desc->act_fn = functions[ssdei_config_choice(fields, "act_fn", activations)];
+    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
+    desc->norm_eps = ssdei_config_number(fields, "norm_eps", 1e-5);
+    desc->scale_shift = ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
+    desc->attention_head_dim = ssdei_config_nullable(fields, "attention_head_dim", 8);
+    desc->attn_norm_num_groups = ssdei_config_nullable(fields, "attn_norm_num_groups", 0);
+    ssdei_config_any_choice(fields, "mid_block_type", middles); /* any name is this one's */
+    desc->no_mid_block = ssdei_config_has(fields, "mid_block_type") && !ssdei_config_given(fields, "mid_block_type");
+    desc->no_mid_attention = !ssdei_config_flag(fields, "add_attention", 1);
+    desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
@@ -9190,8 +9163,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
 /* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
-                                                        char name[128], char older[128]) {
+SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
+                                                              const ssdei_parameter *parameter, char name[128],
+                                                              char older[128]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -9211,18 +9185,25 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
-                                          const ssdei_weight_set *set, size_t index) {
-    const ssde_tensor_file *file = loading->file;
-    const ssdei_parameter *parameter = &loading->net->parameters[index];
-    char names[2][128], whole[2][400];
-    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
-    int i;
-    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
-    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(loading, index, whole[i]));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
-    return SSDE_OK;
+/* The tensor of a parameter under its name or, before 0.15, its older one. */
+static ssde_status ssdei_diffusers_source(ssdei_loading *loading, const ssdei_weight_set *set, size_t index) {
+    static const char *const older[][2] = {{".to_q.", ".query."},
+                                           {".to_k.", ".key."},
+                                           {".to_v.", ".value."},
+                                           {".to_out.0.", ".proj_attn."},
+                                           {"time_proj.weight", "time_proj.W"}};
+    const char *name = loading->net->parameters[index].info.name;
+    char whole[400], old[400];
+    size_t i;
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, name);
+    for (i = 0; i < sizeof older / sizeof *older && !ssde_tensor_file_find(loading->file, whole); i++) {
+        const char *at = strstr(name, older[i][0]);
+        if (!at) continue;
+        snprintf(old, sizeof old, "%.*s%.*s%s%s", (int)set->length, set->name, (int)(at - name), name, older[i][1],
+                 at + strlen(older[i][0]));
+        if (ssde_tensor_file_find(loading->file, old)) return ssdei_source_find(loading, index, old);
+    }
+    return ssdei_source_find(loading, index, whole);
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
@@ -9245,7 +9226,6 @@ static ssde_status ssdei_diffusers_twin(ssde_context *context, const ssde_tensor
     return status;
 }
 
-/* `how` is the network's ssde_unet_desc. */
 static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
     const ssde_tensor_file *file = loading->file;
     const size_t count = loading->net->parameter_count;
@@ -9253,6 +9233,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     ssdei_sets sets;
     size_t prefix, i, j;
     int twin;
+    (void)how;
     sets.count = 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const char *name = ssde_tensor_file_get(file, i)->name;
@@ -9262,7 +9243,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
         return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
                          ssde_tensor_file_path(file), first);
     if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
-    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source(loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
@@ -9277,42 +9258,70 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     return SSDE_OK;
 }
 
-static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
-    desc.num_levels = desc.num_attn_resolutions = 0;
-    desc.context = fields->context;
-    ssdei_config_desc(fields, &desc);
-    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    ssdei_try(ssde_unet_create(net, &desc));
-    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
-}
-
-ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
-                                    const char *weights_path) {
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path) {
     unsigned char *config = NULL;
-    ssde_net *built = NULL;
-    ssde_tensor_file *file;
+    ssde_unet2d_desc read;
     ssde_status status;
     size_t size;
-    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
-    *net = NULL;
-    if (!config_path || !weights_path)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
-                         config_path ? "weights_path" : "config_path");
-    ssdei_try(ssde_tensor_file_open(context, &file, weights_path));
-    status = ssdei_file_read(context, config_path, &config, &size);
-    if (status == SSDE_OK) {
+    if (!desc || !config_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
+    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
-        status = ssdei_diffusers_build(&fields, file, &built);
+        ssdei_config_desc(&fields, &read);
+        status = fields.status;
     }
     ssdei_release(context, config);
+    if (status == SSDE_OK) *desc = read;
+    return status;
+}
+
+/* *net may be there after a failure. */
+static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *desc, const ssde_tensor_file *file) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
+    ssdei_try(ssde_unet2d_create(net, desc));
+    (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
+    return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
+}
+
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path) {
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !weights_path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_unet2d_load: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "weights_path");
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, weights_path));
+    status = ssdei_unet2d_read(&built, desc, file);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK)
         ssde_net_destroy(built);
     else
         *net = built;
     return status;
+}
+
+ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
+                                    const char *weights_path) {
+    ssde_unet2d_desc desc;
+    if (net) *net = NULL;
+    if (!net || !config_path || !weights_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
+                         !net           ? "net"
+                         : !config_path ? "config_path"
+                                        : "weights_path");
+    ssdei_try(ssde_unet2d_config(context, &desc, config_path));
+    if (!desc.height)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.100s': 'sample_size' is missing or null: give a size by ssde_unet2d_config and "
+                         "ssde_unet2d_load",
+                         config_path);
+    return ssde_unet2d_load(net, &desc, weights_path);
 }
 
 /* ---- models: checkpoints ----
