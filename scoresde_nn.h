@@ -6311,7 +6311,7 @@ static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const 
 /* All but the weights. */
 static ssde_status ssdei_unet2d_build(ssde_net **net, const ssde_unet2d_desc *desc) {
     ssdei_unet2d unet;
-    ssde_node h, skips[SSDEI_MAX_SKIPS];
+    ssde_node h = -1, skips[SSDEI_MAX_SKIPS];
     int count = 0;
     *net = NULL;
     if (!desc) return SSDE_ERROR_ARGUMENT;
