@@ -516,6 +516,9 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
    them is an error. NULL: the null class for all, as in the beginning. */
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample);
+/* Likewise vectors [count, ssde_net_vector]; a network that takes them has none in the beginning, which is an error. */
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
+                                       uint64_t first_sample);
 /* What a network is told at t beside x, which goes in times map->input, and what its result means there; map may be
    NULL. net NULL: a network of one's own, with continuous labels and the reference's output. */
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
@@ -610,6 +613,7 @@ typedef struct ssde_batch {
     uint64_t first_slot; /* of the global batch, where several processes share a step; usually 0 */
     /* [rows], read for networks with classes and for classifiers; -1: the null class */
     const int32_t *classes;
+    const float *vectors; /* [rows, ssde_net_vector], for networks that take one */
 } ssde_batch;
 ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
@@ -6575,6 +6579,50 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     return SSDE_OK;
 }
 
+/* The vectors of samples first ... first + count - 1. */
+typedef struct ssdei_vector_table {
+    float *vectors;
+    size_t count, capacity;
+    uint64_t first;
+} ssdei_vector_table;
+
+static ssde_status ssdei_vector_table_set(ssde_context *context, ssdei_vector_table *table, const float *vectors,
+                                          size_t count, uint64_t first, size_t size) {
+    void *array = table->vectors;
+    size_t floats = ssdei_multiply(count, size), bad;
+    if (vectors && !size)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (vectors && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
+    if (vectors) {
+        ssdei_try(ssdei_grow(context, &array, &table->capacity, 0, floats, sizeof *vectors));
+        table->vectors = (float *)array;
+        table->count = 0;
+        bad = ssdei_first_nonfinite(vectors, floats);
+        if (bad < floats)
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "vectors: value %lu of sample %lu is not finite",
+                             (unsigned long)(bad % size), (unsigned long)(bad / size));
+        memcpy(array, vectors, floats * sizeof *vectors);
+    }
+    table->count = vectors ? count : 0;
+    table->first = first;
+    return SSDE_OK;
+}
+
+/* vectors[rows, size] of the rows' samples. */
+static ssde_status ssdei_vector_table_find(ssde_context *context, const ssdei_vector_table *table,
+                                           const uint64_t *sample, size_t rows, size_t size, float *vectors) {
+    size_t row;
+    for (row = 0; row < rows; row++) {
+        uint64_t number = sample ? sample[row] : row;
+        if (number < table->first || number - table->first >= table->count)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "sample %llu has no vector: they were given for %lu samples from %llu on",
+                             (unsigned long long)number, (unsigned long)table->count, (unsigned long long)table->first);
+        memcpy(vectors + row * size, table->vectors + (number - table->first) * size, size * sizeof *vectors);
+    }
+    return SSDE_OK;
+}
+
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
 
@@ -6599,6 +6647,9 @@ struct ssde_score_net {
     float *scaled;         /* [copies, max_rows, dim] */
     ssdei_class_table table;
     int32_t *classes; /* [copies, max_rows] */
+    ssdei_vector_table vector_table;
+    size_t vector_size;
+    float *vectors; /* [copies, max_rows, vector_size] */
     size_t rows;
     int differentiable; /* the last score was asked to be */
 };
@@ -6636,6 +6687,7 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     s->by_x = ssdei_place(memory, double, s->max_rows);
     s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
     s->classes = ssdei_place(memory, int32_t, rows);
+    s->vectors = ssdei_place(memory, float, ssdei_multiply(rows, s->vector_size));
 }
 
 /* All but its memory, and what its run shall be. */
@@ -6649,6 +6701,7 @@ static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run
     s->sde = *sde;
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
+    s->vector_size = ssde_net_vector(net);
     s->derivative = !plain.no_derivative;
     s->means.output = plain.output;
     s->means.sigma_data = plain.sigma_data;
@@ -6686,6 +6739,7 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
     if (!score_net) return;
     ssde_run_destroy(score_net->run);
     ssdei_release(score_net->context, score_net->table.classes);
+    ssdei_release(score_net->context, score_net->vector_table.vectors);
     ssdei_release(score_net->context, score_net);
 }
 
@@ -6694,6 +6748,13 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
     if (!score_net) return SSDE_ERROR_ARGUMENT;
     return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
                                  ssdei_least_class(score_net->run->net), score_net->run->net->classes);
+}
+
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
+                                       uint64_t first_sample) {
+    if (!score_net) return SSDE_ERROR_ARGUMENT;
+    return ssdei_vector_table_set(score_net->context, &score_net->vector_table, vectors, count, first_sample,
+                                  score_net->vector_size);
 }
 
 SSDEI_ONCE_END
@@ -6725,7 +6786,12 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
         s->sigma[rows + row] = s->sigma[row];
         s->classes[rows + row] = -1;
     }
-    return net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+    if (net->classes) ssdei_try(ssde_run_set_classes(s->run, s->classes, s->copies * rows));
+    if (!s->vector_size) return SSDE_OK;
+    for (row = 0; row < s->copies; row++)
+        ssdei_try(ssdei_vector_table_find(s->context, &s->vector_table, sample, rows, s->vector_size,
+                                          s->vectors + row * rows * s->vector_size));
+    return ssde_run_set_vectors(s->run, s->vectors, s->copies * rows);
 }
 
 /* x as the network wants it, for each copy; x itself where that is so. */
@@ -7614,6 +7680,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
+    ssdei_try(ssde_run_set_vectors(trainer->run, batch->vectors, batch->rows));
     if (!trainer->scale_seen)
         ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
                          trainer->desc.levels, trainer->desc.low, trainer->desc.high);
@@ -7645,6 +7712,8 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const ssde_batch *batch
             ssdei_try(ssdei_train_classes(trainer, batch->classes ? batch->classes + begin : NULL, count));
         else
             for (row = 0; row < count; row++) trainer->classes[row] = -1;
+        ssdei_try(ssde_run_set_vectors(
+            trainer->run, batch->vectors ? batch->vectors + begin * ssde_net_vector(trainer->net) : NULL, count));
         ssdei_try(ssdei_train_perturb(trainer, batch->x + begin * trainer->dim, count, seed, 0, 0));
         ssdei_try(ssdei_train_losses(trainer, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
