@@ -779,7 +779,7 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             break;
         case 36:
             o->class_number = 1;
-            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 9, -0.5, 0), channels);
+            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 7, -0.5, 1), channels);
             break;
         case 37: return oracle_activate(o, h, SSDE_LEAKY_RELU);
         case 38: return oracle_add(o, h, oracle_window(o, h, SSDE_POOL_MAX, 5), 0.5);

@@ -253,7 +253,7 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 53: return *node = ssde_fourier_embedding(net, 1, 4, 1.0, name), "too long";
         case 54: return *node = ssde_scale_rows(net, 0, 3, SSDE_OVER_SIGMA), "12 values per sample, wanted 1";
         case 55: return *node = nn_conv_with(net, 1, 3, 1, 1, 0, 3, -1), "2 x 2 is smaller than the kernel of 3";
-        case 56: return *node = ssde_activate(net, 0, (ssde_activation)99), "activation is 99";
+        case 56: return *node = ssde_activate(net, 0, (ssde_activation)15), "activation is 15";
         case 57: return *node = ssde_activate(net, 4, SSDE_SILU), "not a node";
         case 58: return *node = ssde_affine_map(net, -2, 1.0, 1.0), "not a node";
         case 59: return *node = ssde_input(net, 4, 4, 3), "input already";
@@ -283,14 +283,26 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 79: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, NULL), "name";
         case 80: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, 4), "size is 4";
         case 81: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, -1), "size is -1";
-        case 82: return *node = ssde_pool(net, 0, (ssde_pool_kind)2, 5), "kind is 2";
+        case 82: return *node = ssde_pool(net, 0, (ssde_pool_kind)(which - 80), 5), "kind is 2";
         case 83: return *node = ssde_pool(net, 77, SSDE_POOL_MAX, 5), "not a node";
         case 84: return *node = ssde_resize_bilinear(net, 0, 0, 4), "result is 0 x 4";
         case 85: return *node = nn_conv_dilated(net, -1, 1), "dilation is -1";
         case 86: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
         case 87: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
         case 88: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
-        case 89: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 89: return *node = ssde_group_norm(net, 0, 1, 0.0, SSDE_SILU, "w"), "eps is 0";
+        case 90: return *node = ssde_group_norm(net, 0, 1, NAN, SSDE_SILU, "w"), "eps is nan";
+        case 91: return *node = ssde_positional_embedding(net, 1, 8, 4.0, 0), "shift 4";
+        case 92: return *node = ssde_positional_embedding(net, 1, 8, NAN, 0), "shift nan";
+        case 93: return *node = ssde_table_embedding(net, 2, 3, 4, "w"), "number is node 2";
+        case 94: return *node = ssde_table_embedding(net, 1, 0, 4, "w"), "classes is 0";
+        case 95: return *node = ssde_table_embedding(net, 1, 3, 0, "w"), "dim 0";
+        case 96:
+            ssde_table_embedding(net, ssde_input_class(net), 3, 4, "v");
+            return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
+        case 97: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
+        case 98: return *node = ssde_input_vector(net, 0), "0";
+        case 99: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -341,7 +353,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 88);
+    CHECK(which == 101);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
