@@ -148,6 +148,8 @@ size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
 size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
+int ssde_net_null_class(const ssde_net *net);         /* whether it knows a null class, -1 */
+size_t ssde_net_vector(const ssde_net *net);          /* values of the vector it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 /* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
@@ -167,12 +169,14 @@ ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class,
-   which ssde_class_embedding reads. Another call returns the same node, but for the data, which are given once. */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), the number of a class, which
+   embeddings read, and a vector of `size` values of its own. Another call returns the same node, but for the data,
+   which are given once. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
 ssde_node ssde_input_class(ssde_net *net);
+ssde_node ssde_input_vector(ssde_net *net, size_t size);
 
 /* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
    down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
@@ -203,9 +207,10 @@ typedef enum ssde_activation {
     SSDE_GELU  /* x (1 + erf(x / sqrt(2))) / 2 */
 } ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
-/* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
-   channels. */
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name);
+/* Per sample over groups of channels, with eps (1e-12 to 1) added to the variance, then the activation: SSDE_SILU in
+   the same pass. groups divides the channels. */
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name);
 /* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
    which may be another number than q's. heads divides the channels. */
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
@@ -230,12 +235,16 @@ ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
 
-/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with
-   frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
+/* Embeddings of a number, the label or the class's: [sin | cos], or [cos | sin] with cosine_first, of label *
+   exp(-i ln(10000) / (dim / 2 - shift)) (the reference's shift is 1); and [sin | cos] of 2 pi W log(label) with frozen
+   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
 /* Row c of a table name.weight [classes + 1, dim] for class c; the last row is the null class's. */
 ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name);
+/* Row `number` of a table name.weight [rows, dim], of the label or of the class's number: there is no null class.
+   Labels are whole numbers below rows. */
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
@@ -271,9 +280,12 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
-   null class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class, where there
+   is one. NULL: the null class for all, as in the beginning; without one a pass is then an error. So is a pass of more
+   rows than were given. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* Likewise vectors [rows, ssde_net_vector]; NULL: none, with which a pass is an error. */
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
    Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
@@ -695,14 +707,18 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
-   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
-   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
-   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
-   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
-   names it. */
+/* diffusers' UNet2DModel: a config.json of any age, and weights as safetensors or .bin under its present or its older
+   names. The network is that of ssde_unet2d_create and returns what UNet2DModel.forward returns for the same sample,
+   timestep and class labels: the label is the timestep. With a Fourier embedding that is VE's sigma, else an index of
+   noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*). A key that is missing means what it
+   does there; one of the configuration that cannot be honoured, or a tensor without a counterpart here, is an error
+   that names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
+/* The same in two steps, for what differs from the configuration, as another size of image. Where that has no
+   sample_size, height and width are 0. */
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
 
 #ifdef __cplusplus
 }
@@ -787,8 +803,9 @@ typedef struct ssdei_node {
     int kernel, stride, pad_before;
     int activation;
     int row_scale;
+    int cosine_first;
     size_t groups;
-    double scale, shift;
+    double scale, shift, eps;
     double drop;                  /* the probability that a value is dropped; 0: none is */
     int ordinal;                  /* of this dropout among the network's */
     size_t taps[2], taps_back[2]; /* resampling: offsets of its rows in net->taps, down and across, and transposed */
@@ -822,8 +839,10 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    int input, label, sigma, class_number, output;
-    size_t classes; /* of the embedding */
+    int input, label, sigma, class_number, vector, output;
+    size_t classes;    /* of the embedding */
+    int no_null_class; /* -1 is no class */
+    size_t label_rows; /* labels are whole numbers below it, if it is not 0 */
     ssdei_meaning means;
     int dropouts;
     char *description; /* JSON, as it stands in a model file; NULL for hand-built networks, which cannot be saved */
@@ -831,6 +850,7 @@ struct ssde_net {
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
@@ -1108,7 +1128,7 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.input = made.label = made.sigma = made.class_number = made.output = -1;
+    made.input = made.label = made.sigma = made.class_number = made.vector = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
@@ -1143,7 +1163,9 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
-        ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
+        ssdei_net_fail(net,
+                       "ssde_input_class needs a ssde_class_embedding, or another, which says how many classes "
+                       "there are");
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
@@ -1168,6 +1190,8 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
+int ssde_net_null_class(const ssde_net *net) { return net && net->classes && !net->no_null_class; }
+size_t ssde_net_vector(const ssde_net *net) { return net && net->vector >= 0 ? net->nodes[net->vector].count : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
 
 ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
@@ -1226,10 +1250,13 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
-                             (long)classes[row], (int)least, (unsigned long)net_classes - 1);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
+                             (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
+                             classes[row] == -1 ? ": there is no null class" : "");
     return SSDE_OK;
 }
+/* The least class that a network knows: -1 is the null class. */
+static int32_t ssdei_least_class(const ssde_net *net) { return net->no_null_class ? 0 : -1; }
 
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
     int known = net && net->input >= 0;
@@ -1333,6 +1360,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
+                  int accumulate, float *y);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1421,7 +1451,7 @@ struct ssde_run {
     uint64_t seed;                 /* its draws' */
     uint32_t step;
     const uint64_t *sample;
-    size_t class_rows; /* whose classes were given; 0: all have the null class */
+    size_t class_rows, vector_rows; /* whose classes or vectors were given; 0: all have the null class, or none */
 };
 
 static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
@@ -2978,18 +3008,24 @@ ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels
     return ssdei_last(net, node);
 }
 
-/* Of one number per sample: a network has one of each. */
-static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
+/* Of `size` numbers per sample: a network has one of each. */
+static ssde_node ssdei_input_numbers(ssde_net *net, ssde_node *place, size_t size) {
     ssdei_node *node;
     if (place && *place >= 0) return *place;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, size);
     if (node) *place = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
-ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
-ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
+ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->label : NULL, 1); }
+ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->sigma : NULL, 1); }
+ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->class_number : NULL, 1); }
+ssde_node ssde_input_vector(ssde_net *net, size_t size) {
+    if (net && net->vector >= 0 && net->nodes[net->vector].count != size)
+        return ssdei_net_fail(net, "input_vector: size is %.0f, that of the vector there is already %.0f", (double)size,
+                              (double)net->nodes[net->vector].count);
+    return ssdei_input_numbers(net, net ? &net->vector : NULL, size);
+}
 
 SSDEI_ONCE_END
 
@@ -3205,12 +3241,15 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG)
+    if ((unsigned)activation > SSDE_GELU)
         return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
 }
+
+/* Whether one kernel has the function and its derivatives. */
+static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
 
 /* y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3245,6 +3284,8 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3260,6 +3301,8 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
     size_t i;
     if (activation == SSDE_SILU)
         run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
@@ -3299,6 +3342,8 @@ static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_
     ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
     if (node->activation == SSDE_SILU)
         run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 2, d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
     else if (node->activation != SSDE_IDENTITY)
         for (i = 0; i < count; i++)
             d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
@@ -3309,8 +3354,10 @@ static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: group norm ---- */
 
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     ssdei_node *node;
     size_t channels;
     int first;
@@ -3319,23 +3366,22 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
-    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
+    if (!(eps >= 1e-12 && eps <= 1.0)) return ssdei_net_fail(net, "group_norm: eps is %.9g, wanted 1e-12 to 1", eps);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
-    node->activation = (int)activation;
-    return ssdei_last(net, node);
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
    that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
    tangent x', its mean over the group and that of x' xhat. */
-#define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
 /* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
@@ -3415,7 +3461,7 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
         variance /= (double)size;
         saved[group] = (float)centre;
         saved[node->groups + group] = (float)(centre - (double)saved[group]);
-        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + node->eps));
     }
 }
 
@@ -4352,58 +4398,81 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
 
 /* ---- operations: positional embedding ---- */
 
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+/* Whether a node may be embedded: the label, or the class's number. Where a table or a null class do not say otherwise,
+   that is then any number that a float has. */
+static int ssdei_embeds(ssde_net *net, ssde_node number, const char *operation) {
+    const ssdei_node *in = ssdei_look(net, number);
+    if (!in) return 0;
+    if (in->count != 1) {
+        ssdei_net_fail(net, "%s: %.0f labels, wanted 1 label", operation, (double)in->count);
+        return 0;
+    }
+    if (number == net->class_number && !net->classes) {
+        net->classes = (size_t)1 << 24;
+        net->no_null_class = 1;
+    }
+    return 1;
 }
 
-/* [sin | cos] of `half` angles, in their place and behind it */
-static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
-    float most = 0.0f;
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first) {
+    ssdei_node *node;
+    if (!ssdei_embeds(net, label, "positional_embedding")) return -1;
+    if (dim < 2 || !(shift > -1e6 && (double)(dim / 2) - shift >= 0.5))
+        return ssdei_net_fail(net, "positional_embedding: dim is %.0f, shift %.9g, wanted 2 or more, below dim / 2",
+                              (double)dim, shift);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    node->shift = shift;
+    node->cosine_first = cosine_first != 0;
+    return ssdei_last(net, node);
+}
+
+/* [sin | cos], or [cos | sin], of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half, int cosine_first) {
+    float *sine = cosine_first ? y + half : y, *cosine = cosine_first ? y : y + half, most = 0.0f;
     size_t i;
     for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
     if (most <= SSDEI_MOST_ANGLE) {
-        run->nn->sines(y, half, y, y + half);
+        run->nn->sines(y, half, sine, cosine);
         return;
     }
     for (i = 0; i < half; i++) {
-        y[half + i] = ssdei_math_cosf(y[i]);
-        y[i] = ssdei_math_sinf(y[i]);
+        float angle = y[i];
+        sine[i] = ssdei_math_sinf(angle);
+        cosine[i] = ssdei_math_cosf(angle);
     }
 }
 
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
-   have no derivative. */
+/* Of label * exp(-i ln(10000) / (half - shift)), in the reference's float arithmetic; layers.py:564. Labels have no
+   derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
-    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
+    float slope = (float)(-ssdei_math_log(10000.0) / ((double)half - node->shift));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, node->cosine_first);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
 
 /* ---- operations: Fourier embedding ---- */
 
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
+/* With the frequencies given. */
+static ssde_node ssdei_fourier_node(ssde_net *net, ssde_node label, size_t dim, int parameter) {
     ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    if (!ssdei_embeds(net, label, "fourier_embedding")) return -1;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
+}
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    if (!net || !dim) return net ? ssdei_net_fail(net, "fourier_embedding: dim is 0, wanted 1 or more") : -1;
+    return ssdei_fourier_node(
+        net, label, dim,
+        ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale));
 }
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
@@ -4415,7 +4484,7 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, 0);
     }
 }
 
@@ -4628,31 +4697,60 @@ static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
-/* ---- operations: class embedding ---- */
+/* ---- operations: tables, of classes and labels ---- */
 
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
+/* Notes how many classes or labels there are, and whether a null class; otherwise the network has failed. */
+static int ssdei_table_rows(ssde_net *net, const char *operation, ssde_node number, size_t rows, size_t dim,
+                            int null_class) {
+    if (!rows || rows > 1 << 24 || !dim) {
+        ssdei_net_fail(net, "%s: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more", operation, (double)rows,
+                       (double)dim);
+        return 0;
+    }
+    if (number == net->label) {
+        if (!net->label_rows || rows < net->label_rows) net->label_rows = rows;
+        return 1;
+    }
+    if (net->classes && (net->classes != rows || net->no_null_class == null_class)) {
+        ssdei_net_fail(net, "%s: classes is %.0f, another one's %.0f%s", operation, (double)rows, (double)net->classes,
+                       net->no_null_class == null_class ? ", or the one knows a null class" : "");
+        return 0;
+    }
+    net->classes = rows;
+    net->no_null_class = !null_class;
+    return 1;
+}
+
+static int ssdei_table_parameter(ssde_net *net, size_t rows, size_t dim, const char *name) {
+    return ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, rows, dim, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+                                   1.0);
+}
+
+/* Of a table that is there. */
+static ssde_node ssdei_table_node(ssde_net *net, ssde_node number, size_t dim, int parameter) {
+    ssdei_node *node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, number, -1, -1, 1, 1, dim);
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
 }
 
-/* y = the table's row of the sample's class */
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    if (!ssdei_look(net, class_number)) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!ssdei_table_rows(net, "class_embedding", class_number, classes, dim, 1)) return -1;
+    return ssdei_table_node(net, class_number, dim, ssdei_table_parameter(net, classes + 1, dim, name));
+}
+
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name) {
+    if (!ssdei_look(net, number)) return -1;
+    if (number != net->class_number && number != net->label)
+        return ssdei_net_fail(net, "table_embedding: number is node %d, wanted ssde_input_class's or the label's",
+                              number);
+    if (!ssdei_table_rows(net, "table_embedding", number, rows, dim, 0)) return -1;
+    return ssdei_table_node(net, number, dim, ssdei_table_parameter(net, rows, dim, name));
+}
+
+/* y = the table's row of the sample's class or label */
 static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
 
 static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
@@ -4884,7 +4982,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
-        if (i == net->class_number) value_to = last; /* written once for several passes */
+        if (i == net->class_number || i == net->vector) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
         ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
@@ -5073,12 +5171,32 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
+    if (classes)
+        ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, ssdei_least_class(net), net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
     for (row = 0; row < run->max_rows; row++)
         numbers[row] = row < run->class_rows && classes[row] >= 0 ? (float)classes[row] : (float)net->classes;
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows) {
+    size_t size, bad;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    size = ssde_net_vector(run->net);
+    run->vector_rows = 0;
+    if (!vectors) return SSDE_OK;
+    if (!size) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (!rows || rows > run->max_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
+    bad = ssdei_first_nonfinite(vectors, rows * size);
+    if (bad < rows * size)
+        return ssde_fail(run->context, SSDE_ERROR_NUMERIC, "vectors: value %lu of row %lu is not finite",
+                         (unsigned long)(bad % size), (unsigned long)(bad / size));
+    memcpy(ssdei_value(run, run->net->vector), vectors, rows * size * sizeof *vectors);
+    run->vector_rows = rows;
     return SSDE_OK;
 }
 
@@ -5143,9 +5261,17 @@ static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v,
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (run->class_rows && rows > run->class_rows)
+    if (rows > run->class_rows && (run->class_rows || net->no_null_class))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
+    if (rows > run->vector_rows && net->vector >= 0)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_vectors was given",
+                         (unsigned long)rows, (unsigned long)run->vector_rows);
+    for (row = 0; row < rows && net->label_rows; row++)
+        if (!ssdei_is_whole((double)label[row], 0.0, (double)(net->label_rows - 1)))
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                             "label[%lu] is %.9g, wanted a whole number from 0 to %lu", (unsigned long)row,
+                             (double)label[row], (unsigned long)net->label_rows - 1);
     for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
@@ -5348,7 +5474,7 @@ static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
-    return ssde_group_norm(unet->net, x, groups, activation, ssdei_unet_name(unet, part));
+    return ssde_group_norm(unet->net, x, groups, 1e-6, activation, ssdei_unet_name(unet, part));
 }
 
 static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
@@ -5500,7 +5626,7 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
                                    ssdei_unet_name(unet, ""));
         if (!desc->conditional) return -1;
     } else {
-        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
+        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf, 1.0, 0);
     }
     ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
@@ -5767,6 +5893,452 @@ size_t ssde_unet_memory(const ssde_unet_desc *desc) {
     return ssdei_net_measure(&net, ssdei_unet_build(&net, desc));
 }
 
+/* ---- networks: UNet2DModel (models/unets/unet_2d.py, unet_2d_blocks.py, models/resnet.py of diffusers) ---- */
+
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels) {
+    static const size_t widths[6] = {128, 128, 256, 256, 512, 512};
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.height = height;
+    desc.width = width;
+    desc.in_channels = desc.out_channels = channels;
+    for (desc.num_levels = 0; desc.num_levels < 6; desc.num_levels++) {
+        size_t unit = (size_t)1 << desc.num_levels;
+        if (desc.num_levels && (height % unit || width % unit)) break;
+        desc.block_out_channels[desc.num_levels] = widths[desc.num_levels];
+    }
+    if (desc.num_levels > 1) desc.down[desc.num_levels - 2].attention = desc.up[desc.num_levels - 2].attention = 1;
+    desc.layers_per_block = 2;
+    desc.downsample_padding = 1;
+    desc.act_fn = SSDE_SILU;
+    desc.norm_num_groups = 32;
+    desc.norm_eps = 1e-5;
+    desc.attention_head_dim = 8;
+    desc.mid_block_scale_factor = 1.0;
+    desc.flip_sin_to_cos = 1;
+    return desc;
+}
+
+/* What building carries along. */
+typedef struct ssdei_unet2d {
+    ssde_net *net;
+    const ssde_unet2d_desc *desc;
+    ssde_node embedding; /* the activation applied */
+    size_t heads;        /* num_heads on this way */
+    char block[48];      /* "down_blocks.0", before each part's name */
+    char name[96];
+} ssdei_unet2d;
+
+/* A block's own numbers. */
+typedef struct ssdei_unet2d_style {
+    size_t groups, groups_out; /* of its norms */
+    double factor;             /* that sums are divided by */
+    int skip;                  /* resampling with FIR, and a 1x1 convolution on the way around it */
+} ssdei_unet2d_style;
+
+/* BLOCK.PART%d.REST, in a buffer that the next call overwrites. */
+static const char *ssdei_unet2d_name(ssdei_unet2d *unet, const char *part, int number, const char *rest) {
+    if (number < 0)
+        snprintf(unet->name, sizeof unet->name, "%s%s%s", unet->block, part, rest);
+    else
+        snprintf(unet->name, sizeof unet->name, "%s%s.%d%s", unet->block, part, number, rest);
+    return unet->name;
+}
+
+static size_t ssdei_unet2d_channels(const ssdei_unet2d *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
+}
+
+static size_t ssdei_quarter_groups(size_t channels) { return ssdei_least(channels / 4, 32); }
+
+static ssdei_unet2d_style ssdei_unet2d_style_of(const ssdei_unet2d *unet, ssde_node x, size_t channels, int skip) {
+    const size_t groups = skip ? 0 : unet->desc->norm_num_groups;
+    ssdei_unet2d_style style;
+    style.groups = groups ? groups : ssdei_quarter_groups(ssdei_unet2d_channels(unet, x));
+    style.groups_out = groups ? groups : ssdei_quarter_groups(channels);
+    style.factor = skip ? sqrt(2.0) : 1.0;
+    style.skip = skip;
+    return style;
+}
+
+static ssde_node ssdei_unet2d_norm(ssdei_unet2d *unet, ssde_node x, size_t groups, ssde_activation activation,
+                                   const char *name) {
+    return ssde_group_norm(unet->net, x, groups, unet->desc->norm_eps, activation, name);
+}
+
+/* By 2, up or down, without parameters. */
+static ssde_node ssdei_unet2d_resample(ssdei_unet2d *unet, ssde_node x, int direction, int fir) {
+    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
+    if (direction > 0) return fir ? ssde_fir(unet->net, x, 2, 1, 2, 1, kernel, 4) : ssde_upsample_nearest(unet->net, x);
+    return fir ? ssde_fir(unet->net, x, 1, 2, 1, 1, kernel, 4) : ssde_average_pool(unet->net, x);
+}
+
+/* ResnetBlock2D under BLOCK.PART.NUMBER; number -1: BLOCK.PART. direction: 0, +1 up, -1 down. */
+static ssde_node ssdei_unet2d_resnet(ssdei_unet2d *unet, ssde_node x, size_t channels, const ssdei_unet2d_style *style,
+                                     int direction, const char *part, int number) {
+    ssde_net *net = unet->net;
+    const ssde_unet2d_desc *desc = unet->desc;
+    const int modulated = desc->scale_shift,
+              shortcut = (direction && style->skip) || ssdei_unet2d_channels(unet, x) != channels;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    ssde_node h, dense;
+    int parameters;
+    h = ssdei_unet2d_norm(unet, x, style->groups, desc->act_fn, ssdei_unet2d_name(unet, part, number, ".norm1"));
+    if (direction) {
+        h = ssdei_unet2d_resample(unet, h, direction, style->skip);
+        x = ssdei_unet2d_resample(unet, x, direction, style->skip);
+    }
+    parameters = ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet2d_name(unet, part, number, ".conv1"),
+                                          SSDEI_LAYOUT_LINEAR, 3);
+    dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
+                        ssdei_unet2d_name(unet, part, number, ".time_emb_proj"));
+    if (!modulated) conv.residual = dense;
+    h = ssdei_product_node(net, h, &conv, parameters);
+    h = ssdei_unet2d_norm(unet, h, style->groups_out, modulated ? SSDE_IDENTITY : desc->act_fn,
+                          ssdei_unet2d_name(unet, part, number, ".norm2"));
+    if (modulated) h = ssde_activate(net, ssde_modulate(net, h, dense), desc->act_fn);
+    h = ssde_dropout(net, h, desc->dropout);
+    conv.init_scale = 0.0;
+    conv.residual = shortcut ? -1 : x;
+    conv.scale = shortcut ? 1.0 : 1.0 / style->factor;
+    h = ssde_conv2d(net, h, &conv, ssdei_unet2d_name(unet, part, number, ".conv2"));
+    if (!shortcut) return h;
+    conv = ssde_conv(channels, 1);
+    conv.residual = h;
+    conv.scale = 1.0 / style->factor;
+    return ssde_conv2d(net, x, &conv, ssdei_unet2d_name(unet, part, number, ".conv_shortcut"));
+}
+
+/* Heads of attention over so many channels, and of how many channels each; 0 heads: impossible. */
+static size_t ssdei_unet2d_heads(const ssde_unet2d_desc *desc, size_t heads, size_t channels, size_t *width) {
+    if (!heads && !desc->attention_head_dim) heads = 1;
+    *width = heads ? channels / heads : desc->attention_head_dim;
+    return heads ? heads : channels / desc->attention_head_dim;
+}
+
+/* Attention under BLOCK.attentions.NUMBER; groups 0: without a norm. */
+static ssde_node ssdei_unet2d_attention(ssdei_unet2d *unet, ssde_node x, size_t groups, double factor, int number) {
+    static const char *const parts[3] = {".to_q", ".to_k", ".to_v"};
+    const size_t channels = ssdei_unet2d_channels(unet, x);
+    ssde_conv_desc out = ssde_conv(channels, 1);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->heads, channels, &width);
+    ssde_node h = x, projected[3];
+    int i;
+    if (groups)
+        h = ssdei_unet2d_norm(unet, x, groups, SSDE_IDENTITY,
+                              ssdei_unet2d_name(unet, ".attentions", number, ".group_norm"));
+    for (i = 0; i < 3; i++)
+        projected[i] =
+            ssde_linear(unet->net, h, heads * width, 1.0, ssdei_unet2d_name(unet, ".attentions", number, parts[i]));
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], heads);
+    out.residual = x;
+    out.scale = 1.0 / factor;
+    return ssdei_product_node(
+        unet->net, h, &out,
+        ssdei_product_parameters(unet->net, h, channels, 0.0,
+                                 ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"), SSDEI_LAYOUT_LINEAR, 0));
+}
+
+/* BLOCK's way to the next level. */
+static ssde_node ssdei_unet2d_sampler(ssdei_unet2d *unet, ssde_node h, const ssde_unet2d_blocks *blocks,
+                                      int direction) {
+    const char *part = direction > 0 ? ".upsamplers" : ".downsamplers";
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (blocks->skip)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, direction > 0 ? ".resnet_up" : ".resnet_down",
+                                   -1);
+    if (blocks->resampling == SSDE_RESAMPLING_BLOCK)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, part, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN || direction > 0) h = ssdei_unet2d_resample(unet, h, direction, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return h;
+    if (direction < 0) conv.stride = 2, conv.pad_before = unet->desc->downsample_padding;
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, part, 0, ".conv"));
+}
+
+/* From the input to the lowest level; every skip connection goes to skips[*count]. */
+static ssde_node ssdei_unet2d_down(ssdei_unet2d *unet, ssde_node x, ssde_node *skips, int *count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->block_out_channels[0], 3), pyramid = ssde_conv(0, 1);
+    ssde_node h = ssde_conv2d(unet->net, x, &conv, "conv_in");
+    int level, layer;
+    skips[(*count)++] = h;
+    unet->heads = desc->num_heads;
+    for (level = 0; level < desc->num_levels; level++) {
+        const ssde_unet2d_blocks *blocks = &desc->down[level];
+        snprintf(unet->block, sizeof unet->block, "down_blocks.%d", level);
+        for (layer = 0; layer < desc->layers_per_block; layer++) {
+            const size_t channels = desc->block_out_channels[level];
+            const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention)
+                h = ssdei_unet2d_attention(unet, h, blocks->skip ? 32 : style.groups_out, style.factor, layer);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        h = ssdei_unet2d_sampler(unet, h, blocks, -1);
+        if (blocks->skip) {
+            x = ssdei_unet2d_resample(unet, x, -1, 1);
+            pyramid.channels = ssdei_unet2d_channels(unet, h);
+            pyramid.residual = h;
+            h = ssde_conv2d(unet->net, x, &pyramid, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+static ssde_node ssdei_unet2d_middle(ssdei_unet2d *unet, ssde_node h) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, 0);
+    size_t groups = desc->attn_norm_num_groups;
+    style.factor = desc->mid_block_scale_factor;
+    if (!groups && !desc->scale_shift) groups = style.groups;
+    snprintf(unet->block, sizeof unet->block, "mid_block");
+    h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 0);
+    if (!desc->no_mid_attention) h = ssdei_unet2d_attention(unet, h, groups, style.factor, 0);
+    return ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 1);
+}
+
+/* A skip block's share of the output, added to that of the levels below it. */
+static ssde_node ssdei_unet2d_pyramid(ssdei_unet2d *unet, ssde_node h, ssde_node pyramid) {
+    ssde_conv_desc conv = ssde_conv(unet->desc->out_channels, 3);
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_quarter_groups(ssdei_unet2d_channels(unet, h)), SSDE_SILU,
+                          ssdei_unet2d_name(unet, ".skip_norm", -1, ""));
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+}
+
+/* Back to the output, norm, SiLU and convolution, to which the skip blocks' pyramid is added. */
+static ssde_node ssdei_unet2d_up(ssdei_unet2d *unet, ssde_node h, const ssde_node *skips, int count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->out_channels, 3);
+    ssde_node pyramid = -1;
+    int level, layer;
+    if (desc->num_heads_up) unet->heads = desc->num_heads_up;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        const ssde_unet2d_blocks *blocks = &desc->up[level];
+        const size_t channels = desc->block_out_channels[level];
+        snprintf(unet->block, sizeof unet->block, "up_blocks.%d", desc->num_levels - 1 - level);
+        for (layer = 0; layer <= desc->layers_per_block; layer++) {
+            const ssde_node skip = skips[--count];
+            const size_t below = ssdei_unet2d_channels(unet, h), beside = ssdei_unet2d_channels(unet, skip);
+            ssdei_unet2d_style style;
+            h = ssde_concat(unet->net, h, skip);
+            style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            if (blocks->skip && blocks->attention) style.groups = ssdei_least(below + beside / 4, 32); /* as there */
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention && !blocks->skip)
+                h = ssdei_unet2d_attention(unet, h, style.groups_out, style.factor, layer);
+        }
+        if (blocks->attention && blocks->skip) h = ssdei_unet2d_attention(unet, h, 32, sqrt(2.0), 0);
+        if (blocks->skip && pyramid >= 0) pyramid = ssdei_unet2d_resample(unet, pyramid, 1, 1);
+        if (!level) break;
+        if (blocks->skip) pyramid = ssdei_unet2d_pyramid(unet, h, pyramid);
+        h = ssdei_unet2d_sampler(unet, h, blocks, 1);
+    }
+    conv.init_scale = 0.0;
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_unet2d_style_of(unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    return ssde_conv2d(unet->net, h, &conv, "conv_out");
+}
+
+/* TimestepEmbedding: two dense layers. */
+static ssde_node ssdei_unet2d_dense(ssdei_unet2d *unet, ssde_node h, size_t dim, const char *name) {
+    snprintf(unet->block, sizeof unet->block, "%s", name);
+    h = ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_1", -1, ""));
+    h = ssde_activate(unet->net, h, SSDE_SILU);
+    return ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_2", -1, ""));
+}
+
+/* Of a label or of a class's number; both by the same parameter, if any. */
+static ssde_node ssdei_unet2d_projection(ssdei_unet2d *unet, ssde_node number, size_t width, int parameter) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    if (desc->time_embedding_type == SSDE_UNET2D_POSITIONAL)
+        return ssde_positional_embedding(unet->net, number, width, desc->freq_shift, desc->flip_sin_to_cos);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_fourier_node(unet->net, number, width, parameter);
+    if (!ssdei_table_rows(unet->net, "table_embedding", number, desc->num_train_timesteps, width, 0)) return -1;
+    return ssdei_table_node(unet->net, number, width, parameter);
+}
+
+/* The label's and the class's embedding, with the activation as every block has it. */
+static ssde_node ssdei_unet2d_embedding(ssdei_unet2d *unet) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_net *net = unet->net;
+    const size_t width = desc->time_width ? desc->time_width : desc->block_out_channels[0];
+    const size_t dim = desc->time_embedding_dim ? desc->time_embedding_dim : 4 * width;
+    ssde_node label = ssde_input_label(net), h, own = -1;
+    int parameter = -1;
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        parameter = ssdei_net_add_parameter(net, "time_proj", "weight", SSDEI_LAYOUT_PLAIN, 0, width, 0,
+                                            SSDEI_INITIALISE_NORMAL, 16.0);
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED)
+        parameter = ssdei_table_parameter(net, desc->num_train_timesteps, width, "time_proj");
+    h = ssdei_unet2d_dense(unet, ssdei_unet2d_projection(unet, label, width, parameter), dim, "time_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE)
+        own = ssde_table_embedding(net, ssde_input_class(net), desc->num_class_embeds, dim, "class_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TIMESTEP) {
+        own = ssdei_unet2d_projection(unet, ssde_input_class(net), width, parameter);
+        own = ssdei_unet2d_dense(unet, own, dim, "class_embedding");
+    }
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_VECTOR) own = ssde_input_vector(net, dim);
+    if (desc->class_embed_type) h = ssde_add_scaled(net, h, own, 1.0);
+    return ssde_activate(net, h, desc->act_fn);
+}
+
+static ssde_status ssdei_unet2d_check_enums(const ssde_unet2d_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    ssdei_try(ssdei_check_enum(context, "time_embedding_type", (int)desc->time_embedding_type, SSDE_UNET2D_LEARNED,
+                               "ssde_unet2d_time"));
+    ssdei_try(ssdei_check_enum(context, "class_embed_type", (int)desc->class_embed_type, SSDE_UNET2D_CLASS_VECTOR,
+                               "ssde_unet2d_classes"));
+    for (i = 0; i < desc->num_levels; i++) {
+        ssdei_try(ssdei_check_enum(context, "down.resampling", (int)desc->down[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+        ssdei_try(ssdei_check_enum(context, "up.resampling", (int)desc->up[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+    }
+    if (desc->act_fn == SSDE_SILU || desc->act_fn == SSDE_MISH || desc->act_fn == SSDE_GELU ||
+        desc->act_fn == SSDE_RELU)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "act_fn is %d, wanted SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU",
+                     (int)desc->act_fn);
+}
+
+/* Each of the numbers with its range; those that may be 0 have a meaning there. */
+static ssde_status ssdei_unet2d_check_numbers(const ssde_unet2d_desc *desc) {
+    const double learned = desc->time_embedding_type == SSDE_UNET2D_LEARNED ? 1.0 : 0.0;
+    const double table = desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE ? 1.0 : 0.0;
+    const struct {
+        const char *name;
+        double value, least, most;
+    } numbers[] = {
+        {"height", (double)desc->height, 1, 32768},
+        {"width", (double)desc->width, 1, 32768},
+        {"in_channels", (double)desc->in_channels, 1, 4096},
+        {"out_channels", (double)desc->out_channels, 1, 4096},
+        {"layers_per_block", (double)desc->layers_per_block, 1, (double)((SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1)},
+        {"downsample_padding", (double)desc->downsample_padding, 0, 1},
+        {"norm_num_groups", (double)desc->norm_num_groups, 0, 65536},
+        {"attn_norm_num_groups", (double)desc->attn_norm_num_groups, 0, 65536},
+        {"attention_head_dim", (double)desc->attention_head_dim, 0, 65536},
+        {"num_heads", (double)desc->num_heads, 0, 65536},
+        {"num_heads_up", (double)desc->num_heads_up, 0, 65536},
+        {"time_width", (double)desc->time_width, 0, 65536},
+        {"time_embedding_dim", (double)desc->time_embedding_dim, 0, 65536},
+        {"num_train_timesteps", (double)desc->num_train_timesteps, learned, 1 << 24},
+        {"num_class_embeds", (double)desc->num_class_embeds, table, 1 << 24}};
+    size_t i;
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!ssdei_in_range(numbers[i].value, numbers[i].least, numbers[i].most))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s is %.0f, wanted %.0f to %.0f", numbers[i].name,
+                             numbers[i].value, numbers[i].least, numbers[i].most);
+    for (i = 0; i < (size_t)desc->num_levels; i++)
+        if (!desc->block_out_channels[i] || desc->block_out_channels[i] > 65536)
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "block_out_channels[%d] is %.0f, wanted 1 to 65536",
+                             (int)i, (double)desc->block_out_channels[i]);
+    if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
+    if (ssdei_in_range(desc->mid_block_scale_factor, 1e-6, 1e6)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "mid_block_scale_factor is %.9g, wanted 1e-6 to 1e6",
+                     desc->mid_block_scale_factor);
+}
+
+/* Attention over a level's channels, on a way with so many heads. */
+static ssde_status ssdei_unet2d_check_heads(const ssde_unet2d_desc *desc, size_t heads, int level) {
+    const size_t channels = desc->block_out_channels[level];
+    size_t width;
+    if (heads && channels % heads)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_heads is %.0f, wanted a divisor of %.0f channels",
+                         (double)heads, (double)channels);
+    if (ssdei_unet2d_heads(desc, heads, channels, &width)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "attention_head_dim is %.0f, wanted at most %.0f channels",
+                     (double)desc->attention_head_dim, (double)channels);
+}
+
+static ssde_status ssdei_unet2d_check_levels(const ssde_unet2d_desc *desc) {
+    const size_t heads_up = desc->num_heads_up ? desc->num_heads_up : desc->num_heads;
+    const int last = desc->num_levels - 1;
+    int i;
+    for (i = 0; i <= last; i++) {
+        if (desc->down[i].attention || (i == last && !desc->no_mid_block && !desc->no_mid_attention))
+            ssdei_try(ssdei_unet2d_check_heads(desc, desc->num_heads, i));
+        if (desc->up[i].attention) ssdei_try(ssdei_unet2d_check_heads(desc, heads_up, i));
+        if (i && i < last && desc->down[i].skip && !desc->down[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "down[%d] has skip blocks and down[%d] has not: the input's pyramid would be too large", i,
+                             i - 1);
+        if (i && desc->up[i].skip && !desc->up[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "up[%d] has skip blocks and up[%d] has not: the output's pyramid would be too small", i,
+                             i - 1);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_unet2d_check(const ssde_unet2d_desc *desc) {
+    size_t unit;
+    if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
+                         SSDE_MAX_LEVELS);
+    ssdei_try(ssdei_unet2d_check_enums(desc));
+    ssdei_try(ssdei_unet2d_check_numbers(desc));
+    unit = (size_t)1 << (desc->num_levels - 1);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                         "height is %.0f and width %.0f, wanted multiples of %.0f for num_levels = %d",
+                         (double)desc->height, (double)desc->width, (double)unit, desc->num_levels);
+    return ssdei_unet2d_check_levels(desc);
+}
+
+/* From the input to the end of the middle. */
+static ssde_status ssdei_unet2d_begin(ssdei_unet2d *unet, const ssde_unet2d_desc *desc, ssde_net **net,
+                                      ssde_node *skips, int *count, ssde_node *middle) {
+    ssde_node x;
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(unet, 0, sizeof *unet);
+    unet->net = *net;
+    unet->desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->in_channels);
+    unet->embedding = ssdei_unet2d_embedding(unet);
+    if (desc->center_input_sample) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    *middle = ssdei_unet2d_down(unet, x, skips, count);
+    if (!desc->no_mid_block) *middle = ssdei_unet2d_middle(unet, *middle);
+    return SSDE_OK;
+}
+
+/* As ssdei_net_describe. */
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc);
+
+/* All but the weights. */
+static ssde_status ssdei_unet2d_build(ssde_net **net, const ssde_unet2d_desc *desc) {
+    ssdei_unet2d unet;
+    ssde_node h, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_unet2d_begin(&unet, desc, net, skips, &count, &h));
+    h = ssdei_unet2d_up(&unet, h, skips, count);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        h = ssde_scale_rows(*net, h, ssde_input_label(*net), SSDE_OVER_SIGMA);
+    return ssdei_unet2d_describe(*net, h, desc);
+}
+
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_unet2d_build(net, desc));
+}
+
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_unet2d_build(&net, desc));
+}
+
 /* ---- networks: classifier ---- */
 
 ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes) {
@@ -5843,7 +6415,7 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
     embedding =
         desc->embedding_type == SSDE_EMBEDDING_FOURIER
             ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
-            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden, 1.0, 0);
     embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
     embedding = ssde_activate(*net, embedding, SSDE_SILU);
     h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
@@ -6059,6 +6631,9 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
+    if (!(desc->guidance == 0.0) && net->no_null_class)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "guidance is %g, but the network knows no null class, by which guidance goes", desc->guidance);
     return SSDE_OK;
 }
 
@@ -6132,8 +6707,8 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample) {
     if (!score_net) return SSDE_ERROR_ARGUMENT;
-    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample, -1,
-                                 score_net->run->net->classes);
+    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
+                                 ssdei_least_class(score_net->run->net), score_net->run->net->classes);
 }
 
 SSDEI_ONCE_END
@@ -6543,8 +7118,6 @@ static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const c
                      value, wanted);
 }
 
-static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
-
 static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
     if (!desc->batch || desc->batch > INT_MAX)
         return ssdei_train_out_of_range(desc, "batch", (double)desc->batch, "1 to 2147483647");
@@ -6645,6 +7218,10 @@ static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ss
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
+    if (desc->class_dropout > 0.0 && net->no_null_class)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network knows no null class",
+                         desc->class_dropout);
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -6887,8 +7464,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(
-        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(ssdei_check_classes(trainer->context, "classes", classes, rows,
+                                  trainer->desc.classifier ? 0 : ssdei_least_class(trainer->net), count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -7552,6 +8129,7 @@ static const char *const ssdei_embedding_names[] = {"positional", "fourier", NUL
 static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+static const char *const ssdei_unet2d_names[] = {"unet2d", NULL};
 
 /* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
 static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
@@ -7653,6 +8231,70 @@ static void ssdei_mlp_fields(ssdei_fields *fields, ssde_mlp_desc *desc) {
     desc->scale_by_sigma = ssdei_field_flag(fields, "model.scale_by_sigma", desc->scale_by_sigma);
 }
 
+/* A level's blocks on a way, as one name for each level: the resampling, and what else there is. */
+static void ssdei_unet2d_blocks_field(ssdei_fields *fields, const char *key, ssde_unet2d_blocks *blocks, int count) {
+    double numbers[SSDE_MAX_LEVELS];
+    int i;
+    for (i = 0; i < count; i++)
+        numbers[i] = (double)((blocks[i].attention != 0) + 2 * (blocks[i].skip != 0) + 4 * (int)blocks[i].resampling);
+    if (ssdei_field_list(fields, key, numbers, count, SSDE_MAX_LEVELS) != count)
+        ssdei_fields_fail(fields, key, "is not one for each of model.block_out_channels");
+    for (i = 0; i < count && fields->status == SSDE_OK; i++) {
+        int bits = ssdei_is_whole(numbers[i], 0.0, 11.0) ? (int)numbers[i] : 12;
+        if (bits == 12) ssdei_fields_fail(fields, key, "has an entry that is none of its values");
+        blocks[i].attention = bits & 1;
+        blocks[i].skip = bits >> 1 & 1;
+        blocks[i].resampling = (ssde_unet2d_resampling)(bits >> 2);
+    }
+}
+
+static void ssdei_unet2d_fields(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"none", "table", "timestep", "identity", NULL};
+    static const char *const activations[] = {"silu", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[] = {SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    double numbers[SSDE_MAX_LEVELS];
+    int i, act = 0;
+    ssdei_field_choice(fields, "model.name", 0, ssdei_unet2d_names);
+    desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
+    desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+    desc->in_channels = ssdei_field_size(fields, "model.in_channels", desc->in_channels);
+    desc->out_channels = ssdei_field_size(fields, "model.out_channels", desc->out_channels);
+    desc->center_input_sample = ssdei_field_flag(fields, "model.center_input_sample", desc->center_input_sample);
+    for (i = 0; i < desc->num_levels; i++) numbers[i] = (double)desc->block_out_channels[i];
+    desc->num_levels =
+        ssdei_field_sizes(fields, "model.block_out_channels", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
+    for (i = 0; i < desc->num_levels; i++) desc->block_out_channels[i] = (size_t)numbers[i];
+    ssdei_unet2d_blocks_field(fields, "model.down_blocks", desc->down, desc->num_levels);
+    ssdei_unet2d_blocks_field(fields, "model.up_blocks", desc->up, desc->num_levels);
+    desc->layers_per_block = ssdei_field_int(fields, "model.layers_per_block", desc->layers_per_block);
+    desc->downsample_padding = ssdei_field_int(fields, "model.downsample_padding", desc->downsample_padding);
+    while (act < 3 && functions[act] != desc->act_fn) act++;
+    desc->act_fn = functions[ssdei_field_choice(fields, "model.act_fn", act, activations)];
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->norm_num_groups = ssdei_field_size(fields, "model.norm_num_groups", desc->norm_num_groups);
+    desc->norm_eps = ssdei_field_number(fields, "model.norm_eps", desc->norm_eps);
+    desc->scale_shift = ssdei_field_flag(fields, "model.scale_shift", desc->scale_shift);
+    desc->attention_head_dim = ssdei_field_size(fields, "model.attention_head_dim", desc->attention_head_dim);
+    desc->num_heads = ssdei_field_size(fields, "model.num_heads", desc->num_heads);
+    desc->num_heads_up = ssdei_field_size(fields, "model.num_heads_up", desc->num_heads_up);
+    desc->no_mid_block = ssdei_field_flag(fields, "model.no_mid_block", desc->no_mid_block);
+    desc->no_mid_attention = ssdei_field_flag(fields, "model.no_mid_attention", desc->no_mid_attention);
+    desc->mid_block_scale_factor =
+        ssdei_field_number(fields, "model.mid_block_scale_factor", desc->mid_block_scale_factor);
+    desc->attn_norm_num_groups = ssdei_field_size(fields, "model.attn_norm_num_groups", desc->attn_norm_num_groups);
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_field_choice(fields, "model.time_embedding_type",
+                                                                     (int)desc->time_embedding_type, times);
+    desc->time_width = ssdei_field_size(fields, "model.time_width", desc->time_width);
+    desc->freq_shift = ssdei_field_number(fields, "model.freq_shift", desc->freq_shift);
+    desc->flip_sin_to_cos = ssdei_field_flag(fields, "model.flip_sin_to_cos", desc->flip_sin_to_cos);
+    desc->time_embedding_dim = ssdei_field_size(fields, "model.time_embedding_dim", desc->time_embedding_dim);
+    desc->num_train_timesteps = ssdei_field_size(fields, "model.num_train_timesteps", desc->num_train_timesteps);
+    desc->class_embed_type =
+        (ssde_unet2d_classes)ssdei_field_choice(fields, "model.class_embed_type", (int)desc->class_embed_type, classes);
+    desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
+}
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -7699,6 +8341,13 @@ static ssde_status ssdei_fields_finish(ssdei_fields *fields, char **text) {
     return fields->status;
 }
 
+static ssde_status ssdei_net_described(ssde_net *net, ssde_node output, ssdei_fields *fields) {
+    net->output = output;
+    net->status = ssdei_fields_finish(fields, &net->description);
+    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
+    return net->status;
+}
+
 static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet_desc *unet,
                                       ssde_classifier_desc *classifier, ssde_mlp_desc *mlp) {
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
@@ -7706,10 +8355,15 @@ static ssde_status ssdei_net_describe(ssde_net *net, ssde_node output, ssde_unet
     if (unet) ssdei_unet_fields(&fields, "model.name", unet);
     if (classifier) ssdei_classifier_fields(&fields, classifier);
     if (mlp) ssdei_mlp_fields(&fields, mlp);
-    net->output = output;
-    net->status = ssdei_fields_finish(&fields, &net->description);
-    if (net->status == SSDE_OK) net->description_size = strlen(net->description) + 1;
-    return net->status;
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_unet2d_desc copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_unet2d_fields(&fields, &copy);
+    return ssdei_net_described(net, output, &fields);
 }
 
 /* What labels and output mean: as the reference's training.continuous, whether labels are functions of t rather than
@@ -8249,13 +8903,33 @@ static ssde_status ssdei_mlp_load(ssdei_fields *fields, const ssde_tensor_file *
     return ssde_mlp_create(net, &desc);
 }
 
+/* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
+static double ssdei_unet2d_least(const ssde_unet2d_desc *desc) {
+    double least = (double)desc->num_class_embeds + (double)desc->num_train_timesteps;
+    int i;
+    for (i = 0; i < desc->num_levels; i++)
+        least += 9.0 * (2.0 * desc->layers_per_block + 1.0) * (double)desc->block_out_channels[i] *
+                 (double)desc->block_out_channels[i];
+    return least;
+}
+
+static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet2d_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
+    return ssde_unet2d_create(net, &desc);
+}
+
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp", "classifier", "ncsnpp", "ddpm", NULL};
+    static const char *const models[] = {"mlp", "classifier", "unet2d", "ncsnpp", "ddpm", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
-    return model == 1 ? ssdei_classifier_load(fields, file, net) : ssdei_unet_load(fields, file, net);
+    if (model == 1) return ssdei_classifier_load(fields, file, net);
+    return model == 2 ? ssdei_unet2d_load(fields, file, net) : ssdei_unet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
@@ -8305,8 +8979,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 }
 
 /* ---- models: diffusers ----
-   models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
-   the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
+   The configuration of UNet2DModel (models/unets/unet_2d.py) as a description, and its files' names. */
 
 static void ssdei_config_refuse(ssdei_fields *fields, const char *key, const char *problem) {
     if (fields->status != SSDE_OK) return;
@@ -8320,37 +8993,49 @@ static int ssdei_config_given(ssdei_fields *fields, const char *key) {
     return ssdei_fields_find(fields, key, &value) && !ssdei_json_word(&value, "null");
 }
 
+/* A key that is there, null or not. */
+static int ssdei_config_has(ssdei_fields *fields, const char *key) {
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value);
+}
+
 static double ssdei_config_number(ssdei_fields *fields, const char *key, double otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
 }
 
 static size_t ssdei_config_whole(ssdei_fields *fields, const char *key, size_t otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
 }
 
 static int ssdei_config_flag(ssdei_fields *fields, const char *key, int otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
 }
 
-/* A number, `otherwise` where the key is missing, that has one supported value. */
-static void ssdei_config_expect(ssdei_fields *fields, const char *key, double otherwise, double wanted) {
-    double number = ssdei_config_number(fields, key, otherwise);
-    char problem[80];
-    if (fabs(number - wanted) <= 1e-6 * fabs(wanted)) return;
-    snprintf(problem, sizeof problem, "is %.9g; only %.9g is supported", number, wanted);
-    ssdei_config_refuse(fields, key, problem);
+/* A number of 1 or more; 0 for null. */
+static size_t ssdei_config_nullable(ssdei_fields *fields, const char *key, size_t otherwise) {
+    size_t number = otherwise;
+    if (!ssdei_config_has(fields, key)) return otherwise;
+    if (!ssdei_config_given(fields, key)) return 0;
+    number = ssdei_field_size(fields, key, otherwise);
+    if (!number) ssdei_fields_fail(fields, key, "is 0, wanted 1 or more, or null");
+    return number;
 }
 
-static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int otherwise, int wanted) {
-    if (ssdei_config_flag(fields, key, otherwise) != wanted)
-        ssdei_config_refuse(fields, key,
-                            wanted ? "is false; only true is supported" : "is true; only false is supported");
-}
-
-/* A string that is one of `names`; its index, 0 where the key is missing. */
+/* A string that is one of `names`; its index, 0 where the key is missing or null. */
 static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
+    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+}
+
+/* The same where other strings have a meaning, too: their index is the number of names. */
+static int ssdei_config_any_choice(ssdei_fields *fields, const char *key, const char *const *names) {
     ssdei_json value;
-    return ssdei_fields_find(fields, key, &value) ? ssdei_field_choice(fields, key, 0, names) : 0;
+    char name[64];
+    int i = 0;
+    if (!ssdei_config_given(fields, key) || !ssdei_field_begin(fields, key, &value)) return 0;
+    ssdei_json_string(&value, name, sizeof name);
+    if (!ssdei_field_end(fields, key, &value)) return 0;
+    while (names[i] && strcmp(names[i], name)) i++;
+    return i;
 }
 
 /* A list of strings out of `names`, as their indices; how many. */
@@ -8359,10 +9044,11 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64], problem[120];
-        ssdei_json_string(&value, name, sizeof name);
+        char text[64], problem[120], *name = text;
+        ssdei_json_string(&value, text, sizeof text);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
+        if (!strncmp(name, "UNetRes", 7)) name += 7; /* as there */
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -8379,7 +9065,8 @@ static int ssdei_config_knows(const char *key) {
         "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
         "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
         "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
-        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "add_attention\0class_embed_type\0num_class_embeds\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_"
+        "gamma\0power\0update_after_step\0"
         "use_ema_warmup\0optimization_step\0";
     const char *known;
     for (known = keys; *known; known += strlen(known) + 1)
@@ -8404,13 +9091,10 @@ static void ssdei_config_check_keys(ssdei_fields *fields) {
 }
 
 /* "sample_size": one number, or height and width. */
-static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_config_size(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     ssdei_json value;
     double sizes[2] = {0, 0};
-    if (!ssdei_config_given(fields, "sample_size")) {
-        ssdei_config_refuse(fields, "sample_size", "is missing or null: a network here has one size of image");
-        return;
-    }
+    if (!ssdei_config_given(fields, "sample_size")) return;
     if (ssdei_fields_find(fields, "sample_size", &value) && ssdei_json_peek(&value) == '[') {
         if (ssdei_field_sizes(fields, "sample_size", sizes, 0, 2, 32768.0) != 2)
             ssdei_fields_fail(fields, "sample_size", "is not height and width");
@@ -8420,141 +9104,100 @@ static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
         desc->height = desc->width = ssdei_field_size(fields, "sample_size", 0);
 }
 
-/* Channels, levels, and which levels have attention. Returns whether the blocks are the Skip blocks. */
-static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const down_names[] = {"DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D",
-                                             NULL};
-    static const char *const up_names[] = {"UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", NULL};
-    int down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS], i, levels;
-    double channels[SSDE_MAX_LEVELS];
-    channels[0] = 0.0;
-    levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
-    if (ssdei_config_types(fields, "down_block_types", down_names, down) != levels || !levels)
-        ssdei_fields_fail(fields, "down_block_types", "is not one for each of block_out_channels");
-    if (ssdei_config_types(fields, "up_block_types", up_names, up) != levels)
-        ssdei_fields_fail(fields, "up_block_types", "is not one for each of block_out_channels");
-    if (fields->status != SSDE_OK) return 0;
-    desc->num_levels = levels;
-    desc->nf = (size_t)channels[0];
-    for (i = 0; i < levels; i++) {
-        desc->ch_mult[i] = (int)(channels[i] / channels[0]);
-        if (fabs(desc->ch_mult[i] * channels[0] - channels[i]) > 0.0)
-            ssdei_config_refuse(fields, "block_out_channels", "has an entry that is no multiple of the first");
-        if (up[levels - 1 - i] != down[i] || down[i] / 2 != down[0] / 2)
-            ssdei_config_refuse(fields, "up_block_types", "does not mirror down_block_types, or kinds are mixed");
-        if (down[i] % 2) desc->attn_resolutions[desc->num_attn_resolutions++] = desc->width >> i;
+/* What the blocks of a way are, of which there must be one for each level. */
+static void ssdei_config_blocks(ssdei_fields *fields, const char *key, const char *const *names, const char *sampler,
+                                int levels, int up, ssde_unet2d_blocks *blocks) {
+    static const char *const samplers[] = {"conv", "resnet", NULL};
+    int types[SSDE_MAX_LEVELS], usual[4] = {0, 2, 2, 2}, resampling, i;
+    if (up) usual[0] = 2, usual[3] = 0;
+    resampling = ssdei_config_any_choice(fields, sampler, samplers);
+    if (!ssdei_config_has(fields, key) && levels == 4)
+        memcpy(types, usual, sizeof usual);
+    else if (ssdei_config_types(fields, key, names, types) != levels)
+        ssdei_fields_fail(fields, key, "is not one for each of block_out_channels");
+    for (i = 0; i < levels && fields->status == SSDE_OK; i++) {
+        ssde_unet2d_blocks *to = &blocks[up ? levels - 1 - i : i];
+        to->attention = types[i] == 2 || types[i] == 4;
+        to->skip = types[i] > 2;
+        if (types[i] == 1 || (types[i] == 2 && resampling)) to->resampling = SSDE_RESAMPLING_BLOCK;
+        if (types[i] == 2 && resampling == 2 && i < levels - 1)
+            ssdei_config_refuse(fields, sampler, "is neither 'conv' nor 'resnet', which blocks with attention need");
     }
-    return down[0] / 2;
 }
 
-static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    desc->embedding_type =
-        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
-    desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
-    if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
-        ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
-        ssdei_config_expect(fields, "freq_shift", 0.0, 1.0);
-    } else if (desc->name == SSDE_UNET_DDPM)
-        ssdei_config_refuse(fields, "time_embedding_type", "is 'fourier', which DownBlock2D is not supported with");
-    ssdei_config_expect(fields, "time_embedding_dim", 4.0 * (double)desc->nf, 4.0 * (double)desc->nf);
-}
-
-static size_t ssdei_ncsnpp_groups(size_t channels) { return channels / 4 < 32 ? channels / 4 : 32; }
-
-/* Whether a group norm of `groups` over channels is another than the reference's; it exists only if groups divide
-   channels. */
-static int ssdei_config_groups_differ(size_t groups, size_t channels) {
-    return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
-}
-
-/* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
-   min(channels / 4, 32). */
-static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t in = desc->nf * (size_t)desc->ch_mult[desc->num_levels - 1];
-    int level, block, differ = 0;
-    for (level = desc->num_levels - 1; level >= 0; level--) {
-        size_t out = desc->nf * (size_t)desc->ch_mult[level];
-        size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
-             block++, in = out) {
-            size_t skip = block < desc->num_res_blocks ? out : below;
-            differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
-            differ |= ssdei_config_groups_differ(32, out);
-        }
-        in = out;
-    }
-    if (differ)
-        ssdei_config_refuse(fields, "down_block_types",
-                            "has AttnSkip blocks of so few channels that their norms have other groups than NCSN++'s");
-}
-
-/* DDPM has 32 groups everywhere, NCSN++ min(channels / 4, 32), which diffusers has where the number is null. */
-static void ssdei_config_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t first = desc->nf, last = desc->num_levels ? first * (size_t)desc->ch_mult[desc->num_levels - 1] : 0;
-    int null = !ssdei_config_given(fields, "norm_num_groups");
-    size_t groups = ssdei_config_whole(fields, "norm_num_groups", 32), attention;
-    ssdei_json value;
-    null = null && ssdei_fields_find(fields, "norm_num_groups", &value);
+static void ssdei_config_levels(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const down[] = {"DownBlock2D",     "ResnetDownsampleBlock2D", "AttnDownBlock2D",
+                                       "SkipDownBlock2D", "AttnSkipDownBlock2D",     NULL};
+    static const char *const up[] = {"UpBlock2D",     "ResnetUpsampleBlock2D", "AttnUpBlock2D",
+                                     "SkipUpBlock2D", "AttnSkipUpBlock2D",     NULL};
+    double channels[SSDE_MAX_LEVELS] = {224.0, 448.0, 672.0, 896.0};
+    int i, levels = 4, skip = 1;
+    if (ssdei_config_has(fields, "block_out_channels"))
+        levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
+    if (!levels) ssdei_fields_fail(fields, "block_out_channels", "is empty");
+    ssdei_config_blocks(fields, "down_block_types", down, "downsample_type", levels, 0, desc->down);
+    ssdei_config_blocks(fields, "up_block_types", up, "upsample_type", levels, 1, desc->up);
     if (fields->status != SSDE_OK) return;
-    if (desc->name == SSDE_UNET_DDPM
-            ? null || groups != 32
-            : !null && (ssdei_config_groups_differ(groups, first) || ssdei_config_groups_differ(groups, last)))
-        ssdei_config_refuse(fields, "norm_num_groups",
-                            desc->name == SSDE_UNET_DDPM ? "is not 32, which is what is supported with DownBlock2D"
-                                                         : "is not what NCSN++ has; null is supported");
-    if (null) groups = ssdei_ncsnpp_groups(last);
-    attention = ssdei_config_whole(fields, "attn_norm_num_groups", groups);
-    if (attention != groups) ssdei_config_refuse(fields, "attn_norm_num_groups", "is not norm_num_groups");
-    if (desc->name == SSDE_UNET_NCSNPP) ssdei_config_skip_groups(fields, desc);
+    desc->num_levels = levels;
+    for (i = 0; i < levels; i++) {
+        desc->block_out_channels[i] = (size_t)channels[i];
+        skip &= desc->down[i].skip && desc->up[i].skip;
+    }
+    desc->norm_num_groups = ssdei_config_nullable(fields, "norm_num_groups", 32);
+    if (!desc->norm_num_groups && !skip)
+        ssdei_config_refuse(fields, "norm_num_groups", "is null, with which all blocks must be Skip blocks");
 }
 
-/* One head wherever there is attention. */
-static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    ssdei_json value;
-    double width = ssdei_config_number(fields, "attention_head_dim", 8.0);
-    int i;
-    if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
-        return;
-    for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
-            fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
-            ssdei_config_refuse(fields, "attention_head_dim",
-                                "gives several heads, or is missing, which means 8; one head (null) is supported");
+static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"", "timestep", "identity", NULL};
+    static const ssde_unet2d_classes kinds[4] = {SSDE_UNET2D_CLASS_TABLE, SSDE_UNET2D_CLASS_TIMESTEP,
+                                                 SSDE_UNET2D_CLASS_VECTOR, SSDE_UNET2D_NO_CLASSES};
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_config_choice(fields, "time_embedding_type", times);
+    desc->freq_shift = ssdei_config_number(fields, "freq_shift", 0.0);
+    desc->flip_sin_to_cos = ssdei_config_flag(fields, "flip_sin_to_cos", 1);
+    desc->time_embedding_dim = ssdei_config_nullable(fields, "time_embedding_dim", 0);
+    desc->num_train_timesteps = ssdei_config_nullable(fields, "num_train_timesteps", 0);
+    desc->num_class_embeds = ssdei_config_nullable(fields, "num_class_embeds", 0);
+    /* a type that it does not know leaves diffusers without classes, too */
+    desc->class_embed_type = kinds[ssdei_config_any_choice(fields, "class_embed_type", classes)];
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE && !desc->num_class_embeds)
+        desc->class_embed_type = SSDE_UNET2D_NO_CLASSES;
+    if (desc->class_embed_type != SSDE_UNET2D_CLASS_TABLE) desc->num_class_embeds = 0;
+    if (desc->time_embedding_type != SSDE_UNET2D_LEARNED) desc->num_train_timesteps = 0;
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED && !desc->num_train_timesteps)
+        ssdei_config_refuse(fields, "num_train_timesteps", "is missing or null, but the time embedding is learned");
 }
 
-static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
-    static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
-    static const char *const activations[] = {"silu", "swish", NULL};
-    int skip;
+static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const models[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
+    static const char *const shifts[] = {"default", "scale_shift", NULL};
+    static const char *const activations[] = {"silu", "swish", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[5] = {SSDE_SILU, SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    *desc = ssde_unet2d(0, 0, 0);
+    memset(desc->down, 0, sizeof desc->down);
+    memset(desc->up, 0, sizeof desc->up);
+    desc->context = fields->context;
     ssdei_config_check_keys(fields);
-    ssdei_config_choice(fields, "_class_name", classes);
-    ssdei_config_choice(fields, "mid_block_type", middles);
-    ssdei_config_choice(fields, "downsample_type", samplers);
-    ssdei_config_choice(fields, "upsample_type", samplers);
-    ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
-    ssdei_config_choice(fields, "act_fn", activations);
+    ssdei_config_choice(fields, "_class_name", models);
     ssdei_config_size(fields, desc);
-    skip = ssdei_config_levels(fields, desc);
-    desc->name = skip ? SSDE_UNET_NCSNPP : SSDE_UNET_DDPM;
-    desc->channels = ssdei_config_whole(fields, "in_channels", 3);
-    ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
-    desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
-    desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
-    if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
-    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
-    desc->attn_every_block = !skip;
-    desc->fir = desc->skip_rescale = skip;
-    desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
-    desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
-    desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
+    ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
-    ssdei_config_groups(fields, desc);
-    ssdei_config_heads(fields, desc);
-    ssdei_config_expect(fields, "mid_block_scale_factor", 1.0, skip ? sqrt(2.0) : 1.0);
-    ssdei_config_expect(fields, "norm_eps", 1e-5, 1e-6);
-    if (!skip) ssdei_config_expect(fields, "downsample_padding", 1.0, 0.0);
-    ssdei_config_expect_flag(fields, "add_attention", 1, 1);
+    desc->in_channels = ssdei_config_whole(fields, "in_channels", 3);
+    desc->out_channels = ssdei_config_whole(fields, "out_channels", 3);
+    desc->center_input_sample = ssdei_config_flag(fields, "center_input_sample", 0);
+    desc->layers_per_block = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    desc->downsample_padding = (int)ssdei_config_whole(fields, "downsample_padding", 1);
+    desc->act_fn = functions[ssdei_config_choice(fields, "act_fn", activations)];
+    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
+    desc->norm_eps = ssdei_config_number(fields, "norm_eps", 1e-5);
+    desc->scale_shift = ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
+    desc->attention_head_dim = ssdei_config_nullable(fields, "attention_head_dim", 8);
+    desc->attn_norm_num_groups = ssdei_config_nullable(fields, "attn_norm_num_groups", 0);
+    ssdei_config_any_choice(fields, "mid_block_type", middles); /* any name is this one's */
+    desc->no_mid_block = ssdei_config_has(fields, "mid_block_type") && !ssdei_config_given(fields, "mid_block_type");
+    desc->no_mid_attention = !ssdei_config_flag(fields, "add_attention", 1);
+    desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
@@ -8602,8 +9245,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
 /* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
-                                                        char name[128], char older[128]) {
+SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
+                                                              const ssdei_parameter *parameter, char name[128],
+                                                              char older[128]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -8623,18 +9267,25 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
-                                          const ssdei_weight_set *set, size_t index) {
-    const ssde_tensor_file *file = loading->file;
-    const ssdei_parameter *parameter = &loading->net->parameters[index];
-    char names[2][128], whole[2][400];
-    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
-    int i;
-    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
-    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(loading, index, whole[i]));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
-    return SSDE_OK;
+/* The tensor of a parameter under its name or, before 0.15, its older one. */
+static ssde_status ssdei_diffusers_source(ssdei_loading *loading, const ssdei_weight_set *set, size_t index) {
+    static const char *const older[][2] = {{".to_q.", ".query."},
+                                           {".to_k.", ".key."},
+                                           {".to_v.", ".value."},
+                                           {".to_out.0.", ".proj_attn."},
+                                           {"time_proj.weight", "time_proj.W"}};
+    const char *name = loading->net->parameters[index].info.name;
+    char whole[400], old[400];
+    size_t i;
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, name);
+    for (i = 0; i < sizeof older / sizeof *older && !ssde_tensor_file_find(loading->file, whole); i++) {
+        const char *at = strstr(name, older[i][0]);
+        if (!at) continue;
+        snprintf(old, sizeof old, "%.*s%.*s%s%s", (int)set->length, set->name, (int)(at - name), name, older[i][1],
+                 at + strlen(older[i][0]));
+        if (ssde_tensor_file_find(loading->file, old)) return ssdei_source_find(loading, index, old);
+    }
+    return ssdei_source_find(loading, index, whole);
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
@@ -8657,7 +9308,6 @@ static ssde_status ssdei_diffusers_twin(ssde_context *context, const ssde_tensor
     return status;
 }
 
-/* `how` is the network's ssde_unet_desc. */
 static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
     const ssde_tensor_file *file = loading->file;
     const size_t count = loading->net->parameter_count;
@@ -8665,6 +9315,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     ssdei_sets sets;
     size_t prefix, i, j;
     int twin;
+    (void)how;
     sets.count = 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const char *name = ssde_tensor_file_get(file, i)->name;
@@ -8674,7 +9325,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
         return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
                          ssde_tensor_file_path(file), first);
     if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
-    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source(loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
@@ -8689,42 +9340,70 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     return SSDE_OK;
 }
 
-static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
-    desc.num_levels = desc.num_attn_resolutions = 0;
-    desc.context = fields->context;
-    ssdei_config_desc(fields, &desc);
-    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    ssdei_try(ssde_unet_create(net, &desc));
-    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
-}
-
-ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
-                                    const char *weights_path) {
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path) {
     unsigned char *config = NULL;
-    ssde_net *built = NULL;
-    ssde_tensor_file *file;
+    ssde_unet2d_desc read;
     ssde_status status;
     size_t size;
-    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
-    *net = NULL;
-    if (!config_path || !weights_path)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
-                         config_path ? "weights_path" : "config_path");
-    ssdei_try(ssde_tensor_file_open(context, &file, weights_path));
-    status = ssdei_file_read(context, config_path, &config, &size);
-    if (status == SSDE_OK) {
+    if (!desc || !config_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
+    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
-        status = ssdei_diffusers_build(&fields, file, &built);
+        ssdei_config_desc(&fields, &read);
+        status = fields.status;
     }
     ssdei_release(context, config);
+    if (status == SSDE_OK) *desc = read;
+    return status;
+}
+
+/* *net may be there after a failure. */
+static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *desc, const ssde_tensor_file *file) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
+    ssdei_try(ssde_unet2d_create(net, desc));
+    (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
+    return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
+}
+
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path) {
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !weights_path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_unet2d_load: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "weights_path");
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, weights_path));
+    status = ssdei_unet2d_read(&built, desc, file);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK)
         ssde_net_destroy(built);
     else
         *net = built;
     return status;
+}
+
+ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
+                                    const char *weights_path) {
+    ssde_unet2d_desc desc;
+    if (net) *net = NULL;
+    if (!net || !config_path || !weights_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
+                         !net           ? "net"
+                         : !config_path ? "config_path"
+                                        : "weights_path");
+    ssdei_try(ssde_unet2d_config(context, &desc, config_path));
+    if (!desc.height)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.100s': 'sample_size' is missing or null: give a size by ssde_unet2d_config and "
+                         "ssde_unet2d_load",
+                         config_path);
+    return ssde_unet2d_load(net, &desc, weights_path);
 }
 
 /* ---- models: checkpoints ----
@@ -9191,7 +9870,6 @@ SSDEI_END
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
 #undef SSDEI_MOST_ANGLE
-#undef SSDEI_NORM_EPS
 #endif
 #define SSDEI_MACROS 0
 #include "scoresde.h"
@@ -9456,6 +10134,54 @@ SSDEI_KERNEL void SSDEI_T(drop)(const float *x, const uint32_t *words, uint32_t 
     for (v = 0; v < count - i; v += ssdei_width) {
         ssdei_u word = ssdei_uload(words + v % 16), number = v < 16 ? ssdei_ushl(word, 16) : word;
         ssdei_drop_vector(x + v, ssdei_ushr(number, 16), below, factor, count - i - v, accumulate, y + v);
+    }
+}
+
+/* gelu(x) = x P(x) with the normal distribution's P and its density p: gelu' = P + x p, gelu'' = p (2 - x^2). P(-|x|) =
+   erfc(a) / 2, a = |x| / sqrt(2), and erfc(a) e^(a^2) is a polynomial in 1 / (1 + 0.3 a), to 2e-8 of itself. */
+SSDEI_HELPER ssdei_v SSDEI_T(gelu)(ssdei_v x, int order) {
+    static const float terms[] = {0.485528883f, -0.512204903f, 0.547632687f, -0.0945869955f,
+                                  0.214896991f, 0.148347248f,  0.17071398f,  0.169188087f};
+    ssdei_v zero = ssdei_set(0.0f), one = ssdei_set(1.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(16.0f)), ssdei_set(-16.0f)),
+            square = ssdei_mul(bounded, bounded);
+    ssdei_v away = ssdei_vmax(bounded, ssdei_sub(zero, bounded)), e = SSDEI_T(exp)(ssdei_mul(square, ssdei_set(-0.5f)));
+    ssdei_v density = ssdei_mul(e, ssdei_set(0.39894228f)), t, p = ssdei_set(-0.129515996f);
+    int i;
+    if (order == 2) return ssdei_fma(density, ssdei_sub(ssdei_set(2.0f), square), ssdei_sub(x, x));
+    t = ssdei_div(one, ssdei_fma(away, ssdei_set(0.212132034f), one));
+    SSDEI_UNROLL for (i = 0; i < 8; i++) p = ssdei_fma(p, t, ssdei_set(terms[i]));
+    p = ssdei_mul(ssdei_mul(p, t), ssdei_mul(e, ssdei_set(0.5f)));
+    p = ssdei_select_less(x, zero, p, ssdei_sub(one, p));
+    return order ? ssdei_fma(x, density, p) : ssdei_mul(x, p);
+}
+
+/* mish(x) = x T, T = tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2):
+   T' = 4 e^x (1 + e^x) / (n + 2)^2, T'' = 4 e^x ((1 + 2 e^x) / (n + 2) - 4 e^x (1 + e^x)^2 / (n + 2)^2) / (n + 2). */
+SSDEI_HELPER ssdei_v SSDEI_T(mish)(ssdei_v x, int order) {
+    ssdei_v one = ssdei_set(1.0f), two = ssdei_set(2.0f), four = ssdei_set(4.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(20.0f)), ssdei_set(-86.0f)), e = SSDEI_T(exp)(bounded);
+    ssdei_v n = ssdei_mul(e, ssdei_add(e, two)), part = ssdei_div(one, ssdei_add(n, two));
+    ssdei_v value = ssdei_mul(n, part), share = ssdei_mul(four, ssdei_mul(e, part)), more = ssdei_add(one, e);
+    ssdei_v rest = ssdei_mul(more, part), slope = ssdei_mul(share, rest), curve;
+    if (order == 0) return ssdei_mul(x, value);
+    if (order == 1) return ssdei_add(ssdei_fma(bounded, slope, value), ssdei_sub(x, x));
+    curve = ssdei_sub(ssdei_mul(ssdei_add(more, e), part), ssdei_mul(share, ssdei_mul(rest, more)));
+    curve = ssdei_fma(bounded, ssdei_mul(share, curve), ssdei_mul(two, slope));
+    return ssdei_add(curve, ssdei_sub(x, x));
+}
+
+SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, const float *by, const float *with,
+                                 size_t count, int accumulate, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v u = SSDEI_T(load_some)(x + i, n);
+        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
+        if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
+        if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
+        SSDEI_T(store_some)(y + i, u, n);
     }
 }
 
@@ -9916,6 +10642,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
+                                                     SSDEI_T(curve),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),

@@ -617,6 +617,21 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 3);
             return oracle_concat(o, oracle_concat(o, h, other), other);
         case 28: return oracle_add(o, h, oracle_class(o, 3, channels), 1.0);
+        case 29: return oracle_activate(o, h, SSDE_MISH);
+        case 30: return oracle_add(o, h, oracle_activate(o, h, SSDE_GELU), 1.0);
+        case 31: return oracle_norm_eps(o, h, 1, 0.25, SSDE_MISH);
+        case 32: return oracle_add(o, h, oracle_norm_eps(o, h, 1, 1e-3, SSDE_RELU), 1.0);
+        /* what the network is told: an added vector of each kind */
+        case 33: other = oracle_conv1(o, oracle_sinusoid(o, oracle_label(o), 8, 0.0, 1), channels); break;
+        case 34: other = oracle_conv1(o, oracle_vector(o, 7), channels); break;
+        case 35:
+            o->class_number = 1;
+            other = oracle_table(o, oracle_class_number(o), 3, channels);
+            break;
+        case 36:
+            o->class_number = 1;
+            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 7, -0.5, 1), channels);
+            break;
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -638,7 +653,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 30);
+    CHECK(which == 38);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
@@ -725,7 +740,7 @@ static void test_operations_embeddings(void) {
     ssde_input(net, 1, 1, 1);
     label = ssde_input_label(net);
     CHECK(ssde_input_label(net) == label);
-    positional = ssde_positional_embedding(net, label, 10);
+    positional = ssde_positional_embedding(net, label, 10, 1.0, 0);
     fourier = ssde_fourier_embedding(net, label, 6, 16.0, "fourier");
     CHECK_OK(ssde_net_finish(net, 0));
     CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
@@ -900,7 +915,7 @@ static ssde_net *nn_norm_dropout_net(int apart, int read) {
     ssde_node h, norm;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_conv2d(net, ssde_input(net, 9, 11, 24), &conv, "front");
-    norm = ssde_group_norm(net, h, 6, SSDE_SILU, "norm");
+    norm = ssde_group_norm(net, h, 6, 1e-6, SSDE_SILU, "norm");
     h = ssde_dropout(net, apart ? ssde_affine_map(net, norm, 1.0, 0.0) : norm, 0.3);
     if (read) h = ssde_add_scaled(net, h, norm, 0.5);
     CHECK_OK(ssde_net_finish(net, h));
