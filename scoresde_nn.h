@@ -220,7 +220,10 @@ ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale)
 ssde_node ssde_concat(ssde_net *net, ssde_node a, ssde_node b);
 /* x (1 + scale) + shift at every pixel; scale_shift [1, 1, 2 channels] is scale, then shift. */
 ssde_node ssde_modulate(ssde_net *net, ssde_node x, ssde_node scale_shift);
-ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x);                            /* [1, 1, channels] */
+ssde_node ssde_mean_pixels(ssde_net *net, ssde_node x); /* [1, 1, channels] */
+/* [1, 1 + pixels, channels]: the mean over the pixels, then they, each with its column of a table
+   name.positional_embedding [channels, 1 + pixels] added. */
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name);
 ssde_node ssde_affine_map(ssde_net *net, ssde_node x, double scale, double shift); /* scale x + shift */
 /* Mode train only: zero with probability p, 0 to below 1, else x / (1 - p); else the identity. p is rounded to a
    multiple of 2^-16, at most 1 - 2^-16. Value i of a sample is zero where 16 bits are below 65536 p: those of word
@@ -1058,6 +1061,7 @@ static int ssdei_net_add_parameter(ssde_net *net, const char *prefix, const char
     X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)     \
     X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)           \
     X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear) \
+    X(tokens, tokens_plan, tokens_forward, tokens_backward, linear)                     \
     X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear)
 #define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
@@ -4695,6 +4699,74 @@ static void ssdei_mean_pixels_backward_rows(ssde_run *run, int index, size_t beg
 }
 static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
+}
+
+/* ---- operations: tokens ---- */
+
+ssde_node ssde_tokens(ssde_net *net, ssde_node x, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    size_t channels, pixels;
+    int table;
+    if (!in) return -1;
+    channels = in->shape[2];
+    pixels = in->count / channels;
+    table = ssdei_net_add_parameter(
+        net, name, "positional_embedding", SSDEI_LAYOUT_LINEAR, pixels + 1, channels, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+        0.5 * (double)(pixels + 1 + channels) / (double)channels); /* variance 1 / channels */
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_tokens, x, -1, -1, 1, pixels + 1, channels);
+    if (node) node->parameter = table;
+    return ssdei_last(net, node);
+}
+
+/* y_0 = mean of x over the pixels, y_{1 + p} = x_p, plus the table */
+static void ssdei_tokens_plan(ssde_run *run, int index) {
+    run->steps[index].workspace = 2 * run->net->nodes[index].shape[2];
+}
+
+static void ssdei_tokens_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, c;
+    double *sums = (double *)(void *)ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * pixels * channels;
+        float *y = ssdei_value(run, index) + row * node->count;
+        memset(sums, 0, channels * sizeof *sums);
+        run->nn->channel_sums(x, pixels, channels, sums);
+        for (c = 0; c < channels; c++) y[c] = (float)(sums[c] / (double)pixels);
+        memcpy(y + channels, x, pixels * channels * sizeof *y);
+        if (!ssdei_on_tangents(run))
+            run->nn->multiply_add(ssdei_weights(run, node->parameter), 1.0f, node->count, 1, y);
+    }
+}
+static void ssdei_tokens_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_tokens_forward_rows); }
+
+/* dx_p += dy_{1 + p} + dy_0 / pixels; the table's is the sum of the rows' dy */
+static void ssdei_tokens_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->shape[1] - 1, row, p;
+    (void)task;
+    for (row = begin; row < end; row++) {
+        const float *dy = ssdei_gradient(run, index) + row * node->count;
+        float *dx = ssdei_gradient(run, node->input[0]) + row * pixels * channels;
+        run->nn->multiply_add(dy + channels, 1.0f, pixels * channels, run->accumulate[0], dx);
+        for (p = 0; p < pixels; p++) run->nn->multiply_add(dy, 1.0f / (float)pixels, channels, 1, dx + p * channels);
+    }
+}
+static void ssdei_tokens_backward(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    float *table = ssdei_weight_gradient(run, node->parameter);
+    size_t row;
+    for (row = 0; row < run->rows && table && !ssdei_on_tangents(run); row++)
+        run->nn->multiply_add(ssdei_gradient(run, index) + row * node->count, 1.0f, node->count, 1, table);
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_tokens_backward_rows);
+}
+
+/* The first of the tokens. */
+static ssde_node ssdei_first_token(ssde_net *net, ssde_node tokens) {
+    static const double one[1] = {1.0};
+    const ssdei_node *in = ssdei_look(net, tokens);
+    return in ? ssdei_resample(net, tokens, 1, (int)in->shape[1], 0, 0, one, 1) : -1;
 }
 
 /* ---- operations: tables, of classes and labels ---- */

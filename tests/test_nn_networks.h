@@ -1944,7 +1944,7 @@ static ssde_net *learned_net(int which) {
     ssde_node h, result[3];
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_linear(net, ssde_input(net, 2, 3, 2), 8, 1.0, "in");
-    h = ssde_add_scaled(net, h, ssde_positional_embedding(net, ssde_input_label(net), 8), 1.0);
+    h = ssde_add_scaled(net, h, ssde_positional_embedding(net, ssde_input_label(net), 8, 1.0, 0), 1.0);
     h = ssde_add_scaled(net, h, ssde_class_embedding(net, ssde_input_class(net), 3, 8, "class"), 1.0);
     h = ssde_activate(net, h, SSDE_SILU);
     result[0] = ssde_conv2d(net, h, &conv, "output");

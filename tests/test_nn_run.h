@@ -271,7 +271,9 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
         case 79: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
         case 80: return *node = ssde_input_vector(net, 0), "0";
-        case 81: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 81: return *node = ssde_tokens(net, 50, "w"), "not a node";
+        case 82: return *node = ssde_tokens(net, 0, name), "too long";
+        case 83: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -1174,7 +1176,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {9, 8, 40, 40, 1, 1},   {19, 21, 40, 40, 3, 1}, {19, 21, 3, 5, 3, 1},
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 6 ? convs[form][2] : 40;
     ssde_node x;
@@ -1211,6 +1213,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
         case SSDEI_OPERATION_scale_rows: return ssde_scale_rows(net, x, ssde_input_sigma(net), SSDE_OVER_SIGMA);
         case SSDEI_OPERATION_modulate: return ssde_modulate(net, x, steps_vector(net, x, 2 * channels, behind));
         case SSDEI_OPERATION_mean_pixels: return ssde_mean_pixels(net, x);
+        case SSDEI_OPERATION_tokens: return ssde_tokens(net, x, "tokens");
         case SSDEI_OPERATION_class_embedding:
             return ssde_class_embedding(net, ssde_input_class(net), 6, channels, "class");
         default: return -1;
