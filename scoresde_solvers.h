@@ -244,7 +244,8 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
 /* >>guidance
    Score models made of others, for samplers, the ODE and likelihoods alike. The objects own what they need at work;
    what is behind the models they are made of, and the conditions with what they point to, stay alive. Like every model,
-   one is at work on one thread at a time, and so are those it is made of. */
+   one is at work on one thread at a time, and so are those it is made of. They tell what is denoised and a learned
+   variance where those that they are made of do; the variance is the model's, of two the conditional one's. */
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
@@ -274,7 +275,7 @@ ssde_cfg_desc ssde_cfg_defaults(void);
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
 void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
-/* With vjp where both models have one. */
+/* With vjp where both models have one, with denoised and variance where they are two objects. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
@@ -1667,7 +1668,7 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     ssde_guided *g = (ssde_guided *)user;
     ssdei_conditions *w = &g->conditions;
     const ssde_condition *condition = w->chain;
-    size_t r;
+    size_t r, i;
     (void)differentiate;
     if (rows > g->max_rows)
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "guided model: rows is %.0f, wanted up to %.0f", (double)rows,
@@ -1683,7 +1684,26 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = ssdei_condition_first(condition->next, 1))
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (i = 0; g->model.denoised && i < rows * w->dim; i++) g->score[i] = out[i] - g->score[i];
     return SSDE_OK;
+}
+
+/* Tweedie's formula of the score's terms, which score has left in the place of the model's: they are 0 where m is. */
+static ssde_status ssdei_guided_denoised(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    const ssdei_conditions *w = &g->conditions;
+    size_t i;
+    ssdei_try(ssdei_called(w->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
+    for (i = 0; i < rows * w->dim; i++) {
+        const double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        if (mean > 0.0) out[i] = (float)((double)out[i] + std / mean * std * (double)g->score[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_guided_variance(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    return ssdei_called(g->conditions.context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
 }
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
@@ -1693,6 +1713,8 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
     model.dim = guided->model.dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_guided_score;
+    model.denoised = guided->model.denoised ? ssdei_guided_denoised : NULL;
+    model.variance = guided->model.variance ? ssdei_guided_variance : NULL;
     model.user = guided;
     return model;
 }
@@ -1838,14 +1860,37 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_cfg_denoised(void *user, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
+    ssde_status status = desc->conditional.denoised(desc->conditional.user, rows, out);
+    if (status == SSDE_OK && g->guides) status = desc->unconditional.denoised(desc->unconditional.user, rows, g->other);
+    ssdei_try(ssdei_called(desc->context, "model->denoised", status, NULL));
+    ssdei_cfg_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_cfg_variance(void *user, size_t rows, float *out) {
+    const ssde_cfg_desc *desc = &((ssde_cfg *)user)->desc;
+    return ssdei_called(desc->context, "model->variance", desc->conditional.variance(desc->conditional.user, rows, out),
+                        NULL);
+}
+
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
+    const ssde_score_model *own, *other;
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     if (!guided) return model;
-    model.dim = guided->desc.conditional.dim;
+    own = &guided->desc.conditional;
+    other = &guided->desc.unconditional;
+    model.dim = own->dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_cfg_score;
-    if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
+    if (own->vjp && other->vjp) model.vjp = ssdei_cfg_vjp;
+    if (own->user != other->user) { /* or else its last score is the other's */
+        if (own->denoised && other->denoised) model.denoised = ssdei_cfg_denoised;
+        if (own->variance) model.variance = ssdei_cfg_variance;
+    }
     model.user = guided;
     return model;
 }
@@ -1901,9 +1946,10 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
-/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x, what is denoised is
+   by_denoised times the model's plus denoised_by_x scale x. */
 typedef struct ssdei_conversion {
-    double scale, by_score, by_x;
+    double scale, by_score, by_x, by_denoised, denoised_by_x;
 } ssdei_conversion;
 
 struct ssde_converted {
@@ -1918,7 +1964,8 @@ struct ssde_converted {
 };
 
 /* The score of `to` is (m D - x) / std^2. Within the noise of `from` D is the model's at x / m, and scale the ratio of
-   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands. */
+   both m as of both std; above, with part = last / s, D at x scaled by std alone; below, the score of x / m stands, so
+   that D - x / m is (s / first)^2 of the model's. */
 static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double *own, ssdei_conversion *row) {
     double mean, std, mean_own, std_own, s, part = 1.0;
     if (!(t >= 0.0 && t <= 1.0))
@@ -1937,6 +1984,8 @@ static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double
         row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
     row->by_score = part * row->scale;
     row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
+    row->by_denoised = s < g->first ? s / g->first * (s / g->first) : 1.0;
+    row->denoised_by_x = s < g->first ? (1.0 - row->by_denoised) / mean_own : 0.0;
     return SSDE_OK;
 }
 
@@ -1979,6 +2028,22 @@ static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_converted_denoised(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    ssdei_try(ssdei_called(g->context, "model->denoised", g->model.denoised(g->model.user, rows, out), NULL));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        out[i] = (float)(row->by_denoised * (double)out[i] + row->denoised_by_x * (double)g->x[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_variance(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    return ssdei_called(g->context, "model->variance", g->model.variance(g->model.user, rows, out), NULL);
+}
+
 ssde_score_model ssde_converted_model(ssde_converted *converted) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -1987,6 +2052,8 @@ ssde_score_model ssde_converted_model(ssde_converted *converted) {
     model.max_rows = converted->max_rows;
     model.score = ssdei_converted_score;
     if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    if (converted->model.denoised) model.denoised = ssdei_converted_denoised;
+    if (converted->model.variance) model.variance = ssdei_converted_variance;
     model.user = converted;
     return model;
 }
@@ -2218,6 +2285,8 @@ static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
     ssde_score_model model = w->model;
     model.score = ssdei_reversal_score;
     model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
+    model.denoised = NULL;
+    model.variance = NULL;
     model.user = w;
     return model;
 }

@@ -789,6 +789,8 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             h = oracle_conv3(o, h, channels + 1);
             other = oracle_instance_norm(o, h, oracle_label(o), 3, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU);
             return oracle_add(o, other, h, 1.0);
+        case 42: return oracle_tokens(o, h);
+        case 43: return oracle_tokens(o, oracle_tokens(o, h));
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -810,7 +812,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 43);
+    CHECK(which == 45);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */

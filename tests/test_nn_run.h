@@ -302,7 +302,9 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
         case 97: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
         case 98: return *node = ssde_input_vector(net, 0), "0";
-        case 99: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 99: return *node = ssde_tokens(net, 50, "w"), "not a node";
+        case 100: return *node = ssde_tokens(net, 0, name), "too long";
+        case 101: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -353,7 +355,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 101);
+    CHECK(which == 103);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
@@ -1214,7 +1216,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
                                       {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
                                       {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
     size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
@@ -1255,6 +1257,7 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
         case SSDEI_OPERATION_scale_rows: return ssde_scale_rows(net, x, ssde_input_sigma(net), SSDE_OVER_SIGMA);
         case SSDEI_OPERATION_modulate: return ssde_modulate(net, x, steps_vector(net, x, 2 * channels, behind));
         case SSDEI_OPERATION_mean_pixels: return ssde_mean_pixels(net, x);
+        case SSDEI_OPERATION_tokens: return ssde_tokens(net, x, "tokens");
         case SSDEI_OPERATION_class_embedding:
             return ssde_class_embedding(net, ssde_input_class(net), 6, channels, "class");
         case SSDEI_OPERATION_instance_norm:
