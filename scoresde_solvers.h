@@ -128,10 +128,10 @@ typedef enum ssde_grid {
     SSDE_GRID_KARRAS,    /* equally spaced s^(1 / rho) (Karras et al. 2022, eq. 5) */
     SSDE_GRID_COUNT
 } ssde_grid;
-/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. Of the grids that need no SDE: uniform, reference,
+/* times[steps + 1], decreasing; times[steps] = eps. 0 <= eps < 1. Of the grids that need no SDE: uniform, reference,
    discrete, quadratic. */
 ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times);
-/* The same for all; rho is Karras', 0: 7. */
+/* The same for all; rho is Karras', 0: 7. Log-SNR's and Karras' end where s is above 0. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
 
@@ -248,7 +248,7 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
-   differences. */
+   differences; denoised and variance where the other has them. */
 typedef struct ssde_guided ssde_guided;
 ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
@@ -274,7 +274,8 @@ ssde_cfg_desc ssde_cfg_defaults(void);
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
 void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
-/* With vjp where both models have one. */
+/* With vjp and denoised where both models have one, and with the conditional's variance; the latter two of two objects,
+   each of which knows its last score. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
@@ -293,7 +294,7 @@ ssde_status ssde_converted_create(ssde_context *context, ssde_converted **conver
 void ssde_converted_destroy(ssde_converted *converted);
 size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
                              const ssde_sde *to);
-/* With vjp where the model has one. */
+/* With vjp, denoised and variance where the model has them. */
 ssde_score_model ssde_converted_model(ssde_converted *converted);
 
 /* >>clip
@@ -309,6 +310,8 @@ typedef struct ssde_clip {
     ssde_clip_kind kind;
     double low, high; /* low < high, floats */
     double quantile;  /* dynamic: in (0, 1] */
+    int keep_noise; /* of ddim alone, whose step is made of D and the noise apart: D' beside the noise (x - m D) / std,
+                       diffusers' clip_sample without use_clipped_model_output */
 } ssde_clip;
 ssde_clip ssde_clip_to(double low, double high); /* D' = min(max(D, low), high) */
 /* Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3), of each sample: with c the middle of the
@@ -369,15 +372,33 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_UNIPC,             /* Zhao et al. 2023 (arXiv 2302.04867), multistep UniPC-2 for data prediction with
                                          B(h) = e^h - 1: 2M, each of whose steps is corrected by the score at its end,
                                          which the next one needs anyway. The last step is left as predicted */
+    SSDE_PREDICTOR_PNDM,              /* Liu et al. 2022 (arXiv 2202.09778), F-PNDM: DDIM's step by a sum of the last
+                                         four outputs, that of Adams and Bashforth for equal steps whatever they are; the
+                                         first three steps by the sum of Runge and Kutta's four evaluations. See `pndm` */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
+
+/* Of PNDM. Order 2, as DDIM's step weighs the output as if it were constant over it; 4 where the times are equally
+   spaced in s and the noise is summed, from Runge and Kutta's start. */
+typedef struct ssde_pndm {
+    ssde_parameterisation combines; /* what is summed; DEFAULT: the noise. A network with another output is summed up in
+                                       that by others: VELOCITY, of one that predicts v. Not EDM's */
+    int heun_start;                 /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the
+                                       next two by the last two and three outputs */
+    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2 down to a level of a
+       tabulated SDE, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's
+       second is taken for one of a step from t_next + h. 0: half-way and from t; half-way, of a tabulated SDE, is
+       t_next + h' too, with h = t - t_next of two levels and more. */
+    double step;
+} ssde_pndm;
 
 /* What the table of predictors says. */
 typedef struct ssde_predictor_properties {
     const char *name; /* the enum's in lower case */
     int order;        /* strong order in the largest step, of the flow's solution where there is no noise, from any
                          start: of the limit of short steps, see the multistep predictors for long ones */
-    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
+    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end; pndm's start takes 9
+                         more, or with heun_start 1 */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
     ssde_grid grid;   /* default; where this is log_snr, rectified flow's is quadratic */
@@ -401,6 +422,15 @@ typedef enum ssde_corrector {
     SSDE_CORRECTOR_COUNT,
     SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
 } ssde_corrector;
+
+/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, in the three of which that mean is the
+   same. Into std = 0 there is none. */
+typedef enum ssde_variance {
+    SSDE_VARIANCE_POSTERIOR, /* of x(t_next) given x(t) and x(0): std_next^2 G^2 / std^2, DDPM's smaller one */
+    SSDE_VARIANCE_FORWARD,   /* G^2 = std^2 - (m / m_next)^2 std_next^2, of x(t) given x(t_next): DDPM's beta */
+    SSDE_VARIANCE_LEARNED,   /* between both, element by element, by the model's `variance` */
+    SSDE_VARIANCE_COUNT
+} ssde_variance;
 
 /* What a run did. */
 typedef struct ssde_sample_report {
@@ -458,15 +488,24 @@ typedef struct ssde_sampler_desc {
        probability_flow: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
-    double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
-    const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                               given_start. NULL: grid. With it, steps must be given. Steps that end beyond
-                               ssde_prior_time, where no signal is, fall away */
+    double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
+    /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
+       With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
+       ssde_prior_time, where no signal is, fall away. At times[steps] = 0 with std(0) = 0 the last step has denoised,
+       whatever skip_denoise: nothing is evaluated there, and so steps of two evaluations take the first alone; adaptive
+       and a corrector after the predictor are refused */
+    const double *times;
+    /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
+       takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
+       diffusers' DDIM. NULL: times[k + 1]. Not with what knows no step but from time to time: brownian, resamplings,
+       adaptive, multistep */
+    const double *ends;
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
                                sigma_L^2, which at sigma_L = 0.01 is the paper's 2e-5 */
     double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
+    ssde_variance variance;                  /* of ddim with eta 1 */
     double s_churn, s_tmin, s_tmax, s_noise; /* heun, and ddim with eta 0: Karras et al.'s, s_tmin and s_tmax in s; 0 is
                                                 no churn, no lower end, no upper end, and 1. Noise is never raised above
                                                 s(1) */
@@ -475,6 +514,7 @@ typedef struct ssde_sampler_desc {
     ssde_parameterisation churn_unseen;
     double sigma_data; /* of _EDM */
     ssde_multistep multistep;
+    ssde_pndm pndm;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
     size_t max_evaluations; /* adaptive, per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is NaN */
     /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
@@ -816,6 +856,12 @@ static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted between 0 and 1, both excluded", eps);
 }
 
+/* The same of a grid, whose end may be 0. */
+static ssde_status ssdei_check_last(ssde_context *context, double eps) {
+    if (eps >= 0.0 && eps < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted 0 or above, below 1", eps);
+}
+
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
 static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
     if (!(*value >= 0.0 && *value <= DBL_MAX)) {
@@ -836,18 +882,30 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
-static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
-                               const uint64_t *sample, size_t rows, float *out) {
+/* out[rows, dim] = score at (x, t), or with `denoised` what the model denoises there, in calls of at most max_rows; and
+   in told, unless it is NULL, the model's `variance`. */
+static ssde_status ssdei_score_and(ssde_context *context, const ssde_score_model *model, const float *x,
+                                   const double *t, const uint64_t *sample, size_t rows, int denoised, float *out,
+                                   float *told) {
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
-        size_t count = rows - at < most ? rows - at : most;
-        ssdei_try(ssdei_called(
-            context, "model->score",
-            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
-            t + at));
+        size_t count = rows - at < most ? rows - at : most, place = at * model->dim;
+        ssdei_try(ssdei_called(context, "model->score",
+                               model->score(model->user, x + place, t + at, sample + at, count, 0, out + place),
+                               t + at));
+        if (told)
+            ssdei_try(
+                ssdei_called(context, "model->variance", model->variance(model->user, count, told + place), t + at));
+        if (denoised)
+            ssdei_try(
+                ssdei_called(context, "model->denoised", model->denoised(model->user, count, out + place), t + at));
     }
     return SSDE_OK;
+}
+
+static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
+                               const uint64_t *sample, size_t rows, float *out) {
+    return ssdei_score_and(context, model, x, t, sample, rows, 0, out, NULL);
 }
 
 /* Rows worked on at a time: about `floats` numbers, whole batches of the model, and no fewer than it can use. */
@@ -867,7 +925,7 @@ static ssde_status ssdei_time_grid(ssde_context *context, ssde_grid grid, double
                                    double *times) {
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     if (!steps || !times)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0, wanted at least 1");
     if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
@@ -896,7 +954,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* ssde_prior_time of a run that ends at eps. */
 static ssde_status ssdei_start_time(ssde_context *context, const ssde_sde *sde, double eps, double *start,
                                     double *scale) {
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     ssdei_try(ssde_prior_time(context, sde, start, scale));
     if (eps < *start) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -1683,7 +1741,26 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = ssdei_condition_first(condition->next, 1))
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (r = 0; g->model.denoised && r < rows * w->dim; r++) g->score[r] = out[r] - g->score[r];
     return SSDE_OK;
+}
+
+/* The model's D, and std^2 / m of the terms; where m is 0 there are none. */
+static ssde_status ssdei_guided_denoised(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    const ssdei_conditions *w = &g->conditions;
+    size_t i;
+    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    for (i = 0; i < rows * w->dim; i++) {
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        if (mean > 0.0) out[i] += (float)(std * std / mean * (double)g->score[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_guided_variance(void *user, size_t rows, float *out) {
+    const ssde_guided *g = (const ssde_guided *)user;
+    return g->model.variance(g->model.user, rows, out);
 }
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
@@ -1693,6 +1770,8 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
     model.dim = guided->model.dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_guided_score;
+    if (guided->model.denoised) model.denoised = ssdei_guided_denoised;
+    if (guided->model.variance) model.variance = ssdei_guided_variance;
     model.user = guided;
     return model;
 }
@@ -1838,6 +1917,21 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_cfg_denoised(void *user, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
+    if (g->guides) ssdei_try(desc->unconditional.denoised(desc->unconditional.user, rows, g->other));
+    ssdei_try(desc->conditional.denoised(desc->conditional.user, rows, out));
+    ssdei_cfg_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+/* The conditional model's. */
+static ssde_status ssdei_cfg_variance(void *user, size_t rows, float *out) {
+    const ssde_cfg *g = (const ssde_cfg *)user;
+    return g->desc.conditional.variance(g->desc.conditional.user, rows, out);
+}
+
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -1846,6 +1940,11 @@ ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     model.max_rows = guided->max_rows;
     model.score = ssdei_cfg_score;
     if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
+    if (guided->desc.conditional.user != guided->desc.unconditional.user) {
+        if (guided->desc.conditional.denoised && guided->desc.unconditional.denoised)
+            model.denoised = ssdei_cfg_denoised;
+        if (guided->desc.conditional.variance) model.variance = ssdei_cfg_variance;
+    }
     model.user = guided;
     return model;
 }
@@ -1901,9 +2000,10 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
-/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. D is keep of the
+   model's, and 1 - keep of that x / m. */
 typedef struct ssdei_conversion {
-    double scale, by_score, by_x;
+    double scale, by_score, by_x, keep, mean;
 } ssdei_conversion;
 
 struct ssde_converted {
@@ -1935,6 +2035,8 @@ static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double
         row->scale = std_own / std;
     } else
         row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
+    row->keep = s < g->first ? s / g->first * (s / g->first) : 1.0;
+    row->mean = mean_own;
     row->by_score = part * row->scale;
     row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
     return SSDE_OK;
@@ -1979,6 +2081,23 @@ static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_converted_denoised(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        double y = (double)g->x[i] / row->mean;
+        if (row->keep < 1.0) out[i] = (float)(y + row->keep * ((double)out[i] - y));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_variance(void *user, size_t rows, float *out) {
+    const ssde_converted *g = (const ssde_converted *)user;
+    return g->model.variance(g->model.user, rows, out);
+}
+
 ssde_score_model ssde_converted_model(ssde_converted *converted) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -1987,6 +2106,8 @@ ssde_score_model ssde_converted_model(ssde_converted *converted) {
     model.max_rows = converted->max_rows;
     model.score = ssdei_converted_score;
     if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    if (converted->model.denoised) model.denoised = ssdei_converted_denoised;
+    if (converted->model.variance) model.variance = ssdei_converted_variance;
     model.user = converted;
     return model;
 }
@@ -2059,7 +2180,7 @@ SSDEI_ONCE_BEGIN
 
 ssde_clip ssde_clip_dynamic(double low, double high, double quantile) {
     ssde_clip clip;
-    clip.kind = SSDE_CLIP_DYNAMIC;
+    clip.kind = SSDE_CLIP_DYNAMIC, clip.keep_noise = 0;
     clip.low = low, clip.high = high, clip.quantile = quantile;
     return clip;
 }
@@ -2132,14 +2253,15 @@ static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, do
     return (double)found + part * ((double)above - (double)found);
 }
 
-/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. */
-static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, const float *x, size_t rows, size_t dim,
-                            float *score) {
+/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. own 1; or
+   0 with m = std = 1 where score is D itself. */
+static void ssdei_clip_rows(const ssde_clip *clip, double own, double mean, double std, const float *x, size_t rows,
+                            size_t dim, float *score) {
     double half = 0.5 * (clip->high - clip->low), variance = std * std;
     ssdei_clip_row row;
     size_t r, j;
     if (!(mean > 0.0 && variance > 0.0)) return;
-    row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
+    row.keep = own / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
     for (r = 0; r < rows; r++, x += dim, score += dim) {
         double low = clip->low, high = clip->high, factor = 1.0, limit = half;
         row.x = x, row.score = score;
@@ -2151,7 +2273,7 @@ static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, cons
             double bounded = denoised < low ? low : denoised > high ? high : denoised;
             if ((bounded == denoised && factor == 1.0) || !(fabs(denoised) <= DBL_MAX)) continue;
             bounded = row.middle + factor * (bounded - row.middle);
-            score[j] = (float)((mean * bounded - (double)x[j]) / variance);
+            score[j] = (float)((mean * bounded - own * (double)x[j]) / variance);
         }
     }
 }
@@ -2218,6 +2340,7 @@ static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
     ssde_score_model model = w->model;
     model.score = ssdei_reversal_score;
     model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
+    model.denoised = model.variance = NULL;
     model.user = w;
     return model;
 }
@@ -2245,10 +2368,13 @@ typedef struct ssdei_setting {
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
-    double start;   /* of a run: ssde_prior_time */
+    double start;   /* of a run: ssde_prior_time. At a t beyond it predictors are given D in the place of the score */
+    int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
+
+static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->start; }
 
 /* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
 static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
@@ -2265,15 +2391,16 @@ static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, d
     return SSDE_OK;
 }
 
-/* score[rows, dim] at x and t, which come in runs, of a run's model. */
+/* score[rows, dim] at x and t, which come in runs, of a run's model; or with `denoised` D itself. */
 static ssde_status ssdei_setting_clip(const ssdei_setting *setting, const float *x, const double *t, size_t rows,
-                                      size_t dim, float *score) {
+                                      size_t dim, int denoised, float *score) {
     size_t r, end;
-    double mean, std;
+    double mean = 1.0, std = 1.0;
     for (r = 0; setting->how.clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
-        ssdei_clip_rows(&setting->how.clip, mean, std, x + r * dim, end - r, dim, score + r * dim);
+        if (!denoised) ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
+        ssdei_clip_rows(&setting->how.clip, denoised ? 0.0 : 1.0, mean, std, x + r * dim, end - r, dim,
+                        score + r * dim);
     }
     return SSDE_OK;
 }
@@ -2403,7 +2530,7 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
 }
 
 /* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
-   score. */
+   score; or, by D, n = (x - m D) / std, also where m is 0. */
 static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     double mean, std, mean_next, std_next, s, s_next, eta = setting->how.eta, lost;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
@@ -2414,6 +2541,12 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     u->x = mean_next / mean - 1.0;
     u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
     u->noise = std_next * sqrt(lost);
+    if (ssdei_beyond(setting, t)) {
+        u->x = std_next / std * sqrt(1.0 - lost) - 1.0;
+        u->score = mean_next - mean * (1.0 + u->x);
+    }
+    /* G is std / std' of that */
+    if (setting->how.variance == SSDE_VARIANCE_FORWARD && u->noise > 0.0) u->noise *= std / std_next;
     return SSDE_OK;
 }
 
@@ -2444,6 +2577,12 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
+}
+
+/* The same of what predictors are given. */
+static ssde_status ssdei_setting_denoise(const ssdei_setting *setting, double t, ssdei_update *u) {
+    u->x = -1.0, u->score = 1.0, u->noise = 0.0;
+    return ssdei_beyond(setting, t) ? SSDE_OK : ssdei_rule_denoise(setting->context, &setting->sde, t, u);
 }
 
 /* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
@@ -2494,11 +2633,14 @@ enum { SSDEI_HISTORY = 3 };
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
 typedef struct ssdei_step_plan {
     size_t step;
-    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and where it ends */
+    double t_next;                    /* times[step + 1] */
     ssdei_update churn;               /* without a score, before the first */
     double keep_x, keep_score;        /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
     ssdei_update update;              /* after the first; multistep: its score is the weighted sum of D's */
     ssdei_update second;              /* after the second evaluation, its score being kept + second.score s */
+    int once;                         /* of two evaluations only the first */
+    double log_ratio;                 /* of the standard deviations of the forward step and the posterior */
     double weight[SSDEI_HISTORY + 1]; /* multistep: of the last outputs, newest first */
     double alone[SSDEI_HISTORY + 1];  /* likewise, without the correction of the step before */
     double t_correct;                 /* the corrector's t, update, and whether its last one is without noise */
@@ -2538,7 +2680,8 @@ typedef struct ssdei_sampler {
     double t_value;
     uint64_t *sample;              /* [n] */
     float *score, *noise;          /* [block, dim] */
-    float *kept;                   /* [block, dim]: of the first of two evaluations of a step */
+    float *kept;                   /* [block, dim]: of the first of two evaluations of a step, or of what is clipped */
+    float *told;                   /* [block, dim]: the model's `variance`; NULL where it is not asked for */
     float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
     float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
@@ -2569,7 +2712,9 @@ enum {
     SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
     SSDEI_TRAVELS = 64,       /* each row at times of its own, by steps of its own, always along a Brownian path */
     SSDEI_MULTISTEP = 128,    /* reads `multistep` */
-    SSDEI_CORRECTS = 256      /* its steps are corrected by the score at their ends */
+    SSDEI_CORRECTS = 256,     /* its steps are corrected by the score at their ends */
+    SSDEI_FROM_NOISE = 1024,  /* steps by D from where m is 0 */
+    SSDEI_COUNTS_STEPS = 512  /* what it remembers counts by the step, whatever its length */
 };
 
 typedef struct ssdei_method {
@@ -2658,6 +2803,17 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
+    if (how->ends && (!how->times || how->brownian || how->resamplings > 1 ||
+                      (setting->info->history && !(traits & SSDEI_COUNTS_STEPS))))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "ends with %s: wanted times, steps that know none but their own, and fresh or no noise",
+                         !how->times            ? "no times"
+                         : how->brownian        ? "brownian"
+                         : how->resamplings > 1 ? "resamplings"
+                                                : name);
+    if (how->times && !how->steps && how->skip_denoise)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is 0 and skip_denoise is set: x(times[0]) is to be denoised, or wanted steps");
     if (how->schedule && !chain)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule is given to %s, wanted ddpm or smld", name);
     return setting->sde.kind == SSDE_NONLINEAR ? ssdei_check_nonlinear(setting) : SSDE_OK;
@@ -2688,6 +2844,11 @@ static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int
     if (edit_from == 0.0 || !given_start) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                      "edit_from and given_start are both set: x holds data, or x at the first time, not both");
+}
+
+static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
+    if (value >= 0 && value < count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
 }
 
 /* setting->history, and the default order. */
@@ -2728,6 +2889,19 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     return SSDE_OK;
 }
 
+static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
+    ssde_pndm *pndm = &setting->how.pndm;
+    int set = pndm->combines || pndm->heun_start || pndm->step != 0.0;
+    if (set && setting->how.predictor != SSDE_PREDICTOR_PNDM)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm is set, wanted 0 with %s", setting->info->name);
+    ssdei_try(ssdei_output_check(setting->context, "pndm.combines", pndm->combines, 1.0));
+    if (pndm->combines == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "pndm.combines is %d and step %g, wanted not EDM, 0 to 1", (int)pndm->combines, pndm->step);
+    if (!pndm->combines) pndm->combines = SSDE_PREDICT_NOISE;
+    return SSDE_OK;
+}
+
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2758,6 +2932,15 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "churn_unseen with %s, wanted ddim", setting->info->name);
     ssdei_try(ssdei_output_check(context, "churn_unseen", full->churn_unseen, full->sigma_data));
     ssdei_try(ssdei_setting_multistep(setting));
+    ssdei_try(ssdei_setting_pndm(setting));
+    ssdei_try(ssdei_check_choice(context, "variance", (int)full->variance, SSDE_VARIANCE_COUNT));
+    if (full->variance && !(full->predictor == SSDE_PREDICTOR_DDIM && full->eta == 1.0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance with %s and eta %.9g, wanted ddim with eta 1",
+                         setting->info->name, full->eta);
+    if (full->clip.keep_noise && (full->predictor != SSDE_PREDICTOR_DDIM || full->churn_unseen))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "clip.keep_noise with %s, whose steps take D and the noise from one score: wanted ddim",
+                         full->churn_unseen ? "churn_unseen" : setting->info->name);
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
@@ -2776,6 +2959,12 @@ static int ssdei_one_condition_draw(const ssdei_setting *setting) {
     return !ssdei_draws(setting) || setting->info->history;
 }
 
+/* Whether its steps go back to what they have left. */
+static int ssdei_keeps(const ssdei_setting *setting) {
+    return setting->info->evaluations > 1 || setting->how.clip.keep_noise ||
+           (setting->method->traits & SSDEI_COUNTS_STEPS);
+}
+
 /* Whether the predictor's noise is that of a Brownian path. */
 static int ssdei_follows_path(const ssdei_setting *setting) {
     return (setting->method->traits & SSDEI_TRAVELS) || (setting->how.brownian && ssdei_draws(setting));
@@ -2787,11 +2976,6 @@ static int ssdei_ends_quietly(const ssdei_setting *setting) {
     return ssdei_by_index(setting->how.grid) && setting->method->chain != SSDEI_CHAIN_SMLD;
 }
 
-static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
-    if (value >= 0 && value < count) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
-}
-
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -2800,9 +2984,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
-    if ((full->times || full->schedule) && !full->steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
-                         full->times ? "given times less one" : "entries in schedule");
+    setting->start = 1.0;
+    if (full->schedule && !full->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of entries in schedule");
     ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "corrector", (int)full->corrector, SSDE_CORRECTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "discretisation", (int)full->discretisation, SSDE_DISCRETISE_EULER + 1));
@@ -2815,8 +2999,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start,
                                full->times || ssdei_by_index(full->grid) ? 0.0 : full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
-    if (!full->steps) full->steps = setting->info->steps;
-    if (!full->steps) full->steps = (size_t)sde->num_scales;
+    if (!full->steps && !full->times) full->steps = setting->info->steps;
+    if (!full->steps && !full->times) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
@@ -2901,6 +3085,8 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
                          setting.info->name);
+    if (setting.how.variance == SSDE_VARIANCE_LEARNED)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance learned: only ssde_sample asks a model for it");
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -2923,7 +3109,11 @@ ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, c
     ssdei_setting setting;
     ssdei_try(ssdei_check_step(how ? how->context : NULL, sde, x, score, x, t, rows, dim, score));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
-    return ssdei_setting_clip(&setting, x, t, rows, dim, score);
+    if (setting.how.clip.keep_noise)
+        return ssde_fail(
+            setting.context, SSDE_ERROR_UNSUPPORTED,
+            "clip.keep_noise: no score is that of D' and of the noise as it was, only ssde_sample keeps it");
+    return ssdei_setting_clip(&setting, x, t, rows, dim, 0, score);
 }
 
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
@@ -2952,22 +3142,31 @@ SSDEI_ONCE_END
 static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model *model, const float *x, const double *t,
                                        const uint64_t *sample, size_t rows) {
     ssdei_try(ssdei_score(w->context, model, x, t, sample, rows, w->score));
-    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
+    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, 0, w->score);
 }
 
-/* The same at the block's x and t. */
-static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
+/* w->score, or with `denoised` D, and w->told where there is one, at the block's x and t: not clipped. */
+static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t,
+                             int denoised) {
     size_t r;
     if (t != w->t_value) {
         for (r = 0; r < w->block; r++) w->t[r] = t;
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_sampler_score(w, model, block->x, w->t, w->sample + block->first, block->rows);
+    return ssdei_score_and(w->context, model, block->x, w->t, w->sample + block->first, block->rows, denoised, w->score,
+                           w->told);
 }
 
+static ssde_status ssdei_bound(ssdei_sampler *w, const ssdei_block *block, int denoised) {
+    return ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, denoised, w->score);
+}
+
+/* What a predictor is given at t. */
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
-    return ssdei_ask(w, &w->mover, block, t);
+    int beyond = ssdei_beyond(&w->setting, t);
+    ssdei_try(ssdei_ask(w, &w->mover, block, t, beyond));
+    return ssdei_bound(w, block, beyond);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
@@ -3072,7 +3271,6 @@ static void ssdei_churn_apply(ssdei_sampler *w, const ssdei_block *block, const 
 
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_try(ssdei_predictor_noise(w, block, plan));
-    ssdei_churn_apply(w, block, plan);
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -3089,6 +3287,45 @@ static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block,
         if (j + 1 < count)
             ssdei_try(ssdei_condition_update(w, block, plan->t0, (uint32_t)(step * (count + 1) + 2 + j)));
     }
+    return SSDE_OK;
+}
+
+/* out = p x + q score, or kept + q score. */
+static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
+                            float *out) {
+    float px = (float)p, qs = (float)q;
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
+}
+
+/* ---- ddim beside its rule: noise that is kept, a variance that is learned ---- */
+
+/* w->noise: each by exp(f log_ratio), f in w->told. */
+static void ssdei_ddim_weigh(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) {
+        double deviation = plan->update.noise * ssdei_math_exp((double)w->told[i] * plan->log_ratio);
+        w->noise[i] = (float)(deviation * (double)w->noise[i]);
+    }
+}
+
+static ssde_status ssdei_ddim_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    ssdei_update u = plan->update;
+    int beyond = ssdei_beyond(&w->setting, plan->t0);
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
+    ssdei_churn_apply(w, block, plan);
+    ssdei_try(ssdei_ask(w, &w->mover, block, plan->t0, beyond));
+    if (w->setting.how.clip.keep_noise) {
+        ssdei_direction(w, block, block->x, 0.0, plan->keep_score, w->kept);
+        u.score = 1.0;
+    }
+    ssdei_try(ssdei_bound(w, block, beyond));
+    if (w->setting.how.clip.keep_noise) ssdei_direction(w, block, w->kept, 1.0, plan->second.score, w->score);
+    if (w->told && u.noise > 0.0) {
+        ssdei_ddim_weigh(w, block, plan);
+        u.noise = 1.0;
+    }
+    ssdei_apply(w, block, &u, plan->t0);
     return SSDE_OK;
 }
 
@@ -3139,6 +3376,7 @@ static ssde_status ssdei_churn_plan(const ssdei_setting *setting, ssdei_step_pla
    the slopes at both ends. */
 static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean_hat, std_hat, mean_next, std_next, s_hat, step;
+    if (ssdei_beyond(setting, plan->t0)) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
@@ -3153,11 +3391,10 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 /* That algorithm without the second slope: DDIM from s_hat. Where the model does not see the churn, its output o at y
    and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat at y_hat and s_hat, and y' is
    y_hat + (s' / s_hat - 1) (y_hat - D_hat). A velocity's p and q stay those at s. */
-static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
-    if (how->s_churn == 0.0) return SSDE_OK;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
@@ -3176,6 +3413,19 @@ static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan
     return SSDE_OK;
 }
 
+/* m' D' = m' / m x + second.score (score of D'), beside which the noise gives keep_score (score of the noise); or, by
+   D, second.score D' and keep_score D. */
+static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean, std, mean_next, std_next;
+    if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    plan->second.score = ssdei_beyond(setting, plan->t0) ? mean_next : mean_next / mean * std * std;
+    plan->keep_score = plan->update.score - plan->second.score;
+    if (plan->update.noise > 0.0) plan->log_ratio = ssdei_math_log(std / std_next);
+    return SSDE_OK;
+}
+
 /* In y = x / (m + std) and tau, dy / dtau = u = -(x + std (m + std) score) / m: DDIM's step by tau - tau' = 2 half /
    (m' + std'), and the trapezoid of the slopes at both ends, x1 + half (u - u1). */
 static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
@@ -3183,6 +3433,7 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     ssdei_try(ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update));
+    if (ssdei_beyond(setting, plan->t0)) return SSDE_OK;
     half = 0.5 * (std * mean_next - std_next * mean) / (mean + std);
     plan->keep_x = -half / mean;
     plan->keep_score = plan->keep_x * std * (mean + std);
@@ -3191,18 +3442,6 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     return SSDE_OK;
 }
 
-SSDEI_ONCE_END
-
-/* w->score = p x + q score, or kept + q score. */
-static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
-                            float *out) {
-    float px = (float)p, qs = (float)q;
-    size_t i;
-    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
-}
-
-SSDEI_ONCE_BEGIN
-
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     ssdei_try(ssdei_predictor_noise(w, block, plan));
@@ -3210,6 +3449,7 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
+    if (plan->once) return SSDE_OK;
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
     ssdei_direction(w, block, w->kept, 1.0, u.score, w->score);
     u.score = 1.0;
@@ -3354,7 +3594,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
 /* Of a step, by the number of those before and after. */
 static size_t ssdei_published_order(const ssdei_setting *setting, size_t step) {
     const ssde_multistep *how = &setting->how.multistep;
-    size_t order = (size_t)how->order, left = setting->how.steps - step + (setting->how.skip_denoise ? 0 : 1);
+    size_t order = (size_t)how->order,
+           left = setting->how.steps - step + (setting->how.skip_denoise || setting->clean ? 0 : 1);
     if (order > step + 1) order = step + 1;
     if (how->fewer_at_end && order > left) order = left;
     return how->euler_at_end && left == 1 ? 1 : order;
@@ -3389,8 +3630,11 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     if (published) known = setting->history + 1;
     if (known > plan->step + 1) known = plan->step + 1;
     ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
-    for (j = 0; j < known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
+    for (j = 0; j < known; j++) {
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, (plan - j)->t0, &mean, &std));
+        level[j + 1] = std / mean;
+        if (mean == 0.0) known = j ? j : 1, level[1] = 1e300 * (level[0] > 0.0 ? level[0] : 1.0); /* D_0 alone */
+    }
     noise = setting->how.multistep.noise && level[0] > 0.0;
     if (level[0] == 0.0) known = 1, level[0] = 1e-300 * level[1]; /* of all that is before D alone is left */
     h = ssdei_math_log(level[1] / level[0]);
@@ -3410,12 +3654,13 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     }
     if (noise) {
         plan->keep_score = -std;
+        if (ssdei_beyond(setting, plan->t0)) plan->keep_x = 1.0 / std, plan->keep_score = -mean / std;
         plan->update.x = mean_next / mean - 1.0;
         plan->update.score = (1.0 + eta) * std_next;
         plan->update.noise = std_next * sqrt(eta * ssdei_math_expm1(2.0 * h));
         return SSDE_OK;
     }
-    ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
+    ssdei_try(ssdei_setting_denoise(setting, plan->t0, &denoise));
     plan->keep_x = 1.0 + denoise.x;
     plan->keep_score = denoise.score;
     plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
@@ -3454,6 +3699,117 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
         w->score[i] = sum;
     }
     ssdei_apply(w, block, &plan->update, plan->t0);
+    return SSDE_OK;
+}
+
+/* ---- pndm ---- */
+
+/* An evaluation of a step: o = keep_x x + keep_score s at t, of which the step's sum takes part. DDIM by o, or by the
+   sum after the last, leads x of the step's start on. */
+typedef struct ssdei_pndm_stage {
+    double t, part, keep_x, keep_score;
+    ssdei_update update; /* its score is o */
+} ssdei_pndm_stage;
+
+static size_t ssdei_pndm_stages(const ssdei_setting *setting, size_t step) {
+    if (setting->how.pndm.heun_start) return step ? 1 : 2;
+    return step < 3 ? 4 : 1;
+}
+
+/* o = target_data D + target_noise n of score, or of D itself. */
+static ssde_status ssdei_pndm_output(const ssdei_setting *setting, double t, double *keep_x, double *keep_score) {
+    ssde_output_map map;
+    double mean, std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    if (ssdei_beyond(setting, t)) {
+        *keep_x = map.target_noise / std;
+        *keep_score = map.target_data - map.target_noise * mean / std;
+    } else {
+        *keep_x = map.target_data / mean;
+        *keep_score = *keep_x * std * std - map.target_noise * std;
+    }
+    return SSDE_OK;
+}
+
+/* x' = m' D + std' n of x and o, both at `from`. */
+static ssde_status ssdei_pndm_transfer(const ssdei_setting *setting, double from, double to, ssdei_update *u) {
+    ssde_output_map map;
+    double mean, std, mean_to, std_to;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
+    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    u->x = mean_to * map.data_x + std_to * map.noise_x - 1.0;
+    u->score = mean_to * map.data_output + std_to * map.noise_output;
+    u->noise = 0.0;
+    return SSDE_OK;
+}
+
+/* Half of h, on a tabulated SDE down to whole levels if it is of two or more. */
+static double ssdei_pndm_half(const ssdei_setting *setting, double h) {
+    double levels = (double)(setting->sde.num_scales - 1), whole = floor(0.5 * h * levels + 1e-6) / levels;
+    return setting->sde.kind == SSDE_TABULATED && (whole > 0.0 || setting->how.pndm.step > 0.0) ? whole : 0.5 * h;
+}
+
+static ssde_status ssdei_pndm_stage_at(const ssdei_setting *setting, const ssdei_step_plan *plan, size_t j,
+                                       ssdei_pndm_stage *stage) {
+    static const double parts[4] = {1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0};
+    double step = setting->how.pndm.step, half = ssdei_pndm_half(setting, step > 0.0 ? step : plan->t0 - plan->t1);
+    double from = plan->t0, to = plan->t1, middle = plan->t1 + half;
+    if (setting->how.pndm.heun_start) {
+        stage->t = j ? plan->t_next : plan->t0;
+        stage->part = 0.5;
+        if (j) to = plan->t_next;
+        if (j && step > 0.0) from = to + step;
+    } else {
+        stage->t = j == 0 ? plan->t0 : j < 3 ? middle : plan->t1;
+        stage->part = parts[j];
+        if (j < 2) to = j || step == 0.0 ? middle : plan->t0 - half;
+    }
+    if (!(to >= 0.0 && stage->t <= 1.0 && from <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "pndm.step is %g, which leads from t = %g to %g and from %g to %g, wanted 0 to 1", step,
+                         plan->t0, to, from, stage->t);
+    ssdei_try(ssdei_pndm_output(setting, stage->t, &stage->keep_x, &stage->keep_score));
+    return ssdei_pndm_transfer(setting, from, to, &stage->update);
+}
+
+/* Adams and Bashforth's, as a multistep plan; the start's stages are made as they are needed, too. */
+static ssde_status ssdei_pndm_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    static const double weights[4][4] = {{1.0, 0.0, 0.0, 0.0},
+                                         {3.0 / 2.0, -1.0 / 2.0, 0.0, 0.0},
+                                         {23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0, 0.0},
+                                         {55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0}};
+    ssdei_pndm_stage stage;
+    size_t stages = ssdei_pndm_stages(setting, plan->step), j;
+    for (j = 0; stages > 1 && j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(setting, plan, j, &stage));
+        plan->update = stage.update;
+        if (!(fabs(stage.update.x + stage.update.score) <= DBL_MAX)) return SSDE_OK; /* and that is said */
+    }
+    if (stages > 1) return SSDE_OK;
+    memcpy(plan->weight, weights[plan->step < 3 ? plan->step : 3], sizeof plan->weight);
+    ssdei_try(ssdei_pndm_output(setting, plan->t0, &plan->keep_x, &plan->keep_score));
+    return ssdei_pndm_transfer(setting, plan->t0, plan->t1, &plan->update);
+}
+
+/* w->kept is x of the step's start, w->noise the sum. */
+static ssde_status ssdei_pndm_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t stages = ssdei_pndm_stages(&w->setting, plan->step), count = block->rows * w->dim, i, j;
+    float *past = w->history[plan->step % w->setting.history] + block->first * w->dim;
+    ssdei_pndm_stage stage;
+    if (stages == 1) return ssdei_multistep_move(w, block, plan);
+    memcpy(w->kept, block->x, count * sizeof *w->kept);
+    for (j = 0; j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(&w->setting, plan, j, &stage));
+        ssdei_try(ssdei_evaluate(w, block, stage.t));
+        ssdei_direction(w, block, block->x, stage.keep_x, stage.keep_score, w->score);
+        if (!j) memcpy(past, w->score, count * sizeof *past);
+        for (i = 0; i < count; i++) w->noise[i] = (j ? w->noise[i] : 0.0f) + (float)stage.part * w->score[i];
+        if (j + 1 == stages) memcpy(w->score, w->noise, count * sizeof *w->score);
+        memcpy(block->x, w->kept, count * sizeof *w->kept);
+        ssdei_apply(w, block, &stage.update, stage.t);
+    }
     return SSDE_OK;
 }
 
@@ -3631,7 +3987,8 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
-    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct));
+    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct, 0));
+    ssdei_try(ssdei_bound(w, block, 0));
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
@@ -3703,19 +4060,26 @@ static const struct {
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_once_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan,
+      ssdei_ddim_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
-     {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
+     {SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
-     {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
+     {SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_MULTISTEP | SSDEI_CORRECTS, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
+      ssdei_multistep_move}},
+    {{"pndm", 2, 1, 3, 0, SSDE_GRID_UNIFORM, 50},
+     {SSDEI_COUNTS_STEPS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_pndm_plan, ssdei_pndm_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -3849,7 +4213,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_drop_failed(w, block, t);
         return SSDE_OK;
     }
-    if (!ssdei_ends_quietly(&w->setting)) {
+    if (!w->setting.clean && !ssdei_ends_quietly(&w->setting)) {
         w->reversal.part = 1.0; /* the mean of x(0), also at the end of a flow */
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
@@ -3915,31 +4279,58 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     return ssdei_for_blocks(w, how->steps, ssdei_finish_block);
 }
 
-/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
-static ssde_status ssdei_given_times(ssdei_sampler *w) {
-    ssde_sampler_desc *how = &w->setting.how;
-    double start, scale;
-    size_t k, beyond = 0;
+static ssde_status ssdei_check_times(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    const double *times = how->times, *ends = how->ends;
+    size_t k;
     if (ssdei_by_index(how->grid))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is %s: take one",
                          how->grid == SSDE_GRID_DISCRETE ? "SSDE_GRID_DISCRETE" : "SSDE_GRID_REFERENCE");
     for (k = 0; k <= how->steps; k++) {
-        if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
+        if (!(times[k] >= 0.0 && times[k] <= 1.0) || (k && !(times[k] < times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                             "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
-                             how->times[k]);
+                             "times[%lu] is %.17g, wanted in [0, 1] and below the one before", (unsigned long)k,
+                             times[k]);
     }
-    if (!how->given_start && how->times[0] != (how->edit_from > 0.0 ? how->edit_from : 1.0))
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", how->times[0],
-                         how->edit_from > 0.0 ? "edit_from" : "1");
-    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
-    while (how->times[beyond + 1] >= start) beyond++;
-    w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    for (k = 0; ends && k < how->steps; k++) {
+        if (!(ends[k] >= times[k + 1] && ends[k] <= times[k]))
+            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                             "ends[%lu] is %.17g, wanted from times[%lu] = %.17g to times[%lu] = %.17g",
+                             (unsigned long)k, ends[k], (unsigned long)k + 1, times[k + 1], (unsigned long)k, times[k]);
+    }
+    if (how->given_start || times[0] == (how->edit_from > 0.0 ? how->edit_from : 1.0)) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                     "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", times[0],
+                     how->edit_from > 0.0 ? "edit_from" : "1");
+}
+
+/* The desc's own times. Those beyond the prior's time fall away, but for one that is there, unless they are taken as
+   they are, by D. */
+static ssde_status ssdei_given_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    double start, scale, mean, std, last = how->steps ? how->times[how->steps] : 0.0;
+    size_t beyond = 0;
+    ssdei_try(ssdei_check_times(w));
+    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, last, &start, &scale));
+    w->setting.start = start;
+    if (how->times[0] > start && w->setting.sde.kind == SSDE_TABULATED && !w->model.denoised) {
+        ssdei_try(ssdei_marginal(w->context, &w->setting.sde, how->times[0], &mean, &std));
+        if (mean == 0.0)
+            return ssde_fail(
+                w->context, SSDE_ERROR_UNSUPPORTED,
+                "times[0] is %g, where m is 0: a score, or a noise prediction, says nothing of x(0) there: "
+                "wanted a model that tells what it denoises, or a first time below",
+                how->times[0]);
+    }
+    if (!w->model.denoised || !(w->setting.method->traits & SSDEI_FROM_NOISE)) {
+        while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
+        w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    } else
+        start = 1.0;
     how->steps -= beyond;
+    if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
     if (w->times[0] > start) w->times[0] = start;
-    w->setting.start = start;
     return SSDE_OK;
 }
 
@@ -3992,9 +4383,10 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
-    double low = w->times[1], high = w->times[0], first = 0.0, mean, std, drift, diffusion;
+    double low, high = w->times[0], first = 0.0, mean, std, drift, diffusion;
     int tries;
-    if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    if (!euler || !how->steps || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    low = w->times[1];
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
         double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
@@ -4026,8 +4418,9 @@ static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan)
 static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     const ssdei_update *u = &plan->update;
     plan->t0 = times[plan->step];
-    plan->t1 = times[plan->step + 1];
-    plan->t_correct = setting->how.corrector_first ? plan->t0 : plan->t1;
+    plan->t1 = setting->how.ends ? fmin(setting->how.ends[plan->step], plan->t0) : times[plan->step + 1];
+    plan->t_next = times[plan->step + 1];
+    plan->t_correct = setting->how.corrector_first ? times[plan->step] : plan->t_next;
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
@@ -4036,22 +4429,38 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
     if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
         return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         setting->info->name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+                         setting->info->name, plan->t0, plan->t1, u->x, u->score, u->noise);
     if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
     ssdei_last_plan(setting, plan);
     return SSDE_OK;
+}
+
+/* setting.clean, and whether those that ask for a score at the end can have one. */
+static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    double t = w->times[setting->how.steps], mean, std = 0.0;
+    int corrects = setting->corrector->rule && !setting->how.corrector_first;
+    if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
+    if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
+    w->setting.clean = std == 0.0;
+    if (!w->setting.clean || !(corrects || (setting->method->traits & SSDEI_TRAVELS))) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s after times[%lu] = 0, where std is 0: no score is there, wanted a last time above",
+                     corrects ? setting->corrector->name : setting->info->name, (unsigned long)setting->how.steps);
 }
 
 /* All steps, before the first evaluation. */
 static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     size_t steps = setting->how.steps, k;
+    ssdei_try(ssdei_sampler_last(w));
     for (k = 0; k < steps; k++) {
         w->plans[k].step = k;
         ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
+        w->plans[k].once = (setting->clean && w->plans[k].t1 == 0.0) || ssdei_beyond(setting, w->times[k]);
     }
-    if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
-    return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
+    if (setting->how.skip_denoise || w->setting.clean || ssdei_ends_quietly(setting)) return SSDE_OK;
+    return ssdei_setting_denoise(setting, w->times[steps], &w->denoise);
 }
 
 /* ---- its memory ---- */
@@ -4071,7 +4480,8 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->noise = ssdei_place(memory, float, part);
     w->reversal.drift = ssdei_place(memory, float, w->setting.sde.kind == SSDE_NONLINEAR ? part : 0);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
+    w->kept = ssdei_place(memory, float, ssdei_keeps(&w->setting) ? part : 0);
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED) w->told = ssdei_place(memory, float, part);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
         a->t = ssdei_place(memory, double, w->block);
@@ -4103,6 +4513,9 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
     ssdei_try(ssdei_guided_prepare(&w->guided, context, sde, model, chain, first_sample, n));
     w->model = w->guided.conditions.chain ? ssde_guided_model(&w->guided) : *model;
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED && !w->model.variance)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "variance is learned, but model->variance is NULL: it tells no variance");
     w->context = context;
     w->n = n;
     w->dim = model->dim;
@@ -4780,7 +5193,7 @@ static ssde_status ssdei_flow_score(ssdei_flow *w, const float *x, const double 
     for (r = 0; w->clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
-        ssdei_clip_rows(&w->clip, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
+        ssdei_clip_rows(&w->clip, 1.0, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
     }
     return SSDE_OK;
 }
@@ -4917,6 +5330,8 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     if (!full->max_evaluations) full->max_evaluations = 10000;
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start, full->eps));
+    if (full->clip.kind != SSDE_CLIP_NONE && full->clip.keep_noise)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "clip.keep_noise in an ODE, which has one slope: wanted 0");
     return ssdei_clip_check(context, &full->clip);
 }
 
