@@ -77,7 +77,7 @@ static void published_denoised(const published_run *run, const double *y, double
 typedef struct published_way {
     ssde_predictor predictor;
     double eta;
-    int order, noise, heun, bh1, fewer_at_end, euler_at_end, third_as_diffusers;
+    int order, noise, heun, bh1, fewer_at_end, euler_at_end, third_as_diffusers, exact;
     size_t uncorrected_count;
 } published_way;
 
@@ -91,6 +91,7 @@ static ssde_sampler_desc published_desc(const published_way *way) {
     how.multistep.order = way->order;
     how.multistep.noise = way->noise;
     how.multistep.heun = way->heun;
+    how.multistep.exact = way->exact;
     how.multistep.bh1 = way->bh1;
     how.multistep.fewer_at_end = way->fewer_at_end;
     how.multistep.euler_at_end = way->euler_at_end;
@@ -141,6 +142,36 @@ static void published_dpm(const published_run *run, const published_way *way, do
             }
             if (order == 2 && !way->heun) second = 0.5 * first;
             y[j] = base + first * D0 + second * D1 + third * D2;
+        }
+    }
+}
+
+/* y' = y + (1 + eta) the integral over s of the polynomial in log s through the noise (DEIS), or of e^(-e) D, by
+   Simpson's rule. */
+static void published_exact(const published_run *run, const published_way *way, double *y) {
+    enum { PARTS = 2000 };
+    double past[PUBLISHED_MOST][PUBLISHED_DIM], e = 1.0 + way->eta;
+    size_t i, j, k, l, part;
+    for (i = 0; i < run->steps; i++) {
+        double from = log(run->s[i]), to = log(run->s[i + 1]), sum[PUBLISHED_DIM] = {0.0}, eta = way->eta;
+        size_t order = published_order(run, way, i);
+        published_denoised(run, y, run->s[i], past[i]);
+        for (j = 0; way->noise && j < run->mixture.dim; j++) past[i][j] = (y[j] - past[i][j]) / run->s[i];
+        for (part = 0; part <= PARTS; part++) {
+            double at = from + (to - from) * (double)part / PARTS;
+            double w = (part == 0 || part == PARTS ? 1.0 : part % 2 ? 4.0 : 2.0) * (to - from) / (3.0 * PARTS);
+            w *= way->noise ? e * exp(at) : -e * exp(e * (to - at));
+            for (k = 0; k < order; k++) {
+                double basis = w;
+                for (l = 0; l < order; l++)
+                    if (l != k) basis *= (at - log(run->s[i - l])) / (log(run->s[i - k]) - log(run->s[i - l]));
+                for (j = 0; j < run->mixture.dim; j++) sum[j] += basis * past[i - k][j];
+            }
+        }
+        for (j = 0; j < run->mixture.dim; j++) {
+            double variance = exp(2.0 * to) *
+                              (way->noise ? eta * (exp(2.0 * (from - to)) - 1.0) : 1.0 - exp(-2.0 * eta * (from - to)));
+            y[j] = y[j] * (way->noise ? 1.0 : exp(e * (to - from))) + sum[j] + sqrt(variance) * run->noise[i][j];
         }
     }
 }
@@ -235,24 +266,29 @@ enum {
 };
 
 static void test_sampler_published_formulas(void) {
-    /* predictor, eta, order, noise, heun, bh1, fewer_at_end, euler_at_end, third_as_diffusers, uncorrected */
+    /* predictor, eta, order, noise, heun, bh1, fewer_at_end, euler_at_end, third_as_diffusers, exact,
+       uncorrected */
     static const struct {
         int predictor;
         double eta;
-        int flags[7];
+        int flags[8];
         size_t uncorrected;
-    } ways[] = {{PUBLISHED_2M, 0.0, {1, 0, 0, 0, 0, 0, 0}, 0},    {PUBLISHED_2M, 0.0, {2, 0, 0, 0, 0, 0, 0}, 0},
-                {PUBLISHED_2M, 0.0, {2, 0, 1, 0, 1, 0, 0}, 0},    {PUBLISHED_2M, 0.0, {2, 1, 0, 0, 0, 1, 0}, 0},
-                {PUBLISHED_2M, 0.0, {2, 1, 1, 0, 0, 0, 0}, 0},    {PUBLISHED_2M, 0.4, {2, 0, 0, 0, 1, 0, 0}, 0},
-                {PUBLISHED_SDE, 1.0, {1, 1, 0, 0, 0, 0, 0}, 0},   {PUBLISHED_SDE, 1.0, {2, 0, 1, 0, 0, 0, 0}, 0},
-                {PUBLISHED_SDE, 1.0, {2, 1, 0, 0, 0, 0, 0}, 0},   {PUBLISHED_SDE, 1.0, {2, 1, 1, 0, 0, 0, 0}, 0},
-                {PUBLISHED_3M, 0.0, {3, 0, 0, 0, 1, 0, 0}, 0},    {PUBLISHED_3M, 0.0, {3, 0, 1, 0, 0, 1, 0}, 0},
-                {PUBLISHED_3M, 0.0, {3, 1, 0, 0, 0, 0, 0}, 0},    {PUBLISHED_3M, 1.0, {3, 0, 0, 0, 1, 0, 0}, 0},
-                {PUBLISHED_3M, 1.0, {3, 0, 1, 0, 0, 0, 1}, 0},    {PUBLISHED_3M, 0.5, {3, 1, 0, 0, 0, 0, 0}, 0},
-                {PUBLISHED_UNIPC, 0.0, {1, 0, 0, 0, 0, 0, 0}, 0}, {PUBLISHED_UNIPC, 0.0, {2, 0, 0, 0, 1, 0, 0}, 0},
-                {PUBLISHED_UNIPC, 0.0, {2, 0, 0, 1, 0, 0, 0}, 2}, {PUBLISHED_UNIPC, 0.0, {2, 1, 0, 0, 0, 0, 0}, 0},
-                {PUBLISHED_UNIPC, 0.0, {2, 1, 0, 1, 1, 0, 0}, 2}, {PUBLISHED_UNIPC, 0.0, {3, 0, 0, 0, 0, 0, 0}, 0},
-                {PUBLISHED_UNIPC, 0.0, {3, 0, 0, 1, 1, 0, 0}, 0}, {PUBLISHED_UNIPC, 0.0, {3, 1, 0, 0, 1, 0, 0}, 2}};
+    } ways[] = {
+        {PUBLISHED_2M, 0.0, {1, 0, 0, 0, 0, 0, 0, 0}, 0},    {PUBLISHED_2M, 0.0, {2, 0, 0, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_2M, 0.0, {2, 0, 1, 0, 1, 0, 0, 0}, 0},    {PUBLISHED_2M, 0.0, {2, 1, 0, 0, 0, 1, 0, 0}, 0},
+        {PUBLISHED_2M, 0.0, {2, 1, 1, 0, 0, 0, 0, 0}, 0},    {PUBLISHED_2M, 0.4, {2, 0, 0, 0, 1, 0, 0, 0}, 0},
+        {PUBLISHED_SDE, 1.0, {1, 1, 0, 0, 0, 0, 0, 0}, 0},   {PUBLISHED_SDE, 1.0, {2, 0, 1, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_SDE, 1.0, {2, 1, 0, 0, 0, 0, 0, 0}, 0},   {PUBLISHED_SDE, 1.0, {2, 1, 1, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_3M, 0.0, {3, 0, 0, 0, 1, 0, 0, 0}, 0},    {PUBLISHED_3M, 0.0, {3, 0, 1, 0, 0, 1, 0, 0}, 0},
+        {PUBLISHED_3M, 0.0, {3, 1, 0, 0, 0, 0, 0, 0}, 0},    {PUBLISHED_3M, 1.0, {3, 0, 0, 0, 1, 0, 0, 0}, 0},
+        {PUBLISHED_3M, 1.0, {3, 0, 1, 0, 0, 0, 1, 0}, 0},    {PUBLISHED_3M, 0.5, {3, 1, 0, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_UNIPC, 0.0, {1, 0, 0, 0, 0, 0, 0, 0}, 0}, {PUBLISHED_UNIPC, 0.0, {2, 0, 0, 0, 1, 0, 0, 0}, 0},
+        {PUBLISHED_UNIPC, 0.0, {2, 0, 0, 1, 0, 0, 0, 0}, 2}, {PUBLISHED_UNIPC, 0.0, {2, 1, 0, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_UNIPC, 0.0, {2, 1, 0, 1, 1, 0, 0, 0}, 2}, {PUBLISHED_UNIPC, 0.0, {3, 0, 0, 0, 0, 0, 0, 0}, 0},
+        {PUBLISHED_UNIPC, 0.0, {3, 0, 0, 1, 1, 0, 0, 0}, 0}, {PUBLISHED_UNIPC, 0.0, {3, 1, 0, 0, 1, 0, 0, 0}, 2},
+        {PUBLISHED_2M, 0.0, {2, 1, 0, 0, 0, 0, 0, 1}, 0},    {PUBLISHED_3M, 0.0, {3, 1, 0, 0, 1, 0, 0, 1}, 0},
+        {PUBLISHED_3M, 0.0, {3, 0, 0, 0, 0, 0, 0, 1}, 0},    {PUBLISHED_3M, 0.6, {3, 0, 0, 0, 0, 0, 0, 1}, 0},
+        {PUBLISHED_3M, 1.0, {3, 1, 0, 0, 0, 1, 0, 1}, 0}};
     solver_mixture m = solver_plane();
     int which;
     size_t i, j;
@@ -271,7 +307,8 @@ static void test_sampler_published_formulas(void) {
             ssde_sampler_desc how;
             way.predictor = (ssde_predictor)ways[i].predictor, way.eta = ways[i].eta;
             way.order = f[0], way.noise = f[1], way.heun = f[2], way.bh1 = f[3], way.fewer_at_end = f[4];
-            way.euler_at_end = f[5], way.third_as_diffusers = f[6], way.uncorrected_count = ways[i].uncorrected;
+            way.euler_at_end = f[5], way.third_as_diffusers = f[6], way.exact = f[7],
+            way.uncorrected_count = ways[i].uncorrected;
             how = published_desc(&way);
             for (j = 0; j < PUBLISHED_DIM; j++) {
                 drawn[j] = (float)((j ? -1.1 : 0.7) * start.std);
@@ -281,6 +318,8 @@ static void test_sampler_published_formulas(void) {
             published_carry_out(&run, &how, x);
             if (way.predictor == SSDE_PREDICTOR_UNIPC)
                 published_unipc(&run, &way, y);
+            else if (way.exact)
+                published_exact(&run, &way, y);
             else
                 published_dpm(&run, &way, y);
             how.steps = PUBLISHED_STEPS, how.times = run.times;
@@ -508,7 +547,7 @@ static void test_sampler_published_bad_input(void) {
         CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), status, words); \
         CHECK(!ssde_sample_memory(&sde, &model, &how, 1));                                 \
     } while (0)
-    for (i = 0; i < 8; i++) { /* without `published` */
+    for (i = 0; i < 9; i++) { /* without `published` */
         ssde_sampler_desc how = samplers_desc(SSDE_PREDICTOR_UNIPC, 5, 1e-3);
         ssde_multistep *m = &how.multistep;
         how.context = &context;
@@ -518,8 +557,9 @@ static void test_sampler_published_bad_input(void) {
           : i == 3 ? &m->bh1
           : i == 4 ? &m->fewer_at_end
           : i == 5 ? &m->euler_at_end
-                   : &m->third_as_diffusers) = i < 7;
-        if (i == 7) m->uncorrected = published_uncorrected, m->uncorrected_count = 1;
+          : i == 6 ? &m->exact
+                   : &m->third_as_diffusers) = i < 8;
+        if (i == 8) m->uncorrected = published_uncorrected, m->uncorrected_count = 1;
         CHECK_FAILS(&context, ssde_sample(&sde, &model, &how, &rng, 1, x), SSDE_ERROR_ARGUMENT,
                     "multistep.published is 0, wanted 1");
     }
@@ -527,6 +567,8 @@ static void test_sampler_published_bad_input(void) {
                     "multistep.published is set, wanted 0 with ddim");
     PUBLISHED_FAILS(SSDE_PREDICTOR_UNIPC, how.multistep.published = how.multistep.heun = 1, SSDE_ERROR_ARGUMENT,
                     "multistep.heun is set");
+    PUBLISHED_FAILS(SSDE_PREDICTOR_UNIPC, how.multistep.published = how.multistep.exact = 1, SSDE_ERROR_ARGUMENT,
+                    "multistep.exact is set");
     PUBLISHED_FAILS(SSDE_PREDICTOR_DPM_SOLVER_2M, how.multistep.published = how.multistep.bh1 = 1, SSDE_ERROR_ARGUMENT,
                     "multistep.bh1 is set");
     PUBLISHED_FAILS(SSDE_PREDICTOR_DPM_SOLVER_3M, how.multistep.published = 1;
@@ -543,6 +585,8 @@ static void test_sampler_published_bad_input(void) {
                     SSDE_ERROR_ARGUMENT, "third_as_diffusers is set with dpm_solver_3m of order 3 and eta 0,");
     PUBLISHED_FAILS(SSDE_PREDICTOR_DPM_SOLVER_3M, how.multistep.published = how.multistep.third_as_diffusers = 1;
                     how.eta = 1.0; how.multistep.noise = 1, SSDE_ERROR_ARGUMENT, "eta 1, of noise");
+    PUBLISHED_FAILS(SSDE_PREDICTOR_DPM_SOLVER_3M, how.multistep.published = how.multistep.third_as_diffusers = 1;
+                    how.eta = 1.0; how.multistep.exact = 1, SSDE_ERROR_ARGUMENT, "eta 1, exact");
     PUBLISHED_FAILS(SSDE_PREDICTOR_DPM_SOLVER_2M_SDE, how.multistep.published = how.multistep.third_as_diffusers = 1,
                     SSDE_ERROR_ARGUMENT, "of order 2");
     PUBLISHED_FAILS(SSDE_PREDICTOR_DDIM, how.eta = how.s_churn = 0.5, SSDE_ERROR_ARGUMENT, "s_churn 0.5");
