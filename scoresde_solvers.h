@@ -378,17 +378,19 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
 
-/* Of PNDM. Order 2, as DDIM's step weighs the output as if it were constant over it; 4 where the times are equally
-   spaced in s and the noise is summed, from Runge and Kutta's start. */
+/* Of PNDM. It has order 2, as DDIM's step weighs the sum as one over equal steps of s, and 4 where the times are
+   equally spaced in s, from Runge and Kutta's start. */
 typedef struct ssde_pndm {
-    ssde_parameterisation combines; /* what is summed; DEFAULT: the noise. A network with another output is summed up in
-                                       that by others: VELOCITY, of one that predicts v. Not EDM's */
-    int heun_start;                 /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the
-                                       next two by the last two and three outputs */
-    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2 down to a level of a
-       tabulated SDE, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's
-       second is taken for one of a step from t_next + h. 0: half-way and from t; half-way, of a tabulated SDE, is
-       t_next + h' too, with h = t - t_next of two levels and more. */
+    /* What is summed: NOISE, or DATA, which is the default where the run begins beyond signal, or FLOW. With VELOCITY
+       (diffusers', of networks that predict v) and SCORE, which change over a step while D and the noise do not, the
+       order is 1. Not EDM's */
+    ssde_parameterisation sums;
+    int heun_start; /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the next two by the
+                       last two and three outputs */
+    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2, of a tabulated SDE down to
+       a level, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's second
+       counts as of a step from t_next + h. 0: half-way, where h = t - t_next makes it t_next + h' of steps of two
+       levels and more; and from t. */
     double step;
 } ssde_pndm;
 
@@ -2896,14 +2898,13 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
 
 static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
     ssde_pndm *pndm = &setting->how.pndm;
-    int set = pndm->combines || pndm->heun_start || pndm->step != 0.0;
+    int set = pndm->sums || pndm->heun_start || pndm->step != 0.0;
     if (set && setting->how.predictor != SSDE_PREDICTOR_PNDM)
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm is set, wanted 0 with %s", setting->info->name);
-    ssdei_try(ssdei_output_check(setting->context, "pndm.combines", pndm->combines, 1.0));
-    if (pndm->combines == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
-        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
-                         "pndm.combines is %d and step %g, wanted not EDM, 0 to 1", (int)pndm->combines, pndm->step);
-    if (!pndm->combines) pndm->combines = SSDE_PREDICT_NOISE;
+    ssdei_try(ssdei_output_check(setting->context, "pndm.sums", pndm->sums, 1.0));
+    if (pndm->sums == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm.sums is %d and step %g, wanted not EDM, 0 to 1",
+                         (int)pndm->sums, pndm->step);
     return SSDE_OK;
 }
 
@@ -3726,7 +3727,7 @@ static ssde_status ssdei_pndm_output(const ssdei_setting *setting, double t, dou
     ssde_output_map map;
     double mean, std;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
-    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
     if (ssdei_beyond(setting, t)) {
         *keep_x = map.target_noise / std;
         *keep_score = map.target_data - map.target_noise * mean / std;
@@ -3743,7 +3744,7 @@ static ssde_status ssdei_pndm_transfer(const ssdei_setting *setting, double from
     double mean, std, mean_to, std_to;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
-    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    ssdei_output_map(setting->how.pndm.sums, 0.0, mean, std, &map);
     u->x = mean_to * map.data_x + std_to * map.noise_x - 1.0;
     u->score = mean_to * map.data_output + std_to * map.noise_output;
     u->noise = 0.0;
@@ -4083,7 +4084,7 @@ static const struct {
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
       ssdei_multistep_move}},
-    {{"pndm", 2, 1, 3, 0, SSDE_GRID_UNIFORM, 50},
+    {{"pndm", 2, 1, 3, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_COUNTS_STEPS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_pndm_plan, ssdei_pndm_move}},
 };
 
@@ -4553,6 +4554,8 @@ static ssde_status ssdei_sampler_begin(ssdei_sampler *w, uint64_t first_sample) 
     for (i = 0; i < w->n; i++) w->sample[i] = first_sample + i;
     ssdei_try(ssdei_sampler_times(w));
     ssdei_try(ssdei_euler_start(w));
+    if (!w->setting.how.pndm.sums)
+        w->setting.how.pndm.sums = w->setting.start < 1.0 ? SSDE_PREDICT_DATA : SSDE_PREDICT_NOISE;
     return ssdei_sampler_plan(w);
 }
 
