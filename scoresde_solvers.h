@@ -447,20 +447,21 @@ typedef struct ssde_sample_report {
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
 /* Weights of multistep predictors as published, and as others run them, instead of the rule of orders: every step has
-   its whole order, however long it is. Zeros: the rule. */
+   its whole order, however long it is. Zeros: the rule. dpm_solver_3m's third order has half of the second derivative,
+   as it is in circulation, and so order 2. */
 typedef struct ssde_multistep {
-    int published; /* without it all others are 0 */
-    int order;     /* 1 to 3, of dpm_solver_* up to the default, 0: 2, of dpm_solver_3m 3. The first steps have fewer */
-    int noise; /* polynomials through the predicted noise (DPM-Solver, arXiv 2206.00927, and UniPC's noise prediction)
-                  instead of D's */
-    int heun;  /* dpm_solver_*: second order by the exact integral of the line; else by the line in the middle */
-    int bh1;   /* unipc: B(h) = h for e^h - 1, in what is of order 2 */
-    int fewer_at_end; /* no step is of a higher order than there are steps left; to denoise is one */
-    int euler_at_end; /* the last one is of order 1. Into std = 0 every step is */
-    /* dpm_solver_3m with eta: the third order's term as in diffusers' sde-dpmsolver++, its factor less 1: no limit of
-       short steps. (Its ODE has half of D's second derivative, as published: order 2; so has this without the field.)
-     */
-    int third_as_diffusers;
+    int published; /* 0: so are all others */
+    int order;     /* 1 to 3, of dpm_solver_* up to the default; 0: 2, of dpm_solver_3m 3. The first steps have fewer */
+    int noise; /* polynomials through the predicted noise instead of D: DPM-Solver (Lu et al. 2022, arXiv 2206.00927),
+                  and UniPC without predict_x0 */
+    int heun;  /* dpm_solver_*: second order by the integral of the line; else by what the line is in the middle */
+    int exact; /* dpm_solver_*: every order by the integral of its polynomial; with `noise` DEIS's tAB in log s
+                  (Zhang and Chen 2022, arXiv 2204.13902) */
+    int bh1;   /* unipc: B(h) = h, where it matters, at second order; else e^h - 1 */
+    int fewer_at_end;       /* the order is at most the number of steps left; to denoise is one */
+    int euler_at_end;       /* that of the last is 1. That of a step to std = 0 always is */
+    int third_as_diffusers; /* dpm_solver_3m with eta: what the second derivative is multiplied by is less by 1, as in
+                               diffusers' sde-dpmsolver++, so that short steps have no limit */
     const size_t *uncorrected; /* [uncorrected_count], unipc: steps, from 0, that are left as predicted */
     size_t uncorrected_count;
 } ssde_multistep;
@@ -2861,10 +2862,11 @@ static ssde_status ssdei_check_choice(ssde_context *context, const char *name, i
 static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     ssde_multistep *m = &setting->how.multistep;
     int traits = setting->method->traits, corrects = (traits & SSDEI_CORRECTS) != 0, most = setting->info->history + 1;
-    int others = m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
+    int others = m->order || m->noise || m->heun || m->exact || m->bh1 || m->fewer_at_end || m->euler_at_end ||
                  m->third_as_diffusers || m->uncorrected_count;
     const char *misplaced = m->published && !(traits & SSDEI_MULTISTEP) ? "published"
                             : m->heun && corrects                       ? "heun"
+                            : m->exact && corrects                      ? "exact"
                             : m->bh1 && !corrects                       ? "bh1"
                             : m->uncorrected_count && !corrects         ? "uncorrected_count"
                                                                         : NULL;
@@ -2884,12 +2886,15 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
                          m->order, most, setting->info->name);
     if (!m->published) return SSDE_OK;
     if (!m->order) m->order = most - corrects;
-    if (m->third_as_diffusers && (m->order < 3 || m->noise || corrects || setting->how.eta == 0.0))
+    if (m->third_as_diffusers && (m->order < 3 || m->noise || m->exact || corrects || setting->how.eta == 0.0))
         return ssde_fail(
             setting->context, SSDE_ERROR_ARGUMENT,
             "multistep.third_as_diffusers is set with %s of order %d and eta %g%s, wanted dpm_solver_3m of "
             "order 3 with eta above 0, of D's",
-            setting->info->name, m->order, setting->how.eta, m->noise ? ", of noise" : "");
+            setting->info->name, m->order, setting->how.eta,
+            m->noise   ? ", of noise"
+            : m->exact ? ", exact"
+                       : "");
     setting->history = (size_t)(m->order - 1 + corrects);
     if (!setting->history) setting->history = 1;
     return SSDE_OK;
@@ -3588,8 +3593,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
     if (ended) at[count++] = 1.0;
     for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
     ssdei_multistep_moments(span[0], moment);
-    if (count == 1 && !how->heun) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
-    if (!(setting->method->traits & SSDEI_CORRECTS))
+    if (count == 1 && !how->heun && !how->exact) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
+    if (!how->exact && !(setting->method->traits & SSDEI_CORRECTS))
         moment[2] = 0.5 * moment[2] - (how->third_as_diffusers ? 1.0 : 0.0);
     ssdei_multistep_solve(at, count, moment, weight);
     if (!ended) return;
