@@ -128,10 +128,10 @@ typedef enum ssde_grid {
     SSDE_GRID_KARRAS,    /* equally spaced s^(1 / rho) (Karras et al. 2022, eq. 5) */
     SSDE_GRID_COUNT
 } ssde_grid;
-/* times[steps + 1], decreasing; times[steps] = eps. 0 < eps < 1. Of the grids that need no SDE: uniform, reference,
+/* times[steps + 1], decreasing; times[steps] = eps. 0 <= eps < 1. Of the grids that need no SDE: uniform, reference,
    discrete, quadratic. */
 ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, size_t steps, double *times);
-/* The same for all; rho is Karras', 0: 7. */
+/* The same for all; rho is Karras', 0: 7. Log-SNR's and Karras' end where s is above 0. */
 ssde_status ssde_sde_time_grid(ssde_context *context, const ssde_sde *sde, ssde_grid grid, double rho, double eps,
                                size_t steps, double *times);
 
@@ -309,6 +309,8 @@ typedef struct ssde_clip {
     ssde_clip_kind kind;
     double low, high; /* low < high, floats */
     double quantile;  /* dynamic: in (0, 1] */
+    int keep_noise; /* of ddim alone, whose step is made of D and the noise apart: D' beside the noise (x - m D) / std,
+                       diffusers' clip_sample without use_clipped_model_output */
 } ssde_clip;
 ssde_clip ssde_clip_to(double low, double high); /* D' = min(max(D, low), high) */
 /* Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3), of each sample: with c the middle of the
@@ -402,6 +404,15 @@ typedef enum ssde_corrector {
     SSDE_CORRECTOR_ANNEALED_LANGEVIN = SSDE_CORRECTOR_LANGEVIN /* the reference's `ald` is the per-sample rule */
 } ssde_corrector;
 
+/* The variance of a step's noise about the mean of x(t_next) given x(t) and D, in the three of which that mean is the
+   same. Into std = 0 there is none. */
+typedef enum ssde_variance {
+    SSDE_VARIANCE_POSTERIOR, /* of x(t_next) given x(t) and x(0): std_next^2 G^2 / std^2, DDPM's smaller one */
+    SSDE_VARIANCE_FORWARD,   /* G^2 = std^2 - (m / m_next)^2 std_next^2, of x(t) given x(t_next): DDPM's beta */
+    SSDE_VARIANCE_LEARNED,   /* between both, element by element, by the model's `variance` */
+    SSDE_VARIANCE_COUNT
+} ssde_variance;
+
 /* What a run did. */
 typedef struct ssde_sample_report {
     size_t evaluations;      /* of the score, per sample; adaptive: of the sample that took most */
@@ -458,15 +469,24 @@ typedef struct ssde_sampler_desc {
        probability_flow: Euler's. */
     ssde_discretisation discretisation;
     ssde_grid grid;
-    double rho;             /* of SSDE_GRID_KARRAS; 0: 7 */
-    const double *times;    /* [steps + 1], strictly decreasing in (0, 1], instead of grid and eps; times[0] = 1 unless
-                               given_start. NULL: grid. With it, steps must be given. Steps that end beyond
-                               ssde_prior_time, where no signal is, fall away */
+    double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
+    /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
+       With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
+       ssde_prior_time, where no signal is, fall away. At times[steps] = 0 with std(0) = 0 the last step has denoised,
+       whatever skip_denoise: nothing is evaluated there, and so steps of two evaluations take the first alone; adaptive
+       and a corrector after the predictor are refused */
+    const double *times;
+    /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
+       takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
+       diffusers' DDIM. NULL: times[k + 1]. Not with what knows no step but from time to time: brownian, resamplings,
+       adaptive, multistep */
+    const double *ends;
     const double *schedule; /* [steps], of ddpm: beta_1 first; of smld: sigmas within the SDE's, largest first. NULL:
                                the SDE's own. With it, steps must be given */
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
                                sigma_L^2, which at sigma_L = 0.01 is the paper's 2e-5 */
     double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
+    ssde_variance variance;                  /* of ddim with eta 1 */
     double s_churn, s_tmin, s_tmax, s_noise; /* heun, and ddim with eta 0: Karras et al.'s, s_tmin and s_tmax in s; 0 is
                                                 no churn, no lower end, no upper end, and 1. Noise is never raised above
                                                 s(1) */
@@ -816,6 +836,12 @@ static ssde_status ssdei_check_eps(ssde_context *context, double eps) {
     return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted between 0 and 1, both excluded", eps);
 }
 
+/* The same of a grid, whose end may be 0. */
+static ssde_status ssdei_check_last(ssde_context *context, double eps) {
+    if (eps >= 0.0 && eps < 1.0) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eps is %.17g, wanted 0 or above, below 1", eps);
+}
+
 /* 0 stands for the default; NaN and negative numbers for mistakes. */
 static ssde_status ssdei_check_positive(ssde_context *context, const char *name, double *value, double standard) {
     if (!(*value >= 0.0 && *value <= DBL_MAX)) {
@@ -836,9 +862,14 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* out[rows, dim] = score at (x, t), in calls of at most max_rows. */
-static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
-                               const uint64_t *sample, size_t rows, float *out) {
+/* What a model tells of the rows of its last score: its `denoised` or `variance`. */
+typedef ssde_status (*ssdei_told)(void *user, size_t rows, float *out);
+
+/* out[rows, dim] = score at (x, t), in calls of at most max_rows, after each of which `more`, unless it is NULL, fills
+   those rows of told, which may be out. */
+static ssde_status ssdei_score_and(ssde_context *context, const ssde_score_model *model, const float *x,
+                                   const double *t, const uint64_t *sample, size_t rows, float *out, ssdei_told more,
+                                   float *told) {
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
         size_t count = rows - at < most ? rows - at : most;
@@ -846,8 +877,16 @@ static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *mo
             context, "model->score",
             model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
             t + at));
+        if (more)
+            ssdei_try(ssdei_called(context, more == model->denoised ? "model->denoised" : "model->variance",
+                                   more(model->user, count, told + at * model->dim), t + at));
     }
     return SSDE_OK;
+}
+
+static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
+                               const uint64_t *sample, size_t rows, float *out) {
+    return ssdei_score_and(context, model, x, t, sample, rows, out, NULL, NULL);
 }
 
 /* Rows worked on at a time: about `floats` numbers, whole batches of the model, and no fewer than it can use. */
@@ -867,7 +906,7 @@ static ssde_status ssdei_time_grid(ssde_context *context, ssde_grid grid, double
                                    double *times) {
     size_t k, last = ssdei_by_index(grid) ? steps - 1 : steps;
     double end = grid == SSDE_GRID_DISCRETE ? 0.0 : eps;
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     if (!steps || !times)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s", steps ? "times is NULL" : "steps is 0, wanted at least 1");
     if (!ssdei_by_index(grid) && grid != SSDE_GRID_UNIFORM && grid != SSDE_GRID_QUADRATIC)
@@ -896,7 +935,7 @@ ssde_status ssde_time_grid(ssde_context *context, ssde_grid grid, double eps, si
 /* ssde_prior_time of a run that ends at eps. */
 static ssde_status ssdei_start_time(ssde_context *context, const ssde_sde *sde, double eps, double *start,
                                     double *scale) {
-    ssdei_try(ssdei_check_eps(context, eps));
+    ssdei_try(ssdei_check_last(context, eps));
     ssdei_try(ssde_prior_time(context, sde, start, scale));
     if (eps < *start) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
@@ -2059,7 +2098,7 @@ SSDEI_ONCE_BEGIN
 
 ssde_clip ssde_clip_dynamic(double low, double high, double quantile) {
     ssde_clip clip;
-    clip.kind = SSDE_CLIP_DYNAMIC;
+    clip.kind = SSDE_CLIP_DYNAMIC, clip.keep_noise = 0;
     clip.low = low, clip.high = high, clip.quantile = quantile;
     return clip;
 }
@@ -2246,6 +2285,7 @@ typedef struct ssdei_setting {
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
     double start;   /* of a run: ssde_prior_time */
+    int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
@@ -2414,6 +2454,8 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     u->x = mean_next / mean - 1.0;
     u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
     u->noise = std_next * sqrt(lost);
+    /* G is std / std' of that */
+    if (setting->how.variance == SSDE_VARIANCE_FORWARD && u->noise > 0.0) u->noise *= std / std_next;
     return SSDE_OK;
 }
 
@@ -2494,11 +2536,13 @@ enum { SSDEI_HISTORY = 3 };
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
 typedef struct ssdei_step_plan {
     size_t step;
-    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and where it ends */
     ssdei_update churn;               /* without a score, before the first */
     double keep_x, keep_score;        /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
     ssdei_update update;              /* after the first; multistep: its score is the weighted sum of D's */
     ssdei_update second;              /* after the second evaluation, its score being kept + second.score s */
+    int once;                         /* of two evaluations only the first */
+    double log_ratio;                 /* of the standard deviations of the forward step and the posterior */
     double weight[SSDEI_HISTORY + 1]; /* multistep: of the last outputs, newest first */
     double alone[SSDEI_HISTORY + 1];  /* likewise, without the correction of the step before */
     double t_correct;                 /* the corrector's t, update, and whether its last one is without noise */
@@ -2538,7 +2582,8 @@ typedef struct ssdei_sampler {
     double t_value;
     uint64_t *sample;              /* [n] */
     float *score, *noise;          /* [block, dim] */
-    float *kept;                   /* [block, dim]: of the first of two evaluations of a step */
+    float *kept;                   /* [block, dim]: of the first of two evaluations of a step, or of what is clipped */
+    float *told;                   /* [block, dim]: the model's `variance`; NULL where it is not asked for */
     float *history[SSDEI_HISTORY]; /* [n, dim]: what the predictor remembers of past steps */
     float *path;                   /* [n, dim]: W at times[step], where `brownian`, else NULL */
     ssdei_travellers travellers;
@@ -2569,7 +2614,8 @@ enum {
     SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
     SSDEI_TRAVELS = 64,       /* each row at times of its own, by steps of its own, always along a Brownian path */
     SSDEI_MULTISTEP = 128,    /* reads `multistep` */
-    SSDEI_CORRECTS = 256      /* its steps are corrected by the score at their ends */
+    SSDEI_CORRECTS = 256,     /* its steps are corrected by the score at their ends */
+    SSDEI_COUNTS_STEPS = 512  /* what it remembers counts by the step, whatever its length */
 };
 
 typedef struct ssdei_method {
@@ -2658,6 +2704,17 @@ static ssde_status ssdei_check_combination(const ssdei_setting *setting) {
     if (how->brownian && ssdei_by_index(how->grid))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "brownian on the reference's or the discrete grid, whose steps are not between its times");
+    if (how->ends && (!how->times || how->brownian || how->resamplings > 1 ||
+                      (setting->info->history && !(traits & SSDEI_COUNTS_STEPS))))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "ends with %s: wanted times, steps that know none but their own, and fresh or no noise",
+                         !how->times            ? "no times"
+                         : how->brownian        ? "brownian"
+                         : how->resamplings > 1 ? "resamplings"
+                                                : name);
+    if (how->times && !how->steps && how->skip_denoise)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "steps is 0 and skip_denoise is set: x(times[0]) is to be denoised, or wanted steps");
     if (how->schedule && !chain)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule is given to %s, wanted ddpm or smld", name);
     return setting->sde.kind == SSDE_NONLINEAR ? ssdei_check_nonlinear(setting) : SSDE_OK;
@@ -2688,6 +2745,11 @@ static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int
     if (edit_from == 0.0 || !given_start) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_ARGUMENT,
                      "edit_from and given_start are both set: x holds data, or x at the first time, not both");
+}
+
+static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
+    if (value >= 0 && value < count) return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
 }
 
 /* setting->history, and the default order. */
@@ -2758,6 +2820,14 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "churn_unseen with %s, wanted ddim", setting->info->name);
     ssdei_try(ssdei_output_check(context, "churn_unseen", full->churn_unseen, full->sigma_data));
     ssdei_try(ssdei_setting_multistep(setting));
+    ssdei_try(ssdei_check_choice(context, "variance", (int)full->variance, SSDE_VARIANCE_COUNT));
+    if (full->variance && !(full->predictor == SSDE_PREDICTOR_DDIM && full->eta == 1.0))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance with %s and eta %.9g, wanted ddim with eta 1",
+                         setting->info->name, full->eta);
+    if (full->clip.keep_noise && (full->predictor != SSDE_PREDICTOR_DDIM || full->churn_unseen))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "clip.keep_noise with %s, whose steps take D and the noise from one score: wanted ddim",
+                         full->churn_unseen ? "churn_unseen" : setting->info->name);
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
@@ -2787,11 +2857,6 @@ static int ssdei_ends_quietly(const ssdei_setting *setting) {
     return ssdei_by_index(setting->how.grid) && setting->method->chain != SSDEI_CHAIN_SMLD;
 }
 
-static ssde_status ssdei_check_choice(ssde_context *context, const char *name, int value, int count) {
-    if (value >= 0 && value < count) return SSDE_OK;
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s is %d, wanted an ssde_%s", name, value, name);
-}
-
 /* Fills in the defaults of a checked SDE and a desc (NULL: all of them). */
 static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sde, const ssde_sampler_desc *how) {
     ssde_context *context = how ? how->context : NULL;
@@ -2800,9 +2865,9 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     if (how) *full = *how;
     setting->sde = *sde;
     setting->context = context;
-    if ((full->times || full->schedule) && !full->steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of %s",
-                         full->times ? "given times less one" : "entries in schedule");
+    setting->start = 1.0;
+    if (full->schedule && !full->steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "steps is 0, wanted the number of entries in schedule");
     ssdei_try(ssdei_check_choice(context, "predictor", (int)full->predictor, SSDE_PREDICTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "corrector", (int)full->corrector, SSDE_CORRECTOR_COUNT));
     ssdei_try(ssdei_check_choice(context, "discretisation", (int)full->discretisation, SSDE_DISCRETISE_EULER + 1));
@@ -2815,8 +2880,8 @@ static ssde_status ssdei_setting_make(ssdei_setting *setting, const ssde_sde *sd
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start,
                                full->times || ssdei_by_index(full->grid) ? 0.0 : full->eps));
     ssdei_try(ssdei_setting_numbers(setting));
-    if (!full->steps) full->steps = setting->info->steps;
-    if (!full->steps) full->steps = (size_t)sde->num_scales;
+    if (!full->steps && !full->times) full->steps = setting->info->steps;
+    if (!full->steps && !full->times) full->steps = (size_t)sde->num_scales;
     if (!full->corrector_steps) full->corrector_steps = 1;
     if (!full->resamplings) full->resamplings = 1;
     if (!full->jump) full->jump = 1;
@@ -2901,6 +2966,8 @@ ssde_status ssde_predictor_step(const ssde_sde *sde, const ssde_sampler_desc *ho
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s takes several evaluations or remembers steps: only ssde_sample runs it",
                          setting.info->name);
+    if (setting.how.variance == SSDE_VARIANCE_LEARNED)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance learned: only ssde_sample asks a model for it");
     if (!by_index && !t_next) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "t_next is NULL");
     for (r = 0; r < rows; r = end) {
         ssdei_update u = {0.0, 0.0, 0.0};
@@ -2923,6 +2990,10 @@ ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, c
     ssdei_setting setting;
     ssdei_try(ssdei_check_step(how ? how->context : NULL, sde, x, score, x, t, rows, dim, score));
     ssdei_try(ssdei_setting_make(&setting, sde, how));
+    if (setting.how.clip.keep_noise)
+        return ssde_fail(
+            setting.context, SSDE_ERROR_UNSUPPORTED,
+            "clip.keep_noise: no score is that of D' and of the noise as it was, only ssde_sample keeps it");
     return ssdei_setting_clip(&setting, x, t, rows, dim, score);
 }
 
@@ -2955,7 +3026,7 @@ static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model 
     return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
 }
 
-/* The same at the block's x and t. */
+/* w->score, and w->told where there is one, at the block's x and t: not clipped. */
 static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
     size_t r;
     if (t != w->t_value) {
@@ -2963,11 +3034,19 @@ static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, co
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_sampler_score(w, model, block->x, w->t, w->sample + block->first, block->rows);
+    return ssdei_score_and(w->context, model, block->x, w->t, w->sample + block->first, block->rows, w->score,
+                           w->told ? model->variance : NULL, w->told);
+}
+
+/* The same clipped. */
+static ssde_status ssdei_ask_clipped(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block,
+                                     double t) {
+    ssdei_try(ssdei_ask(w, model, block, t));
+    return ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, w->score);
 }
 
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
-    return ssdei_ask(w, &w->mover, block, t);
+    return ssdei_ask_clipped(w, &w->mover, block, t);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
@@ -3072,7 +3151,6 @@ static void ssdei_churn_apply(ssdei_sampler *w, const ssdei_block *block, const 
 
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_try(ssdei_predictor_noise(w, block, plan));
-    ssdei_churn_apply(w, block, plan);
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -3089,6 +3167,44 @@ static ssde_status ssdei_ladder_move(ssdei_sampler *w, const ssdei_block *block,
         if (j + 1 < count)
             ssdei_try(ssdei_condition_update(w, block, plan->t0, (uint32_t)(step * (count + 1) + 2 + j)));
     }
+    return SSDE_OK;
+}
+
+/* out = p x + q score, or kept + q score. */
+static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
+                            float *out) {
+    float px = (float)p, qs = (float)q;
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
+}
+
+/* ---- ddim beside its rule: noise that is kept, a variance that is learned ---- */
+
+/* w->noise: each by exp(f log_ratio), f in w->told. */
+static void ssdei_ddim_weigh(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t i;
+    for (i = 0; i < block->rows * w->dim; i++) {
+        double deviation = plan->update.noise * ssdei_math_exp((double)w->told[i] * plan->log_ratio);
+        w->noise[i] = (float)(deviation * (double)w->noise[i]);
+    }
+}
+
+static ssde_status ssdei_ddim_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    ssdei_update u = plan->update;
+    ssdei_try(ssdei_predictor_noise(w, block, plan));
+    ssdei_churn_apply(w, block, plan);
+    ssdei_try(ssdei_ask(w, &w->mover, block, plan->t0));
+    if (w->setting.how.clip.keep_noise) {
+        ssdei_direction(w, block, block->x, 0.0, plan->keep_score, w->kept);
+        u.score = 1.0;
+    }
+    ssdei_try(ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, w->score));
+    if (w->setting.how.clip.keep_noise) ssdei_direction(w, block, w->kept, 1.0, plan->second.score, w->score);
+    if (w->told && u.noise > 0.0) {
+        ssdei_ddim_weigh(w, block, plan);
+        u.noise = 1.0;
+    }
+    ssdei_apply(w, block, &u, plan->t0);
     return SSDE_OK;
 }
 
@@ -3153,11 +3269,10 @@ static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan
 /* That algorithm without the second slope: DDIM from s_hat. Where the model does not see the churn, its output o at y
    and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat at y_hat and s_hat, and y' is
    y_hat + (s' / s_hat - 1) (y_hat - D_hat). A velocity's p and q stay those at s. */
-static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     ssde_output_map map, hat;
     double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
-    if (how->s_churn == 0.0) return SSDE_OK;
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
@@ -3176,6 +3291,18 @@ static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan
     return SSDE_OK;
 }
 
+/* m' D' = m' / m x + second.score (score of D'), beside which the noise gives keep_score (score of the noise). */
+static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean, std, mean_next, std_next;
+    if (setting->how.s_churn > 0.0) ssdei_try(ssdei_ddim_churned(setting, plan));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    plan->second.score = mean_next / mean * std * std;
+    plan->keep_score = plan->update.score - plan->second.score;
+    if (plan->update.noise > 0.0) plan->log_ratio = ssdei_math_log(std / std_next);
+    return SSDE_OK;
+}
+
 /* In y = x / (m + std) and tau, dy / dtau = u = -(x + std (m + std) score) / m: DDIM's step by tau - tau' = 2 half /
    (m' + std'), and the trapezoid of the slopes at both ends, x1 + half (u - u1). */
 static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
@@ -3191,18 +3318,6 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     return SSDE_OK;
 }
 
-SSDEI_ONCE_END
-
-/* w->score = p x + q score, or kept + q score. */
-static void ssdei_direction(ssdei_sampler *w, const ssdei_block *block, const float *x, double p, double q,
-                            float *out) {
-    float px = (float)p, qs = (float)q;
-    size_t i;
-    for (i = 0; i < block->rows * w->dim; i++) out[i] = px * x[i] + qs * w->score[i];
-}
-
-SSDEI_ONCE_BEGIN
-
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     ssdei_try(ssdei_predictor_noise(w, block, plan));
@@ -3210,6 +3325,7 @@ static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, 
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
+    if (plan->once) return SSDE_OK;
     ssdei_try(ssdei_evaluate(w, block, plan->t1));
     ssdei_direction(w, block, w->kept, 1.0, u.score, w->score);
     u.score = 1.0;
@@ -3354,7 +3470,8 @@ static void ssdei_published_weights(const ssdei_setting *setting, const double *
 /* Of a step, by the number of those before and after. */
 static size_t ssdei_published_order(const ssdei_setting *setting, size_t step) {
     const ssde_multistep *how = &setting->how.multistep;
-    size_t order = (size_t)how->order, left = setting->how.steps - step + (setting->how.skip_denoise ? 0 : 1);
+    size_t order = (size_t)how->order,
+           left = setting->how.steps - step + (setting->how.skip_denoise || setting->clean ? 0 : 1);
     if (order > step + 1) order = step + 1;
     if (how->fewer_at_end && order > left) order = left;
     return how->euler_at_end && left == 1 ? 1 : order;
@@ -3631,7 +3748,7 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
-    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct));
+    ssdei_try(ssdei_ask_clipped(w, &w->model, block, plan->t_correct));
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
@@ -3703,7 +3820,7 @@ static const struct {
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_once_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_ddim_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
      {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
@@ -3849,7 +3966,7 @@ static ssde_status ssdei_finish_block(ssdei_sampler *w, const ssdei_block *block
         ssdei_drop_failed(w, block, t);
         return SSDE_OK;
     }
-    if (!ssdei_ends_quietly(&w->setting)) {
+    if (!w->setting.clean && !ssdei_ends_quietly(&w->setting)) {
         w->reversal.part = 1.0; /* the mean of x(0), also at the end of a flow */
         ssdei_try(ssdei_evaluate(w, block, t));
         ssdei_apply(w, block, &w->denoise, t);
@@ -3915,28 +4032,42 @@ static ssde_status ssdei_sampler_run(ssdei_sampler *w) {
     return ssdei_for_blocks(w, how->steps, ssdei_finish_block);
 }
 
-/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
-static ssde_status ssdei_given_times(ssdei_sampler *w) {
-    ssde_sampler_desc *how = &w->setting.how;
-    double start, scale;
-    size_t k, beyond = 0;
+static ssde_status ssdei_check_times(ssdei_sampler *w) {
+    const ssde_sampler_desc *how = &w->setting.how;
+    const double *times = how->times, *ends = how->ends;
+    size_t k;
     if (ssdei_by_index(how->grid))
         return ssde_fail(w->context, SSDE_ERROR_ARGUMENT, "times are given and grid is %s: take one",
                          how->grid == SSDE_GRID_DISCRETE ? "SSDE_GRID_DISCRETE" : "SSDE_GRID_REFERENCE");
     for (k = 0; k <= how->steps; k++) {
-        if (!(how->times[k] > 0.0 && how->times[k] <= 1.0) || (k && !(how->times[k] < how->times[k - 1])))
+        if (!(times[k] >= 0.0 && times[k] <= 1.0) || (k && !(times[k] < times[k - 1])))
             return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                             "times[%lu] is %.17g, wanted in (0, 1] and below the one before", (unsigned long)k,
-                             how->times[k]);
+                             "times[%lu] is %.17g, wanted in [0, 1] and below the one before", (unsigned long)k,
+                             times[k]);
     }
-    if (!how->given_start && how->times[0] != (how->edit_from > 0.0 ? how->edit_from : 1.0))
-        return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
-                         "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", how->times[0],
-                         how->edit_from > 0.0 ? "edit_from" : "1");
-    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->times[how->steps], &start, &scale));
-    while (how->times[beyond + 1] >= start) beyond++;
+    for (k = 0; ends && k < how->steps; k++) {
+        if (!(ends[k] >= times[k + 1] && ends[k] <= times[k]))
+            return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                             "ends[%lu] is %.17g, wanted from times[%lu] = %.17g to times[%lu] = %.17g",
+                             (unsigned long)k, ends[k], (unsigned long)k + 1, times[k + 1], (unsigned long)k, times[k]);
+    }
+    if (how->given_start || times[0] == (how->edit_from > 0.0 ? how->edit_from : 1.0)) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_ARGUMENT,
+                     "times[0] is %.17g, wanted %s: only given_start can begin elsewhere", times[0],
+                     how->edit_from > 0.0 ? "edit_from" : "1");
+}
+
+/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
+static ssde_status ssdei_given_times(ssdei_sampler *w) {
+    ssde_sampler_desc *how = &w->setting.how;
+    double start, scale;
+    size_t beyond = 0;
+    ssdei_try(ssdei_check_times(w));
+    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->steps ? how->times[how->steps] : 0.0, &start, &scale));
+    while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
     w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
     how->steps -= beyond;
+    if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
     if (w->times[0] > start) w->times[0] = start;
     w->setting.start = start;
@@ -3992,9 +4123,10 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
     int traits = w->setting.method->traits;
     int euler = (traits & SSDEI_EULER) || how->discretisation == SSDE_DISCRETISE_EULER ||
                 ((traits & SSDEI_EULER_ON_FLOW) && how->probability_flow);
-    double low = w->times[1], high = w->times[0], first = 0.0, mean, std, drift, diffusion;
+    double low, high = w->times[0], first = 0.0, mean, std, drift, diffusion;
     int tries;
-    if (!euler || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    if (!euler || !how->steps || w->setting.start == 1.0 || w->times[0] < w->setting.start) return SSDE_OK;
+    low = w->times[1];
     for (tries = 0; tries < 60 && low < high; tries++) {
         double t = tries ? 0.5 * (low + high) : high;
         double h = traits & SSDEI_TRAVELS ? 256.0 * ssdei_path_step : t - w->times[1];
@@ -4026,8 +4158,8 @@ static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan)
 static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const double *times, ssdei_step_plan *plan) {
     const ssdei_update *u = &plan->update;
     plan->t0 = times[plan->step];
-    plan->t1 = times[plan->step + 1];
-    plan->t_correct = setting->how.corrector_first ? plan->t0 : plan->t1;
+    plan->t1 = setting->how.ends ? fmin(setting->how.ends[plan->step], plan->t0) : times[plan->step + 1];
+    plan->t_correct = times[setting->how.corrector_first ? plan->step : plan->step + 1];
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
@@ -4036,21 +4168,37 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
     if (!(fabs(u->x) <= DBL_MAX && fabs(u->score) <= DBL_MAX && fabs(u->noise) <= DBL_MAX))
         return ssde_fail(setting->context, SSDE_ERROR_NUMERIC,
                          "%s: the step from t = %.6g to %.6g is x + %g x + %g score + %g z, wanted finite numbers",
-                         setting->info->name, times[plan->step], times[plan->step + 1], u->x, u->score, u->noise);
+                         setting->info->name, plan->t0, plan->t1, u->x, u->score, u->noise);
     if (setting->corrector->rule) ssdei_try(ssdei_correction(setting, plan->t_correct, 1.0, &plan->correction));
     ssdei_last_plan(setting, plan);
     return SSDE_OK;
+}
+
+/* setting.clean, and whether those that ask for a score at the end can have one. */
+static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
+    const ssdei_setting *setting = &w->setting;
+    double t = w->times[setting->how.steps], mean, std = 0.0;
+    int corrects = setting->corrector->rule && !setting->how.corrector_first;
+    if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
+    if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
+    w->setting.clean = std == 0.0;
+    if (!w->setting.clean || !(corrects || (setting->method->traits & SSDEI_TRAVELS))) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
+                     "%s after times[%lu] = 0, where std is 0: no score is there, wanted a last time above",
+                     corrects ? setting->corrector->name : setting->info->name, (unsigned long)setting->how.steps);
 }
 
 /* All steps, before the first evaluation. */
 static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     size_t steps = setting->how.steps, k;
+    ssdei_try(ssdei_sampler_last(w));
     for (k = 0; k < steps; k++) {
         w->plans[k].step = k;
         ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
+        w->plans[k].once = w->setting.clean && w->plans[k].t1 == 0.0;
     }
-    if (setting->how.skip_denoise || ssdei_ends_quietly(setting)) return SSDE_OK;
+    if (setting->how.skip_denoise || w->setting.clean || ssdei_ends_quietly(setting)) return SSDE_OK;
     return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
 }
 
@@ -4071,7 +4219,8 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->noise = ssdei_place(memory, float, part);
     w->reversal.drift = ssdei_place(memory, float, w->setting.sde.kind == SSDE_NONLINEAR ? part : 0);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 ? part : 0);
+    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 || w->setting.how.clip.keep_noise ? part : 0);
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED) w->told = ssdei_place(memory, float, part);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
         a->t = ssdei_place(memory, double, w->block);
@@ -4103,6 +4252,9 @@ static ssde_status ssdei_sampler_prepare(ssdei_sampler *w, const ssde_sde *sde, 
     ssdei_try(ssdei_setting_make(&w->setting, sde, how));
     ssdei_try(ssdei_guided_prepare(&w->guided, context, sde, model, chain, first_sample, n));
     w->model = w->guided.conditions.chain ? ssde_guided_model(&w->guided) : *model;
+    if (w->setting.how.variance == SSDE_VARIANCE_LEARNED && !w->model.variance)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "variance is learned, but model->variance is NULL: it tells no variance");
     w->context = context;
     w->n = n;
     w->dim = model->dim;
@@ -4917,6 +5069,8 @@ static ssde_status ssdei_flow_desc_make(ssde_flow_desc *full, const ssde_flow_de
     if (!full->max_evaluations) full->max_evaluations = 10000;
     ssdei_try(ssdei_check_eps(context, full->eps));
     ssdei_try(ssdei_edit_check(context, full->edit_from, full->given_start, full->eps));
+    if (full->clip.kind != SSDE_CLIP_NONE && full->clip.keep_noise)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "clip.keep_noise in an ODE, which has one slope: wanted 0");
     return ssdei_clip_check(context, &full->clip);
 }
 

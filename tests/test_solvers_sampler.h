@@ -25,7 +25,9 @@ static void test_grid_times(void) {
     CHECK(times[12] == 1e-3);
     CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_REFERENCE, 1e-3, 1, one));
     CHECK(one[0] == 1.0 && one[1] == 1e-3);
-    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.0, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, -0.1, 12, times), SSDE_ERROR_ARGUMENT, "eps");
+    CHECK_OK(ssde_time_grid(NULL, SSDE_GRID_QUADRATIC, 0.0, 2, times));
+    CHECK(times[0] == 1.0 && times[1] == 0.25 && times[2] == 0.0);
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, (double)NAN, 12, times), SSDE_ERROR_ARGUMENT,
                 "eps");
     CHECK_FAILS(&context, ssde_time_grid(&context, SSDE_GRID_UNIFORM, 0.1, 0, times), SSDE_ERROR_ARGUMENT, "steps");
