@@ -249,7 +249,7 @@ ssde_condition ssde_measure_pigdm(ssde_linear_function forward, ssde_linear_func
 
 /* The score of `model` and the terms of the chain `condition`. Samplers make one of these from their desc's condition
    themselves. Sample first_sample + i is row i < n of the conditions' arrays. The model has no vjp: likelihoods take
-   differences. */
+   differences; denoised and variance where the other has them. */
 typedef struct ssde_guided ssde_guided;
 ssde_status ssde_guided_create(ssde_context *context, ssde_guided **guided, const ssde_sde *sde,
                                const ssde_score_model *model, const ssde_condition *condition, uint64_t first_sample,
@@ -275,7 +275,8 @@ ssde_cfg_desc ssde_cfg_defaults(void);
 ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_cfg_desc *desc);
 void ssde_cfg_destroy(ssde_cfg *guided);
 size_t ssde_cfg_memory(const ssde_sde *sde, const ssde_cfg_desc *desc);
-/* With vjp where both models have one. */
+/* With vjp and denoised where both models have one, and with the conditional's variance; the latter two of two objects,
+   each of which knows its last score. */
 ssde_score_model ssde_cfg_model(ssde_cfg *guided);
 
 /* A model of the SDE `from` as one of the SDE `to`. In y = x / m and s = std / m all affine SDEs are one: at the t of
@@ -294,7 +295,7 @@ ssde_status ssde_converted_create(ssde_context *context, ssde_converted **conver
 void ssde_converted_destroy(ssde_converted *converted);
 size_t ssde_converted_memory(ssde_context *context, const ssde_sde *from, const ssde_score_model *model,
                              const ssde_sde *to);
-/* With vjp where the model has one. */
+/* With vjp, denoised and variance where the model has them. */
 ssde_score_model ssde_converted_model(ssde_converted *converted);
 
 /* >>clip
@@ -934,31 +935,30 @@ static ssde_status ssdei_check_finite(ssde_context *context, const char *name, c
                      (unsigned long)(at / dim), (unsigned long)(at % dim), (double)x[at]);
 }
 
-/* What a model tells of the rows of its last score: its `denoised` or `variance`. */
-typedef ssde_status (*ssdei_told)(void *user, size_t rows, float *out);
-
-/* out[rows, dim] = score at (x, t), in calls of at most max_rows, after each of which `more`, unless it is NULL, fills
-   those rows of told, which may be out. */
+/* out[rows, dim] = score at (x, t), or with `denoised` what the model denoises there, in calls of at most max_rows; and
+   in told, unless it is NULL, the model's `variance`. */
 static ssde_status ssdei_score_and(ssde_context *context, const ssde_score_model *model, const float *x,
-                                   const double *t, const uint64_t *sample, size_t rows, float *out, ssdei_told more,
+                                   const double *t, const uint64_t *sample, size_t rows, int denoised, float *out,
                                    float *told) {
     size_t most = model->max_rows ? model->max_rows : rows, at;
     for (at = 0; at < rows; at += most) {
-        size_t count = rows - at < most ? rows - at : most;
-        ssdei_try(ssdei_called(
-            context, "model->score",
-            model->score(model->user, x + at * model->dim, t + at, sample + at, count, 0, out + at * model->dim),
-            t + at));
-        if (more)
-            ssdei_try(ssdei_called(context, more == model->denoised ? "model->denoised" : "model->variance",
-                                   more(model->user, count, told + at * model->dim), t + at));
+        size_t count = rows - at < most ? rows - at : most, place = at * model->dim;
+        ssdei_try(ssdei_called(context, "model->score",
+                               model->score(model->user, x + place, t + at, sample + at, count, 0, out + place),
+                               t + at));
+        if (told)
+            ssdei_try(
+                ssdei_called(context, "model->variance", model->variance(model->user, count, told + place), t + at));
+        if (denoised)
+            ssdei_try(
+                ssdei_called(context, "model->denoised", model->denoised(model->user, count, out + place), t + at));
     }
     return SSDE_OK;
 }
 
 static ssde_status ssdei_score(ssde_context *context, const ssde_score_model *model, const float *x, const double *t,
                                const uint64_t *sample, size_t rows, float *out) {
-    return ssdei_score_and(context, model, x, t, sample, rows, out, NULL, NULL);
+    return ssdei_score_and(context, model, x, t, sample, rows, 0, out, NULL);
 }
 
 /* Rows worked on at a time: about `floats` numbers, whole batches of the model, and no fewer than it can use. */
@@ -1794,7 +1794,26 @@ static ssde_status ssdei_guided_score(void *user, const float *x, const double *
     memcpy(out, g->score, rows * w->dim * sizeof *out);
     for (; condition; condition = ssdei_condition_first(condition->next, 1))
         ssdei_try(ssdei_guided_add(g, condition, x, t, sample, rows, out));
+    for (r = 0; g->model.denoised && r < rows * w->dim; r++) g->score[r] = out[r] - g->score[r];
     return SSDE_OK;
+}
+
+/* The model's D, and std^2 / m of the terms; where m is 0 there are none. */
+static ssde_status ssdei_guided_denoised(void *user, size_t rows, float *out) {
+    ssde_guided *g = (ssde_guided *)user;
+    const ssdei_conditions *w = &g->conditions;
+    size_t i;
+    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    for (i = 0; i < rows * w->dim; i++) {
+        double mean = w->mean[i / w->dim], std = w->std[i / w->dim];
+        if (mean > 0.0) out[i] += (float)(std * std / mean * (double)g->score[i]);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_guided_variance(void *user, size_t rows, float *out) {
+    const ssde_guided *g = (const ssde_guided *)user;
+    return g->model.variance(g->model.user, rows, out);
 }
 
 ssde_score_model ssde_guided_model(ssde_guided *guided) {
@@ -1804,6 +1823,8 @@ ssde_score_model ssde_guided_model(ssde_guided *guided) {
     model.dim = guided->model.dim;
     model.max_rows = guided->max_rows;
     model.score = ssdei_guided_score;
+    if (guided->model.denoised) model.denoised = ssdei_guided_denoised;
+    if (guided->model.variance) model.variance = ssdei_guided_variance;
     model.user = guided;
     return model;
 }
@@ -1949,6 +1970,21 @@ static ssde_status ssdei_cfg_vjp(void *user, const float *v, size_t rows, float 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_cfg_denoised(void *user, size_t rows, float *out) {
+    ssde_cfg *g = (ssde_cfg *)user;
+    const ssde_cfg_desc *desc = &g->desc;
+    if (g->guides) ssdei_try(desc->unconditional.denoised(desc->unconditional.user, rows, g->other));
+    ssdei_try(desc->conditional.denoised(desc->conditional.user, rows, out));
+    ssdei_cfg_combine(g, rows, out);
+    return SSDE_OK;
+}
+
+/* The conditional model's. */
+static ssde_status ssdei_cfg_variance(void *user, size_t rows, float *out) {
+    const ssde_cfg *g = (const ssde_cfg *)user;
+    return g->desc.conditional.variance(g->desc.conditional.user, rows, out);
+}
+
 ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -1957,6 +1993,11 @@ ssde_score_model ssde_cfg_model(ssde_cfg *guided) {
     model.max_rows = guided->max_rows;
     model.score = ssdei_cfg_score;
     if (guided->desc.conditional.vjp && guided->desc.unconditional.vjp) model.vjp = ssdei_cfg_vjp;
+    if (guided->desc.conditional.user != guided->desc.unconditional.user) {
+        if (guided->desc.conditional.denoised && guided->desc.unconditional.denoised)
+            model.denoised = ssdei_cfg_denoised;
+        if (guided->desc.conditional.variance) model.variance = ssdei_cfg_variance;
+    }
     model.user = guided;
     return model;
 }
@@ -2012,9 +2053,10 @@ ssde_status ssde_cfg_create(ssde_cfg **guided, const ssde_sde *sde, const ssde_c
     return *guided ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
 
-/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. */
+/* What a row asks of the model, at scale x: the score of `to` is by_score times that plus by_x x. D is keep of the
+   model's, and 1 - keep of that x / m. */
 typedef struct ssdei_conversion {
-    double scale, by_score, by_x;
+    double scale, by_score, by_x, keep, mean;
 } ssdei_conversion;
 
 struct ssde_converted {
@@ -2046,6 +2088,8 @@ static ssde_status ssdei_conversion_at(const ssde_converted *g, double t, double
         row->scale = std_own / std;
     } else
         row->scale = s < g->first ? mean_own / mean : (mean_own + std_own) / (mean + std);
+    row->keep = s < g->first ? s / g->first * (s / g->first) : 1.0;
+    row->mean = mean_own;
     row->by_score = part * row->scale;
     row->by_x = part < 1.0 ? (part - 1.0) / (std * std) : 0.0;
     return SSDE_OK;
@@ -2090,6 +2134,23 @@ static ssde_status ssdei_converted_vjp(void *user, const float *v, size_t rows, 
     return SSDE_OK;
 }
 
+static ssde_status ssdei_converted_denoised(void *user, size_t rows, float *out) {
+    ssde_converted *g = (ssde_converted *)user;
+    size_t i;
+    ssdei_try(g->model.denoised(g->model.user, rows, out));
+    for (i = 0; i < rows * g->model.dim; i++) {
+        const ssdei_conversion *row = &g->row[i / g->model.dim];
+        double y = (double)g->x[i] / row->mean;
+        if (row->keep < 1.0) out[i] = (float)(y + row->keep * ((double)out[i] - y));
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_converted_variance(void *user, size_t rows, float *out) {
+    const ssde_converted *g = (const ssde_converted *)user;
+    return g->model.variance(g->model.user, rows, out);
+}
+
 ssde_score_model ssde_converted_model(ssde_converted *converted) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
@@ -2098,6 +2159,8 @@ ssde_score_model ssde_converted_model(ssde_converted *converted) {
     model.max_rows = converted->max_rows;
     model.score = ssdei_converted_score;
     if (converted->model.vjp) model.vjp = ssdei_converted_vjp;
+    if (converted->model.denoised) model.denoised = ssdei_converted_denoised;
+    if (converted->model.variance) model.variance = ssdei_converted_variance;
     model.user = converted;
     return model;
 }
@@ -2248,14 +2311,15 @@ static double ssdei_clip_quantile(const ssdei_clip_row *row, double quantile, do
     return (double)found + part * ((double)above - (double)found);
 }
 
-/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. */
-static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, const float *x, size_t rows, size_t dim,
-                            float *score) {
+/* Rows whose x has this m and std. Where x holds no signal, or no noise, nothing can be told from the score. own 1; or
+   0 with m = std = 1 where score is D itself. */
+static void ssdei_clip_rows(const ssde_clip *clip, double own, double mean, double std, const float *x, size_t rows,
+                            size_t dim, float *score) {
     double half = 0.5 * (clip->high - clip->low), variance = std * std;
     ssdei_clip_row row;
     size_t r, j;
     if (!(mean > 0.0 && variance > 0.0)) return;
-    row.keep = 1.0 / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
+    row.keep = own / mean, row.gain = variance / mean, row.middle = clip->low + half, row.dim = dim;
     for (r = 0; r < rows; r++, x += dim, score += dim) {
         double low = clip->low, high = clip->high, factor = 1.0, limit = half;
         row.x = x, row.score = score;
@@ -2268,7 +2332,7 @@ static void ssdei_clip_rows(const ssde_clip *clip, double mean, double std, cons
             double bounded = denoised < low ? low : denoised > high ? high : denoised;
             if ((bounded == denoised && factor == 1.0) || !(fabs(denoised) <= DBL_MAX)) continue;
             bounded = row.middle + factor * (bounded - row.middle);
-            score[j] = (float)((mean * bounded - (double)x[j]) / variance);
+            score[j] = (float)((mean * bounded - own * (double)x[j]) / variance);
         }
     }
 }
@@ -2335,6 +2399,7 @@ static ssde_score_model ssdei_reversal_model(ssdei_reversal *w) {
     ssde_score_model model = w->model;
     model.score = ssdei_reversal_score;
     model.vjp = w->model.vjp && w->sde->drift_vjp ? ssdei_reversal_vjp : NULL;
+    model.denoised = model.variance = NULL;
     model.user = w;
     return model;
 }
@@ -2362,11 +2427,13 @@ typedef struct ssdei_setting {
     const struct ssdei_corrector *corrector;
     ssde_context *context;
     size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
-    double start;   /* of a run: ssde_prior_time */
+    double start;   /* of a run: ssde_prior_time. At a t beyond it predictors are given D in the place of the score */
     int clean;      /* likewise: std(times[steps]) is 0, the last step denoises */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
+
+static int ssdei_beyond(const ssdei_setting *setting, double t) { return t > setting->start; }
 
 /* m and std of what the model of a run sees at t: on the discrete grid, of the SDE's discrete form or ddpm's betas. */
 static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, double *mean, double *std) {
@@ -2383,15 +2450,16 @@ static ssde_status ssdei_seen_marginal(const ssdei_setting *setting, double t, d
     return SSDE_OK;
 }
 
-/* score[rows, dim] at x and t, which come in runs, of a run's model. */
+/* score[rows, dim] at x and t, which come in runs, of a run's model; or with `denoised` D itself. */
 static ssde_status ssdei_setting_clip(const ssdei_setting *setting, const float *x, const double *t, size_t rows,
-                                      size_t dim, float *score) {
+                                      size_t dim, int denoised, float *score) {
     size_t r, end;
-    double mean, std;
+    double mean = 1.0, std = 1.0;
     for (r = 0; setting->how.clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
-        ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
-        ssdei_clip_rows(&setting->how.clip, mean, std, x + r * dim, end - r, dim, score + r * dim);
+        if (!denoised) ssdei_try(ssdei_seen_marginal(setting, t[r], &mean, &std));
+        ssdei_clip_rows(&setting->how.clip, denoised ? 0.0 : 1.0, mean, std, x + r * dim, end - r, dim,
+                        score + r * dim);
     }
     return SSDE_OK;
 }
@@ -2521,7 +2589,7 @@ static ssde_status ssdei_rule_smld(const ssdei_setting *setting, double t, doubl
 }
 
 /* With y = D + s n: y' = D + sqrt(s'^2 - sigma^2) n + sigma z, sigma^2 = eta^2 (s' / s)^2 (s^2 - s'^2), and n = -std
-   score. */
+   score; or, by D, n = (x - m D) / std, also where m is 0. */
 static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, double t_next, ssdei_update *u) {
     double mean, std, mean_next, std_next, s, s_next, eta = setting->how.eta, lost;
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
@@ -2532,6 +2600,10 @@ static ssde_status ssdei_rule_ddim(const ssdei_setting *setting, double t, doubl
     u->x = mean_next / mean - 1.0;
     u->score = mean_next * std * (s - s_next * sqrt(1.0 - lost));
     u->noise = std_next * sqrt(lost);
+    if (ssdei_beyond(setting, t)) {
+        u->x = std_next / std * sqrt(1.0 - lost) - 1.0;
+        u->score = mean_next - mean * (1.0 + u->x);
+    }
     /* G is std / std' of that */
     if (setting->how.variance == SSDE_VARIANCE_FORWARD && u->noise > 0.0) u->noise *= std / std_next;
     return SSDE_OK;
@@ -2564,6 +2636,12 @@ static ssde_status ssdei_rule_denoise(ssde_context *context, const ssde_sde *sde
     if (fabs(u->x) <= DBL_MAX && u->score <= DBL_MAX) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_NUMERIC, "sde: std / m is %g / %g at t = %g, wanted a signal to denoise", std,
                      mean, t);
+}
+
+/* The same of what predictors are given. */
+static ssde_status ssdei_setting_denoise(const ssdei_setting *setting, double t, ssdei_update *u) {
+    u->x = -1.0, u->score = 1.0, u->noise = 0.0;
+    return ssdei_beyond(setting, t) ? SSDE_OK : ssdei_rule_denoise(setting->context, &setting->sde, t, u);
 }
 
 /* x_next = mean + u.noise noise, mean = x + u.x x + u.score score; noise and mean may be NULL. Returns whether all of
@@ -2693,6 +2771,7 @@ enum {
     SSDEI_TRAVELS = 64,       /* each row at times of its own, by steps of its own, always along a Brownian path */
     SSDEI_MULTISTEP = 128,    /* reads `multistep` */
     SSDEI_CORRECTS = 256,     /* its steps are corrected by the score at their ends */
+    SSDEI_FROM_NOISE = 1024,  /* steps by D from where m is 0 */
     SSDEI_COUNTS_STEPS = 512  /* what it remembers counts by the step, whatever its length */
 };
 
@@ -3072,7 +3151,7 @@ ssde_status ssde_clip_score(const ssde_sde *sde, const ssde_sampler_desc *how, c
         return ssde_fail(
             setting.context, SSDE_ERROR_UNSUPPORTED,
             "clip.keep_noise: no score is that of D' and of the noise as it was, only ssde_sample keeps it");
-    return ssdei_setting_clip(&setting, x, t, rows, dim, score);
+    return ssdei_setting_clip(&setting, x, t, rows, dim, 0, score);
 }
 
 ssde_status ssde_corrector_step(const ssde_sde *sde, const ssde_sampler_desc *how, const float *x, const float *score,
@@ -3101,30 +3180,31 @@ SSDEI_ONCE_END
 static ssde_status ssdei_sampler_score(ssdei_sampler *w, const ssde_score_model *model, const float *x, const double *t,
                                        const uint64_t *sample, size_t rows) {
     ssdei_try(ssdei_score(w->context, model, x, t, sample, rows, w->score));
-    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, w->score);
+    return ssdei_setting_clip(&w->setting, x, t, rows, w->dim, 0, w->score);
 }
 
-/* w->score, and w->told where there is one, at the block's x and t: not clipped. */
-static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t) {
+/* w->score, or with `denoised` D, and w->told where there is one, at the block's x and t: not clipped. */
+static ssde_status ssdei_ask(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block, double t,
+                             int denoised) {
     size_t r;
     if (t != w->t_value) {
         for (r = 0; r < w->block; r++) w->t[r] = t;
         w->t_value = t;
     }
     if (!block->first) w->report.evaluations++;
-    return ssdei_score_and(w->context, model, block->x, w->t, w->sample + block->first, block->rows, w->score,
-                           w->told ? model->variance : NULL, w->told);
+    return ssdei_score_and(w->context, model, block->x, w->t, w->sample + block->first, block->rows, denoised, w->score,
+                           w->told);
 }
 
-/* The same clipped. */
-static ssde_status ssdei_ask_clipped(ssdei_sampler *w, const ssde_score_model *model, const ssdei_block *block,
-                                     double t) {
-    ssdei_try(ssdei_ask(w, model, block, t));
-    return ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, w->score);
+static ssde_status ssdei_bound(ssdei_sampler *w, const ssdei_block *block, int denoised) {
+    return ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, denoised, w->score);
 }
 
+/* What a predictor is given at t. */
 static ssde_status ssdei_evaluate(ssdei_sampler *w, const ssdei_block *block, double t) {
-    return ssdei_ask_clipped(w, &w->mover, block, t);
+    int beyond = ssdei_beyond(&w->setting, t);
+    ssdei_try(ssdei_ask(w, &w->mover, block, t, beyond));
+    return ssdei_bound(w, block, beyond);
 }
 
 static ssde_status ssdei_noise(ssdei_sampler *w, const ssdei_block *block, int stream, uint32_t step) {
@@ -3269,14 +3349,15 @@ static void ssdei_ddim_weigh(ssdei_sampler *w, const ssdei_block *block, const s
 
 static ssde_status ssdei_ddim_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->update;
+    int beyond = ssdei_beyond(&w->setting, plan->t0);
     ssdei_try(ssdei_predictor_noise(w, block, plan));
     ssdei_churn_apply(w, block, plan);
-    ssdei_try(ssdei_ask(w, &w->mover, block, plan->t0));
+    ssdei_try(ssdei_ask(w, &w->mover, block, plan->t0, beyond));
     if (w->setting.how.clip.keep_noise) {
         ssdei_direction(w, block, block->x, 0.0, plan->keep_score, w->kept);
         u.score = 1.0;
     }
-    ssdei_try(ssdei_setting_clip(&w->setting, block->x, w->t, block->rows, w->dim, w->score));
+    ssdei_try(ssdei_bound(w, block, beyond));
     if (w->setting.how.clip.keep_noise) ssdei_direction(w, block, w->kept, 1.0, plan->second.score, w->score);
     if (w->told && u.noise > 0.0) {
         ssdei_ddim_weigh(w, block, plan);
@@ -3333,6 +3414,7 @@ static ssde_status ssdei_churn_plan(const ssdei_setting *setting, ssdei_step_pla
    the slopes at both ends. */
 static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean_hat, std_hat, mean_next, std_next, s_hat, step;
+    if (ssdei_beyond(setting, plan->t0)) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
     ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
@@ -3369,13 +3451,14 @@ static ssde_status ssdei_ddim_churned(const ssdei_setting *setting, ssdei_step_p
     return SSDE_OK;
 }
 
-/* m' D' = m' / m x + second.score (score of D'), beside which the noise gives keep_score (score of the noise). */
+/* m' D' = m' / m x + second.score (score of D'), beside which the noise gives keep_score (score of the noise); or, by
+   D, second.score D' and keep_score D. */
 static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     double mean, std, mean_next, std_next;
-    if (setting->how.s_churn > 0.0) ssdei_try(ssdei_ddim_churned(setting, plan));
+    if (setting->how.s_churn > 0.0 && !ssdei_beyond(setting, plan->t0)) ssdei_try(ssdei_ddim_churned(setting, plan));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
-    plan->second.score = mean_next / mean * std * std;
+    plan->second.score = ssdei_beyond(setting, plan->t0) ? mean_next : mean_next / mean * std * std;
     plan->keep_score = plan->update.score - plan->second.score;
     if (plan->update.noise > 0.0) plan->log_ratio = ssdei_math_log(std / std_next);
     return SSDE_OK;
@@ -3388,6 +3471,7 @@ static ssde_status ssdei_straight_heun_plan(const ssdei_setting *setting, ssdei_
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
     ssdei_try(ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update));
+    if (ssdei_beyond(setting, plan->t0)) return SSDE_OK;
     half = 0.5 * (std * mean_next - std_next * mean) / (mean + std);
     plan->keep_x = -half / mean;
     plan->keep_score = plan->keep_x * std * (mean + std);
@@ -3584,8 +3668,11 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     if (published) known = setting->history + 1;
     if (known > plan->step + 1) known = plan->step + 1;
     ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
-    for (j = 0; j < known; j++)
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
+    for (j = 0; j < known; j++) {
+        ssdei_try(ssdei_marginal(setting->context, &setting->sde, (plan - j)->t0, &mean, &std));
+        level[j + 1] = std / mean;
+        if (mean == 0.0) known = j ? j : 1, level[1] = 1e300 * (level[0] > 0.0 ? level[0] : 1.0); /* D_0 alone */
+    }
     noise = setting->how.multistep.noise && level[0] > 0.0;
     if (level[0] == 0.0) known = 1, level[0] = 1e-300 * level[1]; /* of all that is before D alone is left */
     h = ssdei_math_log(level[1] / level[0]);
@@ -3605,12 +3692,13 @@ static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t kno
     }
     if (noise) {
         plan->keep_score = -std;
+        if (ssdei_beyond(setting, plan->t0)) plan->keep_x = 1.0 / std, plan->keep_score = -mean / std;
         plan->update.x = mean_next / mean - 1.0;
         plan->update.score = (1.0 + eta) * std_next;
         plan->update.noise = std_next * sqrt(eta * ssdei_math_expm1(2.0 * h));
         return SSDE_OK;
     }
-    ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
+    ssdei_try(ssdei_setting_denoise(setting, plan->t0, &denoise));
     plan->keep_x = 1.0 + denoise.x;
     plan->keep_score = denoise.score;
     plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
@@ -3826,7 +3914,8 @@ static ssde_status ssdei_adaptive_move(ssdei_sampler *w, const ssdei_block *bloc
 static ssde_status ssdei_correct(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan, uint32_t draw,
                                  int quiet) {
     ssdei_update u = plan->correction;
-    ssdei_try(ssdei_ask_clipped(w, &w->model, block, plan->t_correct));
+    ssdei_try(ssdei_ask(w, &w->model, block, plan->t_correct, 0));
+    ssdei_try(ssdei_bound(w, block, 0));
     ssdei_try(ssdei_noise(w, block, SSDE_STREAM_CORRECTOR, draw));
     if (w->setting.corrector->batch) {
         double ratio;
@@ -3898,19 +3987,24 @@ static const struct {
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_ddim_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan,
+      ssdei_ddim_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
-     {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
+     {SSDEI_CHURNS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
-     {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
+     {SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan,
+      ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan,
+      ssdei_multistep_move}},
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_MULTISTEP | SSDEI_CORRECTS, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
+      ssdei_multistep_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -4135,20 +4229,33 @@ static ssde_status ssdei_check_times(ssdei_sampler *w) {
                      how->edit_from > 0.0 ? "edit_from" : "1");
 }
 
-/* The desc's own times. Those beyond the prior's time fall away, but for one that is there. */
+/* The desc's own times. Those beyond the prior's time fall away, but for one that is there, unless they are taken as
+   they are, by D. */
 static ssde_status ssdei_given_times(ssdei_sampler *w) {
     ssde_sampler_desc *how = &w->setting.how;
-    double start, scale;
+    double start, scale, mean, std, last = how->steps ? how->times[how->steps] : 0.0;
     size_t beyond = 0;
     ssdei_try(ssdei_check_times(w));
-    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, how->steps ? how->times[how->steps] : 0.0, &start, &scale));
-    while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
-    w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    ssdei_try(ssdei_start_time(w->context, &w->setting.sde, last, &start, &scale));
+    w->setting.start = start;
+    if (how->times[0] > start && w->setting.sde.kind == SSDE_TABULATED && !w->model.denoised) {
+        ssdei_try(ssdei_marginal(w->context, &w->setting.sde, how->times[0], &mean, &std));
+        if (mean == 0.0)
+            return ssde_fail(
+                w->context, SSDE_ERROR_UNSUPPORTED,
+                "times[0] is %g, where m is 0: a score, or a noise prediction, says nothing of x(0) there: "
+                "wanted a model that tells what it denoises, or a first time below",
+                how->times[0]);
+    }
+    if (!w->model.denoised || !(w->setting.method->traits & SSDEI_FROM_NOISE)) {
+        while (beyond < how->steps && how->times[beyond + 1] >= start) beyond++;
+        w->scale = 1.0 / ssdei_spread(&w->setting.sde, start, scale, how->times[0]);
+    } else
+        start = 1.0;
     how->steps -= beyond;
     if (how->ends) how->ends += beyond;
     memcpy(w->times, how->times + beyond, (how->steps + 1) * sizeof *w->times);
     if (w->times[0] > start) w->times[0] = start;
-    w->setting.start = start;
     return SSDE_OK;
 }
 
@@ -4274,10 +4381,10 @@ static ssde_status ssdei_sampler_plan(ssdei_sampler *w) {
     for (k = 0; k < steps; k++) {
         w->plans[k].step = k;
         ssdei_try(ssdei_step_plan_make(setting, w->times, &w->plans[k]));
-        w->plans[k].once = w->setting.clean && w->plans[k].t1 == 0.0;
+        w->plans[k].once = (setting->clean && w->plans[k].t1 == 0.0) || ssdei_beyond(setting, w->times[k]);
     }
     if (setting->how.skip_denoise || w->setting.clean || ssdei_ends_quietly(setting)) return SSDE_OK;
-    return ssdei_rule_denoise(w->context, &setting->sde, w->times[steps], &w->denoise);
+    return ssdei_setting_denoise(setting, w->times[steps], &w->denoise);
 }
 
 /* ---- its memory ---- */
@@ -6131,7 +6238,7 @@ static ssde_status ssdei_flow_score(ssdei_flow *w, const float *x, const double 
     for (r = 0; w->clip.kind != SSDE_CLIP_NONE && r < rows; r = end) {
         for (end = r + 1; end < rows && t[end] == t[r];) end++;
         ssdei_try(ssdei_marginal(w->context, w->sde, t[r], &mean, &std));
-        ssdei_clip_rows(&w->clip, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
+        ssdei_clip_rows(&w->clip, 1.0, mean, std, x + r * w->dim, end - r, w->dim, w->score + r * w->dim);
     }
     return SSDE_OK;
 }
