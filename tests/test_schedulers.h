@@ -84,7 +84,8 @@ typedef struct schedulers_toy {
     const ssde_scheduler *scheduler;
     char level[16];                    /* "vp", "c_noise_vp", "flow", "edm", "ve_sigma" */
     double alphas[1000], sigma_data;   /* below 0: EDM's other sign */
-    float denoised[SCHEDULERS_FLOATS]; /* of the last score */
+    float denoised[SCHEDULERS_FLOATS]; /* of the last score, like the next */
+    float variance[SCHEDULERS_FLOATS]; /* (sin 3 x + 1) / 2, x what the network sees */
     size_t calls;
     float told[SCHEDULERS_CALLS]; /* the labels of the calls */
 } schedulers_toy;
@@ -123,6 +124,11 @@ static void schedulers_level(const schedulers_toy *toy, double label, double *a,
     }
     if (!strcmp(toy->level, "ve_sigma") || !strcmp(toy->level, "edm")) {
         *a = 1.0, *b = toy->level[0] == 'v' ? label : exp(4.0 * label);
+        return;
+    }
+    if (!strcmp(toy->level, "vp_sde")) { /* ssde_vp(0.1, 20), told of 999 t */
+        double t = label / 999.0;
+        *a = exp(-0.25 * t * t * 19.9 - 0.05 * t), *b = sqrt(1.0 - *a * *a);
         return;
     }
     if (!strcmp(toy->level, "c_noise_vp"))
@@ -180,6 +186,7 @@ static ssde_status schedulers_score(void *user, const float *x, const double *t,
         schedulers_network(toy, in, label, o);
         for (j = 0; j < 4; j++) {
             out[j] = (float)(-(map.noise_output * (double)o[j] + map.noise_x * (double)x[j]) / c.std);
+            toy->variance[4 * r + j] = 0.5f * ((float)sin(3.0 * (double)in[j]) + 1.0f);
             toy->denoised[4 * r + j] = (float)(map.data_output * (double)o[j] + map.data_x * (double)x[j]);
         }
     }
@@ -191,12 +198,18 @@ static ssde_status schedulers_denoised(void *user, size_t rows, float *out) {
     return SSDE_OK;
 }
 
+static ssde_status schedulers_variance(void *user, size_t rows, float *out) {
+    memcpy(out, ((schedulers_toy *)user)->variance, rows * 4 * sizeof *out);
+    return SSDE_OK;
+}
+
 static ssde_score_model schedulers_model(schedulers_toy *toy) {
     ssde_score_model model;
     memset(&model, 0, sizeof model);
     model.dim = SCHEDULERS_DIM;
     model.score = schedulers_score;
     model.denoised = schedulers_denoised;
+    model.variance = schedulers_variance;
     model.user = toy;
     return model;
 }
@@ -207,7 +220,7 @@ typedef struct schedulers_run {
     ssdei_json json;
     char name[64], kind[64], config[4096];
     const golden_file *golden;
-    size_t steps, calls, draws;
+    size_t steps, calls, draws, corrections;
     float x[SCHEDULERS_CALLS * SCHEDULERS_FLOATS], noise[SCHEDULERS_CALLS * SCHEDULERS_FLOATS];
     double noise_step[SCHEDULERS_CALLS], own[SCHEDULERS_CALLS], init;
     const ssde_scheduler *scheduler; /* in hand */
@@ -237,12 +250,14 @@ static void schedulers_read(schedulers_run *run, const golden_file *golden, ssde
     snprintf(name, sizeof name, "%s/x", run->name);
     tensor = golden_find(golden, name);
     schedulers_tensor(run, "x", run->x, tensor ? tensor->count : 0);
+    if (schedulers_find(json, "config", &json)) run->corrections = (size_t)schedulers_number(json, "correct_steps", 1.0);
     if (run->draws) {
         schedulers_tensor(run, "noise", run->noise, run->draws * SCHEDULERS_FLOATS);
         snprintf(name, sizeof name, "%s/noise_step", run->name);
         golden_doubles(golden, name, run->noise_step, run->draws);
     }
     memset(toy, 0, sizeof *toy);
+    json = run->json;
     schedulers_string(json, "noise_level", toy->level, sizeof toy->level);
     if (schedulers_string(json, "alphas_cumprod", name, sizeof name)) golden_doubles(golden, name, toy->alphas, 1000);
 }
@@ -256,7 +271,7 @@ static ssde_status schedulers_fill(void *user, int stream, uint32_t step, const 
     for (i = 0; i < SCHEDULERS_FLOATS; i++) out[i] = (float)((double)run->x[i] / run->init);
     if (stream == SSDE_STREAM_PRIOR) return SSDE_OK;
     if (!strcmp(run->kind, "ScoreSdeVeScheduler"))
-        at = 2 * step + (stream == SSDE_STREAM_PREDICTOR);
+        at = stream == SSDE_STREAM_PREDICTOR ? (step + 1) * (run->corrections + 1) - 1 : step + step / run->corrections;
     else {
         CHECK(stream == SSDE_STREAM_PREDICTOR);
         while (at < run->draws && run->noise_step[at] != (double)step) at++;
@@ -286,7 +301,7 @@ static void schedulers_step(void *user, size_t step, double t, const float *x, s
     size_t i;
     CHECK_OK(ssdei_marginal(NULL, &run->scheduler->sde, t, &mean, &std));
     if (!schedulers_divided(run)) mean = 1.0;
-    if (!strcmp(run->kind, "ScoreSdeVeScheduler") && step == run->steps) { /* ends with the mean */
+    if (!strncmp(run->kind, "ScoreSde", 8) && step == run->steps) { /* ends with the mean */
         schedulers_tensor(run, "x_mean", mean_x, run->steps * SCHEDULERS_FLOATS);
         wanted = mean_x + (run->steps - 1) * SCHEDULERS_FLOATS;
     }
@@ -297,6 +312,9 @@ static void schedulers_step(void *user, size_t step, double t, const float *x, s
         if (!(fabs((double)x[i]) <= FLT_MAX)) off = HUGE_VAL;
     }
     run->worst = fmax(run->worst, off / largest);
+#ifdef OFFS
+    OFFS
+#endif
 }
 
 static ssde_scheduler_desc schedulers_desc(schedulers_run *run, int follow) {
@@ -361,8 +379,7 @@ static int schedulers_needs_follow(const char *name) {
                                         "ddim_sample_linspace_10",
                                         "euler_churn_10",
                                         "edm_euler_churn_10",
-                                        "dpm3_sde_10",
-                                        "dpm3_sde_karras_20"};
+                                        "dpm3_sde_10"};
     size_t i;
     for (i = 0; i < sizeof names / sizeof names[0]; i++)
         if (!strcmp(name, names[i])) return 1;
