@@ -374,15 +374,33 @@ typedef enum ssde_predictor {
     SSDE_PREDICTOR_UNIPC,             /* Zhao et al. 2023 (arXiv 2302.04867), multistep UniPC-2 for data prediction with
                                          B(h) = e^h - 1: 2M, each of whose steps is corrected by the score at its end,
                                          which the next one needs anyway. The last step is left as predicted */
+    SSDE_PREDICTOR_PNDM,              /* Liu et al. 2022 (arXiv 2202.09778), F-PNDM: DDIM's step by a sum of the last
+                                         four outputs, that of Adams and Bashforth for equal steps whatever they are; the
+                                         first three steps by the sum of Runge and Kutta's four evaluations. See `pndm` */
     SSDE_PREDICTOR_COUNT
 } ssde_predictor;
+
+/* Of PNDM. Order 2, as DDIM's step weighs the output as if it were constant over it; 4 where the times are equally
+   spaced in s and the noise is summed, from Runge and Kutta's start. */
+typedef struct ssde_pndm {
+    ssde_parameterisation combines; /* what is summed; DEFAULT: the noise. A network with another output is summed up in
+                                       that by others: VELOCITY, of one that predicts v. Not EDM's */
+    int heun_start;                 /* diffusers' skip_prk_steps: the first step by two evaluations instead, and the
+                                       next two by the last two and three outputs */
+    /* What others' stages go by, h, a length in t, wherever the times lie: with h' = h / 2 down to a level of a
+       tabulated SDE, the second and third evaluation are at t_next + h', x for the second at t - h'; heun_start's
+       second is taken for one of a step from t_next + h. 0: half-way and from t; half-way, of a tabulated SDE, is
+       t_next + h' too, with h = t - t_next of two levels and more. */
+    double step;
+} ssde_pndm;
 
 /* What the table of predictors says. */
 typedef struct ssde_predictor_properties {
     const char *name; /* the enum's in lower case */
     int order;        /* strong order in the largest step, of the flow's solution where there is no noise, from any
                          start: of the limit of short steps, see the multistep predictors for long ones */
-    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end */
+    int evaluations;  /* per step; 0: as many as the tolerances ask for. One more denoises the end; pndm's start takes 9
+                         more, or with heun_start 1 */
     int history;      /* steps it remembers: correctors, which would make that past another one, are refused */
     int stochastic;   /* by default; 0 for the flow's solvers */
     ssde_grid grid;   /* default; where this is log_snr, rectified flow's is quadratic */
@@ -498,6 +516,7 @@ typedef struct ssde_sampler_desc {
     ssde_parameterisation churn_unseen;
     double sigma_data; /* of _EDM */
     ssde_multistep multistep;
+    ssde_pndm pndm;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
     size_t max_evaluations; /* adaptive, per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is NaN */
     /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
@@ -2693,6 +2712,7 @@ enum { SSDEI_HISTORY = 3 };
 typedef struct ssdei_step_plan {
     size_t step;
     double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and where it ends */
+    double t_next;                    /* times[step + 1] */
     ssdei_update churn;               /* without a score, before the first */
     double keep_x, keep_score;        /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
     ssdei_update update;              /* after the first; multistep: its score is the weighted sum of D's */
@@ -2947,6 +2967,19 @@ static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
     return SSDE_OK;
 }
 
+static ssde_status ssdei_setting_pndm(ssdei_setting *setting) {
+    ssde_pndm *pndm = &setting->how.pndm;
+    int set = pndm->combines || pndm->heun_start || pndm->step != 0.0;
+    if (set && setting->how.predictor != SSDE_PREDICTOR_PNDM)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "pndm is set, wanted 0 with %s", setting->info->name);
+    ssdei_try(ssdei_output_check(setting->context, "pndm.combines", pndm->combines, 1.0));
+    if (pndm->combines == SSDE_PREDICT_EDM || !(pndm->step >= 0.0 && pndm->step <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "pndm.combines is %d and step %g, wanted not EDM, 0 to 1", (int)pndm->combines, pndm->step);
+    if (!pndm->combines) pndm->combines = SSDE_PREDICT_NOISE;
+    return SSDE_OK;
+}
+
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2977,6 +3010,7 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "churn_unseen with %s, wanted ddim", setting->info->name);
     ssdei_try(ssdei_output_check(context, "churn_unseen", full->churn_unseen, full->sigma_data));
     ssdei_try(ssdei_setting_multistep(setting));
+    ssdei_try(ssdei_setting_pndm(setting));
     ssdei_try(ssdei_check_choice(context, "variance", (int)full->variance, SSDE_VARIANCE_COUNT));
     if (full->variance && !(full->predictor == SSDE_PREDICTOR_DDIM && full->eta == 1.0))
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "variance with %s and eta %.9g, wanted ddim with eta 1",
@@ -3001,6 +3035,12 @@ static int ssdei_draws(const ssdei_setting *setting) {
 static int ssdei_one_condition_draw(const ssdei_setting *setting) {
     if (setting->corrector->rule || !setting->method->move) return 0;
     return !ssdei_draws(setting) || setting->info->history;
+}
+
+/* Whether its steps go back to what they have left. */
+static int ssdei_keeps(const ssdei_setting *setting) {
+    return setting->info->evaluations > 1 || setting->how.clip.keep_noise ||
+           (setting->method->traits & SSDEI_COUNTS_STEPS);
 }
 
 /* Whether the predictor's noise is that of a Brownian path. */
@@ -3740,6 +3780,117 @@ static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *blo
     return SSDE_OK;
 }
 
+/* ---- pndm ---- */
+
+/* An evaluation of a step: o = keep_x x + keep_score s at t, of which the step's sum takes part. DDIM by o, or by the
+   sum after the last, leads x of the step's start on. */
+typedef struct ssdei_pndm_stage {
+    double t, part, keep_x, keep_score;
+    ssdei_update update; /* its score is o */
+} ssdei_pndm_stage;
+
+static size_t ssdei_pndm_stages(const ssdei_setting *setting, size_t step) {
+    if (setting->how.pndm.heun_start) return step ? 1 : 2;
+    return step < 3 ? 4 : 1;
+}
+
+/* o = target_data D + target_noise n of score, or of D itself. */
+static ssde_status ssdei_pndm_output(const ssdei_setting *setting, double t, double *keep_x, double *keep_score) {
+    ssde_output_map map;
+    double mean, std;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, t, &mean, &std));
+    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    if (ssdei_beyond(setting, t)) {
+        *keep_x = map.target_noise / std;
+        *keep_score = map.target_data - map.target_noise * mean / std;
+    } else {
+        *keep_x = map.target_data / mean;
+        *keep_score = *keep_x * std * std - map.target_noise * std;
+    }
+    return SSDE_OK;
+}
+
+/* x' = m' D + std' n of x and o, both at `from`. */
+static ssde_status ssdei_pndm_transfer(const ssdei_setting *setting, double from, double to, ssdei_update *u) {
+    ssde_output_map map;
+    double mean, std, mean_to, std_to;
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, from, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, to, &mean_to, &std_to));
+    ssdei_output_map(setting->how.pndm.combines, 0.0, mean, std, &map);
+    u->x = mean_to * map.data_x + std_to * map.noise_x - 1.0;
+    u->score = mean_to * map.data_output + std_to * map.noise_output;
+    u->noise = 0.0;
+    return SSDE_OK;
+}
+
+/* Half of h, on a tabulated SDE down to whole levels if it is of two or more. */
+static double ssdei_pndm_half(const ssdei_setting *setting, double h) {
+    double levels = (double)(setting->sde.num_scales - 1), whole = floor(0.5 * h * levels + 1e-6) / levels;
+    return setting->sde.kind == SSDE_TABULATED && (whole > 0.0 || setting->how.pndm.step > 0.0) ? whole : 0.5 * h;
+}
+
+static ssde_status ssdei_pndm_stage_at(const ssdei_setting *setting, const ssdei_step_plan *plan, size_t j,
+                                       ssdei_pndm_stage *stage) {
+    static const double parts[4] = {1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0};
+    double step = setting->how.pndm.step, half = ssdei_pndm_half(setting, step > 0.0 ? step : plan->t0 - plan->t1);
+    double from = plan->t0, to = plan->t1, middle = plan->t1 + half;
+    if (setting->how.pndm.heun_start) {
+        stage->t = j ? plan->t_next : plan->t0;
+        stage->part = 0.5;
+        if (j) to = plan->t_next;
+        if (j && step > 0.0) from = to + step;
+    } else {
+        stage->t = j == 0 ? plan->t0 : j < 3 ? middle : plan->t1;
+        stage->part = parts[j];
+        if (j < 2) to = j || step == 0.0 ? middle : plan->t0 - half;
+    }
+    if (!(to >= 0.0 && stage->t <= 1.0 && from <= 1.0))
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "pndm.step is %g, which leads from t = %g to %g and from %g to %g, wanted 0 to 1", step,
+                         plan->t0, to, from, stage->t);
+    ssdei_try(ssdei_pndm_output(setting, stage->t, &stage->keep_x, &stage->keep_score));
+    return ssdei_pndm_transfer(setting, from, to, &stage->update);
+}
+
+/* Adams and Bashforth's, as a multistep plan; the start's stages are made as they are needed, too. */
+static ssde_status ssdei_pndm_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    static const double weights[4][4] = {{1.0, 0.0, 0.0, 0.0},
+                                         {3.0 / 2.0, -1.0 / 2.0, 0.0, 0.0},
+                                         {23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0, 0.0},
+                                         {55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0}};
+    ssdei_pndm_stage stage;
+    size_t stages = ssdei_pndm_stages(setting, plan->step), j;
+    for (j = 0; stages > 1 && j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(setting, plan, j, &stage));
+        plan->update = stage.update;
+        if (!(fabs(stage.update.x + stage.update.score) <= DBL_MAX)) return SSDE_OK; /* and that is said */
+    }
+    if (stages > 1) return SSDE_OK;
+    memcpy(plan->weight, weights[plan->step < 3 ? plan->step : 3], sizeof plan->weight);
+    ssdei_try(ssdei_pndm_output(setting, plan->t0, &plan->keep_x, &plan->keep_score));
+    return ssdei_pndm_transfer(setting, plan->t0, plan->t1, &plan->update);
+}
+
+/* w->kept is x of the step's start, w->noise the sum. */
+static ssde_status ssdei_pndm_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    size_t stages = ssdei_pndm_stages(&w->setting, plan->step), count = block->rows * w->dim, i, j;
+    float *past = w->history[plan->step % w->setting.history] + block->first * w->dim;
+    ssdei_pndm_stage stage;
+    if (stages == 1) return ssdei_multistep_move(w, block, plan);
+    memcpy(w->kept, block->x, count * sizeof *w->kept);
+    for (j = 0; j < stages; j++) {
+        ssdei_try(ssdei_pndm_stage_at(&w->setting, plan, j, &stage));
+        ssdei_try(ssdei_evaluate(w, block, stage.t));
+        ssdei_direction(w, block, block->x, stage.keep_x, stage.keep_score, w->score);
+        if (!j) memcpy(past, w->score, count * sizeof *past);
+        for (i = 0; i < count; i++) w->noise[i] = (j ? w->noise[i] : 0.0f) + (float)stage.part * w->score[i];
+        if (j + 1 == stages) memcpy(w->score, w->noise, count * sizeof *w->score);
+        memcpy(block->x, w->kept, count * sizeof *w->kept);
+        ssdei_apply(w, block, &stage.update, stage.t);
+    }
+    return SSDE_OK;
+}
+
 /* ---- adaptive ---- */
 
 /* Only that the SDE has numbers there: each row finds its own steps. */
@@ -4005,6 +4156,8 @@ static const struct {
     {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
      {SSDEI_MULTISTEP | SSDEI_CORRECTS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan,
       ssdei_multistep_move}},
+    {{"pndm", 2, 1, 3, 0, SSDE_GRID_UNIFORM, 50},
+     {SSDEI_COUNTS_STEPS | SSDEI_FROM_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_pndm_plan, ssdei_pndm_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -4344,7 +4497,8 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
     const ssdei_update *u = &plan->update;
     plan->t0 = times[plan->step];
     plan->t1 = setting->how.ends ? fmin(setting->how.ends[plan->step], plan->t0) : times[plan->step + 1];
-    plan->t_correct = times[setting->how.corrector_first ? plan->step : plan->step + 1];
+    plan->t_next = times[plan->step + 1];
+    plan->t_correct = setting->how.corrector_first ? times[plan->step] : plan->t_next;
     if (ssdei_follows_path(setting) && ssdei_path_place(plan->t0) == ssdei_path_place(plan->t1))
         return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "brownian: times %.9g and %.9g are within 2^-24",
                          plan->t0, plan->t1);
@@ -4404,7 +4558,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     w->noise = ssdei_place(memory, float, part);
     w->reversal.drift = ssdei_place(memory, float, w->setting.sde.kind == SSDE_NONLINEAR ? part : 0);
     w->failed = ssdei_place(memory, unsigned char, w->n);
-    w->kept = ssdei_place(memory, float, w->setting.info->evaluations > 1 || w->setting.how.clip.keep_noise ? part : 0);
+    w->kept = ssdei_place(memory, float, ssdei_keeps(&w->setting) ? part : 0);
     if (w->setting.how.variance == SSDE_VARIANCE_LEARNED) w->told = ssdei_place(memory, float, part);
     if (w->setting.method->traits & SSDEI_TRAVELS) {
         a->row = ssdei_place(memory, size_t, w->block);
