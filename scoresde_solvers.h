@@ -605,21 +605,21 @@ ssde_status ssde_corrector_find(ssde_context *context, const char *name, ssde_co
      - DDPM: the last step has no noise; there fixed_large has, and learned_range, unless the last timestep is 0.
      - s_churn: the model sees the x that was churned, at its noise; there x and the timestep from before.
      - DPM-Solver of order 3, sde-dpmsolver++: the third term is that of the limit of short steps, and vanishes in it.
-     - Euler, log_linear: `steps` levels and then the final one, and the timesteps of those levels; there one level more,
-       of which the last is never left, and timesteps of another spacing.
+     - Euler, log_linear: `steps` levels and then the final one, and the timesteps of those levels; there one level
+   more, of which the last is never left, and timesteps of another spacing.
      - EDMEuler: sigmas given are sigmas; there the places of a Karras or exponential grid in [0, 1]. */
 
 typedef struct ssde_scheduler_desc {
-    size_t steps;    /* num_inference_steps; 0: 50; DDPM-, ScoreSde*: num_train_timesteps */
-    double eta;      /* DDIM-; 0 to 1 */
-    int clipped_eps; /* DDIM-: use_clipped_model_output */
+    size_t steps;                            /* num_inference_steps; 0: 50; DDPM-, ScoreSde*: num_train_timesteps */
+    double eta;                              /* DDIM-; 0 to 1 */
+    int clipped_eps;                         /* DDIM-: use_clipped_model_output */
     double s_churn, s_tmin, s_tmax, s_noise; /* EulerDiscrete-, EDMEuler-: as in ssde_sampler_desc */
     /* [steps], falling: instead of the spacing; whole numbers but for EulerDiscrete-, EulerAncestralDiscrete-,
        HeunDiscrete- and FlowMatchEulerDiscrete-. Not of PNDM-, EDM*, ScoreSde* and where levels are Karras' or
        exponential */
     const double *timesteps;
-    /* [steps + 1], falling: std / m, of flows std, instead of the spacing, the last where the run ends, mostly 0. Not of
-       DDPM-, DDIM-, PNDM- and ScoreSde* */
+    /* [steps + 1], falling: std / m, of flows std, instead of the spacing, the last where the run ends, mostly 0. Not
+       of DDPM-, DDIM-, PNDM- and ScoreSde* */
     const double *sigmas;
     double mu;  /* of use_dynamic_shifting, which needs it: the logarithm of the shift (exponential), or it (linear) */
     int follow; /* also what is wrong in diffusers, see above */
@@ -628,10 +628,10 @@ ssde_scheduler_desc ssde_scheduler_defaults(void);
 
 typedef struct ssde_scheduler {
     ssde_sde sde;
-    ssde_sampler_desc how;         /* to which conditions, callbacks, noise, ... are added */
-    ssde_parameterisation output;  /* of ssde_score_net_desc, likewise */
-    double sigma_data;             /* of SSDE_PREDICT_EDM, below 0 where the network's sign is the other (EDM's
-                                      v_prediction); else 0 */
+    ssde_sampler_desc how;        /* to which conditions, callbacks, noise, ... are added */
+    ssde_parameterisation output; /* of ssde_score_net_desc, likewise */
+    double sigma_data;            /* of SSDE_PREDICT_EDM, below 0 where the network's sign is the other (EDM's
+                                     v_prediction); else 0 */
 } ssde_scheduler;
 
 /* desc may be NULL; what it points to is copied. */
@@ -4677,8 +4677,8 @@ ssde_status ssde_sample(const ssde_sde *sde, const ssde_score_model *model, cons
    A scheduler from elsewhere is data: which keys its class reads, how it spaces timesteps and levels, and which sampler
    goes over them. Numbers are float where they are float there (ssdei_single), else double.
 
-   How to add a class: a bit, its name in ssdei_scheduler_classes at the bit's place with its functions, the keys that it
-   reads in ssdei_scheduler_keys, its name in >>scheduler above, golden runs. */
+   How to add a class: a bit, its name in ssdei_scheduler_classes at the bit's place with its functions, the keys that
+   it reads in ssdei_scheduler_keys, its name in >>scheduler above, golden runs. */
 
 SSDEI_ONCE_BEGIN
 
@@ -4751,7 +4751,7 @@ typedef struct ssdei_scheduler_key {
 } ssdei_scheduler_key;
 
 #define SSDEI_KEY(name, readers, kind, standard, words) \
-    {#name, readers, SSDEI_KEY_##kind, offsetof(ssdei_scheduler_config, name), standard, words}
+    { #name, readers, SSDEI_KEY_##kind, offsetof(ssdei_scheduler_config, name), standard, words }
 
 /* A name may come twice, for classes with other defaults. */
 static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
@@ -4766,8 +4766,8 @@ static const ssdei_scheduler_key ssdei_scheduler_keys[] = {
     SSDEI_KEY(beta_schedule, SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_DDPM, WORD, SSDE_SCHEDULE_LINEAR,
               "linear scaled_linear squaredcos_cap_v2"),
     SSDEI_KEY(trained_betas, SSDEI_SCHEDULER_BETAS, LIST, 0.0, NULL),
-    SSDEI_KEY(rescale_betas_zero_snr,
-              SSDEI_SCHEDULER_BETAS & ~(SSDEI_SCHEDULER_PNDM | SSDEI_SCHEDULER_HEUN), FLAG, 0.0, NULL),
+    SSDEI_KEY(rescale_betas_zero_snr, SSDEI_SCHEDULER_BETAS & ~(SSDEI_SCHEDULER_PNDM | SSDEI_SCHEDULER_HEUN), FLAG, 0.0,
+              NULL),
     SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_DDPM | SSDEI_SCHEDULER_DDIM | SSDEI_SCHEDULER_HEUN, WORD,
               SSDEI_PREDICTS_EPSILON, "epsilon sample v_prediction"),
     SSDEI_KEY(prediction_type, SSDEI_SCHEDULER_PNDM | SSDEI_SCHEDULER_EULER_A | SSDEI_SCHEDULER_EDM, WORD,
@@ -4868,12 +4868,12 @@ typedef struct ssdei_scheduling {
     ssde_schedule_kind schedule;
     size_t trained, steps; /* timesteps of the model, and of the run */
     size_t betas, uncorrected;
-    int flow, edm;                                  /* m = 1 - std; m = 1 */
-    double *mean, *std;                             /* [trained]: of the schedule, with betas */
-    double *sigma_table, *log_table, *betas_table;  /* [trained], likewise: float std / mean and its logarithm */
-    double *sigma, *label;                          /* [steps + 1] */
-    double *uncorrected_steps;                      /* [uncorrected] */
-    unsigned char *visited;                         /* [trained] */
+    int flow, edm;                                 /* m = 1 - std; m = 1 */
+    double *mean, *std;                            /* [trained]: of the schedule, with betas */
+    double *sigma_table, *log_table, *betas_table; /* [trained], likewise: float std / mean and its logarithm */
+    double *sigma, *label;                         /* [steps + 1] */
+    double *uncorrected_steps;                     /* [uncorrected] */
+    unsigned char *visited;                        /* [trained] */
     ssde_scheduler run;
     double *level_mean, *level_std, *level_label, *times, *ends; /* the result's */
     size_t *left_alone;                                          /* [uncorrected] */
@@ -4971,8 +4971,7 @@ static ssde_status ssdei_scheduler_value(ssdei_scheduling *w, const ssdei_schedu
     return SSDE_OK;
 }
 
-static ssde_status ssdei_scheduler_entry(ssdei_scheduling *w, const char *name, ssdei_json *json,
-                                         unsigned char *seen) {
+static ssde_status ssdei_scheduler_entry(ssdei_scheduling *w, const char *name, ssdei_json *json, unsigned char *seen) {
     int elsewhere;
     const ssdei_scheduler_key *key = ssdei_scheduler_find(name, w->kind, &elsewhere);
     char among[72];
@@ -5103,8 +5102,7 @@ static ssde_status ssdei_scheduler_timesteps(ssdei_scheduling *w, size_t points,
         if (!(value >= 0.0 && value <= (double)w->trained - 1.0) || (rounded && floor(value) != value))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: timestep %lu is %g, wanted %s from 0 to %lu%s",
                              ssdei_scheduler_name(w), (unsigned long)k, value, rounded ? "whole" : "a number",
-                             (unsigned long)w->trained - 1,
-                             w->config.steps_offset > 0.0 ? ": see 'steps_offset'" : "");
+                             (unsigned long)w->trained - 1, w->config.steps_offset > 0.0 ? ": see 'steps_offset'" : "");
         if (k && !(value < w->label[k - 1]))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "%s: of %lu timesteps %lu is %g, wanted below %g",
                              ssdei_scheduler_name(w), (unsigned long)w->steps, (unsigned long)k, value,
@@ -5195,8 +5193,7 @@ static double ssdei_scheduler_shift(const ssdei_scheduling *w, double shift, dou
 static void ssdei_scheduler_stretch(ssdei_scheduling *w) {
     double factor = (1.0 - w->sigma[w->steps - 1]) / (1.0 - w->config.shift_terminal);
     size_t k;
-    for (k = 0; w->config.shift_terminal != 0.0 && k < w->steps; k++)
-        w->sigma[k] = 1.0 - (1.0 - w->sigma[k]) / factor;
+    for (k = 0; w->config.shift_terminal != 0.0 && k < w->steps; k++) w->sigma[k] = 1.0 - (1.0 - w->sigma[k]) / factor;
 }
 
 /* Given sigmas; whether there are any. */
@@ -5258,8 +5255,8 @@ static ssde_status ssdei_scheduler_log_levels(ssdei_scheduling *w) {
     double end = (double)w->trained, least = w->sigma_table[0];
     int respaced = 0, dpm = w->kind == SSDEI_SCHEDULER_DPM;
     /* diffusers rounds the timesteps that it inverts, but for some */
-    int rounds = dpm ? w->schedule != SSDE_SCHEDULE_COSINE && c->use_exponential_sigmas == 0.0
-                     : c->use_karras_sigmas != 0.0;
+    int rounds =
+        dpm ? w->schedule != SSDE_SCHEDULE_COSINE && c->use_exponential_sigmas == 0.0 : c->use_karras_sigmas != 0.0;
     size_t k;
     for (k = w->trained; dpm && k > 0; k--) {
         double log_m = ssdei_single(ssdei_math_log(ssdei_single(w->mean[k - 1]))); /* lambda ascends from the last on */
@@ -5318,8 +5315,7 @@ static ssde_status ssdei_scheduler_edm_levels(ssdei_scheduling *w) {
 static ssde_status ssdei_scheduler_flow_levels(ssdei_scheduling *w) {
     double trained = (double)w->trained, shift = w->config.shift, least = ssdei_single(1.0 / trained);
     size_t k;
-    if (w->config.use_dynamic_shifting == 0.0)
-        least = ssdei_single(ssdei_scheduler_shift(w, shift, least));
+    if (w->config.use_dynamic_shifting == 0.0) least = ssdei_single(ssdei_scheduler_shift(w, shift, least));
     for (k = 0; k < w->steps; k++) {
         double s = w->how.sigmas      ? ssdei_single(w->how.sigmas[k])
                    : w->how.timesteps ? ssdei_single(ssdei_single(w->how.timesteps[k]) / trained)
@@ -5338,7 +5334,8 @@ static ssde_status ssdei_scheduler_sigma_levels(ssdei_scheduling *w) {
     size_t k, n = w->steps;
     for (k = 0; k <= n; k++) {
         double sigma = ssdei_single(w->sigma[k]), mean = w->edm ? 1.0 : 1.0 / sqrt(1.0 + sigma * sigma);
-        if (k == n && sigma > w->sigma[k - 1] && sigma < 1.00001 * w->sigma[k - 1]) sigma = w->sigma[k - 1]; /* rounding */
+        if (k == n && sigma > w->sigma[k - 1] && sigma < 1.00001 * w->sigma[k - 1])
+            sigma = w->sigma[k - 1]; /* rounding */
         w->sigma[k] = sigma;
         if (k && !(sigma < w->sigma[k - 1]) && !(k == n && sigma == w->sigma[k - 1]))
             return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED,
@@ -5370,6 +5367,8 @@ static ssde_status ssdei_scheduler_chain_levels(ssdei_scheduling *w) {
     ssdei_try(ssdei_scheduler_timesteps(w, w->steps, (double)w->trained, 1));
     stride = w->trained / w->steps;
     ends = w->how.follow && w->kind != SSDEI_SCHEDULER_DDPM && !w->how.timesteps;
+    /* PNDM's stages are in between */
+    if (w->kind == SSDEI_SCHEDULER_PNDM) memset(w->visited, 1, (size_t)w->label[0] + 1);
     for (k = 0; k < w->steps; k++) {
         size_t timestep = (size_t)w->label[k];
         w->visited[timestep] = 1;
@@ -5473,7 +5472,7 @@ static ssde_status ssdei_scheduler_edm(ssdei_scheduling *w) {
 static ssde_status ssdei_scheduler_last_step(const ssdei_scheduling *w, int integral) {
     const ssde_multistep *m = &w->run.how.multistep;
     size_t order = (size_t)m->order < w->steps ? (size_t)m->order : w->steps;
-    if (w->sigma[w->steps] < w->sigma[w->steps - 1] || m->fewer_at_end || m->euler_at_end) return SSDE_OK;
+    if (w->edm || w->sigma[w->steps] < w->sigma[w->steps - 1] || m->fewer_at_end || m->euler_at_end) return SSDE_OK;
     if (order < 2 || (order == 2 && !integral)) return SSDE_OK;
     return ssdei_scheduler_refuse(w, "final_sigmas_type",
                                   "repeats the last sigma, and of a step of no length this order is NaN in diffusers");
@@ -5487,12 +5486,14 @@ static ssde_status ssdei_scheduler_dpm(ssdei_scheduling *w) {
     int sde = solver == SSDEI_SOLVER_SDE || solver == SSDEI_SOLVER_NOISE_SDE;
     noise = solver == SSDEI_SOLVER_NOISE_ODE || solver == SSDEI_SOLVER_NOISE_SDE;
     if (w->edm) w->run.sde.prior_std = sqrt(c->sigma_max * c->sigma_max + 1.0);
-    if (c->solver_order < 1.0 || c->solver_order > 3.0) return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
-    if (noise && (zero || c->final_sigmas_type == 0.0))
-        return ssdei_scheduler_refuse(w, "algorithm_type", "predicts noise, of which nothing is left where "
-                                                           "'final_sigmas_type' is zero: wanted sigma_min");
+    if (c->solver_order < 1.0 || c->solver_order > 3.0)
+        return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
+    if ((noise || solver == SSDEI_SOLVER_DEIS) && (zero || c->final_sigmas_type == 0.0))
+        return ssdei_scheduler_refuse(w, "algorithm_type",
+                                      "is not one that diffusers takes with 'final_sigmas_type' zero");
     if (c->solver_order == 3.0 && sde && (noise || w->edm))
-        return ssdei_scheduler_refuse(w, "solver_order", "is 3 with this algorithm_type, which diffusers does not have");
+        return ssdei_scheduler_refuse(w, "solver_order",
+                                      "is 3 with this algorithm_type, which diffusers does not have");
     how->predictor = c->solver_order == 3.0 ? SSDE_PREDICTOR_DPM_SOLVER_3M : SSDE_PREDICTOR_DPM_SOLVER_2M;
     how->eta = sde;
     how->multistep.published = 1;
@@ -5512,7 +5513,8 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
     ssde_multistep *m = &how->multistep;
     int zero = w->sigma[w->steps] == 0.0;
     size_t i, count;
-    if (c->solver_order < 1.0 || c->solver_order > 3.0) return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
+    if (c->solver_order < 1.0 || c->solver_order > 3.0)
+        return ssdei_scheduler_refuse(w, "solver_order", "is not 1 to 3");
     how->predictor = SSDE_PREDICTOR_UNIPC;
     m->published = 1;
     m->order = (int)c->solver_order;
@@ -5526,7 +5528,8 @@ static ssde_status ssdei_scheduler_unipc(ssdei_scheduling *w) {
     if (m->noise && c->thresholding != 0.0)
         return ssdei_scheduler_refuse(w, "thresholding", "is true where 'predict_x0' is false, which leaves it out");
     ssdei_try(ssdei_scheduler_last_step(w, 0));
-    ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, w->uncorrected, w->sigma, &count));
+    ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, w->uncorrected, w->uncorrected_steps,
+                                   &count));
     for (i = 0; i < w->uncorrected; i++) {
         if (!ssdei_is_whole(w->uncorrected_steps[i], 0.0, 1e6))
             return ssdei_scheduler_refuse(w, "disable_corrector", "has an entry that is no step");
@@ -5546,8 +5549,17 @@ static ssde_status ssdei_scheduler_flow(ssdei_scheduling *w) {
     return SSDE_OK;
 }
 
+/* Sums what the network puts out, with its stages where diffusers has them. */
 static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
-    return ssdei_scheduler_refuse(w, "_class_name", "waits");
+    ssde_pndm *pndm = &w->run.how.pndm;
+    int skip = w->config.skip_prk_steps != 0.0;
+    w->run.how.predictor = SSDE_PREDICTOR_PNDM;
+    pndm->combines = w->run.output;
+    pndm->heun_start = skip;
+    if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
+    if (w->steps >= (skip ? 2u : 4u)) return SSDE_OK;
+    return ssde_fail(w->context, SSDE_ERROR_UNSUPPORTED, "PNDMScheduler: steps is %lu, wanted at least %s",
+                     (unsigned long)w->steps, skip ? "2" : "4, or 'skip_prk_steps'");
 }
 
 /* The reference's predictor-corrector and Euler-Maruyama, on its grid. */
@@ -5608,15 +5620,16 @@ static ssde_status ssdei_scheduler_check_desc(const ssdei_scheduling *w) {
     const ssde_scheduler_desc *how = &w->how;
     const ssdei_scheduler_config *c = &w->config;
     const int euler = SSDEI_SCHEDULER_EULER | SSDEI_SCHEDULER_EDM_EULER;
-    const int spaced = SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_PNDM;
-    int respaced = c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0 || c->use_lu_lambdas != 0.0;
+    const int spaced = (SSDEI_SCHEDULER_BETAS & ~SSDEI_SCHEDULER_PNDM) | SSDEI_SCHEDULER_FLOW;
+    int own = w->kind != SSDEI_SCHEDULER_FLOW, respaced; /* whose levels replace those that are given */
     const char *field = NULL;
+    respaced = own && (c->use_karras_sigmas != 0.0 || c->use_exponential_sigmas != 0.0 || c->use_lu_lambdas != 0.0);
     if ((how->eta != 0.0 || how->clipped_eps) && w->kind != SSDEI_SCHEDULER_DDIM)
         field = how->clipped_eps ? "clipped_eps" : "eta";
     else if ((how->s_churn != 0.0 || how->s_tmin != 0.0 || how->s_tmax != 0.0 || how->s_noise != 0.0) &&
              !(w->kind & euler))
         field = "s_churn";
-    else if (how->timesteps && (!(w->kind & (spaced | SSDEI_SCHEDULER_FLOW)) || respaced || how->sigmas || w->flow))
+    else if (how->timesteps && (!(w->kind & spaced) || respaced || how->sigmas || (w->flow && own)))
         field = "timesteps";
     else if (how->sigmas && (w->kind & (SSDEI_SCHEDULER_CHAINS | SSDEI_SCHEDULER_SDES) || respaced))
         field = "sigmas";
@@ -5641,17 +5654,17 @@ static ssde_status ssdei_scheduler_check(ssdei_scheduling *w) {
     w->edm = (w->kind & SSDEI_SCHEDULER_EDM) != 0;
     w->trained = (size_t)c->num_train_timesteps;
     w->schedule = (ssde_schedule_kind)(int)c->beta_schedule;
-    w->steps = w->how.steps                                                               ? w->how.steps
-               : w->kind & (SSDEI_SCHEDULER_SDES | SSDEI_SCHEDULER_DDPM) ? w->trained
-                                                                                          : 50;
+    w->steps = w->how.steps ? w->how.steps : w->kind & (SSDEI_SCHEDULER_SDES | SSDEI_SCHEDULER_DDPM) ? w->trained : 50;
     if (w->trained < 2) return ssdei_scheduler_refuse(w, "num_train_timesteps", "is below 2");
     ssdei_try(ssdei_scheduler_list(w, "trained_betas", c->trained_betas, 0, NULL, &w->betas));
     ssdei_try(ssdei_scheduler_list(w, "disable_corrector", c->disable_corrector, 0, NULL, &w->uncorrected));
     if (w->betas && w->betas != w->trained)
         return ssdei_scheduler_refuse(w, "trained_betas", "has another number than 'num_train_timesteps'");
     if (w->betas) w->schedule = SSDE_SCHEDULE_BETAS;
-    if (c->use_beta_sigmas != 0.0) return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
-    if (least > 1.0) return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
+    if (c->use_beta_sigmas != 0.0)
+        return ssdei_scheduler_refuse(w, "use_beta_sigmas", "is true, which is not supported");
+    if (least > 1.0)
+        return ssdei_scheduler_refuse(w, "use_karras_sigmas", "and another spacing of sigmas are both true");
     if (w->flow && least > 0.0 && w->kind != SSDEI_SCHEDULER_FLOW &&
         (w->kind == SSDEI_SCHEDULER_DPM || c->use_karras_sigmas == 0.0))
         return ssdei_scheduler_refuse(w, "use_flow_sigmas", "is true beside sigmas above 1");
@@ -5730,7 +5743,9 @@ typedef struct ssdei_scheduler {
 
 static void ssdei_scheduler_arrays(void *object, ssdei_memory *memory) {
     ssdei_scheduling *w = &((ssdei_scheduler *)object)->w;
-    size_t levels = w->kind & SSDEI_SCHEDULER_CHAINS ? 2 * w->steps + 1 : w->steps + 1;
+    size_t levels = w->kind == SSDEI_SCHEDULER_PNDM    ? w->trained + 1
+                    : w->kind & SSDEI_SCHEDULER_CHAINS ? 2 * w->steps + 1
+                                                       : w->steps + 1;
     w->level_mean = ssdei_place(memory, double, levels);
     w->level_std = ssdei_place(memory, double, levels);
     w->level_label = ssdei_place(memory, double, levels);

@@ -250,7 +250,8 @@ static void schedulers_read(schedulers_run *run, const golden_file *golden, ssde
     snprintf(name, sizeof name, "%s/x", run->name);
     tensor = golden_find(golden, name);
     schedulers_tensor(run, "x", run->x, tensor ? tensor->count : 0);
-    if (schedulers_find(json, "config", &json)) run->corrections = (size_t)schedulers_number(json, "correct_steps", 1.0);
+    if (schedulers_find(json, "config", &json))
+        run->corrections = (size_t)schedulers_number(json, "correct_steps", 1.0);
     if (run->draws) {
         schedulers_tensor(run, "noise", run->noise, run->draws * SCHEDULERS_FLOATS);
         snprintf(name, sizeof name, "%s/noise_step", run->name);
