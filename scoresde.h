@@ -8166,7 +8166,7 @@ void ssdei_output_map(ssde_parameterisation output, double sigma_data, double me
     }
 }
 
-static int ssdei_sigma_data_fits(double sigma_data) { return sigma_data >= 1e-6 && sigma_data <= 1e6; }
+static int ssdei_sigma_data_fits(double sigma_data) { return fabs(sigma_data) >= 1e-6 && fabs(sigma_data) <= 1e6; }
 
 ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
                                double sigma_data) {
