@@ -19,6 +19,7 @@
        drop                          test_kernels_drop: the same bits
        silu, silu_backward           test_operations_silu
        silu_second                   test_operations_silu_second
+       curve                         test_operations_curve
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile

@@ -561,6 +561,63 @@ static void test_operations_silu_second(void) {
     }
 }
 
+/* f, f' and f'' of mish and gelu, beside the tails absolutely: their parts cancel near the derivatives' roots. */
+static double nn_curve_exact(int activation, int order, double x) {
+    double t = tanh(log1p(exp(x))), s = 1.0 / (1.0 + exp(-x)), slope = (1.0 - t * t) * s;
+    double p = 0.5 * erfc(-x / sqrt(2.0)), density = exp(-0.5 * x * x) / sqrt(2.0 * 3.141592653589793);
+    if (activation == SSDE_GELU) return order == 0 ? x * p : order == 1 ? p + x * density : density * (2.0 - x * x);
+    if (order == 0) return x * t;
+    if (order == 1) return t + x * slope;
+    return 2.0 * slope + x * ((1.0 - t * t) * s * (1.0 - s) - 2.0 * t * slope * s);
+}
+
+static void nn_curve_case(const ssdei_nn_kernels *kernels, int activation, int order, double size) {
+    enum { COUNT = 1027 };
+    static float x[COUNT + 16], by[COUNT + 16], with[COUNT + 16], y[3][COUNT + 16];
+    double worst = 0.0;
+    size_t i;
+    for (i = 0; i < COUNT + 16; i++) {
+        x[i] = i < COUNT ? (float)(size * (2.0 * (double)i / (COUNT - 1) - 1.0)) : NAN;
+        y[0][i] = y[1][i] = y[2][i] = i < COUNT ? 3.0f : NAN;
+        by[i] = with[i] = NAN;
+    }
+    oracle_normals(1, 1.0, COUNT, by);
+    oracle_normals(2, 1.0, COUNT, with);
+    kernels->curve(activation, order, x, NULL, NULL, COUNT, 0, y[0]);
+    kernels->curve(activation, order, x, by, NULL, COUNT, 0, y[1]);
+    kernels->curve(activation, order, x, by, with, COUNT, 1, y[2]);
+    for (i = 0; i < COUNT; i++) {
+        double exact = nn_curve_exact(activation, order, (double)x[i]);
+        double away = fabs((double)y[0][i] - exact) / (fabs(exact) + (order ? 1.0 : 1e-3 * fabs((double)x[i])) + 1e-30);
+        double product = (double)y[0][i] * (double)by[i];
+        if (!(away <= worst)) worst = away;
+        CHECK_NEAR(y[1][i], product, 1e-7 * fabs(product) + 1e-37);
+        CHECK_NEAR(y[2][i], 3.0 + product * (double)with[i], 4e-7 * (3.0 + fabs(product * (double)with[i])));
+    }
+    CHECK(worst <= 8e-7);
+    for (i = 0; i < 3; i++) CHECK(isnan(y[i][COUNT]) && isnan(y[i][COUNT + 15]));
+    x[0] = NAN, x[1] = 1e30f, x[2] = -1e30f, x[3] = 200.0f, x[4] = -200.0f, x[5] = 0.0f;
+    kernels->curve(activation, order, x, NULL, NULL, 6, 0, y[0]);
+    CHECK(isnan(y[0][0]));
+    if (order == 0)
+        CHECK(y[0][1] == 1e30f && y[0][3] == 200.0f && y[0][5] == 0.0f);
+    else
+        for (i = 1; i <= 3; i += 2) CHECK_NEAR(y[0][i], 2 - order, 1e-12);
+    CHECK(fabs((double)y[0][2]) < 1e-6 && fabs((double)y[0][4]) < 1e-6);
+}
+
+static void test_operations_curve(void) {
+    static const double sizes[] = {30.0, 4.0, 1e-3};
+    ssde_context context;
+    int tier, order, i;
+    for (tier = 0; nn_tier(tier, &context); tier++)
+        for (order = 0; order < 3; order++)
+            for (i = 0; i < 3; i++) {
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_MISH, order, sizes[i]);
+                nn_curve_case(ssdei_nn_kernels_for(&context), SSDE_GELU, order, sizes[i]);
+            }
+}
+
 /* q, k and v from convolutions, or shared in every way. */
 static void nn_attention_case(size_t height, size_t width, size_t channels, int shared, size_t heads) {
     static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
@@ -1126,6 +1183,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_channel_moments)        \
     X(operations_silu)                   \
     X(operations_silu_second)            \
+    X(operations_curve)                  \
     X(operations_attention)              \
     X(operations_attention_company)      \
     X(operations_attention_memory)       \
