@@ -359,10 +359,17 @@ static void test_errors_sde(void) {
     ssde_step step;
     float x[2] = {0.0f, 0.0f}, y[2];
     double t[1] = {0.5}, late[1] = {1.5}, mean, std, beta, number;
+    ssde_schedule_desc schedule = ssde_schedule_defaults(SSDE_SCHEDULE_LINEAR);
+    schedule.context = c;
     unknown.kind = ERRORS_ENUM(ssde_sde_kind);
     ERRORS_SAYS("sde is NULL", ssde_sde_check(c, NULL));
     ERRORS_SAYS("sigma_min is 1", ssde_sde_check(c, &wrong));
     ERRORS_OF_ENUM("kind is 77", ssde_sde_check(c, &unknown));
+    ERRORS_SAYS("sde is NULL", ssde_sde_label(c, NULL, 0.5, &mean));
+    ERRORS_SAYS("label is NULL", ssde_sde_label(c, &vp, 0.5, NULL));
+    ERRORS_SAYS("mean is NULL", ssde_schedule_levels(&schedule, NULL, &std));
+    ERRORS_SAYS("name is NULL", ssde_schedule_find(c, NULL, &schedule.kind));
+    ERRORS_SAYS("schedule is NULL", ssde_schedule_find(c, "linear", NULL));
     ERRORS_SAYS("sde is NULL", ssde_coefficients_at(c, NULL, 0.5, &at));
     ERRORS_SAYS("out is NULL", ssde_coefficients_at(c, &vp, 0.5, NULL));
     ERRORS_SAYS("t is nan", ssde_coefficients_at(c, &vp, (double)NAN, &at));
