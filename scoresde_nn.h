@@ -553,6 +553,9 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net);
    them is an error. NULL: the null class for all, as in the beginning. */
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample);
+/* Likewise vectors [count, ssde_net_vector]; a network that takes them has none in the beginning, which is an error. */
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
+                                       uint64_t first_sample);
 /* What a network is told at t beside x, which goes in times map->input, and what its result means there; map may be
    NULL. net NULL: a network of one's own, with continuous labels and the reference's output. */
 ssde_status ssde_score_net_label(ssde_context *context, const ssde_net *net, const ssde_sde *sde, double t,
@@ -647,6 +650,7 @@ typedef struct ssde_batch {
     uint64_t first_slot; /* of the global batch, where several processes share a step; usually 0 */
     /* [rows], read for networks with classes and for classifiers; -1: the null class */
     const int32_t *classes;
+    const float *vectors; /* [rows, ssde_net_vector], for networks that take one */
 } ssde_batch;
 ssde_batch ssde_batch_of(const float *x, size_t rows); /* all else 0 */
 
@@ -747,14 +751,18 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
-/* diffusers' UNet2DModel, its config.json and its weights as safetensors or .bin, as published for google/ddpm-* (DDPM)
-   and google/ncsnpp-* (NCSN++ with input_skip and output_skip). The network returns what UNet2DModel.forward returns
-   for the same sample and timestep: the label, and sigma where it takes one, are the timestep. With a positional
-   embedding that is an index of noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*), with a
-   Fourier embedding VE's sigma. A key of the configuration or a tensor without a counterpart here is an error that
-   names it. */
+/* diffusers' UNet2DModel: a config.json of any age, and weights as safetensors or .bin under its present or its older
+   names. The network is that of ssde_unet2d_create and returns what UNet2DModel.forward returns for the same sample,
+   timestep and class labels: the label is the timestep. With a Fourier embedding that is VE's sigma, else an index of
+   noise levels, as ssde_net_discrete says (of ssde_vp(0.1, 20) for google/ddpm-*). A key that is missing means what it
+   does there; one of the configuration that cannot be honoured, or a tensor without a counterpart here, is an error
+   that names it. */
 ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
                                     const char *weights_path);
+/* The same in two steps, for what differs from the configuration, as another size of image. Where that has no
+   sample_size, height and width are 0. */
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path);
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path);
 
 #ifdef __cplusplus
 }
@@ -894,6 +902,7 @@ struct ssde_net {
 };
 
 static size_t ssdei_max(size_t a, size_t b) { return a > b ? a : b; }
+static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 /* What two objects take together; 0 where one of them cannot be had. */
 static size_t ssdei_both_bytes(size_t a, size_t b) { return !a || !b || a >= SIZE_MAX - b ? 0 : a + b; }
@@ -6358,6 +6367,452 @@ size_t ssde_refinenet_memory(const ssde_refinenet_desc *desc) {
     return ssdei_net_measure(&net, ssdei_refinenet_build(&net, desc));
 }
 
+/* ---- networks: UNet2DModel (models/unets/unet_2d.py, unet_2d_blocks.py, models/resnet.py of diffusers) ---- */
+
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels) {
+    static const size_t widths[6] = {128, 128, 256, 256, 512, 512};
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.height = height;
+    desc.width = width;
+    desc.in_channels = desc.out_channels = channels;
+    for (desc.num_levels = 0; desc.num_levels < 6; desc.num_levels++) {
+        size_t unit = (size_t)1 << desc.num_levels;
+        if (desc.num_levels && (height % unit || width % unit)) break;
+        desc.block_out_channels[desc.num_levels] = widths[desc.num_levels];
+    }
+    if (desc.num_levels > 1) desc.down[desc.num_levels - 2].attention = desc.up[desc.num_levels - 2].attention = 1;
+    desc.layers_per_block = 2;
+    desc.downsample_padding = 1;
+    desc.act_fn = SSDE_SILU;
+    desc.norm_num_groups = 32;
+    desc.norm_eps = 1e-5;
+    desc.attention_head_dim = 8;
+    desc.mid_block_scale_factor = 1.0;
+    desc.flip_sin_to_cos = 1;
+    return desc;
+}
+
+/* What building carries along. */
+typedef struct ssdei_unet2d {
+    ssde_net *net;
+    const ssde_unet2d_desc *desc;
+    ssde_node embedding; /* the activation applied */
+    size_t heads;        /* num_heads on this way */
+    char block[48];      /* "down_blocks.0", before each part's name */
+    char name[96];
+} ssdei_unet2d;
+
+/* A block's own numbers. */
+typedef struct ssdei_unet2d_style {
+    size_t groups, groups_out; /* of its norms */
+    double factor;             /* that sums are divided by */
+    int skip;                  /* resampling with FIR, and a 1x1 convolution on the way around it */
+} ssdei_unet2d_style;
+
+/* BLOCK.PART%d.REST, in a buffer that the next call overwrites. */
+static const char *ssdei_unet2d_name(ssdei_unet2d *unet, const char *part, int number, const char *rest) {
+    if (number < 0)
+        snprintf(unet->name, sizeof unet->name, "%s%s%s", unet->block, part, rest);
+    else
+        snprintf(unet->name, sizeof unet->name, "%s%s.%d%s", unet->block, part, number, rest);
+    return unet->name;
+}
+
+static size_t ssdei_unet2d_channels(const ssdei_unet2d *unet, ssde_node node) {
+    return ssdei_is_node(unet->net, node) ? unet->net->nodes[node].shape[2] : 4;
+}
+
+static size_t ssdei_quarter_groups(size_t channels) { return ssdei_least(channels / 4, 32); }
+
+static ssdei_unet2d_style ssdei_unet2d_style_of(const ssdei_unet2d *unet, ssde_node x, size_t channels, int skip) {
+    const size_t groups = skip ? 0 : unet->desc->norm_num_groups;
+    ssdei_unet2d_style style;
+    style.groups = groups ? groups : ssdei_quarter_groups(ssdei_unet2d_channels(unet, x));
+    style.groups_out = groups ? groups : ssdei_quarter_groups(channels);
+    style.factor = skip ? sqrt(2.0) : 1.0;
+    style.skip = skip;
+    return style;
+}
+
+static ssde_node ssdei_unet2d_norm(ssdei_unet2d *unet, ssde_node x, size_t groups, ssde_activation activation,
+                                   const char *name) {
+    return ssde_group_norm(unet->net, x, groups, unet->desc->norm_eps, activation, name);
+}
+
+/* By 2, up or down, without parameters. */
+static ssde_node ssdei_unet2d_resample(ssdei_unet2d *unet, ssde_node x, int direction, int fir) {
+    static const double kernel[4] = {1.0, 3.0, 3.0, 1.0};
+    if (direction > 0) return fir ? ssde_fir(unet->net, x, 2, 1, 2, 1, kernel, 4) : ssde_upsample_nearest(unet->net, x);
+    return fir ? ssde_fir(unet->net, x, 1, 2, 1, 1, kernel, 4) : ssde_average_pool(unet->net, x);
+}
+
+/* ResnetBlock2D under BLOCK.PART.NUMBER; number -1: BLOCK.PART. direction: 0, +1 up, -1 down. */
+static ssde_node ssdei_unet2d_resnet(ssdei_unet2d *unet, ssde_node x, size_t channels, const ssdei_unet2d_style *style,
+                                     int direction, const char *part, int number) {
+    ssde_net *net = unet->net;
+    const ssde_unet2d_desc *desc = unet->desc;
+    const int modulated = desc->scale_shift,
+              shortcut = (direction && style->skip) || ssdei_unet2d_channels(unet, x) != channels;
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    ssde_node h, dense;
+    int parameters;
+    h = ssdei_unet2d_norm(unet, x, style->groups, desc->act_fn, ssdei_unet2d_name(unet, part, number, ".norm1"));
+    if (direction) {
+        h = ssdei_unet2d_resample(unet, h, direction, style->skip);
+        x = ssdei_unet2d_resample(unet, x, direction, style->skip);
+    }
+    parameters = ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet2d_name(unet, part, number, ".conv1"),
+                                          SSDEI_LAYOUT_LINEAR, 3);
+    dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
+                        ssdei_unet2d_name(unet, part, number, ".time_emb_proj"));
+    if (!modulated) conv.residual = dense;
+    h = ssdei_product_node(net, h, &conv, parameters);
+    h = ssdei_unet2d_norm(unet, h, style->groups_out, modulated ? SSDE_IDENTITY : desc->act_fn,
+                          ssdei_unet2d_name(unet, part, number, ".norm2"));
+    if (modulated) h = ssde_activate(net, ssde_modulate(net, h, dense), desc->act_fn);
+    h = ssde_dropout(net, h, desc->dropout);
+    conv.init_scale = 0.0;
+    conv.residual = shortcut ? -1 : x;
+    conv.scale = shortcut ? 1.0 : 1.0 / style->factor;
+    h = ssde_conv2d(net, h, &conv, ssdei_unet2d_name(unet, part, number, ".conv2"));
+    if (!shortcut) return h;
+    conv = ssde_conv(channels, 1);
+    conv.residual = h;
+    conv.scale = 1.0 / style->factor;
+    return ssde_conv2d(net, x, &conv, ssdei_unet2d_name(unet, part, number, ".conv_shortcut"));
+}
+
+/* Heads of attention over so many channels, and of how many channels each; 0 heads: impossible. */
+static size_t ssdei_unet2d_heads(const ssde_unet2d_desc *desc, size_t heads, size_t channels, size_t *width) {
+    if (!heads && !desc->attention_head_dim) heads = 1;
+    *width = heads ? channels / heads : desc->attention_head_dim;
+    return heads ? heads : channels / desc->attention_head_dim;
+}
+
+/* Attention under BLOCK.attentions.NUMBER; groups 0: without a norm. */
+static ssde_node ssdei_unet2d_attention(ssdei_unet2d *unet, ssde_node x, size_t groups, double factor, int number) {
+    static const char *const parts[3] = {".to_q", ".to_k", ".to_v"};
+    const size_t channels = ssdei_unet2d_channels(unet, x);
+    ssde_conv_desc out = ssde_conv(channels, 1);
+    size_t width, heads = ssdei_unet2d_heads(unet->desc, unet->heads, channels, &width);
+    ssde_node h = x, projected[3];
+    int i;
+    if (groups)
+        h = ssdei_unet2d_norm(unet, x, groups, SSDE_IDENTITY,
+                              ssdei_unet2d_name(unet, ".attentions", number, ".group_norm"));
+    for (i = 0; i < 3; i++)
+        projected[i] =
+            ssde_linear(unet->net, h, heads * width, 1.0, ssdei_unet2d_name(unet, ".attentions", number, parts[i]));
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], heads);
+    out.residual = x;
+    out.scale = 1.0 / factor;
+    return ssdei_product_node(
+        unet->net, h, &out,
+        ssdei_product_parameters(unet->net, h, channels, 0.0,
+                                 ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"), SSDEI_LAYOUT_LINEAR, 0));
+}
+
+/* BLOCK's way to the next level. */
+static ssde_node ssdei_unet2d_sampler(ssdei_unet2d *unet, ssde_node h, const ssde_unet2d_blocks *blocks,
+                                      int direction) {
+    const char *part = direction > 0 ? ".upsamplers" : ".downsamplers";
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+    ssde_conv_desc conv = ssde_conv(channels, 3);
+    if (blocks->skip)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, direction > 0 ? ".resnet_up" : ".resnet_down",
+                                   -1);
+    if (blocks->resampling == SSDE_RESAMPLING_BLOCK)
+        return ssdei_unet2d_resnet(unet, h, channels, &style, direction, part, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN || direction > 0) h = ssdei_unet2d_resample(unet, h, direction, 0);
+    if (blocks->resampling == SSDE_RESAMPLING_PLAIN) return h;
+    if (direction < 0) conv.stride = 2, conv.pad_before = unet->desc->downsample_padding;
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, part, 0, ".conv"));
+}
+
+/* From the input to the lowest level; every skip connection goes to skips[*count]. */
+static ssde_node ssdei_unet2d_down(ssdei_unet2d *unet, ssde_node x, ssde_node *skips, int *count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->block_out_channels[0], 3), pyramid = ssde_conv(0, 1);
+    ssde_node h = ssde_conv2d(unet->net, x, &conv, "conv_in");
+    int level, layer;
+    skips[(*count)++] = h;
+    unet->heads = desc->num_heads;
+    for (level = 0; level < desc->num_levels; level++) {
+        const ssde_unet2d_blocks *blocks = &desc->down[level];
+        snprintf(unet->block, sizeof unet->block, "down_blocks.%d", level);
+        for (layer = 0; layer < desc->layers_per_block; layer++) {
+            const size_t channels = desc->block_out_channels[level];
+            const ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention)
+                h = ssdei_unet2d_attention(unet, h, blocks->skip ? 32 : style.groups_out, style.factor, layer);
+            skips[(*count)++] = h;
+        }
+        if (level == desc->num_levels - 1) break;
+        h = ssdei_unet2d_sampler(unet, h, blocks, -1);
+        if (blocks->skip) {
+            x = ssdei_unet2d_resample(unet, x, -1, 1);
+            pyramid.channels = ssdei_unet2d_channels(unet, h);
+            pyramid.residual = h;
+            h = ssde_conv2d(unet->net, x, &pyramid, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+        }
+        skips[(*count)++] = h;
+    }
+    return h;
+}
+
+static ssde_node ssdei_unet2d_middle(ssdei_unet2d *unet, ssde_node h) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    const size_t channels = ssdei_unet2d_channels(unet, h);
+    ssdei_unet2d_style style = ssdei_unet2d_style_of(unet, h, channels, 0);
+    size_t groups = desc->attn_norm_num_groups;
+    style.factor = desc->mid_block_scale_factor;
+    if (!groups && !desc->scale_shift) groups = style.groups;
+    snprintf(unet->block, sizeof unet->block, "mid_block");
+    h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 0);
+    if (!desc->no_mid_attention) h = ssdei_unet2d_attention(unet, h, groups, style.factor, 0);
+    return ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", 1);
+}
+
+/* A skip block's share of the output, added to that of the levels below it. */
+static ssde_node ssdei_unet2d_pyramid(ssdei_unet2d *unet, ssde_node h, ssde_node pyramid) {
+    ssde_conv_desc conv = ssde_conv(unet->desc->out_channels, 3);
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_quarter_groups(ssdei_unet2d_channels(unet, h)), SSDE_SILU,
+                          ssdei_unet2d_name(unet, ".skip_norm", -1, ""));
+    return ssde_conv2d(unet->net, h, &conv, ssdei_unet2d_name(unet, ".skip_conv", -1, ""));
+}
+
+/* Back to the output, norm, SiLU and convolution, to which the skip blocks' pyramid is added. */
+static ssde_node ssdei_unet2d_up(ssdei_unet2d *unet, ssde_node h, const ssde_node *skips, int count) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_conv_desc conv = ssde_conv(desc->out_channels, 3);
+    ssde_node pyramid = -1;
+    int level, layer;
+    if (desc->num_heads_up) unet->heads = desc->num_heads_up;
+    for (level = desc->num_levels - 1; level >= 0; level--) {
+        const ssde_unet2d_blocks *blocks = &desc->up[level];
+        const size_t channels = desc->block_out_channels[level];
+        snprintf(unet->block, sizeof unet->block, "up_blocks.%d", desc->num_levels - 1 - level);
+        for (layer = 0; layer <= desc->layers_per_block; layer++) {
+            const ssde_node skip = skips[--count];
+            const size_t below = ssdei_unet2d_channels(unet, h), beside = ssdei_unet2d_channels(unet, skip);
+            ssdei_unet2d_style style;
+            h = ssde_concat(unet->net, h, skip);
+            style = ssdei_unet2d_style_of(unet, h, channels, blocks->skip);
+            if (blocks->skip && blocks->attention) style.groups = ssdei_least(below + beside / 4, 32); /* as there */
+            h = ssdei_unet2d_resnet(unet, h, channels, &style, 0, ".resnets", layer);
+            if (blocks->attention && !blocks->skip)
+                h = ssdei_unet2d_attention(unet, h, style.groups_out, style.factor, layer);
+        }
+        if (blocks->attention && blocks->skip) h = ssdei_unet2d_attention(unet, h, 32, sqrt(2.0), 0);
+        if (blocks->skip && pyramid >= 0) pyramid = ssdei_unet2d_resample(unet, pyramid, 1, 1);
+        if (!level) break;
+        if (blocks->skip) pyramid = ssdei_unet2d_pyramid(unet, h, pyramid);
+        h = ssdei_unet2d_sampler(unet, h, blocks, 1);
+    }
+    conv.init_scale = 0.0;
+    conv.residual = pyramid;
+    h = ssdei_unet2d_norm(unet, h, ssdei_unet2d_style_of(unet, h, 0, 0).groups, SSDE_SILU, "conv_norm_out");
+    return ssde_conv2d(unet->net, h, &conv, "conv_out");
+}
+
+/* TimestepEmbedding: two dense layers. */
+static ssde_node ssdei_unet2d_dense(ssdei_unet2d *unet, ssde_node h, size_t dim, const char *name) {
+    snprintf(unet->block, sizeof unet->block, "%s", name);
+    h = ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_1", -1, ""));
+    h = ssde_activate(unet->net, h, SSDE_SILU);
+    return ssde_linear(unet->net, h, dim, 1.0, ssdei_unet2d_name(unet, ".linear_2", -1, ""));
+}
+
+/* Of a label or of a class's number; both by the same parameter, if any. */
+static ssde_node ssdei_unet2d_projection(ssdei_unet2d *unet, ssde_node number, size_t width, int parameter) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    if (desc->time_embedding_type == SSDE_UNET2D_POSITIONAL)
+        return ssde_positional_embedding(unet->net, number, width, desc->freq_shift, desc->flip_sin_to_cos);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        return ssdei_fourier_node(unet->net, number, width, parameter);
+    if (!ssdei_table_rows(unet->net, "table_embedding", number, desc->num_train_timesteps, width, 0)) return -1;
+    return ssdei_table_node(unet->net, number, width, parameter);
+}
+
+/* The label's and the class's embedding, with the activation as every block has it. */
+static ssde_node ssdei_unet2d_embedding(ssdei_unet2d *unet) {
+    const ssde_unet2d_desc *desc = unet->desc;
+    ssde_net *net = unet->net;
+    const size_t width = desc->time_width ? desc->time_width : desc->block_out_channels[0];
+    const size_t dim = desc->time_embedding_dim ? desc->time_embedding_dim : 4 * width;
+    ssde_node label = ssde_input_label(net), h, own = -1;
+    int parameter = -1;
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        parameter = ssdei_net_add_parameter(net, "time_proj", "weight", SSDEI_LAYOUT_PLAIN, 0, width, 0,
+                                            SSDEI_INITIALISE_NORMAL, 16.0);
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED)
+        parameter = ssdei_table_parameter(net, desc->num_train_timesteps, width, "time_proj");
+    h = ssdei_unet2d_dense(unet, ssdei_unet2d_projection(unet, label, width, parameter), dim, "time_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE)
+        own = ssde_table_embedding(net, ssde_input_class(net), desc->num_class_embeds, dim, "class_embedding");
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TIMESTEP) {
+        own = ssdei_unet2d_projection(unet, ssde_input_class(net), width, parameter);
+        own = ssdei_unet2d_dense(unet, own, dim, "class_embedding");
+    }
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_VECTOR) own = ssde_input_vector(net, dim);
+    if (desc->class_embed_type) h = ssde_add_scaled(net, h, own, 1.0);
+    return ssde_activate(net, h, desc->act_fn);
+}
+
+static ssde_status ssdei_unet2d_check_enums(const ssde_unet2d_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    ssdei_try(ssdei_check_enum(context, "time_embedding_type", (int)desc->time_embedding_type, SSDE_UNET2D_LEARNED,
+                               "ssde_unet2d_time"));
+    ssdei_try(ssdei_check_enum(context, "class_embed_type", (int)desc->class_embed_type, SSDE_UNET2D_CLASS_VECTOR,
+                               "ssde_unet2d_classes"));
+    for (i = 0; i < desc->num_levels; i++) {
+        ssdei_try(ssdei_check_enum(context, "down.resampling", (int)desc->down[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+        ssdei_try(ssdei_check_enum(context, "up.resampling", (int)desc->up[i].resampling, SSDE_RESAMPLING_PLAIN,
+                                   "ssde_unet2d_resampling"));
+    }
+    if (desc->act_fn == SSDE_SILU || desc->act_fn == SSDE_MISH || desc->act_fn == SSDE_GELU ||
+        desc->act_fn == SSDE_RELU)
+        return SSDE_OK;
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "act_fn is %d, wanted SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU",
+                     (int)desc->act_fn);
+}
+
+/* Each of the numbers with its range; those that may be 0 have a meaning there. */
+static ssde_status ssdei_unet2d_check_numbers(const ssde_unet2d_desc *desc) {
+    const double learned = desc->time_embedding_type == SSDE_UNET2D_LEARNED ? 1.0 : 0.0;
+    const double table = desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE ? 1.0 : 0.0;
+    const struct {
+        const char *name;
+        double value, least, most;
+    } numbers[] = {
+        {"height", (double)desc->height, 1, 32768},
+        {"width", (double)desc->width, 1, 32768},
+        {"in_channels", (double)desc->in_channels, 1, 4096},
+        {"out_channels", (double)desc->out_channels, 1, 4096},
+        {"layers_per_block", (double)desc->layers_per_block, 1, (double)((SSDEI_MAX_SKIPS - 1) / desc->num_levels - 1)},
+        {"downsample_padding", (double)desc->downsample_padding, 0, 1},
+        {"norm_num_groups", (double)desc->norm_num_groups, 0, 65536},
+        {"attn_norm_num_groups", (double)desc->attn_norm_num_groups, 0, 65536},
+        {"attention_head_dim", (double)desc->attention_head_dim, 0, 65536},
+        {"num_heads", (double)desc->num_heads, 0, 65536},
+        {"num_heads_up", (double)desc->num_heads_up, 0, 65536},
+        {"time_width", (double)desc->time_width, 0, 65536},
+        {"time_embedding_dim", (double)desc->time_embedding_dim, 0, 65536},
+        {"num_train_timesteps", (double)desc->num_train_timesteps, learned, 1 << 24},
+        {"num_class_embeds", (double)desc->num_class_embeds, table, 1 << 24}};
+    size_t i;
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!ssdei_in_range(numbers[i].value, numbers[i].least, numbers[i].most))
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "%s is %.0f, wanted %.0f to %.0f", numbers[i].name,
+                             numbers[i].value, numbers[i].least, numbers[i].most);
+    for (i = 0; i < (size_t)desc->num_levels; i++)
+        if (!desc->block_out_channels[i] || desc->block_out_channels[i] > 65536)
+            return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "block_out_channels[%d] is %.0f, wanted 1 to 65536",
+                             (int)i, (double)desc->block_out_channels[i]);
+    if (!(desc->dropout >= 0.0 && desc->dropout < 1.0))
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "dropout is %.9g, wanted 0 to below 1", desc->dropout);
+    if (ssdei_in_range(desc->mid_block_scale_factor, 1e-6, 1e6)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "mid_block_scale_factor is %.9g, wanted 1e-6 to 1e6",
+                     desc->mid_block_scale_factor);
+}
+
+/* Attention over a level's channels, on a way with so many heads. */
+static ssde_status ssdei_unet2d_check_heads(const ssde_unet2d_desc *desc, size_t heads, int level) {
+    const size_t channels = desc->block_out_channels[level];
+    size_t width;
+    if (heads && channels % heads)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "num_heads is %.0f, wanted a divisor of %.0f channels",
+                         (double)heads, (double)channels);
+    if (ssdei_unet2d_heads(desc, heads, channels, &width)) return SSDE_OK;
+    return ssde_fail(desc->context, SSDE_ERROR_SHAPE, "attention_head_dim is %.0f, wanted at most %.0f channels",
+                     (double)desc->attention_head_dim, (double)channels);
+}
+
+static ssde_status ssdei_unet2d_check_levels(const ssde_unet2d_desc *desc) {
+    const size_t heads_up = desc->num_heads_up ? desc->num_heads_up : desc->num_heads;
+    const int last = desc->num_levels - 1;
+    int i;
+    for (i = 0; i <= last; i++) {
+        if (desc->down[i].attention || (i == last && !desc->no_mid_block && !desc->no_mid_attention))
+            ssdei_try(ssdei_unet2d_check_heads(desc, desc->num_heads, i));
+        if (desc->up[i].attention) ssdei_try(ssdei_unet2d_check_heads(desc, heads_up, i));
+        if (i && i < last && desc->down[i].skip && !desc->down[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "down[%d] has skip blocks and down[%d] has not: the input's pyramid would be too large", i,
+                             i - 1);
+        if (i && desc->up[i].skip && !desc->up[i - 1].skip)
+            return ssde_fail(desc->context, SSDE_ERROR_UNSUPPORTED,
+                             "up[%d] has skip blocks and up[%d] has not: the output's pyramid would be too small", i,
+                             i - 1);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_unet2d_check(const ssde_unet2d_desc *desc) {
+    size_t unit;
+    if (desc->num_levels < 1 || desc->num_levels > SSDE_MAX_LEVELS)
+        return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "num_levels is %d, wanted 1 to %d", desc->num_levels,
+                         SSDE_MAX_LEVELS);
+    ssdei_try(ssdei_unet2d_check_enums(desc));
+    ssdei_try(ssdei_unet2d_check_numbers(desc));
+    unit = (size_t)1 << (desc->num_levels - 1);
+    if (desc->height % unit || desc->width % unit)
+        return ssde_fail(desc->context, SSDE_ERROR_SHAPE,
+                         "height is %.0f and width %.0f, wanted multiples of %.0f for num_levels = %d",
+                         (double)desc->height, (double)desc->width, (double)unit, desc->num_levels);
+    return ssdei_unet2d_check_levels(desc);
+}
+
+/* From the input to the end of the middle. */
+static ssde_status ssdei_unet2d_begin(ssdei_unet2d *unet, const ssde_unet2d_desc *desc, ssde_net **net,
+                                      ssde_node *skips, int *count, ssde_node *middle) {
+    ssde_node x;
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssde_net_create(desc->context, net, desc->seed));
+    memset(unet, 0, sizeof *unet);
+    unet->net = *net;
+    unet->desc = desc;
+    x = ssde_input(*net, desc->height, desc->width, desc->in_channels);
+    unet->embedding = ssdei_unet2d_embedding(unet);
+    if (desc->center_input_sample) x = ssde_affine_map(*net, x, 2.0, -1.0);
+    *middle = ssdei_unet2d_down(unet, x, skips, count);
+    if (!desc->no_mid_block) *middle = ssdei_unet2d_middle(unet, *middle);
+    return SSDE_OK;
+}
+
+/* As ssdei_net_describe. */
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc);
+
+/* All but the weights. */
+static ssde_status ssdei_unet2d_build(ssde_net **net, const ssde_unet2d_desc *desc) {
+    ssdei_unet2d unet;
+    ssde_node h = -1, skips[SSDEI_MAX_SKIPS];
+    int count = 0;
+    *net = NULL;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    ssdei_try(ssdei_unet2d_begin(&unet, desc, net, skips, &count, &h));
+    h = ssdei_unet2d_up(&unet, h, skips, count);
+    if (desc->time_embedding_type == SSDE_UNET2D_FOURIER)
+        h = ssde_scale_rows(*net, h, ssde_input_label(*net), SSDE_OVER_SIGMA);
+    return ssdei_unet2d_describe(*net, h, desc);
+}
+
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc) {
+    if (!net) return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "net is NULL");
+    return ssdei_net_complete(net, ssdei_unet2d_build(net, desc));
+}
+
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc) {
+    ssde_net *net;
+    return ssdei_net_measure(&net, ssdei_unet2d_build(&net, desc));
+}
+
 /* ---- networks: classifier ---- */
 
 ssde_classifier_desc ssde_classifier_of(const ssde_unet_desc *body, size_t classes) {
@@ -6638,6 +7093,50 @@ static ssde_status ssdei_class_table_find(ssde_context *context, const ssdei_cla
     return SSDE_OK;
 }
 
+/* The vectors of samples first ... first + count - 1. */
+typedef struct ssdei_vector_table {
+    float *vectors;
+    size_t count, capacity;
+    uint64_t first;
+} ssdei_vector_table;
+
+static ssde_status ssdei_vector_table_set(ssde_context *context, ssdei_vector_table *table, const float *vectors,
+                                          size_t count, uint64_t first, size_t size) {
+    void *array = table->vectors;
+    size_t floats = ssdei_multiply(count, size), bad;
+    if (vectors && !size)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (vectors && !count) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "count is 0, wanted at least 1");
+    if (vectors) {
+        ssdei_try(ssdei_grow(context, &array, &table->capacity, 0, floats, sizeof *vectors));
+        table->vectors = (float *)array;
+        table->count = 0;
+        bad = ssdei_first_nonfinite(vectors, floats);
+        if (bad < floats)
+            return ssde_fail(context, SSDE_ERROR_NUMERIC, "vectors: value %lu of sample %lu is not finite",
+                             (unsigned long)(bad % size), (unsigned long)(bad / size));
+        memcpy(array, vectors, floats * sizeof *vectors);
+    }
+    table->count = vectors ? count : 0;
+    table->first = first;
+    return SSDE_OK;
+}
+
+/* vectors[rows, size] of the rows' samples. */
+static ssde_status ssdei_vector_table_find(ssde_context *context, const ssdei_vector_table *table,
+                                           const uint64_t *sample, size_t rows, size_t size, float *vectors) {
+    size_t row;
+    for (row = 0; row < rows; row++) {
+        uint64_t number = sample ? sample[row] : row;
+        if (number < table->first || number - table->first >= table->count)
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "sample %llu has no vector: they were given for %lu samples from %llu on",
+                             (unsigned long long)number, (unsigned long)table->count, (unsigned long long)table->first);
+        memcpy(vectors + row * size, table->vectors + (number - table->first) * size, size * sizeof *vectors);
+    }
+    return SSDE_OK;
+}
+
 /* ---- score net: a network as a score model ----
    With guidance, each pass has the rows twice: with their classes, then with the null class. */
 
@@ -6664,7 +7163,10 @@ struct ssde_score_net {
     double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
     float *scaled;         /* [copies, max_rows, spans, stride] */
     ssdei_class_table table;
-    int32_t *classes;   /* [copies, max_rows] */
+    int32_t *classes; /* [copies, max_rows] */
+    ssdei_vector_table vector_table;
+    size_t vector_size;
+    float *vectors;     /* [copies, max_rows, vector_size] */
     size_t rows;        /* of the last score; 0: there was none, or it failed */
     const float *x;     /* its own */
     int differentiable; /* the last score was asked to be */
@@ -6703,6 +7205,7 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     s->by_x = ssdei_place(memory, double, s->max_rows);
     s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->spans * s->stride));
     s->classes = ssdei_place(memory, int32_t, rows);
+    s->vectors = ssdei_place(memory, float, ssdei_multiply(rows, s->vector_size));
 }
 
 /* All but its memory, and what its run shall be. */
@@ -6720,6 +7223,7 @@ static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run
     s->span = learned ? net->nodes[net->input].shape[2] : s->dim;
     s->spans = s->dim / s->span;
     s->stride = learned ? 2 * s->span : s->span;
+    s->vector_size = ssde_net_vector(net);
     s->derivative = !plain.no_derivative;
     s->means.output = plain.output;
     s->means.sigma_data = plain.sigma_data;
@@ -6757,6 +7261,7 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
     if (!score_net) return;
     ssde_run_destroy(score_net->run);
     ssdei_release(score_net->context, score_net->table.classes);
+    ssdei_release(score_net->context, score_net->vector_table.vectors);
     ssdei_release(score_net->context, score_net);
 }
 
@@ -6765,6 +7270,13 @@ ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t 
     if (!score_net) return SSDE_ERROR_ARGUMENT;
     return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
                                  ssdei_least_class(score_net->run->net), score_net->run->net->classes);
+}
+
+ssde_status ssde_score_net_set_vectors(ssde_score_net *score_net, const float *vectors, size_t count,
+                                       uint64_t first_sample) {
+    if (!score_net) return SSDE_ERROR_ARGUMENT;
+    return ssdei_vector_table_set(score_net->context, &score_net->vector_table, vectors, count, first_sample,
+                                  score_net->vector_size);
 }
 
 SSDEI_ONCE_END
@@ -6801,7 +7313,12 @@ static ssde_status ssdei_score_net_rows(ssde_score_net *s, const double *t, cons
         s->sigma[rows + row] = s->sigma[row];
         s->classes[rows + row] = -1;
     }
-    return net->classes ? ssde_run_set_classes(s->run, s->classes, s->copies * rows) : SSDE_OK;
+    if (net->classes) ssdei_try(ssde_run_set_classes(s->run, s->classes, s->copies * rows));
+    if (!s->vector_size) return SSDE_OK;
+    for (row = 0; row < s->copies; row++)
+        ssdei_try(ssdei_vector_table_find(s->context, &s->vector_table, sample, rows, s->vector_size,
+                                          s->vectors + row * rows * s->vector_size));
+    return ssde_run_set_vectors(s->run, s->vectors, s->copies * rows);
 }
 
 /* x as the network wants it, for each copy; x itself where that is so. */
@@ -7173,8 +7690,6 @@ static ssde_status ssdei_train_out_of_range(const ssde_train_desc *desc, const c
     return ssde_fail(desc->context, SSDE_ERROR_ARGUMENT, "ssde_trainer_create: desc.%s is %.10g, wanted %s", name,
                      value, wanted);
 }
-
-static int ssdei_in_range(double value, double low, double high) { return value >= low && value <= high; }
 
 static ssde_status ssdei_train_desc_check(const ssde_train_desc *desc) {
     if (!desc->batch || desc->batch > INT_MAX)
@@ -7754,6 +8269,7 @@ ssde_status ssde_train_step(ssde_trainer *trainer, const ssde_batch *batch, doub
     if (trainer->step >> 32) return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_train_step: 2^32 steps were taken");
     ssdei_try(ssdei_train_data_check(trainer, batch->x, batch->rows));
     ssdei_try(ssdei_train_classes(trainer, batch->classes, batch->rows));
+    ssdei_try(ssde_run_set_vectors(trainer->run, batch->vectors, batch->rows));
     if (!trainer->scale_seen)
         ssdei_warn_scale(context, "ssde_train_step", &trainer->sde, batch->x, batch->rows * trainer->dim,
                          trainer->desc.levels, trainer->desc.low, trainer->desc.high);
@@ -7785,6 +8301,8 @@ ssde_status ssde_trainer_evaluate(ssde_trainer *trainer, const ssde_batch *batch
             ssdei_try(ssdei_train_classes(trainer, batch->classes ? batch->classes + begin : NULL, count));
         else
             for (row = 0; row < count; row++) trainer->classes[row] = -1;
+        ssdei_try(ssde_run_set_vectors(
+            trainer->run, batch->vectors ? batch->vectors + begin * ssde_net_vector(trainer->net) : NULL, count));
         ssdei_try(ssdei_train_perturb(trainer, batch->x + begin * trainer->dim, count, seed, 0, 0));
         ssdei_try(ssdei_train_losses(trainer, count, seed, 0, 1.0, NULL));
         for (row = 0; row < count; row++) {
@@ -8260,6 +8778,7 @@ static const char *const ssdei_embedding_names[] = {"positional", "fourier", NUL
 static const char *const ssdei_unet_names[] = {"ncsnpp", "ddpm", NULL};
 static const char *const ssdei_classifier_names[] = {"classifier", NULL};
 static const char *const ssdei_mlp_names[] = {"mlp", NULL};
+static const char *const ssdei_unet2d_names[] = {"unet2d", NULL};
 
 /* Whether a field that may be missing is there: when writing, where its value is not the usual one. */
 static int ssdei_field_present(ssdei_fields *fields, const char *key, int unusual) {
@@ -8379,6 +8898,70 @@ static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *de
     desc->sigma_max = ssdei_field_number(fields, "model.sigma_max", desc->sigma_max);
 }
 
+/* A level's blocks on a way, as one name for each level: the resampling, and what else there is. */
+static void ssdei_unet2d_blocks_field(ssdei_fields *fields, const char *key, ssde_unet2d_blocks *blocks, int count) {
+    double numbers[SSDE_MAX_LEVELS];
+    int i;
+    for (i = 0; i < count; i++)
+        numbers[i] = (double)((blocks[i].attention != 0) + 2 * (blocks[i].skip != 0) + 4 * (int)blocks[i].resampling);
+    if (ssdei_field_list(fields, key, numbers, count, SSDE_MAX_LEVELS) != count)
+        ssdei_fields_fail(fields, key, "is not one for each of model.block_out_channels");
+    for (i = 0; i < count && fields->status == SSDE_OK; i++) {
+        int bits = ssdei_is_whole(numbers[i], 0.0, 11.0) ? (int)numbers[i] : 12;
+        if (bits == 12) ssdei_fields_fail(fields, key, "has an entry that is none of its values");
+        blocks[i].attention = bits & 1;
+        blocks[i].skip = bits >> 1 & 1;
+        blocks[i].resampling = (ssde_unet2d_resampling)(bits >> 2);
+    }
+}
+
+static void ssdei_unet2d_fields(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"none", "table", "timestep", "identity", NULL};
+    static const char *const activations[] = {"silu", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[] = {SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    double numbers[SSDE_MAX_LEVELS];
+    int i, act = 0;
+    ssdei_field_choice(fields, "model.name", 0, ssdei_unet2d_names);
+    desc->height = ssdei_field_size(fields, "data.image_height", desc->height);
+    desc->width = ssdei_field_size(fields, "data.image_width", desc->width);
+    desc->in_channels = ssdei_field_size(fields, "model.in_channels", desc->in_channels);
+    desc->out_channels = ssdei_field_size(fields, "model.out_channels", desc->out_channels);
+    desc->center_input_sample = ssdei_field_flag(fields, "model.center_input_sample", desc->center_input_sample);
+    for (i = 0; i < desc->num_levels; i++) numbers[i] = (double)desc->block_out_channels[i];
+    desc->num_levels =
+        ssdei_field_sizes(fields, "model.block_out_channels", numbers, desc->num_levels, SSDE_MAX_LEVELS, 65536.0);
+    for (i = 0; i < desc->num_levels; i++) desc->block_out_channels[i] = (size_t)numbers[i];
+    ssdei_unet2d_blocks_field(fields, "model.down_blocks", desc->down, desc->num_levels);
+    ssdei_unet2d_blocks_field(fields, "model.up_blocks", desc->up, desc->num_levels);
+    desc->layers_per_block = ssdei_field_int(fields, "model.layers_per_block", desc->layers_per_block);
+    desc->downsample_padding = ssdei_field_int(fields, "model.downsample_padding", desc->downsample_padding);
+    while (act < 3 && functions[act] != desc->act_fn) act++;
+    desc->act_fn = functions[ssdei_field_choice(fields, "model.act_fn", act, activations)];
+    desc->dropout = ssdei_field_number(fields, "model.dropout", desc->dropout);
+    desc->norm_num_groups = ssdei_field_size(fields, "model.norm_num_groups", desc->norm_num_groups);
+    desc->norm_eps = ssdei_field_number(fields, "model.norm_eps", desc->norm_eps);
+    desc->scale_shift = ssdei_field_flag(fields, "model.scale_shift", desc->scale_shift);
+    desc->attention_head_dim = ssdei_field_size(fields, "model.attention_head_dim", desc->attention_head_dim);
+    desc->num_heads = ssdei_field_size(fields, "model.num_heads", desc->num_heads);
+    desc->num_heads_up = ssdei_field_size(fields, "model.num_heads_up", desc->num_heads_up);
+    desc->no_mid_block = ssdei_field_flag(fields, "model.no_mid_block", desc->no_mid_block);
+    desc->no_mid_attention = ssdei_field_flag(fields, "model.no_mid_attention", desc->no_mid_attention);
+    desc->mid_block_scale_factor =
+        ssdei_field_number(fields, "model.mid_block_scale_factor", desc->mid_block_scale_factor);
+    desc->attn_norm_num_groups = ssdei_field_size(fields, "model.attn_norm_num_groups", desc->attn_norm_num_groups);
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_field_choice(fields, "model.time_embedding_type",
+                                                                     (int)desc->time_embedding_type, times);
+    desc->time_width = ssdei_field_size(fields, "model.time_width", desc->time_width);
+    desc->freq_shift = ssdei_field_number(fields, "model.freq_shift", desc->freq_shift);
+    desc->flip_sin_to_cos = ssdei_field_flag(fields, "model.flip_sin_to_cos", desc->flip_sin_to_cos);
+    desc->time_embedding_dim = ssdei_field_size(fields, "model.time_embedding_dim", desc->time_embedding_dim);
+    desc->num_train_timesteps = ssdei_field_size(fields, "model.num_train_timesteps", desc->num_train_timesteps);
+    desc->class_embed_type =
+        (ssde_unet2d_classes)ssdei_field_choice(fields, "model.class_embed_type", (int)desc->class_embed_type, classes);
+    desc->num_class_embeds = ssdei_field_size(fields, "model.num_class_embeds", desc->num_class_embeds);
+}
+
 /* The kind by its name, with `suffix` behind; `saved`: of those that files hold, which come first. */
 static ssde_sde_kind ssdei_sde_kind_field(ssdei_fields *fields, const char *key, const char *suffix, int saved,
                                           const ssde_sde *sde) {
@@ -8446,6 +9029,14 @@ static ssde_status ssdei_refinenet_describe(ssde_net *net, ssde_node output, ssd
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
     if (net->status != SSDE_OK) return net->status;
     ssdei_refinenet_fields(&fields, desc);
+    return ssdei_net_described(net, output, &fields);
+}
+
+static ssde_status ssdei_unet2d_describe(ssde_net *net, ssde_node output, const ssde_unet2d_desc *desc) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_WRITE, net->context, NULL, "");
+    ssde_unet2d_desc copy = *desc;
+    if (net->status != SSDE_OK) return net->status;
+    ssdei_unet2d_fields(&fields, &copy);
     return ssdei_net_described(net, output, &fields);
 }
 
@@ -9046,15 +9637,35 @@ static ssde_status ssdei_refinenet_load(ssdei_fields *fields, const ssde_tensor_
     return ssde_refinenet_create(net, &desc);
 }
 
+/* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
+static double ssdei_unet2d_least(const ssde_unet2d_desc *desc) {
+    double least = (double)desc->num_class_embeds + (double)desc->num_train_timesteps;
+    int i;
+    for (i = 0; i < desc->num_levels; i++)
+        least += 9.0 * (2.0 * desc->layers_per_block + 1.0) * (double)desc->block_out_channels[i] *
+                 (double)desc->block_out_channels[i];
+    return least;
+}
+
+static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
+    ssde_unet2d_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.context = fields->context;
+    ssdei_unet2d_fields(fields, &desc);
+    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
+    return ssde_unet2d_create(net, &desc);
+}
+
 /* What a file says its network is. */
 static ssde_status ssdei_model_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    static const char *const models[] = {"mlp",       "classifier", "ncsnpp",     "ddpm", "ncsn",
-                                         "ncsnv2_64", "ncsnv2_128", "ncsnv2_256", NULL};
+    static const char *const models[] = {"mlp",  "classifier", "unet2d",     "ncsnpp",     "ddpm",
+                                         "ncsn", "ncsnv2_64",  "ncsnv2_128", "ncsnv2_256", NULL};
     int model = ssdei_field_choice(fields, "model.name", 0, models);
     ssdei_try(fields->status);
     if (model == 0) return ssdei_mlp_load(fields, file, net);
     if (model == 1) return ssdei_classifier_load(fields, file, net);
-    return model < 4 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
+    if (model == 2) return ssdei_unet2d_load(fields, file, net);
+    return model < 5 ? ssdei_unet_load(fields, file, net) : ssdei_refinenet_load(fields, file, net);
 }
 
 static ssde_status ssdei_model_sde(ssdei_fields *fields, ssde_sde *sde) {
@@ -9105,8 +9716,7 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 }
 
 /* ---- models: diffusers ----
-   models/unets/unet_2d.py. DownBlock2D and AttnDownBlock2D with their counterparts on the way up make Ho et al.'s DDPM,
-   the Skip blocks NCSN++. Names of tensors and order of modules as in its conversion scripts. */
+   The configuration of UNet2DModel (models/unets/unet_2d.py) as a description, and its files' names. */
 
 static void ssdei_config_refuse(ssdei_fields *fields, const char *key, const char *problem) {
     if (fields->status != SSDE_OK) return;
@@ -9120,37 +9730,49 @@ static int ssdei_config_given(ssdei_fields *fields, const char *key) {
     return ssdei_fields_find(fields, key, &value) && !ssdei_json_word(&value, "null");
 }
 
+/* A key that is there, null or not. */
+static int ssdei_config_has(ssdei_fields *fields, const char *key) {
+    ssdei_json value;
+    return ssdei_fields_find(fields, key, &value);
+}
+
 static double ssdei_config_number(ssdei_fields *fields, const char *key, double otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_number(fields, key, otherwise) : otherwise;
 }
 
 static size_t ssdei_config_whole(ssdei_fields *fields, const char *key, size_t otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_size(fields, key, otherwise) : otherwise;
 }
 
 static int ssdei_config_flag(ssdei_fields *fields, const char *key, int otherwise) {
-    return ssdei_config_given(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
+    return ssdei_config_has(fields, key) ? ssdei_field_flag(fields, key, otherwise) : otherwise;
 }
 
-/* A number, `otherwise` where the key is missing, that has one supported value. */
-static void ssdei_config_expect(ssdei_fields *fields, const char *key, double otherwise, double wanted) {
-    double number = ssdei_config_number(fields, key, otherwise);
-    char problem[80];
-    if (fabs(number - wanted) <= 1e-6 * fabs(wanted)) return;
-    snprintf(problem, sizeof problem, "is %.9g; only %.9g is supported", number, wanted);
-    ssdei_config_refuse(fields, key, problem);
+/* A number of 1 or more; 0 for null. */
+static size_t ssdei_config_nullable(ssdei_fields *fields, const char *key, size_t otherwise) {
+    size_t number = otherwise;
+    if (!ssdei_config_has(fields, key)) return otherwise;
+    if (!ssdei_config_given(fields, key)) return 0;
+    number = ssdei_field_size(fields, key, otherwise);
+    if (!number) ssdei_fields_fail(fields, key, "is 0, wanted 1 or more, or null");
+    return number;
 }
 
-static void ssdei_config_expect_flag(ssdei_fields *fields, const char *key, int otherwise, int wanted) {
-    if (ssdei_config_flag(fields, key, otherwise) != wanted)
-        ssdei_config_refuse(fields, key,
-                            wanted ? "is false; only true is supported" : "is true; only false is supported");
-}
-
-/* A string that is one of `names`; its index, 0 where the key is missing. */
+/* A string that is one of `names`; its index, 0 where the key is missing or null. */
 static int ssdei_config_choice(ssdei_fields *fields, const char *key, const char *const *names) {
+    return ssdei_config_given(fields, key) ? ssdei_field_choice(fields, key, 0, names) : 0;
+}
+
+/* The same where other strings have a meaning, too: their index is the number of names. */
+static int ssdei_config_any_choice(ssdei_fields *fields, const char *key, const char *const *names) {
     ssdei_json value;
-    return ssdei_fields_find(fields, key, &value) ? ssdei_field_choice(fields, key, 0, names) : 0;
+    char name[64];
+    int i = 0;
+    if (!ssdei_config_given(fields, key) || !ssdei_field_begin(fields, key, &value)) return 0;
+    ssdei_json_string(&value, name, sizeof name);
+    if (!ssdei_field_end(fields, key, &value)) return 0;
+    while (names[i] && strcmp(names[i], name)) i++;
+    return i;
 }
 
 /* A list of strings out of `names`, as their indices; how many. */
@@ -9159,10 +9781,11 @@ static int ssdei_config_types(ssdei_fields *fields, const char *key, const char 
     int count = 0;
     if (!ssdei_field_begin(fields, key, &value)) return 0;
     for (ssdei_json_open(&value, '['); ssdei_json_next(&value, ']'); count++) {
-        char name[64], problem[120];
-        ssdei_json_string(&value, name, sizeof name);
+        char text[64], problem[120], *name = text;
+        ssdei_json_string(&value, text, sizeof text);
         if (count == SSDE_MAX_LEVELS) ssdei_json_fail(&value, "has too many entries");
         if (value.problem) break;
+        if (!strncmp(name, "UNetRes", 7)) name += 7; /* as there */
         for (types[count] = 0; names[types[count]] && strcmp(names[types[count]], name);) types[count]++;
         if (names[types[count]]) continue;
         snprintf(problem, sizeof problem, "has '%s', which scoresde does not know", name);
@@ -9179,7 +9802,8 @@ static int ssdei_config_knows(const char *key) {
         "freq_shift\0flip_sin_to_cos\0down_block_types\0mid_block_type\0up_block_types\0block_out_channels\0"
         "layers_per_block\0mid_block_scale_factor\0downsample_padding\0downsample_type\0upsample_type\0dropout\0"
         "act_fn\0attention_head_dim\0norm_num_groups\0attn_norm_num_groups\0norm_eps\0resnet_time_scale_shift\0"
-        "add_attention\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_gamma\0power\0update_after_step\0"
+        "add_attention\0class_embed_type\0num_class_embeds\0num_train_timesteps\0decay\0min_decay\0min_value\0inv_"
+        "gamma\0power\0update_after_step\0"
         "use_ema_warmup\0optimization_step\0";
     const char *known;
     for (known = keys; *known; known += strlen(known) + 1)
@@ -9204,13 +9828,10 @@ static void ssdei_config_check_keys(ssdei_fields *fields) {
 }
 
 /* "sample_size": one number, or height and width. */
-static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
+static void ssdei_config_size(ssdei_fields *fields, ssde_unet2d_desc *desc) {
     ssdei_json value;
     double sizes[2] = {0, 0};
-    if (!ssdei_config_given(fields, "sample_size")) {
-        ssdei_config_refuse(fields, "sample_size", "is missing or null: a network here has one size of image");
-        return;
-    }
+    if (!ssdei_config_given(fields, "sample_size")) return;
     if (ssdei_fields_find(fields, "sample_size", &value) && ssdei_json_peek(&value) == '[') {
         if (ssdei_field_sizes(fields, "sample_size", sizes, 0, 2, 32768.0) != 2)
             ssdei_fields_fail(fields, "sample_size", "is not height and width");
@@ -9220,141 +9841,100 @@ static void ssdei_config_size(ssdei_fields *fields, ssde_unet_desc *desc) {
         desc->height = desc->width = ssdei_field_size(fields, "sample_size", 0);
 }
 
-/* Channels, levels, and which levels have attention. Returns whether the blocks are the Skip blocks. */
-static int ssdei_config_levels(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const down_names[] = {"DownBlock2D", "AttnDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D",
-                                             NULL};
-    static const char *const up_names[] = {"UpBlock2D", "AttnUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D", NULL};
-    int down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS], i, levels;
-    double channels[SSDE_MAX_LEVELS];
-    channels[0] = 0.0;
-    levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
-    if (ssdei_config_types(fields, "down_block_types", down_names, down) != levels || !levels)
-        ssdei_fields_fail(fields, "down_block_types", "is not one for each of block_out_channels");
-    if (ssdei_config_types(fields, "up_block_types", up_names, up) != levels)
-        ssdei_fields_fail(fields, "up_block_types", "is not one for each of block_out_channels");
-    if (fields->status != SSDE_OK) return 0;
-    desc->num_levels = levels;
-    desc->nf = (size_t)channels[0];
-    for (i = 0; i < levels; i++) {
-        desc->ch_mult[i] = (int)(channels[i] / channels[0]);
-        if (fabs(desc->ch_mult[i] * channels[0] - channels[i]) > 0.0)
-            ssdei_config_refuse(fields, "block_out_channels", "has an entry that is no multiple of the first");
-        if (up[levels - 1 - i] != down[i] || down[i] / 2 != down[0] / 2)
-            ssdei_config_refuse(fields, "up_block_types", "does not mirror down_block_types, or kinds are mixed");
-        if (down[i] % 2) desc->attn_resolutions[desc->num_attn_resolutions++] = desc->width >> i;
+/* What the blocks of a way are, of which there must be one for each level. */
+static void ssdei_config_blocks(ssdei_fields *fields, const char *key, const char *const *names, const char *sampler,
+                                int levels, int up, ssde_unet2d_blocks *blocks) {
+    static const char *const samplers[] = {"conv", "resnet", NULL};
+    int types[SSDE_MAX_LEVELS], usual[4] = {0, 2, 2, 2}, resampling, i;
+    if (up) usual[0] = 2, usual[3] = 0;
+    resampling = ssdei_config_any_choice(fields, sampler, samplers);
+    if (!ssdei_config_has(fields, key) && levels == 4)
+        memcpy(types, usual, sizeof usual);
+    else if (ssdei_config_types(fields, key, names, types) != levels)
+        ssdei_fields_fail(fields, key, "is not one for each of block_out_channels");
+    for (i = 0; i < levels && fields->status == SSDE_OK; i++) {
+        ssde_unet2d_blocks *to = &blocks[up ? levels - 1 - i : i];
+        to->attention = types[i] == 2 || types[i] == 4;
+        to->skip = types[i] > 2;
+        if (types[i] == 1 || (types[i] == 2 && resampling)) to->resampling = SSDE_RESAMPLING_BLOCK;
+        if (types[i] == 2 && resampling == 2 && i < levels - 1)
+            ssdei_config_refuse(fields, sampler, "is neither 'conv' nor 'resnet', which blocks with attention need");
     }
-    return down[0] / 2;
 }
 
-static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet_desc *desc) {
-    desc->embedding_type =
-        (ssde_embedding_type)ssdei_config_choice(fields, "time_embedding_type", ssdei_embedding_names);
-    desc->scale_by_sigma = desc->embedding_type == SSDE_EMBEDDING_FOURIER;
-    if (desc->embedding_type == SSDE_EMBEDDING_POSITIONAL) {
-        ssdei_config_expect_flag(fields, "flip_sin_to_cos", 1, 0);
-        ssdei_config_expect(fields, "freq_shift", 0.0, 1.0);
-    } else if (desc->name == SSDE_UNET_DDPM)
-        ssdei_config_refuse(fields, "time_embedding_type", "is 'fourier', which DownBlock2D is not supported with");
-    ssdei_config_expect(fields, "time_embedding_dim", 4.0 * (double)desc->nf, 4.0 * (double)desc->nf);
-}
-
-static size_t ssdei_ncsnpp_groups(size_t channels) { return channels / 4 < 32 ? channels / 4 : 32; }
-
-/* Whether a group norm of `groups` over channels is another than the reference's; it exists only if groups divide
-   channels. */
-static int ssdei_config_groups_differ(size_t groups, size_t channels) {
-    return groups && groups != ssdei_ncsnpp_groups(channels) && channels % groups == 0;
-}
-
-/* diffusers' AttnSkip blocks have norms of 32 groups, and of min(a + b / 4, 32) over a + b channels, where NCSN++ has
-   min(channels / 4, 32). */
-static void ssdei_config_skip_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t in = desc->nf * (size_t)desc->ch_mult[desc->num_levels - 1];
-    int level, block, differ = 0;
-    for (level = desc->num_levels - 1; level >= 0; level--) {
-        size_t out = desc->nf * (size_t)desc->ch_mult[level];
-        size_t below = desc->nf * (size_t)desc->ch_mult[level ? level - 1 : 0];
-        for (block = 0; block <= desc->num_res_blocks && ssdei_unet_attends(desc, desc->width >> level);
-             block++, in = out) {
-            size_t skip = block < desc->num_res_blocks ? out : below;
-            differ |= ssdei_config_groups_differ(in + skip / 4 < 32 ? in + skip / 4 : 32, in + skip);
-            differ |= ssdei_config_groups_differ(32, out);
-        }
-        in = out;
-    }
-    if (differ)
-        ssdei_config_refuse(fields, "down_block_types",
-                            "has AttnSkip blocks of so few channels that their norms have other groups than NCSN++'s");
-}
-
-/* DDPM has 32 groups everywhere, NCSN++ min(channels / 4, 32), which diffusers has where the number is null. */
-static void ssdei_config_groups(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    size_t first = desc->nf, last = desc->num_levels ? first * (size_t)desc->ch_mult[desc->num_levels - 1] : 0;
-    int null = !ssdei_config_given(fields, "norm_num_groups");
-    size_t groups = ssdei_config_whole(fields, "norm_num_groups", 32), attention;
-    ssdei_json value;
-    null = null && ssdei_fields_find(fields, "norm_num_groups", &value);
+static void ssdei_config_levels(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const down[] = {"DownBlock2D",     "ResnetDownsampleBlock2D", "AttnDownBlock2D",
+                                       "SkipDownBlock2D", "AttnSkipDownBlock2D",     NULL};
+    static const char *const up[] = {"UpBlock2D",     "ResnetUpsampleBlock2D", "AttnUpBlock2D",
+                                     "SkipUpBlock2D", "AttnSkipUpBlock2D",     NULL};
+    double channels[SSDE_MAX_LEVELS] = {224.0, 448.0, 672.0, 896.0};
+    int i, levels = 4, skip = 1;
+    if (ssdei_config_has(fields, "block_out_channels"))
+        levels = ssdei_field_sizes(fields, "block_out_channels", channels, 0, SSDE_MAX_LEVELS, 65536.0);
+    if (!levels) ssdei_fields_fail(fields, "block_out_channels", "is empty");
+    ssdei_config_blocks(fields, "down_block_types", down, "downsample_type", levels, 0, desc->down);
+    ssdei_config_blocks(fields, "up_block_types", up, "upsample_type", levels, 1, desc->up);
     if (fields->status != SSDE_OK) return;
-    if (desc->name == SSDE_UNET_DDPM
-            ? null || groups != 32
-            : !null && (ssdei_config_groups_differ(groups, first) || ssdei_config_groups_differ(groups, last)))
-        ssdei_config_refuse(fields, "norm_num_groups",
-                            desc->name == SSDE_UNET_DDPM ? "is not 32, which is what is supported with DownBlock2D"
-                                                         : "is not what NCSN++ has; null is supported");
-    if (null) groups = ssdei_ncsnpp_groups(last);
-    attention = ssdei_config_whole(fields, "attn_norm_num_groups", groups);
-    if (attention != groups) ssdei_config_refuse(fields, "attn_norm_num_groups", "is not norm_num_groups");
-    if (desc->name == SSDE_UNET_NCSNPP) ssdei_config_skip_groups(fields, desc);
+    desc->num_levels = levels;
+    for (i = 0; i < levels; i++) {
+        desc->block_out_channels[i] = (size_t)channels[i];
+        skip &= desc->down[i].skip && desc->up[i].skip;
+    }
+    desc->norm_num_groups = ssdei_config_nullable(fields, "norm_num_groups", 32);
+    if (!desc->norm_num_groups && !skip)
+        ssdei_config_refuse(fields, "norm_num_groups", "is null, with which all blocks must be Skip blocks");
 }
 
-/* One head wherever there is attention. */
-static void ssdei_config_heads(ssdei_fields *fields, const ssde_unet_desc *desc) {
-    ssdei_json value;
-    double width = ssdei_config_number(fields, "attention_head_dim", 8.0);
-    int i;
-    if (ssdei_fields_find(fields, "attention_head_dim", &value) && !ssdei_config_given(fields, "attention_head_dim"))
-        return;
-    for (i = 0; i < desc->num_levels && fields->status == SSDE_OK; i++)
-        if ((i == desc->num_levels - 1 || ssdei_unet_attends(desc, desc->width >> i)) &&
-            fabs(width - (double)desc->nf * desc->ch_mult[i]) > 0.0)
-            ssdei_config_refuse(fields, "attention_head_dim",
-                                "gives several heads, or is missing, which means 8; one head (null) is supported");
+static void ssdei_config_embedding(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const times[] = {"positional", "fourier", "learned", NULL};
+    static const char *const classes[] = {"", "timestep", "identity", NULL};
+    static const ssde_unet2d_classes kinds[4] = {SSDE_UNET2D_CLASS_TABLE, SSDE_UNET2D_CLASS_TIMESTEP,
+                                                 SSDE_UNET2D_CLASS_VECTOR, SSDE_UNET2D_NO_CLASSES};
+    desc->time_embedding_type = (ssde_unet2d_time)ssdei_config_choice(fields, "time_embedding_type", times);
+    desc->freq_shift = ssdei_config_number(fields, "freq_shift", 0.0);
+    desc->flip_sin_to_cos = ssdei_config_flag(fields, "flip_sin_to_cos", 1);
+    desc->time_embedding_dim = ssdei_config_nullable(fields, "time_embedding_dim", 0);
+    desc->num_train_timesteps = ssdei_config_nullable(fields, "num_train_timesteps", 0);
+    desc->num_class_embeds = ssdei_config_nullable(fields, "num_class_embeds", 0);
+    /* a type that it does not know leaves diffusers without classes, too */
+    desc->class_embed_type = kinds[ssdei_config_any_choice(fields, "class_embed_type", classes)];
+    if (desc->class_embed_type == SSDE_UNET2D_CLASS_TABLE && !desc->num_class_embeds)
+        desc->class_embed_type = SSDE_UNET2D_NO_CLASSES;
+    if (desc->class_embed_type != SSDE_UNET2D_CLASS_TABLE) desc->num_class_embeds = 0;
+    if (desc->time_embedding_type != SSDE_UNET2D_LEARNED) desc->num_train_timesteps = 0;
+    if (desc->time_embedding_type == SSDE_UNET2D_LEARNED && !desc->num_train_timesteps)
+        ssdei_config_refuse(fields, "num_train_timesteps", "is missing or null, but the time embedding is learned");
 }
 
-static void ssdei_config_desc(ssdei_fields *fields, ssde_unet_desc *desc) {
-    static const char *const classes[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
-    static const char *const samplers[] = {"conv", NULL}, *const shifts[] = {"default", NULL};
-    static const char *const activations[] = {"silu", "swish", NULL};
-    int skip;
+static void ssdei_config_desc(ssdei_fields *fields, ssde_unet2d_desc *desc) {
+    static const char *const models[] = {"UNet2DModel", NULL}, *const middles[] = {"UNetMidBlock2D", NULL};
+    static const char *const shifts[] = {"default", "scale_shift", NULL};
+    static const char *const activations[] = {"silu", "swish", "mish", "gelu", "relu", NULL};
+    static const ssde_activation functions[5] = {SSDE_SILU, SSDE_SILU, SSDE_MISH, SSDE_GELU, SSDE_RELU};
+    *desc = ssde_unet2d(0, 0, 0);
+    memset(desc->down, 0, sizeof desc->down);
+    memset(desc->up, 0, sizeof desc->up);
+    desc->context = fields->context;
     ssdei_config_check_keys(fields);
-    ssdei_config_choice(fields, "_class_name", classes);
-    ssdei_config_choice(fields, "mid_block_type", middles);
-    ssdei_config_choice(fields, "downsample_type", samplers);
-    ssdei_config_choice(fields, "upsample_type", samplers);
-    ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
-    ssdei_config_choice(fields, "act_fn", activations);
+    ssdei_config_choice(fields, "_class_name", models);
     ssdei_config_size(fields, desc);
-    skip = ssdei_config_levels(fields, desc);
-    desc->name = skip ? SSDE_UNET_NCSNPP : SSDE_UNET_DDPM;
-    desc->channels = ssdei_config_whole(fields, "in_channels", 3);
-    ssdei_config_expect(fields, "out_channels", 3.0, (double)desc->channels);
-    desc->centered = !ssdei_config_flag(fields, "center_input_sample", 0);
-    desc->num_res_blocks = (int)ssdei_config_whole(fields, "layers_per_block", 2);
-    if (desc->num_res_blocks > SSDEI_MAX_SKIPS) ssdei_config_refuse(fields, "layers_per_block", "is more than 256");
-    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
-    desc->attn_every_block = !skip;
-    desc->fir = desc->skip_rescale = skip;
-    desc->resblock_type = skip ? SSDE_RESBLOCK_BIGGAN : SSDE_RESBLOCK_DDPM;
-    desc->progressive = skip ? SSDE_OUTPUT_SKIP : SSDE_PROGRESSIVE_NONE;
-    desc->progressive_input = skip ? SSDE_INPUT_SKIP : SSDE_PROGRESSIVE_INPUT_NONE;
+    ssdei_config_levels(fields, desc);
     ssdei_config_embedding(fields, desc);
-    ssdei_config_groups(fields, desc);
-    ssdei_config_heads(fields, desc);
-    ssdei_config_expect(fields, "mid_block_scale_factor", 1.0, skip ? sqrt(2.0) : 1.0);
-    ssdei_config_expect(fields, "norm_eps", 1e-5, 1e-6);
-    if (!skip) ssdei_config_expect(fields, "downsample_padding", 1.0, 0.0);
-    ssdei_config_expect_flag(fields, "add_attention", 1, 1);
+    desc->in_channels = ssdei_config_whole(fields, "in_channels", 3);
+    desc->out_channels = ssdei_config_whole(fields, "out_channels", 3);
+    desc->center_input_sample = ssdei_config_flag(fields, "center_input_sample", 0);
+    desc->layers_per_block = (int)ssdei_config_whole(fields, "layers_per_block", 2);
+    desc->downsample_padding = (int)ssdei_config_whole(fields, "downsample_padding", 1);
+    desc->act_fn = functions[ssdei_config_choice(fields, "act_fn", activations)];
+    desc->dropout = ssdei_config_number(fields, "dropout", 0.0);
+    desc->norm_eps = ssdei_config_number(fields, "norm_eps", 1e-5);
+    desc->scale_shift = ssdei_config_choice(fields, "resnet_time_scale_shift", shifts);
+    desc->attention_head_dim = ssdei_config_nullable(fields, "attention_head_dim", 8);
+    desc->attn_norm_num_groups = ssdei_config_nullable(fields, "attn_norm_num_groups", 0);
+    ssdei_config_any_choice(fields, "mid_block_type", middles); /* any name is this one's */
+    desc->no_mid_block = ssdei_config_has(fields, "mid_block_type") && !ssdei_config_given(fields, "mid_block_type");
+    desc->no_mid_attention = !ssdei_config_flag(fields, "add_attention", 1);
+    desc->mid_block_scale_factor = ssdei_config_number(fields, "mid_block_scale_factor", 1.0);
 }
 
 /* What the two call the parts of a module; `older` is what diffusers did before 0.15, where that differs. */
@@ -9402,8 +9982,9 @@ static const struct ssdei_diffusers_module {
     {SSDEI_MODULE_OUTPUT, SSDEI_WAY_UP, "conv_out", ssdei_diffusers_plain}};
 
 /* What it calls a parameter, "all_modules.NUMBER.PART.KIND" here, and what it called it before. */
-static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc, const ssdei_parameter *parameter,
-                                                        char name[128], char older[128]) {
+SSDEI_INLINE const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *desc,
+                                                              const ssdei_parameter *parameter, char name[128],
+                                                              char older[128]) {
     const ssdei_module *module = &parameter->module;
     const struct ssdei_diffusers_module *row = ssdei_diffusers_modules;
     const ssdei_diffusers_part *part;
@@ -9423,18 +10004,25 @@ static const ssdei_diffusers_part *ssdei_diffusers_name(const ssde_unet_desc *de
     return part;
 }
 
-static ssde_status ssdei_diffusers_source(const ssde_unet_desc *desc, ssdei_loading *loading,
-                                          const ssdei_weight_set *set, size_t index) {
-    const ssde_tensor_file *file = loading->file;
-    const ssdei_parameter *parameter = &loading->net->parameters[index];
-    char names[2][128], whole[2][400];
-    const ssdei_diffusers_part *part = ssdei_diffusers_name(desc, parameter, names[0], names[1]);
-    int i;
-    for (i = 0; i < 2; i++) snprintf(whole[i], sizeof whole[i], "%.*s%s", (int)set->length, set->name, names[i]);
-    i = !ssde_tensor_file_find(file, whole[0]) && ssde_tensor_file_find(file, whole[1]);
-    ssdei_try(ssdei_source_find(loading, index, whole[i]));
-    if (parameter->layout == SSDEI_LAYOUT_NIN) loading->sources[index].turned_rank = part->turned_rank;
-    return SSDE_OK;
+/* The tensor of a parameter under its name or, before 0.15, its older one. */
+static ssde_status ssdei_diffusers_source(ssdei_loading *loading, const ssdei_weight_set *set, size_t index) {
+    static const char *const older[][2] = {{".to_q.", ".query."},
+                                           {".to_k.", ".key."},
+                                           {".to_v.", ".value."},
+                                           {".to_out.0.", ".proj_attn."},
+                                           {"time_proj.weight", "time_proj.W"}};
+    const char *name = loading->net->parameters[index].info.name;
+    char whole[400], old[400];
+    size_t i;
+    snprintf(whole, sizeof whole, "%.*s%s", (int)set->length, set->name, name);
+    for (i = 0; i < sizeof older / sizeof *older && !ssde_tensor_file_find(loading->file, whole); i++) {
+        const char *at = strstr(name, older[i][0]);
+        if (!at) continue;
+        snprintf(old, sizeof old, "%.*s%.*s%s%s", (int)set->length, set->name, (int)(at - name), name, older[i][1],
+                 at + strlen(older[i][0]));
+        if (ssde_tensor_file_find(loading->file, old)) return ssdei_source_find(loading, index, old);
+    }
+    return ssdei_source_find(loading, index, whole);
 }
 
 /* The frequencies under two names, of which the second is "time_proj.W". */
@@ -9457,7 +10045,6 @@ static ssde_status ssdei_diffusers_twin(ssde_context *context, const ssde_tensor
     return status;
 }
 
-/* `how` is the network's ssde_unet_desc. */
 static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loading) {
     const ssde_tensor_file *file = loading->file;
     const size_t count = loading->net->parameter_count;
@@ -9465,6 +10052,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     ssdei_sets sets;
     size_t prefix, i, j;
     int twin;
+    (void)how;
     sets.count = 0;
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const char *name = ssde_tensor_file_get(file, i)->name;
@@ -9474,7 +10062,7 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
         return ssde_fail(loading->context, SSDE_ERROR_FORMAT, "'%.120s' has no tensor '%s'",
                          ssde_tensor_file_path(file), first);
     if (sets.count > 1) return ssdei_sets_fail(loading, &sets, "has several");
-    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source((const ssde_unet_desc *)how, loading, sets.sets, i));
+    for (i = 0; i < count; i++) ssdei_try(ssdei_diffusers_source(loading, sets.sets, i));
     for (i = 0; i < ssde_tensor_file_count(file); i++) {
         const ssde_file_tensor *tensor = ssde_tensor_file_get(file, i);
         if (tensor->number || strncmp(tensor->name, sets.sets[0].name, sets.sets[0].length)) continue;
@@ -9489,42 +10077,70 @@ static ssde_status ssdei_diffusers_sources(const void *how, ssdei_loading *loadi
     return SSDE_OK;
 }
 
-static ssde_status ssdei_diffusers_build(ssdei_fields *fields, const ssde_tensor_file *file, ssde_net **net) {
-    ssde_unet_desc desc = ssde_ddpmpp(0, 0, 0);
-    desc.num_levels = desc.num_attn_resolutions = 0;
-    desc.context = fields->context;
-    ssdei_config_desc(fields, &desc);
-    ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet_least(&desc)));
-    ssdei_try(ssdei_net_complete_empty(net, ssdei_unet_build(net, &desc)));
-    (*net)->means.discrete = desc.embedding_type == SSDE_EMBEDDING_POSITIONAL;
-    return ssdei_weights_read(fields->context, *net, file, ssdei_diffusers_sources, &desc, (*net)->weights);
-}
-
-ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
-                                    const char *weights_path) {
+ssde_status ssde_unet2d_config(ssde_context *context, ssde_unet2d_desc *desc, const char *config_path) {
     unsigned char *config = NULL;
-    ssde_net *built = NULL;
-    ssde_tensor_file *file;
+    ssde_unet2d_desc read;
     ssde_status status;
     size_t size;
-    if (!net) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: net is NULL");
-    *net = NULL;
-    if (!config_path || !weights_path)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
-                         config_path ? "weights_path" : "config_path");
-    ssdei_try(ssde_tensor_file_open(context, &file, weights_path));
-    status = ssdei_file_read(context, config_path, &config, &size);
-    if (status == SSDE_OK) {
+    if (!desc || !config_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_unet2d_config: %s is NULL", desc ? "config_path" : "desc");
+    ssdei_try(ssdei_file_read(context, config_path, &config, &size));
+    {
         ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, context, (const char *)config, config_path);
-        status = ssdei_diffusers_build(&fields, file, &built);
+        ssdei_config_desc(&fields, &read);
+        status = fields.status;
     }
     ssdei_release(context, config);
+    if (status == SSDE_OK) *desc = read;
+    return status;
+}
+
+/* *net may be there after a failure. */
+static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *desc, const ssde_tensor_file *file) {
+    ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
+    ssdei_try(ssdei_unet2d_check(desc));
+    ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
+    ssdei_try(ssde_unet2d_create(net, desc));
+    (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
+    return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
+}
+
+ssde_status ssde_unet2d_load(ssde_net **net, const ssde_unet2d_desc *desc, const char *weights_path) {
+    ssde_tensor_file *file;
+    ssde_net *built = NULL;
+    ssde_status status;
+    if (net) *net = NULL;
+    if (!net || !desc || !weights_path)
+        return ssde_fail(desc ? desc->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_unet2d_load: %s is NULL",
+                         !net    ? "net"
+                         : !desc ? "desc"
+                                 : "weights_path");
+    ssdei_try(ssde_tensor_file_open(desc->context, &file, weights_path));
+    status = ssdei_unet2d_read(&built, desc, file);
     ssde_tensor_file_close(file);
     if (status != SSDE_OK)
         ssde_net_destroy(built);
     else
         *net = built;
     return status;
+}
+
+ssde_status ssde_net_load_diffusers(ssde_context *context, ssde_net **net, const char *config_path,
+                                    const char *weights_path) {
+    ssde_unet2d_desc desc;
+    if (net) *net = NULL;
+    if (!net || !config_path || !weights_path)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_net_load_diffusers: %s is NULL",
+                         !net           ? "net"
+                         : !config_path ? "config_path"
+                                        : "weights_path");
+    ssdei_try(ssde_unet2d_config(context, &desc, config_path));
+    if (!desc.height)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "'%.100s': 'sample_size' is missing or null: give a size by ssde_unet2d_config and "
+                         "ssde_unet2d_load",
+                         config_path);
+    return ssde_unet2d_load(net, &desc, weights_path);
 }
 
 /* ---- models: checkpoints ----

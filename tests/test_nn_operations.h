@@ -630,7 +630,7 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             break;
         case 36:
             o->class_number = 1;
-            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 9, -0.5, 0), channels);
+            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 7, -0.5, 1), channels);
             break;
         default: return -1;
     }

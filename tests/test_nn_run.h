@@ -259,7 +259,19 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 68: return *node = ssde_attention(net, 1, 0, 0, 1), "q has 1 channels, k and v have 3";
         case 69: return *node = ssde_attention(net, 0, 0, 0, 2), "heads is 2";
         case 70: return *node = ssde_attention(net, 0, 0, 0, 0), "heads is 0";
-        case 71: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 71: return *node = ssde_group_norm(net, 0, 1, 0.0, SSDE_SILU, "w"), "eps is 0";
+        case 72: return *node = ssde_group_norm(net, 0, 1, NAN, SSDE_SILU, "w"), "eps is nan";
+        case 73: return *node = ssde_positional_embedding(net, 1, 8, 4.0, 0), "shift 4";
+        case 74: return *node = ssde_positional_embedding(net, 1, 8, NAN, 0), "shift nan";
+        case 75: return *node = ssde_table_embedding(net, 2, 3, 4, "w"), "number is node 2";
+        case 76: return *node = ssde_table_embedding(net, 1, 0, 4, "w"), "classes is 0";
+        case 77: return *node = ssde_table_embedding(net, 1, 3, 0, "w"), "dim 0";
+        case 78:
+            ssde_table_embedding(net, ssde_input_class(net), 3, 4, "v");
+            return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
+        case 79: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
+        case 80: return *node = ssde_input_vector(net, 0), "0";
+        case 81: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -307,7 +319,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 70);
+    CHECK(which == 83);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
