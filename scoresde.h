@@ -17,7 +17,7 @@
        >>model             the score-model interface, the one seam between networks and solvers
        >>sde               VE, VP, sub-VP, rectified flow, one through a table of noise levels, any affine SDE, and
                            any other with additive noise
-       >>schedule          noise levels of discrete-time models: linear, cosine, ...; of zero terminal SNR
+       >>schedule          noise levels of discrete-time models: linear, cosine, ...; of zero terminal SNR; NCSNv2's
        >>simulation        those SDEs forward in time
        >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
@@ -7153,13 +7153,13 @@ typedef struct ssdei_tabulated_point {
     double mean, std, drift, squared_diffusion; /* at t */
 } ssdei_tabulated_point;
 
-static double ssdei_between(double a, double b, double part) { return a + part * (b - a); }
+static double ssdei_lerp(double a, double b, double part) { return a + part * (b - a); }
 
 /* mean and std linear. */
 static void ssdei_tabulated_straight(const double *mean, const double *std, double part, double rate,
                                      ssdei_tabulated_point *at) {
-    at->mean = ssdei_between(mean[0], mean[1], part);
-    at->std = ssdei_between(std[0], std[1], part);
+    at->mean = ssdei_lerp(mean[0], mean[1], part);
+    at->std = ssdei_lerp(std[0], std[1], part);
     at->drift = (mean[1] - mean[0]) * rate / at->mean;
     at->squared_diffusion = 2.0 * at->std * ((std[1] - std[0]) * rate - at->drift * at->std);
 }
@@ -7241,7 +7241,7 @@ static float ssdei_tabulated_label(const ssde_sde *sde, double t) {
     int lower = ssdei_tabulated_place(sde, t, &part);
     if (!sde->level_label) return (float)(lower + part);
     if (part == 1.0) return (float)sde->level_label[lower + 1];
-    return (float)ssdei_between(sde->level_label[lower], sde->level_label[lower + 1], part);
+    return (float)ssdei_lerp(sde->level_label[lower], sde->level_label[lower + 1], part);
 }
 
 /* Between the two levels that enclose it. */
@@ -7646,125 +7646,6 @@ ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double n
     return noise == first || noise == last ? SSDE_OK : ssdei_noise_time(context, sde, noise, high, t);
 }
 
-/* ---- sde: rules of NCSNv2 ---- */
-
-typedef struct ssdei_distances {
-    const float *x;
-    size_t n, dim;
-    double *largest; /* [n]: square, from each row to those behind it */
-} ssdei_distances;
-
-static void ssdei_distances_run(void *argument, ssdei_worker *worker) {
-    const ssdei_distances *w = (const ssdei_distances *)argument;
-    size_t begin, end, i, j, k;
-    while (ssdei_next_piece(worker, &begin, &end)) {
-        for (i = begin; i < end; i++) {
-            const float *a = w->x + i * w->dim;
-            double largest = 0.0;
-            for (j = i + 1; j < w->n; j++) {
-                const float *b = w->x + j * w->dim;
-                double square = 0.0;
-                for (k = 0; k < w->dim; k++) square += ((double)a[k] - (double)b[k]) * ((double)a[k] - (double)b[k]);
-                if (square > largest) largest = square;
-            }
-            w->largest[i] = largest;
-        }
-    }
-}
-
-ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance) {
-    ssdei_distances work = {x, n, dim, NULL};
-    ssdei_team team;
-    double largest = 0.0;
-    size_t i, bad;
-    if (!x || !distance) return ssdei_missing(context, "ssde_largest_distance", x ? "distance" : "x");
-    if (n < 2 || !dim)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_largest_distance: n is %.0f and dim %.0f, wanted 2 or more, and 1 or more", (double)n,
-                         (double)dim);
-    bad = ssdei_first_nonfinite(x, ssdei_multiply(n, dim));
-    if (bad < n * dim) return ssdei_nonfinite(context, "ssde_largest_distance", "x", x, bad / dim, dim, 0.0);
-    work.largest = (double *)ssdei_allocate(context, n, sizeof *work.largest);
-    if (!work.largest) return SSDE_ERROR_MEMORY;
-    ssdei_team_set(&team, context);
-    ssdei_parallel_for(&team, n, 1, ssdei_distances_run, &work);
-    for (i = 0; i < n; i++)
-        if (work.largest[i] > largest) largest = work.largest[i];
-    ssdei_release(context, work.largest);
-    *distance = sqrt(largest);
-    return SSDE_OK;
-}
-
-static double ssdei_levels_overlap(double dim, double ratio) {
-    double radius = sqrt(2.0 * dim) * (ratio - 1.0), root = sqrt(0.5);
-    return 0.5 * (erfc(root * (radius - 3.0 * ratio)) - erfc(root * (radius + 3.0 * ratio)));
-}
-
-/* The overlap falls from its value at ratio 1, 0.9973, once it has risen a little. */
-ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
-                              int *num_scales) {
-    ssde_sde sde = ssde_ve(sigma_min, sigma_max);
-    double low = 1.0, high = 2.0, count;
-    int i;
-    if (!num_scales) return ssdei_missing(context, "ssde_noise_levels", "num_scales");
-    ssdei_try(ssdei_ve_check(context, &sde));
-    if (dim < 5)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_noise_levels: dim is %.0f, wanted 5 or more: with fewer, all levels overlap",
-                         (double)dim);
-    if (!(overlap >= 0.0 && overlap <= 0.997))
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_levels: overlap is %.9g, wanted 0 to 0.997",
-                         overlap);
-    if (overlap == 0.0) overlap = 0.5668;
-    while (ssdei_levels_overlap((double)dim, high) > overlap) high = 1.0 + 2.0 * (high - 1.0);
-    for (i = 0; i < 100; i++) {
-        double middle = 0.5 * (low + high);
-        if (ssdei_levels_overlap((double)dim, middle) > overlap)
-            low = middle;
-        else
-            high = middle;
-    }
-    count = 1.5 + ssdei_math_log(sigma_max / sigma_min) / ssdei_math_log(high);
-    if (!(count < 2147483647.0))
-        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_noise_levels: %.3g levels are more than an int holds", count);
-    *num_scales = count < 2.0 ? 2 : (int)count;
-    return SSDE_OK;
-}
-
-/* With e = epsilon / sigma_min^2 and f = 2 / (2 - e), the variance after the steps, over the level's own, is f + (1 -
-   e)^(2 steps) (gamma^2 - f), which is above 1. Its slope by e has one root in (0, 1). */
-static double ssdei_langevin_slope(double e, double steps, double square) {
-    double f = 2.0 / (2.0 - e), left = ssdei_math_exp(2.0 * steps * ssdei_math_log1p(-e));
-    return 0.5 * f * f * (1.0 - left) - 2.0 * steps * left / (1.0 - e) * (square - f);
-}
-
-ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
-                                    double *excess) {
-    double low = 0.0, high = 1.0, square, f;
-    int i;
-    ssdei_try(ssde_sde_check(context, sde));
-    if (!step_size) return ssdei_missing(context, "ssde_langevin_step_size", "step_size");
-    if (sde->kind != SSDE_VE)
-        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_langevin_step_size: SDE '%s', wanted VE",
-                         ssdei_family(sde)->name);
-    if (sde->num_scales < 2 || !steps)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
-                         "ssde_langevin_step_size: num_scales is %d and steps %.0f, wanted 2 or more, and 1 or more",
-                         sde->num_scales, (double)steps);
-    square = ssdei_math_pow(sde->sigma_max / sde->sigma_min, 2.0 / (double)(sde->num_scales - 1));
-    for (i = 0; i < 100; i++) {
-        double middle = 0.5 * (low + high);
-        if (ssdei_langevin_slope(middle, (double)steps, square) < 0.0)
-            low = middle;
-        else
-            high = middle;
-    }
-    *step_size = 2.0 * low * sde->sigma_min * sde->sigma_min;
-    f = 2.0 / (2.0 - low);
-    if (excess) *excess = f - 1.0 + ssdei_math_exp(2.0 * (double)steps * ssdei_math_log1p(-low)) * (square - f);
-    return SSDE_OK;
-}
-
 ssde_status ssde_prior_std(ssde_context *context, const ssde_sde *sde, double *std) {
     const ssdei_sde_family *family;
     double t, scale, mean;
@@ -8053,6 +7934,126 @@ ssde_status ssde_schedule_levels(const ssde_schedule_desc *desc, double *mean, d
         ssdei_schedule_level(left, gone, full.single, &mean[i], &std[i]);
     }
     if (full.zero_terminal_snr) ssdei_schedule_rescale(full.levels, full.single, mean, std);
+    return SSDE_OK;
+}
+
+/* ---- schedule: NCSNv2's rules for VE ---- */
+
+typedef struct ssdei_distances {
+    const float *x;
+    size_t n, dim;
+    double *largest; /* [n]: square, from each row to those behind it */
+} ssdei_distances;
+
+static void ssdei_distances_run(void *argument, ssdei_worker *worker) {
+    const ssdei_distances *w = (const ssdei_distances *)argument;
+    size_t begin, end, i, j, k;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (i = begin; i < end; i++) {
+            const float *a = w->x + i * w->dim;
+            double largest = 0.0;
+            for (j = i + 1; j < w->n; j++) {
+                const float *b = w->x + j * w->dim;
+                double square = 0.0;
+                for (k = 0; k < w->dim; k++) square += ((double)a[k] - (double)b[k]) * ((double)a[k] - (double)b[k]);
+                if (square > largest) largest = square;
+            }
+            w->largest[i] = largest;
+        }
+    }
+}
+
+ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance) {
+    ssdei_distances work = {x, n, dim, NULL};
+    ssdei_team team;
+    double largest = 0.0;
+    size_t i, bad;
+    if (!x || !distance) return ssdei_missing(context, "ssde_largest_distance", x ? "distance" : "x");
+    if (n < 2 || !dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_largest_distance: n is %.0f and dim %.0f, wanted 2 or more, and 1 or more", (double)n,
+                         (double)dim);
+    bad = ssdei_first_nonfinite(x, ssdei_multiply(n, dim));
+    if (bad < n * dim)
+        return ssdei_nonfinite(context, "ssde_largest_distance", "x", x + bad / dim * dim, bad / dim, dim, 0.0);
+    work.largest = (double *)ssdei_allocate(context, n, sizeof *work.largest);
+    if (!work.largest) return SSDE_ERROR_MEMORY;
+    ssdei_team_set(&team, context);
+    ssdei_parallel_for(&team, n, 1, ssdei_distances_run, &work);
+    for (i = 0; i < n; i++)
+        if (work.largest[i] > largest) largest = work.largest[i];
+    ssdei_release(context, work.largest);
+    *distance = sqrt(largest);
+    return SSDE_OK;
+}
+
+static double ssdei_levels_overlap(double dim, double ratio) {
+    double radius = sqrt(2.0 * dim) * (ratio - 1.0), root = sqrt(0.5);
+    return 0.5 * (erfc(root * (radius - 3.0 * ratio)) - erfc(root * (radius + 3.0 * ratio)));
+}
+
+/* The overlap falls from its value at ratio 1, 0.9973, once it has risen a little. */
+ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
+                              int *num_scales) {
+    ssde_sde sde = ssde_ve(sigma_min, sigma_max);
+    double low = 1.0, high = 2.0, count;
+    int i;
+    if (!num_scales) return ssdei_missing(context, "ssde_noise_levels", "num_scales");
+    ssdei_try(ssdei_ve_check(context, &sde));
+    if (dim < 5)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_noise_levels: dim is %.0f, wanted 5 or more: with fewer, all levels overlap",
+                         (double)dim);
+    if (!(overlap >= 0.0 && overlap <= 0.997))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_levels: overlap is %.9g, wanted 0 to 0.997",
+                         overlap);
+    if (overlap == 0.0) overlap = 0.5668;
+    while (ssdei_levels_overlap((double)dim, high) > overlap) high = 1.0 + 2.0 * (high - 1.0);
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_levels_overlap((double)dim, middle) > overlap)
+            low = middle;
+        else
+            high = middle;
+    }
+    count = 1.5 + ssdei_math_log(sigma_max / sigma_min) / ssdei_math_log(high);
+    if (!(count < 2147483647.0))
+        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_noise_levels: %.3g levels are more than an int holds", count);
+    *num_scales = count < 2.0 ? 2 : (int)count;
+    return SSDE_OK;
+}
+
+/* With e = epsilon / sigma_min^2 and f = 2 / (2 - e), the variance after the steps, over the level's own, is f + (1 -
+   e)^(2 steps) (gamma^2 - f), which is above 1. Its slope by e has one root in (0, 1). */
+static double ssdei_langevin_slope(double e, double steps, double square) {
+    double f = 2.0 / (2.0 - e), left = ssdei_math_exp(2.0 * steps * ssdei_math_log1p(-e));
+    return 0.5 * f * f * (1.0 - left) - 2.0 * steps * left / (1.0 - e) * (square - f);
+}
+
+ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
+                                    double *excess) {
+    double low = 0.0, high = 1.0, square, f;
+    int i;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!step_size) return ssdei_missing(context, "ssde_langevin_step_size", "step_size");
+    if (sde->kind != SSDE_VE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_langevin_step_size: SDE '%s', wanted VE",
+                         ssdei_family(sde)->name);
+    if (sde->num_scales < 2 || !steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_langevin_step_size: num_scales is %d and steps %.0f, wanted 2 or more, and 1 or more",
+                         sde->num_scales, (double)steps);
+    square = ssdei_math_pow(sde->sigma_max / sde->sigma_min, 2.0 / (double)(sde->num_scales - 1));
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_langevin_slope(middle, (double)steps, square) < 0.0)
+            low = middle;
+        else
+            high = middle;
+    }
+    *step_size = 2.0 * low * sde->sigma_min * sde->sigma_min;
+    f = 2.0 / (2.0 - low);
+    if (excess) *excess = f - 1.0 + ssdei_math_exp(2.0 * (double)steps * ssdei_math_log1p(-low)) * (square - f);
     return SSDE_OK;
 }
 

@@ -178,9 +178,10 @@ ssde_node ssde_input_sigma(ssde_net *net);
 ssde_node ssde_input_class(ssde_net *net);
 ssde_node ssde_input_vector(ssde_net *net, size_t size);
 
-/* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3. Padding as given on each side (the reference's
-   down-convolution pads 0 before and 1 after). residual has y's shape, or is [1, 1, channels], added to every pixel;
-   -1: none. */
+/* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3, its taps `dilation` pixels apart. Padding as
+   given on each side (the reference's down-convolution pads 0 before and 1 after), at most what the taps reach; one of
+   `dilation` keeps the size of a kernel 3. residual has y's shape, or is [1, 1, channels], added to every pixel; -1:
+   none. */
 typedef struct ssde_conv_desc {
     size_t channels; /* of the output */
     int kernel;      /* 1 or 3 */
@@ -189,6 +190,8 @@ typedef struct ssde_conv_desc {
     double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
     ssde_node residual;
     double scale;
+    int dilation; /* 1 to 2^20; 0: 1 */
+    int no_bias;  /* and no parameter of it */
 } ssde_conv_desc;
 ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name);
@@ -201,6 +204,7 @@ typedef enum ssde_activation {
     SSDE_SILU,
     SSDE_RELU,
     SSDE_ELU,
+    SSDE_LEAKY_RELU, /* slope 0.2 below 0 */
     SSDE_SOFTPLUS,
     SSDE_LOG,  /* of positive numbers */
     SSDE_MISH, /* x tanh(log(1 + e^x)) */
@@ -211,6 +215,24 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
    the same pass. groups divides the channels. */
 ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
                           const char *name);
+/* Per sample and channel, over the pixels, then the activation:
+       SSDE_INSTANCE_NORM       h = (x - mean) / sqrt(variance + eps); no parameters, name may be NULL
+       SSDE_INSTANCE_NORM_PLUS  gamma (h + alpha m) + beta, m the means less their mean over sqrt(their variance + eps),
+                                both over the channels, of which there are 2 or more
+       SSDE_VARIANCE_NORM       alpha x / sqrt(variance + eps), of 2 pixels or more
+   The first two's variance over the pixels is of all of them, the other variances are of those less 1. Parameters
+   name.alpha, name.gamma, name.beta, each [channels], begin as 1 + 0.02 N(0, 1) and 0. */
+typedef enum ssde_instance_norm_kind {
+    SSDE_INSTANCE_NORM,
+    SSDE_INSTANCE_NORM_PLUS,
+    SSDE_VARIANCE_NORM
+} ssde_instance_norm_kind;
+ssde_node ssde_instance_norm(ssde_net *net, ssde_node x, ssde_instance_norm_kind kind, double eps,
+                             ssde_activation activation, const char *name);
+/* SSDE_INSTANCE_NORM_PLUS with gamma, alpha and beta from a row of name.embed.weight [classes, 3 channels], that of
+   ssde_input_label's label, 0 to classes - 1. */
+ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node label, size_t classes, double eps,
+                                         ssde_activation activation, const char *name);
 /* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
    which may be another number than q's. heads divides the channels. */
 ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
@@ -231,6 +253,12 @@ ssde_node ssde_dropout(ssde_net *net, ssde_node x, double p);
 /* Resampling by 2 and filtering. All are separable and linear, and one operation. */
 ssde_node ssde_upsample_nearest(ssde_net *net, ssde_node x);
 ssde_node ssde_average_pool(ssde_net *net, ssde_node x);
+/* The largest, or the mean, of size x size pixels around each, size odd. What lies outside the image is never the
+   largest, and counts as 0 for the mean. */
+typedef enum ssde_pool_kind { SSDE_POOL_MAX, SSDE_POOL_MEAN } ssde_pool_kind;
+ssde_node ssde_pool(ssde_net *net, ssde_node x, ssde_pool_kind kind, int size);
+/* Linear between pixels down and across, corners on corners: output o of n lies at o (pixels - 1) / (n - 1). */
+ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t width);
 /* Zero insertion by `up`, padding, correlation with the normalised kernel (gain up^2), every `down`-th: upfirdn2d. */
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
@@ -793,7 +821,8 @@ typedef enum ssdei_initialisation {
     SSDEI_INITIALISE_ZERO,
     SSDEI_INITIALISE_ONE,
     SSDEI_INITIALISE_FAN_AVERAGE, /* uniform, variance = scale / ((fan in + fan out) / 2); layers.py:54-91 */
-    SSDEI_INITIALISE_NORMAL       /* standard deviation scale */
+    SSDEI_INITIALISE_NORMAL,      /* standard deviation scale */
+    SSDEI_INITIALISE_NEAR_ONE     /* 1 and such a normal; of a table's rows the last third 0 */
 } ssdei_initialisation;
 
 /* What the builder of a U-Net notes of each of its modules. Names that other programs gave the same parameters are made
@@ -844,10 +873,11 @@ typedef struct ssdei_node {
     size_t shape[3]; /* height, width, channels */
     size_t count;    /* floats per sample */
     /* attributes; which ones count depends on the operation */
-    int kernel, stride, pad_before;
+    int kernel, stride, pad_before, dilation, no_bias;
     int activation;
     int row_scale;
     int cosine_first;
+    int kind; /* of a norm */
     size_t groups;
     double scale, shift, eps;
     double drop;                  /* the probability that a value is dropped; 0: none is */
@@ -1029,6 +1059,12 @@ static ssde_status ssdei_parameter_initialise(const ssde_net *net, size_t index,
         ssdei_try(
             ssde_random_uniform(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
         for (i = 0; i < info->count; i++) file[i] = (float)((2.0 * (double)file[i] - 1.0) * limit);
+    } else if (parameter->initialisation == SSDEI_INITIALISE_NEAR_ONE) {
+        size_t row = info->shape[info->rank - 1], end = info->rank == 2 ? row / 3 * 2 : row;
+        ssdei_try(
+            ssde_random_normal(net->context, net->seed, SSDE_STREAM_PARAMETERS, 0, &address, 1, info->count, file));
+        for (i = 0; i < info->count; i++)
+            file[i] = i % row < end ? (float)(1.0 + parameter->scale * (double)file[i]) : 0.0f;
     } else {
         for (i = 0; i < info->count; i++) file[i] = parameter->initialisation == SSDEI_INITIALISE_ONE ? 1.0f : 0.0f;
     }
@@ -1164,23 +1200,27 @@ static void ssdei_net_move_last(ssde_net *net, size_t first, size_t count) {
 
 /* ---- net: nodes ---- */
 
-#define SSDEI_OPERATIONS(X)                                                             \
-    X(input, nothing, nothing, nothing, linear)                                         \
-    X(conv, conv_plan, conv_forward, conv_backward, linear)                             \
-    X(activate, activate_plan, activate_forward, activate_backward, activate)           \
-    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm) \
-    X(attention, attention_plan, attention_forward, attention_backward, attention)      \
-    X(add, add_plan, add_forward, add_backward, linear)                                 \
-    X(concat, concat_plan, concat_forward, concat_backward, linear)                     \
-    X(affine, affine_plan, affine_forward, affine_backward, linear)                     \
-    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                 \
-    X(resample, nothing, resample_forward, resample_backward, linear)                   \
-    X(positional, nothing, positional_forward, nothing, linear)                         \
-    X(fourier, nothing, fourier_forward, nothing, linear)                               \
-    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)     \
-    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)           \
-    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear) \
-    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear)
+#define SSDEI_OPERATIONS(X)                                                                             \
+    X(input, nothing, nothing, nothing, linear)                                                         \
+    X(conv, conv_plan, conv_forward, conv_backward, linear)                                             \
+    X(activate, activate_plan, activate_forward, activate_backward, activate)                           \
+    X(group_norm, group_norm_plan, group_norm_forward, group_norm_backward, group_norm)                 \
+    X(attention, attention_plan, attention_forward, attention_backward, attention)                      \
+    X(add, add_plan, add_forward, add_backward, linear)                                                 \
+    X(concat, concat_plan, concat_forward, concat_backward, linear)                                     \
+    X(affine, affine_plan, affine_forward, affine_backward, linear)                                     \
+    X(dropout, dropout_plan, dropout_forward, dropout_backward, linear)                                 \
+    X(resample, nothing, resample_forward, resample_backward, linear)                                   \
+    X(positional, nothing, positional_forward, nothing, linear)                                         \
+    X(fourier, nothing, fourier_forward, nothing, linear)                                               \
+    X(scale_rows, scale_rows_plan, scale_rows_forward, scale_rows_backward, linear)                     \
+    X(modulate, modulate_plan, modulate_forward, modulate_backward, modulate)                           \
+    X(mean_pixels, mean_pixels_plan, mean_pixels_forward, mean_pixels_backward, linear)                 \
+    X(class_embedding, class_embedding_plan, class_embedding_forward, class_embedding_backward, linear) \
+    X(instance_norm, instance_norm_plan, instance_norm_forward, instance_norm_backward, instance_norm)  \
+    X(max_pool, max_pool_plan, max_pool_forward, max_pool_backward, max_pool)                           \
+    X(mean_pool, mean_pool_plan, mean_pool_forward, mean_pool_backward, linear)                         \
+    X(resize, resize_plan, resize_forward, resize_backward, linear)
 #define SSDEI_OPERATION_NAME(name, plan, forward, backward, tangent) SSDEI_OPERATION_##name,
 typedef enum ssdei_operation { SSDEI_OPERATIONS(SSDEI_OPERATION_NAME) SSDEI_OPERATION_COUNT } ssdei_operation;
 #undef SSDEI_OPERATION_NAME
@@ -1472,12 +1512,12 @@ typedef struct ssdei_nn_kernels {
     void (*channel_sums)(const float *x, size_t pixels, size_t channels, double *sum);
     /* mean[c] over pixels of x[p][c]; square[c]: the sum of (x[p][c] - mean[c])^2 */
     void (*channel_moments)(const float *x, size_t pixels, size_t channels, double *mean, double *square);
-    /* y = u = a[c] (x - mean[c]) + b[c], or silu(u) */
+    /* y = f(u), u = a[c] (x - mean[c]) + b[c], f an activation up to SSDE_LEAKY_RELU */
     void (*norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels, size_t channels,
-                 int silu, float *y);
-    /* du = dy, or dy silu'(u), which may take dy's place; sum[c] += du, product[c] += du (x - mean[c]) */
+                 int activation, float *y);
+    /* du = dy f'(u), which may take dy's place; sum[c] += du, product[c] += du (x - mean[c]) */
     void (*norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b, size_t pixels,
-                      size_t channels, int silu, float *du, double *sum, double *product);
+                      size_t channels, int activation, float *du, double *sum, double *product);
     /* dx (+)= a[c] du + slope[c] (x - mean[c]) + shift[c] */
     void (*norm_backward)(const float *x, const float *du, const float *mean, const float *a, const float *slope,
                           const float *shift, size_t pixels, size_t channels, int accumulate, float *dx);
@@ -1492,6 +1532,17 @@ typedef struct ssdei_nn_kernels {
     /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
     void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
                   int accumulate, float *y);
+    /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
+    void (*rectify)(int activation, const float *x, size_t count, float *y);
+    void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
+    /* Of `taps` values x[i], x[stride + i], ... y[i] is the largest, of which NaN is; rate[i], where `rates` is not
+       NULL, that of rates which belongs to the first such */
+    void (*pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count, float *y,
+                     float *rate);
+    /* dx[..], of the first such, += dy[i] */
+    void (*pool_route)(const float *x, size_t stride, size_t taps, const float *dy, size_t count, float *dx);
+    /* y[i] (+)= scale times their sum */
+    void (*pool_sum)(const float *x, size_t stride, size_t taps, float scale, size_t count, int accumulate, float *y);
     /* y (+)= w x */
     void (*multiply_add)(const float *x, float w, size_t count, int accumulate, float *y);
     /* out = (a + b) scale; b repeats every `period` floats */
@@ -1706,7 +1757,8 @@ struct ssdei_gather {
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
     int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    signed char tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], tap[SSDEI_MAX_TAPS]; /* tap: its place in the kernel */
+    int tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], dilation;
+    signed char tap[SSDEI_MAX_TAPS]; /* its place in the kernel */
     signed char direction, winograd;
     float weight_scale;           /* of the packed weights */
     const ssdei_kernels *kernels; /* narrow where columns are few */
@@ -1724,13 +1776,14 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.grid_width = g.out_width = node->shape[1];
     g.columns = node->shape[2];
     g.step = node->stride;
+    g.dilation = node->dilation;
     g.out_step = 1;
     g.direction = SSDEI_FORWARD;
     g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = (signed char)(ky - node->pad_before);
-            g.tap_x[g.taps] = (signed char)(kx - node->pad_before);
+            g.tap_y[g.taps] = ky * node->dilation - node->pad_before;
+            g.tap_x[g.taps] = kx * node->dilation - node->pad_before;
             g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
@@ -1738,7 +1791,8 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     return g;
 }
 
-/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - k) / step where that is whole. */
+/* Input pixel (step y + parity_y, ...) is reached from output pixel (input + pad - dilation k) / step where that is
+   whole. */
 static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node *node, int parity_y, int parity_x) {
     ssdei_gather g;
     int ky, kx, step = node->stride;
@@ -1750,6 +1804,7 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.out_width = in->shape[1];
     g.columns = in->shape[2];
     g.step = 1;
+    g.dilation = node->dilation;
     g.out_step = step;
     g.direction = SSDEI_BACKWARD;
     g.weight_scale = (float)node->scale;
@@ -1758,12 +1813,12 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
     g.grid_height = (g.out_height + (size_t)(step - 1 - parity_y)) / (size_t)step;
     g.grid_width = (g.out_width + (size_t)(step - 1 - parity_x)) / (size_t)step;
     for (ky = node->kernel - 1; ky >= 0; ky--) {
-        int y = parity_y + node->pad_before - ky;
+        int y = parity_y + node->pad_before - ky * node->dilation;
         for (kx = node->kernel - 1; kx >= 0; kx--) {
-            int x = parity_x + node->pad_before - kx;
+            int x = parity_x + node->pad_before - kx * node->dilation;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = (signed char)(y / step);
-            g.tap_x[g.taps] = (signed char)(x / step);
+            g.tap_y[g.taps] = y / step;
+            g.tap_x[g.taps] = x / step;
             g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
@@ -1984,7 +2039,8 @@ static void ssdei_scatter(const ssdei_convolution *c, const ssdei_position *pixe
 static void ssdei_convolve_taps(const ssdei_convolution *c, const ssdei_chunk *chunk, ssdei_tiles *work) {
     const ssdei_gather *g = c->gather;
     const float *residual = work->residual;
-    const float *ahead = c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? g->width : 0)) * g->depth;
+    const float *ahead =
+        c->x + (chunk->pixels[work->rows - 1].in + (g->taps > 1 ? (size_t)g->dilation * g->width : 0)) * g->depth;
     size_t all = (size_t)g->taps, taps = ssdei_block_taps(g->depth), depth = ssdei_block_depth(g->depth), tap, channel;
     for (tap = 0; tap < all; tap += taps) {
         work->taps = all - tap < taps ? all - tap : taps;
@@ -2269,6 +2325,7 @@ enum {
 typedef struct ssdei_winograd {
     ssdei_convolution c;
     size_t tiles_x, tiles_per_image, tiles;
+    size_t step;                      /* pixels from one of a tile to the next: the dilation */
     size_t block, blocks;             /* tiles that pass together */
     size_t panels, group, groups;     /* panels that pass together */
     size_t tile_v, tile_m;            /* floats from one tile of V, of M to the next */
@@ -2286,11 +2343,31 @@ typedef struct ssdei_winograd {
 /* A product by Winograd needs all nine taps at stride 1. */
 static int ssdei_winograd_possible(const ssdei_gather *g) { return g->taps == 9 && g->step == 1 && g->out_step == 1; }
 
+/* A dilated convolution is one of each of dilation^2 grids of pixels, `dilation` apart, whose tiles are cut apart.
+   Tiles of 4 along an axis of so many pixels. */
+static size_t ssdei_winograd_axis(size_t size, size_t step) {
+    size_t longer = size % step, least = size / step;
+    return longer * ssdei_divide_up(least + 1, 4) + (step - longer) * ssdei_divide_up(least, 4);
+}
+
+/* The first pixel of one of them. */
+static size_t ssdei_winograd_origin(size_t tile, size_t size, size_t step) {
+    size_t longer = size % step, least = size / step, first = 0, tiles = ssdei_divide_up(least + 1, 4);
+    if (step == 1) return 4 * tile;
+    if (tile >= longer * tiles) {
+        first = longer;
+        tile -= longer * tiles;
+        tiles = ssdei_divide_up(least, 4);
+    }
+    return first + tile / tiles + tile % tiles * 4 * step;
+}
+
 /* Multiply-adds of 36 points per tile against nine taps per pixel; a transform costs about as much per channel as 8
    columns of the product, a register tile's coming and going as 6 channels. Fewer than 8 columns cost a product as much
    as 8. Small maps waste what their last tiles hang over. */
 static int ssdei_winograd_pays(const ssdei_gather *g) {
-    double tiles = (double)ssdei_divide_up(g->out_height, 4) * (double)ssdei_divide_up(g->out_width, 4);
+    double tiles = (double)ssdei_winograd_axis(g->out_height, (size_t)g->dilation) *
+                   (double)ssdei_winograd_axis(g->out_width, (size_t)g->dilation);
     double depth = (double)g->depth, columns = (double)g->columns;
     double wide = columns < 8.0 ? 8.0 : columns;
     double direct = 9.0 * (double)g->out_height * (double)g->out_width * depth * wide;
@@ -2314,8 +2391,9 @@ static ssdei_winograd ssdei_winograd_plan(const ssdei_gather *g, size_t rows) {
         if (w.pad_y < -g->tap_y[q]) w.pad_y = -g->tap_y[q];
         if (w.pad_x < -g->tap_x[q]) w.pad_x = -g->tap_x[q];
     }
-    w.tiles_x = ssdei_divide_up(g->out_width, 4);
-    w.tiles_per_image = w.tiles_x * ssdei_divide_up(g->out_height, 4);
+    w.step = (size_t)g->dilation;
+    w.tiles_x = ssdei_winograd_axis(g->out_width, w.step);
+    w.tiles_per_image = w.tiles_x * ssdei_winograd_axis(g->out_height, w.step);
     w.tiles = rows * w.tiles_per_image;
     w.panels = ssdei_divide_up(g->columns, g->kernels->tile_columns);
     w.point_v = ssdei_divide_up(g->depth, SSDEI_LINE) * SSDEI_LINE;
@@ -2394,16 +2472,16 @@ static size_t ssdei_winograd_workspace(const ssdei_gather *g, size_t rows) {
 /* Row and column of a tile's first output pixel; returns its image. */
 static size_t ssdei_winograd_tile(const ssdei_winograd *w, size_t tile, size_t *y, size_t *x) {
     size_t within = tile % w->tiles_per_image;
-    *y = within / w->tiles_x * 4;
-    *x = within % w->tiles_x * 4;
+    *y = ssdei_winograd_origin(within / w->tiles_x, w->c.gather->out_height, w->step);
+    *x = ssdei_winograd_origin(within % w->tiles_x, w->c.gather->out_width, w->step);
     return tile / w->tiles_per_image;
 }
 
-/* The part of a line of six pixels from `from` on, at a distance of -pad, that lies in a line of `size`. */
-static void ssdei_winograd_inside(size_t from, int pad, size_t size, size_t *first, size_t *end) {
-    size_t before = from < (size_t)pad ? (size_t)pad - from : 0, start = from + before - (size_t)pad;
-    *first = before;
-    *end = size - start < 6 - before ? before + size - start : 6;
+/* The part of a line of six pixels, `step` apart from `from` - pad on, that lies in a line of `size`. */
+static void ssdei_winograd_inside(size_t from, int pad, size_t step, size_t size, size_t *first, size_t *end) {
+    size_t before = (size_t)pad, all = size + before;
+    *first = from < before ? ssdei_divide_up(before - from, step) : 0;
+    *end = from < all ? ssdei_least(ssdei_divide_up(all - from, step), 6) : 0;
 }
 
 /* Some channels of a tile's input. */
@@ -2412,12 +2490,12 @@ static void ssdei_winograd_transform(const ssdei_winograd *w, size_t tile, size_
     const ssdei_gather *g = w->c.gather;
     size_t y, x, image = ssdei_winograd_tile(w, tile, &y, &x);
     ssdei_window inside;
-    ssdei_winograd_inside(y, w->pad_y, g->height, &inside.top, &inside.bottom);
-    ssdei_winograd_inside(x, w->pad_x, g->width, &inside.left, &inside.right);
-    y += inside.top - (size_t)w->pad_y;
-    x += inside.left - (size_t)w->pad_x;
+    ssdei_winograd_inside(y, w->pad_y, w->step, g->height, &inside.top, &inside.bottom);
+    ssdei_winograd_inside(x, w->pad_x, w->step, g->width, &inside.left, &inside.right);
+    y += inside.top * w->step - (size_t)w->pad_y;
+    x += inside.left * w->step - (size_t)w->pad_x;
     w->c.run->nn->winograd_input(w->c.x + ((image * g->height + y) * g->width + x) * g->depth + channel,
-                                 g->width * g->depth, g->depth, channels, &inside, v, point);
+                                 w->step * g->width * g->depth, w->step * g->depth, channels, &inside, v, point);
 }
 
 /* U[36][panels][depth][tile_columns], where it is kept */
@@ -2539,13 +2617,14 @@ static void ssdei_winograd_store(const ssdei_winograd *w, size_t first_panel, si
     ssdei_epilogue epilogue;
     epilogue.bias = w->c.bias ? w->c.bias + column : NULL;
     epilogue.residual = w->c.accumulate ? to : NULL;
-    epilogue.pixel = w->c.accumulate ? g->columns : w->c.residual_pixel;
+    epilogue.pixel = w->step * (w->c.accumulate ? g->columns : w->c.residual_pixel);
     epilogue.row = epilogue.pixel * g->out_width;
     if (w->c.residual)
         epilogue.residual = w->c.residual + image * w->c.residual_image + pixel * w->c.residual_pixel + column;
     epilogue.scale = w->c.scale;
-    w->c.run->nn->winograd_output(m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to,
-                                  g->out_width * g->columns, g->columns, g->out_height - y, g->out_width - x);
+    w->c.run->nn->winograd_output(
+        m, w->point_m, left < w->point_m ? left : w->point_m, &epilogue, to, w->step * g->out_width * g->columns,
+        w->step * g->columns, ssdei_divide_up(g->out_height - y, w->step), ssdei_divide_up(g->out_width - x, w->step));
 }
 
 /* Rows that the last register tile may reach beyond `count` are read, but count for nothing. */
@@ -2651,9 +2730,10 @@ static void ssdei_winograd_transform_gradient(const ssdei_winograd *w, const flo
     size_t width = g->kernels->tile_columns, y, x, image = ssdei_winograd_tile(w, tile, &y, &x), i;
     dy += ((image * g->out_height + y) * g->out_width + x) * g->columns + column;
     for (i = 0; i < columns; i += width, to += panel)
-        w->c.run->nn->winograd_gradient(dy + i, g->out_width * g->columns, g->columns, g->out_height - y,
-                                        g->out_width - x, ssdei_least(columns - i, width), w->c.scale, to, point,
-                                        totals + i);
+        w->c.run->nn->winograd_gradient(dy + i, w->step * g->out_width * g->columns, w->step * g->columns,
+                                        ssdei_divide_up(g->out_height - y, w->step),
+                                        ssdei_divide_up(g->out_width - x, w->step), ssdei_least(columns - i, width),
+                                        w->c.scale, to, point, totals + i);
 }
 
 static void ssdei_winograd_gradient_transform(void *argument, ssdei_worker *worker) {
@@ -3175,32 +3255,38 @@ ssde_conv_desc ssde_conv(size_t channels, int kernel) {
     return desc;
 }
 
-/* Weight and bias of a product that reads x; the index of the first. */
+/* Weight and, unless no_bias, bias of a product that reads x; the index of the first. */
 static int ssdei_product_parameters(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name,
-                                    ssdei_layout layout, int kernel) {
+                                    ssdei_layout layout, int kernel, int no_bias) {
     const ssdei_node *in = ssdei_look(net, x);
     int nin = layout == SSDEI_LAYOUT_NIN, first;
     if (!in) return -1;
     if (!channels) return ssdei_net_fail(net, "%s: channels is 0, wanted 1 or more", name ? name : "conv2d");
     first = ssdei_net_add_parameter(net, name, nin ? "W" : "weight", layout, in->shape[2], channels, kernel,
                                     SSDEI_INITIALISE_FAN_AVERAGE, init_scale);
-    ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO,
-                            0.0);
+    if (!no_bias)
+        ssdei_net_add_parameter(net, name, nin ? "b" : "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0,
+                                SSDEI_INITIALISE_ZERO, 0.0);
     return first;
 }
+
+static int ssdei_conv_dilation(const ssde_conv_desc *desc) { return desc->dilation ? desc->dilation : 1; }
+
+/* Pixels from the first tap to the last. */
+static int ssdei_conv_kernel(const ssde_conv_desc *desc) { return (desc->kernel - 1) * ssdei_conv_dilation(desc) + 1; }
 
 /* A product with the parameters given. */
 static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, int parameters) {
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
-    size_t height, width, reach;
+    size_t height, width, reach, kernel = (size_t)ssdei_conv_kernel(desc);
     if (!in) return -1;
     reach = (size_t)(desc->pad_before + desc->pad_after);
-    if (in->shape[0] + reach < (size_t)desc->kernel || in->shape[1] + reach < (size_t)desc->kernel)
-        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %d",
-                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), desc->kernel);
-    height = (in->shape[0] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
-    width = (in->shape[1] + reach - (size_t)desc->kernel) / (size_t)desc->stride + 1;
+    if (in->shape[0] + reach < kernel || in->shape[1] + reach < kernel)
+        return ssdei_net_fail(net, "conv2d: the padded image of %.0f x %.0f is smaller than the kernel of %.0f",
+                              (double)(in->shape[0] + reach), (double)(in->shape[1] + reach), (double)kernel);
+    height = (in->shape[0] + reach - kernel) / (size_t)desc->stride + 1;
+    width = (in->shape[1] + reach - kernel) / (size_t)desc->stride + 1;
     if (desc->residual >= 0) {
         const ssdei_node *residual = ssdei_look(net, desc->residual);
         if (!residual) return -1;
@@ -3214,6 +3300,8 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
     node->kernel = desc->kernel;
     node->stride = desc->stride;
     node->pad_before = desc->pad_before;
+    node->dilation = ssdei_conv_dilation(desc);
+    node->no_bias = desc->no_bias;
     node->scale = desc->scale;
     return ssdei_last(net, node);
 }
@@ -3222,8 +3310,11 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
 static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
     if (!net) return 0;
     if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
+    if (desc->dilation < 0 || desc->dilation > 1 << 20)
+        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to 2^20, or 0, which is 1", desc->dilation), 0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
-        desc->pad_before >= desc->kernel || desc->pad_after < 0 || desc->pad_after >= desc->kernel)
+        desc->pad_before >= ssdei_conv_kernel(desc) || desc->pad_after < 0 ||
+        desc->pad_after >= ssdei_conv_kernel(desc))
         return ssdei_net_fail(
                    net,
                    "conv2d: kernel is %d, stride %d, padding %d and %d, wanted 1 or 3, 1 or 2, 0 to below the "
@@ -3235,23 +3326,24 @@ static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
 
 ssde_node ssde_conv2d(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
     if (!ssdei_conv_check(net, desc)) return -1;
-    return ssdei_product_node(
-        net, x, desc,
-        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_LINEAR, desc->kernel));
+    return ssdei_product_node(net, x, desc,
+                              ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name,
+                                                       SSDEI_LAYOUT_LINEAR, desc->kernel, desc->no_bias));
 }
 
 ssde_node ssde_nin(ssde_net *net, ssde_node x, const ssde_conv_desc *desc, const char *name) {
     if (!ssdei_conv_check(net, desc)) return -1;
     if (desc->kernel != 1) return ssdei_net_fail(net, "nin: kernel is %d, wanted 1", desc->kernel);
     return ssdei_product_node(
-        net, x, desc, ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0));
+        net, x, desc,
+        ssdei_product_parameters(net, x, desc->channels, desc->init_scale, name, SSDEI_LAYOUT_NIN, 0, desc->no_bias));
 }
 
 ssde_node ssde_linear(ssde_net *net, ssde_node x, size_t channels, double init_scale, const char *name) {
     ssde_conv_desc desc = ssde_conv(channels, 1);
     if (!net) return -1;
     return ssdei_product_node(net, x, &desc,
-                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0));
+                              ssdei_product_parameters(net, x, channels, init_scale, name, SSDEI_LAYOUT_LINEAR, 0, 0));
 }
 
 static void ssdei_conv_gathers(ssde_run *run, int index) {
@@ -3314,7 +3406,7 @@ static void ssdei_conv_forward(ssde_run *run, int index) {
     memset(&c, 0, sizeof c);
     c.x = ssdei_value(run, node->input[0]);
     c.out = ssdei_value(run, index);
-    if (!ssdei_on_tangents(run)) c.bias = ssdei_weights(run, node->parameter + 1);
+    if (!ssdei_on_tangents(run) && !node->no_bias) c.bias = ssdei_weights(run, node->parameter + 1);
     if (node->input[1] >= 0) {
         c.residual = ssdei_value(run, node->input[1]);
         c.residual_image = run->net->nodes[node->input[1]].count;
@@ -3349,7 +3441,7 @@ static void ssdei_conv_backward_weights(ssde_run *run, int index) {
     c.scale = (float)node->scale;
     memset(bias, 0, run->steps[index].sums * sizeof *bias);
     ssdei_convolve_gradient(&c, ssdei_gradient(run, index), weights, bias);
-    if (!ssdei_on_tangents(run))
+    if (!ssdei_on_tangents(run) && !node->no_bias)
         ssdei_add_rows(bias, 1, node->shape[2], node->shape[2], ssdei_weight_gradient(run, node->parameter + 1));
 }
 
@@ -3380,25 +3472,25 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
 /* Whether one kernel has the function and its derivatives. */
 static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
 
-/* y = f(x) */
+/* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
     if (activation == SSDE_LOG) return ssdei_math_logf(x);
-    if (activation == SSDE_RELU) return x > 0.0f ? x : x <= 0.0f ? 0.0f : x;
-    if (activation == SSDE_ELU) return x > 0.0f ? x : ssdei_math_expm1f(x);
     return x > 20.0f ? x : ssdei_math_log1pf(ssdei_math_expf(x)); /* softplus */
 }
 static float ssdei_activation_slope(int activation, float x) {
     if (activation == SSDE_LOG) return 1.0f / x;
-    if (activation == SSDE_RELU) return x > 0.0f ? 1.0f : 0.0f;
-    if (activation == SSDE_ELU) return x > 0.0f ? 1.0f : ssdei_math_expf(x);
     return 1.0f / (1.0f + ssdei_math_expf(-x));
 }
 static float ssdei_activation_curve(int activation, float x) {
     float s = 1.0f / (1.0f + ssdei_math_expf(-x));
     if (activation == SSDE_LOG) return -1.0f / (x * x);
-    if (activation == SSDE_RELU) return 0.0f;
+    if (activation == SSDE_RELU || activation == SSDE_LEAKY_RELU) return 0.0f;
     if (activation == SSDE_ELU) return x > 0.0f ? 0.0f : ssdei_math_expf(x);
     return s * (1.0f - s);
+}
+/* Whether kernels have it, less the identity and SiLU. */
+static int ssdei_activation_rectifies(int activation) {
+    return activation >= SSDE_RELU && activation <= SSDE_LEAKY_RELU;
 }
 static void ssdei_activate_plan(ssde_run *run, int index) {
     run->steps[index].reads[0] = SSDEI_READ;
@@ -3415,6 +3507,8 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
         run->nn->silu(x, count, y);
     else if (ssdei_is_curve(node->activation))
         run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
+    else if (ssdei_activation_rectifies(node->activation))
+        run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
         memcpy(y, x, count * sizeof *y);
     else if (node->activation != SSDE_IDENTITY)
@@ -3432,11 +3526,24 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
         run->nn->silu_backward(x, dy, count, accumulate, dx);
     else if (ssdei_is_curve(activation))
         run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
+    else if (ssdei_activation_rectifies(activation))
+        run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
         run->nn->multiply_add(dy, 1.0f, count, accumulate, dx);
     else
         for (i = 0; i < count; i++)
             dx[i] = (accumulate ? dx[i] : 0.0f) + dy[i] * ssdei_activation_slope(activation, x[i]);
+}
+/* dx += dy f''(x) v */
+static void ssdei_activation_curves(const ssde_run *run, int activation, const float *x, const float *v,
+                                    const float *dy, size_t count, float *dx) {
+    size_t i;
+    if (activation == SSDE_SILU)
+        run->nn->silu_second(x, v, dy, count, 1, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 2, x, v, dy, count, 1, dx);
+    else if (activation != SSDE_IDENTITY)
+        for (i = 0; i < count; i++) dx[i] += dy[i] * ssdei_activation_curve(activation, x[i]) * v[i];
 }
 static void ssdei_activate_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
@@ -3465,17 +3572,11 @@ static void ssdei_activate_tangent(ssde_run *run, int index) {
 static void ssdei_activate_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     const ssdei_node *node = &run->net->nodes[index];
     ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
-    size_t count = (end - begin) * node->count, i;
+    size_t count = (end - begin) * node->count;
     (void)task;
     ssdei_activation_slopes(run, node->activation, d.x, d.dy, count, run->accumulate[0], d.dx);
     ssdei_activation_slopes(run, node->activation, d.x, d.dy_rate, count, run->accumulate[0], d.dx_rate);
-    if (node->activation == SSDE_SILU)
-        run->nn->silu_second(d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
-    else if (ssdei_is_curve(node->activation))
-        run->nn->curve(node->activation, 2, d.x, d.x_rate, d.dy_rate, count, 1, d.dx);
-    else if (node->activation != SSDE_IDENTITY)
-        for (i = 0; i < count; i++)
-            d.dx[i] += d.dy_rate[i] * ssdei_activation_curve(node->activation, d.x[i]) * d.x_rate[i];
+    ssdei_activation_curves(run, node->activation, d.x, d.x_rate, d.dy_rate, count, d.dx);
 }
 static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_activate_tangent_backward_rows);
@@ -4901,6 +5002,755 @@ static void ssdei_class_embedding_backward(ssde_run *run, int index) {
                               table + ssdei_class_row(run, node, row));
 }
 
+/* ---- operations: instance norm ---- */
+
+/* A norm with the parameters given. An activation that kernels do not have comes behind it. */
+static ssde_node ssdei_instance_norm_node(ssde_net *net, ssde_node x, ssde_node label, ssde_instance_norm_kind kind,
+                                          double eps, ssde_activation activation, int parameters) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    int fused = (unsigned)activation <= SSDE_LEAKY_RELU;
+    if (!in) return -1;
+    if (!(eps > 0.0 && eps <= DBL_MAX))
+        return ssdei_net_fail(net, "instance_norm: eps is %.9g, wanted a finite number above 0", eps);
+    if (kind == SSDE_INSTANCE_NORM_PLUS && in->shape[2] < 2)
+        return ssdei_net_fail(net,
+                              "instance_norm: x has 1 channel, wanted 2 or more: InstanceNorm++ divides by the "
+                              "channels less 1");
+    if (kind == SSDE_VARIANCE_NORM && in->count == in->shape[2])
+        return ssdei_net_fail(net,
+                              "instance_norm: x has 1 pixel, wanted 2 or more: VarianceNorm divides by the pixels "
+                              "less 1");
+    node =
+        ssdei_net_add_node(net, SSDEI_OPERATION_instance_norm, x, label, -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (!node) return -1;
+    node->parameter = parameters;
+    node->kind = (int)kind;
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
+}
+
+ssde_node ssde_instance_norm(ssde_net *net, ssde_node x, ssde_instance_norm_kind kind, double eps,
+                             ssde_activation activation, const char *name) {
+    static const char *const names[3] = {"alpha", "gamma", "beta"};
+    const ssdei_node *in = ssdei_look(net, x);
+    int first = -1, i, count = kind == SSDE_INSTANCE_NORM_PLUS ? 3 : kind == SSDE_VARIANCE_NORM ? 1 : 0;
+    if (!in) return -1;
+    if ((unsigned)kind > SSDE_VARIANCE_NORM)
+        return ssdei_net_fail(net, "instance_norm: kind is %d, wanted an ssde_instance_norm_kind", (int)kind);
+    for (i = 0; i < count; i++) {
+        int parameter = ssdei_net_add_parameter(net, name, names[i], SSDEI_LAYOUT_PLAIN, 0, in->shape[2], 0,
+                                                i < 2 ? SSDEI_INITIALISE_NEAR_ONE : SSDEI_INITIALISE_ZERO, 0.02);
+        if (i == 0) first = parameter;
+    }
+    return ssdei_instance_norm_node(net, x, -1, kind, eps, activation, first);
+}
+
+ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node label, size_t classes, double eps,
+                                         ssde_activation activation, const char *name) {
+    const ssdei_node *in = ssdei_look(net, x);
+    char table[96];
+    if (!in || !ssdei_look(net, label)) return -1;
+    if (label != net->label)
+        return ssdei_net_fail(net, "conditional_instance_norm: label is node %d, wanted ssde_input_label's", label);
+    if (!classes || classes > 1 << 24)
+        return ssdei_net_fail(net, "conditional_instance_norm: classes is %.0f, wanted 1 to 2^24", (double)classes);
+    if (!net->label_rows || classes < net->label_rows) net->label_rows = classes;
+    snprintf(table, sizeof table, "%s.embed", name ? name : "");
+    return ssdei_instance_norm_node(
+        net, x, label, SSDE_INSTANCE_NORM_PLUS, eps, activation,
+        ssdei_net_add_parameter(net, name ? table : NULL, "weight", SSDEI_LAYOUT_NIN, classes,
+                                ssdei_multiply(3, in->shape[2]), 0, SSDEI_INITIALISE_NEAR_ONE, 0.02));
+}
+
+/* One channel of a sample, whose mean over the pixels is m and biased variance v; u = a (x - m) + b, y = f(u):
+       instance norm    a = r, b = 0, r = 1 / sqrt(v + eps)
+       InstanceNorm++   a = gamma r, b = gamma alpha plus + beta, plus = q (m - mean of m), q = 1 / sqrt(s + eps) with s
+                        the unbiased variance of m over the channels
+       VarianceNorm     a = alpha r, b = a m, r = 1 / sqrt(v' + eps) with the unbiased variance v'
+   Their rates are along a tangent x', u' = a x' + a' (x - m) + c; 0 where there is none. Then what is derived by each.
+   VarianceNorm's alpha goes by the name of gamma. */
+typedef struct ssdei_instance {
+    double mean, mean_rate, variance_rate, rstd, rstd_rate, plus, plus_rate, gamma, alpha, beta;
+    double by_a, by_a_rate, by_b, by_c;
+    double by_mean, by_mean_rate, by_variance, by_variance_rate, by_plus, by_plus_rate;
+} ssdei_instance;
+
+/* Workspace of a task. Saved of a row: means and variances, [2, channels] doubles, and their rates behind them. */
+typedef struct ssdei_instance_space {
+    ssdei_instance *channels;
+    float *mean, *a, *b, *slope, *shift; /* [channels] */
+    double *sums;                        /* [6, channels] */
+    float *du;                           /* [pixels, channels] */
+    float *u, *rate;                     /* mode tangent: [SSDEI_NORM_PIXELS, channels] */
+    size_t floats;
+} ssdei_instance_space;
+
+static ssdei_instance_space ssdei_instance_layout(const ssde_run *run, int index, float *workspace) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    ssdei_instance_space space;
+    memset(&space, 0, sizeof space);
+    space.channels = (ssdei_instance *)(void *)ssdei_take(workspace, &space.floats,
+                                                          channels * sizeof(ssdei_instance) / sizeof(float));
+    space.mean = ssdei_take(workspace, &space.floats, channels);
+    space.a = ssdei_take(workspace, &space.floats, channels);
+    space.b = ssdei_take(workspace, &space.floats, channels);
+    space.slope = ssdei_take(workspace, &space.floats, channels);
+    space.shift = ssdei_take(workspace, &space.floats, channels);
+    space.sums = (double *)(void *)ssdei_take(workspace, &space.floats, 6 * channels * sizeof(double) / sizeof(float));
+    if (run->steps[index].moves) {
+        space.u = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+        space.rate = ssdei_take(workspace, &space.floats, SSDEI_NORM_PIXELS * channels);
+    } else if (run->steps[index].needs)
+        space.du = ssdei_take(workspace, &space.floats, node->count);
+    return space;
+}
+
+static void ssdei_instance_norm_again(ssde_run *run, int index);
+
+static void ssdei_instance_norm_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = step->reads[1] = SSDEI_READ;
+    step->in_place = run->mode != SSDE_RUN_TANGENT;
+    step->workspace = ssdei_instance_layout(run, index, NULL).floats;
+    step->saved_floats = (step->moves ? 4 : 2) * node->shape[2] * sizeof(double) / sizeof(float);
+    if (!step->needs) return; /* what is saved, too, is gone before the backward pass */
+    step->again = ssdei_instance_norm_again;
+    step->sums = ssdei_multiply(run->max_rows, 3 * node->shape[2]);
+}
+
+static double *ssdei_instance_saved(const ssde_run *run, int index, size_t row) {
+    return (double *)(void *)(run->arena + run->steps[index].saved + row * run->steps[index].saved_floats);
+}
+
+/* The row of the table that a sample's label names. */
+static size_t ssdei_instance_row(const ssde_run *run, const ssdei_node *node, size_t row) {
+    return (size_t)ssdei_primal(run, node->input[1])[row] * 3 * node->shape[2];
+}
+
+static void ssdei_instance_parameters(const ssde_run *run, const ssdei_node *node, size_t row,
+                                      ssdei_instance *channels) {
+    size_t count = node->shape[2], c;
+    const float *alpha = NULL, *gamma = NULL, *beta = NULL;
+    if (node->input[1] >= 0) {
+        gamma = ssdei_weights(run, node->parameter) + ssdei_instance_row(run, node, row);
+        alpha = gamma + count;
+        beta = alpha + count;
+    } else if (node->kind == SSDE_VARIANCE_NORM)
+        gamma = ssdei_weights(run, node->parameter);
+    else if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        alpha = ssdei_weights(run, node->parameter);
+        gamma = ssdei_weights(run, node->parameter + 1);
+        beta = ssdei_weights(run, node->parameter + 2);
+    }
+    for (c = 0; c < count; c++) {
+        channels[c].gamma = gamma ? (double)gamma[c] : 1.0;
+        channels[c].alpha = alpha ? (double)alpha[c] : 0.0;
+        channels[c].beta = beta ? (double)beta[c] : 0.0;
+    }
+}
+
+/* Of the channels' means: their mean, q and s, and the rates of these. */
+typedef struct ssdei_instance_means {
+    double mean, mean_rate, q, q_rate, s_rate, less; /* less: 1 / (channels - 1) */
+} ssdei_instance_means;
+
+static ssdei_instance_means ssdei_instance_of_means(const ssdei_node *node, const ssdei_instance *channels) {
+    ssdei_instance_means of;
+    double s = 0.0, count = (double)node->shape[2];
+    size_t c;
+    memset(&of, 0, sizeof of);
+    of.less = 1.0 / (count - 1.0);
+    for (c = 0; c < node->shape[2]; c++) {
+        of.mean += channels[c].mean / count;
+        of.mean_rate += channels[c].mean_rate / count;
+    }
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean;
+        s += away * away * of.less;
+        of.s_rate += 2.0 * away * channels[c].mean_rate * of.less;
+    }
+    of.q = 1.0 / sqrt(s + node->eps);
+    of.q_rate = -0.5 * of.q * of.q * of.q * of.s_rate;
+    return of;
+}
+
+/* v' / v of VarianceNorm, 1 of the others */
+static double ssdei_instance_unbias(const ssdei_node *node) {
+    double pixels = (double)(node->count / node->shape[2]);
+    return node->kind == SSDE_VARIANCE_NORM ? pixels / (pixels - 1.0) : 1.0;
+}
+
+/* A row's channels from what is saved. */
+static void ssdei_instance_read(const ssde_run *run, int index, size_t row, int rates, ssdei_instance *channels) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const double *saved = ssdei_instance_saved(run, index, row);
+    size_t count = node->shape[2], c;
+    double unbias = ssdei_instance_unbias(node);
+    memset(channels, 0, count * sizeof *channels);
+    ssdei_instance_parameters(run, node, row, channels);
+    for (c = 0; c < count; c++) {
+        ssdei_instance *channel = &channels[c];
+        double rstd = 1.0 / sqrt(unbias * saved[count + c] + node->eps);
+        channel->mean = saved[c];
+        channel->rstd = rstd;
+        if (rates) {
+            channel->mean_rate = saved[2 * count + c];
+            channel->variance_rate = unbias * saved[3 * count + c];
+            channel->rstd_rate = -0.5 * rstd * rstd * rstd * channel->variance_rate;
+        }
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        ssdei_instance_means of = ssdei_instance_of_means(node, channels);
+        for (c = 0; c < count; c++) {
+            double away = channels[c].mean - of.mean;
+            channels[c].plus = of.q * away;
+            channels[c].plus_rate = of.q_rate * away + of.q * (channels[c].mean_rate - of.mean_rate);
+        }
+    }
+}
+
+/* u = a (x - mean) + b with the mean as a float */
+static void ssdei_instance_coefficients(const ssdei_node *node, const ssdei_instance_space *space) {
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *channel = &space->channels[c];
+        double a = channel->gamma * channel->rstd;
+        double b = node->kind == SSDE_VARIANCE_NORM ? a * channel->mean
+                                                    : channel->gamma * channel->alpha * channel->plus + channel->beta;
+        space->mean[c] = (float)channel->mean;
+        space->a[c] = (float)a;
+        space->b[c] = (float)(b - a * (channel->mean - (double)space->mean[c]));
+    }
+}
+
+/* a' (x - mean) + c likewise */
+static void ssdei_instance_rates(const ssdei_node *node, const ssdei_instance_space *space) {
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *channel = &space->channels[c];
+        double a = channel->gamma * channel->rstd, a_rate = channel->gamma * channel->rstd_rate;
+        double shift = node->kind == SSDE_VARIANCE_NORM
+                           ? a_rate * channel->mean
+                           : channel->gamma * channel->alpha * channel->plus_rate - a * channel->mean_rate;
+        space->slope[c] = (float)a_rate;
+        space->shift[c] = (float)(shift - a_rate * (channel->mean - (double)space->mean[c]));
+    }
+}
+
+/* y of a row from what is saved */
+static void ssdei_instance_apply(const ssde_run *run, int index, size_t row, const ssdei_instance_space *space,
+                                 float *y) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2];
+    ssdei_instance_read(run, index, row, 0, space->channels);
+    ssdei_instance_coefficients(node, space);
+    run->nn->norm(ssdei_value(run, node->input[0]) + row * node->count, space->mean, space->a, space->b,
+                  node->count / channels, channels, node->activation, y);
+}
+
+static void ssdei_instance_norm_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, c;
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (row = begin; row < end; row++) {
+        double *saved = ssdei_instance_saved(run, index, row);
+        run->nn->channel_moments(ssdei_value(run, node->input[0]) + row * node->count, pixels, channels, saved,
+                                 saved + channels);
+        for (c = channels; c < 2 * channels; c++) saved[c] /= (double)pixels;
+        ssdei_instance_apply(run, index, row, &space, ssdei_value(run, index) + row * node->count);
+    }
+}
+static void ssdei_instance_norm_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_forward_rows);
+}
+
+static void ssdei_instance_norm_again_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++)
+        ssdei_instance_apply(run, index, begin, &space,
+                             run->arena + run->steps[index].value_again + begin * run->net->nodes[index].count);
+}
+static void ssdei_instance_norm_again(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_again_rows);
+}
+
+/* From the derivatives by plus and its rate to those by the means, which go over all channels. */
+static void ssdei_instance_plus_backward(const ssdei_node *node, ssdei_instance *channels) {
+    ssdei_instance_means of = ssdei_instance_of_means(node, channels);
+    double by_q = 0.0, by_q_rate = 0.0, by_s, by_s_rate, all = 0.0, all_rate = 0.0, count = (double)node->shape[2];
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean, away_rate = channels[c].mean_rate - of.mean_rate;
+        by_q_rate += channels[c].by_plus_rate * away;
+        by_q += channels[c].by_plus * away + channels[c].by_plus_rate * away_rate;
+    }
+    by_q -= 1.5 * of.q * of.q * of.s_rate * by_q_rate;
+    by_s = -0.5 * of.q * of.q * of.q * by_q;
+    by_s_rate = -0.5 * of.q * of.q * of.q * by_q_rate;
+    for (c = 0; c < node->shape[2]; c++) {
+        double away = channels[c].mean - of.mean, away_rate = channels[c].mean_rate - of.mean_rate;
+        double by = of.q * channels[c].by_plus + of.q_rate * channels[c].by_plus_rate +
+                    2.0 * of.less * (away * by_s + away_rate * by_s_rate);
+        double by_rate = of.q * channels[c].by_plus_rate + 2.0 * of.less * away * by_s_rate;
+        channels[c].by_mean += by;
+        channels[c].by_mean_rate += by_rate;
+        all += by / count;
+        all_rate += by_rate / count;
+    }
+    for (c = 0; c < node->shape[2]; c++) {
+        channels[c].by_mean -= all;
+        channels[c].by_mean_rate -= all_rate;
+    }
+}
+
+/* From the derivatives by a, a', b and c to those by the moments and the parameters: sums [3, channels] of gamma, alpha
+   and beta. */
+static void ssdei_instance_backward(const ssdei_node *node, ssdei_instance *channels, double *sums) {
+    double unbias = ssdei_instance_unbias(node);
+    size_t count = node->shape[2], c;
+    for (c = 0; c < count; c++) {
+        ssdei_instance *of = &channels[c];
+        double cube = -0.5 * unbias * of->rstd * of->rstd * of->rstd, by_rstd;
+        double plus = of->by_b * of->plus + of->by_c * of->plus_rate;
+        if (node->kind == SSDE_VARIANCE_NORM) {
+            of->by_a += of->mean * of->by_b;
+            of->by_a_rate += of->mean * of->by_c;
+        } else {
+            of->by_a -= of->mean_rate * of->by_c;
+            of->by_mean = -of->gamma * (of->rstd * of->by_b + of->rstd_rate * of->by_c);
+            of->by_mean_rate = -of->gamma * of->rstd * of->by_c;
+            of->by_plus = of->gamma * of->alpha * of->by_b;
+            of->by_plus_rate = of->gamma * of->alpha * of->by_c;
+        }
+        sums[c] = of->by_a * of->rstd + of->by_a_rate * of->rstd_rate + of->alpha * plus;
+        sums[count + c] = of->gamma * plus;
+        sums[2 * count + c] = of->by_b;
+        by_rstd = of->gamma * (of->by_a - 1.5 * of->rstd * of->rstd * of->variance_rate * of->by_a_rate);
+        of->by_variance = cube * by_rstd;
+        of->by_variance_rate = cube * of->gamma * of->by_a_rate;
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) ssdei_instance_plus_backward(node, channels);
+}
+
+/* dx = a du + slope (x - mean) + shift, and dx' = a du' + ..., for the derivatives by the moments. */
+static void ssdei_instance_slopes(const ssdei_node *node, const ssdei_instance_space *space, int of_rates) {
+    double pixels = (double)(node->count / node->shape[2]);
+    size_t c;
+    for (c = 0; c < node->shape[2]; c++) {
+        const ssdei_instance *of = &space->channels[c];
+        double slope = 2.0 * (of_rates ? of->by_variance_rate : of->by_variance) / pixels;
+        double shift = of_rates ? of->by_mean_rate : of->by_mean - 2.0 * of->by_variance_rate * of->mean_rate;
+        space->slope[c] = (float)slope;
+        space->shift[c] = (float)(shift / pixels - slope * (of->mean - (double)space->mean[c]));
+    }
+}
+
+static void ssdei_instance_norm_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, row, c;
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    double *sum = space.sums, *product = sum + channels;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        ssdei_instance_read(run, index, row, 0, space.channels);
+        ssdei_instance_coefficients(node, &space);
+        memset(sum, 0, 2 * channels * sizeof *sum);
+        run->nn->norm_sums(x, ssdei_gradient(run, index) + row * node->count, space.mean, space.a, space.b, pixels,
+                           channels, node->activation, space.du, sum, product);
+        for (c = 0; c < channels; c++) {
+            space.channels[c].by_b = sum[c];
+            space.channels[c].by_a = product[c] - (space.channels[c].mean - (double)space.mean[c]) * sum[c];
+        }
+        ssdei_instance_backward(node, space.channels, ssdei_sums(run) + row * 3 * channels);
+        if (!ssdei_wants(run, node->input[0])) continue;
+        ssdei_instance_slopes(node, &space, 0);
+        run->nn->norm_backward(x, space.du, space.mean, space.a, space.slope, space.shift, pixels, channels,
+                               run->accumulate[0], ssdei_gradient(run, node->input[0]) + row * node->count);
+    }
+}
+
+static void ssdei_instance_add_parameters(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], row, i;
+    const double *sums = ssdei_sums(run);
+    float *to = node->parameter < 0 ? NULL : ssdei_weight_gradient(run, node->parameter);
+    if (!to) return;
+    if (node->input[1] >= 0) {
+        for (row = 0; row < run->rows; row++)
+            for (i = 0; i < 3 * channels; i++)
+                to[ssdei_instance_row(run, node, row) + i] += (float)sums[row * 3 * channels + i];
+        return;
+    }
+    if (node->kind == SSDE_INSTANCE_NORM_PLUS) {
+        ssdei_add_rows(sums + channels, run->rows, 3 * channels, channels, to);
+        ssdei_add_rows(sums + 2 * channels, run->rows, 3 * channels, channels,
+                       ssdei_weight_gradient(run, node->parameter + 2));
+        to = ssdei_weight_gradient(run, node->parameter + 1);
+    }
+    ssdei_add_rows(sums, run->rows, 3 * channels, channels, to);
+}
+
+static void ssdei_instance_norm_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_instance_norm_backward_rows);
+    ssdei_instance_add_parameters(run, index);
+}
+
+/* m' = mean of x', v' = 2 mean of (x - m) x', u' = a x' + a' (x - m) + c, y' = f'(u) u' */
+static void ssdei_instance_norm_tangent_row(ssde_run *run, int index, size_t row, const ssdei_instance_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t channels = node->shape[2], pixels = node->count / channels, c, first, count;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    double *saved = ssdei_instance_saved(run, index, row), *sum = space->sums, *product = sum + channels;
+    for (c = 0; c < channels; c++) space->mean[c] = (float)saved[c];
+    memset(sum, 0, 2 * channels * sizeof *sum);
+    run->nn->norm_sums(d.x, d.x_rate, space->mean, space->a, space->b, pixels, channels, SSDE_IDENTITY, d.y_rate, sum,
+                       product);
+    for (c = 0; c < channels; c++) {
+        saved[2 * channels + c] = sum[c] / (double)pixels;
+        saved[3 * channels + c] = 2.0 * (product[c] - (saved[c] - (double)space->mean[c]) * sum[c]) / (double)pixels;
+    }
+    ssdei_instance_read(run, index, row, 1, space->channels);
+    ssdei_instance_coefficients(node, space);
+    ssdei_instance_rates(node, space);
+    run->nn->norm_backward(d.x, d.x_rate, space->mean, space->a, space->slope, space->shift, pixels, channels, 0,
+                           d.y_rate);
+    for (first = 0; first < pixels && node->activation != SSDE_IDENTITY; first += count) {
+        size_t at = first * channels;
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        run->nn->norm(d.x + at, space->mean, space->a, space->b, count, channels, SSDE_IDENTITY, space->u);
+        ssdei_activation_slopes(run, node->activation, space->u, d.y_rate + at, count * channels, 0, d.y_rate + at);
+    }
+}
+static void ssdei_instance_norm_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_instance_norm_tangent_row(run, index, begin, &space);
+}
+static void ssdei_instance_norm_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_instance_norm_tangent_rows);
+}
+
+/* du = dy f'(u) + dy' f''(u) u' and du' = dy' f'(u) take the places of dy and dy'; then what a, a', b and c get. */
+static void ssdei_instance_tangent_sums(const ssde_run *run, const ssdei_node *node, ssdei_dual d,
+                                        const ssdei_instance_space *space) {
+    size_t channels = node->shape[2], pixels = node->count / channels, first, count, floats, c;
+    const float *zeros = run->arena + run->zeros;
+    double *sum = space->sums;
+    memset(sum, 0, 6 * channels * sizeof *sum);
+    for (first = 0; first < pixels; first += count) {
+        count = ssdei_least(pixels - first, SSDEI_NORM_PIXELS);
+        floats = count * channels;
+        if (node->activation != SSDE_IDENTITY) {
+            run->nn->norm(d.x, space->mean, space->a, space->b, count, channels, SSDE_IDENTITY, space->u);
+            run->nn->norm_backward(d.x, d.x_rate, space->mean, space->a, space->slope, space->shift, count, channels, 0,
+                                   space->rate);
+            ssdei_activation_slopes(run, node->activation, space->u, d.dy, floats, 0, d.dy);
+            ssdei_activation_curves(run, node->activation, space->u, space->rate, d.dy_rate, floats, d.dy);
+            ssdei_activation_slopes(run, node->activation, space->u, d.dy_rate, floats, 0, d.dy_rate);
+        }
+        run->nn->norm_sums(d.x, d.dy, space->mean, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy, sum,
+                           sum + channels);
+        run->nn->norm_sums(d.x, d.dy_rate, space->mean, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy_rate,
+                           sum + 2 * channels, sum + 3 * channels);
+        run->nn->norm_sums(d.x_rate, d.dy_rate, zeros, zeros, zeros, count, channels, SSDE_IDENTITY, d.dy_rate,
+                           sum + 4 * channels, sum + 5 * channels);
+        d.x += floats, d.x_rate += floats, d.dy += floats, d.dy_rate += floats;
+    }
+    for (c = 0; c < channels; c++, sum++) {
+        ssdei_instance *of = &space->channels[c];
+        double rest = of->mean - (double)space->mean[c];
+        of->by_b = sum[0];
+        of->by_c = sum[2 * channels];
+        of->by_a = sum[channels] - rest * sum[0] + sum[5 * channels];
+        of->by_a_rate = sum[3 * channels] - rest * sum[2 * channels];
+    }
+}
+
+/* dx = a du + a' du' + 2 dv / pixels (x - m) + 2 dv' / pixels (x' - m') + dm / pixels,
+   dx' = a du' + 2 dv' / pixels (x - m) + dm' / pixels */
+static void ssdei_instance_norm_tangent_backward_row(ssde_run *run, int index, size_t row,
+                                                     const ssdei_instance_space *space) {
+    const ssdei_node *node = &run->net->nodes[index];
+    const float *zeros = run->arena + run->zeros;
+    ssdei_dual d = ssdei_dual_rows(run, index, 0, row);
+    size_t channels = node->shape[2], pixels = node->count / channels, c;
+    ssdei_instance_read(run, index, row, 1, space->channels);
+    ssdei_instance_coefficients(node, space);
+    ssdei_instance_rates(node, space);
+    ssdei_instance_tangent_sums(run, node, d, space);
+    ssdei_instance_backward(node, space->channels, ssdei_sums(run) + row * 3 * channels);
+    if (!d.dx) return;
+    for (c = 0; c < channels; c++) space->b[c] = (float)(space->channels[c].gamma * space->channels[c].rstd_rate);
+    ssdei_instance_slopes(node, space, 1);
+    run->nn->norm_backward(d.x, d.dy_rate, space->mean, space->a, space->slope, space->shift, pixels, channels,
+                           run->accumulate[0], d.dx_rate);
+    run->nn->norm_backward(d.x_rate, d.dy_rate, zeros, space->b, space->slope, zeros, pixels, channels,
+                           run->accumulate[0], d.dx);
+    ssdei_instance_slopes(node, space, 0);
+    run->nn->norm_backward(d.x, d.dy, space->mean, space->a, space->slope, space->shift, pixels, channels, 1, d.dx);
+}
+static void ssdei_instance_norm_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    ssdei_instance_space space = ssdei_instance_layout(run, index, ssdei_workspace(run, task));
+    for (; begin < end; begin++) ssdei_instance_norm_tangent_backward_row(run, index, begin, &space);
+}
+static void ssdei_instance_norm_tangent_backward(ssde_run *run, int index) {
+    ssdei_claim_inputs(run, index);
+    ssdei_over_rows(run, index, ssdei_instance_norm_tangent_backward_rows);
+    ssdei_instance_add_parameters(run, index);
+}
+
+/* ---- operations: pooling ---- */
+
+ssde_node ssde_pool(ssde_net *net, ssde_node x, ssde_pool_kind kind, int size) {
+    const ssdei_node *in = ssdei_look(net, x);
+    ssdei_node *node;
+    if (!in) return -1;
+    if ((unsigned)kind > SSDE_POOL_MEAN)
+        return ssdei_net_fail(net, "pool: kind is %d, wanted an ssde_pool_kind", (int)kind);
+    if (size < 1 || size > 1 << 20 || size % 2 == 0)
+        return ssdei_net_fail(net, "pool: size is %d, wanted an odd number, 1 to 2^20", size);
+    node = ssdei_net_add_node(net, kind == SSDE_POOL_MAX ? SSDEI_OPERATION_max_pool : SSDEI_OPERATION_mean_pool, x, -1,
+                              -1, in->shape[0], in->shape[1], in->shape[2]);
+    if (node) node->kernel = size;
+    return ssdei_last(net, node);
+}
+
+/* Of output `at` along an axis of so many pixels, those that lie in the image: *first of them, and how many. Returns
+   how many outputs from there on have the same number, the next from the next. */
+static size_t ssdei_pool_window(const ssdei_node *node, size_t at, size_t size, size_t *first, size_t *taps) {
+    size_t reach = (size_t)node->kernel / 2, end = size - at > reach ? at + reach + 1 : size;
+    *first = at > reach ? at - reach : 0;
+    *taps = end - *first;
+    return at >= reach && size - at > reach ? size - reach - at : 1;
+}
+
+/* Lines of an image, width floats each, and pixels of a line: y (+)= scale sum of the window, down and then across, by
+   way of a line. It is its own transpose. */
+static void ssdei_mean_pool_image(const ssde_run *run, const ssdei_node *node, const float *x, int accumulate,
+                                  float *line, float *y) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, oy, ox, first, taps, same;
+    float scale = (float)(1.0 / ((double)node->kernel * (double)node->kernel));
+    for (oy = 0; oy < node->shape[0]; oy++, y += width) {
+        ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+        run->nn->pool_sum(x + first * width, width, taps, scale, width, 0, line);
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            run->nn->pool_sum(line + first * channels, channels, taps, 1.0f, same * channels, accumulate,
+                              y + ox * channels);
+        }
+    }
+}
+
+static void ssdei_mean_pool_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    run->steps[index].workspace = node->shape[1] * node->shape[2];
+}
+static void ssdei_mean_pool_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_mean_pool_image(run, node, ssdei_value(run, node->input[0]) + row * node->count, 0,
+                              ssdei_workspace(run, task), ssdei_value(run, index) + row * node->count);
+}
+static void ssdei_mean_pool_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_mean_pool_forward_rows);
+}
+static void ssdei_mean_pool_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_mean_pool_image(run, node, ssdei_gradient(run, index) + row * node->count, run->accumulate[0],
+                              ssdei_workspace(run, task), ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+static void ssdei_mean_pool_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pool_backward_rows);
+}
+
+/* The largest of a window, of equals the first, line by line: that of each line's largest, so across goes before down.
+   Backward computes the lines' again, [height, width, channels], and passes the gradient on to them first. */
+static void ssdei_max_pool_plan(ssde_run *run, int index) {
+    const ssdei_node *node = &run->net->nodes[index];
+    ssdei_step *step = &run->steps[index];
+    step->reads[0] = SSDEI_READ;
+    step->workspace = (step->needs || step->moves ? 2 * node->count : 0) + node->shape[1] * node->shape[2];
+}
+
+/* y, and y', of lines across; rates NULL: none */
+static void ssdei_max_pool_across(const ssde_run *run, const ssdei_node *node, const float *x, const float *x_rate,
+                                  size_t lines, float *y, float *y_rate) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, line, ox, first, taps, same;
+    for (line = 0; line < lines; line++)
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            size_t to = line * width + ox * channels, from;
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            from = line * width + first * channels;
+            run->nn->pool_max(x + from, x_rate ? x_rate + from : NULL, channels, taps, same * channels, y + to,
+                              x_rate ? y_rate + to : NULL);
+        }
+}
+
+/* Down, then across, by way of a line: the largest is the same. */
+static void ssdei_max_pool_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t width = node->shape[1] * node->shape[2], row, oy, first, taps;
+    float *line = ssdei_workspace(run, task);
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * node->count;
+        float *y = ssdei_value(run, index) + row * node->count;
+        for (oy = 0; oy < node->shape[0]; oy++, y += width) {
+            ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+            run->nn->pool_max(x + first * width, NULL, width, taps, width, line, NULL);
+            ssdei_max_pool_across(run, node, line, NULL, 1, y, NULL);
+        }
+    }
+}
+static void ssdei_max_pool_forward(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_max_pool_forward_rows);
+}
+
+/* dx (+)= the gradient of an image; space [2, count] */
+static void ssdei_max_pool_route(const ssde_run *run, const ssdei_node *node, const float *x, const float *dy,
+                                 int accumulate, float *space, float *dx) {
+    size_t channels = node->shape[2], width = node->shape[1] * channels, oy, ox, first, taps, same;
+    float *lines = space, *d_lines = space + node->count;
+    ssdei_max_pool_across(run, node, x, NULL, node->shape[0], lines, NULL);
+    memset(d_lines, 0, node->count * sizeof *d_lines);
+    for (oy = 0; oy < node->shape[0]; oy++) {
+        ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+        run->nn->pool_route(lines + first * width, width, taps, dy + oy * width, width, d_lines + first * width);
+    }
+    if (!accumulate) memset(dx, 0, node->count * sizeof *dx);
+    for (oy = 0; oy < node->shape[0]; oy++, x += width, dx += width, d_lines += width)
+        for (ox = 0; ox < node->shape[1]; ox += same) {
+            same = ssdei_pool_window(node, ox, node->shape[1], &first, &taps);
+            run->nn->pool_route(x + first * channels, channels, taps, d_lines + ox * channels, same * channels,
+                                dx + first * channels);
+        }
+}
+static void ssdei_max_pool_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t row;
+    for (row = begin; row < end; row++)
+        ssdei_max_pool_route(run, node, ssdei_value(run, node->input[0]) + row * node->count,
+                             ssdei_gradient(run, index) + row * node->count, run->accumulate[0],
+                             ssdei_workspace(run, task), ssdei_gradient(run, node->input[0]) + row * node->count);
+}
+static void ssdei_max_pool_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_max_pool_backward_rows);
+}
+
+/* y' is x' where x is the largest. */
+static void ssdei_max_pool_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    size_t width = node->shape[1] * node->shape[2], oy, first, taps;
+    float *lines = ssdei_workspace(run, task), *rates = lines + node->count, *largest = rates + node->count;
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_max_pool_across(run, node, d.x, d.x_rate, node->shape[0], lines, rates);
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_pool_window(node, oy, node->shape[0], &first, &taps);
+            run->nn->pool_max(lines + first * width, rates + first * width, width, taps, width, largest,
+                              d.y_rate + oy * width);
+        }
+    }
+}
+static void ssdei_max_pool_tangent(ssde_run *run, int index) {
+    ssdei_over_rows(run, index, ssdei_max_pool_tangent_rows);
+}
+static void ssdei_max_pool_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index];
+    for (; begin < end; begin++) {
+        ssdei_dual d = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_max_pool_route(run, node, d.x, d.dy, run->accumulate[0], ssdei_workspace(run, task), d.dx);
+        if (d.dx_rate)
+            ssdei_max_pool_route(run, node, d.x, d.dy_rate, run->accumulate[0], ssdei_workspace(run, task), d.dx_rate);
+    }
+}
+static void ssdei_max_pool_tangent_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_max_pool_tangent_backward_rows);
+}
+
+/* ---- operations: bilinear resizing ---- */
+
+ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t width) {
+    const ssdei_node *in = ssdei_look(net, x);
+    if (!in) return -1;
+    if (in->shape[0] == height && in->shape[1] == width) return x;
+    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_resize, x, -1, -1, height, width, in->shape[2]));
+}
+
+/* Output o of `out` along an axis of `in` pixels lies at o (in - 1) / (out - 1): between a pixel and the next, whose
+   weights these are. */
+typedef struct ssdei_resize_place {
+    size_t first, pixels; /* pixels: 1 where it lies on one */
+    float weight[2];
+} ssdei_resize_place;
+
+static ssdei_resize_place ssdei_resize_at(size_t o, size_t in, size_t out) {
+    ssdei_resize_place at;
+    size_t last = out > 1 ? out - 1 : 1;
+    at.first = o * (in - 1) / last;
+    at.pixels = o * (in - 1) % last ? 2 : 1;
+    at.weight[1] = (float)((double)(o * (in - 1) % last) / (double)last);
+    at.weight[0] = 1.0f - at.weight[1];
+    return at;
+}
+
+/* Lines between lines, of the input's width; then pixels between pixels. */
+static void ssdei_resize_plan(ssde_run *run, int index) {
+    const ssdei_node *in = &run->net->nodes[run->net->nodes[index].input[0]];
+    run->steps[index].workspace = in->shape[1] * in->shape[2];
+}
+
+static void ssdei_resize_forward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->shape[2], width = in->shape[1] * channels, row, oy, ox, i;
+    float *line = ssdei_workspace(run, task), *y = ssdei_value(run, index) + begin * node->count;
+    for (row = begin; row < end; row++) {
+        const float *x = ssdei_value(run, node->input[0]) + row * in->count;
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            for (i = 0; i < down.pixels; i++)
+                run->nn->multiply_add(x + (down.first + i) * width, down.weight[i], width, i > 0, line);
+            for (ox = 0; ox < node->shape[1]; ox++, y += channels) {
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                for (i = 0; i < across.pixels; i++)
+                    run->nn->multiply_add(line + (across.first + i) * channels, across.weight[i], channels, i > 0, y);
+            }
+        }
+    }
+}
+static void ssdei_resize_forward(ssde_run *run, int index) { ssdei_over_rows(run, index, ssdei_resize_forward_rows); }
+
+static void ssdei_resize_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const ssdei_node *node = &run->net->nodes[index], *in = &run->net->nodes[node->input[0]];
+    size_t channels = node->shape[2], width = in->shape[1] * channels, row, oy, ox, i;
+    float *line = ssdei_workspace(run, task);
+    const float *dy = ssdei_gradient(run, index) + begin * node->count;
+    for (row = begin; row < end; row++) {
+        float *dx = ssdei_gradient(run, node->input[0]) + row * in->count;
+        if (!run->accumulate[0]) memset(dx, 0, in->count * sizeof *dx);
+        for (oy = 0; oy < node->shape[0]; oy++) {
+            ssdei_resize_place down = ssdei_resize_at(oy, in->shape[0], node->shape[0]);
+            memset(line, 0, width * sizeof *line);
+            for (ox = 0; ox < node->shape[1]; ox++, dy += channels) {
+                ssdei_resize_place across = ssdei_resize_at(ox, in->shape[1], node->shape[1]);
+                for (i = 0; i < across.pixels; i++)
+                    run->nn->multiply_add(dy, across.weight[i], channels, 1, line + (across.first + i) * channels);
+            }
+            for (i = 0; i < down.pixels; i++)
+                run->nn->multiply_add(line, down.weight[i], width, 1, dx + (down.first + i) * width);
+        }
+    }
+}
+static void ssdei_resize_backward(ssde_run *run, int index) {
+    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_resize_backward_rows);
+}
+
 /* ---- operations: their table ---- */
 
 /* What an operation has no need of. */
@@ -5682,7 +6532,7 @@ static ssde_node ssdei_unet_block(ssdei_unet *unet, ssde_node x, size_t channels
     }
     conv = ssde_conv(channels, 3);
     parameters =
-        ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3);
+        ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet_name(unet, "Conv_0"), SSDEI_LAYOUT_LINEAR, 3, 0);
     if (unet->embedding >= 0) /* its parameters follow those of the convolution that adds it */
         dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
                             ssdei_unet_name(unet, "Dense_0"));
@@ -6922,6 +7772,7 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc) {
 /* The SDE has the levels that the network's labels count. */
 static ssde_status ssdei_levels_check(ssde_context *context, const char *where, const ssdei_levels *levels,
                                       const ssde_sde *sde) {
+    if (sde->kind == SSDE_TABULATED) return SSDE_OK; /* which gives the labels itself */
     if (sde->kind != SSDE_VE)
         return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
                          "%s: the network's labels count %d noise levels of VE, sigma_max first: SDE '%s' has others",
@@ -8885,7 +9736,7 @@ static void ssdei_refinenet_fields(ssdei_fields *fields, ssde_refinenet_desc *de
     static const char *const nonlinearities[] = {"elu", "relu", "lrelu", "swish", NULL};
     static const ssde_activation activations[] = {SSDE_ELU, SSDE_RELU, SSDE_LEAKY_RELU, SSDE_SILU};
     int nonlinearity = 0;
-    while (nonlinearities[nonlinearity] && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
+    while (nonlinearity < 3 && activations[nonlinearity] != desc->nonlinearity) nonlinearity++;
     desc->name = (ssde_refinenet_name)ssdei_field_choice(fields, "model.name", (int)desc->name, ssdei_refinenet_names);
     ssdei_image_fields(fields, &desc->height, &desc->width, &desc->channels, &desc->centered);
     desc->nf = ssdei_field_size(fields, "model.nf", desc->nf);
@@ -10753,32 +11604,67 @@ SSDEI_HELPER ssdei_v SSDEI_T(silu_curve)(ssdei_v u) {
     return ssdei_mul(ssdei_mul(s, rest), ssdei_fma(u, ssdei_sub(rest, s), ssdei_set(2.0f)));
 }
 
+/* e^x - less for x <= 0, less 0 or 1: to an ulp or two, small x too. x = n ln 2 + r, as in exp. */
+SSDEI_HELPER ssdei_v SSDEI_T(exp_below)(ssdei_v x, const float less) {
+    ssdei_v clamped = ssdei_vmin(ssdei_set(0.0f), ssdei_vmax(x, ssdei_set(-87.0f))), two;
+    ssdei_u n = ssdei_to_int(ssdei_mul(clamped, ssdei_set(1.44269504f)));
+    ssdei_v whole = ssdei_from_int(n);
+    ssdei_v r = ssdei_fma(whole, ssdei_set(-0.693359375f), clamped);
+    ssdei_v p = ssdei_set(1.9875691500e-4f);
+    r = ssdei_fma(whole, ssdei_set(2.12194440e-4f), r);
+    p = ssdei_fma(p, r, ssdei_set(1.3981999507e-3f));
+    p = ssdei_fma(p, r, ssdei_set(8.3334519073e-3f));
+    p = ssdei_fma(p, r, ssdei_set(4.1665795894e-2f));
+    p = ssdei_fma(p, r, ssdei_set(1.6666665459e-1f));
+    p = ssdei_fma(p, r, ssdei_set(5.0000001201e-1f));
+    p = ssdei_fma(p, ssdei_mul(r, r), r); /* e^r - 1 */
+    two = ssdei_float(ssdei_ushl(ssdei_uadd(n, ssdei_uset(127)), 23));
+    return ssdei_fma(two, p, ssdei_sub(two, ssdei_set(less)));
+}
+
+/* f(u) and f'(u); NaN stays NaN in the first. */
+SSDEI_HELPER ssdei_v SSDEI_T(activated)(int activation, ssdei_v u) {
+    ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_IDENTITY) return u;
+    if (activation == SSDE_SILU) return ssdei_mul(u, SSDEI_T(gate)(u));
+    if (activation == SSDE_LEAKY_RELU) below = ssdei_mul(ssdei_set(0.2f), u);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 1.0f);
+    return ssdei_select_less(u, zero, below, u);
+}
+SSDEI_HELPER ssdei_v SSDEI_T(activation_slope)(int activation, ssdei_v u) {
+    ssdei_v zero = ssdei_set(0.0f), below = zero;
+    if (activation == SSDE_SILU) return SSDEI_T(silu_slope)(u);
+    if (activation == SSDE_LEAKY_RELU) below = ssdei_set(0.2f);
+    if (activation == SSDE_ELU) below = SSDEI_T(exp_below)(u, 0.0f);
+    return ssdei_select_less(zero, u, ssdei_set(1.0f), below);
+}
+
 /* a (x - mean) + b of n lanes */
 SSDEI_HELPER ssdei_v SSDEI_T(normalise)(ssdei_v x, const float *mean, const float *a, const float *b, size_t n) {
     return ssdei_fma(SSDEI_T(load_some)(a, n), ssdei_sub(x, SSDEI_T(load_some)(mean, n)), SSDEI_T(load_some)(b, n));
 }
 
 SSDEI_HELPER void ssdei_norm_vector(const float *x, const float *mean, const float *a, const float *b, size_t n,
-                                    int silu, float *y) {
+                                    int activation, float *y) {
     ssdei_v u = SSDEI_T(normalise)(SSDEI_T(load_some)(x, n), mean, a, b, n);
-    if (silu) u = ssdei_mul(u, SSDEI_T(gate)(u));
+    u = SSDEI_T(activated)(activation, u);
     SSDEI_T(ask_write)(y + (size_t)SSDEI_LINE * SSDEI_T(pixels_ahead));
     SSDEI_T(store_some)(y, u, n);
 }
 
 SSDEI_KERNEL void SSDEI_T(norm)(const float *x, const float *mean, const float *a, const float *b, size_t pixels,
-                                size_t channels, int silu, float *y) {
+                                size_t channels, int activation, float *y) {
     size_t p, c;
     for (p = 0; p < pixels; p++, x += channels, y += channels) {
         for (c = 0; c + ssdei_width <= channels; c += ssdei_width)
-            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, silu, y + c);
-        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, silu, y + c);
+            ssdei_norm_vector(x + c, mean + c, a + c, b + c, ssdei_width, activation, y + c);
+        if (c < channels) ssdei_norm_vector(x + c, mean + c, a + c, b + c, channels - c, activation, y + c);
     }
 }
 
 /* One chunk of pixels, `vectors` vectors of channels, each of n lanes. */
 SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float *mean, const float *a, const float *b,
-                                   size_t count, size_t channels, size_t vectors, size_t n, int silu, float *to,
+                                   size_t count, size_t channels, size_t vectors, size_t n, int activation, float *to,
                                    double *sum, double *product) {
     ssdei_v total[SSDEI_T(block_vectors)], weighted[SSDEI_T(block_vectors)];
     size_t p, v;
@@ -10790,9 +11676,9 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float 
             ssdei_v du = SSDEI_T(load_some)(dy + c, n);
             SSDEI_T(ask)(x + c + SSDEI_T(pixels_ahead) * channels);
             SSDEI_T(ask)(dy + c + SSDEI_T(pixels_ahead) * channels);
-            if (silu) {
+            if (activation != SSDE_IDENTITY) {
                 ssdei_v u = ssdei_fma(SSDEI_T(load_some)(a + c, n), away, SSDEI_T(load_some)(b + c, n));
-                du = ssdei_mul(du, SSDEI_T(silu_slope)(u));
+                du = ssdei_mul(du, SSDEI_T(activation_slope)(activation, u));
             }
             SSDEI_T(store_some)(to + c, du, n);
             total[v] = ssdei_add(total[v], du);
@@ -10806,7 +11692,7 @@ SSDEI_HELPER void ssdei_chunk_sums(const float *x, const float *dy, const float 
 }
 
 SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, const float *dy, const float *mean, const float *a, const float *b,
-                                     size_t pixels, size_t channels, int silu, float *du, double *sum,
+                                     size_t pixels, size_t channels, int activation, float *du, double *sum,
                                      double *product) {
     enum { block = SSDEI_T(block_vectors) * (size_t)ssdei_width };
     size_t first, c;
@@ -10815,10 +11701,10 @@ SSDEI_KERNEL void SSDEI_T(norm_sums)(const float *x, const float *dy, const floa
         size_t at = first * channels;
         for (c = 0; c + block <= channels; c += block, at += block)
             ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, SSDEI_T(block_vectors),
-                             ssdei_width, silu, du + at, sum + c, product + c);
+                             ssdei_width, activation, du + at, sum + c, product + c);
         for (; c < channels; c += ssdei_width, at += ssdei_width)
-            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, 1, channels - c, silu, du + at,
-                             sum + c, product + c);
+            ssdei_chunk_sums(x + at, dy + at, mean + c, a + c, b + c, count, channels, 1, channels - c, activation,
+                             du + at, sum + c, product + c);
     }
 }
 
@@ -10949,6 +11835,83 @@ SSDEI_KERNEL void SSDEI_T(silu_second)(const float *x, const float *v, const flo
         y = ssdei_mul(y, SSDEI_T(silu_curve)(SSDEI_T(load_some)(x + i, n)));
         if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
         SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(rectify)(int activation, const float *x, size_t count, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) SSDEI_T(store_some)
+    (y + i, SSDEI_T(activated)(activation, SSDEI_T(load_some)(x + i, count - i)), count - i);
+}
+
+SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, const float *dy, size_t count,
+                                            int accumulate, float *dx) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v slope = SSDEI_T(activation_slope)(activation, SSDEI_T(load_some)(x + i, n));
+        ssdei_v y = ssdei_mul(SSDEI_T(load_some)(dy + i, n), slope);
+        if (accumulate) y = ssdei_add(y, SSDEI_T(load_some)(dx + i, n));
+        SSDEI_T(store_some)(dx + i, y, n);
+    }
+}
+
+/* The larger of two, the first of equals, NaN if one is. */
+SSDEI_HELPER ssdei_v SSDEI_T(larger)(ssdei_v a, ssdei_v b) {
+    return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
+}
+
+SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
+    ssdei_v most = SSDEI_T(load_some)(x, n);
+    size_t k;
+    for (k = 1; k < taps; k++) most = SSDEI_T(larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    return most;
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_max)(const float *x, const float *rates, size_t stride, size_t taps, size_t count,
+                                    float *y, float *rate) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v most = SSDEI_T(largest_tap)(x + i, stride, taps, n), of;
+        SSDEI_T(store_some)(y + i, most, n);
+        if (!rates) continue;
+        of = SSDEI_T(load_some)(rates + i + (taps - 1) * stride, n);
+        for (k = taps - 1; k-- > 0;) {
+            ssdei_v other = SSDEI_T(load_some)(rates + i + k * stride, n);
+            of = ssdei_select_less(SSDEI_T(load_some)(x + i + k * stride, n), most, of, other);
+        }
+        SSDEI_T(store_some)(rate + i, of, n);
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_route)(const float *x, size_t stride, size_t taps, const float *dy, size_t count,
+                                      float *dx) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v most = SSDEI_T(largest_tap)(x + i, stride, taps, n), left = SSDEI_T(load_some)(dy + i, n);
+        ssdei_v zero = ssdei_set(0.0f);
+        for (k = 0; k < taps; k++) {
+            ssdei_v value = SSDEI_T(load_some)(x + i + k * stride, n);
+            ssdei_v sum =
+                ssdei_add(SSDEI_T(load_some)(dx + i + k * stride, n), ssdei_select_less(value, most, zero, left));
+            SSDEI_T(store_some)(dx + i + k * stride, sum, n);
+            left = ssdei_select_less(value, most, left, zero);
+        }
+    }
+}
+
+SSDEI_KERNEL void SSDEI_T(pool_sum)(const float *x, size_t stride, size_t taps, float scale, size_t count,
+                                    int accumulate, float *y) {
+    size_t i, k;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v sum = SSDEI_T(load_some)(x + i, n);
+        for (k = 1; k < taps; k++) sum = ssdei_add(sum, SSDEI_T(load_some)(x + i + k * stride, n));
+        sum = ssdei_mul(ssdei_set(scale), sum);
+        if (accumulate) sum = ssdei_add(SSDEI_T(load_some)(y + i, n), sum);
+        SSDEI_T(store_some)(y + i, sum, n);
     }
 }
 
@@ -11380,6 +12343,11 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
                                                      SSDEI_T(curve),
+                                                     SSDEI_T(rectify),
+                                                     SSDEI_T(rectify_backward),
+                                                     SSDEI_T(pool_max),
+                                                     SSDEI_T(pool_route),
+                                                     SSDEI_T(pool_sum),
                                                      SSDEI_T(multiply_add),
                                                      SSDEI_T(add_scaled),
                                                      SSDEI_T(softmax),

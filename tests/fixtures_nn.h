@@ -116,7 +116,7 @@ static void nn_data_open(nn_data *data, oracle *o, const nn_options *options) {
         data->p_double[i] = (double)data->p[i];
     }
     for (i = 0; i < options->rows; i++) {
-        data->label[i] = 0.4f + 0.7f * (float)i;
+        data->label[i] = o->net->label_rows ? (float)((i + 1) % o->net->label_rows) : 0.4f + 0.7f * (float)i;
         data->sigma[i] = 0.3f + 0.5f * (float)i;
     }
     for (i = 0; i < 2; i++)

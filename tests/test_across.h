@@ -370,6 +370,13 @@ static void test_errors_sde(void) {
     ERRORS_SAYS("mean is NULL", ssde_schedule_levels(&schedule, NULL, &std));
     ERRORS_SAYS("name is NULL", ssde_schedule_find(c, NULL, &schedule.kind));
     ERRORS_SAYS("schedule is NULL", ssde_schedule_find(c, "linear", NULL));
+    ERRORS_SAYS("x is NULL", ssde_largest_distance(c, NULL, 2, 1, &mean));
+    ERRORS_SAYS("distance is NULL", ssde_largest_distance(c, x, 2, 1, NULL));
+    ERRORS_SAYS("n is 1", ssde_largest_distance(c, x, 1, 1, &mean));
+    ERRORS_SAYS("num_scales is NULL", ssde_noise_levels(c, 64, 0.01, 50.0, 0.5, NULL));
+    ERRORS_SAYS("sde is NULL", ssde_langevin_step_size(c, NULL, 5, &mean, NULL));
+    ERRORS_SAYS("step_size is NULL", ssde_langevin_step_size(c, &vp, 5, NULL, NULL));
+    ERRORS_SAYS("'vp'", ssde_langevin_step_size(c, &vp, 5, &mean, NULL));
     ERRORS_SAYS("sde is NULL", ssde_coefficients_at(c, NULL, 0.5, &at));
     ERRORS_SAYS("out is NULL", ssde_coefficients_at(c, &vp, 0.5, NULL));
     ERRORS_SAYS("t is nan", ssde_coefficients_at(c, &vp, (double)NAN, &at));
@@ -502,6 +509,7 @@ static void test_errors_nets(void) {
     ssde_context *c = errors_begin();
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1), wide = unet;
     ssde_mlp_desc mlp = ssde_mlp(2);
+    ssde_refinenet_desc refined = ssde_ncsn(8, 8, 1);
     ssde_classifier_desc classifier;
     ssde_run_desc how, wrong;
     ssde_net *net = NULL, *unfinished = NULL, *twice = NULL;
@@ -509,7 +517,8 @@ static void test_errors_nets(void) {
     ssde_run *run = NULL;
     float x[4] = {0}, label[1] = {0.5f}, out[2], *weights;
     int32_t classes[1] = {0};
-    unet.context = wide.context = mlp.context = c;
+    unet.context = wide.context = mlp.context = refined.context = c;
+    refined.nf = 0;
     wide.nf = 3;
     classifier = ssde_classifier_of(&unet, 1);
     ERRORS_SAYS("net is NULL", ssde_net_create(c, NULL, 1));
@@ -521,6 +530,9 @@ static void test_errors_nets(void) {
     ERRORS_SAYS("classes is 1", ssde_classifier_net_create(&net, &classifier));
     ERRORS_SAYS("net is NULL", ssde_mlp_create(NULL, &mlp));
     ERRORS_ALONE(ssde_mlp_create(&net, NULL));
+    ERRORS_SAYS("net is NULL", ssde_refinenet_create(NULL, &refined));
+    ERRORS_ALONE(ssde_refinenet_create(&net, NULL));
+    ERRORS_SAYS("nf is 0", ssde_refinenet_create(&net, &refined));
     mlp.dim = 0;
     ERRORS_SAYS("dim is 0", ssde_mlp_create(&net, &mlp));
     mlp.dim = 2;
@@ -582,6 +594,7 @@ static void test_errors_trained(void) {
     ssde_sde vp = ssde_vp(0.1, 20.0), read;
     ssde_mlp_desc mlp = ssde_mlp(2);
     ssde_unet_desc unet = ssde_ddpmpp(8, 8, 1);
+    ssde_refinenet_desc refined;
     ssde_classifier_desc classifies;
     ssde_train_desc train = ssde_train_defaults(&vp, 0), wrong;
     ssde_score_net_desc how = ssde_score_net_defaults();
@@ -670,6 +683,8 @@ static void test_errors_trained(void) {
     ERRORS_SAYS("no such file", ssde_net_reconstruct_average(net, paths, 1, 0.07, NULL));
     ERRORS_SAYS("name is NULL", ssde_configuration(c, NULL, &unet, &vp, &train));
     ERRORS_SAYS("'none'", ssde_configuration(c, "none", &unet, &vp, &train));
+    ERRORS_SAYS("name is NULL", ssde_refinenet_configuration(c, NULL, &refined, &vp, &train));
+    ERRORS_SAYS("'none'", ssde_refinenet_configuration(c, "none", &refined, &vp, &train));
     ERRORS_ALONE(ssde_net_save(NULL, &vp, "none"));
     ERRORS_SAYS("path is NULL", ssde_net_save(net, &vp, NULL));
     ERRORS_SAYS("net is NULL", ssde_net_load(c, NULL, &read, "none"));

@@ -71,6 +71,36 @@ static void test_operations_conv_sizes(void) {
     }
 }
 
+/* Taps apart, on images that dilation divides and such that it does not, smaller than the kernel's reach or larger;
+   padding of the same size, none, and such that grids of the input and the output differ. Without bias. */
+static void test_operations_conv_dilation(void) {
+    static const size_t shapes[][4] = {{5, 7, 3, 5}, {8, 8, 40, 17}, {1, 3, 33, 4}, {13, 10, 9, 40}, {17, 6, 2, 9}};
+    static const int dilations[] = {2, 3, 4, 7}, residuals[] = {0, 1, 3};
+    size_t i, k, pad;
+    for (i = 0; i < 5; i++)
+        for (k = 0; k < 4; k++)
+            for (pad = 0; pad < 4; pad++) {
+                ssde_conv_desc desc = ssde_conv(shapes[i][3], 3);
+                int reach = 2 * dilations[k];
+                if (check_quick && (i + k + pad) % 7) continue;
+                desc.dilation = dilations[k];
+                desc.pad_before = pad == 0 ? dilations[k] : pad == 1 ? reach : pad == 2 ? 1 : 0;
+                desc.pad_after = pad < 2 ? dilations[k] : reach;
+                desc.stride = pad == 3 && k % 2 ? 2 : 1;
+                desc.no_bias = k < 2;
+                desc.scale = 0.75;
+                if ((int)shapes[i][0] + desc.pad_before + desc.pad_after > reach &&
+                    (int)shapes[i][1] + desc.pad_before + desc.pad_after > reach)
+                    nn_conv_case(shapes[i][0], shapes[i][1], shapes[i][2], &desc, pad ? 0 : residuals[(i + k) % 3],
+                                 ORACLE_AS_CONV);
+            }
+    for (i = 0; i < 2; i++) {
+        ssde_conv_desc desc = ssde_conv(5, 1);
+        desc.no_bias = 1;
+        nn_conv_case(3, 4, 6, &desc, 1, i ? ORACLE_AS_NIN : ORACLE_AS_CONV);
+    }
+}
+
 /* The residual is the convolution's own input: two gradients meet. */
 static void test_operations_conv_residual(void) {
     static const size_t channels[] = {1, 4, 17};
@@ -286,6 +316,125 @@ static void test_operations_group_norm_extremes(void) {
     nn_norm_case(4, 5, 8, 2, SSDE_IDENTITY, &options, 1);
     options.spread = 1e4;
     nn_norm_case(4, 5, 8, 2, SSDE_SILU, &options, 1);
+}
+
+static void nn_instance_case(size_t height, size_t width, size_t channels, int kind, size_t classes, double eps,
+                             ssde_activation activation, const nn_options *options, int direct) {
+    oracle o;
+    int x;
+    oracle_open(&o);
+    x = oracle_input(&o, height, width, channels);
+    if (!direct) x = oracle_conv1(&o, x, channels);
+    oracle_finish(&o, oracle_instance_norm(&o, x, classes ? oracle_label(&o) : -1, classes,
+                                           (ssde_instance_norm_kind)kind, eps, activation));
+    nn_check(&o, options);
+    oracle_close(&o);
+}
+
+static void test_operations_instance_norm(void) {
+    static const size_t shapes[][3] = {{3, 5, 4}, {1, 2, 2}, {9, 8, 12}, {4, 4, 17}, {1, 7, 33}, {17, 4, 5}};
+    static const ssde_activation activations[] = {SSDE_IDENTITY, SSDE_SILU, SSDE_RELU, SSDE_ELU, SSDE_LEAKY_RELU};
+    size_t i;
+    int kind, number = 0;
+    for (i = 0; i < (check_quick ? 3u : 6u); i++)
+        for (kind = SSDE_INSTANCE_NORM; kind <= SSDE_VARIANCE_NORM; kind++, number++)
+            nn_instance_case(shapes[i][0], shapes[i][1], shapes[i][2], kind, 0, i % 2 ? 1e-2 : 1e-5,
+                             activations[number % 5], NULL, number % 3 == 1);
+    for (i = 0; i < 5; i++)
+        nn_instance_case(4, 5, 3 + i, SSDE_INSTANCE_NORM_PLUS, 1 + i, 1e-5, activations[i], NULL, i == 2);
+    nn_instance_case(1, 1, 5, SSDE_INSTANCE_NORM_PLUS, 0, 0.3, SSDE_ELU, NULL, 0); /* of one pixel, beta and plus */
+    nn_instance_case(6, 5, 7, SSDE_INSTANCE_NORM, 0, 232.0, SSDE_ELU, NULL, 0);
+}
+
+/* Far from zero, as group norms; VarianceNorm keeps the mean. */
+static void test_operations_instance_norm_extremes(void) {
+    nn_options options = nn_usual();
+    options.mean = 1000.0;
+    nn_instance_case(6, 7, 8, SSDE_INSTANCE_NORM, 0, 1e-5, SSDE_IDENTITY, &options, 1);
+    nn_instance_case(11, 13, 33, SSDE_INSTANCE_NORM_PLUS, 0, 1e-5, SSDE_ELU, &options, 1);
+    options.gradient = 1e-4; /* the derivatives by the mean cancel */
+    nn_instance_case(6, 7, 8, SSDE_VARIANCE_NORM, 0, 1e-5, SSDE_IDENTITY, &options, 1);
+    options = nn_usual();
+    options.spread = 1e-3;
+    nn_instance_case(4, 5, 8, SSDE_INSTANCE_NORM_PLUS, 0, 1e-5, SSDE_ELU, &options, 1);
+    options.spread = 1e4;
+    nn_instance_case(4, 5, 8, SSDE_INSTANCE_NORM_PLUS, 3, 1e-5, SSDE_SILU, &options, 1);
+}
+
+/* Windows larger than the image, and smaller; of one pixel. */
+static void test_operations_pooling(void) {
+    static const size_t shapes[][3] = {{5, 4, 3}, {1, 1, 4}, {9, 8, 17}, {1, 12, 33}, {13, 2, 5}, {16, 16, 2}};
+    static const int sizes[] = {5, 1, 3, 7, 11};
+    size_t i;
+    int k, kind;
+    for (i = 0; i < (check_quick ? 3u : 6u); i++)
+        for (k = 0; k < 5; k++)
+            for (kind = SSDE_POOL_MAX; kind <= SSDE_POOL_MEAN; kind++) {
+                oracle o;
+                if (check_quick && (i + (size_t)k) % 3) continue;
+                oracle_open(&o);
+                oracle_finish(
+                    &o,
+                    oracle_window(&o, oracle_conv1(&o, oracle_input(&o, shapes[i][0], shapes[i][1], 2), shapes[i][2]),
+                                  (ssde_pool_kind)kind, sizes[k]));
+                nn_check(&o, NULL);
+                oracle_close(&o);
+            }
+}
+
+/* Of equals the first has the gradient, line by line, as in torch; NaN is the largest. */
+static void test_operations_pool_equals(void) {
+    enum { HEIGHT = 9, WIDTH = 7, CHANNELS = 19, COUNT = HEIGHT * WIDTH * CHANNELS };
+    float x[COUNT], v[COUNT], y[COUNT], dx[COUNT];
+    double values[COUNT], wanted[COUNT];
+    oracle_node n;
+    ssde_net *net = NULL;
+    ssde_context context;
+    uint64_t state = 3;
+    size_t i;
+    int tier;
+    CHECK_OK(ssde_net_create(NULL, &net, 1));
+    CHECK_OK(ssde_net_finish(net, ssde_pool(net, ssde_input(net, HEIGHT, WIDTH, CHANNELS), SSDE_POOL_MAX, 5)));
+    memset(&n, 0, sizeof n);
+    n.shape[0] = HEIGHT, n.shape[1] = WIDTH, n.shape[2] = CHANNELS, n.count = COUNT, n.kernel = 5,
+    n.kind = ORACLE_MAX_POOL;
+    for (i = 0; i < COUNT; i++) {
+        values[i] = floor(3.0 * oracle_uniform(&state)) - 1.0;
+        x[i] = (float)values[i];
+        v[i] = (float)(1 + i % 5); /* whole numbers: sums are exact in any order */
+        wanted[i] = 0.0;
+    }
+    for (i = 0; i < COUNT; i++)
+        wanted[oracle_largest(&n, values, i / CHANNELS / WIDTH, i / CHANNELS % WIDTH, i % CHANNELS)] += (double)v[i];
+    for (tier = 0; nn_tier(tier, &context); tier++) {
+        ssde_run *run = nn_run(net, &context, SSDE_RUN_VJP, 1);
+        CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, y));
+        CHECK_OK(ssde_run_backward(run, v, dx, NULL));
+        for (i = 0; i < COUNT; i++) CHECK((double)dx[i] == wanted[i]);
+        x[0] = NAN;
+        CHECK_OK(ssde_run_forward(run, x, NULL, NULL, 1, 0, 0, NULL, y));
+        for (i = 0; i < COUNT; i++)
+            CHECK(isnan(y[i]) == (i % CHANNELS == 0 && i / CHANNELS % WIDTH < 3 && i / CHANNELS / WIDTH < 3));
+        x[0] = (float)values[0];
+        ssde_run_destroy(run);
+    }
+    ssde_net_destroy(net);
+}
+
+static void test_operations_resize(void) {
+    static const size_t shapes[][5] = {{4, 4, 3, 8, 8},  {8, 6, 17, 4, 3}, {1, 1, 5, 3, 2}, {3, 5, 2, 1, 1},
+                                       {7, 5, 33, 7, 9}, {2, 9, 4, 13, 9}, {5, 5, 1, 4, 16}};
+    size_t i;
+    for (i = 0; i < 7; i++) {
+        oracle o;
+        oracle_open(&o);
+        oracle_finish(&o,
+                      oracle_resize(&o, oracle_conv1(&o, oracle_input(&o, shapes[i][0], shapes[i][1], 2), shapes[i][2]),
+                                    shapes[i][3], shapes[i][4]));
+        nn_check(&o, NULL);
+        CHECK(ssde_net_parameter_count(o.net) > 0);
+        oracle_close(&o);
+    }
 }
 
 /* x[p][c] of the moments' test: a spread of 1 about 0, about 1e6; a step after the first chunk; one outlier, first or
@@ -632,6 +781,14 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             o->class_number = 1;
             other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 7, -0.5, 1), channels);
             break;
+        case 37: return oracle_activate(o, h, SSDE_LEAKY_RELU);
+        case 38: return oracle_add(o, h, oracle_window(o, h, SSDE_POOL_MAX, 5), 0.5);
+        case 39: return oracle_add(o, oracle_window(o, h, SSDE_POOL_MEAN, 3), h, 1.0);
+        case 40: return oracle_add(o, h, oracle_resize(o, oracle_resize(o, h, 7, 3), 5, 4), 1.0);
+        case 41:
+            h = oracle_conv3(o, h, channels + 1);
+            other = oracle_instance_norm(o, h, oracle_label(o), 3, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU);
+            return oracle_add(o, other, h, 1.0);
         default: return -1;
     }
     return oracle_add(o, oracle_add(o, h, other, 0.9), other, 1.1);
@@ -653,7 +810,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 38);
+    CHECK(which == 43);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
@@ -949,29 +1106,35 @@ static void test_operations_norm_dropout(void) {
     }
 }
 
-#define TEST_NN_OPERATIONS_LIST(X)      \
-    X(operations_conv_padding)          \
-    X(operations_conv_sizes)            \
-    X(operations_conv_residual)         \
-    X(operations_conv_channel_residual) \
-    X(operations_conv_wide)             \
-    X(operations_conv_segments)         \
-    X(operations_group_norm)            \
-    X(operations_group_norm_extremes)   \
-    X(operations_channel_moments)       \
-    X(operations_silu)                  \
-    X(operations_silu_second)           \
-    X(operations_attention)             \
-    X(operations_attention_company)     \
-    X(operations_attention_memory)      \
-    X(operations_attention_pool)        \
-    X(operations_softmax)               \
-    X(operations_small_operations)      \
-    X(operations_constants)             \
-    X(operations_resampling)            \
-    X(operations_embeddings)            \
-    X(operations_dropout)               \
-    X(operations_dropout_ends)          \
+#define TEST_NN_OPERATIONS_LIST(X)       \
+    X(operations_conv_padding)           \
+    X(operations_conv_sizes)             \
+    X(operations_conv_dilation)          \
+    X(operations_conv_residual)          \
+    X(operations_conv_channel_residual)  \
+    X(operations_conv_wide)              \
+    X(operations_conv_segments)          \
+    X(operations_group_norm)             \
+    X(operations_group_norm_extremes)    \
+    X(operations_instance_norm)          \
+    X(operations_instance_norm_extremes) \
+    X(operations_pooling)                \
+    X(operations_pool_equals)            \
+    X(operations_resize)                 \
+    X(operations_channel_moments)        \
+    X(operations_silu)                   \
+    X(operations_silu_second)            \
+    X(operations_attention)              \
+    X(operations_attention_company)      \
+    X(operations_attention_memory)       \
+    X(operations_softmax)                \
+    X(operations_small_operations)       \
+    X(operations_constants)              \
+    X(operations_resampling)             \
+    X(operations_embeddings)             \
+    X(operations_dropout)                \
+    X(operations_dropout_ends)           \
+    X(operations_attention_pool)         \
     X(operations_norm_dropout)
 
 #endif

@@ -128,19 +128,23 @@ static void test_net_memory(void) {
     ssde_unet_desc shape = nn_small_unet();
     ssde_classifier_desc classes = ssde_classifier_of(&shape, 4);
     ssde_mlp_desc mlp = ssde_mlp(3);
+    ssde_refinenet_desc refined = ssde_ncsn(8, 8, 1);
     ssde_net *net = NULL;
     size_t said;
     ssde_node h;
     int which;
-    shape.context = classes.body.context = mlp.context = &context;
-    for (which = 0; which < 3; which++) {
+    refined.nf = 4;
+    shape.context = classes.body.context = mlp.context = refined.context = &context;
+    for (which = 0; which < 4; which++) {
         said = which == 0   ? ssde_unet_memory(&shape)
                : which == 1 ? ssde_classifier_net_memory(&classes)
-                            : ssde_mlp_memory(&mlp);
+               : which == 2 ? ssde_mlp_memory(&mlp)
+                            : ssde_refinenet_memory(&refined);
         CHECK(said > 0 && memory.live == 0 && memory.most < said);
         CHECK_OK(which == 0   ? ssde_unet_create(&net, &shape)
                  : which == 1 ? ssde_classifier_net_create(&net, &classes)
-                              : ssde_mlp_create(&net, &mlp));
+                 : which == 2 ? ssde_mlp_create(&net, &mlp)
+                              : ssde_refinenet_create(&net, &refined));
         CHECK(memory.live == 2 && memory.bytes == said && ssde_net_memory(net) == said);
         CHECK(said > 4 * ssde_net_weight_count(net));
         ssde_net_destroy(net);
@@ -177,6 +181,13 @@ static ssde_node nn_conv_with(ssde_net *net, ssde_node x, int kernel, int stride
     return ssde_conv2d(net, x, &desc, "w");
 }
 
+static ssde_node nn_conv_dilated(ssde_net *net, int dilation, int padding) {
+    ssde_conv_desc desc = ssde_conv(3, 3);
+    desc.dilation = dilation;
+    desc.pad_before = desc.pad_after = padding;
+    return ssde_conv2d(net, 0, &desc, "w");
+}
+
 /* A wrong call on a network with nodes 0: input 4 x 4 x 3, 1: label, 2: sigma, 3: 2 x 2 x 3; and words of its error;
    NULL at the end. */
 static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
@@ -208,7 +219,7 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 19: return *node = ssde_linear(net, 0, SIZE_MAX / 4, 1.0, "w"), "";
         case 20: return *node = ssde_group_norm(net, 0, 0, 1e-6, SSDE_SILU, "w"), "groups";
         case 21: return *node = ssde_group_norm(net, 0, 2, 1e-6, SSDE_SILU, "w"), "groups";
-        case 22: return *node = ssde_group_norm(net, 0, 1, 1e-6, (ssde_activation)99, "w"), "activation is 99";
+        case 22: return *node = ssde_group_norm(net, 0, 1, 1e-6, (ssde_activation)15, "w"), "activation is 15";
         case 23: return *node = ssde_group_norm(net, 0, 1, 1e-6, SSDE_SILU, name), "too long";
         case 24: return *node = ssde_group_norm(net, 7, 1, 1e-6, SSDE_SILU, "w"), "not a node";
         case 25: return *node = ssde_attention(net, 0, 3, 0, 1), "k and v differ in shape";
@@ -271,7 +282,27 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
             return *node = ssde_class_embedding(net, ssde_input_class(net), 3, 4, "w"), "knows a null class";
         case 79: ssde_input_vector(net, 3); return *node = ssde_input_vector(net, 4), "already 3";
         case 80: return *node = ssde_input_vector(net, 0), "0";
-        case 81: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 81:
+            return *node = ssde_instance_norm(net, 0, (ssde_instance_norm_kind)3, 1e-5, SSDE_ELU, "w"), "kind is 3";
+        case 82: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 0.0, SSDE_ELU, NULL), "eps is 0";
+        case 83: return *node = ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, NAN, SSDE_ELU, NULL), "eps is";
+        case 84: return *node = ssde_instance_norm(net, 1, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU, "w"), "1 channel";
+        case 85: return *node = ssde_instance_norm(net, 1, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, "w"), "1 pixel";
+        case 86: return *node = ssde_instance_norm(net, 0, SSDE_VARIANCE_NORM, 1e-5, SSDE_ELU, NULL), "name";
+        case 87:
+            return *node = ssde_conditional_instance_norm(net, 0, 2, 3, 1e-5, SSDE_ELU, "w"), "wanted ssde_input_label";
+        case 88: return *node = ssde_conditional_instance_norm(net, 0, 1, 0, 1e-5, SSDE_ELU, "w"), "classes is 0";
+        case 89: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, NULL), "name";
+        case 90: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, 4), "size is 4";
+        case 91: return *node = ssde_pool(net, 0, SSDE_POOL_MAX, -1), "size is -1";
+        case 92: return *node = ssde_pool(net, 0, (ssde_pool_kind)2, 5), "kind is 2";
+        case 93: return *node = ssde_pool(net, 77, SSDE_POOL_MAX, 5), "not a node";
+        case 94: return *node = ssde_resize_bilinear(net, 0, 0, 4), "result is 0 x 4";
+        case 95: return *node = nn_conv_dilated(net, -1, 1), "dilation is -1";
+        case 96: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
+        case 97: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
+        case 98: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
+        case 99: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -291,6 +322,9 @@ static void nn_refuses(ssde_net *net) {
     CHECK(ssde_upsample_nearest(net, 0) == -1 && ssde_average_pool(net, 0) == -1);
     CHECK(ssde_fir(net, 0, 1, 1, 1, 0, kernel, 2) == -1 && ssde_positional_embedding(net, 1, 8, 1.0, 0) == -1);
     CHECK(ssde_fourier_embedding(net, 1, 8, 1.0, "w") == -1 && ssde_scale_rows(net, 0, 2, SSDE_OVER_SIGMA) == -1);
+    CHECK(ssde_instance_norm(net, 0, SSDE_INSTANCE_NORM, 1e-5, SSDE_ELU, NULL) == -1);
+    CHECK(ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, "w") == -1);
+    CHECK(ssde_pool(net, 0, SSDE_POOL_MAX, 5) == -1 && ssde_resize_bilinear(net, 0, 4, 4) == -1);
     CHECK(ssde_net_finish(net, 0) != SSDE_OK);
     CHECK(ssde_net_parameter_count(net) == parameters);
 }
@@ -319,7 +353,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 83);
+    CHECK(which == 101);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
@@ -1125,7 +1159,7 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
     gradient_again = data.gradient + derived;
     oracle_normals(1, 1.0, dim, data.x);
     oracle_normals(2, 1.0, output, data.v);
-    for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = 0.5f + (float)i;
+    for (i = 0; i < STEP_ROWS; i++) data.label[i] = data.sigma[i] = (net->label_rows ? 0.0f : 0.5f) + (float)i;
     for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TANGENT; mode++) {
         ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, STEP_ROWS);
         ssde_run *run = NULL, *other = NULL;
@@ -1153,8 +1187,13 @@ static void steps_check(const ssde_net *net, ssde_context *context, ssde_convolu
 
 /* ---- run: networks of one operation ---- */
 
-static ssde_node steps_conv(ssde_net *net, ssde_node x, size_t channels, int kernel, int stride, ssde_node residual) {
+/* dilation 0: with a bias */
+static ssde_node steps_conv(ssde_net *net, ssde_node x, size_t channels, int kernel, int stride, int dilation,
+                            ssde_node residual) {
     ssde_conv_desc desc = ssde_conv(channels, kernel);
+    desc.dilation = dilation;
+    desc.no_bias = dilation > 0;
+    if (dilation) desc.pad_before = desc.pad_after = dilation;
     desc.stride = stride;
     desc.residual = residual;
     desc.scale = 0.75;
@@ -1172,11 +1211,12 @@ static ssde_node steps_vector(ssde_net *net, ssde_node x, size_t channels, int b
 static ssde_node steps_operation(ssde_net *net, int operation, int form, int behind) {
     static const size_t convs[][6] = {/* height, width, channels in and out, kernel, stride */
                                       {9, 8, 40, 40, 1, 1},   {19, 21, 40, 40, 3, 1}, {19, 21, 3, 5, 3, 1},
-                                      {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1}};
+                                      {19, 21, 40, 24, 3, 2}, {10, 9, 250, 70, 1, 1}, {9, 8, 40, 40, 3, 1},
+                                      {9, 21, 40, 24, 3, 1}};
     static const double fir[4] = {1.0, 3.0, 3.0, 1.0};
-    static const int forms[SSDEI_OPERATION_COUNT] = {1, 6, 3, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1};
+    static const int forms[SSDEI_OPERATION_COUNT] = {1, 7, 4, 4, 2, 2, 2, 1, 1, 3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1};
     int conv = operation == SSDEI_OPERATION_conv;
-    size_t channels = conv && form < 6 ? convs[form][2] : 40;
+    size_t channels = conv && form < 7 ? convs[form][2] : 40;
     ssde_node x;
     if (form >= forms[operation]) return -1;
     x = conv ? ssde_input(net, convs[form][0], convs[form][1], channels) : ssde_input(net, 8, 10, channels);
@@ -1187,12 +1227,16 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
     switch (operation) {
         case SSDEI_OPERATION_input: return x;
         case SSDEI_OPERATION_conv:
-            return steps_conv(net, x, convs[form][3], (int)convs[form][4], (int)convs[form][5],
+            return steps_conv(net, x, convs[form][3], (int)convs[form][4], (int)convs[form][5], form == 6 ? 4 : 0,
                               form == 0   ? x
                               : form == 5 ? steps_vector(net, x, convs[form][3], behind)
                                           : -1);
         case SSDEI_OPERATION_activate:
-            return ssde_activate(net, x, form == 0 ? SSDE_SILU : form == 1 ? SSDE_IDENTITY : SSDE_SOFTPLUS);
+            return ssde_activate(net, x,
+                                 form == 0   ? SSDE_SILU
+                                 : form == 1 ? SSDE_IDENTITY
+                                 : form == 2 ? SSDE_SOFTPLUS
+                                             : SSDE_ELU);
         case SSDEI_OPERATION_group_norm:
             return ssde_dropout(net, ssde_group_norm(net, x, 8, 1e-6, form % 2 ? SSDE_SILU : SSDE_IDENTITY, "norm"),
                                 form / 2 * 0.25);
@@ -1213,6 +1257,14 @@ static ssde_node steps_operation(ssde_net *net, int operation, int form, int beh
         case SSDEI_OPERATION_mean_pixels: return ssde_mean_pixels(net, x);
         case SSDEI_OPERATION_class_embedding:
             return ssde_class_embedding(net, ssde_input_class(net), 6, channels, "class");
+        case SSDEI_OPERATION_instance_norm:
+            if (form == 3)
+                return ssde_conditional_instance_norm(net, x, ssde_input_label(net), STEP_ROWS, 1e-5, SSDE_SILU,
+                                                      "norm");
+            return ssde_instance_norm(net, x, (ssde_instance_norm_kind)form, 1e-5, SSDE_ELU, "norm");
+        case SSDEI_OPERATION_max_pool: return ssde_pool(net, x, SSDE_POOL_MAX, 5);
+        case SSDEI_OPERATION_mean_pool: return ssde_pool(net, x, SSDE_POOL_MEAN, 5);
+        case SSDEI_OPERATION_resize: return ssde_resize_bilinear(net, x, 13, 5);
         default: return -1;
     }
 }
