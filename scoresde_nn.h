@@ -7313,7 +7313,7 @@ static ssde_node ssdei_unet2d_resnet(ssdei_unet2d *unet, ssde_node x, size_t cha
         x = ssdei_unet2d_resample(unet, x, direction, style->skip);
     }
     parameters = ssdei_product_parameters(net, h, channels, 1.0, ssdei_unet2d_name(unet, part, number, ".conv1"),
-                                          SSDEI_LAYOUT_LINEAR, 3);
+                                          SSDEI_LAYOUT_LINEAR, 3, 0);
     dense = ssde_linear(net, unet->embedding, modulated ? 2 * channels : channels, 1.0,
                         ssdei_unet2d_name(unet, part, number, ".time_emb_proj"));
     if (!modulated) conv.residual = dense;
@@ -7357,10 +7357,10 @@ static ssde_node ssdei_unet2d_attention(ssdei_unet2d *unet, ssde_node x, size_t 
     h = ssde_attention(unet->net, projected[0], projected[1], projected[2], heads);
     out.residual = x;
     out.scale = 1.0 / factor;
-    return ssdei_product_node(
-        unet->net, h, &out,
-        ssdei_product_parameters(unet->net, h, channels, 0.0,
-                                 ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"), SSDEI_LAYOUT_LINEAR, 0));
+    return ssdei_product_node(unet->net, h, &out,
+                              ssdei_product_parameters(unet->net, h, channels, 0.0,
+                                                       ssdei_unet2d_name(unet, ".attentions", number, ".to_out.0"),
+                                                       SSDEI_LAYOUT_LINEAR, 0, 0));
 }
 
 /* BLOCK's way to the next level. */
@@ -10485,7 +10485,7 @@ static ssde_status ssdei_refinenet_load(ssdei_fields *fields, const ssde_tensor_
     nf = (double)desc.nf;
     ssdei_try(ssdei_check_described_size(
         fields, file, 9.0 * nf * (16.0 * nf + (double)(desc.name == SSDE_NCSN ? desc.num_scales : 0))));
-    return ssde_refinenet_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_refinenet_build(net, &desc));
 }
 
 /* A lower bound of its parameters: a 3x3 convolution in each residual block, and the tables. */
@@ -10504,7 +10504,7 @@ static ssde_status ssdei_unet2d_load(ssdei_fields *fields, const ssde_tensor_fil
     desc.context = fields->context;
     ssdei_unet2d_fields(fields, &desc);
     ssdei_try(ssdei_check_described_size(fields, file, ssdei_unet2d_least(&desc)));
-    return ssde_unet2d_create(net, &desc);
+    return ssdei_net_complete_empty(net, ssdei_unet2d_build(net, &desc));
 }
 
 /* What a file says its network is. */
@@ -10951,7 +10951,7 @@ static ssde_status ssdei_unet2d_read(ssde_net **net, const ssde_unet2d_desc *des
     ssdei_fields fields = ssdei_fields_over(SSDEI_FIELDS_READ, desc->context, "", ssde_tensor_file_path(file));
     ssdei_try(ssdei_unet2d_check(desc));
     ssdei_try(ssdei_check_described_size(&fields, file, ssdei_unet2d_least(desc)));
-    ssdei_try(ssde_unet2d_create(net, desc));
+    ssdei_try(ssdei_net_complete_empty(net, ssdei_unet2d_build(net, desc)));
     (*net)->means.discrete = desc->time_embedding_type != SSDE_UNET2D_FOURIER;
     return ssdei_weights_read(desc->context, *net, file, ssdei_diffusers_sources, NULL, (*net)->weights);
 }
