@@ -7908,7 +7908,7 @@ static void ssdei_schedule_rescale(int levels, int single, double *mean, double 
     int i;
     for (i = 0; i < levels; i++) {
         double shifted = ssdei_rounded(ssdei_rounded(mean[i], single) - last, single);
-        double level = i ? ssdei_rounded(shifted * factor, single) : first;
+        double level = i || single ? ssdei_rounded(shifted * factor, single) : first;
         double square = ssdei_rounded(level * level, single);
         if (single) {
             double kept = i ? ssdei_rounded(square / square_before, 1) : square;
