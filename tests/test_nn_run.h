@@ -286,7 +286,8 @@ static const char *nn_wrong(ssde_net *net, int which, ssde_node *node) {
         case 84: return *node = nn_conv_dilated(net, 2, 5), "padding 5 and 5";
         case 85: return *node = nn_conv_dilated(net, 3, 1), "6 x 6 is smaller than the kernel of 7";
         case 86: return *node = ssde_conditional_instance_norm(net, 0, 1, 3, 1e-5, SSDE_ELU, name), "too long";
-        case 87: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
+        case 87: return *node = nn_conv_dilated(net, 8192, 1), "dilation is 8192";
+        case 88: return *node = -1, ssde_net_finish(net, 9) == SSDE_OK ? "" : "not a node";
         default: return NULL;
     }
 }
@@ -336,7 +337,7 @@ static void test_net_build_errors(void) {
         }
         ssde_net_destroy(net);
     }
-    CHECK(which == 89);
+    CHECK(which == 90);
 #ifndef __cplusplus
     CHECK_OK(ssde_net_create(&context, &net, 1));
     CHECK(ssde_scale_rows(net, ssde_input(net, 1, 1, 1), ssde_input_sigma(net), (ssde_row_scale)2) == -1);
