@@ -15,7 +15,9 @@
        >>files             .npy, IDX, CIFAR-10, safetensors, PyTorch's checkpoints
        >>random            Philox4x32-10, uniform and normal draws
        >>model             the score-model interface, the one seam between networks and solvers
-       >>sde               VE, VP, sub-VP, rectified flow, any affine SDE, and any other with additive noise
+       >>sde               VE, VP, sub-VP, rectified flow, one through a table of noise levels, any affine SDE, and
+                           any other with additive noise
+       >>schedule          noise levels of discrete-time models: linear, cosine, ...; of zero terminal SNR; NCSNv2's
        >>simulation        those SDEs forward in time
        >>loss              score matching on plain buffers: denoising, implicit, sliced
        >>mixture           Gaussian mixtures, whose scores are known exactly
@@ -402,7 +404,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
    Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the
    batch, so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp`
    differentiates the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid
-   and unchanged until then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+   and unchanged until then, and until `denoised` and `variance` have told of the last score. One model is used by one
+   thread at a time. A function may use ssde_fail to report. */
 typedef struct ssde_score_model {
     size_t dim;      /* floats per sample */
     size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
@@ -412,6 +415,12 @@ typedef struct ssde_score_model {
     /* out[rows, dim] = v^T d score / d x; NULL where the model cannot */
     ssde_status (*vjp)(void *user, const float *v, size_t rows, float *out);
     void *user;
+    /* Of the rows of the last score, any number of times, for those who ask; NULL where the model cannot.
+       denoised: out[rows, dim] = E[x(0) | x(t)], what the score says nothing of where m(t) is 0.
+       variance: out[rows, dim], f of a learned variance of the step from t to a time before: log variance = f log(that
+       of the forward step) + (1 - f) log(the posterior's); Nichol and Dhariwal 2021 (arXiv 2102.09672, eq. 15). */
+    ssde_status (*denoised)(void *user, size_t rows, float *out);
+    ssde_status (*variance)(void *user, size_t rows, float *out);
 } ssde_score_model;
 
 /* gradient[rows, dim] = grad_x log p_t(y | x) of whatever samples are to be conditioned on (eq. 14); rows as above. */
@@ -432,6 +441,7 @@ typedef enum ssde_sde_kind {
     SSDE_VP,
     SSDE_SUBVP,
     SSDE_RECTIFIED_FLOW, /* flow matching's straight path x(t) = (1 - t) x(0) + t z */
+    SSDE_TABULATED,
     SSDE_AFFINE,
     SSDE_NONLINEAR,
     SSDE_SDE_COUNT
@@ -445,6 +455,7 @@ typedef struct ssde_sde {
     double sigma_min, sigma_max; /* VE: std(t) = sigma_min (sigma_max / sigma_min)^t; 0 < sigma_min < sigma_max; note
                                     std(0) = sigma_min, the paper's convention */
     int num_scales; /* the paper's N, number of steps of the discrete-time forms (SMLD, DDPM); constructors set 1000 */
+    const double *level_mean, *level_std, *level_label; /* SSDE_TABULATED: [num_scales], see ssde_tabulated */
     /* SSDE_AFFINE: drift a(t) and diffusion g(t) >= 0 for t in [0, 1]; m(t) and std(t) where known, else NULL: they are
        then integrated numerically to 1e-8 relative, where a and g may jump or have an integrable singularity, or else
        SSDE_ERROR_NUMERIC says at which t. Computed in double: the rounding of floats would pass for roughness. An a
@@ -481,6 +492,16 @@ ssde_sde ssde_subvp(double beta_min, double beta_max);
    form, and no numbers to choose. Train SSDE_PREDICT_FLOW, _VELOCITY or _EDM: of a score or noise, near t = 1, the flow
    has the error times 1 / (1 - t), 10,000 where solvers begin. */
 ssde_sde ssde_rectified_flow(void);
+/* Through N = `levels` noise levels, 2 or more, from the least: at t = i / (N - 1) m is mean[i] and std is std[i],
+   whose ratio s grows with i. So every sampler, ODE and likelihood runs on a discrete-time model (>>schedule), or at
+   the levels of somebody else's sampler; its discrete-time form is the exact transition between neighbouring levels.
+   Only std[0] and mean[N - 1] may be 0. Between levels log s is linear in t, and m constant where both ends agree (VE),
+   else log(m^2 + std^2) linear (0 of VP); next to a level with std = 0 or m = 0, m and std are. So it is an SDE with
+   jumps in a and g at the levels, and likelihoods are those of this one: of x(0) noised by std(0), not of the chain of
+   N steps, whose bound on the likelihood is another number. label [N], NULL: i, is what a network is told at a level,
+   in between in proportion. It is told nothing else, be its labels continuous or discrete. The arrays are the caller's:
+   ssde_sde points to them. */
+ssde_sde ssde_tabulated(const double *mean, const double *std, const double *label, int levels);
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user);
 ssde_sde ssde_nonlinear(ssde_status (*drift)(void *user, const float *x, const double *t, size_t rows, size_t dim,
                                              float *out),
@@ -506,6 +527,9 @@ ssde_status ssde_perturb(ssde_context *context, const ssde_sde *sde, const float
    bad row does not end the others; those of a result alone are SSDE_ERROR_NUMERIC. */
 ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const float *x, const float *score,
                                const double *t, size_t rows, size_t dim, int probability_flow, float *out);
+
+/* What networks with continuous labels are told of t, in [0, 1]: 999 t, of VE std(t), of a tabulated SDE its label. */
+ssde_status ssde_sde_label(ssde_context *context, const ssde_sde *sde, double t, double *label);
 
 /* One forward step of a discrete-time form: x_i = x_{i-1} + drift x_{i-1} + diffusion z. */
 typedef struct ssde_step {
@@ -547,6 +571,61 @@ ssde_status ssde_prior_log_density(ssde_context *context, const ssde_sde *sde, c
 ssde_status ssde_prior_time(ssde_context *context, const ssde_sde *sde, double *t, double *scale);
 /* The t at which std(t) / m(t) = noise, within [s(0), s(1)], or up to s at ssde_prior_time where m(1) is 0. */
 ssde_status ssde_noise_time(ssde_context *context, const ssde_sde *sde, double noise, double *t);
+
+/* >>schedule
+   The noise levels x_i = mean[i] x(0) + std[i] z of discrete-time models, 0 <= i < N: x_i = sqrt(1 - beta_i) x_{i-1} +
+   sqrt(beta_i) z (paper, eq. 4), mean[i]^2 = prod_{j <= i} (1 - beta_j) = 1 - std[i]^2. */
+
+typedef enum ssde_schedule_kind {
+    SSDE_SCHEDULE_LINEAR,        /* beta_i equally spaced from beta_start to beta_end: DDPM, 1e-4 and 0.02 */
+    SSDE_SCHEDULE_SCALED_LINEAR, /* their roots are: latent diffusion, 0.00085 and 0.012 */
+    /* Nichol and Dhariwal 2021 (arXiv 2102.09672, eq. 17): mean[i]^2 = f(i + 1) / f(0), f(i) = cos^2((i / N + 0.008) /
+       1.008 pi / 2), with betas up to 0.999: squaredcos_cap_v2 */
+    SSDE_SCHEDULE_COSINE,
+    SSDE_SCHEDULE_SIGMOID, /* beta_i = beta_start + (beta_end - beta_start) / (1 + exp(-u)), u from -6 to 6 */
+    SSDE_SCHEDULE_BETAS,   /* given */
+    SSDE_SCHEDULE_COUNT
+} ssde_schedule_kind;
+
+typedef struct ssde_schedule_desc {
+    ssde_schedule_kind kind;
+    int levels;                  /* N, 2 or more; 0: 1000 */
+    double beta_start, beta_end; /* in (0, 1); 0: 1e-4 and 0.02 */
+    const double *betas;         /* [N], in (0, 1) */
+    /* mean[] shifted and scaled so that the last is 0 and the first stays (Lin et al. 2023, arXiv 2305.08891, algorithm
+       1): then nothing of x(0) is left in x_{N-1}. A network has to predict data or v there: of the noise, x_{N-1} is
+       all there is to say. Solvers begin at it where the model tells what is denoised (ssde_score_model.denoised) and
+       the times are given, else at ssde_prior_time. */
+    int zero_terminal_snr;
+    int single; /* every table rounded to float as PyTorch's and diffusers' are: mean[0]^2 is off by up to 6e-8 then,
+                   and std[0] by 3e-4 of itself. Theirs differ by the last place of a beta between processors */
+    ssde_context *context;
+} ssde_schedule_desc;
+ssde_schedule_desc ssde_schedule_defaults(ssde_schedule_kind kind);
+/* Fills mean and std, [N] each, for ssde_tabulated. */
+ssde_status ssde_schedule_levels(const ssde_schedule_desc *desc, double *mean, double *std);
+/* "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "trained_betas": diffusers' names; else NULL, or an error
+   that lists them. */
+const char *ssde_schedule_name(ssde_schedule_kind kind);
+ssde_status ssde_schedule_find(ssde_context *context, const char *name, ssde_schedule_kind *kind);
+
+/* NCSNv2's rules for VE (Song and Ermon 2020, arXiv 2006.09011), by which data choose its levels and these the steps of
+   annealed Langevin. Technique 1: sigma_max is the largest distance between two rows of x [n, dim], n of 2 or more, by
+   n^2 dim / 2 differences: of many data, a part. sigma_min is what nobody sees: 0.01 for images in [0, 1]. */
+ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance);
+/* Technique 2: num_scales, so that neighbours have the ratio gamma with Phi(r + 3 gamma) - Phi(r - 3 gamma) = overlap,
+   r = sqrt(2 dim) (gamma - 1): so much of a level's noise, of radius about sqrt(dim) sigma, is as usual at the next
+   level. dim is 5 or more, overlap below 0.997; 0: 0.5668, which is the paper's "about 0.5" as its five numbers of
+   levels have it (232 for CIFAR-10's dim 3072, 0.01 to 50; 500, 788, 1086, 2311). */
+ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
+                              int *num_scales);
+/* Technique 4: the step_size for which `steps` (corrector_steps) of SSDE_PREDICTOR_SMLD at each of num_scales levels of
+   this VE bring the noise of one level nearest to that of the next; *excess, which may be NULL, is the part by which
+   its variance stays above it, the less the more steps. step_size is twice the paper's epsilon of 2020, whose steps are
+   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10. As a Langevin corrector's, snr = sqrt(step_size) / (2
+   sigma_min). */
+ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
+                                    double *excess);
 
 /* >>simulation
    dx = f(x, t) dt + g(t) dw forward, of any SDE here: how x(t) is had where no m(t) and std(t) give it. */
@@ -6465,6 +6544,15 @@ ssde_sde ssde_subvp(double beta_min, double beta_max) {
 
 ssde_sde ssde_rectified_flow(void) { return ssdei_sde(SSDE_RECTIFIED_FLOW); }
 
+ssde_sde ssde_tabulated(const double *mean, const double *std, const double *label, int levels) {
+    ssde_sde sde = ssdei_sde(SSDE_TABULATED);
+    sde.level_mean = mean;
+    sde.level_std = std;
+    sde.level_label = label;
+    sde.num_scales = levels;
+    return sde;
+}
+
 ssde_sde ssde_affine(double (*a)(void *user, double t), double (*g)(void *user, double t), void *user) {
     ssde_sde sde = ssdei_sde(SSDE_AFFINE);
     sde.a = a;
@@ -6918,6 +7006,162 @@ static ssde_status ssdei_flow_importance(ssde_context *context, const ssde_sde *
     return SSDE_OK;
 }
 
+/* ---- sde: through a table of noise levels ---- */
+
+static ssde_status ssdei_tabulated_check(ssde_context *context, const ssde_sde *sde) {
+    const double *mean = sde->level_mean, *std = sde->level_std, *label = sde->level_label;
+    int i, last = sde->num_scales - 1;
+    if (!mean || !std)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: level_%s is NULL, a tabulated SDE needs both",
+                         mean ? "std" : "mean");
+    if (last < 1)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: %d levels, wanted at least 2 of a tabulated SDE",
+                         sde->num_scales);
+    for (i = 0; i <= last; i++) {
+        if (!(mean[i] <= 1e30 && std[i] <= 1e30 && (mean[i] >= 1e-30 || (mean[i] == 0.0 && i == last)) &&
+              (std[i] >= 1e-30 || (std[i] == 0.0 && i == 0))))
+            return ssde_fail(
+                context, SSDE_ERROR_ARGUMENT,
+                "sde: level %d has mean %.9g and std %.9g, wanted 1e-30 to 1e30, or 0 of the first std and "
+                "the last mean",
+                i, mean[i], std[i]);
+        if (i && !(std[i] * mean[i - 1] > std[i - 1] * mean[i]))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                             "sde: level %d has std / mean = %.17g / %.17g, wanted above level %d's, %.17g / %.17g", i,
+                             std[i], mean[i], i - 1, std[i - 1], mean[i - 1]);
+        if (label && !(fabs(label[i]) <= 1e30))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "sde: level %d has label %g, wanted up to 1e30", i,
+                             label[i]);
+    }
+    return SSDE_OK;
+}
+
+/* Where t lies: `part` of the way from level `lower` to the next. At a level, or within its rounding, the part is 0 or
+   1, and the interval the one below, into which solvers go. */
+static int ssdei_tabulated_place(const ssde_sde *sde, double t, double *part) {
+    int i = ssdei_step_index(sde, t);
+    *part = t * (sde->num_scales - 1) - i;
+    if (*part > 4.0 * DBL_EPSILON * (sde->num_scales - 1)) return i;
+    *part = i ? 1.0 : 0.0;
+    return i ? i - 1 : 0;
+}
+
+typedef struct ssdei_tabulated_point {
+    double mean, std, drift, squared_diffusion; /* at t */
+} ssdei_tabulated_point;
+
+static double ssdei_lerp(double a, double b, double part) { return a + part * (b - a); }
+
+/* mean and std linear. */
+static void ssdei_tabulated_straight(const double *mean, const double *std, double part, double rate,
+                                     ssdei_tabulated_point *at) {
+    at->mean = ssdei_lerp(mean[0], mean[1], part);
+    at->std = ssdei_lerp(std[0], std[1], part);
+    at->drift = (mean[1] - mean[0]) * rate / at->mean;
+    at->squared_diffusion = 2.0 * at->std * ((std[1] - std[0]) * rate - at->drift * at->std);
+}
+
+/* log s, and log(mean^2 + std^2) unless mean stays, linear: a = (log mean)' and g^2 = 2 std^2 (log s)'. */
+static void ssdei_tabulated_curve(const double *mean, const double *std, double part, double rate,
+                                  ssdei_tabulated_point *at) {
+    double first = ssdei_math_log(std[0] / mean[0]), growth = ssdei_math_log(std[1] / mean[1]) - first;
+    double s = ssdei_math_exp(first + part * growth), square = 1.0 + s * s;
+    at->mean = mean[0];
+    at->drift = 0.0;
+    if (mean[0] != mean[1]) {
+        double size = 0.5 * ssdei_math_log(mean[0] * mean[0] + std[0] * std[0]);
+        double change = 0.5 * ssdei_math_log(mean[1] * mean[1] + std[1] * std[1]) - size;
+        at->mean = ssdei_math_exp(size + part * change) / sqrt(square);
+        at->drift = (change - s * s / square * growth) * rate;
+    }
+    at->std = s * at->mean;
+    at->squared_diffusion = 2.0 * at->std * at->std * growth * rate;
+}
+
+static ssdei_tabulated_point ssdei_tabulated_at(const ssde_sde *sde, double t) {
+    ssdei_tabulated_point at;
+    double part, rate = sde->num_scales - 1;
+    int lower = ssdei_tabulated_place(sde, t, &part);
+    const double *mean = sde->level_mean + lower, *std = sde->level_std + lower;
+    if (std[0] == 0.0 || mean[1] == 0.0)
+        ssdei_tabulated_straight(mean, std, part, rate, &at);
+    else
+        ssdei_tabulated_curve(mean, std, part, rate, &at);
+    if (part == 0.0 || part == 1.0) {
+        at.mean = mean[(int)part];
+        at.std = std[(int)part];
+    }
+    return at;
+}
+
+static void ssdei_tabulated_rates(const ssde_sde *sde, double t, double *drift, double *diffusion) {
+    ssdei_tabulated_point at = ssdei_tabulated_at(sde, t);
+    *drift = at.drift;
+    *diffusion = sqrt(at.squared_diffusion);
+}
+
+static ssde_status ssdei_tabulated_marginal(ssde_context *context, const ssde_sde *sde, double t, double *mean,
+                                            double *std) {
+    ssdei_tabulated_point at = ssdei_tabulated_at(sde, t);
+    (void)context;
+    *mean = at.mean;
+    *std = at.std;
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_tabulated_level(ssde_context *context, const ssde_sde *sde, int i, double *mean, double *std) {
+    (void)context;
+    *mean = sde->level_mean[i];
+    *std = sde->level_std[i];
+    return SSDE_OK;
+}
+
+/* From the level before, which is x(0) itself for the first. */
+static ssde_status ssdei_tabulated_step(ssde_context *context, const ssde_sde *sde, int i, ssde_step *step) {
+    double ratio = sde->level_mean[i] / (i ? sde->level_mean[i - 1] : 1.0);
+    double kept = i ? ratio * sde->level_std[i - 1] : 0.0, std = sde->level_std[i];
+    (void)context;
+    step->drift = ratio - 1.0;
+    step->diffusion = sqrt((std - kept) * (std + kept));
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_tabulated_beta(ssde_context *context, const ssde_sde *sde, int i, double *beta) {
+    double ratio = sde->level_mean[i] / (i ? sde->level_mean[i - 1] : 1.0);
+    (void)context;
+    *beta = (1.0 - ratio) * (1.0 + ratio);
+    return SSDE_OK;
+}
+
+static float ssdei_tabulated_label(const ssde_sde *sde, double t) {
+    double part;
+    int lower = ssdei_tabulated_place(sde, t, &part);
+    if (!sde->level_label) return (float)(lower + part);
+    if (part == 1.0) return (float)sde->level_label[lower + 1];
+    return (float)ssdei_lerp(sde->level_label[lower], sde->level_label[lower + 1], part);
+}
+
+/* Between the two levels that enclose it. */
+static double ssdei_tabulated_noise_time(const ssde_sde *sde, double noise) {
+    const double *mean = sde->level_mean, *std = sde->level_std;
+    int low = 0, high = sde->num_scales - 1;
+    double first, part;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (std[middle] <= noise * mean[middle])
+            low = middle;
+        else
+            high = middle;
+    }
+    if (std[low] == 0.0 || mean[high] == 0.0) {
+        part = (noise * mean[low] - std[low]) / (std[high] - std[low] - noise * (mean[high] - mean[low]));
+    } else {
+        first = ssdei_math_log(std[low] / mean[low]);
+        part = (ssdei_math_log(noise) - first) / (ssdei_math_log(std[high] / mean[high]) - first);
+    }
+    return (low + part) / (sde->num_scales - 1);
+}
+
 /* ---- sde: affine, of the user's functions ---- */
 
 /* Infinite is allowed: 0.5 may be where a or g is singular. */
@@ -6975,7 +7219,7 @@ static ssde_status ssdei_nonlinear_marginal(ssde_context *context, const ssde_sd
 
 /* ---- sde: the families ----
 
-   How to add an SDE: a value in ssde_sde_kind, before SSDE_AFFINE; a constructor beside ssde_vp, which sets the kind
+   How to add an SDE: a value in ssde_sde_kind, before SSDE_TABULATED; a constructor beside ssde_vp, which sets the kind
    and its numbers; and a row here, in the order of the kinds, with its functions above. Networks, files, solvers and
    likelihoods need no more.
      The numbers are members of ssde_sde, whose comments say what they are to each kind: those that are there, with
@@ -7002,6 +7246,9 @@ static const ssdei_sde_family ssdei_families[SSDE_SDE_COUNT + 1] = {
     {"rectified_flow", ssdei_flow_numbers, 0, SSDEI_CHAIN_NONE, NULL, ssdei_flow_rates, ssdei_flow_marginal,
      ssdei_vp_prior_std, NULL, NULL, NULL, ssdei_flow_importance, ssdei_time_label, ssdei_flow_noise_time, 1,
      SSDE_PREDICT_FLOW},
+    {"tabulated", NULL, 0, SSDEI_CHAIN_NONE, ssdei_tabulated_check, ssdei_tabulated_rates, ssdei_tabulated_marginal,
+     NULL, ssdei_tabulated_step, ssdei_tabulated_level, ssdei_tabulated_beta, NULL, ssdei_tabulated_label,
+     ssdei_tabulated_noise_time, 0, SSDE_PREDICT_NOISE},
     {"affine", NULL, 0, SSDEI_CHAIN_NONE, ssdei_affine_check, ssdei_affine_rates, ssdei_affine_marginal, NULL, NULL,
      NULL, NULL, NULL, ssdei_time_label, NULL, 0, SSDE_PREDICT_NOISE},
     {"nonlinear", NULL, 0, SSDEI_CHAIN_NONE, ssdei_nonlinear_check, ssdei_nonlinear_rates, ssdei_nonlinear_marginal,
@@ -7152,6 +7399,15 @@ ssde_status ssde_reverse_drift(ssde_context *context, const ssde_sde *sde, const
 /* ---- sde: discrete-time forms ---- */
 
 SSDEI_ONCE_BEGIN
+
+ssde_status ssde_sde_label(ssde_context *context, const ssde_sde *sde, double t, double *label) {
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!label) return ssdei_missing(context, "ssde_sde_label", "label");
+    if (!(t >= 0.0 && t <= 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_sde_label: t is %.17g, wanted 0 to 1", t);
+    *label = (double)ssdei_family(sde)->label(sde, t);
+    return SSDE_OK;
+}
 
 /* A t that stands for i / (N - 1) may lie a rounding below it, and the product another: 4 ulp of 1 are added, so that
    such a t gives i whether it was computed as i / (N - 1) or as 1 - (N - 1 - i) / (N - 1). */
@@ -7426,6 +7682,280 @@ void ssdei_warn_scale(ssde_context *context, const char *name, const ssde_sde *s
     (context->log)(context->user, text);
 }
 
+/* ---- >>schedule ---- */
+
+SSDEI_ONCE_BEGIN
+
+/* The index of `name`, or an error that lists all. */
+static ssde_status ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
+                                    const char *const *names, int *index) {
+    char known[160] = "";
+    size_t length = 0;
+    if (!name || !out)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
+    for (*index = 0; names[*index]; ++*index) {
+        if (!strcmp(name, names[*index])) return SSDE_OK;
+        snprintf(known + length, sizeof known - length, " %s", names[*index]);
+        length = strlen(known);
+    }
+    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
+}
+
+static const char *const ssdei_schedule_names[] = {"linear",  "scaled_linear", "squaredcos_cap_v2",
+                                                   "sigmoid", "trained_betas", NULL};
+
+const char *ssde_schedule_name(ssde_schedule_kind kind) {
+    return (unsigned)kind < SSDE_SCHEDULE_COUNT ? ssdei_schedule_names[kind] : NULL;
+}
+
+ssde_status ssde_schedule_find(ssde_context *context, const char *name, ssde_schedule_kind *kind) {
+    int i;
+    ssdei_try(ssdei_name_index(context, "schedule", name, kind, ssdei_schedule_names, &i));
+    *kind = (ssde_schedule_kind)i;
+    return SSDE_OK;
+}
+
+ssde_schedule_desc ssde_schedule_defaults(ssde_schedule_kind kind) {
+    ssde_schedule_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.kind = kind;
+    return desc;
+}
+
+static ssde_status ssdei_schedule_check(ssde_schedule_desc *desc) {
+    ssde_context *context = desc->context;
+    int i;
+    if ((unsigned)desc->kind >= SSDE_SCHEDULE_COUNT)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule: kind is %d, wanted an ssde_schedule_kind",
+                         (int)desc->kind);
+    if (desc->levels == 0) desc->levels = 1000;
+    if (desc->levels < 2)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule: levels is %d, wanted at least 2", desc->levels);
+    if (desc->beta_start == 0.0) desc->beta_start = 1e-4;
+    if (desc->beta_end == 0.0) desc->beta_end = 0.02;
+    if (!(desc->beta_start > 0.0 && desc->beta_start < 1.0 && desc->beta_end > 0.0 && desc->beta_end < 1.0))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "schedule: beta_start is %.9g and beta_end %.9g, wanted above 0 and below 1", desc->beta_start,
+                         desc->beta_end);
+    if (desc->kind != SSDE_SCHEDULE_BETAS) return SSDE_OK;
+    if (!desc->betas) return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule: betas is NULL");
+    for (i = 0; i < desc->levels; i++) {
+        if (!(desc->betas[i] > 0.0 && desc->betas[i] < 1.0))
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "schedule: betas[%d] is %.9g, wanted above 0 and below 1", i,
+                             desc->betas[i]);
+    }
+    return SSDE_OK;
+}
+
+/* a b + c in float, rounded once. */
+static float ssdei_fused(float a, float b, float c) { return (float)((double)a * (double)b + (double)c); }
+
+/* Value i of n from first to last. single: as torch.linspace gives floats on AVX2: eight at a time, the first of them
+   counted from the nearer end and the others from it; behind the last pair of eights each by itself. */
+static double ssdei_spaced(double first, double last, int i, int n, int single) {
+    float begin = (float)first, end = (float)last, step = (end - begin) / (float)(n - 1);
+    int leader = i < n / 16 * 16 ? i - i % 8 : i;
+    if (!single) return first + (last - first) * i / (n - 1);
+    begin = leader < n / 2 ? ssdei_fused(step, (float)leader, begin) : ssdei_fused(-step, (float)(n - 1 - leader), end);
+    return (double)(begin + step * (float)(i - leader));
+}
+
+static double ssdei_rounded(double value, int single) { return single ? (double)(float)value : value; }
+
+static double ssdei_cosine_level(double part) {
+    double c = ssdei_math_cos((part + 0.008) / 1.008 * 1.5707963267948966192);
+    return c * c;
+}
+
+static double ssdei_schedule_beta(const ssde_schedule_desc *desc, int i) {
+    int n = desc->levels, single = desc->single;
+    double first = desc->beta_start, last = desc->beta_end, value;
+    switch (desc->kind) {
+        case SSDE_SCHEDULE_SCALED_LINEAR:
+            value = ssdei_spaced(sqrt(first), sqrt(last), i, n, single);
+            return ssdei_rounded(value * value, single);
+        case SSDE_SCHEDULE_COSINE:
+            value = 1.0 - ssdei_cosine_level((double)(i + 1) / n) / ssdei_cosine_level((double)i / n);
+            return ssdei_rounded(value < 0.999 ? value : 0.999, single);
+        case SSDE_SCHEDULE_SIGMOID:
+            value = 1.0 / (1.0 + ssdei_math_exp(-ssdei_spaced(-6.0, 6.0, i, n, single)));
+            return ssdei_rounded(first + (last - first) * value, single);
+        case SSDE_SCHEDULE_BETAS: return ssdei_rounded(desc->betas[i], single);
+        default: return ssdei_spaced(first, last, i, n, single);
+    }
+}
+
+/* What is left of x(0)'s variance after level i, and what is not, `beta` gone in this step; both without
+   cancellation, or as the product of floats that PyTorch accumulates in double. */
+static void ssdei_schedule_step(double beta, int single, double *left, double *gone) {
+    *left *= ssdei_rounded(1.0 - beta, single);
+    *gone += beta * (1.0 - *gone);
+}
+
+/* mean and std of a level with so much left. */
+static void ssdei_schedule_level(double left, double gone, int single, double *mean, double *std) {
+    *mean = sqrt(ssdei_rounded(left, single));
+    *std = sqrt(single ? ssdei_rounded(1.0 - ssdei_rounded(left, 1), 1) : gone);
+}
+
+/* Lin et al.'s algorithm 1 on mean; with `single` the betas are made again and multiplied up, in float. */
+static void ssdei_schedule_rescale(int levels, int single, double *mean, double *std) {
+    double first = ssdei_rounded(mean[0], single), last = ssdei_rounded(mean[levels - 1], single), left = 1.0;
+    double factor = ssdei_rounded(first / ssdei_rounded(first - last, single), single), square_before = 1.0;
+    int i;
+    for (i = 0; i < levels; i++) {
+        double shifted = ssdei_rounded(ssdei_rounded(mean[i], single) - last, single);
+        double level = i ? ssdei_rounded(shifted * factor, single) : first;
+        double square = ssdei_rounded(level * level, single);
+        if (single) {
+            double kept = i ? ssdei_rounded(square / square_before, 1) : square;
+            left *= ssdei_rounded(1.0 - ssdei_rounded(1.0 - kept, 1), 1);
+        } else
+            left = square;
+        square_before = square;
+        ssdei_schedule_level(left, (1.0 - level) * (1.0 + level), single, &mean[i], &std[i]);
+    }
+}
+
+ssde_status ssde_schedule_levels(const ssde_schedule_desc *desc, double *mean, double *std) {
+    ssde_schedule_desc full;
+    double left = 1.0, gone = 0.0;
+    int i;
+    if (!desc) return SSDE_ERROR_ARGUMENT;
+    if (!mean || !std) return ssdei_missing(desc->context, "ssde_schedule_levels", mean ? "std" : "mean");
+    full = *desc;
+    ssdei_try(ssdei_check_arithmetic(desc->context));
+    ssdei_try(ssdei_schedule_check(&full));
+    for (i = 0; i < full.levels; i++) {
+        ssdei_schedule_step(ssdei_schedule_beta(&full, i), full.single, &left, &gone);
+        ssdei_schedule_level(left, gone, full.single, &mean[i], &std[i]);
+    }
+    if (full.zero_terminal_snr) ssdei_schedule_rescale(full.levels, full.single, mean, std);
+    return SSDE_OK;
+}
+
+/* ---- schedule: NCSNv2's rules for VE ---- */
+
+typedef struct ssdei_distances {
+    const float *x;
+    size_t n, dim;
+    double *largest; /* [n]: square, from each row to those behind it */
+} ssdei_distances;
+
+static void ssdei_distances_run(void *argument, ssdei_worker *worker) {
+    const ssdei_distances *w = (const ssdei_distances *)argument;
+    size_t begin, end, i, j, k;
+    while (ssdei_next_piece(worker, &begin, &end)) {
+        for (i = begin; i < end; i++) {
+            const float *a = w->x + i * w->dim;
+            double largest = 0.0;
+            for (j = i + 1; j < w->n; j++) {
+                const float *b = w->x + j * w->dim;
+                double square = 0.0;
+                for (k = 0; k < w->dim; k++) square += ((double)a[k] - (double)b[k]) * ((double)a[k] - (double)b[k]);
+                if (square > largest) largest = square;
+            }
+            w->largest[i] = largest;
+        }
+    }
+}
+
+ssde_status ssde_largest_distance(ssde_context *context, const float *x, size_t n, size_t dim, double *distance) {
+    ssdei_distances work = {x, n, dim, NULL};
+    ssdei_team team;
+    double largest = 0.0;
+    size_t i, bad;
+    if (!x || !distance) return ssdei_missing(context, "ssde_largest_distance", x ? "distance" : "x");
+    if (n < 2 || !dim)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_largest_distance: n is %.0f and dim %.0f, wanted 2 or more, and 1 or more", (double)n,
+                         (double)dim);
+    bad = ssdei_first_nonfinite(x, ssdei_multiply(n, dim));
+    if (bad < n * dim)
+        return ssdei_nonfinite(context, "ssde_largest_distance", "x", x + bad / dim * dim, bad / dim, dim, 0.0);
+    work.largest = (double *)ssdei_allocate(context, n, sizeof *work.largest);
+    if (!work.largest) return SSDE_ERROR_MEMORY;
+    ssdei_team_set(&team, context);
+    ssdei_parallel_for(&team, n, 1, ssdei_distances_run, &work);
+    for (i = 0; i < n; i++)
+        if (work.largest[i] > largest) largest = work.largest[i];
+    ssdei_release(context, work.largest);
+    *distance = sqrt(largest);
+    return SSDE_OK;
+}
+
+static double ssdei_levels_overlap(double dim, double ratio) {
+    double radius = sqrt(2.0 * dim) * (ratio - 1.0), root = sqrt(0.5);
+    return 0.5 * (erfc(root * (radius - 3.0 * ratio)) - erfc(root * (radius + 3.0 * ratio)));
+}
+
+/* The overlap falls from its value at ratio 1, 0.9973, once it has risen a little. */
+ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_min, double sigma_max, double overlap,
+                              int *num_scales) {
+    ssde_sde sde = ssde_ve(sigma_min, sigma_max);
+    double low = 1.0, high = 2.0, count;
+    int i;
+    if (!num_scales) return ssdei_missing(context, "ssde_noise_levels", "num_scales");
+    ssdei_try(ssdei_ve_check(context, &sde));
+    if (dim < 5)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_noise_levels: dim is %.0f, wanted 5 or more: with fewer, all levels overlap",
+                         (double)dim);
+    if (!(overlap >= 0.0 && overlap <= 0.997))
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_noise_levels: overlap is %.9g, wanted 0 to 0.997",
+                         overlap);
+    if (overlap == 0.0) overlap = 0.5668;
+    while (ssdei_levels_overlap((double)dim, high) > overlap) high = 1.0 + 2.0 * (high - 1.0);
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_levels_overlap((double)dim, middle) > overlap)
+            low = middle;
+        else
+            high = middle;
+    }
+    count = 1.5 + ssdei_math_log(sigma_max / sigma_min) / ssdei_math_log(high);
+    if (!(count < 2147483647.0))
+        return ssde_fail(context, SSDE_ERROR_LIMIT, "ssde_noise_levels: %.3g levels are more than an int holds", count);
+    *num_scales = count < 2.0 ? 2 : (int)count;
+    return SSDE_OK;
+}
+
+/* With e = epsilon / sigma_min^2 and f = 2 / (2 - e), the variance after the steps, over the level's own, is f + (1 -
+   e)^(2 steps) (gamma^2 - f), which is above 1. Its slope by e has one root in (0, 1). */
+static double ssdei_langevin_slope(double e, double steps, double square) {
+    double f = 2.0 / (2.0 - e), left = ssdei_math_exp(2.0 * steps * ssdei_math_log1p(-e));
+    return 0.5 * f * f * (1.0 - left) - 2.0 * steps * left / (1.0 - e) * (square - f);
+}
+
+ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
+                                    double *excess) {
+    double low = 0.0, high = 1.0, square, f;
+    int i;
+    ssdei_try(ssde_sde_check(context, sde));
+    if (!step_size) return ssdei_missing(context, "ssde_langevin_step_size", "step_size");
+    if (sde->kind != SSDE_VE)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "ssde_langevin_step_size: SDE '%s', wanted VE",
+                         ssdei_family(sde)->name);
+    if (sde->num_scales < 2 || !steps)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT,
+                         "ssde_langevin_step_size: num_scales is %d and steps %.0f, wanted 2 or more, and 1 or more",
+                         sde->num_scales, (double)steps);
+    square = ssdei_math_pow(sde->sigma_max / sde->sigma_min, 2.0 / (double)(sde->num_scales - 1));
+    for (i = 0; i < 100; i++) {
+        double middle = 0.5 * (low + high);
+        if (ssdei_langevin_slope(middle, (double)steps, square) < 0.0)
+            low = middle;
+        else
+            high = middle;
+    }
+    *step_size = 2.0 * low * sde->sigma_min * sde->sigma_min;
+    f = 2.0 / (2.0 - low);
+    if (excess) *excess = f - 1.0 + ssdei_math_exp(2.0 * (double)steps * ssdei_math_log1p(-low)) * (square - f);
+    return SSDE_OK;
+}
+
+SSDEI_ONCE_END
+
 /* ---- >>simulation ---- */
 
 ssde_simulation_desc ssde_simulation_defaults(void) {
@@ -7636,7 +8166,7 @@ void ssdei_output_map(ssde_parameterisation output, double sigma_data, double me
     }
 }
 
-static int ssdei_sigma_data_fits(double sigma_data) { return sigma_data >= 1e-6 && sigma_data <= 1e6; }
+static int ssdei_sigma_data_fits(double sigma_data) { return fabs(sigma_data) >= 1e-6 && fabs(sigma_data) <= 1e6; }
 
 ssde_status ssdei_output_check(ssde_context *context, const char *where, ssde_parameterisation output,
                                double sigma_data) {
@@ -7740,21 +8270,6 @@ const char *const ssdei_weighting_names[SSDE_WEIGHT_COUNT + 1] = {"std2",    "li
                                                                   "min_snr", "user",       NULL};
 const char *const ssdei_times_names[SSDE_TIMES_COUNT + 1] = {"uniform",      "importance", "log_normal",
                                                              "logit_normal", "user",       NULL};
-
-/* The index of `name`, or an error that lists all. */
-static ssde_status ssdei_name_index(ssde_context *context, const char *what, const char *name, const void *out,
-                                    const char *const *names, int *index) {
-    char known[160] = "";
-    size_t length = 0;
-    if (!name || !out)
-        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "ssde_%s_find: %s is NULL", what, name ? what : "name");
-    for (*index = 0; names[*index]; ++*index) {
-        if (!strcmp(name, names[*index])) return SSDE_OK;
-        snprintf(known + length, sizeof known - length, " %s", names[*index]);
-        length = strlen(known);
-    }
-    return ssde_fail(context, SSDE_ERROR_ARGUMENT, "no %s '%.24s':%s", what, name, known);
-}
 
 const char *ssde_parameterisation_name(ssde_parameterisation output) {
     return (unsigned)output < SSDE_PREDICT_COUNT ? ssdei_parameterisation_names[output] : NULL;

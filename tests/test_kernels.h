@@ -22,6 +22,7 @@
        rectify, rectify_backward     test_kernels_rectify
        pool_max, pool_route,         test_kernels_pool
        pool_sum
+       curve                         test_operations_curve
        multiply_add, add_scaled      test_kernels_elements
        softmax, softmax_backward     test_operations_softmax
        winograd_*                    test_kernels_winograd: direct sums over one tile
