@@ -12514,14 +12514,14 @@ SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, cons
 }
 
 /* The larger of two, the first of equals, NaN if one is. */
-SSDEI_HELPER ssdei_v SSDEI_T(larger)(ssdei_v a, ssdei_v b) {
+SSDEI_HELPER ssdei_v SSDEI_T(pool_larger)(ssdei_v a, ssdei_v b) {
     return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
 }
 
 SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
     ssdei_v most = SSDEI_T(load_some)(x, n);
     size_t k;
-    for (k = 1; k < taps; k++) most = SSDEI_T(larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    for (k = 1; k < taps; k++) most = SSDEI_T(pool_larger)(most, SSDEI_T(load_some)(x + k * stride, n));
     return most;
 }
 
