@@ -190,7 +190,7 @@ typedef struct ssde_conv_desc {
     double init_scale; /* fan_avg uniform with this variance scale; 0 means 1e-10, as the reference */
     ssde_node residual;
     double scale;
-    int dilation; /* 1 to 2^20; 0: 1 */
+    int dilation; /* 1 to 8191; 0: 1 */
     int no_bias;  /* and no parameter of it */
 } ssde_conv_desc;
 ssde_conv_desc ssde_conv(size_t channels, int kernel); /* stride 1, same size, init_scale 1, no residual, scale 1 */
@@ -1804,6 +1804,7 @@ static const float **ssdei_take_pointers(float *workspace, size_t *taken, size_t
 
 enum {
     SSDEI_MAX_TAPS = 9,
+    SSDEI_MOST_DILATION = 8191, /* whose taps are shorts */
     SSDEI_CHUNK_TILES = 8,
     SSDEI_CHUNK_TILES_COPIED = 32, /* of copied rows, which are short */
     SSDEI_DEPTH_BLOCK = 256,
@@ -1822,7 +1823,8 @@ struct ssdei_gather {
     size_t out_height, out_width, columns;
     int out_step, out_y, out_x;
     int step, taps; /* and reads (y * step + tap_y, x * step + tap_x) of every tap */
-    int tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS], dilation;
+    int dilation;
+    short tap_y[SSDEI_MAX_TAPS], tap_x[SSDEI_MAX_TAPS];
     signed char tap[SSDEI_MAX_TAPS]; /* its place in the kernel */
     signed char direction, winograd;
     float weight_scale;           /* of the packed weights */
@@ -1847,8 +1849,8 @@ static ssdei_gather ssdei_gather_forward(const ssdei_node *in, const ssdei_node 
     g.weight_scale = 1.0f;
     for (ky = 0; ky < node->kernel; ky++) {
         for (kx = 0; kx < node->kernel; kx++) {
-            g.tap_y[g.taps] = ky * node->dilation - node->pad_before;
-            g.tap_x[g.taps] = kx * node->dilation - node->pad_before;
+            g.tap_y[g.taps] = (short)(ky * node->dilation - node->pad_before);
+            g.tap_x[g.taps] = (short)(kx * node->dilation - node->pad_before);
             g.tap[g.taps] = (signed char)g.taps;
             g.taps++;
         }
@@ -1882,8 +1884,8 @@ static ssdei_gather ssdei_gather_backward(const ssdei_node *in, const ssdei_node
         for (kx = node->kernel - 1; kx >= 0; kx--) {
             int x = parity_x + node->pad_before - kx * node->dilation;
             if (y % step || x % step) continue;
-            g.tap_y[g.taps] = y / step;
-            g.tap_x[g.taps] = x / step;
+            g.tap_y[g.taps] = (short)(y / step);
+            g.tap_x[g.taps] = (short)(x / step);
             g.tap[g.taps++] = (signed char)(ky * node->kernel + kx);
         }
     }
@@ -3375,8 +3377,10 @@ static ssde_node ssdei_product_node(ssde_net *net, ssde_node x, const ssde_conv_
 static int ssdei_conv_check(ssde_net *net, const ssde_conv_desc *desc) {
     if (!net) return 0;
     if (!desc) return ssdei_net_fail(net, "conv2d: desc is NULL"), 0;
-    if (desc->dilation < 0 || desc->dilation > 1 << 20)
-        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to 2^20, or 0, which is 1", desc->dilation), 0;
+    if (desc->dilation < 0 || desc->dilation > SSDEI_MOST_DILATION)
+        return ssdei_net_fail(net, "conv2d: dilation is %d, wanted 1 to %d, or 0, which is 1", desc->dilation,
+                              (int)SSDEI_MOST_DILATION),
+               0;
     if ((desc->kernel != 1 && desc->kernel != 3) || (desc->stride != 1 && desc->stride != 2) || desc->pad_before < 0 ||
         desc->pad_before >= ssdei_conv_kernel(desc) || desc->pad_after < 0 ||
         desc->pad_after >= ssdei_conv_kernel(desc))
@@ -12585,14 +12589,14 @@ SSDEI_KERNEL void SSDEI_T(rectify_backward)(int activation, const float *x, cons
 }
 
 /* The larger of two, the first of equals, NaN if one is. */
-SSDEI_HELPER ssdei_v SSDEI_T(larger)(ssdei_v a, ssdei_v b) {
+SSDEI_HELPER ssdei_v SSDEI_T(pool_larger)(ssdei_v a, ssdei_v b) {
     return ssdei_select_less(a, b, b, ssdei_select_less(b, a, a, ssdei_add(a, ssdei_sub(b, a))));
 }
 
 SSDEI_HELPER ssdei_v SSDEI_T(largest_tap)(const float *x, size_t stride, size_t taps, size_t n) {
     ssdei_v most = SSDEI_T(load_some)(x, n);
     size_t k;
-    for (k = 1; k < taps; k++) most = SSDEI_T(larger)(most, SSDEI_T(load_some)(x + k * stride, n));
+    for (k = 1; k < taps; k++) most = SSDEI_T(pool_larger)(most, SSDEI_T(load_some)(x + k * stride, n));
     return most;
 }
 

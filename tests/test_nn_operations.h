@@ -346,6 +346,37 @@ static void test_operations_instance_norm(void) {
     nn_instance_case(6, 5, 7, SSDE_INSTANCE_NORM, 0, 232.0, SSDE_ELU, NULL, 0);
 }
 
+/* Labels that name no row are refused, whichever of the rows' they are. */
+static void test_operations_conditional_labels(void) {
+    static const float wrong[] = {3.0f, -1.0f, 0.5f, NAN, INFINITY, -0.25f};
+    float x[2 * 6], label[2], y[2 * 6];
+    ssde_context context = ssde_context_defaults();
+    ssde_net *net = NULL;
+    ssde_node h;
+    ssde_run *run;
+    size_t i;
+    oracle_normals(1, 1.0, 12, x);
+    CHECK_OK(ssde_net_create(&context, &net, 1));
+    h = ssde_input(net, 1, 2, 3);
+    h = ssde_conditional_instance_norm(net, h, ssde_input_label(net), 3, 1e-5, SSDE_ELU, "norm");
+    CHECK_OK(ssde_net_finish(net, h));
+    CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "norm.embed.weight"));
+    CHECK(ssde_net_parameter(net, 0)->shape[0] == 3 && ssde_net_parameter(net, 0)->shape[1] == 9);
+    for (i = 0; i < 27; i++) /* gamma and alpha begin near 1, beta at 0 */
+        CHECK(i % 9 < 6 ? fabsf(net->weights[i] - 1.0f) < 0.1f && net->weights[i] != 1.0f : net->weights[i] == 0.0f);
+    run = nn_run(net, &context, SSDE_RUN_INFERENCE, 2);
+    label[0] = 0.0f, label[1] = 2.0f;
+    CHECK_OK(ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y));
+    for (i = 0; i < 6; i++) {
+        label[1] = wrong[i];
+        CHECK_FAILS(&context, ssde_run_forward(run, x, label, NULL, 2, 0, 0, NULL, y), SSDE_ERROR_ARGUMENT,
+                    "wanted a whole number, 0 to 2");
+        CHECK(strstr(context.error, "label[1]") != NULL);
+    }
+    ssde_run_destroy(run);
+    ssde_net_destroy(net);
+}
+
 /* Far from zero, as group norms; VarianceNorm keeps the mean. */
 static void test_operations_instance_norm_extremes(void) {
     nn_options options = nn_usual();
@@ -1176,6 +1207,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_group_norm)             \
     X(operations_group_norm_extremes)    \
     X(operations_instance_norm)          \
+    X(operations_conditional_labels)     \
     X(operations_instance_norm_extremes) \
     X(operations_pooling)                \
     X(operations_pool_equals)            \
