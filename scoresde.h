@@ -404,7 +404,8 @@ ssde_status ssde_dequantise(ssde_context *context, uint64_t seed, uint32_t step,
    Everything a solver knows about what computes a score. Row j belongs to sample[j]; rows may be any subset of the
    batch, so labels, masks and measurements are looked up by sample. t is per row, mostly one value repeated. `vjp`
    differentiates the last score(..., differentiate = 1) of this model, any number of times; x, t and sample stay valid
-   and unchanged until then. One model is used by one thread at a time. A function may use ssde_fail to report. */
+   and unchanged until then, and until `denoised` and `variance` have told of the last score. One model is used by one
+   thread at a time. A function may use ssde_fail to report. */
 typedef struct ssde_score_model {
     size_t dim;      /* floats per sample */
     size_t max_rows; /* most rows one call takes, 0 = any; solvers split their batch, results do not change */
@@ -7049,13 +7050,13 @@ typedef struct ssdei_tabulated_point {
     double mean, std, drift, squared_diffusion; /* at t */
 } ssdei_tabulated_point;
 
-static double ssdei_between(double a, double b, double part) { return a + part * (b - a); }
+static double ssdei_lerp(double a, double b, double part) { return a + part * (b - a); }
 
 /* mean and std linear. */
 static void ssdei_tabulated_straight(const double *mean, const double *std, double part, double rate,
                                      ssdei_tabulated_point *at) {
-    at->mean = ssdei_between(mean[0], mean[1], part);
-    at->std = ssdei_between(std[0], std[1], part);
+    at->mean = ssdei_lerp(mean[0], mean[1], part);
+    at->std = ssdei_lerp(std[0], std[1], part);
     at->drift = (mean[1] - mean[0]) * rate / at->mean;
     at->squared_diffusion = 2.0 * at->std * ((std[1] - std[0]) * rate - at->drift * at->std);
 }
@@ -7137,7 +7138,7 @@ static float ssdei_tabulated_label(const ssde_sde *sde, double t) {
     int lower = ssdei_tabulated_place(sde, t, &part);
     if (!sde->level_label) return (float)(lower + part);
     if (part == 1.0) return (float)sde->level_label[lower + 1];
-    return (float)ssdei_between(sde->level_label[lower], sde->level_label[lower + 1], part);
+    return (float)ssdei_lerp(sde->level_label[lower], sde->level_label[lower + 1], part);
 }
 
 /* Between the two levels that enclose it. */

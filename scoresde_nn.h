@@ -129,7 +129,7 @@ typedef int ssde_node; /* an operation's result; -1 after a failure */
 ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed);
 void ssde_net_destroy(ssde_net *net); /* NULL is fine */
 /* Declares the result and draws the weights' initial values. Call once, last. A score network's result has the shape of
-   the input x. */
+   the input x, or twice its channels: the second half then is a learned variance's, see >>score net. */
 ssde_status ssde_net_finish(ssde_net *net, ssde_node output);
 /* Bytes that the network holds, or will hold when it is finished as it stands, of its context's allocator; 0 after a
    failure. */
@@ -148,6 +148,8 @@ size_t ssde_net_weight_count(const ssde_net *net);    /* floats */
 size_t ssde_net_dim(const ssde_net *net);             /* floats per sample */
 size_t ssde_net_output_dim(const ssde_net *net);      /* and of the result */
 size_t ssde_net_classes(const ssde_net *net);         /* that it is conditioned on; 0: none */
+int ssde_net_null_class(const ssde_net *net);         /* whether it knows a null class, -1 */
+size_t ssde_net_vector(const ssde_net *net);          /* values of the vector it is conditioned on; 0: none */
 /* Whether its labels are indices of noise levels: what a model file says, or the last trainer. */
 int ssde_net_discrete(const ssde_net *net);
 /* What its output means, likewise; SSDE_PREDICT_DEFAULT: nobody has said. *sigma_data, which may be NULL, is that of
@@ -167,12 +169,14 @@ ssde_status ssde_net_get_gradient(const ssde_net *net, size_t index, const float
 /* >>operations
    Shapes are per sample, [height, width, channels]; vectors are [1, 1, n]. Names become the parameters' prefix. */
 
-/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), and the number of a class,
-   which ssde_class_embedding reads. Another call returns the same node, but for the data, which are given once. */
+/* The inputs a score network has: the data, the noise label it is conditioned on, std(t), the number of a class, which
+   embeddings read, and a vector of `size` values of its own. Another call returns the same node, but for the data,
+   which are given once. */
 ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels);
 ssde_node ssde_input_label(ssde_net *net);
 ssde_node ssde_input_sigma(ssde_net *net);
 ssde_node ssde_input_class(ssde_net *net);
+ssde_node ssde_input_vector(ssde_net *net, size_t size);
 
 /* y = (W * x + bias + residual) scale, cross-correlation, kernel 1 or 3, its taps `dilation` pixels apart. Padding as
    given on each side (the reference's down-convolution pads 0 before and 1 after), at most what the taps reach; one of
@@ -202,12 +206,15 @@ typedef enum ssde_activation {
     SSDE_ELU,
     SSDE_LEAKY_RELU, /* slope 0.2 below 0 */
     SSDE_SOFTPLUS,
-    SSDE_LOG /* of positive numbers */
+    SSDE_LOG,  /* of positive numbers */
+    SSDE_MISH, /* x tanh(log(1 + e^x)) */
+    SSDE_GELU  /* x (1 + erf(x / sqrt(2))) / 2 */
 } ssde_activation;
 ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation);
-/* Per sample over groups of channels, eps 1e-6, then the activation (SSDE_IDENTITY or SSDE_SILU). groups divides the
-   channels. */
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name);
+/* Per sample over groups of channels, with eps (1e-12 to 1) added to the variance, then the activation: SSDE_SILU in
+   the same pass. groups divides the channels. */
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name);
 /* Per sample and channel, over the pixels, then the activation:
        SSDE_INSTANCE_NORM       h = (x - mean) / sqrt(variance + eps); no parameters, name may be NULL
        SSDE_INSTANCE_NORM_PLUS  gamma (h + alpha m) + beta, m the means less their mean over sqrt(their variance + eps),
@@ -226,8 +233,9 @@ ssde_node ssde_instance_norm(ssde_net *net, ssde_node x, ssde_instance_norm_kind
    ssde_input_label's label, 0 to classes - 1. */
 ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node label, size_t classes, double eps,
                                          ssde_activation activation, const char *name);
-/* softmax(q k^T / sqrt(channels)) v over the pixels; one head. */
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v);
+/* For each of `heads` runs of D = channels / heads channels: softmax(q k^T / sqrt(D)) v over the pixels of k and v,
+   which may be another number than q's. heads divides the channels. */
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads);
 /* (a + b) scale; b has a's shape or is [1, 1, channels], added to every pixel. */
 ssde_node ssde_add_scaled(ssde_net *net, ssde_node a, ssde_node b, double scale);
 /* Along channels; b has a's height and width, or is [1, 1, n], repeated at every pixel. */
@@ -255,12 +263,16 @@ ssde_node ssde_resize_bilinear(ssde_net *net, ssde_node x, size_t height, size_t
 ssde_node ssde_fir(ssde_net *net, ssde_node x, int up, int down, int pad_before, int pad_after, const double *kernel,
                    int taps);
 
-/* Embeddings of the label: [sin | cos] of label * exp(-i ln(10000) / (dim / 2 - 1)); and of 2 pi W log(label) with
-   frozen W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim);
+/* Embeddings of a number, the label or the class's: [sin | cos], or [cos | sin] with cosine_first, of label *
+   exp(-i ln(10000) / (dim / 2 - shift)) (the reference's shift is 1); and [sin | cos] of 2 pi W log(label) with frozen
+   W ~ N(0, scale^2), dim outputs each side (2 dim in all). */
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first);
 ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name);
 /* Row c of a table name.weight [classes + 1, dim] for class c; the last row is the null class's. */
 ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name);
+/* Row `number` of a table name.weight [rows, dim], of the label or of the class's number: there is no null class.
+   Labels are whole numbers below rows. */
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name);
 /* x f(sigma) with one sigma per sample: f = 1 / sigma or 1 / sqrt(1 + sigma^2). */
 typedef enum ssde_row_scale { SSDE_OVER_SIGMA, SSDE_OVER_TOTAL } ssde_row_scale;
 ssde_node ssde_scale_rows(ssde_net *net, ssde_node x, ssde_node sigma, ssde_row_scale scale);
@@ -296,9 +308,12 @@ size_t ssde_run_memory(const ssde_net *net, const ssde_run_desc *desc);
 /* The network stays alive and its topology unchanged while the run exists; weights may change. */
 ssde_status ssde_run_create(ssde_run **run, const ssde_net *net, const ssde_run_desc *desc);
 void ssde_run_destroy(ssde_run *run);
-/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class. NULL: the
-   null class for all, as in the beginning. A pass of more rows than were given is an error. */
+/* The classes of the next forward passes' rows, copied, each below ssde_net_classes, or -1: the null class, where there
+   is one. NULL: the null class for all, as in the beginning; without one a pass is then an error. So is a pass of more
+   rows than were given. */
 ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t rows);
+/* Likewise vectors [rows, ssde_net_vector]; NULL: none, with which a pass is an error. */
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows);
 /* x [rows, dim] NHWC, label [rows], sigma [rows] (NULL where the network takes none) -> out [rows, output_dim] (may be
    NULL).
    Dropout draws under (seed + n 0x9e3779b97f4a7c15, step, sample), the network's n-th from 1, again in backward: sample
@@ -392,6 +407,75 @@ ssde_status ssde_unet_create(ssde_net **net, const ssde_unet_desc *desc);
 /* Bytes that the network will hold, as ssde_net_memory; 0 if the description is invalid. No weight is made. */
 size_t ssde_unet_memory(const ssde_unet_desc *desc);
 
+/* diffusers' UNet2DModel in general (models/unets/unet_2d.py), of which OpenAI's guided-diffusion and
+   improved-diffusion networks are special cases. Parameters have diffusers' names, fields those of its config.json. */
+
+/* The way to the next level. */
+typedef enum ssde_unet2d_resampling {
+    SSDE_RESAMPLING_CONV,  /* down: a 3x3 convolution of stride 2; up: nearest, then a 3x3 convolution */
+    SSDE_RESAMPLING_BLOCK, /* a residual block that halves both branches by the mean of 2x2, or doubles them by nearest
+                            */
+    SSDE_RESAMPLING_PLAIN  /* the mean, or nearest, alone */
+} ssde_unet2d_resampling;
+/* A level's blocks on one way. */
+typedef struct ssde_unet2d_blocks {
+    int attention; /* behind every residual block; of skip blocks on the way up behind the last one */
+    int skip; /* Skip blocks, NCSN++'s: FIR-filtered pyramids of the input and the output, resampling by blocks with
+                 FIR, branches over sqrt(2), norms of one group for 4 channels, at most 32 */
+    ssde_unet2d_resampling resampling; /* not read of skip blocks, nor where the way ends */
+} ssde_unet2d_blocks;
+typedef enum ssde_unet2d_time {
+    SSDE_UNET2D_POSITIONAL,
+    SSDE_UNET2D_FOURIER, /* of the label's logarithm; the output is divided by the label */
+    SSDE_UNET2D_LEARNED  /* a table; labels are whole numbers below num_train_timesteps */
+} ssde_unet2d_time;
+typedef enum ssde_unet2d_classes {
+    SSDE_UNET2D_NO_CLASSES,
+    SSDE_UNET2D_CLASS_TABLE,    /* num_class_embeds rows, without a null class */
+    SSDE_UNET2D_CLASS_TIMESTEP, /* the class's number is embedded as the label is */
+    SSDE_UNET2D_CLASS_VECTOR    /* "identity": a vector of the time embedding's width, by ssde_run_set_vectors */
+} ssde_unet2d_classes;
+
+typedef struct ssde_unet2d_desc {
+    size_t height, width; /* divisible by 2^(num_levels - 1); sample_size, but any will do */
+    size_t in_channels, out_channels;
+    int center_input_sample; /* 2 x - 1 comes in */
+    int num_levels;          /* 1 to SSDE_MAX_LEVELS */
+    /* Of level i, which is 2^i times smaller than the input: up_block_types are in the other order. */
+    size_t block_out_channels[SSDE_MAX_LEVELS];
+    ssde_unet2d_blocks down[SSDE_MAX_LEVELS], up[SSDE_MAX_LEVELS];
+    int layers_per_block;   /* residual blocks on the way down; one more on the way up */
+    int downsample_padding; /* 1; 0: one row below and column on the right */
+    ssde_activation act_fn; /* SSDE_SILU, SSDE_MISH, SSDE_GELU or SSDE_RELU */
+    double dropout;         /* 0 to below 1 */
+    size_t norm_num_groups; /* 0: one for 4 channels, at most 32 */
+    double norm_eps;
+    int scale_shift; /* resnet_time_scale_shift: the embedding scales and shifts the second norm, instead of being added
+                        before it */
+    /* Heads of attention over C channels: num_heads, which divides C, or C / attention_head_dim rounded down, each of
+       attention_head_dim channels; both 0: one head. num_heads_up is that of the way up; 0: num_heads. */
+    size_t attention_head_dim, num_heads, num_heads_up;
+    int no_mid_block, no_mid_attention;
+    double mid_block_scale_factor; /* that the middle's sums are divided by */
+    /* Groups of the norm before the middle's attention; 0: norm_num_groups, but no norm at all with scale_shift. */
+    size_t attn_norm_num_groups;
+    ssde_unet2d_time time_embedding_type;
+    size_t time_width; /* of the label's sinusoids, or half Fourier's; 0: block_out_channels[0] */
+    double freq_shift;
+    int flip_sin_to_cos;        /* cosines first */
+    size_t time_embedding_dim;  /* 0: 4 time_width */
+    size_t num_train_timesteps; /* of a learned embedding */
+    ssde_unet2d_classes class_embed_type;
+    size_t num_class_embeds; /* of a table */
+    uint64_t seed;
+    ssde_context *context;
+} ssde_unet2d_desc;
+/* UNet2DModel's own defaults for images: 128, 128, 256, 256, 512, 512 channels or as many of these levels as the size
+   can be halved for, attention at the last but one, heads of 8 channels. */
+ssde_unet2d_desc ssde_unet2d(size_t height, size_t width, size_t channels);
+ssde_status ssde_unet2d_create(ssde_net **net, const ssde_unet2d_desc *desc);
+size_t ssde_unet2d_memory(const ssde_unet2d_desc *desc);
+
 /* The RefineNets of 2019 and 2020 (models/ncsnv2.py): "ncsn" (Song and Ermon 2019, arXiv 1907.05600), told of the noise
    in each of its norms, and "ncsnv2_64", "ncsnv2_128" and "ncsnv2_256" (2020, arXiv 2006.09011), which are not, and
    divide their result by sigma. They know num_scales geometric noise levels: labels are the indices of these, whole
@@ -463,7 +547,11 @@ size_t ssde_mlp_memory(const ssde_mlp_desc *desc);
    net(input x, label) + noise_x x) / std. With EDM's output the label is log(std / m) / 4, at most 10 either way, or
    its exponential where the network takes the label's logarithm, as Fourier embeddings do; there are no discrete ones.
    x then comes in with variance 1: U-Nets want centered = 1, and SSDE_NOISE_CHANNEL the Fourier embedding, for 2 label
-   / 999 - 1 hardly moves. */
+   / 999 - 1 hardly moves.
+   Of a network with twice the channels of x (Nichol and Dhariwal 2021, arXiv 2102.09672) all this is said of the first
+   half; the second, v, is a learned variance: the model's variance is f = (v + 1) / 2, under guidance that of the
+   class. The model's denoised is E[x(0) | x(t)] = data_output net + data_x x. Where m(t) is 0 only networks that give
+   data, velocity, EDM's or the flow's output know it. */
 
 typedef struct ssde_score_net ssde_score_net;
 typedef struct ssde_score_net_desc {
@@ -781,6 +869,7 @@ typedef struct ssdei_node {
     int kernel, stride, pad_before, dilation, no_bias;
     int activation;
     int row_scale;
+    int cosine_first;
     int kind; /* of a norm */
     size_t groups;
     double scale, shift, eps;
@@ -824,9 +913,10 @@ struct ssde_net {
     size_t taps_count, taps_capacity;
     float *weights; /* from ssde_net_finish on */
     size_t weight_count;
-    int input, label, sigma, class_number, output;
-    size_t classes;       /* of the embedding */
-    size_t label_classes; /* labels are whole numbers below it; 0: any */
+    int input, label, sigma, class_number, vector, output;
+    size_t classes;    /* of the embedding */
+    int no_null_class; /* -1 is no class */
+    size_t label_rows; /* labels are whole numbers below it, if it is not 0 */
     ssdei_meaning means;
     ssdei_levels levels; /* that it is made for */
     int dropouts;
@@ -1146,7 +1236,7 @@ ssde_status ssde_net_create(ssde_context *context, ssde_net **net, uint64_t seed
     memset(&made, 0, sizeof made);
     made.context = context;
     made.seed = seed;
-    made.input = made.label = made.sigma = made.class_number = made.output = -1;
+    made.input = made.label = made.sigma = made.class_number = made.vector = made.output = -1;
     *net = (ssde_net *)ssdei_object_create(context, &made, sizeof made, NULL);
     return *net ? SSDE_OK : SSDE_ERROR_MEMORY;
 }
@@ -1181,7 +1271,9 @@ ssde_status ssde_net_finish(ssde_net *net, ssde_node output) {
     else if (!ssdei_is_node(net, output))
         ssdei_net_fail(net, "output is not a node of this network");
     else if (net->class_number >= 0 && !net->classes)
-        ssdei_net_fail(net, "ssde_input_class needs a ssde_class_embedding, which says how many classes there are");
+        ssdei_net_fail(net,
+                       "ssde_input_class needs a ssde_class_embedding, or another, which says how many classes "
+                       "there are");
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_settle(net));
     if (net->status == SSDE_OK) ssdei_net_keep(net, ssdei_net_initialise(net));
     if (net->status != SSDE_OK) return net->status;
@@ -1206,6 +1298,8 @@ size_t ssde_net_weight_count(const ssde_net *net) { return net ? net->weight_cou
 size_t ssde_net_dim(const ssde_net *net) { return net && net->input >= 0 ? net->nodes[net->input].count : 0; }
 size_t ssde_net_output_dim(const ssde_net *net) { return net && net->output >= 0 ? net->nodes[net->output].count : 0; }
 size_t ssde_net_classes(const ssde_net *net) { return net ? net->classes : 0; }
+int ssde_net_null_class(const ssde_net *net) { return net && net->classes && !net->no_null_class; }
+size_t ssde_net_vector(const ssde_net *net) { return net && net->vector >= 0 ? net->nodes[net->vector].count : 0; }
 int ssde_net_discrete(const ssde_net *net) { return net && net->means.discrete; }
 
 ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
@@ -1214,9 +1308,11 @@ ssde_parameterisation ssde_net_output(const ssde_net *net, double *sigma_data) {
     return output;
 }
 
-/* The output has the input's shape. */
-static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net) {
-    if (!memcmp(net->nodes[net->output].shape, net->nodes[net->input].shape, sizeof net->nodes->shape)) return SSDE_OK;
+/* The output has the input's shape, or, which `learned` says, twice its channels. */
+static ssde_status ssdei_net_check_score(ssde_context *context, const ssde_net *net, int *learned) {
+    const size_t *in = net->nodes[net->input].shape, *out = net->nodes[net->output].shape;
+    *learned = out[2] == 2 * in[2];
+    if (in[0] == out[0] && in[1] == out[1] && (*learned || in[2] == out[2])) return SSDE_OK;
     return ssde_fail(context, SSDE_ERROR_SHAPE,
                      "the network's output of %.0f values has another shape than its input of %.0f: no score",
                      (double)ssde_net_output_dim(net), (double)ssde_net_dim(net));
@@ -1262,10 +1358,13 @@ static ssde_status ssdei_check_classes(ssde_context *context, const char *name, 
     size_t row;
     for (row = 0; row < rows; row++)
         if (classes[row] < least || classes[row] >= (int64_t)net_classes)
-            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu", name, (unsigned long)row,
-                             (long)classes[row], (int)least, (unsigned long)net_classes - 1);
+            return ssde_fail(context, SSDE_ERROR_ARGUMENT, "%s[%lu] is %ld, wanted %d to %lu%s", name,
+                             (unsigned long)row, (long)classes[row], (int)least, (unsigned long)net_classes - 1,
+                             classes[row] == -1 ? ": there is no null class" : "");
     return SSDE_OK;
 }
+/* The least class that a network knows: -1 is the null class. */
+static int32_t ssdei_least_class(const ssde_net *net) { return net->no_null_class ? 0 : -1; }
 
 void ssde_net_shape(const ssde_net *net, size_t *height, size_t *width, size_t *channels) {
     int known = net && net->input >= 0;
@@ -1369,6 +1468,9 @@ typedef struct ssdei_nn_kernels {
     void (*silu_backward)(const float *x, const float *dy, size_t count, int accumulate, float *dx);
     /* dx (+)= v dy silu''(x) */
     void (*silu_second)(const float *x, const float *v, const float *dy, size_t count, int accumulate, float *dx);
+    /* y (+)= f(x), f'(x) or f''(x) (order 0, 1, 2) of SSDE_MISH or SSDE_GELU, times by and times with; NULL: 1 */
+    void (*curve)(int activation, int order, const float *x, const float *by, const float *with, size_t count,
+                  int accumulate, float *y);
     /* of SSDE_RELU, SSDE_ELU and SSDE_LEAKY_RELU */
     void (*rectify)(int activation, const float *x, size_t count, float *y);
     void (*rectify_backward)(int activation, const float *x, const float *dy, size_t count, int accumulate, float *dx);
@@ -1468,7 +1570,7 @@ struct ssde_run {
     uint64_t seed;                 /* its draws' */
     uint32_t step;
     const uint64_t *sample;
-    size_t class_rows; /* whose classes were given; 0: all have the null class */
+    size_t class_rows, vector_rows; /* whose classes or vectors were given; 0: all have the null class, or none */
 };
 
 static float *ssdei_value(const ssde_run *run, int node) { return run->arena + run->steps[node].value; }
@@ -3054,18 +3156,24 @@ ssde_node ssde_input(ssde_net *net, size_t height, size_t width, size_t channels
     return ssdei_last(net, node);
 }
 
-/* Of one number per sample: a network has one of each. */
-static ssde_node ssdei_input_number(ssde_net *net, ssde_node *place) {
+/* Of `size` numbers per sample: a network has one of each. */
+static ssde_node ssdei_input_numbers(ssde_net *net, ssde_node *place, size_t size) {
     ssdei_node *node;
     if (place && *place >= 0) return *place;
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, 1);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_input, -1, -1, -1, 1, 1, size);
     if (node) *place = ssdei_last(net, node);
     return ssdei_last(net, node);
 }
 
-ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_number(net, net ? &net->label : NULL); }
-ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_number(net, net ? &net->sigma : NULL); }
-ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_number(net, net ? &net->class_number : NULL); }
+ssde_node ssde_input_label(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->label : NULL, 1); }
+ssde_node ssde_input_sigma(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->sigma : NULL, 1); }
+ssde_node ssde_input_class(ssde_net *net) { return ssdei_input_numbers(net, net ? &net->class_number : NULL, 1); }
+ssde_node ssde_input_vector(ssde_net *net, size_t size) {
+    if (net && net->vector >= 0 && net->nodes[net->vector].count != size)
+        return ssdei_net_fail(net, "input_vector: size is %.0f, that of the vector there is already %.0f", (double)size,
+                              (double)net->nodes[net->vector].count);
+    return ssdei_input_numbers(net, net ? &net->vector : NULL, size);
+}
 
 SSDEI_ONCE_END
 
@@ -3293,12 +3401,15 @@ ssde_node ssde_activate(ssde_net *net, ssde_node x, ssde_activation activation) 
     const ssdei_node *in = ssdei_look(net, x);
     ssdei_node *node;
     if (!in) return -1;
-    if ((unsigned)activation > SSDE_LOG)
+    if ((unsigned)activation > SSDE_GELU)
         return ssdei_net_fail(net, "activate: activation is %d, wanted an ssde_activation", (int)activation);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_activate, x, -1, -1, in->shape[0], in->shape[1], in->shape[2]);
     if (node) node->activation = (int)activation;
     return ssdei_last(net, node);
 }
+
+/* Whether one kernel has the function and its derivatives. */
+static int ssdei_is_curve(int activation) { return activation == SSDE_MISH || activation == SSDE_GELU; }
 
 /* Of what kernels do not have. y = f(x) */
 static float ssdei_activation_value(int activation, float x) {
@@ -3333,6 +3444,8 @@ static void ssdei_activate_forward_rows(ssde_run *run, int index, size_t begin, 
     (void)task;
     if (node->activation == SSDE_SILU)
         run->nn->silu(x, count, y);
+    else if (ssdei_is_curve(node->activation))
+        run->nn->curve(node->activation, 0, x, NULL, NULL, count, 0, y);
     else if (ssdei_activation_rectifies(node->activation))
         run->nn->rectify(node->activation, x, count, y);
     else if (node->activation == SSDE_IDENTITY && y != x)
@@ -3350,6 +3463,8 @@ static void ssdei_activation_slopes(const ssde_run *run, int activation, const f
     size_t i;
     if (activation == SSDE_SILU)
         run->nn->silu_backward(x, dy, count, accumulate, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 1, x, dy, NULL, count, accumulate, dx);
     else if (ssdei_activation_rectifies(activation))
         run->nn->rectify_backward(activation, x, dy, count, accumulate, dx);
     else if (activation == SSDE_IDENTITY)
@@ -3364,6 +3479,8 @@ static void ssdei_activation_curves(const ssde_run *run, int activation, const f
     size_t i;
     if (activation == SSDE_SILU)
         run->nn->silu_second(x, v, dy, count, 1, dx);
+    else if (ssdei_is_curve(activation))
+        run->nn->curve(activation, 2, x, v, dy, count, 1, dx);
     else if (activation != SSDE_IDENTITY)
         for (i = 0; i < count; i++) dx[i] += dy[i] * ssdei_activation_curve(activation, x[i]) * v[i];
 }
@@ -3406,8 +3523,10 @@ static void ssdei_activate_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: group norm ---- */
 
-ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activation activation, const char *name) {
+ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, double eps, ssde_activation activation,
+                          const char *name) {
     const ssdei_node *in = ssdei_look(net, x);
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     ssdei_node *node;
     size_t channels;
     int first;
@@ -3416,23 +3535,22 @@ ssde_node ssde_group_norm(ssde_net *net, ssde_node x, size_t groups, ssde_activa
     if (!groups || channels % groups)
         return ssdei_net_fail(net, "group_norm: groups is %.0f, wanted a divisor of %.0f channels", (double)groups,
                               (double)channels);
-    if (activation != SSDE_IDENTITY && activation != SSDE_SILU)
-        return ssdei_net_fail(net, "group_norm: activation is %d, wanted SSDE_IDENTITY or SSDE_SILU", (int)activation);
+    if (!(eps >= 1e-12 && eps <= 1.0)) return ssdei_net_fail(net, "group_norm: eps is %.9g, wanted 1e-12 to 1", eps);
     first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ONE, 0.0);
     ssdei_net_add_parameter(net, name, "bias", SSDEI_LAYOUT_PLAIN, 0, channels, 0, SSDEI_INITIALISE_ZERO, 0.0);
     node = ssdei_net_add_node(net, SSDEI_OPERATION_group_norm, x, -1, -1, in->shape[0], in->shape[1], channels);
     if (!node) return -1;
     node->parameter = first;
     node->groups = groups;
-    node->activation = (int)activation;
-    return ssdei_last(net, node);
+    node->eps = eps;
+    node->activation = fused ? (int)activation : SSDE_IDENTITY;
+    return fused ? ssdei_last(net, node) : ssde_activate(net, ssdei_last(net, node), activation);
 }
 
 /* Group norm: u = gamma (x - mean) / sqrt(var + eps) + beta per sample and group, y = u or silu(u). One pass over x
    finds the moments, one applies u = a[c] (x - mean) + b[c]. Saved per sample, each [groups]: the mean as a float, what
    that leaves of it, 1 / sqrt(var + eps); far from zero a float alone would err by much of the spread. Then, of a
    tangent x', its mean over the group and that of x' xhat. */
-#define SSDEI_NORM_EPS 1e-6
 static void ssdei_group_norm_again(ssde_run *run, int index);
 
 /* Workspace of a task: five rows of coefficients, two of doubles (mode tangent: six), an image of slopes, words of
@@ -3512,7 +3630,7 @@ static void ssdei_norm_save(const ssdei_node *node, size_t pixels, const double 
         variance /= (double)size;
         saved[group] = (float)centre;
         saved[node->groups + group] = (float)(centre - (double)saved[group]);
-        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + SSDEI_NORM_EPS));
+        saved[2 * node->groups + group] = (float)(1.0 / sqrt(variance + node->eps));
     }
 }
 
@@ -3778,29 +3896,37 @@ static void ssdei_group_norm_tangent_backward(ssde_run *run, int index) {
 
 /* ---- operations: attention ---- */
 
-ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v) {
+ssde_node ssde_attention(ssde_net *net, ssde_node q, ssde_node k, ssde_node v, size_t heads) {
     const ssdei_node *a = ssdei_look(net, q), *b = ssdei_look(net, k), *c = ssdei_look(net, v);
+    ssdei_node *node;
     if (!a || !b || !c) return -1;
-    if (memcmp(a->shape, b->shape, sizeof a->shape) || memcmp(a->shape, c->shape, sizeof a->shape))
-        return ssdei_net_fail(net, "attention: q, k and v differ in shape");
-    return ssdei_last(
-        net, ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]));
+    if (memcmp(b->shape, c->shape, sizeof b->shape)) return ssdei_net_fail(net, "attention: k and v differ in shape");
+    if (a->shape[2] != b->shape[2])
+        return ssdei_net_fail(net, "attention: q has %.0f channels, k and v have %.0f", (double)a->shape[2],
+                              (double)b->shape[2]);
+    if (!heads || a->shape[2] % heads)
+        return ssdei_net_fail(net, "attention: heads is %.0f, wanted a divisor of the %.0f channels", (double)heads,
+                              (double)a->shape[2]);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_attention, q, k, v, a->shape[0], a->shape[1], a->shape[2]);
+    if (node) node->groups = heads;
+    return ssdei_last(net, node);
 }
 
-/* Attention per sample over its P pixels of C channels: S = softmax(q k^T / sqrt(C)), y = S v. Blocks of B query pixels
-   take S [B, P] at a time, never [P, P]. */
+/* Attention per sample and head, of D channels, from Q query pixels to P pixels: S = softmax(q k^T / sqrt(D)), y = S v.
+   Blocks of B query pixels take S [B, P] at a time, never [Q, P]. */
 enum { SSDEI_ATTENTION_TILES = 4 };
 
 typedef struct ssdei_attention {
-    size_t pixels, channels, block, blocks; /* P, C, B, P / B rounded up */
-    size_t stride;                          /* of a row of S; not P, often a power of two, which caches cannot hold */
-    float scale;                            /* 1 / sqrt(C) */
-    float *weights;                         /* S [B, P] */
-    float *keys, *values;                   /* packed: k^T [C, P]; forward v [P, C], backward v^T [C, P] */
+    size_t query_pixels, pixels, block, blocks; /* Q, P, B, Q / B rounded up */
+    size_t heads, width, channels;              /* width: D; channels: of all heads, from pixel to pixel */
+    size_t stride;        /* of a row of S; not P, often a power of two, which caches cannot hold */
+    float scale;          /* 1 / sqrt(D) */
+    float *weights;       /* S [B, P] */
+    float *keys, *values; /* packed: k^T [D, P]; forward v [P, D], backward v^T [D, P] */
     /* backward only */
     float *slopes;      /* dS, dA [B, P] */
-    float *keys_down;   /* packed k [P, C] */
-    float *queries;     /* packed q or dy [B, C] */
+    float *keys_down;   /* packed k [P, D] */
+    float *queries;     /* packed q or dy [B, D] */
     const float **rows; /* [B] */
     /* and of tangents */
     float *rates, *mixed; /* S', dA [B, P] */
@@ -3815,14 +3941,17 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     ssdei_attention a;
     memset(&a, 0, sizeof a);
     a.channels = node->shape[2];
-    a.pixels = node->count / a.channels;
+    a.heads = node->groups;
+    a.width = a.channels / a.heads;
+    a.query_pixels = node->count / a.channels;
+    a.pixels = run->net->nodes[node->input[1]].count / a.channels;
     a.block = SSDEI_ATTENTION_TILES * run->kernels->tile_rows;
-    a.blocks = (a.pixels - 1) / a.block + 1;
+    a.blocks = (a.query_pixels - 1) / a.block + 1;
     a.stride = ssdei_round_floats(a.pixels);
-    a.scale = (float)(1.0 / sqrt((double)a.channels));
+    a.scale = (float)(1.0 / sqrt((double)a.width));
     weights = ssdei_multiply(a.block, a.stride);
-    across = ssdei_packed_size(run->kernels, a.channels, a.pixels);
-    down = ssdei_packed_size(run->kernels, a.pixels, a.channels);
+    across = ssdei_packed_size(run->kernels, a.width, a.pixels);
+    down = ssdei_packed_size(run->kernels, a.pixels, a.width);
     a.weights = ssdei_take(workspace, &a.floats, weights);
     a.keys = ssdei_take(workspace, &a.floats, across);
     a.values = ssdei_take(workspace, &a.floats, run->steps[index].needs ? ssdei_max(across, down) : down);
@@ -3836,7 +3965,7 @@ static ssdei_attention ssdei_attention_layout(const ssde_run *run, int index, fl
     if (!run->steps[index].needs) return a;
     a.slopes = ssdei_take(workspace, &a.floats, weights);
     a.keys_down = ssdei_take(workspace, &a.floats, down);
-    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.channels));
+    a.queries = ssdei_take(workspace, &a.floats, ssdei_packed_size(run->kernels, a.block, a.width));
     a.rows = ssdei_take_pointers(workspace, &a.floats, a.block);
     return a;
 }
@@ -3847,45 +3976,68 @@ static void ssdei_attention_plan(ssde_run *run, int index) {
     step->workspace = ssdei_attention_layout(run, index, NULL).floats;
 }
 
+/* Where, in the values of one of its nodes, head unit % heads of row unit / heads begins. */
+static size_t ssdei_attention_at(const ssde_run *run, const ssdei_attention *space, int index, size_t unit) {
+    return unit / space->heads * run->net->nodes[index].count + unit % space->heads * space->width;
+}
+
+/* c[rows, P] (+)= a b of packed b [D, P], and c[rows, D] (+)= a b of packed b [P, D] */
+static void ssdei_attention_across(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                   size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->channels, b, rows, space->width, space->pixels, c, space->stride, accumulate);
+}
+static void ssdei_attention_down(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
+                                 size_t rows, int accumulate, float *c) {
+    ssdei_product(run->kernels, a, space->stride, b, rows, space->pixels, space->width, c, space->channels, accumulate);
+}
+
+/* b [P, D] of a head as it is, or [D, P], packed. */
+static void ssdei_attention_pack(const ssde_run *run, const ssdei_attention *space, const float *b, int across,
+                                 float *packed) {
+    if (across)
+        ssdei_pack(run->kernels, b, 1, space->channels, space->width, space->pixels, packed);
+    else
+        ssdei_pack(run->kernels, b, space->channels, 1, space->pixels, space->width, packed);
+}
+
 /* S of `rows` query pixels */
 static void ssdei_attention_weights(const ssde_run *run, const ssdei_attention *space, const float *q, size_t rows) {
     size_t i;
-    ssdei_product(run->kernels, q, space->channels, space->keys, rows, space->channels, space->pixels, space->weights,
-                  space->stride, 0);
+    ssdei_attention_across(run, space, q, space->keys, rows, 0, space->weights);
     for (i = 0; i < rows; i++) run->nn->softmax(space->weights + i * space->stride, space->scale, space->pixels);
 }
 
+/* Blocks in the order of rows, then heads. */
 static void ssdei_attention_forward_blocks(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, unit;
-    for (unit = begin; unit < end; unit++) {
-        size_t first = unit % space.blocks * space.block, sample = unit / space.blocks * node->count;
-        size_t rows = pixels - first < space.block ? pixels - first : space.block, at = sample + first * channels;
-        if (unit == begin || !first) {
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[1]) + sample, 1, channels, channels, pixels,
-                       space.keys);
-            ssdei_pack(run->kernels, ssdei_value(run, node->input[2]) + sample, channels, 1, pixels, channels,
-                       space.values);
+    size_t block;
+    for (block = begin; block < end; block++) {
+        size_t unit = block / space.blocks, first = block % space.blocks * space.block;
+        size_t rows = ssdei_least(space.query_pixels - first, space.block);
+        size_t at = ssdei_attention_at(run, &space, index, unit) + first * space.channels;
+        if (block == begin || !first) {
+            size_t from = ssdei_attention_at(run, &space, input[1], unit);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[1]) + from, 1, space.keys);
+            ssdei_attention_pack(run, &space, ssdei_value(run, input[2]) + from, 0, space.values);
         }
-        ssdei_attention_weights(run, &space, ssdei_value(run, node->input[0]) + at, rows);
-        ssdei_product(run->kernels, space.weights, space.stride, space.values, rows, pixels, channels,
-                      ssdei_value(run, index) + at, channels, 0);
+        ssdei_attention_weights(run, &space, ssdei_value(run, input[0]) + at, rows);
+        ssdei_attention_down(run, &space, space.weights, space.values, rows, 0, ssdei_value(run, index) + at);
     }
 }
 static void ssdei_attention_forward(ssde_run *run, int index) {
-    ssdei_share(run, index, run->rows * ssdei_attention_layout(run, index, NULL).blocks,
-                ssdei_attention_forward_blocks);
+    ssdei_attention space = ssdei_attention_layout(run, index, NULL);
+    ssdei_share(run, index, run->rows * space.heads * space.blocks, ssdei_attention_forward_blocks);
 }
 
-/* c[P, C] += a^T b over a block, a[rows, P] and b[rows, C]: the products whose sum runs over query pixels. */
+/* c[P, D] += a^T b over a block, a[rows, P] and b[rows, D]: the products whose sum runs over query pixels. */
 static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *space, const float *a, const float *b,
                                   size_t rows, float *c) {
     const ssdei_kernels *kernels = run->kernels;
     size_t channels = space->channels, width = kernels->tile_columns, column, i;
     ssdei_outer work;
     memset(&work, 0, sizeof work);
-    ssdei_pack(kernels, b, channels, 1, rows, channels, space->queries);
+    ssdei_pack(kernels, b, channels, 1, rows, space->width, space->queries);
     for (i = 0; i < rows; i++) space->rows[i] = a + i * space->stride;
     work.count = rows;
     work.a = space->rows;
@@ -3896,117 +4048,131 @@ static void ssdei_attention_outer(const ssde_run *run, const ssdei_attention *sp
     work.accumulate = 1;
     work.next_a = 2 * kernels->tile_rows - 1;
     work.next_b = rows * width;
-    for (column = 0; column < channels; column += width) {
+    for (column = 0; column < space->width; column += width) {
         work.b = space->queries + column * rows;
         work.c = c + column;
-        work.columns = channels - column < width ? channels - column : width;
+        work.columns = ssdei_least(space->width - column, width);
         kernels->outer(&work);
     }
 }
 
-/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(C); dq += dA k; dk += dA^T q; of the query pixels
-   at `first` of the sample at `sample`. */
-static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t sample,
-                                           size_t first) {
-    const ssdei_node *node = &run->net->nodes[index];
-    size_t pixels = space->pixels, channels = space->channels, at = sample + first * channels, i;
-    size_t rows = pixels - first < space->block ? pixels - first : space->block;
-    const float *q = ssdei_value(run, node->input[0]) + at, *dy = ssdei_gradient(run, index) + at;
+/* A head's part of a gradient [pixels, C] of one row becomes 0. */
+static void ssdei_attention_clear(const ssdei_attention *space, size_t pixels, float *gradient) {
+    for (; pixels; pixels--, gradient += space->channels) memset(gradient, 0, space->width * sizeof *gradient);
+}
+
+/* dv += S^T dy; dS = dy v^T; softmax: dA = S (dS - sum_j dS S) / sqrt(D); dq += dA k; dk += dA^T q; of the query pixels
+   from `first` on of the unit whose q is at `at`, k and v at `from`. */
+static void ssdei_attention_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t at,
+                                           size_t from, size_t first) {
+    const int *input = run->net->nodes[index].input;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
+    const float *q, *dy;
+    at += first * space->channels;
+    q = ssdei_value(run, input[0]) + at;
+    dy = ssdei_gradient(run, index) + at;
     ssdei_attention_weights(run, space, q, rows);
-    if (ssdei_wants(run, node->input[2]))
-        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, node->input[2]) + sample);
-    if (!ssdei_wants(run, node->input[0]) && !ssdei_wants(run, node->input[1])) return;
-    ssdei_product(run->kernels, dy, channels, space->values, rows, channels, pixels, space->slopes, space->stride, 0);
+    if (ssdei_wants(run, input[2]))
+        ssdei_attention_outer(run, space, space->weights, dy, rows, ssdei_gradient(run, input[2]) + from);
+    if (!ssdei_wants(run, input[0]) && !ssdei_wants(run, input[1])) return;
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->slopes);
     for (i = 0; i < rows; i++)
-        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, pixels,
+        run->nn->softmax_backward(space->weights + i * space->stride, space->scale, space->pixels,
                                   space->slopes + i * space->stride);
-    if (ssdei_wants(run, node->input[0]))
-        ssdei_product(run->kernels, space->slopes, space->stride, space->keys_down, rows, pixels, channels,
-                      ssdei_gradient(run, node->input[0]) + at, channels, 1);
-    if (ssdei_wants(run, node->input[1]))
-        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, node->input[1]) + sample);
+    if (ssdei_wants(run, input[0]))
+        ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, ssdei_gradient(run, input[0]) + at);
+    if (ssdei_wants(run, input[1]))
+        ssdei_attention_outer(run, space, space->slopes, q, rows, ssdei_gradient(run, input[1]) + from);
 }
 
 /* Gradients are zeros before the first block adds to them, where the node is not one that others wrote to. */
-static void ssdei_attention_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_node *node = &run->net->nodes[index];
+static void ssdei_attention_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+    const int *input = run->net->nodes[index].input;
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, row, first;
+    size_t first;
     int i;
-    for (row = begin; row < end; row++) {
-        size_t sample = row * node->count;
-        const float *k = ssdei_value(run, node->input[1]) + sample, *v = ssdei_value(run, node->input[2]) + sample;
+    for (; begin < end; begin++) {
+        size_t at = ssdei_attention_at(run, &space, index, begin);
+        size_t from = ssdei_attention_at(run, &space, input[1], begin);
+        const float *k = ssdei_value(run, input[1]) + from, *v = ssdei_value(run, input[2]) + from;
         for (i = 0; i < 3; i++)
-            if (ssdei_wants(run, node->input[i]) && !run->accumulate[i])
-                memset(ssdei_gradient(run, node->input[i]) + sample, 0, node->count * sizeof(float));
-        ssdei_pack(run->kernels, k, 1, channels, channels, pixels, space.keys);
-        ssdei_pack(run->kernels, k, channels, 1, pixels, channels, space.keys_down);
-        ssdei_pack(run->kernels, v, 1, channels, channels, pixels, space.values);
-        for (first = 0; first < pixels; first += space.block)
-            ssdei_attention_backward_block(run, index, &space, sample, first);
+            if (ssdei_wants(run, input[i]) && !run->accumulate[i])
+                ssdei_attention_clear(&space, i ? space.pixels : space.query_pixels,
+                                      ssdei_gradient(run, input[i]) + (i ? from : at));
+        ssdei_attention_pack(run, &space, k, 1, space.keys);
+        ssdei_attention_pack(run, &space, k, 0, space.keys_down);
+        ssdei_attention_pack(run, &space, v, 1, space.values);
+        for (first = 0; first < space.query_pixels; first += space.block)
+            ssdei_attention_backward_block(run, index, &space, at, from, first);
     }
 }
+
+/* Over rows and heads */
+static void ssdei_attention_over_units(ssde_run *run, int index, ssdei_share_function function) {
+    ssdei_share(run, index, run->rows * run->net->nodes[index].groups, function);
+}
 static void ssdei_attention_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_backward_units);
+}
+
+/* As ssdei_dual_rows, of a unit. */
+static ssdei_dual ssdei_attention_dual(const ssde_run *run, int index, const ssdei_attention *space, int which,
+                                       size_t unit) {
+    ssdei_dual d = ssdei_dual_rows(run, index, which, unit / space->heads);
+    size_t at = unit % space->heads * space->width;
+    d.x += at, d.x_rate += at, d.y_rate += at;
+    if (d.dx) d.dx += at;
+    if (d.dx_rate) d.dx_rate += at;
+    if (d.dy) d.dy += at, d.dy_rate += at;
+    return d;
 }
 
 /* S and q' k^T + q k'^T of `rows` query pixels */
 static void ssdei_attention_rates(const ssde_run *run, const ssdei_attention *space, const float *q,
                                   const float *tangent, size_t rows) {
     ssdei_attention_weights(run, space, q, rows);
-    ssdei_product(run->kernels, tangent, space->channels, space->keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 0);
-    ssdei_product(run->kernels, q, space->channels, space->tangent_keys, rows, space->channels, space->pixels,
-                  space->rates, space->stride, 1);
+    ssdei_attention_across(run, space, tangent, space->keys, rows, 0, space->rates);
+    ssdei_attention_across(run, space, q, space->tangent_keys, rows, 1, space->rates);
 }
 
 /* Keys and values, of the tangents too, for either way. */
-static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t row, int backward,
+static void ssdei_attention_pack_tangents(ssde_run *run, int index, size_t unit, int backward,
                                           const ssdei_attention *space) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual key = ssdei_dual_rows(run, index, 1, row), value = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels;
+    ssdei_dual key = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual value = ssdei_attention_dual(run, index, space, 2, unit);
     int i;
     for (i = 0; i < 2; i++) {
         const float *k = i ? key.x_rate : key.x, *v = i ? value.x_rate : value.x;
-        float *to = i ? space->tangent_values : space->values;
-        ssdei_pack(kernels, k, 1, channels, channels, pixels, i ? space->tangent_keys : space->keys);
-        if (!backward) {
-            ssdei_pack(kernels, v, channels, 1, pixels, channels, to);
-            continue;
-        }
-        ssdei_pack(kernels, k, channels, 1, pixels, channels, i ? space->tangent_keys_down : space->keys_down);
-        ssdei_pack(kernels, v, 1, channels, channels, pixels, to);
+        ssdei_attention_pack(run, space, k, 1, i ? space->tangent_keys : space->keys);
+        if (backward) ssdei_attention_pack(run, space, k, 0, i ? space->tangent_keys_down : space->keys_down);
+        ssdei_attention_pack(run, space, v, backward, i ? space->tangent_values : space->values);
     }
 }
 
-/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(C) */
-static void ssdei_attention_tangent_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
-    const ssdei_kernels *kernels = run->kernels;
+/* y' = S' v + S v', S' = S (A' - sum_j S A') with A' = (q' k^T + q k'^T) / sqrt(D) */
+static void ssdei_attention_tangent_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t pixels = space.pixels, channels = space.channels, first, i;
+    size_t first, i;
     for (; begin < end; begin++) {
-        ssdei_dual q = ssdei_dual_rows(run, index, 0, begin);
+        ssdei_dual q = ssdei_attention_dual(run, index, &space, 0, begin);
         ssdei_attention_pack_tangents(run, index, begin, 0, &space);
-        for (first = 0; first < pixels; first += space.block) {
-            size_t rows = ssdei_least(pixels - first, space.block), at = first * channels;
+        for (first = 0; first < space.query_pixels; first += space.block) {
+            size_t rows = ssdei_least(space.query_pixels - first, space.block), at = first * space.channels;
             ssdei_attention_rates(run, &space, q.x + at, q.x_rate + at, rows);
             for (i = 0; i < rows; i++)
-                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, pixels,
+                run->nn->softmax_backward(space.weights + i * space.stride, space.scale, space.pixels,
                                           space.rates + i * space.stride);
-            ssdei_product(kernels, space.rates, space.stride, space.values, rows, pixels, channels, q.y_rate + at,
-                          channels, 0);
-            ssdei_product(kernels, space.weights, space.stride, space.tangent_values, rows, pixels, channels,
-                          q.y_rate + at, channels, 1);
+            ssdei_attention_down(run, &space, space.rates, space.values, rows, 0, q.y_rate + at);
+            ssdei_attention_down(run, &space, space.weights, space.tangent_values, rows, 1, q.y_rate + at);
         }
     }
 }
 static void ssdei_attention_tangent(ssde_run *run, int index) {
-    ssdei_over_rows(run, index, ssdei_attention_tangent_rows);
+    ssdei_attention_over_units(run, index, ssdei_attention_tangent_units);
 }
 
 /* Of one query pixel: from s = S, r = q' k^T + q k'^T, h = dS' = dy' v^T and g = dy v^T + dy' v'^T, with A' less its
-   mean D = (r - sum_j s r) / sqrt(C): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
+   mean D = (r - sum_j s r) / sqrt(D): r becomes S' = s D, g what softmax's derivative takes to dA, but for a constant:
    g + D (h - sum_j s h); and h, by the same derivative, dA'. */
 static void ssdei_attention_mix(const ssdei_attention *space, const float *s, const float *h, float *r, float *g) {
     double mean = 0.0, slope = 0.0;
@@ -4023,25 +4189,25 @@ static void ssdei_attention_mix(const ssdei_attention *space, const float *s, co
 }
 
 /* dv += S^T dy + S'^T dy', dv' += S^T dy'; dq += dA k + dA' k', dq' += dA' k; dk += dA^T q + dA'^T q', dk' += dA'^T q;
-   of the query pixels at `first` of row `row`. */
-static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t row,
+   of the query pixels from `first` on of a unit. */
+static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, const ssdei_attention *space, size_t unit,
                                                    size_t first) {
-    const ssdei_kernels *kernels = run->kernels;
-    ssdei_dual q = ssdei_dual_rows(run, index, 0, row), k = ssdei_dual_rows(run, index, 1, row);
-    ssdei_dual v = ssdei_dual_rows(run, index, 2, row);
-    size_t pixels = space->pixels, channels = space->channels, stride = space->stride, at = first * channels;
-    size_t rows = ssdei_least(pixels - first, space->block), i;
+    ssdei_dual q = ssdei_attention_dual(run, index, space, 0, unit);
+    ssdei_dual k = ssdei_attention_dual(run, index, space, 1, unit);
+    ssdei_dual v = ssdei_attention_dual(run, index, space, 2, unit);
+    size_t stride = space->stride, at = first * space->channels;
+    size_t rows = ssdei_least(space->query_pixels - first, space->block), i;
     const float *x = q.x + at, *x_rate = q.x_rate + at, *dy = q.dy + at, *dy_rate = q.dy_rate + at;
     ssdei_attention_rates(run, space, x, x_rate, rows);
-    ssdei_product(kernels, dy_rate, channels, space->values, rows, channels, pixels, space->slopes, stride, 0);
-    ssdei_product(kernels, dy, channels, space->values, rows, channels, pixels, space->mixed, stride, 0);
-    ssdei_product(kernels, dy_rate, channels, space->tangent_values, rows, channels, pixels, space->mixed, stride, 1);
+    ssdei_attention_across(run, space, dy_rate, space->values, rows, 0, space->slopes);
+    ssdei_attention_across(run, space, dy, space->values, rows, 0, space->mixed);
+    ssdei_attention_across(run, space, dy_rate, space->tangent_values, rows, 1, space->mixed);
     for (i = 0; i < rows; i++) {
         const float *s = space->weights + i * stride;
         float *h = space->slopes + i * stride, *g = space->mixed + i * stride;
         ssdei_attention_mix(space, s, h, space->rates + i * stride, g);
-        run->nn->softmax_backward(s, space->scale, pixels, h);
-        run->nn->softmax_backward(s, space->scale, pixels, g);
+        run->nn->softmax_backward(s, space->scale, space->pixels, h);
+        run->nn->softmax_backward(s, space->scale, space->pixels, g);
     }
     if (v.dx) {
         ssdei_attention_outer(run, space, space->weights, dy, rows, v.dx);
@@ -4049,13 +4215,10 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     }
     if (v.dx_rate) ssdei_attention_outer(run, space, space->weights, dy_rate, rows, v.dx_rate);
     if (q.dx) {
-        ssdei_product(kernels, space->mixed, stride, space->keys_down, rows, pixels, channels, q.dx + at, channels, 1);
-        ssdei_product(kernels, space->slopes, stride, space->tangent_keys_down, rows, pixels, channels, q.dx + at,
-                      channels, 1);
+        ssdei_attention_down(run, space, space->mixed, space->keys_down, rows, 1, q.dx + at);
+        ssdei_attention_down(run, space, space->slopes, space->tangent_keys_down, rows, 1, q.dx + at);
     }
-    if (q.dx_rate)
-        ssdei_product(kernels, space->slopes, stride, space->keys_down, rows, pixels, channels, q.dx_rate + at,
-                      channels, 1);
+    if (q.dx_rate) ssdei_attention_down(run, space, space->slopes, space->keys_down, rows, 1, q.dx_rate + at);
     if (k.dx) {
         ssdei_attention_outer(run, space, space->mixed, x, rows, k.dx);
         ssdei_attention_outer(run, space, space->slopes, x_rate, rows, k.dx);
@@ -4063,23 +4226,24 @@ static void ssdei_attention_tangent_backward_block(ssde_run *run, int index, con
     if (k.dx_rate) ssdei_attention_outer(run, space, space->slopes, x, rows, k.dx_rate);
 }
 
-static void ssdei_attention_tangent_backward_rows(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
+static void ssdei_attention_tangent_backward_units(ssde_run *run, int index, size_t begin, size_t end, size_t task) {
     ssdei_attention space = ssdei_attention_layout(run, index, ssdei_workspace(run, task));
-    size_t bytes = run->net->nodes[index].count * sizeof(float), first;
+    size_t first;
     int i;
     for (; begin < end; begin++) {
         for (i = 0; i < 3; i++) {
-            ssdei_dual d = ssdei_dual_rows(run, index, i, begin);
-            if (d.dx && !run->accumulate[i]) memset(d.dx, 0, bytes);
-            if (d.dx_rate && !run->accumulate[i]) memset(d.dx_rate, 0, bytes);
+            ssdei_dual d = ssdei_attention_dual(run, index, &space, i, begin);
+            size_t pixels = i ? space.pixels : space.query_pixels;
+            if (d.dx && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx);
+            if (d.dx_rate && !run->accumulate[i]) ssdei_attention_clear(&space, pixels, d.dx_rate);
         }
         ssdei_attention_pack_tangents(run, index, begin, 1, &space);
-        for (first = 0; first < space.pixels; first += space.block)
+        for (first = 0; first < space.query_pixels; first += space.block)
             ssdei_attention_tangent_backward_block(run, index, &space, begin, first);
     }
 }
 static void ssdei_attention_tangent_backward(ssde_run *run, int index) {
-    if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_attention_tangent_backward_rows);
+    if (ssdei_claim_inputs(run, index)) ssdei_attention_over_units(run, index, ssdei_attention_tangent_backward_units);
 }
 
 /* ---- operations: add ---- */
@@ -4403,58 +4567,81 @@ static void ssdei_resample_backward(ssde_run *run, int index) {
 
 /* ---- operations: positional embedding ---- */
 
-ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim) {
-    const ssdei_node *in = ssdei_look(net, label);
-    if (!in) return -1;
-    if (in->count != 1 || dim < 4)
-        return ssdei_net_fail(net, "positional_embedding: %.0f labels, dim is %.0f, wanted 1 label, 4 or more",
-                              (double)in->count, (double)dim);
-    return ssdei_last(net, ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim));
+/* Whether a node may be embedded: the label, or the class's number. Where a table or a null class do not say otherwise,
+   that is then any number that a float has. */
+static int ssdei_embeds(ssde_net *net, ssde_node number, const char *operation) {
+    const ssdei_node *in = ssdei_look(net, number);
+    if (!in) return 0;
+    if (in->count != 1) {
+        ssdei_net_fail(net, "%s: %.0f labels, wanted 1 label", operation, (double)in->count);
+        return 0;
+    }
+    if (number == net->class_number && !net->classes) {
+        net->classes = (size_t)1 << 24;
+        net->no_null_class = 1;
+    }
+    return 1;
 }
 
-/* [sin | cos] of `half` angles, in their place and behind it */
-static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half) {
-    float most = 0.0f;
+ssde_node ssde_positional_embedding(ssde_net *net, ssde_node label, size_t dim, double shift, int cosine_first) {
+    ssdei_node *node;
+    if (!ssdei_embeds(net, label, "positional_embedding")) return -1;
+    if (dim < 2 || !(shift > -1e6 && (double)(dim / 2) - shift >= 0.5))
+        return ssdei_net_fail(net, "positional_embedding: dim is %.0f, shift %.9g, wanted 2 or more, below dim / 2",
+                              (double)dim, shift);
+    node = ssdei_net_add_node(net, SSDEI_OPERATION_positional, label, -1, -1, 1, 1, dim);
+    if (!node) return -1;
+    node->shift = shift;
+    node->cosine_first = cosine_first != 0;
+    return ssdei_last(net, node);
+}
+
+/* [sin | cos], or [cos | sin], of `half` angles, in their place and behind it */
+static void ssdei_sines_of_angles(const ssde_run *run, float *y, size_t half, int cosine_first) {
+    float *sine = cosine_first ? y + half : y, *cosine = cosine_first ? y : y + half, most = 0.0f;
     size_t i;
     for (i = 0; i < half; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
     if (most <= SSDEI_MOST_ANGLE) {
-        run->nn->sines(y, half, y, y + half);
+        run->nn->sines(y, half, sine, cosine);
         return;
     }
     for (i = 0; i < half; i++) {
-        y[half + i] = ssdei_math_cosf(y[i]);
-        y[i] = ssdei_math_sinf(y[i]);
+        float angle = y[i];
+        sine[i] = ssdei_math_sinf(angle);
+        cosine[i] = ssdei_math_cosf(angle);
     }
 }
 
-/* [sin | cos] of label * exp(-i ln(10000) / (half - 1)), in the reference's float arithmetic; layers.py:564. Labels
-   have no derivative. */
+/* Of label * exp(-i ln(10000) / (half - shift)), in the reference's float arithmetic; layers.py:564. Labels have no
+   derivative. */
 static void ssdei_positional_forward(ssde_run *run, int index) {
     const ssdei_node *node = &run->net->nodes[index];
     size_t half = node->count / 2, row, i;
-    float slope = (float)(-ssdei_math_log(10000.0) / (double)(half - 1));
+    float slope = (float)(-ssdei_math_log(10000.0) / ((double)half - node->shift));
     for (row = 0; row < run->rows; row++) {
         float label = ssdei_value(run, node->input[0])[row], *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * ssdei_math_expf((float)i * slope);
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, node->cosine_first);
         if (node->count % 2) y[node->count - 1] = 0.0f;
     }
 }
 
 /* ---- operations: Fourier embedding ---- */
 
-ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
-    const ssdei_node *in = ssdei_look(net, label);
+/* With the frequencies given. */
+static ssde_node ssdei_fourier_node(ssde_net *net, ssde_node label, size_t dim, int parameter) {
     ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (in->count != 1 || !dim)
-        return ssdei_net_fail(net, "fourier_embedding: %.0f labels, dim is %.0f, wanted 1 label, 1 or more",
-                              (double)in->count, (double)dim);
-    first = ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale);
+    if (!ssdei_embeds(net, label, "fourier_embedding")) return -1;
     node = ssdei_net_add_node(net, SSDEI_OPERATION_fourier, label, -1, -1, 1, 1, 2 * dim);
-    if (node) node->parameter = first;
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
+}
+
+ssde_node ssde_fourier_embedding(ssde_net *net, ssde_node label, size_t dim, double scale, const char *name) {
+    if (!net || !dim) return net ? ssdei_net_fail(net, "fourier_embedding: dim is 0, wanted 1 or more") : -1;
+    return ssdei_fourier_node(
+        net, label, dim,
+        ssdei_net_add_parameter(net, name, "W", SSDEI_LAYOUT_PLAIN, 0, dim, 0, SSDEI_INITIALISE_NORMAL, scale));
 }
 
 /* [sin | cos] of log(label) W 2 pi, in that order in float; layerspp.py:32 */
@@ -4466,7 +4653,7 @@ static void ssdei_fourier_forward(ssde_run *run, int index) {
         float label = ssdei_math_logf(ssdei_value(run, node->input[0])[row]),
               *y = ssdei_value(run, index) + row * node->count;
         for (i = 0; i < half; i++) y[i] = label * frequencies[i] * 2.0f * (float)SSDEI_PI;
-        ssdei_sines_of_angles(run, y, half);
+        ssdei_sines_of_angles(run, y, half, 0);
     }
 }
 
@@ -4679,31 +4866,60 @@ static void ssdei_mean_pixels_backward(ssde_run *run, int index) {
     if (ssdei_claim_inputs(run, index)) ssdei_over_rows(run, index, ssdei_mean_pixels_backward_rows);
 }
 
-/* ---- operations: class embedding ---- */
+/* ---- operations: tables, of classes and labels ---- */
 
-ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
-    const ssdei_node *in = ssdei_look(net, class_number);
-    ssdei_node *node;
-    int first;
-    if (!in) return -1;
-    if (class_number != net->class_number)
-        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
-    if (!classes || classes > 1 << 24 || !dim)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more",
-                              (double)classes, (double)dim);
-    if (net->classes && net->classes != classes)
-        return ssdei_net_fail(net, "class_embedding: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->classes);
-    first = ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, classes + 1, dim, 0,
-                                    SSDEI_INITIALISE_FAN_AVERAGE, 1.0);
-    node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, class_number, -1, -1, 1, 1, dim);
-    if (!node) return -1;
-    net->classes = classes;
-    node->parameter = first;
+/* Notes how many classes or labels there are, and whether a null class; otherwise the network has failed. */
+static int ssdei_table_rows(ssde_net *net, const char *operation, ssde_node number, size_t rows, size_t dim,
+                            int null_class) {
+    if (!rows || rows > 1 << 24 || !dim) {
+        ssdei_net_fail(net, "%s: classes is %.0f, dim %.0f, wanted 1 to 2^24, 1 or more", operation, (double)rows,
+                       (double)dim);
+        return 0;
+    }
+    if (number == net->label) {
+        if (!net->label_rows || rows < net->label_rows) net->label_rows = rows;
+        return 1;
+    }
+    if (net->classes && (net->classes != rows || net->no_null_class == null_class)) {
+        ssdei_net_fail(net, "%s: classes is %.0f, another one's %.0f%s", operation, (double)rows, (double)net->classes,
+                       net->no_null_class == null_class ? ", or the one knows a null class" : "");
+        return 0;
+    }
+    net->classes = rows;
+    net->no_null_class = !null_class;
+    return 1;
+}
+
+static int ssdei_table_parameter(ssde_net *net, size_t rows, size_t dim, const char *name) {
+    return ssdei_net_add_parameter(net, name, "weight", SSDEI_LAYOUT_NIN, rows, dim, 0, SSDEI_INITIALISE_FAN_AVERAGE,
+                                   1.0);
+}
+
+/* Of a table that is there. */
+static ssde_node ssdei_table_node(ssde_net *net, ssde_node number, size_t dim, int parameter) {
+    ssdei_node *node = ssdei_net_add_node(net, SSDEI_OPERATION_class_embedding, number, -1, -1, 1, 1, dim);
+    if (node) node->parameter = parameter;
     return ssdei_last(net, node);
 }
 
-/* y = the table's row of the sample's class */
+ssde_node ssde_class_embedding(ssde_net *net, ssde_node class_number, size_t classes, size_t dim, const char *name) {
+    if (!ssdei_look(net, class_number)) return -1;
+    if (class_number != net->class_number)
+        return ssdei_net_fail(net, "class_embedding: class_number is node %d, wanted ssde_input_class's", class_number);
+    if (!ssdei_table_rows(net, "class_embedding", class_number, classes, dim, 1)) return -1;
+    return ssdei_table_node(net, class_number, dim, ssdei_table_parameter(net, classes + 1, dim, name));
+}
+
+ssde_node ssde_table_embedding(ssde_net *net, ssde_node number, size_t rows, size_t dim, const char *name) {
+    if (!ssdei_look(net, number)) return -1;
+    if (number != net->class_number && number != net->label)
+        return ssdei_net_fail(net, "table_embedding: number is node %d, wanted ssde_input_class's or the label's",
+                              number);
+    if (!ssdei_table_rows(net, "table_embedding", number, rows, dim, 0)) return -1;
+    return ssdei_table_node(net, number, dim, ssdei_table_parameter(net, rows, dim, name));
+}
+
+/* y = the table's row of the sample's class or label */
 static void ssdei_class_embedding_plan(ssde_run *run, int index) { run->steps[index].reads[0] = SSDEI_READ; }
 
 static size_t ssdei_class_row(const ssde_run *run, const ssdei_node *node, size_t row) {
@@ -4779,10 +4995,7 @@ ssde_node ssde_conditional_instance_norm(ssde_net *net, ssde_node x, ssde_node l
         return ssdei_net_fail(net, "conditional_instance_norm: label is node %d, wanted ssde_input_label's", label);
     if (!classes || classes > 1 << 24)
         return ssdei_net_fail(net, "conditional_instance_norm: classes is %.0f, wanted 1 to 2^24", (double)classes);
-    if (net->label_classes && net->label_classes != classes)
-        return ssdei_net_fail(net, "conditional_instance_norm: classes is %.0f, another one's %.0f", (double)classes,
-                              (double)net->label_classes);
-    net->label_classes = classes;
+    if (!net->label_rows || classes < net->label_rows) net->label_rows = classes;
     snprintf(table, sizeof table, "%s.embed", name ? name : "");
     return ssdei_instance_norm_node(
         net, x, label, SSDE_INSTANCE_NORM_PLUS, eps, activation,
@@ -5672,7 +5885,8 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
     for (i = 0; i < n; i++) {
         const ssdei_node *node = &net->nodes[i];
         ssdei_step *step = &run->steps[i];
-        int value_to = i == net->output ? n : i, gradient_from = i == net->output ? n - 1 : last;
+        /* the output is asked for as long as there is no other */
+        int value_to = i != net->output ? i : repeated ? last : n, gradient_from = i == net->output ? n - 1 : last;
         int again_from, again_to, computed_again = ssdei_plan_again(run, i, &again_from, &again_to);
         size_t floats = ssdei_plan_floats(run, i);
         if (step->idle) continue;
@@ -5686,7 +5900,7 @@ static void ssdei_plan_lifetimes(ssdei_plan *plan) {
                 if (gradient_from > last - 1 - j) gradient_from = last - 1 - j;
             }
         }
-        if (i == net->class_number) value_to = last; /* written once for several passes */
+        if (i == net->class_number || i == net->vector) value_to = last; /* written once for several passes */
         /* inputs are written before the first step */
         ssdei_plan_value(plan, i, node->input[0] < 0 ? 0 : i, value_to);
         if (computed_again) ssdei_plan_add(plan, &step->value_again, floats, again_from, again_to);
@@ -5875,12 +6089,32 @@ ssde_status ssde_run_set_classes(ssde_run *run, const int32_t *classes, size_t r
     if (classes && (!rows || rows > run->max_rows))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    if (classes) ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, -1, net->classes));
+    if (classes)
+        ssdei_try(ssdei_check_classes(run->context, "classes", classes, rows, ssdei_least_class(net), net->classes));
     run->class_rows = classes ? rows : 0;
     if (net->class_number < 0) return SSDE_OK;
     numbers = ssdei_value(run, net->class_number);
     for (row = 0; row < run->max_rows; row++)
         numbers[row] = row < run->class_rows && classes[row] >= 0 ? (float)classes[row] : (float)net->classes;
+    return SSDE_OK;
+}
+
+ssde_status ssde_run_set_vectors(ssde_run *run, const float *vectors, size_t rows) {
+    size_t size, bad;
+    if (!run) return SSDE_ERROR_ARGUMENT;
+    size = ssde_net_vector(run->net);
+    run->vector_rows = 0;
+    if (!vectors) return SSDE_OK;
+    if (!size) return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "vectors are given, but the network takes none");
+    if (!rows || rows > run->max_rows)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
+                         (double)run->max_rows);
+    bad = ssdei_first_nonfinite(vectors, rows * size);
+    if (bad < rows * size)
+        return ssde_fail(run->context, SSDE_ERROR_NUMERIC, "vectors: value %lu of row %lu is not finite",
+                         (unsigned long)(bad % size), (unsigned long)(bad / size));
+    memcpy(ssdei_value(run, run->net->vector), vectors, rows * size * sizeof *vectors);
+    run->vector_rows = rows;
     return SSDE_OK;
 }
 
@@ -5945,13 +6179,17 @@ static ssde_status ssdei_run_pass(ssde_run *run, const float *x, const float *v,
     if (!rows || rows > run->max_rows)
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %.0f, wanted 1 to max_rows = %.0f", (double)rows,
                          (double)run->max_rows);
-    for (row = 0; row < rows && net->label_classes; row++)
-        if (!(label[row] >= 0.0f && label[row] < (float)net->label_classes && label[row] == floorf(label[row])))
-            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "label[%lu] is %.9g, wanted a whole number, 0 to %lu",
-                             (unsigned long)row, (double)label[row], (unsigned long)net->label_classes - 1);
-    if (run->class_rows && rows > run->class_rows)
+    if (rows > run->class_rows && (run->class_rows || net->no_null_class))
         return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_classes was given",
                          (unsigned long)rows, (unsigned long)run->class_rows);
+    if (rows > run->vector_rows && net->vector >= 0)
+        return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "rows is %lu, wanted %lu as ssde_run_set_vectors was given",
+                         (unsigned long)rows, (unsigned long)run->vector_rows);
+    for (row = 0; row < rows && net->label_rows; row++)
+        if (!ssdei_is_whole((double)label[row], 0.0, (double)(net->label_rows - 1)))
+            return ssde_fail(run->context, SSDE_ERROR_ARGUMENT,
+                             "label[%lu] is %.9g, wanted a whole number from 0 to %lu", (unsigned long)row,
+                             (double)label[row], (unsigned long)net->label_rows - 1);
     for (row = 0; row < rows && sample && net->dropouts && ssdei_trains(run->mode); row++)
         if (sample[row] >> 48)
             return ssde_fail(run->context, SSDE_ERROR_ARGUMENT, "sample[%lu] is %.0f, wanted below 2^48",
@@ -6154,7 +6392,7 @@ static size_t ssdei_unet_channels(const ssdei_unet *unet, ssde_node node) {
 static ssde_node ssdei_unet_norm(ssdei_unet *unet, ssde_node x, ssde_activation activation, const char *part) {
     size_t groups = ssdei_unet_channels(unet, x) / 4;
     if (groups > 32 || unet->desc->name == SSDE_UNET_DDPM) groups = 32;
-    return ssde_group_norm(unet->net, x, groups, activation, ssdei_unet_name(unet, part));
+    return ssde_group_norm(unet->net, x, groups, 1e-6, activation, ssdei_unet_name(unet, part));
 }
 
 static ssde_node ssdei_unet_conv(ssdei_unet *unet, ssde_node x, size_t channels, int kernel, double init_scale,
@@ -6270,7 +6508,7 @@ static ssde_node ssdei_unet_attention(ssdei_unet *unet, ssde_node x, int number)
     h = ssdei_unet_norm(unet, x, SSDE_IDENTITY, "GroupNorm_0");
     conv.init_scale = 0.1;
     for (i = 0; i < 3; i++) projected[i] = ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, parts[i]));
-    h = ssde_attention(unet->net, projected[0], projected[1], projected[2]);
+    h = ssde_attention(unet->net, projected[0], projected[1], projected[2], 1);
     conv = ssdei_unet_residual(unet, x, channels, 1);
     return ssde_nin(unet->net, h, &conv, ssdei_unet_name(unet, "NIN_3"));
 }
@@ -6306,7 +6544,7 @@ static ssde_node ssdei_unet_noise_embedding(ssdei_unet *unet) {
                                    ssdei_unet_name(unet, ""));
         if (!desc->conditional) return -1;
     } else {
-        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf);
+        h = ssde_positional_embedding(unet->net, ssde_input_label(unet->net), desc->nf, 1.0, 0);
     }
     ssdei_unet_module(unet, SSDEI_MODULE_EMBEDDING_FIRST, 0);
     h = ssde_linear(unet->net, h, 4 * desc->nf, 1.0, ssdei_unet_name(unet, ""));
@@ -6987,7 +7225,7 @@ static ssde_status ssdei_mlp_build(ssde_net **net, const ssde_mlp_desc *desc) {
     embedding =
         desc->embedding_type == SSDE_EMBEDDING_FOURIER
             ? ssde_fourier_embedding(*net, ssde_input_label(*net), desc->hidden / 2, desc->fourier_scale, "embedding")
-            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden);
+            : ssde_positional_embedding(*net, ssde_input_label(*net), desc->hidden, 1.0, 0);
     embedding = ssde_linear(*net, embedding, desc->hidden, 1.0, "embedding.dense");
     embedding = ssde_activate(*net, embedding, SSDE_SILU);
     h = ssde_linear(*net, x, desc->hidden, 1.0, "input");
@@ -7206,6 +7444,9 @@ struct ssde_score_net {
     ssde_sde sde;
     ssde_run *run;
     size_t max_rows, dim, copies; /* of the rows: 2 with guidance */
+    /* A row of the network's results is `spans` times `stride` floats, of which `span` are the output, and the others
+       a learned variance's. */
+    size_t spans, span, stride;
     int derivative;
     ssdei_meaning means;
     int mixes; /* the score is made of the output and of x */
@@ -7213,10 +7454,11 @@ struct ssde_score_net {
     float *label, *sigma;  /* [copies, max_rows] */
     ssde_output_map *map;  /* [max_rows] */
     double *factor, *by_x; /* [copies, max_rows], [max_rows]; score = sum over copies of factor * net, + by_x * x */
-    float *scaled;         /* [copies, max_rows, dim] */
+    float *scaled;         /* [copies, max_rows, spans, stride] */
     ssdei_class_table table;
-    int32_t *classes; /* [copies, max_rows] */
-    size_t rows;
+    int32_t *classes;   /* [copies, max_rows] */
+    size_t rows;        /* of the last score; 0: there was none, or it failed */
+    const float *x;     /* its own */
     int differentiable; /* the last score was asked to be */
 };
 
@@ -7237,6 +7479,9 @@ static ssde_status ssdei_score_net_check(const ssde_net *net, const ssde_sde *sd
     if (!(desc->guidance == 0.0) && !net->classes)
         return ssde_fail(context, SSDE_ERROR_ARGUMENT, "guidance is %g, but the network has no classes",
                          desc->guidance);
+    if (!(desc->guidance == 0.0) && net->no_null_class)
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED,
+                         "guidance is %g, but the network knows no null class, by which guidance goes", desc->guidance);
     return SSDE_OK;
 }
 
@@ -7248,7 +7493,7 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
     s->map = ssdei_place(memory, ssde_output_map, s->max_rows);
     s->factor = ssdei_place(memory, double, rows);
     s->by_x = ssdei_place(memory, double, s->max_rows);
-    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->dim));
+    s->scaled = ssdei_place(memory, float, ssdei_multiply(rows, s->spans * s->stride));
     s->classes = ssdei_place(memory, int32_t, rows);
 }
 
@@ -7256,13 +7501,17 @@ static void ssdei_score_net_arrays(void *object, ssdei_memory *memory) {
 static ssde_status ssdei_score_net_prepare(ssde_score_net *s, ssde_run_desc *run, const ssde_net *net,
                                            const ssde_sde *sde, const ssde_score_net_desc *desc) {
     const ssde_score_net_desc plain = desc ? *desc : ssde_score_net_defaults();
+    int learned;
     memset(s, 0, sizeof *s);
     s->context = plain.context;
     ssdei_try(ssdei_score_net_check(net, sde, &plain));
-    ssdei_try(ssdei_net_check_score(s->context, net));
+    ssdei_try(ssdei_net_check_score(s->context, net, &learned));
     s->sde = *sde;
     s->max_rows = plain.max_rows ? plain.max_rows : 64;
     s->dim = ssde_net_dim(net);
+    s->span = learned ? net->nodes[net->input].shape[2] : s->dim;
+    s->spans = s->dim / s->span;
+    s->stride = learned ? 2 * s->span : s->span;
     s->derivative = !plain.no_derivative;
     s->means.output = plain.output;
     s->means.sigma_data = plain.sigma_data;
@@ -7306,11 +7555,16 @@ void ssde_score_net_destroy(ssde_score_net *score_net) {
 ssde_status ssde_score_net_set_classes(ssde_score_net *score_net, const int32_t *classes, size_t count,
                                        uint64_t first_sample) {
     if (!score_net) return SSDE_ERROR_ARGUMENT;
-    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample, -1,
-                                 score_net->run->net->classes);
+    return ssdei_class_table_set(score_net->context, &score_net->table, classes, count, first_sample,
+                                 ssdei_least_class(score_net->run->net), score_net->run->net->classes);
 }
 
 SSDEI_ONCE_END
+
+/* How much of the result is made of a copy's. */
+static double ssdei_score_net_share(const ssde_score_net *s, size_t copy) {
+    return copy ? -s->guidance : 1.0 + s->guidance;
+}
 
 /* The score at row, of which its copies have their shares; in float where x has no part in it. */
 static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) {
@@ -7318,7 +7572,7 @@ static void ssdei_score_net_factors(ssde_score_net *s, size_t row, size_t rows) 
     size_t copy;
     if (s->means.output == SSDE_PREDICT_SCORE) factor = 1.0;
     for (copy = 0; copy < s->copies; copy++) {
-        double share = copy ? -s->guidance : 1.0 + s->guidance;
+        double share = ssdei_score_net_share(s, copy);
         s->factor[copy * rows + row] = s->mixes ? share * factor : (double)((float)share * (float)factor);
     }
     s->by_x[row] = s->mixes ? -s->map[row].noise_x / sigma : 0.0;
@@ -7351,19 +7605,20 @@ static const float *ssdei_score_net_input(ssde_score_net *s, const float *x, siz
     return s->scaled;
 }
 
-/* out = the score, by the network's results value [copies, rows, dim]. */
-static void ssdei_score_net_combine(const ssde_score_net *s, const float *value, const float *x, size_t rows,
-                                    float *out) {
-    size_t count = rows * s->dim, row, at;
-    for (row = 0, at = 0; row < rows; row++) {
-        const double *factor = s->factor + row;
-        for (; at < (row + 1) * s->dim; at++) {
-            if (s->mixes) { /* terms that may cancel */
-                double sum = factor[0] * (double)value[at] + s->by_x[row] * (double)x[at];
-                out[at] = (float)(s->copies == 2 ? sum + factor[rows] * (double)value[count + at] : sum);
+/* out = sum over copies of factor[copy] * net + by_x * x at a row; in float where x has no part in it. */
+static void ssdei_score_net_row(const ssde_score_net *s, size_t row, const double factor[2], const double *by_x,
+                                float *out) {
+    const size_t floats = s->spans * s->stride, copy = s->rows * floats;
+    const float *value = ssdei_value(s->run, s->run->net->output) + row * floats, *x = s->x + row * s->dim;
+    size_t i, at;
+    for (i = 0; i < s->spans; i++, value += s->stride) {
+        for (at = 0; at < s->span; at++, x++, out++) {
+            if (by_x) { /* terms that may cancel */
+                double sum = factor[0] * (double)value[at] + *by_x * (double)*x;
+                *out = (float)(s->copies == 2 ? sum + factor[1] * (double)value[copy + at] : sum);
             } else {
-                out[at] = value[at] * (float)factor[0];
-                if (s->copies == 2) out[at] += value[count + at] * (float)factor[rows];
+                *out = value[at] * (float)factor[0];
+                if (s->copies == 2) *out += value[copy + at] * (float)factor[1];
             }
         }
     }
@@ -7374,7 +7629,9 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_score_net_score(void *user, const float *x, const double *t, const uint64_t *sample,
                                          size_t rows, int differentiate, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
+    size_t row;
     s->differentiable = 0;
+    s->rows = 0;
     if (!x || !t || !out)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "score: %s is NULL", !x ? "x" : !t ? "t" : "out");
     if (!rows || rows > s->max_rows)
@@ -7383,30 +7640,81 @@ static ssde_status ssdei_score_net_score(void *user, const float *x, const doubl
     ssdei_try(ssdei_score_net_rows(s, t, sample, rows));
     ssdei_try(ssde_run_forward(s->run, ssdei_score_net_input(s, x, rows), s->label, s->sigma, s->copies * rows, 0, 0,
                                NULL, NULL));
-    ssdei_score_net_combine(s, ssdei_value(s->run, s->run->net->output), x, rows, out);
+    s->x = x;
     s->rows = rows;
+    for (row = 0; row < rows; row++) {
+        const double factor[2] = {s->factor[row], s->copies == 2 ? s->factor[rows + row] : 0.0};
+        ssdei_score_net_row(s, row, factor, s->mixes ? &s->by_x[row] : NULL, out + row * s->dim);
+    }
     s->differentiable = differentiate && s->derivative;
     return SSDE_OK;
 }
 
+/* What is told of the rows of the score right before. */
+static ssde_status ssdei_score_net_check_rows(const ssde_score_net *s, const char *name, const void *in,
+                                              const float *out, size_t rows) {
+    if (!in || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: %s is NULL", name, in ? "out" : "v");
+    if (rows == s->rows && rows) return SSDE_OK;
+    return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "%s: rows is %.0f, wanted %.0f as of the score right before",
+                     name, (double)rows, (double)s->rows);
+}
+
+/* v times each copy's share of the score, 0 for a learned variance: what is differentiated. */
+static void ssdei_score_net_gradient(ssde_score_net *s, const float *v, size_t rows) {
+    float *to = s->scaled;
+    size_t row, i;
+    for (row = 0; row < s->copies * rows; row++) {
+        const float *from = v + row % rows * s->dim;
+        for (i = 0; i < s->spans; i++, from += s->span, to += s->stride) {
+            ssdei_scale_row(s->span, s->factor[row] * s->map[row % rows].input, from, to);
+            if (s->stride > s->span) memset(to + s->span, 0, s->span * sizeof *to);
+        }
+    }
+}
+
 static ssde_status ssdei_score_net_vjp(void *user, const float *v, size_t rows, float *out) {
     ssde_score_net *s = (ssde_score_net *)user;
-    size_t dim = s->dim, count = rows * dim, row, i;
-    if (!v || !out) return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: %s is NULL", v ? "out" : "v");
+    size_t dim = s->dim, count = rows * dim, i;
     if (!s->differentiable)
         return ssde_fail(s->context, SSDE_ERROR_ARGUMENT,
                          "vjp: there was no score(..., differentiate = 1) right before");
-    if (rows != s->rows)
-        return ssde_fail(s->context, SSDE_ERROR_ARGUMENT, "vjp: rows is %.0f, wanted %.0f as of the score right before",
-                         (double)rows, (double)s->rows);
-    for (row = 0; row < s->copies * rows; row++)
-        ssdei_scale_row(dim, s->factor[row] * s->map[row % rows].input, v + row % rows * dim, s->scaled + row * dim);
+    ssdei_try(ssdei_score_net_check_rows(s, "vjp", v, out, rows));
+    ssdei_score_net_gradient(s, v, rows);
     if (s->copies == 1 && !s->mixes) return ssde_run_backward(s->run, s->scaled, out, NULL);
     ssdei_try(ssde_run_backward(s->run, s->scaled, s->scaled, NULL));
     for (i = 0; i < count; i++) {
         double sum = (double)s->scaled[i] + s->by_x[i / dim] * (double)v[i];
         out[i] = (float)(s->copies == 2 ? sum + (double)s->scaled[count + i] : sum);
     }
+    return SSDE_OK;
+}
+
+/* What they stand for at m = 0 is infinite for a network that gives score or noise. */
+static ssde_status ssdei_score_net_denoised(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    size_t row, copy;
+    ssdei_try(ssdei_score_net_check_rows(s, "denoised", out, out, rows));
+    for (row = 0; row < rows; row++, out += s->dim) {
+        const ssde_output_map *map = &s->map[row];
+        double factor[2];
+        if (!(fabs(map->data_output) <= DBL_MAX && fabs(map->data_x) <= DBL_MAX))
+            return ssde_fail(s->context, SSDE_ERROR_NUMERIC,
+                             "denoised: row %lu is at a t where m is 0, so that x says nothing of x(0), nor does the "
+                             "network's output, '%s': wanted data, velocity, edm or flow",
+                             (unsigned long)row, ssdei_parameterisation_names[s->means.output]);
+        for (copy = 0; copy < 2; copy++) factor[copy] = ssdei_score_net_share(s, copy) * map->data_output;
+        ssdei_score_net_row(s, row, factor, &map->data_x, out);
+    }
+    return SSDE_OK;
+}
+
+static ssde_status ssdei_score_net_variance(void *user, size_t rows, float *out) {
+    ssde_score_net *s = (ssde_score_net *)user;
+    const float *v = ssdei_value(s->run, s->run->net->output) + s->span;
+    size_t i, at;
+    ssdei_try(ssdei_score_net_check_rows(s, "variance", out, out, rows));
+    for (i = 0; i < rows * s->spans; i++, v += s->stride)
+        for (at = 0; at < s->span; at++) *out++ = 0.5f * (v[at] + 1.0f);
     return SSDE_OK;
 }
 
@@ -7418,6 +7726,8 @@ ssde_score_model ssde_score_net_model(ssde_score_net *score_net) {
     model.max_rows = score_net->max_rows;
     model.score = ssdei_score_net_score;
     model.vjp = score_net->derivative ? ssdei_score_net_vjp : NULL;
+    model.denoised = ssdei_score_net_denoised;
+    model.variance = score_net->stride > score_net->span ? ssdei_score_net_variance : NULL;
     model.user = score_net;
     return model;
 }
@@ -7745,13 +8055,23 @@ static ssde_run_desc ssdei_trainer_run_desc(const ssde_train_desc *train) {
 /* The network is of the kind that desc trains. */
 static ssde_status ssdei_trainer_check_net(const ssde_trainer *trainer, const ssde_net *net) {
     const ssde_train_desc *desc = &trainer->desc;
-    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net));
+    int learned = 0;
+    if (!desc->classifier) ssdei_try(ssdei_net_check_score(trainer->context, net, &learned));
+    if (learned)
+        return ssde_fail(trainer->context, SSDE_ERROR_UNSUPPORTED,
+                         "the network gives %.0f channels of %.0f: the second half is a learned variance, which no "
+                         "loss here trains, and which would be wrong after the first half's training",
+                         (double)net->nodes[net->output].shape[2], (double)net->nodes[net->input].shape[2]);
     if (desc->classifier && (ssde_net_output_dim(net) < 2 || net->classes))
         return ssde_fail(
             trainer->context, SSDE_ERROR_ARGUMENT,
             "ssde_trainer_create: desc.classifier is set, but the network has %.0f results, and %.0f classes "
             "as a condition",
             (double)ssde_net_output_dim(net), (double)net->classes);
+    if (desc->class_dropout > 0.0 && net->no_null_class)
+        return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
+                         "ssde_trainer_create: desc.class_dropout is %g, but the network knows no null class",
+                         desc->class_dropout);
     if (desc->class_dropout > 0.0 && !net->classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "ssde_trainer_create: desc.class_dropout is %g, but the network has no classes",
@@ -7994,8 +8314,8 @@ static ssde_status ssdei_train_classes(ssde_trainer *trainer, const int32_t *cla
     if (!classes)
         return ssde_fail(trainer->context, SSDE_ERROR_ARGUMENT,
                          "classes is NULL, wanted one of the %.0f classes for each row", (double)count);
-    ssdei_try(
-        ssdei_check_classes(trainer->context, "classes", classes, rows, trainer->desc.classifier ? 0 : -1, count));
+    ssdei_try(ssdei_check_classes(trainer->context, "classes", classes, rows,
+                                  trainer->desc.classifier ? 0 : ssdei_least_class(trainer->net), count));
     memcpy(trainer->classes, classes, rows * sizeof *classes);
     return SSDE_OK;
 }
@@ -10449,7 +10769,6 @@ SSDEI_END
 #undef SSDEI_OPERATIONS
 #undef SSDEI_NOWHERE
 #undef SSDEI_MOST_ANGLE
-#undef SSDEI_NORM_EPS
 #endif
 #define SSDEI_MACROS 0
 #include "scoresde.h"
@@ -10749,6 +11068,54 @@ SSDEI_KERNEL void SSDEI_T(drop)(const float *x, const uint32_t *words, uint32_t 
     for (v = 0; v < count - i; v += ssdei_width) {
         ssdei_u word = ssdei_uload(words + v % 16), number = v < 16 ? ssdei_ushl(word, 16) : word;
         ssdei_drop_vector(x + v, ssdei_ushr(number, 16), below, factor, count - i - v, accumulate, y + v);
+    }
+}
+
+/* gelu(x) = x P(x) with the normal distribution's P and its density p: gelu' = P + x p, gelu'' = p (2 - x^2). P(-|x|) =
+   erfc(a) / 2, a = |x| / sqrt(2), and erfc(a) e^(a^2) is a polynomial in 1 / (1 + 0.3 a), to 2e-8 of itself. */
+SSDEI_HELPER ssdei_v SSDEI_T(gelu)(ssdei_v x, int order) {
+    static const float terms[] = {0.485528883f, -0.512204903f, 0.547632687f, -0.0945869955f,
+                                  0.214896991f, 0.148347248f,  0.17071398f,  0.169188087f};
+    ssdei_v zero = ssdei_set(0.0f), one = ssdei_set(1.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(16.0f)), ssdei_set(-16.0f)),
+            square = ssdei_mul(bounded, bounded);
+    ssdei_v away = ssdei_vmax(bounded, ssdei_sub(zero, bounded)), e = SSDEI_T(exp)(ssdei_mul(square, ssdei_set(-0.5f)));
+    ssdei_v density = ssdei_mul(e, ssdei_set(0.39894228f)), t, p = ssdei_set(-0.129515996f);
+    int i;
+    if (order == 2) return ssdei_fma(density, ssdei_sub(ssdei_set(2.0f), square), ssdei_sub(x, x));
+    t = ssdei_div(one, ssdei_fma(away, ssdei_set(0.212132034f), one));
+    SSDEI_UNROLL for (i = 0; i < 8; i++) p = ssdei_fma(p, t, ssdei_set(terms[i]));
+    p = ssdei_mul(ssdei_mul(p, t), ssdei_mul(e, ssdei_set(0.5f)));
+    p = ssdei_select_less(x, zero, p, ssdei_sub(one, p));
+    return order ? ssdei_fma(x, density, p) : ssdei_mul(x, p);
+}
+
+/* mish(x) = x T, T = tanh(ln(1 + e^x)) = n / (n + 2) with n = e^x (e^x + 2):
+   T' = 4 e^x (1 + e^x) / (n + 2)^2, T'' = 4 e^x ((1 + 2 e^x) / (n + 2) - 4 e^x (1 + e^x)^2 / (n + 2)^2) / (n + 2). */
+SSDEI_HELPER ssdei_v SSDEI_T(mish)(ssdei_v x, int order) {
+    ssdei_v one = ssdei_set(1.0f), two = ssdei_set(2.0f), four = ssdei_set(4.0f);
+    ssdei_v bounded = ssdei_vmax(ssdei_vmin(x, ssdei_set(20.0f)), ssdei_set(-86.0f)), e = SSDEI_T(exp)(bounded);
+    ssdei_v n = ssdei_mul(e, ssdei_add(e, two)), part = ssdei_div(one, ssdei_add(n, two));
+    ssdei_v value = ssdei_mul(n, part), share = ssdei_mul(four, ssdei_mul(e, part)), more = ssdei_add(one, e);
+    ssdei_v rest = ssdei_mul(more, part), slope = ssdei_mul(share, rest), curve;
+    if (order == 0) return ssdei_mul(x, value);
+    if (order == 1) return ssdei_add(ssdei_fma(bounded, slope, value), ssdei_sub(x, x));
+    curve = ssdei_sub(ssdei_mul(ssdei_add(more, e), part), ssdei_mul(share, ssdei_mul(rest, more)));
+    curve = ssdei_fma(bounded, ssdei_mul(share, curve), ssdei_mul(two, slope));
+    return ssdei_add(curve, ssdei_sub(x, x));
+}
+
+SSDEI_KERNEL void SSDEI_T(curve)(int activation, int order, const float *x, const float *by, const float *with,
+                                 size_t count, int accumulate, float *y) {
+    size_t i;
+    for (i = 0; i < count; i += ssdei_width) {
+        size_t n = count - i;
+        ssdei_v u = SSDEI_T(load_some)(x + i, n);
+        u = activation == SSDE_GELU ? SSDEI_T(gelu)(u, order) : SSDEI_T(mish)(u, order);
+        if (by) u = ssdei_mul(u, SSDEI_T(load_some)(by + i, n));
+        if (with) u = ssdei_mul(u, SSDEI_T(load_some)(with + i, n));
+        if (accumulate) u = ssdei_add(u, SSDEI_T(load_some)(y + i, n));
+        SSDEI_T(store_some)(y + i, u, n);
     }
 }
 
@@ -11286,6 +11653,7 @@ static const ssdei_nn_kernels SSDEI_T(nn_kernels) = {SSDEI_T(channel_sums),
                                                      SSDEI_T(silu),
                                                      SSDEI_T(silu_backward),
                                                      SSDEI_T(silu_second),
+                                                     SSDEI_T(curve),
                                                      SSDEI_T(rectify),
                                                      SSDEI_T(rectify_backward),
                                                      SSDEI_T(pool_max),

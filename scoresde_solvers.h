@@ -414,6 +414,25 @@ typedef struct ssde_sample_report {
 /* x [n, dim] after `step` steps, at time t; step 0 is the start. Samples that failed are zeros there. */
 typedef void (*ssde_trajectory_function)(void *user, size_t step, double t, const float *x, size_t n, size_t dim);
 
+/* Weights of multistep predictors as published, and as others run them, instead of the rule of orders: every step has
+   its whole order, however long it is. Zeros: the rule. */
+typedef struct ssde_multistep {
+    int published; /* without it all others are 0 */
+    int order;     /* 1 to 3, of dpm_solver_* up to the default, 0: 2, of dpm_solver_3m 3. The first steps have fewer */
+    int noise; /* polynomials through the predicted noise (DPM-Solver, arXiv 2206.00927, and UniPC's noise prediction)
+                  instead of D's */
+    int heun;  /* dpm_solver_*: second order by the exact integral of the line; else by the line in the middle */
+    int bh1;   /* unipc: B(h) = h for e^h - 1, in what is of order 2 */
+    int fewer_at_end; /* no step is of a higher order than there are steps left; to denoise is one */
+    int euler_at_end; /* the last one is of order 1. Into std = 0 every step is */
+    /* dpm_solver_3m with eta: the third order's term as in diffusers' sde-dpmsolver++, its factor less 1: no limit of
+       short steps. (Its ODE has half of D's second derivative, as published: order 2; so has this without the field.)
+     */
+    int third_as_diffusers;
+    const size_t *uncorrected; /* [uncorrected_count], unipc: steps, from 0, that are left as predicted */
+    size_t uncorrected_count;
+} ssde_multistep;
+
 /* The defaults: the paper's predictor and corrector for this SDE. */
 typedef struct ssde_sampler_desc {
     size_t steps; /* 0: the predictor's, mostly sde->num_scales, which constructors set to 1000 */
@@ -448,8 +467,14 @@ typedef struct ssde_sampler_desc {
     double step_size;       /* of smld: epsilon, the step at sigma_i being epsilon sigma_i^2 / (2 sigma_L^2); 0: 0.2
                                sigma_L^2, which at sigma_L = 0.01 is the paper's 2e-5 */
     double eta; /* ddim, dpm_solver_*: noise from none (0) to the reverse SDE's (1); dpm_solver_2m_sde takes 0 as 1 */
-    double s_churn, s_tmin, s_tmax, s_noise; /* heun: Karras et al.'s, s_tmin and s_tmax in s; 0 is no churn, no lower
-                                                end, no upper end, and 1. Noise is never raised above s(1) */
+    double s_churn, s_tmin, s_tmax, s_noise; /* heun, and ddim with eta 0: Karras et al.'s, s_tmin and s_tmax in s; 0 is
+                                                no churn, no lower end, no upper end, and 1. Noise is never raised above
+                                                s(1) */
+    /* ddim: churn as in diffusers, which the model does not see: it is asked before the noise, at s, and what it says,
+       this output of a network, is taken for that at s_hat. Has no bound. Without it the model is asked at s_hat. */
+    ssde_parameterisation churn_unseen;
+    double sigma_data; /* of _EDM */
+    ssde_multistep multistep;
     double rtol, atol;      /* adaptive; 0: 0.05 and 0.0078, which is one level of 8-bit images in [-1, 1] */
     size_t max_evaluations; /* adaptive, per sample, 0: 10,000; SSDE_ERROR_LIMIT where they do not suffice: x is NaN */
     /* The predictor's noise over [t_next, t] is that of ssde_brownian, (W(t) - W(t_next)) / sqrt(t - t_next) for z, so
@@ -2219,7 +2244,8 @@ typedef struct ssdei_setting {
     const struct ssdei_method *method;
     const struct ssdei_corrector *corrector;
     ssde_context *context;
-    double start; /* of a run: ssde_prior_time */
+    size_t history; /* steps it remembers: the row's, or as many as `multistep` asks for */
+    double start;   /* of a run: ssde_prior_time */
 } ssdei_setting;
 
 SSDEI_ONCE_BEGIN
@@ -2462,17 +2488,20 @@ ssde_sampler_desc ssde_sampler_defaults(void) {
 
 SSDEI_ONCE_END
 
+/* The most past steps that a row may ask for. */
+enum { SSDEI_HISTORY = 3 };
+
 /* What a step from times[step] to times[step + 1] does, of the times alone; u.x etc. of an update as above. */
 typedef struct ssdei_step_plan {
     size_t step;
-    double t0, t1;             /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
-    ssdei_update churn;        /* without a score, before the first */
-    double keep_x, keep_score; /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
-    ssdei_update update;       /* after the first; multistep: its score is the weighted sum of D's */
-    ssdei_update second;       /* after the second evaluation, its score being kept + second.score s */
-    double weight[3];          /* multistep: of the last D's, newest first */
-    double alone[3];           /* likewise, without the correction of the step before */
-    double t_correct;          /* the corrector's t, update, and whether its last one is without noise */
+    double t0, t1;                    /* of its evaluations: times[step], or where churn has led, and times[step + 1] */
+    ssdei_update churn;               /* without a score, before the first */
+    double keep_x, keep_score;        /* kept = keep_x x + keep_score s: half a trapezoid, or the denoised D */
+    ssdei_update update;              /* after the first; multistep: its score is the weighted sum of D's */
+    ssdei_update second;              /* after the second evaluation, its score being kept + second.score s */
+    double weight[SSDEI_HISTORY + 1]; /* multistep: of the last outputs, newest first */
+    double alone[SSDEI_HISTORY + 1];  /* likewise, without the correction of the step before */
+    double t_correct;                 /* the corrector's t, update, and whether its last one is without noise */
     ssdei_update correction;
     int quiet;
 } ssdei_step_plan;
@@ -2491,9 +2520,6 @@ typedef struct ssdei_travellers {
     size_t *evaluations;     /* [n]; NULL where nothing travels */
     float *before;           /* [n, dim]: x1 of the step before */
 } ssdei_travellers;
-
-/* The most past steps that a row may ask for. */
-enum { SSDEI_HISTORY = 2 };
 
 typedef struct ssdei_sampler {
     ssdei_setting setting;
@@ -2541,7 +2567,9 @@ enum {
     SSDEI_CHURNS = 8,         /* its noise is that of s_churn */
     SSDEI_EULER = 16,         /* Euler's method in t */
     SSDEI_EULER_ON_FLOW = 32, /* the same under probability_flow */
-    SSDEI_TRAVELS = 64        /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_TRAVELS = 64,       /* each row at times of its own, by steps of its own, always along a Brownian path */
+    SSDEI_MULTISTEP = 128,    /* reads `multistep` */
+    SSDEI_CORRECTS = 256      /* its steps are corrected by the score at their ends */
 };
 
 typedef struct ssdei_method {
@@ -2662,6 +2690,44 @@ static ssde_status ssdei_edit_check(ssde_context *context, double edit_from, int
                      "edit_from and given_start are both set: x holds data, or x at the first time, not both");
 }
 
+/* setting->history, and the default order. */
+static ssde_status ssdei_setting_multistep(ssdei_setting *setting) {
+    ssde_multistep *m = &setting->how.multistep;
+    int traits = setting->method->traits, corrects = (traits & SSDEI_CORRECTS) != 0, most = setting->info->history + 1;
+    int others = m->order || m->noise || m->heun || m->bh1 || m->fewer_at_end || m->euler_at_end ||
+                 m->third_as_diffusers || m->uncorrected_count;
+    const char *misplaced = m->published && !(traits & SSDEI_MULTISTEP) ? "published"
+                            : m->heun && corrects                       ? "heun"
+                            : m->bh1 && !corrects                       ? "bh1"
+                            : m->uncorrected_count && !corrects         ? "uncorrected_count"
+                                                                        : NULL;
+    setting->history = (size_t)setting->info->history;
+    if (others && !m->published)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "multistep.published is 0, wanted 1 where other fields of multistep are set");
+    if (misplaced)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "multistep.%s is set, wanted 0 with %s", misplaced,
+                         setting->info->name);
+    if (m->uncorrected_count && !m->uncorrected)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT,
+                         "multistep.uncorrected is NULL, wanted uncorrected_count = %.0f numbers of steps",
+                         (double)m->uncorrected_count);
+    if (m->order < 0 || m->order > most)
+        return ssde_fail(setting->context, SSDE_ERROR_ARGUMENT, "multistep.order is %d, wanted 1 to %d with %s",
+                         m->order, most, setting->info->name);
+    if (!m->published) return SSDE_OK;
+    if (!m->order) m->order = most - corrects;
+    if (m->third_as_diffusers && (m->order < 3 || m->noise || corrects || setting->how.eta == 0.0))
+        return ssde_fail(
+            setting->context, SSDE_ERROR_ARGUMENT,
+            "multistep.third_as_diffusers is set with %s of order %d and eta %g%s, wanted dpm_solver_3m of "
+            "order 3 with eta above 0, of D's",
+            setting->info->name, m->order, setting->how.eta, m->noise ? ", of noise" : "");
+    setting->history = (size_t)(m->order - 1 + corrects);
+    if (!setting->history) setting->history = 1;
+    return SSDE_OK;
+}
+
 /* Numbers of the predictors after the paper's. */
 static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssde_context *context = setting->context;
@@ -2685,6 +2751,13 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
     ssdei_try(ssdei_check_positive(context, "atol", &full->atol, 0.0078));
     ssdei_try(ssdei_clip_check(context, &full->clip));
     if (full->probability_flow) full->eta = full->s_churn = 0.0;
+    if (full->eta > 0.0 && full->s_churn > 0.0)
+        return ssde_fail(context, SSDE_ERROR_ARGUMENT, "eta is %.9g and s_churn %.9g, wanted one of them 0", full->eta,
+                         full->s_churn);
+    if (full->churn_unseen && !((setting->method->traits & SSDEI_CHURNS) && setting->method->rule))
+        return ssde_fail(context, SSDE_ERROR_UNSUPPORTED, "churn_unseen with %s, wanted ddim", setting->info->name);
+    ssdei_try(ssdei_output_check(context, "churn_unseen", full->churn_unseen, full->sigma_data));
+    ssdei_try(ssdei_setting_multistep(setting));
     if (!full->max_evaluations) full->max_evaluations = 10000;
     return SSDE_OK;
 }
@@ -2692,9 +2765,9 @@ static ssde_status ssdei_setting_numbers(ssdei_setting *setting) {
 /* Whether the predictor's updates have noise. */
 static int ssdei_draws(const ssdei_setting *setting) {
     if (setting->how.probability_flow) return 0;
-    if (setting->method->traits & SSDEI_WEIGHTS_NOISE) return setting->how.eta > 0.0;
-    if (setting->method->traits & SSDEI_CHURNS) return setting->how.s_churn > 0.0;
-    return setting->info->stochastic;
+    if ((setting->method->traits & SSDEI_WEIGHTS_NOISE) && setting->how.eta > 0.0) return 1;
+    if ((setting->method->traits & SSDEI_CHURNS) && setting->how.s_churn > 0.0) return 1;
+    return !(setting->method->traits & (SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS)) && setting->info->stochastic;
 }
 
 /* Whether x follows a path of its own without fresh noise, so that what is known of it must too: one z per sample. */
@@ -2990,8 +3063,16 @@ static ssde_status ssdei_predictor_noise(ssdei_sampler *w, const ssdei_block *bl
     return SSDE_OK;
 }
 
+/* From s up to s_hat by the predictor's noise. */
+static void ssdei_churn_apply(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
+    if (plan->churn.noise == 0.0) return;
+    memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
+    ssdei_apply(w, block, &plan->churn, plan->t0);
+}
+
 static ssde_status ssdei_once_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_try(ssdei_predictor_noise(w, block, plan));
+    ssdei_churn_apply(w, block, plan);
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_apply(w, block, &plan->update, plan->t0);
     return SSDE_OK;
@@ -3034,32 +3115,64 @@ static ssde_status ssdei_stochastic_heun_plan(const ssdei_setting *setting, ssde
     return SSDE_OK;
 }
 
-/* Karras et al.'s algorithm 2 in y = x / m and s: from s up to s_hat by fresh noise, along dy / ds = -std score to s',
-   and the trapezoid of the slopes at both ends. */
-static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+/* The churn of Karras et al.'s algorithm 2: from s up to s_hat by fresh noise, whose t becomes plan->t0; of churn that
+   the model does not see s_hat alone. */
+static ssde_status ssdei_churn_plan(const ssdei_setting *setting, ssdei_step_plan *plan, double *s_hat) {
     const ssde_sampler_desc *how = &setting->how;
-    double mean, std, mean_hat, std_hat, mean_next, std_next, s, s_hat, s_next, s_first, step;
+    double mean, std, mean_hat, std_hat, s, s_first;
     double gamma = fmin(how->s_churn / (double)how->steps, sqrt(2.0) - 1.0);
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    s = *s_hat = std / mean;
+    if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) *s_hat = s * (1.0 + gamma);
+    if (*s_hat == s || how->churn_unseen) return SSDE_OK;
+    ssdei_try(ssdei_noise_level(setting->context, &setting->sde, setting->start, &s_first));
+    *s_hat = fmin(*s_hat, s_first);
+    if (!(*s_hat > s)) return SSDE_OK;
+    ssdei_try(ssde_noise_time(setting->context, &setting->sde, *s_hat, &plan->t0));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
+    plan->churn.x = mean_hat / mean - 1.0;
+    plan->churn.noise = how->s_noise * mean_hat * sqrt((*s_hat - s) * (*s_hat + s));
+    return SSDE_OK;
+}
+
+/* Karras et al.'s algorithm 2 in y = x / m and s: after churn along dy / ds = -std score to s', and the trapezoid of
+   the slopes at both ends. */
+static ssde_status ssdei_heun_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    double mean_hat, std_hat, mean_next, std_next, s_hat, step;
+    ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
-    mean_hat = mean, std_hat = std;
-    s = s_hat = std / mean;
-    s_next = std_next / mean_next;
-    if (gamma > 0.0 && s >= how->s_tmin && s <= how->s_tmax) {
-        ssdei_try(ssdei_noise_level(setting->context, &setting->sde, setting->start, &s_first));
-        s_hat = fmin(s * (1.0 + gamma), s_first);
-    }
-    if (s_hat > s) {
-        ssdei_try(ssde_noise_time(setting->context, &setting->sde, s_hat, &plan->t0));
-        ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean_hat, &std_hat));
-        plan->churn.x = mean_hat / mean - 1.0;
-        plan->churn.noise = how->s_noise * mean_hat * sqrt((s_hat - s) * (s_hat + s));
-    }
-    step = mean_next * (s_hat - s_next);
+    step = mean_next * (s_hat - std_next / mean_next);
     plan->update.x = mean_next / mean_hat - 1.0;
     plan->update.score = step * std_hat;
     plan->keep_score = -0.5 * step * std_hat;
     plan->second.score = 0.5 * step * std_next;
+    return SSDE_OK;
+}
+
+/* That algorithm without the second slope: DDIM from s_hat. Where the model does not see the churn, its output o at y
+   and s, which says D = p o + q y there, is taken to say D_hat = p_hat o + q_hat y_hat at y_hat and s_hat, and y' is
+   y_hat + (s' / s_hat - 1) (y_hat - D_hat). A velocity's p and q stay those at s. */
+static ssde_status ssdei_ddim_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
+    const ssde_sampler_desc *how = &setting->how;
+    ssde_output_map map, hat;
+    double mean, std, mean_next, std_next, s, s_hat, step, slope, kept;
+    if (how->s_churn == 0.0) return SSDE_OK;
+    ssdei_try(ssdei_churn_plan(setting, plan, &s_hat));
+    if (!how->churn_unseen) return ssdei_rule_ddim(setting, plan->t0, plan->t1, &plan->update);
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    s = std / mean;
+    if (s_hat == s) return SSDE_OK;
+    ssdei_output_map(how->churn_unseen, how->sigma_data, 1.0, s, &map);
+    ssdei_output_map(how->churn_unseen, how->sigma_data, 1.0, how->churn_unseen == SSDE_PREDICT_VELOCITY ? s : s_hat,
+                     &hat);
+    step = std_next / mean_next / s_hat - 1.0;
+    slope = step * hat.data_output / map.data_output;
+    kept = 1.0 + step * (1.0 - hat.data_x);
+    plan->update.x = mean_next / mean * (kept - slope * (1.0 - map.data_x)) - 1.0;
+    plan->update.score = -mean_next / mean * slope * std * std;
+    plan->update.noise = how->s_noise * mean_next * kept * sqrt((s_hat - s) * (s_hat + s));
     return SSDE_OK;
 }
 
@@ -3093,10 +3206,7 @@ SSDEI_ONCE_BEGIN
 static ssde_status ssdei_twice_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
     ssdei_update u = plan->second;
     ssdei_try(ssdei_predictor_noise(w, block, plan));
-    if (plan->churn.noise != 0.0) {
-        memset(w->score, 0, block->rows * w->dim * sizeof *w->score);
-        ssdei_apply(w, block, &plan->churn, plan->t0);
-    }
+    ssdei_churn_apply(w, block, plan);
     ssdei_try(ssdei_evaluate(w, block, plan->t0));
     ssdei_direction(w, block, block->x, plan->keep_x, plan->keep_score, w->kept);
     ssdei_apply(w, block, &plan->update, plan->t0);
@@ -3185,32 +3295,131 @@ static void ssdei_multistep_correct(const double *span, size_t known, const doub
     weight[2] += decay * (corrected[2] - before[1]);
 }
 
-/* By the last D's, up to `known` of them with this step's; first raised to `order`, then correcting the step before. */
+/* As published: with positions r in steps from D_0 on, the polynomial D_0 + a_1 r + a_2 r^2 + ... through the outputs
+   is given moment_j of a_j. The step's exact ones, j! sum_k (-span)^k span / (j + k + 1)!, are those of e^(-(1 - r)
+   span) span. span < 0: of the noise, in units of (1 + eta) s'. */
+static void ssdei_multistep_moments(double span, double *moment) {
+    double term = 0.25 * span;
+    int j;
+    moment[0] = -ssdei_math_expm1(-span);
+    for (j = 1; j <= 3; j++) moment[j] = 1.0 - (double)j * moment[j - 1] / span;
+    if (fabs(span) > 1.0) return;
+    for (moment[3] = 0.0, j = 5; j < 25; j++) {
+        moment[3] += term;
+        term *= -span / (double)j;
+    }
+    for (j = 3; j > 1; j--) moment[j - 1] = (1.0 - moment[j]) * span / (double)j;
+}
+
+/* sum_i share_i at_i^j = moment_(j + 1), j < count (Bjoerck and Pereyra 1970), and the weights of (output_i - D_0) /
+   at_i. weight [count + 1], D_0's first. */
+static void ssdei_multistep_solve(const double *at, size_t count, const double *moment, double *weight) {
+    double *share = weight + 1;
+    size_t j, k;
+    for (j = 0; j < count; j++) share[j] = moment[j + 1];
+    for (k = 0; k + 1 < count; k++) {
+        for (j = count - 1; j > k; j--) share[j] -= at[k] * share[j - 1];
+    }
+    for (k = count; k-- > 1;) {
+        for (j = k; j < count; j++) share[j] /= at[j] - at[j - k];
+        for (j = k - 1; j + 1 < count; j++) share[j] -= share[j + 1];
+    }
+    weight[0] = moment[0];
+    for (j = 0; j < count; j++) {
+        share[j] /= at[j];
+        weight[0] -= share[j];
+    }
+}
+
+/* weight [SSDEI_HISTORY + 1] of the outputs, newest first: `order` of them at and before the step's start, and with
+   `ended` the one at its end. span [order] is of the step and of those before. A line counts as in the middle of the
+   step, and the parabola of dpm_solver_3m by half. */
+static void ssdei_published_weights(const ssdei_setting *setting, const double *span, size_t order, int ended,
+                                    double *weight) {
+    const ssde_multistep *how = &setting->how.multistep;
+    double at[SSDEI_HISTORY], moment[4], back = 0.0;
+    size_t count = 0, j;
+    for (j = 0; j <= SSDEI_HISTORY; j++) weight[j] = 0.0;
+    if (ended) at[count++] = 1.0;
+    for (j = 1; j < order; j++) at[count++] = back -= span[j] / span[0];
+    ssdei_multistep_moments(span[0], moment);
+    if (count == 1 && !how->heun) moment[1] = 0.5 * (how->bh1 ? span[0] : moment[0]);
+    if (!(setting->method->traits & SSDEI_CORRECTS))
+        moment[2] = 0.5 * moment[2] - (how->third_as_diffusers ? 1.0 : 0.0);
+    ssdei_multistep_solve(at, count, moment, weight);
+    if (!ended) return;
+    back = weight[0], weight[0] = weight[1], weight[1] = back;
+}
+
+/* Of a step, by the number of those before and after. */
+static size_t ssdei_published_order(const ssdei_setting *setting, size_t step) {
+    const ssde_multistep *how = &setting->how.multistep;
+    size_t order = (size_t)how->order, left = setting->how.steps - step + (setting->how.skip_denoise ? 0 : 1);
+    if (order > step + 1) order = step + 1;
+    if (how->fewer_at_end && order > left) order = left;
+    return how->euler_at_end && left == 1 ? 1 : order;
+}
+
+/* plan->alone and plan->weight, by up to `known` outputs with this step's. */
+static void ssdei_published_plan(const ssdei_setting *setting, const double *span, size_t known,
+                                 ssdei_step_plan *plan) {
+    const ssde_multistep *how = &setting->how.multistep;
+    size_t order = span[0] == 0.0 ? 1 : ssdei_published_order(setting, plan->step), j;
+    double corrected[SSDEI_HISTORY + 1], decay = ssdei_math_exp(-span[0]);
+    ssdei_published_weights(setting, span, order < known ? order : known, 0, plan->alone);
+    memcpy(plan->weight, plan->alone, sizeof plan->weight);
+    if (!(setting->method->traits & SSDEI_CORRECTS) || known < 2) return;
+    for (j = 0; j < how->uncorrected_count; j++) {
+        if (how->uncorrected[j] == plan->step - 1) return;
+    }
+    order = ssdei_published_order(setting, plan->step - 1);
+    ssdei_published_weights(setting, span + 1, order < known ? order : known - 1, 1, corrected);
+    for (j = 0; j <= SSDEI_HISTORY; j++) plan->weight[j] += decay * (corrected[j] - (j ? plan[-1].alone[j - 1] : 0.0));
+}
+
+/* By the last outputs, up to `known` of them with this step's; first raised to `order`, then correcting the step
+   before. */
 static ssde_status ssdei_multistep_plan(const ssdei_setting *setting, size_t known, size_t order, int corrects,
                                         ssdei_step_plan *plan) {
-    double level[4], span[3] = {0.0, 0.0, 0.0}, h, eta = setting->how.eta, mean, std, std_next;
+    double level[SSDEI_HISTORY + 2], span[SSDEI_HISTORY + 1], h, eta = setting->how.eta, mean, std, mean_next, std_next;
     const double *before = (plan->step ? plan - 1 : plan)->alone;
     ssdei_update denoise;
     size_t j;
+    int published = setting->how.multistep.published, noise;
+    if (published) known = setting->history + 1;
     if (known > plan->step + 1) known = plan->step + 1;
     ssdei_try(ssdei_noise_level(setting->context, &setting->sde, plan->t1, &level[0]));
     for (j = 0; j < known; j++)
         ssdei_try(ssdei_noise_level(setting->context, &setting->sde, (plan - j)->t0, &level[j + 1]));
-    for (j = 0; j < known; j++) {
-        span[j] = (1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
-        if (!(span[j] > 0.0)) known = j ? j : 1; /* times whose noise is the same double */
-    }
+    noise = setting->how.multistep.noise && level[0] > 0.0;
+    if (level[0] == 0.0) known = 1, level[0] = 1e-300 * level[1]; /* of all that is before D alone is left */
     h = ssdei_math_log(level[1] / level[0]);
+    for (j = 0; j < known; j++) {
+        span[j] = (noise ? -1.0 : 1.0 + eta) * ssdei_math_log(level[j + 1] / level[j]);
+        if (j && !(level[j + 1] > level[j])) known = j; /* times whose noise is the same double */
+    }
     ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t0, &mean, &std));
-    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean, &std_next));
+    ssdei_try(ssdei_marginal(setting->context, &setting->sde, plan->t1, &mean_next, &std_next));
+    if (published) {
+        ssdei_published_plan(setting, span, known, plan);
+    } else {
+        if (!(span[0] > 0.0)) known = 1;
+        ssdei_multistep_weights(span, known < order ? known : order, before, plan->alone);
+        memcpy(plan->weight, plan->alone, sizeof plan->weight);
+        if (known > 1 && corrects) ssdei_multistep_correct(span, known, before, plan->weight);
+    }
+    if (noise) {
+        plan->keep_score = -std;
+        plan->update.x = mean_next / mean - 1.0;
+        plan->update.score = (1.0 + eta) * std_next;
+        plan->update.noise = std_next * sqrt(eta * ssdei_math_expm1(2.0 * h));
+        return SSDE_OK;
+    }
     ssdei_try(ssdei_rule_denoise(setting->context, &setting->sde, plan->t0, &denoise));
-    ssdei_multistep_weights(span, known < order ? known : order, before, plan->alone);
-    memcpy(plan->weight, plan->alone, sizeof plan->weight);
-    if (known > 1 && corrects) ssdei_multistep_correct(span, known, before, plan->weight);
     plan->keep_x = 1.0 + denoise.x;
     plan->keep_score = denoise.score;
     plan->update.x = std_next / std * ssdei_math_exp(-eta * h) - 1.0;
-    plan->update.score = mean;
+    plan->update.score = mean_next;
     plan->update.noise = std_next * sqrt(-ssdei_math_expm1(-2.0 * eta * h));
     return SSDE_OK;
 }
@@ -3229,7 +3438,7 @@ static ssde_status ssdei_unipc_plan(const ssdei_setting *setting, ssdei_step_pla
 
 /* The oldest D, in the place that the newest takes after this step, is the last of the sum. */
 static ssde_status ssdei_multistep_move(ssdei_sampler *w, const ssdei_block *block, const ssdei_step_plan *plan) {
-    size_t kept = (size_t)w->setting.info->history, order = plan->step < kept ? plan->step : kept, i, j;
+    size_t kept = w->setting.history, order = plan->step < kept ? plan->step : kept, i, j;
     float keep_x = (float)plan->keep_x, keep_score = (float)plan->keep_score, weight[SSDEI_HISTORY + 1];
     float *past[SSDEI_HISTORY + 1]; /* newest first */
     ssdei_try(ssdei_predictor_noise(w, block, plan));
@@ -3494,18 +3703,19 @@ static const struct {
     {{"adaptive", 1, 0, 1, 1, SSDE_GRID_UNIFORM, 1},
      {SSDEI_EULER | SSDEI_TRAVELS, SSDEI_CHAIN_NONE, NULL, ssdei_adaptive_plan, ssdei_adaptive_move}},
     {{"ddim", 1, 1, 0, 0, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, ssdei_rule_ddim, NULL, ssdei_once_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_CHURNS, SSDEI_CHAIN_NONE, ssdei_rule_ddim, ssdei_ddim_plan, ssdei_once_move}},
     {{"heun", 2, 2, 0, 0, SSDE_GRID_KARRAS, 18},
      {SSDEI_CHURNS, SSDEI_CHAIN_NONE, NULL, ssdei_heun_plan, ssdei_twice_move}},
     {{"straight_heun", 2, 2, 0, 0, SSDE_GRID_QUADRATIC, 18},
      {0, SSDEI_CHAIN_NONE, NULL, ssdei_straight_heun_plan, ssdei_twice_move}},
     {{"dpm_solver_2m", 2, 1, 1, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
     {{"dpm_solver_3m", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
-     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_3m_plan, ssdei_multistep_move}},
     {{"dpm_solver_2m_sde", 1, 1, 1, 1, SSDE_GRID_LOG_SNR, 50},
-     {SSDEI_WEIGHTS_NOISE, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
-    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20}, {0, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
+     {SSDEI_WEIGHTS_NOISE | SSDEI_MULTISTEP, SSDEI_CHAIN_NONE, NULL, ssdei_2m_plan, ssdei_multistep_move}},
+    {{"unipc", 3, 1, 2, 0, SSDE_GRID_LOG_SNR, 20},
+     {SSDEI_MULTISTEP | SSDEI_CORRECTS, SSDEI_CHAIN_NONE, NULL, ssdei_unipc_plan, ssdei_multistep_move}},
 };
 
 static const ssdei_corrector ssdei_correctors[SSDE_CORRECTOR_COUNT] = {
@@ -3850,7 +4060,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
     ssdei_sampler *w = (ssdei_sampler *)object;
     ssdei_travellers *a = &w->travellers;
     size_t steps = w->setting.how.steps, part = w->block * w->dim, all = w->n * w->dim;
-    int j;
+    size_t j;
     ssdei_guided_arrays(&w->guided, memory);
     ssdei_conditions_arrays(&w->conditions, memory);
     w->times = ssdei_place(memory, double, steps + 1);
@@ -3878,7 +4088,7 @@ static void ssdei_sampler_arrays(void *object, ssdei_memory *memory) {
         a->before = ssdei_place(memory, float, all);
         return;
     }
-    for (j = 0; j < w->setting.info->history; j++) w->history[j] = ssdei_place(memory, float, all);
+    for (j = 0; j < w->setting.history; j++) w->history[j] = ssdei_place(memory, float, all);
     if (ssdei_follows_path(&w->setting)) w->path = ssdei_place(memory, float, all);
 }
 

@@ -10,6 +10,7 @@ typedef enum oracle_kind {
     ORACLE_LABEL,
     ORACLE_SIGMA,
     ORACLE_CLASS,
+    ORACLE_VECTOR,
     ORACLE_CONV,
     ORACLE_ACTIVATE,
     ORACLE_NORM,
@@ -41,7 +42,7 @@ typedef struct oracle_node {
     int kernel, stride, dilation, no_bias, before, after, up, down, taps, norm;
     double fir[SSDE_MAX_FIR_TAPS];
     size_t groups;
-    int activation, row_scale;
+    int activation, row_scale, cosine_first;
     double scale, shift, eps;
     const ssdei_taps *rows[2];
 } oracle_node;
@@ -56,6 +57,7 @@ typedef struct oracle {
     double *values, *tangents, *zeros; /* one allocation */
     size_t value_count;
     size_t class_number; /* of every sample */
+    float vector[16];    /* likewise */
     char name[64];       /* of the next operation's parameters; empty: one is made up */
 } oracle;
 
@@ -116,6 +118,8 @@ static double oracle_activation(int activation, double x) {
         case SSDE_LEAKY_RELU: return x > 0.0 ? x : 0.2 * x;
         case SSDE_SOFTPLUS: return log(1.0 + exp(x));
         case SSDE_LOG: return log(x);
+        case SSDE_MISH: return x * tanh(log(1.0 + exp(x)));
+        case SSDE_GELU: return x * 0.5 * erfc(-x / sqrt(2.0));
         default: return x;
     }
 }
@@ -133,25 +137,27 @@ static void oracle_norm_forward(const oracle *o, const oracle_node *n, double *y
         for (i = 0; i < n->count; i++)
             if (i % channels / size == group)
                 y[i] = oracle_activation(
-                    n->activation, gamma[i % channels] * (x[i] - mean) / sqrt(variance + 1e-6) + beta[i % channels]);
+                    n->activation, gamma[i % channels] * (x[i] - mean) / sqrt(variance + n->eps) + beta[i % channels]);
     }
 }
 
 static void oracle_attention_forward(const oracle *o, const oracle_node *n, double *y) {
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]),
                  *v = oracle_value(o, n->input[2]);
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(pixels * sizeof *weight);
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
-            for (c = 0; c < channels; c++) dot += q[i * channels + c] * k[j * channels + c];
-            sum += weight[j] = exp(dot / sqrt((double)channels));
+            for (c = 0; c < width; c++) dot += q[i * width + c] * k[j * channels + head + c];
+            sum += weight[j] = exp(dot / sqrt((double)width));
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++) y[i * channels + c] += weight[j] / sum * v[j * channels + c];
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) y[i * width + c] += weight[j] / sum * v[j * channels + head + c];
         }
     }
     free(weight);
@@ -226,15 +232,15 @@ static void oracle_embedding_forward(const oracle *o, const oracle_node *n, doub
     y[n->count - 1] = 0.0; /* an odd size ends in zero */
     for (i = 0; i < half; i++) {
         double angle = n->kind == ORACLE_POSITIONAL
-                           ? label * pow(10000.0, -(double)i / (double)(half - 1))
+                           ? label * pow(10000.0, -(double)i / ((double)half - n->shift))
                            : 6.283185307179586 * o->weights[o->first[n->parameter] + i] * log(label);
-        y[i] = sin(angle);
-        y[half + i] = cos(angle);
+        y[i] = n->cosine_first ? cos(angle) : sin(angle);
+        y[half + i] = n->cosine_first ? sin(angle) : cos(angle);
     }
 }
 
 static double oracle_activation_slope(int activation, double x) {
-    double s = 1.0 / (1.0 + exp(-x));
+    double s = 1.0 / (1.0 + exp(-x)), t = tanh(log(1.0 + exp(x)));
     switch (activation) {
         case SSDE_SILU: return s * (1.0 + x * (1.0 - s));
         case SSDE_RELU: return x > 0.0 ? 1.0 : 0.0;
@@ -242,6 +248,8 @@ static double oracle_activation_slope(int activation, double x) {
         case SSDE_LEAKY_RELU: return x > 0.0 ? 1.0 : 0.2;
         case SSDE_SOFTPLUS: return s;
         case SSDE_LOG: return 1.0 / x;
+        case SSDE_MISH: return t + x * (1.0 - t * t) * s;
+        case SSDE_GELU: return 0.5 * erfc(-x / sqrt(2.0)) + x * exp(-0.5 * x * x) / sqrt(2.0 * 3.141592653589793);
         default: return 1.0;
     }
 }
@@ -361,7 +369,8 @@ static void oracle_node_forward(oracle *o, const oracle_node *n) {
         case ORACLE_INPUT:
         case ORACLE_LABEL:
         case ORACLE_SIGMA:
-        case ORACLE_CLASS: break;
+        case ORACLE_CLASS:
+        case ORACLE_VECTOR: break;
         case ORACLE_CONV: oracle_conv_forward(o, n, y); break;
         case ORACLE_NORM: oracle_norm_forward(o, n, y); break;
         case ORACLE_ATTENTION: oracle_attention_forward(o, n, y); break;
@@ -418,7 +427,7 @@ static void oracle_norm_tangent(const oracle *o, const oracle_node *n, double *y
     const double *gamma = o->weights + o->first[n->parameter], *beta = o->weights + o->first[n->parameter + 1];
     size_t channels = n->shape[2], size = channels / n->groups, group, i;
     for (group = 0; group < n->groups; group++) {
-        double mean = 0.0, mean_rate = 0.0, variance = 1e-6, rate = 0.0, members = (double)(n->count / n->groups);
+        double mean = 0.0, mean_rate = 0.0, variance = n->eps, rate = 0.0, members = (double)(n->count / n->groups);
         for (i = 0; i < n->count; i++) {
             if (i % channels / size != group) continue;
             mean += x[i] / members;
@@ -442,26 +451,29 @@ static void oracle_attention_tangent(const oracle *o, const oracle_node *n, doub
     const double *q = oracle_value(o, n->input[0]), *k = oracle_value(o, n->input[1]);
     const double *v = oracle_value(o, n->input[2]), *dq = o->tangents + o->nodes[n->input[0]].offset;
     const double *dk = o->tangents + o->nodes[n->input[1]].offset, *dv = o->tangents + o->nodes[n->input[2]].offset;
-    size_t channels = n->shape[2], pixels = n->count / channels, i, j, c;
+    size_t channels = n->shape[2], pixels = o->nodes[n->input[1]].count / channels, i, j, c;
+    size_t width = channels / n->groups;
     double *weight = (double *)malloc(2 * pixels * sizeof *weight), *rate = weight + pixels;
-    for (i = 0; i < pixels; i++) {
+    for (i = 0; i < n->count / width; i++) { /* query pixels of a head */
+        size_t head = i % n->groups * width;
         double sum = 0.0, mean = 0.0;
         for (j = 0; j < pixels; j++) {
             double dot = 0.0;
             rate[j] = 0.0;
-            for (c = 0; c < channels; c++) {
-                size_t at = i * channels + c, to = j * channels + c;
-                dot += q[at] * k[to] / sqrt((double)channels);
-                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)channels);
+            for (c = 0; c < width; c++) {
+                size_t at = i * width + c, to = j * channels + head + c;
+                dot += q[at] * k[to] / sqrt((double)width);
+                rate[j] += (dq[at] * k[to] + q[at] * dk[to]) / sqrt((double)width);
             }
             sum += weight[j] = exp(dot);
             mean += weight[j] * rate[j];
         }
-        for (c = 0; c < channels; c++) {
-            y[i * channels + c] = 0.0;
-            for (j = 0; j < pixels; j++)
-                y[i * channels + c] +=
-                    weight[j] / sum * ((rate[j] - mean / sum) * v[j * channels + c] + dv[j * channels + c]);
+        for (c = 0; c < width; c++) {
+            y[i * width + c] = 0.0;
+            for (j = 0; j < pixels; j++) {
+                size_t to = j * channels + head + c;
+                y[i * width + c] += weight[j] / sum * ((rate[j] - mean / sum) * v[to] + dv[to]);
+            }
         }
     }
     free(weight);
@@ -492,6 +504,7 @@ static void oracle_node_tangent(oracle *o, const oracle_node *n) {
         case ORACLE_LABEL:
         case ORACLE_SIGMA:
         case ORACLE_CLASS:
+        case ORACLE_VECTOR:
         case ORACLE_POSITIONAL:
         case ORACLE_FOURIER:
         case ORACLE_TABLE: break; /* zeros, or the direction */
@@ -527,6 +540,7 @@ static const double *oracle_forward_tangent(oracle *o, const double *v) {
 
 /* One sample; the output stays in the values. */
 static const double *oracle_forward(oracle *o, const double *x, double label, double sigma) {
+    size_t j;
     int i;
     for (i = 0; i < o->count; i++) {
         double *value = o->values + o->nodes[i].offset;
@@ -534,6 +548,7 @@ static const double *oracle_forward(oracle *o, const double *x, double label, do
         if (o->nodes[i].kind == ORACLE_LABEL) *value = label;
         if (o->nodes[i].kind == ORACLE_SIGMA) *value = sigma;
         if (o->nodes[i].kind == ORACLE_CLASS) *value = (double)o->class_number;
+        for (j = 0; o->nodes[i].kind == ORACLE_VECTOR && j < o->nodes[i].count; j++) value[j] = (double)o->vector[j];
         oracle_node_forward(o, &o->nodes[i]);
     }
     return oracle_value(o, o->output);
@@ -647,19 +662,25 @@ static int oracle_activate(oracle *o, int x, ssde_activation activation) {
     oracle_note_like(o, ORACLE_ACTIVATE, x, -1, -1)->activation = (int)activation;
     return oracle_noted(o, ssde_activate(o->net, x, activation));
 }
-static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
+static int oracle_norm_eps(oracle *o, int x, size_t groups, double eps, ssde_activation activation) {
+    const int fused = activation == SSDE_IDENTITY || activation == SSDE_SILU;
     oracle_node *n;
     char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
     n = oracle_note_like(o, ORACLE_NORM, x, -1, -1);
     n->groups = groups;
-    n->activation = (int)activation;
+    n->eps = eps;
+    n->activation = fused ? (int)activation : SSDE_IDENTITY;
     n->parameter = (int)ssde_net_parameter_count(o->net);
-    return oracle_noted(o, ssde_group_norm(o->net, x, groups, activation, name));
+    if (!fused) oracle_note_like(o, ORACLE_ACTIVATE, o->count - 1, -1, -1)->activation = (int)activation;
+    return oracle_noted(o, ssde_group_norm(o->net, x, groups, eps, activation, name));
 }
-static int oracle_attention(oracle *o, int q, int k, int v) {
-    oracle_note_like(o, ORACLE_ATTENTION, q, k, v);
-    return oracle_noted(o, ssde_attention(o->net, q, k, v));
+static int oracle_norm(oracle *o, int x, size_t groups, ssde_activation activation) {
+    return oracle_norm_eps(o, x, groups, 1e-6, activation);
+}
+static int oracle_attention(oracle *o, int q, int k, int v, size_t heads) {
+    oracle_note_like(o, ORACLE_ATTENTION, q, k, v)->groups = heads;
+    return oracle_noted(o, ssde_attention(o->net, q, k, v, heads));
 }
 static int oracle_add(oracle *o, int a, int b, double scale) {
     oracle_note_like(o, ORACLE_ADD, a, b, -1)->scale = scale;
@@ -706,10 +727,13 @@ static int oracle_fir(oracle *o, int x, int up, int down, int before, int after,
     memcpy(n->fir, kernel, (size_t)taps * sizeof *kernel);
     return oracle_noted(o, ssde_fir(o->net, x, up, down, before, after, kernel, taps));
 }
-static int oracle_positional(oracle *o, int label, size_t dim) {
-    oracle_note(o, ORACLE_POSITIONAL, label, -1, -1, 1, 1, dim);
-    return oracle_noted(o, ssde_positional_embedding(o->net, label, dim));
+static int oracle_sinusoid(oracle *o, int label, size_t dim, double shift, int cosine_first) {
+    oracle_node *n = oracle_note(o, ORACLE_POSITIONAL, label, -1, -1, 1, 1, dim);
+    n->shift = shift;
+    n->cosine_first = cosine_first;
+    return oracle_noted(o, ssde_positional_embedding(o->net, label, dim, shift, cosine_first));
 }
+static int oracle_positional(oracle *o, int label, size_t dim) { return oracle_sinusoid(o, label, dim, 1.0, 0); }
 static int oracle_fourier(oracle *o, int label, size_t dim, double scale) {
     char name[64];
     snprintf(name, sizeof name, "%s", oracle_name(o));
@@ -728,12 +752,25 @@ static int oracle_mean(oracle *o, int x) {
     oracle_note(o, ORACLE_MEAN, x, -1, -1, 1, 1, o->nodes[x].shape[2]);
     return oracle_noted(o, ssde_mean_pixels(o->net, x));
 }
+static int oracle_class_number(oracle *o) {
+    oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
+    return oracle_noted(o, ssde_input_class(o->net));
+}
+static int oracle_vector(oracle *o, size_t size) {
+    oracle_note(o, ORACLE_VECTOR, -1, -1, -1, 1, 1, size);
+    oracle_normals(17, 1.0, size, o->vector);
+    return oracle_noted(o, ssde_input_vector(o->net, size));
+}
+static int oracle_table(oracle *o, int number, size_t rows, size_t dim) {
+    char name[64];
+    snprintf(name, sizeof name, "%s", oracle_name(o));
+    oracle_note(o, ORACLE_TABLE, number, -1, -1, 1, 1, dim)->parameter = (int)ssde_net_parameter_count(o->net);
+    return oracle_noted(o, ssde_table_embedding(o->net, number, rows, dim, name));
+}
 /* of the null class, which runs have where no class is given */
 static int oracle_class(oracle *o, size_t classes, size_t dim) {
     char name[64];
-    int number;
-    oracle_note(o, ORACLE_CLASS, -1, -1, -1, 1, 1, 1);
-    number = oracle_noted(o, ssde_input_class(o->net));
+    int number = oracle_class_number(o);
     o->class_number = classes;
     snprintf(name, sizeof name, "%s", oracle_name(o));
     oracle_note(o, ORACLE_TABLE, number, -1, -1, 1, 1, dim)->parameter = (int)ssde_net_parameter_count(o->net);
@@ -848,12 +885,14 @@ static void oracle_from_net(oracle *o, ssde_net *net) {
     o->net = net;
     o->parameters = ssde_net_parameter_count(net);
     o->output = net->output;
-    o->class_number = net->classes;
+    o->class_number = net->no_null_class ? 1 : net->classes;
+    oracle_normals(17, 1.0, sizeof o->vector / sizeof *o->vector, o->vector);
     for (i = 0; i < net->node_count; i++) {
         const ssdei_node *from = &net->nodes[i];
         oracle_kind kind = i == net->label          ? ORACLE_LABEL
                            : i == net->sigma        ? ORACLE_SIGMA
                            : i == net->class_number ? ORACLE_CLASS
+                           : i == net->vector       ? ORACLE_VECTOR
                                                     : kinds[from->operation];
         oracle_node *n = oracle_note(o, kind, from->input[0], from->input[1], from->input[2], from->shape[0],
                                      from->shape[1], from->shape[2]);
@@ -868,6 +907,8 @@ static void oracle_from_net(oracle *o, ssde_net *net) {
         n->groups = from->groups;
         n->activation = from->activation;
         n->row_scale = from->row_scale;
+        n->cosine_first = from->cosine_first;
+        n->eps = from->eps;
         n->scale = from->scale;
         n->shift = from->shift;
         for (axis = 0; net->taps && axis < 2; axis++) n->rows[axis] = net->taps + from->taps[axis];

@@ -715,7 +715,7 @@ static int nn_wire_attention(nn_wiring *w, int x) {
     q = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_0");
     k = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_1");
     v = nn_wire_product(w, h, channels, ORACLE_AS_NIN, "NIN_2");
-    h = nn_wire_product(w, oracle_attention(&w->o, q, k, v), channels, ORACLE_AS_NIN, "NIN_3");
+    h = nn_wire_product(w, oracle_attention(&w->o, q, k, v, 1), channels, ORACLE_AS_NIN, "NIN_3");
     w->module++;
     return nn_wire_sum(w, x, h);
 }

@@ -562,7 +562,7 @@ static void test_operations_silu_second(void) {
 }
 
 /* q, k and v from convolutions, or shared in every way. */
-static void nn_attention_case(size_t height, size_t width, size_t channels, int shared) {
+static void nn_attention_case(size_t height, size_t width, size_t channels, int shared, size_t heads) {
     static const int which[][3] = {{0, 1, 2}, {0, 0, 0}, {0, 0, 1}, {0, 1, 0}, {0, 1, 1}};
     oracle o;
     int x, projected[3], i;
@@ -570,7 +570,7 @@ static void nn_attention_case(size_t height, size_t width, size_t channels, int 
     x = oracle_input(&o, height, width, 2);
     for (i = 0; i < 3; i++) projected[i] = oracle_conv1(&o, x, channels);
     oracle_finish(&o, oracle_attention(&o, projected[which[shared][0]], projected[which[shared][1]],
-                                       projected[which[shared][2]]));
+                                       projected[which[shared][2]], heads));
     nn_check(&o, NULL);
     oracle_close(&o);
 }
@@ -578,14 +578,43 @@ static void nn_attention_case(size_t height, size_t width, size_t channels, int 
 /* Pixels on either side of blocks of query pixels, which are 16 to 48. */
 static void test_operations_attention(void) {
     static const size_t sizes[][2] = {{1, 1}, {1, 5}, {4, 4}, {7, 7}, {1, 97}, {1, 131}}, channels[] = {1, 3, 17, 32};
+    static const size_t several[][2] = {{2, 2}, {6, 2}, {15, 3}, {68, 4}, {64, 2}}; /* channels, heads */
     size_t s, c;
     int shared;
     for (s = 0; s < (check_quick ? 2u : 6u); s++)
         for (c = 0; c < 4; c++)
             for (shared = 0; shared < 5; shared++)
                 if (!check_quick || s == 1 || shared == 0)
-                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared);
-    if (check_quick) nn_attention_case(1, 97, 17, 1);
+                    nn_attention_case(sizes[s][0], sizes[s][1], channels[c], shared, 1);
+    for (s = 0; s < (check_quick ? 2u : 6u); s++)
+        for (c = 0; c < 5; c++)
+            for (shared = 0; shared < 5; shared++)
+                if (!check_quick || (s == 1 && shared == 0))
+                    nn_attention_case(sizes[s][0], sizes[s][1], several[c][0], shared, several[c][1]);
+    if (check_quick) nn_attention_case(1, 97, 17, 1, 1);
+    nn_attention_case(1, 53, 12, 1, 2);
+}
+
+/* From the mean of all pixels, or from half as many, to others; all of them may want gradients of the same node. */
+static void test_operations_attention_pool(void) {
+    static const size_t sizes[][2] = {{2, 2}, {6, 8}, {2, 64}, {10, 10}};
+    size_t s, heads;
+    int which;
+    for (s = 0; s < 4; s++)
+        for (which = 0; which < 3; which++)
+            for (heads = 1; heads <= 5; heads += 4) {
+                oracle o;
+                int x, k, v, q;
+                oracle_open(&o);
+                x = oracle_input(&o, sizes[s][0], sizes[s][1], 2);
+                k = oracle_conv1(&o, x, 10);
+                v = which == 1 ? k : oracle_conv3(&o, x, 10);
+                q = which == 2 ? oracle_conv1(&o, oracle_pool(&o, x), 10) : oracle_mean(&o, k);
+                oracle_finish(&o,
+                              which == 1 ? oracle_attention(&o, k, q, q, heads) : oracle_attention(&o, q, k, v, heads));
+                nn_check(&o, NULL);
+                oracle_close(&o);
+            }
 }
 
 /* The output and gradient of attention over samples from first on, in a run of its own. */
@@ -601,8 +630,8 @@ static void nn_attention_run(const ssde_net *net, ssde_context *context, const f
 }
 
 /* A sample's blocks may be done by several threads, and its neighbours' by the same: the bits are the same. */
-static void test_operations_attention_company(void) {
-    enum { ROWS = 5, PIXELS = 131, CHANNELS = 17, DIM = PIXELS * CHANNELS };
+static void nn_attention_company(size_t heads) {
+    enum { ROWS = 5, PIXELS = 131, CHANNELS = 18, DIM = PIXELS * CHANNELS };
     static float x[ROWS * DIM], out[2][ROWS * DIM], gradient[2][ROWS * DIM];
     ssde_context context;
     ssde_net *net = NULL;
@@ -611,7 +640,7 @@ static void test_operations_attention_company(void) {
     int tier, threads;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_input(net, 1, PIXELS, CHANNELS);
-    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h)));
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, ssde_activate(net, h, SSDE_SILU), h, h, heads)));
     oracle_normals(3, 1.0, ROWS * DIM, x);
     for (tier = 0; nn_tier(tier, &context); tier++) {
         nn_attention_run(net, &context, x, 0, ROWS, out[0], gradient[0]);
@@ -632,6 +661,10 @@ static void test_operations_attention_company(void) {
     }
     ssde_net_destroy(net);
 }
+static void test_operations_attention_company(void) {
+    nn_attention_company(1);
+    nn_attention_company(3);
+}
 
 /* The matrix of all pairs of pixels is never there: 64 MiB for 64 x 64. */
 static void test_operations_attention_memory(void) {
@@ -641,7 +674,7 @@ static void test_operations_attention_memory(void) {
     int tier, mode;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_input(net, 64, 64, 16);
-    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h)));
+    CHECK_OK(ssde_net_finish(net, ssde_attention(net, h, h, h, 1)));
     for (tier = 0; nn_tier(tier, &context); tier++)
         for (mode = SSDE_RUN_INFERENCE; mode <= SSDE_RUN_TRAIN; mode++) {
             ssde_run_desc desc = ssde_run_defaults((ssde_run_mode)mode, 1);
@@ -710,7 +743,7 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
         case 12: return oracle_add(o, h, oracle_activate(o, h, SSDE_RELU), 1.0);
         case 13: return oracle_add(o, h, oracle_norm(o, h, 1, SSDE_SILU), 1.0);
         case 14: return oracle_add(o, h, oracle_fir(o, h, 1, 1, 1, 1, asymmetric, 3), 1.0);
-        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other);
+        case 15: other = oracle_conv3(o, h, channels); return oracle_attention(o, h, other, other, 1);
         /* a vector of the label added to every pixel, and again to the sum */
         case 16: other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), channels); break;
         case 17: other = oracle_conv1(o, oracle_fourier(o, oracle_label(o), 5, 0.5), channels); break;
@@ -733,11 +766,26 @@ static int nn_small_case(oracle *o, int which, int h, size_t channels) {
             other = oracle_conv1(o, oracle_positional(o, oracle_label(o), 7), 3);
             return oracle_concat(o, oracle_concat(o, h, other), other);
         case 28: return oracle_add(o, h, oracle_class(o, 3, channels), 1.0);
-        case 29: return oracle_activate(o, h, SSDE_LEAKY_RELU);
-        case 30: return oracle_add(o, h, oracle_window(o, h, SSDE_POOL_MAX, 5), 0.5);
-        case 31: return oracle_add(o, oracle_window(o, h, SSDE_POOL_MEAN, 3), h, 1.0);
-        case 32: return oracle_add(o, h, oracle_resize(o, oracle_resize(o, h, 7, 3), 5, 4), 1.0);
-        case 33:
+        case 29: return oracle_activate(o, h, SSDE_MISH);
+        case 30: return oracle_add(o, h, oracle_activate(o, h, SSDE_GELU), 1.0);
+        case 31: return oracle_norm_eps(o, h, 1, 0.25, SSDE_MISH);
+        case 32: return oracle_add(o, h, oracle_norm_eps(o, h, 1, 1e-3, SSDE_RELU), 1.0);
+        /* what the network is told: an added vector of each kind */
+        case 33: other = oracle_conv1(o, oracle_sinusoid(o, oracle_label(o), 8, 0.0, 1), channels); break;
+        case 34: other = oracle_conv1(o, oracle_vector(o, 7), channels); break;
+        case 35:
+            o->class_number = 1;
+            other = oracle_table(o, oracle_class_number(o), 3, channels);
+            break;
+        case 36:
+            o->class_number = 1;
+            other = oracle_conv1(o, oracle_sinusoid(o, oracle_class_number(o), 9, -0.5, 0), channels);
+            break;
+        case 37: return oracle_activate(o, h, SSDE_LEAKY_RELU);
+        case 38: return oracle_add(o, h, oracle_window(o, h, SSDE_POOL_MAX, 5), 0.5);
+        case 39: return oracle_add(o, oracle_window(o, h, SSDE_POOL_MEAN, 3), h, 1.0);
+        case 40: return oracle_add(o, h, oracle_resize(o, oracle_resize(o, h, 7, 3), 5, 4), 1.0);
+        case 41:
             h = oracle_conv3(o, h, channels + 1);
             other = oracle_instance_norm(o, h, oracle_label(o), 3, SSDE_INSTANCE_NORM_PLUS, 1e-5, SSDE_ELU);
             return oracle_add(o, other, h, 1.0);
@@ -762,7 +810,7 @@ static void test_operations_small_operations(void) {
             }
             oracle_close(&o);
         }
-    CHECK(which == 35);
+    CHECK(which == 43);
 }
 
 /* Inputs that depend on x beside such that do not, in either place; a result that does not depend on x at all. */
@@ -778,9 +826,9 @@ static void test_operations_constants(void) {
         c = oracle_conv1(&o, oracle_positional(&o, oracle_label(&o), 7), CHANNELS);
         conv.residual = x;
         switch (which) {
-            case 0: node = oracle_attention(&o, x, c, c); break;
-            case 1: node = oracle_attention(&o, c, x, c); break;
-            case 2: node = oracle_attention(&o, c, c, x); break;
+            case 0: node = oracle_attention(&o, x, c, c, 1); break;
+            case 1: node = oracle_attention(&o, c, x, c, 5); break;
+            case 2: node = oracle_attention(&o, c, c, x, 1); break;
             case 3: node = oracle_add(&o, c, x, 0.7); break;
             case 4: node = oracle_concat(&o, c, x); break;
             case 5: node = oracle_modulate(&o, c, oracle_conv1(&o, x, 2 * CHANNELS)); break;
@@ -849,7 +897,7 @@ static void test_operations_embeddings(void) {
     ssde_input(net, 1, 1, 1);
     label = ssde_input_label(net);
     CHECK(ssde_input_label(net) == label);
-    positional = ssde_positional_embedding(net, label, 10);
+    positional = ssde_positional_embedding(net, label, 10, 1.0, 0);
     fourier = ssde_fourier_embedding(net, label, 6, 16.0, "fourier");
     CHECK_OK(ssde_net_finish(net, 0));
     CHECK(!strcmp(ssde_net_parameter(net, 0)->name, "fourier.W") && !ssde_net_parameter(net, 0)->trainable);
@@ -1024,7 +1072,7 @@ static ssde_net *nn_norm_dropout_net(int apart, int read) {
     ssde_node h, norm;
     CHECK_OK(ssde_net_create(NULL, &net, 1));
     h = ssde_conv2d(net, ssde_input(net, 9, 11, 24), &conv, "front");
-    norm = ssde_group_norm(net, h, 6, SSDE_SILU, "norm");
+    norm = ssde_group_norm(net, h, 6, 1e-6, SSDE_SILU, "norm");
     h = ssde_dropout(net, apart ? ssde_affine_map(net, norm, 1.0, 0.0) : norm, 0.3);
     if (read) h = ssde_add_scaled(net, h, norm, 0.5);
     CHECK_OK(ssde_net_finish(net, h));
@@ -1086,6 +1134,7 @@ static void test_operations_norm_dropout(void) {
     X(operations_embeddings)             \
     X(operations_dropout)                \
     X(operations_dropout_ends)           \
+    X(operations_attention_pool)         \
     X(operations_norm_dropout)
 
 #endif
