@@ -85,8 +85,8 @@ static void refine_golden_loss(const nn_golden *golden, ssde_context *context) {
         CHECK_OK(ssde_score_net_label(context, golden->net, &golden->sde, t[i], &label[i], &sigma[i], NULL));
     CHECK_OK(ssde_loss_perturb(&golden->sde, &loss, x0, z, t, REFINE_ROWS, golden->dim, x));
     CHECK_OK(ssde_run_forward(run, x, label, sigma, REFINE_ROWS, 0, 0, NULL, out));
-    CHECK_OK(
-        ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, REFINE_ROWS, golden->dim, 1.0 / REFINE_ROWS, losses, out));
+    CHECK_OK(ssde_loss(&golden->sde, &loss, out, x0, z, t, NULL, REFINE_ROWS, golden->dim, 1.0 / (double)REFINE_ROWS,
+                       losses, out));
     golden_doubles(golden->io, "dsm_losses", expected, REFINE_ROWS);
     for (i = 0; i < REFINE_ROWS; i++) CHECK_RELATIVE(losses[i], expected[i], 2e-5);
     CHECK_OK(ssde_run_backward(run, out, NULL, gradient));
