@@ -622,8 +622,8 @@ ssde_status ssde_noise_levels(ssde_context *context, size_t dim, double sigma_mi
 /* Technique 4: the step_size for which `steps` (corrector_steps) of SSDE_PREDICTOR_SMLD at each of num_scales levels of
    this VE bring the noise of one level nearest to that of the next; *excess, which may be NULL, is the part by which
    its variance stays above it, the less the more steps. step_size is twice the paper's epsilon of 2020, whose steps are
-   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10. As a Langevin corrector's, snr = sqrt(step_size) / (2
-   sigma_min). */
+   epsilon sigma^2 / sigma_min^2: 6.2e-6 with 5 for CIFAR-10; and so are NCSN's as run, whose 2e-5 is step_size 4e-5,
+   not the 2e-5 of its paper's algorithm 1. As a Langevin corrector's, snr = sqrt(step_size) / (2 sigma_min). */
 ssde_status ssde_langevin_step_size(ssde_context *context, const ssde_sde *sde, size_t steps, double *step_size,
                                     double *excess);
 

@@ -828,7 +828,8 @@ ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
    the model's; the only set of a file without the word ema is taken for either. What an average lacks because it is
    frozen is the model's. Also averaged is the list "shadow_params" of the reference's own checkpoint_N.pth
    (utils.py:22-29), which has no names (models/ema.py:24): the trainable parameters in the order that the model's state
-   in the same file has. None of the kind, or several, is an error that lists them. */
+   in the same file has; and the last of a list [model, optimizer, epoch, step, average], as NCSNv2's own repository
+   saves it. None of the kind, or several, is an error that lists them. */
 typedef enum ssde_pth_weights { SSDE_PTH_EMA, SSDE_PTH_MODEL } ssde_pth_weights;
 ssde_status ssde_net_load_pth(ssde_net *net, const char *path, ssde_pth_weights weights);
 
@@ -10775,6 +10776,9 @@ static void ssdei_sets_find(const ssde_net *net, const ssde_tensor_file *file, s
     for (i = j = 0; i < sets->count; i++)
         if (2 * sets->sets[i].found > net->parameter_count) sets->sets[j++] = sets->sets[i];
     sets->count = j;
+    if (j == 2 && !strncmp(sets->sets[0].name, "0.", 2) && sets->sets[1].length == 2 &&
+        !strncmp(sets->sets[1].name, "4.", 2))
+        sets->sets[1].averaged = 1; /* ermongroup's list: model, optimiser, epoch, step, average */
 }
 
 /* Adds the reference's lists, of which there is a first. */
