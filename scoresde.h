@@ -878,6 +878,9 @@ void ssdei_release(ssde_context *context, void *pointer);
 size_t ssdei_multiply(size_t a, size_t b);
 /* Room for `more` further elements behind the first `used` of an array that grows. */
 ssde_status ssdei_grow(ssde_context *context, void **array, size_t *capacity, size_t used, size_t more, size_t size);
+/* Has the system find, in one call, the pages of memory that is about to be written: one by one they take longer than
+   what is written. Nothing where the system does not know how. */
+void ssdei_fetch_pages(void *memory, size_t bytes);
 /* Fills order with 0 ... count-1, sorted. */
 void ssdei_sort(const void *items, size_t count, size_t *order, int (*before)(const void *items, size_t a, size_t b));
 
@@ -1058,6 +1061,9 @@ SSDEI_INLINE float ssdei_math_cosf(float x) { return (float)ssdei_math_cos(x); }
 
 /* The whole file, allocated from the context. */
 ssde_status ssdei_file_read(ssde_context *context, const char *path, unsigned char **bytes, size_t *size);
+/* ssde_tensor_file_read of steps first ... first + rows - 1 of the first axis, of a tensor that has values. */
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values);
 
 /* Text that grows; the first failure is kept and later calls do nothing. data ends in NUL once anything was added. */
 typedef struct ssdei_text {
@@ -1299,6 +1305,13 @@ SSDEI_INLINE void ssdei_prefetch(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_far(const void *address) { (void)address; }
 SSDEI_INLINE void ssdei_prefetch_write(const void *address) { (void)address; }
 #endif
+
+SSDEI_INLINE int ssdei_low_byte_first(void) {
+    const uint32_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, sizeof first);
+    return first;
+}
 
 /* Whether 64-bit numbers have their low word first in memory. */
 SSDEI_INLINE int ssdei_low_word_first(void) {
@@ -1913,10 +1926,10 @@ static size_t ssdei_padded(size_t bytes) {
 void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     ssdei_header header = {NULL, ssdei_multiply(count, size)};
     size_t padded = ssdei_padded(header.bytes);
+    int own = ssdei_own_memory(context);
     unsigned char *pointer;
     uintptr_t start;
-    if (padded < SIZE_MAX)
-        header.block = ssdei_own_memory(context) ? context->allocate(context->user, padded) : malloc(padded);
+    if (padded < SIZE_MAX) header.block = own ? context->allocate(context->user, padded) : calloc(padded, 1);
     if (!header.block) {
         ssde_fail(context, SSDE_ERROR_MEMORY, "cannot allocate %lu bytes", (unsigned long)header.bytes);
         return NULL;
@@ -1925,7 +1938,7 @@ void *ssdei_allocate(ssde_context *context, size_t count, size_t size) {
     pointer =
         (unsigned char *)header.block + sizeof header + (SSDEI_ALIGNMENT - start % SSDEI_ALIGNMENT) % SSDEI_ALIGNMENT;
     memcpy(pointer - sizeof header, &header, sizeof header);
-    return memset(pointer, 0, header.bytes);
+    return own ? memset(pointer, 0, header.bytes) : pointer; /* calloc knows which pages the system has zeroed */
 }
 
 void ssdei_release(ssde_context *context, void *pointer) {
@@ -1937,6 +1950,23 @@ void ssdei_release(ssde_context *context, void *pointer) {
         context->release(context->user, header.block);
     else
         free(header.block);
+}
+
+#ifdef __linux__
+/* <sys/mman.h> has it behind feature-test macros, and the number for Linux 5.14 and later only. */
+int ssdei_madvise(void *start, size_t bytes, int advice) __asm__("madvise");
+#endif
+void ssdei_fetch_pages(void *memory, size_t bytes) {
+#ifdef __linux__
+    const size_t page = 65536; /* a multiple of every system's */
+    const size_t skipped = (page - (uintptr_t)memory % page) % page;
+    const int mode = errno;
+    if (bytes > skipped + page) ssdei_madvise((char *)memory + skipped, (bytes - skipped) / page * page, 23);
+    errno = mode;
+#else
+    (void)memory;
+    (void)bytes;
+#endif
 }
 
 size_t ssdei_multiply(size_t a, size_t b) { return b && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
@@ -2491,9 +2521,20 @@ int ssdei_is_whole(double value, double least, double most) {
     return value >= least && value <= most && !(floor(value) < value);
 }
 
+/* Whether 64 values are finite, without a jump, so that compilers make vectors of it: an exponent of ones carries into
+   the highest bit. */
+static int ssdei_finite_64(const float *values) {
+    uint32_t bits[64], carried = 0;
+    int i;
+    memcpy(bits, values, sizeof bits);
+    for (i = 0; i < 64; i++) carried |= (bits[i] & 0x7f800000u) + 0x00800000u;
+    return carried >> 31 == 0;
+}
+
 size_t ssdei_first_nonfinite(const float *values, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
+    size_t i = 0;
+    while (count - i >= 64 && ssdei_finite_64(values + i)) i += 64;
+    for (; i < count; i++) {
         uint32_t bits;
         memcpy(&bits, &values[i], sizeof bits);
         if ((bits & 0x7f800000u) == 0x7f800000u) break;
@@ -4506,6 +4547,7 @@ typedef struct ssdei_entry {
     ssdei_record *record; /* that the bytes lie in; NULL: in none */
     uint64_t bits;        /* info.number's, which stand nowhere else */
     int negative;         /* the values have the other sign */
+    size_t first;         /* of a part of a tensor: its first value in that */
 } ssdei_entry;
 
 typedef struct ssdei_metadata {
@@ -4517,6 +4559,7 @@ typedef struct ssdei_piece {
     unsigned char bytes[SSDEI_PIECE];
     uint64_t begin;
     size_t size;
+    uint64_t place; /* the stream's */
 } ssdei_piece;
 
 struct ssde_tensor_file {
@@ -4551,9 +4594,13 @@ static ssde_status ssdei_read_at(const ssde_tensor_file *file, uint64_t offset, 
     if (offset > file->size || size > file->size - offset)
         return ssde_fail(file->context, SSDE_ERROR_FORMAT, "'%.120s' has %llu bytes and refers to %lu at %llu",
                          file->path, (unsigned long long)file->size, (unsigned long)size, (unsigned long long)offset);
-    if (ssdei_seek(file->stream, (int64_t)offset, SEEK_SET) || fread(bytes, 1, size, file->stream) != size)
+    if ((offset != file->piece->place && ssdei_seek(file->stream, (int64_t)offset, SEEK_SET)) ||
+        fread(bytes, 1, size, file->stream) != size) {
+        file->piece->place = UINT64_MAX;
         return ssde_fail(file->context, SSDE_ERROR_FILE, "cannot read %lu bytes at %llu of '%.120s'",
                          (unsigned long)size, (unsigned long long)offset, file->path);
+    }
+    file->piece->place = offset + size;
     return SSDE_OK;
 }
 
@@ -4686,39 +4733,73 @@ static ssde_status ssdei_record_check(const ssde_tensor_file *file, ssdei_record
     return ssdei_record_fail(file, record, SSDE_ERROR_FORMAT, problem);
 }
 
+/* The number at an offset, or of an entry that has its bits, as value[place] or double[place]. */
+static ssde_status ssdei_copy_number(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t bits,
+                                     size_t place, float *values, double *doubles) {
+    if (doubles)
+        doubles[place] = ssdei_number_double(entry->dtype, bits);
+    else if (!ssdei_number_float(entry->dtype, bits, &values[place]))
+        return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
+                         "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
+                         file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
+                         (unsigned long)(entry->first + place));
+    return SSDE_OK;
+}
+
+/* Elements that follow one another in the file as they do in C order. */
+static ssde_status ssdei_copy_run(const ssde_tensor_file *file, const ssdei_entry *entry, uint64_t offset, size_t count,
+                                  float *values, double *doubles) {
+    const size_t size = entry->dtype->bytes, most = sizeof file->piece->bytes / size;
+    size_t done, n, i;
+    if (values && !strcmp(entry->dtype->name, "F32") && ssdei_low_byte_first() && !file->big_endian)
+        return ssdei_read_at(file, offset, values, 4 * count); /* floats as they are */
+    for (done = 0; done < count; done += n, offset += n * size) {
+        const unsigned char *bytes;
+        n = count - done < most ? count - done : most;
+        ssdei_try(ssdei_piece_move(file, offset, n * size, offset + (count - done) * size));
+        bytes = file->piece->bytes + (offset - file->piece->begin);
+        for (i = 0; i < n; i++)
+            ssdei_try(ssdei_copy_number(file, entry, ssdei_number_at(bytes + i * size, size, file->big_endian),
+                                        done + i, values, doubles));
+    }
+    return SSDE_OK;
+}
+
+static int ssdei_entry_in_order(const ssdei_entry *entry) {
+    size_t stride = 1;
+    int axis;
+    for (axis = entry->info.rank - 1; axis >= 0; axis--) {
+        if (entry->info.shape[axis] > 1 && entry->stride[axis] != stride) return 0;
+        stride *= entry->info.shape[axis];
+    }
+    return 1;
+}
+
 /* One of values and doubles is NULL. */
 static ssde_status ssdei_copy_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
                                      double *doubles) {
     const ssdei_piece *piece = file->piece;
     ssdei_walk walk = ssdei_walk_begin(entry->info.rank, entry->info.shape, entry->stride);
     const size_t size = entry->dtype->bytes;
-    const uint64_t end = file->data_start + entry->end;
+    const uint64_t begin = file->data_start + entry->begin, end = file->data_start + entry->end;
     size_t i;
+    if (entry->info.number) return ssdei_copy_number(file, entry, entry->bits, 0, values, doubles);
+    if (ssdei_entry_in_order(entry)) return ssdei_copy_run(file, entry, begin, entry->info.count, values, doubles);
     for (i = 0; i < entry->info.count; i++, ssdei_walk_next(&walk)) {
-        uint64_t offset = file->data_start + entry->begin + (uint64_t)walk.position * size;
-        uint64_t bits = entry->bits;
-        if (!entry->info.number) {
-            ssdei_try(ssdei_piece_move(file, offset, size, end));
-            bits = ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian);
-        }
-        if (doubles)
-            doubles[walk.place] = ssdei_number_double(entry->dtype, bits);
-        else if (!ssdei_number_float(entry->dtype, bits, &values[walk.place]))
-            return ssde_fail(file->context, SSDE_ERROR_NUMERIC,
-                             "'%.80s': tensor '%.60s' has %.9g at %lu, which no float can hold: read it as double",
-                             file->path, entry->info.name, ssdei_number_double(entry->dtype, bits),
-                             (unsigned long)walk.place);
+        uint64_t offset = begin + (uint64_t)walk.position * size;
+        ssdei_try(ssdei_piece_move(file, offset, size, end));
+        ssdei_try(ssdei_copy_number(file, entry,
+                                    ssdei_number_at(piece->bytes + (offset - piece->begin), size, file->big_endian),
+                                    walk.place, values, doubles));
     }
     return SSDE_OK;
 }
 
-static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values,
-                                     double *doubles) {
+/* Finds the tensor's entry, whose values can be read. */
+static ssde_status ssdei_readable_entry(const ssde_tensor_file *file, const ssde_file_tensor *tensor,
+                                        const void *values, const ssdei_entry **entry) {
     const ssde_file_tensor *found;
-    const ssdei_entry *entry;
-    ssde_status status;
-    size_t i;
-    if (!file || !tensor || (!values && !doubles))
+    if (!file || !tensor || !values)
         return ssde_fail(file ? file->context : NULL, SSDE_ERROR_ARGUMENT, "ssde_tensor_file_read: %s is NULL",
                          !file     ? "file"
                          : !tensor ? "tensor"
@@ -4731,9 +4812,14 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
         return ssde_fail(file->context, SSDE_ERROR_UNSUPPORTED, "'%.80s': tensor '%.60s'%s%.40s %s", file->path,
                          found->name, *found->dtype == '?' ? "" : " of ", *found->dtype == '?' ? "" : found->dtype,
                          found->problem);
-    entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
-    if (entry->record) ssdei_try(ssdei_record_check(file, entry->record));
-    status = ssdei_copy_values(file, entry, values, doubles);
+    *entry = (const ssdei_entry *)(const void *)found; /* whose first member it is */
+    return (*entry)->record ? ssdei_record_check(file, (*entry)->record) : SSDE_OK;
+}
+
+static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssdei_entry *entry, float *values,
+                                     double *doubles) {
+    ssde_status status = ssdei_copy_values(file, entry, values, doubles);
+    size_t i;
     for (i = 0; i < entry->info.count && entry->negative && status == SSDE_OK; i++) {
         if (doubles)
             doubles[i] = -doubles[i];
@@ -4744,11 +4830,28 @@ static ssde_status ssdei_read_values(const ssde_tensor_file *file, const ssde_fi
 }
 
 ssde_status ssde_tensor_file_read(const ssde_tensor_file *file, const ssde_file_tensor *tensor, float *values) {
-    return ssdei_read_values(file, tensor, values, NULL);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, values, NULL);
 }
 
 ssde_status ssde_tensor_file_read_double(const ssde_tensor_file *file, const ssde_file_tensor *tensor, double *values) {
-    return ssdei_read_values(file, tensor, NULL, values);
+    const ssdei_entry *entry;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &entry));
+    return ssdei_read_values(file, entry, NULL, values);
+}
+
+ssde_status ssdei_tensor_read_rows(const ssde_tensor_file *file, const ssde_file_tensor *tensor, size_t first,
+                                   size_t rows, float *values) {
+    const ssdei_entry *whole;
+    ssdei_entry part;
+    ssdei_try(ssdei_readable_entry(file, tensor, values, &whole));
+    part = *whole;
+    part.begin += first * part.stride[0] * part.dtype->bytes;
+    part.first = part.info.count / part.info.shape[0] * first;
+    part.info.count = part.info.count / part.info.shape[0] * rows;
+    part.info.shape[0] = rows;
+    return ssdei_read_values(file, &part, values, NULL);
 }
 
 SSDEI_ONCE_BEGIN

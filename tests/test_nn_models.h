@@ -315,7 +315,8 @@ static void files_save_as(const ssde_net *net, const char *config, size_t withou
     CHECK_OK(ssdei_tensor_writer_open(&writer, FILES_PATH));
     for (i = 0; i < net->parameter_count; i++) {
         if (i == without) continue;
-        ssdei_parameter_to_file(&net->parameters[i], net->weights + net->parameters[i].offset, scratch);
+        ssdei_parameter_to_file(ssdei_kernels_for(NULL), &net->parameters[i], net->weights + net->parameters[i].offset,
+                                scratch);
         ssdei_tensor_writer_put(&writer, scratch, net->parameters[i].info.count);
     }
     if (extra) ssdei_tensor_writer_put(&writer, &zero, 1);
