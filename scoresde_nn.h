@@ -10640,7 +10640,8 @@ static ssde_status ssdei_part_load(const ssdei_loading *loading, size_t index, f
     const ssdei_source *source = &loading->sources[index];
     const ssdei_parameter *parameter = &loading->net->parameters[index];
     const size_t run = parameter->info.count / source->runs, all = ssdei_multiply(parameter->info.count, source->parts);
-    float *whole = (float *)ssdei_allocate(loading->context, all, 2 * sizeof *whole), *own = whole + all;
+    float *whole = (float *)ssdei_allocate(loading->context, all + parameter->info.count, sizeof *whole);
+    float *own = whole + all;
     ssdei_parameter tensor = *parameter;
     ssde_status status;
     size_t i;
@@ -11719,7 +11720,7 @@ ssde_status ssde_net_load_openai(ssde_net **net, const ssde_openai_desc *desc, c
     how.desc = desc;
     ssdei_try(ssde_openai_unet2d(desc, &how.shape));
     ssdei_try(ssde_tensor_file_open(desc->context, &file, path));
-    status = ssde_openai_create(&built, desc);
+    status = ssdei_net_complete_empty(&built, ssdei_openai_build(&built, desc));
     if (status == SSDE_OK)
         status = ssdei_weights_read(desc->context, built, file, ssdei_openai_sources, &how, built->weights);
     ssde_tensor_file_close(file);
