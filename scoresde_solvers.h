@@ -325,7 +325,9 @@ ssde_clip ssde_clip_dynamic(double low, double high, double quantile);
    A run begins at ssde_prior_time, which is 1 where there is signal; where there is none, x (drawn, or given at 1 or at
    a time beyond) is brought there by its scale. Euler's methods in t (euler_maruyama, stochastic_heun, adaptive,
    reverse diffusion of the flow or by SSDE_DISCRETISE_EULER) begin later still, by a part of their first step, for d
-   log s / dt has no bound there. What is wrong with a step's coefficients is said before the model is asked. */
+   log s / dt has no bound there. Where the times are given and the model tells what it denoises, ddim, pndm, both Heuns
+   and the multistep predictors begin at times[0] itself, by D, which stands for a step of order 1 as far as
+   ssde_prior_time. What is wrong with a step's coefficients is said before the model is asked. */
 
 /* All for every affine SDE, but for the chains ddpm and smld. A nonlinear one has none, euler_maruyama,
    reverse_diffusion (the same there), stochastic_heun and adaptive, on grids of t alone, and of correctors
@@ -487,7 +489,8 @@ typedef struct ssde_sampler_desc {
     /* Editing: SDEdit (Meng et al. 2022, arXiv 2108.01073). x holds data when called, and the run begins at this t, eps
        < t <= 1, from m x + std z, z being the draw that the prior would have had; the grid's `steps` steps lead from t
        to eps, and given times begin with it. Grids by index keep their levels, and begin at the first at or below t.
-       Beyond ssde_prior_time it counts as that. At 1 m(1) x is left of x. Not of a nonlinear SDE. 0: off */
+       Beyond ssde_prior_time it counts as that, unless given times begin there. At 1 m(1) x is left of x. Not of a
+       nonlinear SDE. 0: off */
     double edit_from;
     ssde_clip clip; /* not of a nonlinear SDE */
 
@@ -499,9 +502,10 @@ typedef struct ssde_sampler_desc {
     double rho; /* of SSDE_GRID_KARRAS; 0: 7 */
     /* [steps + 1], strictly decreasing in [0, 1], instead of grid and eps; times[0] = 1 unless given_start. NULL: grid.
        With it, steps must be given; 0 is a run of one evaluation, which denoises x(times[0]). Steps that end beyond
-       ssde_prior_time, where no signal is, fall away. At times[steps] = 0 with std(0) = 0 the last step has denoised,
-       whatever skip_denoise: nothing is evaluated there, and so steps of two evaluations take the first alone; adaptive
-       and a corrector after the predictor are refused */
+       ssde_prior_time, where no signal is, fall away unless the run begins there; a tabulated SDE with m(1) = 0 wants
+       the latter of a run from 1. At times[steps] = 0 with std(0) = 0 the last step denoises, and nothing is evaluated
+       there: steps of two evaluations take the first alone, noise is left out unless skip_denoise is set, and what
+       needs a score there is refused (adaptive, a corrector after the predictor or without one) */
     const double *times;
     /* [steps], with times: step k leads from times[k] to ends[k], between times[k + 1] and times[k], and the next step
        takes its x for one at times[k + 1]: of samplers whose steps are of one length wherever their times lie, as
@@ -4503,7 +4507,7 @@ static ssde_status ssdei_euler_start(ssdei_sampler *w) {
 static void ssdei_last_plan(const ssdei_setting *setting, ssdei_step_plan *plan) {
     const ssde_sampler_desc *how = &setting->how;
     int moves = setting->method->move != NULL;
-    if (!ssdei_ends_quietly(setting) || how->skip_denoise || plan->step + 1 < how->steps) return;
+    if (!(setting->clean || ssdei_ends_quietly(setting)) || how->skip_denoise || plan->step + 1 < how->steps) return;
     if (!moves && how->grid == SSDE_GRID_REFERENCE) return;
     plan->quiet = setting->corrector->rule && (!how->corrector_first || !moves);
     if (!plan->quiet) plan->update.noise = 0.0;
@@ -4533,7 +4537,7 @@ static ssde_status ssdei_step_plan_make(const ssdei_setting *setting, const doub
 static ssde_status ssdei_sampler_last(ssdei_sampler *w) {
     const ssdei_setting *setting = &w->setting;
     double t = w->times[setting->how.steps], mean, std = 0.0;
-    int corrects = setting->corrector->rule && !setting->how.corrector_first;
+    int corrects = setting->corrector->rule && (!setting->how.corrector_first || !setting->method->move);
     if (t > 0.0 || ssdei_by_index(setting->how.grid)) return SSDE_OK;
     if (setting->sde.kind != SSDE_NONLINEAR) ssdei_try(ssdei_marginal(w->context, &setting->sde, t, &mean, &std));
     w->setting.clean = std == 0.0;
