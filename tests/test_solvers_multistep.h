@@ -158,8 +158,8 @@ static void published_exact(const published_run *run, const published_way *way, 
         published_denoised(run, y, run->s[i], past[i]);
         for (j = 0; way->noise && j < run->mixture.dim; j++) past[i][j] = (y[j] - past[i][j]) / run->s[i];
         for (part = 0; part <= PARTS; part++) {
-            double at = from + (to - from) * (double)part / PARTS;
-            double w = (part == 0 || part == PARTS ? 1.0 : part % 2 ? 4.0 : 2.0) * (to - from) / (3.0 * PARTS);
+            double at = from + (to - from) * (double)part / (double)PARTS;
+            double w = (part == 0 || part == PARTS ? 1.0 : part % 2 ? 4.0 : 2.0) * (to - from) / (3.0 * (double)PARTS);
             w *= way->noise ? e * exp(at) : -e * exp(e * (to - at));
             for (k = 0; k < order; k++) {
                 double basis = w;
