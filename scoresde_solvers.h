@@ -366,7 +366,7 @@ typedef enum ssde_predictor {
        the step before gave D_1, times h_1 / h where h is longer (or what a D that settles like s^2 has yet to change
        by), and D_2 at most what the step before took from it. Equal steps up to h = 1.1 are of second order whole, up
        to about 0.65 of third; a step long beside those before it, as the last of a uniform grid, is nearly DDIM's. The
-       times alone decide it. */
+       times alone decide it. `multistep` has the published weights in its place. */
     SSDE_PREDICTOR_DPM_SOLVER_2M, /* Lu et al. 2022 (DPM-Solver++, arXiv 2211.01095), algorithm 2 */
     SSDE_PREDICTOR_DPM_SOLVER_3M, /* its third order, by the last three D's: with their whole second derivative in log
                                      s, of which the multistep form in circulation has half, and so order 2. The first
@@ -5597,7 +5597,7 @@ static ssde_status ssdei_scheduler_pndm(ssdei_scheduling *w) {
         w->run.how.predictor = SSDE_PREDICTOR_DDIM;
         return SSDE_OK;
     }
-    pndm->combines = w->run.output;
+    pndm->sums = w->run.output;
     pndm->heun_start = skip;
     if (w->how.follow) pndm->step = (double)(w->trained / w->steps) / (double)(w->levels - 1);
     if (skip || w->steps >= 4) return SSDE_OK;
