@@ -1046,7 +1046,7 @@ static int ssdei_parameter_rows_from_file(const ssdei_kernels *kernels, const ss
     size_t column, count, i;
     int finite = 1;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         kernels->transpose(file + column, columns, rows, count, block, rows);
         finite &= ssdei_first_nonfinite(block, count * rows) == count * rows;
         for (i = 0; i < count; i++)
@@ -1062,7 +1062,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
     float block[SSDEI_BLOCK_ROWS * SSDEI_BLOCK_COLUMNS];
     size_t column, count, i;
     for (column = 0; column < columns; column += count) {
-        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : SSDEI_BLOCK_COLUMNS;
+        count = columns - column < SSDEI_BLOCK_COLUMNS ? columns - column : (size_t)SSDEI_BLOCK_COLUMNS;
         for (i = 0; i < count; i++)
             memcpy(block + i * rows, memory + ssdei_parameter_place(info, taps, column + i) + first,
                    rows * sizeof *block);
@@ -1071,7 +1071,7 @@ static void ssdei_parameter_rows_to_file(const ssdei_kernels *kernels, const ssd
 }
 
 static size_t ssdei_parameter_rows(const ssde_parameter *info, size_t first) {
-    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : SSDEI_BLOCK_ROWS;
+    return info->shape[0] - first < SSDEI_BLOCK_ROWS ? info->shape[0] - first : (size_t)SSDEI_BLOCK_ROWS;
 }
 
 /* All of a parameter, between memory and file order; see ssdei_layout. */

@@ -538,7 +538,7 @@ static ssde_status steps_term(void *user, const float *x, const double *t, const
     for (i = 0; i < rows * STEPS_DIM; i++) gradient[i] = 0.3f * x[i] + 0.1f;
     return SSDE_OK;
 }
-static void test_guidance_denoised(void) {
+static void test_guidance_denoised_rows(void) {
     static const double times[6] = {0.0, 0.05, 0.3, 0.7, 0.9, 1.0};
     ssde_sde sde = steps_sde(STEPS_GONE), ve = ssde_ve(0.2, 50.0);
     steps_model wrappers[2];
@@ -804,7 +804,7 @@ static void test_sampler_pndm_refused(void) {
     X(sampler_from_noise)            \
     X(sampler_from_noise_stochastic) \
     X(sampler_from_noise_refused)    \
-    X(guidance_denoised)             \
+    X(guidance_denoised_rows)        \
     X(sampler_pndm)                  \
     X(sampler_pndm_levels)           \
     X(sampler_pndm_order)            \
