@@ -102,6 +102,8 @@
        conditional = 0 works in ddpm, and up-sampling by a convolution in ncsnpp.
        scale_by_sigma divides by std(t) whatever the embedding; with discrete labels, as there, by the level's sigma.
        std(t) is computed in double: there, 1 - exp(x) in float loses half its digits at small t.
+       RefineNets, none of which runs there, are those of github.com/ermongroup/ncsn and ncsnv2, which they were taken
+       from: dilated convolutions keep their maps' size, NCSN's norms are conditional on its num_scales labels.
 */
 #ifndef SSDEI_TIER /* set: scoresde.h includes the kernels of a SIMD tier, see its >>kernels */
 
@@ -819,8 +821,8 @@ ssde_status ssde_net_load(ssde_context *context, ssde_net **net, ssde_sde *sde, 
 /* Loads weights into a network built already, which an error leaves as it was. The file is any that
    ssde_tensor_file_open opens and has one set of them: the parameters' names, of any floating type, under one prefix,
    which may be any keys and what wrappers add ("state_dict.", "model.module.", "_orig_mod.", or nothing). A tensor
-   missing under the prefix, superfluous there (but for the reference's buffer "sigmas") or of another shape is an error
-   that names it; several sets are an error that lists their prefixes. */
+   missing under the prefix, superfluous there (but for the reference's buffer "sigmas", which of a RefineNet must be
+   its levels) or of another shape is an error that names it; several sets are an error that lists their prefixes. */
 ssde_status ssde_net_load_weights(ssde_net *net, const char *path);
 
 /* The same where the file may have several sets: the averaged one or the model's. A set is averaged if a key of its
