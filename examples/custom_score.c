@@ -37,7 +37,7 @@ static ssde_status vjp(void *sde, const float *u, size_t rows, float *out) { /* 
 
 int main(void) {
     ssde_sde sde = ssde_vp(0.1, 20.0);
-    ssde_score_model model = {2, N, score, vjp, &sde}; /* two dimensions, at most N rows in a call */
+    ssde_score_model model = {2, N, score, vjp, &sde, NULL, NULL}; /* two dimensions, at most N rows in a call */
     ssde_rng rng = ssde_rng_seed(42);
     ssde_context context = ssde_context_defaults(); /* receives the text of an error */
     ssde_sampler_desc draw = ssde_sampler_defaults();
